@@ -346,7 +346,7 @@ def _explain(working: Working) -> str:
     return (
         f"{len(sessions)} sessions count here: {failed} failed in one way, the others reached the "
         f"site; what failed in another way says nothing. Going by what others see, {learnt}, "
-        f"together {percent(working.base)}. Each session is held against that and against what "
+        f"together {percent(working.base)}. Each session is compared with that and with what "
         "failed here before it, (earlier failures + 8 × that share) ÷ (earlier sessions + 8). A "
         "failure counts as many times likelier as it is where three in four sessions are blocked, "
         "a session that got through as many times less likely. The days are multiplied, and "
@@ -368,14 +368,14 @@ def _show_sessions(working: Working, name: str) -> None:
     )
     show_table(
         ordered[["time", "shows", "share", "weight"]],
-        caption=f"Sessions of {name}, and what each is held against",
+        caption=f"Sessions of {name}, and what each is compared with",
         note="The share is taken as 1 % at least and 99 % at most. Where it is three quarters or "
         "more a session weighs nothing. The sessions of one day count no more than the clearest "
         "of them twice.",
         fold_after=5,
         is_printed=False,
         headings={
-            "time": "Began, UTC", "shows": "The site was", "share": "Held against",
+            "time": "Began, UTC", "shows": "The site was", "share": "Compared with",
             "weight": "Times likelier",
         },
     )  # fmt: skip

@@ -29,8 +29,8 @@ from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import meets_floor
 
 CELL = ["domain", "probe_asn"]
-SITE_FAILS = "the site fails alike for other operators"
-NETWORK_FAILS = "other sites fail alike on this network"
+SITE_FAILS = "the site fails in the same way for other operators"
+NETWORK_FAILS = "other sites fail in the same way on this network"
 BELOW_LINE = "fails more than accidents explain, and not by enough for the list"
 IN_MANY_WAYS = "fails, and in no one way often enough to be called blocked"
 #: What explains failures that are no surprise.

@@ -308,8 +308,8 @@ class Rival:
 _NOT_MADE = ("dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 _SILENT = ("dns_silent", "tcp_silent", "name_silent")
 EVERYWHERE = (
-    "failed alike on nearly every access network that tested it at that time, and no other host "
-    "began to fail then; an outage or a site that refuses the country looks the same"
+    "failed in the same way on nearly every access network that tested it at that time, and no "
+    "other host began to fail then; an outage, or a site that refuses the country, looks the same"
 )
 HOST_SILENT = (
     "timed out on this network alone, and so did the other sites in the same hosting network; a "
@@ -329,7 +329,7 @@ ONE_KIND_OF_PROBE = (
 )
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("Did it fail alike on all networks?", EVERYWHERE, _fails_everywhere, _NOT_MADE),
+    Rival("Did it fail in the same way on all networks?", EVERYWHERE, _fails_everywhere, _NOT_MADE),
     Rival("Was the whole host silent?", HOST_SILENT, _is_host_silent, _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, _is_route_lost, _SILENT),
     Rival("Did the name's servers fail several resolvers?", RESOLVERS, _do_resolvers_fail,
