@@ -42,6 +42,14 @@ class Onset(NamedTuple):
             and other.open_day <= self.day + NEAR_DAYS
         )
 
+    def is_same_failure(self, other: "Onset") -> bool:
+        """Whether both are of one site, in the same manner and at the same time."""
+        return (
+            (self.domain, self.manner) == (other.domain, other.manner)
+            and self.day <= other.last_day
+            and other.day <= self.last_day
+        )
+
 
 def tighten(onsets: Iterable[Onset]) -> list[Onset]:
     """The beginnings, each between the days that all networks of the site together leave."""

@@ -240,11 +240,21 @@ def _fails_everywhere(scene: Scene) -> set[int]:
     """On all networks alike, by no coincidence, and at no hours of the week.
 
     That it was open at other times clears nothing: a host that begins to refuse does that too. What
-    is silent at certain hours may be overloaded.
+    is silent at certain hours may be overloaded. Where two operators and more show a site away, it
+    is not blocked with a third meanwhile, whose days happen to hold a stray success.
     """
-    unreached = scene.suspected[scene.unreached]
-    at_hours = unreached.index[unreached["hours"].notna() & ~unreached["is_silent"]]
-    return set(unreached.index) - scene.coincide(unreached.index) - set(at_hours)
+    seen, onsets = scene.suspected, scene.onsets
+    unreached = seen.index[scene.unreached]
+    at_hours = set(seen.index[seen["hours"].notna() & ~seen["is_silent"]])
+    away = set(unreached) - scene.coincide(unreached) - at_hours
+    shown = [onsets[number] for number in away]
+    return away | {
+        one.number
+        for one in onsets.values()
+        if one.number not in at_hours
+        and len({o.operator for o in shown if o.is_same_failure(one)} - {one.operator})
+        >= _OPERATORS - 1
+    }
 
 
 def _is_host_silent(scene: Scene) -> set[int]:
