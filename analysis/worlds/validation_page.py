@@ -292,9 +292,9 @@ def claim_apps(validation: Results) -> None:
         "that are listed are true.",
         f"Counted on {len(apps.SEEDS)} worlds in which probes run these tests every few days, "
         "with blocks of whole parts and at hours of the week. Hours are exact in "
-        f"{say(apps.HOURS)}, what cuts off the fewer of a part's endpoints is not judged (not "
-        f"listed in {say(apps.FEWER)}), and a test that breaks for everybody is left off the list in "
-        f"{say(apps.BROKEN)} cases.",
+        f"{say(apps.HOURS)}; what cuts off the fewer of a part's endpoints is not judged (not "
+        f"listed in {say(apps.FEWER)}); and a test that breaks for everybody is left off the "
+        f"list in {say(apps.BROKEN)} cases.",
         "Real probes meet faults that these worlds do not have; Kenya's blocks of Telegram and the "
         "counts of nine countries are the other test.",
     )
