@@ -72,6 +72,7 @@ TABLES = {
         ),
         _table("blocking_intervals", _INTERVAL_KEY, _INTERVAL_COLUMNS),
         _table("withheld_intervals", _INTERVAL_KEY, f"{_INTERVAL_COLUMNS} reason"),
+        _table("chances", "domain probe_asn", "domain probe_asn! evidence chance"),
         _table(
             "blocked_sites",
             "domain",
@@ -224,8 +225,8 @@ WRITTEN_BY: Mapping[str, str] = {
     name: notebook
     for notebook, names in {
         "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month",
-        "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals networks "
-        "answers pages",
+        "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals chances "
+        "networks answers pages",
         "3-semester-comparison": "semesters semester_changes network_changes",
         "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
         "findings",

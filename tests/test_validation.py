@@ -199,22 +199,28 @@ def test_hours_are_true_within_an_hour() -> None:
 
 
 def test_calibration_counts_cells_that_nobody_blocks(tmp_path: Path) -> None:
-    """Blocks, forgery and a version's fault are no accidents; no row is no surprise."""
+    """Blocks, forgery and what one kind of probe shows are no accidents; no row is no surprise."""
     scored = _scored(tmp_path, [INTERVAL])
     chances = pd.DataFrame({
-        "domain": ["a.test", "c.test", "c.test", "c.test", "d.test"], "probe_asn": 1,
-        "kind": ["dns", "dns", "tls", "tcp", "dns"], "chance": [1e-9, 5e-4, 1.0, 1e-9, 1e-9],
-        "is_of_version": [False, False, False, True, False],
+        "domain": ["a.test", "c.test", "d.test"], "probe_asn": 1, "evidence": ["3.3", "2.3", "4.0"],
+        "chance": ["1.0e-03", "5.0e-03", "1.0e-03"],
     })  # fmt: skip
-    marked = mark_chances(chances, scored)
-    table = calibrate(replace(scored, chances=marked)).set_index(["measure", "stratum"])
-    counts = table[["success_count", "trial_count"]].apply(tuple, axis=1)
-    measure = "unblocked cells with such a chance"
-    assert [counts[measure, level] for level in ("1e-02", "1e-03", "1e-04")] == [
-        (1, 2), (1, 2), (0, 2)
-    ]  # fmt: skip
-    assert counts["cells in which one version of the probe fails", "1e-04"] == (1, 1)
+    measure, of_probe = (
+        "unblocked cells with such a chance", "cells in which one kind of probe fails"
+    )  # fmt: skip
+
+    def count(scored: Score) -> dict[tuple[str, str], tuple[int, int]]:
+        table = calibrate(replace(scored, chances=mark_chances(chances, scored)))
+        named = table.set_index(["measure", "stratum"])[["success_count", "trial_count"]]
+        return named.apply(tuple, axis=1).to_dict()
+
+    counts = count(scored)
+    levels = ("1e-01", "1e-02", "1e-03")
+    assert [counts[measure, level] for level in levels] == [(1, 1), (1, 1), (0, 1)]
     assert counts["listed though not blocked, by chance", "by a mark"] == (1, 3)
+    pairs = scored.pairs.assign(is_of_probe=scored.pairs["domain"] == "c.test")
+    counts = count(replace(scored, pairs=pairs))
+    assert (counts[measure, "1e-02"], counts[of_probe, "1e-02"]) == ((0, 0), (1, 1))
 
 
 def test_forgery_breaks_a_promise_only_below_the_number(tmp_path: Path) -> None:
@@ -357,10 +363,10 @@ def test_a_world_of_apps_is_scored_against_what_was_drawn(
     monkeypatch.setattr(apps, "judge_world", judge_once)
     rows = apps.run_world(72, tmp_path, write_world)
     by_measure = rows.groupby("measure")["is_right"].agg(["sum", "size"])
-    assert by_measure.loc[apps.FOUND].tolist() == [5, 5]
-    for measure in (apps.TRUE, apps.OPEN, apps.BROKEN):
+    assert by_measure.loc[apps.FOUND].tolist() == [4, 4]
+    for measure in (apps.TRUE, apps.OPEN, apps.FEWER, apps.BROKEN):
         assert by_measure.loc[measure, "sum"] == by_measure.loc[measure, "size"] > 0
     truth = pd.read_csv(tmp_path / "world" / "truth" / "apps.csv", dtype="str", na_filter=False)
     less = pd.DataFrame(apps.score(judged[tmp_path], truth[truth["part"] != "web"]))
-    assert (less[0] == apps.FOUND).sum() == 4
+    assert (less[0] == apps.FOUND).sum() == 3
     assert not less.loc[less[0] == apps.TRUE, 2].all()

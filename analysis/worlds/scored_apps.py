@@ -1,8 +1,8 @@
 """How often blocks of messaging apps and circumvention tools are found, and found rightly.
 
 In worlds whose truth is known probes run these tests too. On each network one thing is blocked at
-most: a whole part, the fewer of its endpoints, or a web page at hours of the week; and one test
-breaks for everybody. What is blocked, where and when is drawn for each world.
+most: a whole part, the fewer of its endpoints (which is not judged), or a web page at hours of the
+week; and one test breaks for everybody. What is blocked, where and when is drawn for each world.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,12 +23,14 @@ _PROBE_CC, _SINCE, _UNTIL = "QM", "2024-01-01", "2025-01-01"
 #: A web archive that is as small as may be: nothing is asked of it.
 _SMALL = {"sessions_per_day": 0.02, "coverage": 0.1, "name_count": 40, "cases": (),
           "has_forgeries": False}  # fmt: skip
-#: What a block is called, by whether it is at hours and how many of twelve endpoints it cuts off.
-KINDS = ("a part as a whole", "in part", "at hours of the week")
+#: What a block is called, by whether it is at hours.
+KINDS = ("a part as a whole", "at hours of the week")
+#: Of Telegram's endpoints; fewer are no block of the part.
 _HALF = 6
 FOUND, TRUE, BEGINNINGS = "blocks found", "stretches listed that are true", "beginnings in bracket"
 HOURS, ENDPOINTS, BROKEN = "hours exact", "endpoints counted exactly", "broken tests not listed"
 OPEN = "unblocked pairs not listed"
+FEWER = "parts of which the fewer endpoints are cut off not listed"
 
 
 def run_world(seed: int, folder: Path, write_world: Callable[..., Any]) -> pd.DataFrame:
@@ -64,8 +66,11 @@ def score(judged: Judged, truth: pd.DataFrame) -> Iterator[tuple[str, str, bool]
     keys = ["test_name", "part", "probe_asn"]
     blocks = truth[~is_broken]
     for block in blocks.to_dict("records"):
-        kind = _kind(block["hours"], block["endpoint_count"])
         found = own[(own[keys] == [block[key] for key in keys]).all(axis=1)]
+        if 0 < int(block["endpoint_count"] or 0) < _HALF:
+            yield FEWER, "all", found.empty
+            continue
+        kind = KINDS[1] if block["hours"] else KINDS[0]
         yield FOUND, kind, len(found) > 0
         if found.empty:
             continue
@@ -92,12 +97,6 @@ def score(judged: Judged, truth: pd.DataFrame) -> Iterator[tuple[str, str, bool]
             yield OPEN, "all", not listed
 
 
-def _kind(hours: str, endpoint_count: str) -> str:
-    if hours:
-        return KINDS[2]
-    return KINDS[1] if 0 < int(endpoint_count or 0) < _HALF else KINDS[0]
-
-
 def _say_hours(hours: list[int]) -> str:
     """Hours that follow one another as windows, on workdays."""
     starts = [hour for hour in hours if hour - 1 not in hours]
@@ -109,7 +108,7 @@ def _say_hours(hours: list[int]) -> str:
 def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
     """The result that ships: the columns of ``measures.share_by``, and the ``rules_version``."""
     frames = []
-    for measure in (FOUND, TRUE, OPEN, BROKEN, BEGINNINGS, HOURS, ENDPOINTS):
+    for measure in (FOUND, TRUE, OPEN, FEWER, BROKEN, BEGINNINGS, HOURS, ENDPOINTS):
         of = rows[rows["measure"] == measure]
         by = "stratum" if of["stratum"].nunique() > 1 else None
         frames.append(share_by(measure, of, "is_right", by))

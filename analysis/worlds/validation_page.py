@@ -233,7 +233,7 @@ def show_calibration(validation: Results) -> None:
     title = f"Chance is exceeded at {over} of {len(cells)} levels"
     show_figure(
         chances_against_truth(cells, title=title, footer=_footer(validation)),
-        alt="Share of unblocked cells with a chance of at most 0.01, 0.001 and 0.0001, beside "
+        alt="Share of unblocked cells with a chance of at most 0.1, 0.01 and 0.001, beside "
         f"these numbers: {_say_shares(cells)}.",
         caption="Of cells that nobody blocks, how many look as surprising.",
     )
@@ -291,9 +291,10 @@ def claim_apps(validation: Results) -> None:
         f"Of blocks of apps and tools {say(apps.FOUND)} are found, and {say(apps.TRUE)} stretches "
         "that are listed are true.",
         f"Counted on {len(apps.SEEDS)} worlds in which probes run these tests every few days, "
-        "with blocks as a whole, in part and at hours of the week. Hours are exact in "
-        f"{say(apps.HOURS)}, and a test that breaks for everybody is left off the list in "
-        f"{say(apps.BROKEN)} cases.",
+        "with blocks of whole parts and at hours of the week. Hours are exact in "
+        f"{say(apps.HOURS)}; what cuts off the fewer of a part's endpoints is not judged (not "
+        f"listed in {say(apps.FEWER)}); and a test that breaks for everybody is left off the "
+        f"list in {say(apps.BROKEN)} cases.",
         "Real probes meet faults that these worlds do not have; Kenya's blocks of Telegram and the "
         "counts of nine countries are the other test.",
     )
