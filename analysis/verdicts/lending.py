@@ -1,11 +1,13 @@
 """What begins on one day speaks for each other: evidence that sites of other hosts lend."""
 
+from operator import itemgetter
+
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.verdicts.blocks import LOWER_LINE, Evidence
 from analysis.verdicts.columns import BLOCKED, OK
-from analysis.verdicts.onsets import Onset, by_manner
+from analysis.verdicts.onsets import Onset, by_manner, meeting
 from analysis.verdicts.series import FAILING, MARK
 
 #: Most sites tested in so many days afterwards were reached, or the network itself has failed.
@@ -28,17 +30,19 @@ def lend(evidence: Evidence, line: float) -> NDArray[np.float64]:
     lines = np.full(len(evidence.series.kind), line)
     told = evidence.log_evidence
     for begun in by_manner(_find_onsets(evidence)):
-        for one in begun:
-            if told[one.number] >= line:
-                continue
+        for same, near in meeting(begun):
             lent: dict[int, float] = {}
-            for other in begun:
-                if other.host != one.host and one.meets(other):
-                    lent[other.host] = max(lent.get(other.host, 0.0), told[other.number])
-            best = sorted(lent.values())[-_LENDERS:]
-            is_enough = len(best) == _LENDERS and told[one.number] + sum(best) >= 2 * line
-            if is_enough and _is_network_open(evidence, one):
-                lines[one.number] = LOWER_LINE
+            for other in near:
+                lent[other.host] = max(lent.get(other.host, 0.0), told[other.number])
+            best = sorted(lent.items(), key=itemgetter(1), reverse=True)[: _LENDERS + 1]
+            borrowers = []
+            for one in same:
+                others = [value for host, value in best if host != one.host][:_LENDERS]
+                is_enough = len(others) == _LENDERS and told[one.number] + sum(others) >= 2 * line
+                if told[one.number] < line and is_enough:
+                    borrowers.append(one.number)
+            if borrowers and _is_network_open(evidence, same[0]):
+                lines[borrowers] = LOWER_LINE
     return lines
 
 

@@ -1,7 +1,7 @@
 """When failures begin, and which begin together."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 #: So well must the day be known on which something begins to fail, ...
@@ -68,9 +68,22 @@ def tighten(onsets: Iterable[Onset]) -> list[Onset]:
     return tightened
 
 
-def by_manner(onsets: Iterable[Onset]) -> Iterable[Sequence[Onset]]:
+def by_manner(onsets: Iterable[Onset]) -> Iterable[list[Onset]]:
     """Those of each manner."""
     groups: defaultdict[str, list[Onset]] = defaultdict(list)
     for one in onsets:
         groups[one.manner].append(one)
     return groups.values()
+
+
+def meeting(onsets: Iterable[Onset]) -> Iterator[tuple[list[Onset], list[Onset]]]:
+    """Of one manner, those that begin between the same two days, and all that meet them.
+
+    Any number may begin on one day, as forgers would have it: they are compared once.
+    """
+    of_days: defaultdict[tuple[int, int], list[Onset]] = defaultdict(list)
+    for one in onsets:
+        of_days[one.open_day, one.day].append(one)
+    for same in of_days.values():
+        near = (others for others in of_days.values() if same[0].meets(others[0]))
+        yield same, [one for others in near for one in others]

@@ -77,13 +77,14 @@ def _place(network: NDArray[np.int64], kind: NDArray[np.int8]) -> NDArray[np.int
 def _fails_alone(sessions: pd.DataFrame) -> bool:
     """Whether one program, platform or version fails alone, or a version with the older ones."""
     is_hit, release = (sessions[name].to_numpy() for name in ("is_hit", "release"))
-    kinds = []
     for name in ("program", "platform"):
         of = sessions[name].to_numpy()
-        kinds += [of == one for one in np.unique(of[is_hit])]
-    for one in np.unique(release[is_hit]):
-        kinds += [release == one, release <= one]
-    return any(_explains(is_hit, is_kind) for is_kind in kinds)
+        if any(_explains(is_hit, of == one) for one in np.unique(of[is_hit])):
+            return True
+    return any(
+        _explains(is_hit, release == one) or _explains(is_hit, release <= one)
+        for one in np.unique(release[is_hit])
+    )
 
 
 def _explains(is_hit: NDArray[np.bool_], is_kind: NDArray[np.bool_]) -> bool:

@@ -4,6 +4,7 @@ A stretch that a rival explains is withheld, with its dates and that sentence. E
 others saw meanwhile, so only networks that speak for others are heard (``networks.is_witness``).
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from analysis.hosts import registrable_domain
 from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.blocks import Counted, Evidence
-from analysis.verdicts.onsets import NEAR_DAYS, Onset, by_manner, tighten
+from analysis.verdicts.onsets import NEAR_DAYS, Onset, by_manner, meeting, tighten
 from analysis.verdicts.probes import find_kinds_of_probe
 
 #: "All networks" are so many operators and more ...
@@ -201,16 +202,19 @@ class Scene:
         Open before, in the same act and manner, while half of all tested sites are reached in the
         week after; and the same site's failures meanwhile on networks that had not tested it.
         """
-        found = set()
+        found: set[int] = set()
         for onsets in by_manner(self.onsets[number] for number in asked):
-            known = [one for one in onsets if one.is_known and one.host]
-            for one in known:
-                others = [other for other in known if one.meets(other)]
-                hosts = min(len({o.host for o in others}), len({o.site for o in others}))
-                if hosts >= _HOSTS and self._reached_after.get(one.day, 0) >= 0.5:
+            of_domain: defaultdict[str, list[Onset]] = defaultdict(list)
+            for one in onsets:
+                of_domain[one.domain].append(one)
+            for same, near in meeting(one for one in onsets if one.is_known and one.host):
+                hosts = min(len({one.host for one in near}), len({one.site for one in near}))
+                if hosts < _HOSTS or self._reached_after.get(same[0].day, 0) < 0.5:
+                    continue
+                for one in same:
                     found |= {
-                        o.number for o in onsets
-                        if o.domain == one.domain and one.day - NEAR_DAYS <= o.day <= one.last_day
+                        other.number for other in of_domain[one.domain]
+                        if one.day - NEAR_DAYS <= other.day <= one.last_day
                     }  # fmt: skip
         return found
 
@@ -247,14 +251,14 @@ def _fails_everywhere(scene: Scene) -> set[int]:
     unreached = seen.index[scene.unreached]
     at_hours = set(seen.index[seen["hours"].notna() & ~seen["is_silent"]])
     away = set(unreached) - scene.coincide(unreached) - at_hours
-    shown = [onsets[number] for number in away]
-    return away | {
-        one.number
-        for one in onsets.values()
-        if one.number not in at_hours
-        and len({o.operator for o in shown if o.is_same_failure(one)} - {one.operator})
-        >= _OPERATORS - 1
-    }
+    shown: defaultdict[str, list[Onset]] = defaultdict(list)
+    for number in away:
+        shown[onsets[number].domain].append(onsets[number])
+    for one in onsets.values():
+        others = {o.operator for o in shown[one.domain] if o.is_same_failure(one)}
+        if one.number not in at_hours and len(others - {one.operator}) >= _OPERATORS - 1:
+            away.add(one.number)
+    return away
 
 
 def _is_host_silent(scene: Scene) -> set[int]:
@@ -279,13 +283,18 @@ def _do_resolvers_fail(scene: Scene) -> set[int]:
     is_of_some = 2 * (seen["failing_operator_count"] + 1) <= seen["operator_count"] + 1
     is_brief = (seen["last_day"] - seen["first_day"]).dt.days < _HOST_DAYS
     numbers = seen.index[(seen["kind"] == "dns_silent") & is_of_some & is_brief]
-    asked = [scene.onsets[number] for number in numbers]
-    asked = [one for one in asked if one.open_day >= 0]
+    asked: defaultdict[str, list[Onset]] = defaultdict(list)
+    for number in numbers:
+        if scene.onsets[number].open_day >= 0:
+            asked[scene.onsets[number].domain].append(scene.onsets[number])
     found = {
-        one.number for one in asked
-        if len({o.operator for o in asked if o.domain == one.domain and o.meets(one)}) > 1
-    }  # fmt: skip
-    return found - scene.coincide(one.number for one in asked)
+        one.number
+        for of_site in asked.values()
+        for same, near in meeting(of_site)
+        for one in same
+        if len({other.operator for other in near}) > 1
+    }
+    return found - scene.coincide(one.number for of_site in asked.values() for one in of_site)
 
 
 def _is_kind_of_probe(scene: Scene) -> set[int]:
