@@ -75,9 +75,9 @@ def judge_inside(
     Returns:
         One row a cell, by its number: ``domain, probe_asn``; ``state`` (empty where it is
         neither listed nor failing), the ``stretch`` that it rests on; ``is_open``, whether it is
-        open outside what fails; ``marked_days``, on how many days a mark was met; ``reason``, why
-        something surprising is not listed; and of its listed stretches ``hits, open_inside,
-        first_hit, last_hit``, and whether a session ``ends_otherwise`` after the last of them.
+        open outside what fails; ``reason``, why something surprising is not
+        listed; and of its listed stretches ``hits, open_inside, first_hit, last_hit``, and whether
+        a session ``ends_otherwise`` after the last of them.
     """
     cells = evidence.series.cells.rename_axis("cell")
     is_failing = _find_failing(inside, thresholds)
@@ -95,7 +95,6 @@ def judge_inside(
         .join(best[["state", "stretch"]])
         .fillna({"state": ""})
         .join(_find_open(evidence, rows.unique(), period, thresholds))
-        .join(_count_marked(evidence, period))
         .join(why.groupby("cell")["reason"].first())
         .join(_sum_listed(evidence, inside, period))
     )
@@ -140,15 +139,6 @@ def _find_open(
     is_open = meets_floor(counts["ok"], counts["days"], counts["total"], thresholds)
     every = pd.RangeIndex(len(evidence.series.cells), name="cell")
     return is_open.reindex(every, fill_value=False).rename("is_open")
-
-
-def _count_marked(evidence: Evidence, period: Period) -> pd.Series:
-    """By cell: the days on which a mark was met; with two of them it is not ok."""
-    sessions = evidence.series.sessions
-    is_mark = (sessions["kind"] == MARK) & lies_in(sessions["day"], period)
-    days = pd.Series(sessions["day"][is_mark]).groupby(sessions["cell"][is_mark]).nunique()
-    every = pd.RangeIndex(len(evidence.series.cells), name="cell")
-    return days.reindex(every, fill_value=0).rename("marked_days")
 
 
 def _tell_of_network(evidence: Evidence) -> NDArray[np.bool_]:

@@ -128,7 +128,7 @@ def sessions_to_flip(
     opened = table["ok_session_count"]
     told = opened + table["blocked_session_count"] + table["down_session_count"]
     closed = _to_thin_out(opened, told + table["unclear_sessions"], thresholds.share_floor)
-    to_mark = MARKED_DAYS - table["marked_days"].fillna(0)
+    to_mark = MARKED_DAYS - table["marked_days"]
     of_ways = {
         "listed": listed,
         "failing": pd.concat([thin, recut, made_up], axis=1).min(axis=1),

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analysis.outcomes.frames import keep_table
-from analysis.outcomes.steps import create_tables, read_type
+from analysis.outcomes.steps import create_tables, create_views, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.verdicts.blocks import Evidence, weigh_evidence
@@ -41,7 +41,7 @@ from analysis.verdicts.reasons import (
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.verdicts.robustness import count_own_sessions, sessions_to_flip, weigh_forging
 from analysis.verdicts.series import MARK
-from analysis.verdicts.sessions import KINDS, Sessions
+from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Sessions
 from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
 from analysis.vocabulary import LISTED
@@ -110,15 +110,19 @@ WITH inside AS (
     sum(unclear_sessions)::BIGINT AS unclear_sessions,
     max(last_known) AS last_known, min(first_open) AS first_open
   FROM cell_parts WHERE part >= $since AND part < $until GROUP BY ALL
+), marked AS (
+  SELECT domain, probe_asn, count(DISTINCT day) AS marked_days FROM heard_sessions
+  WHERE kind = 'mark' AND day >= $since AND day < $until GROUP BY ALL
 ), unheard AS (
   SELECT domain, probe_asn, count(*) AS unheard_sessions FROM unheard_sessions
   WHERE day >= $since AND day < $until GROUP BY ALL
 )
 SELECT s.domain, m.probe_asn, m.* EXCLUDE (domain, probe_asn),
   s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns,
-  coalesce(unheard_sessions, 0) AS unheard_sessions
+  coalesce(unheard_sessions, 0) AS unheard_sessions, coalesce(marked_days, 0) AS marked_days
 FROM counted m JOIN days s ON enum_code(m.domain) = s.domain AND m.probe_asn = s.probe_asn
   LEFT JOIN resolvers r ON r.domain = m.domain AND r.probe_asn = m.probe_asn
+  LEFT JOIN marked k ON k.domain = m.domain AND k.probe_asn = m.probe_asn
   LEFT JOIN unheard u ON u.domain = m.domain AND u.probe_asn = m.probe_asn
 """
 
@@ -230,6 +234,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Sco
     """The judgement of ``judge_cells``, over a connection that finds the sessions alone."""
     periods, thresholds = scope.periods, scope.thresholds
     _add_period_parts(connection, periods.values())
+    create_views(connection, SESSION_VIEWS)
     steps = {"measurement_counts": _MEASUREMENT_COUNTS, "cell_parts": _CELL_PARTS}
     create_tables(connection, steps, {})
     said = decide(connection, evidence, thresholds, has_control=scope.has_control)
