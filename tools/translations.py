@@ -80,6 +80,7 @@ def _words() -> Iterator[tuple[str, str]]:
         yield from (("analysis/review/changes.py", word) for word in words.values())
     yield from (("analysis/report/annex.py", words) for words in REASON_SENTENCES.values())
     for rival in RIVALS:
+        yield "analysis/verdicts/rivals.py", rival.question
         yield "analysis/verdicts/rivals.py", rival.words
     yield from (("analysis/review/watch_page.py", words) for words in NOTES)
     yield from (("analysis/verdicts/intervals.py", one) for one in (TOO_FEW, *USUAL))

@@ -23,7 +23,7 @@ from analysis.pages.formats import chance_words, percent
 from analysis.period import Period
 from analysis.reference import countries
 from analysis.report.annex import REASON_SENTENCES
-from analysis.report.verdict_words import say_verdict
+from analysis.report.verdict_words import say_rivals, say_verdict
 from analysis.review.reports import read_report
 from analysis.sources.layout import OONI
 from analysis.store.ingestion import was_read
@@ -114,6 +114,8 @@ def _site_lines(
         said = say_verdict(ENGLISH, row, stretches, others, names, parameters["probe_cc"])
         lines += ["", _network_line(row, networks), *_verdict_lines(row, thresholds)]
         lines += [f"  {text.striptags()}" for text in said]
+        rivals = [f"    {text.striptags()}" for text in say_rivals(ENGLISH, stretches, others)]
+        lines += ["  could it be something else?", *rivals] if rivals else []
         lines += _half_lines(rows[rows["probe_asn"] == row.probe_asn])
         lines += _session_lines(sessions.get(str(row.probe_asn), []), 0 if asn else _A_FEW)
     return [*lines, "", why_none]

@@ -26,8 +26,8 @@ LONGEST_TEXT = 300
 NOTHING = "–"
 #: A number below this has more than two decimals.
 _SMALL = Decimal("0.01")
-#: A chance below this is not told from others below it.
-LEAST_CHANCE = 1e-9
+#: What failures are held against is estimated, so that chances below this are not told apart.
+LEAST_CHANCE = 1e-3
 
 # C0 and C1 controls, and the characters that reorder text; zero-width spaces and joiners stay,
 # since Khmer needs them.
@@ -78,8 +78,7 @@ def share_text(share: float, locale: Locale) -> str:
 
 
 def pairs_of_chance(chance: float) -> int:
-    """Of how many pairs one has this chance: two digits, rounded down, a billion at most, since no
-    model of the world is right further out."""
+    """Of how many pairs one has this chance: two digits, rounded down, a thousand at most."""
     many = int((1 + 1e-9) / max(chance, LEAST_CHANCE))
     step = int(10 ** max(len(str(many)) - 2, 0))
     return many // step * step

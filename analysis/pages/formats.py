@@ -168,13 +168,14 @@ def percent(value: object) -> str:
 
 
 def chance_words(text: str, lang: Language = ENGLISH) -> str:
-    """A chance as the tables write it, ``4.9e-05``, as 1 in so many; another text as it is."""
+    """A chance as the tables write it, ``3.1e-02``, as 1 in so many; another text as it is."""
     found = _find_number(text)
     if found is None:
         return visible(text)
-    if float(found) < LEAST_CHANCE:
-        return lang.say("< 1 in a billion")
-    return lang.say("1 in {many}", many=pairs_of_chance(float(found)))
+    many = pairs_of_chance(float(found))
+    if float(found) <= LEAST_CHANCE:
+        return lang.say("less than 1 in {many}", many=many)
+    return lang.say("1 in {many}", many=many)
 
 
 def network_number(value: object) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.languages.language import ENGLISH, Language, elided, pairs_of_chance, visible
-from analysis.pages.formats import site_link
+from analysis.languages.language import ENGLISH, Language, elided, visible
+from analysis.pages.formats import chance_words, site_link
 from analysis.pages.html_tables import blocks, render_table
 from analysis.pages.markup import make_environment
 from analysis.period import Period
@@ -236,6 +236,6 @@ def _row(row: Row, names: Mapping[str, str], lang: Language) -> dict[str, Any]:
         "resolvers": Markup(" ").join(say_resolvers(lang, row, names)),
         "hours": schedule_words(row.schedule, lang),
         "local": schedule_words(getattr(row, "local_schedule", ""), lang),
-        "pairs": lang.number(pairs_of_chance(float(row.chance))) if row.chance else "–",
+        "chance": chance_words(row.chance, lang) if row.chance else "–",
         "flip": lang.number(int(row.sessions_to_flip)),
     }

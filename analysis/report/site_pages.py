@@ -21,7 +21,14 @@ from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
 from analysis.report.decided import read_decided, show_decision
 from analysis.report.site_evidence import COMPARED, FLAGS, SPANS
-from analysis.report.verdict_words import Row, network_name, say_verdict, state_words, word
+from analysis.report.verdict_words import (
+    Row,
+    network_name,
+    say_rivals,
+    say_verdict,
+    state_words,
+    word,
+)
 from analysis.study.table_folder import read_note
 from analysis.tables import read_table
 from analysis.verdicts.states import STATES_BY_STRENGTH
@@ -404,6 +411,7 @@ def _pair(
         "state": state_words(lang, cell),
         "strip": draw_strip(lang, record.spans(asn), setting.period, axis),
         "sentences": say_verdict(lang, cell, stretches, withheld, names, setting.probe_cc),
+        "rivals": say_rivals(lang, stretches, withheld),
     }
 
 

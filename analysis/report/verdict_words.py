@@ -1,5 +1,6 @@
 """A verdict in whole sentences, for pages of sites, the annex, notebooks and ``explain`` alike."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
@@ -7,11 +8,20 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.languages.language import Language, elided, pairs_of_chance, visible
+from analysis.languages.language import (
+    ENGLISH,
+    LEAST_CHANCE,
+    Language,
+    elided,
+    pairs_of_chance,
+    visible,
+)
 from analysis.languages.translations import PLACE
 from analysis.pages.markup import macros
 from analysis.reference import countries
 from analysis.report.local_time import local_schedule, schedule_words
+from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
+from analysis.verdicts.rivals import NO, RIVALS, answer_rivals
 from analysis.vocabulary import MATRIX_STATES, MECHANISMS
 
 #: A row of a table, by the names of its columns.
@@ -39,14 +49,83 @@ def say_verdict(
         probe_cc: the country, whose capital has clocks of its own.
 
     Returns:
-        Each listed stretch, each one that is not listed, the resolvers, how many forged sessions
-        would change it; where nothing is listed, how many sessions failed.
+        Each listed stretch, each one that is not listed, the resolvers, what cannot be told, how
+        many forged sessions would change it; where nothing is listed, how many sessions failed.
     """
     said = [_say_stretch(lang, stretch, probe_cc) for stretch in stretches]
     said += [_say_withheld(lang, stretch) for stretch in withheld]
     if stretches:
-        return [*said, *say_resolvers(lang, verdict, names), _say_flip(lang, verdict)]
+        said += [*say_resolvers(lang, verdict, names), *_say_caveats(lang, verdict.note)]
+        return [*said, _say_flip(lang, verdict)]
     return [*said, _say_failing(lang, verdict)]
+
+
+def say_rivals(lang: Language, stretches: Sequence[Row], withheld: Sequence[Row]) -> list[Markup]:
+    """What else than a block each stretch may be: what was asked, and the answers; alike ones once.
+
+    Args:
+        lang: of the words.
+        stretches, withheld: see ``say_verdict``. What was withheld for another reason than a rival
+            was not asked about.
+    """
+    asked = [(one.mechanism, one.state, "") for one in stretches]
+    asked += [(one.mechanism, one.state, one.reason) for one in withheld if one.reason in _RIVALS]
+    said = []
+    for mechanism, state, reason in dict.fromkeys(asked):
+        named = word(lang, MECHANISMS.get(mechanism, mechanism))
+        answers = [
+            lang.html("{question} No.", question=word(lang, question))
+            if answer == NO
+            else lang.html("{question} Yes: {answer}.", question=word(lang, question),
+                           answer=word(lang, answer))
+            for question, answer in answer_rivals(mechanism, state, reason)
+        ]  # fmt: skip
+        said.append(Markup("{}: {}").format(named, Markup(" ").join(answers)))
+    return said
+
+
+#: Sentences of ours that hold what parts a note.
+_RIVALS = [rival.words for rival in RIVALS]
+_WHOLE = [text for text in (*_RIVALS, BEFORE_FIRST_TEST) if "; " in text]
+_ELSEWHERE = re.compile(r"in other countries ([\d.]+ %) fail")
+_PLATFORM = re.compile(re.sub(r"\{\w\}", r"(\\d+)", ONE_PLATFORM))
+
+
+def _split_note(note: str) -> list[str]:
+    """The sentences of a note."""
+    for whole in _WHOLE:
+        note = note.replace(whole, whole.replace("; ", ";\n"))
+    return [part.replace(";\n", "; ") for part in note.split("; ") if part]
+
+
+def say_note(lang: Language, note: str) -> str:
+    """A note of a verdict in a language, sentence by sentence."""
+    if lang == ENGLISH:
+        return note
+    said = []
+    for part in _split_note(note):
+        share, platform = _ELSEWHERE.fullmatch(part), _PLATFORM.fullmatch(part)
+        if share:
+            said.append(lang.say("in other countries {share} fail", share=share[1]))
+        elif platform:
+            said.append(lang.say(ONE_PLATFORM, n=int(platform[1]), m=int(platform[2])))
+        else:
+            said.append(lang.say(part))
+    return "; ".join(said)
+
+
+def _say_caveats(lang: Language, note: str) -> Iterator[Markup]:
+    """What cannot be told of a listed stretch."""
+    for part in _split_note(note):
+        platform = _PLATFORM.fullmatch(part)
+        if platform:
+            yield lang.html(
+                "Of {n} failing sessions all are of one platform and only {m} others tested: one "
+                "household’s filter, or the network’s block.",
+                n=int(platform[1]), m=int(platform[2]),
+            )  # fmt: skip
+        elif part == BEFORE_FIRST_TEST:
+            yield lang.html("It began before the first test; the site may refuse this network.")
 
 
 def word(lang: Language, text: str) -> Markup:
@@ -152,9 +231,17 @@ def _say_hours(lang: Language, stretch: Row, probe_cc: str) -> Iterator[Markup]:
 def _say_chance(lang: Language, chance: str) -> Markup:
     if not chance:
         return lang.html("A mark that only blocking leaves decides.")
+    many = pairs_of_chance(float(chance))
+    if float(chance) <= LEAST_CHANCE:
+        return lang.html(
+            "If the failures were accidents such as others meet here, less than 1 in {many} pairs "
+            "would look so.",
+            many=many,
+        )
     return lang.html(
-        "By chance, at most one of {many} pairs that nobody blocks would look so.",
-        many=pairs_of_chance(float(chance)),
+        "If the failures were accidents such as others meet here, at most 1 in {many} pairs would "
+        "look so.",
+        many=many,
     )
 
 

@@ -4,28 +4,28 @@ It is made of the two tables and of what the run says, so that a second look at 
 the same bytes.
 """
 
-import re
 from collections.abc import Iterator
 from datetime import date
 
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.languages.language import ENGLISH, Heading, Language
+from analysis.languages.language import Heading, Language
 from analysis.observations.messaging_tests import BY_NAME
 from analysis.pages.formats import link
 from analysis.pages.html_tables import blocks, render_table
 from analysis.report.annex import AFTER, SINCE
 from analysis.report.app_tables import DEFECT_NOTE
+from analysis.report.verdict_words import say_note
 from analysis.review.looks import UNSEEN
 from analysis.review.reports import Report
 from analysis.review.standing import UNTESTED, WEB
+from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
 
 PAGE = "watch.html"
 #: Notes of pairs that other languages have words for; those of withheld stretches have them anyway.
-NOTES = (SINCE, AFTER, UNSEEN, UNTESTED.words, DEFECT_NOTE)
-_ELSEWHERE = re.compile(r"in other countries ([\d.]+ %) fail")
+NOTES = (SINCE, AFTER, UNSEEN, UNTESTED.words, DEFECT_NOTE, ONE_PLATFORM, BEFORE_FIRST_TEST)
 _SHOWN, _FEW = 40, 12
 _BEGINNING = [
     "domain", "network", "state", "mechanism", "schedule", "last_seen_open", "blocked_from",
@@ -93,21 +93,8 @@ def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
     return frame.assign(
         domain=frame["item"].where(is_site, frame["item"].map(titles).fillna(frame["item"])),
         network=frame["network"] + " (" + frame["probe_asn"] + ")",
-        note=[_say_note(str(note), lang) for note in frame["note"]],
+        note=[say_note(lang, str(note)) for note in frame["note"]],
     )
-
-
-def _say_note(note: str, lang: Language) -> str:
-    """What there is to say besides, part by part."""
-    if lang == ENGLISH or not note:
-        return note
-    said = []
-    for part in note.split("; "):
-        share = _ELSEWHERE.fullmatch(part)
-        said.append(
-            lang.say("in other countries {share} fail", share=share[1]) if share else lang.say(part)
-        )
-    return "; ".join(said)
 
 
 def _count_standing(standing: pd.DataFrame, lang: Language) -> Markup:

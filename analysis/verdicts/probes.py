@@ -17,6 +17,8 @@ from analysis.verdicts.series import FAILING
 _SHARE = 0.95
 #: ... and so few among the others are chance in less than one case in so many.
 CHANCE = 1000
+#: One probe is nearly a network where less than this share of the sessions is of others.
+_OTHERS = 0.25
 _VERSION = re.compile(r"[-. 0-9]+$")
 #: Said of a probe that runs by itself.
 _UNATTENDED = "-unattended"
@@ -36,12 +38,46 @@ def find_kinds_of_probe(
         evidence, counted: of all stretches.
         blocks: the numbers of the stretches that are asked about.
     """
-    stretches, series = counted.stretches, evidence.series
+    stretches = counted.stretches
     is_failing = (stretches["hits"] >= 2) & (stretches["hits"] > stretches["misses"])
     is_asked = stretches.index.isin(blocks) | (is_failing & (stretches["kind"] < FAILING))
-    asked = stretches[is_asked].groupby("series").agg({"first": "min", "last": "max"})
-    length = (asked["last"] - asked["first"] + 1).to_numpy()
-    place = np.repeat(asked["first"].to_numpy() - np.cumsum(length) + length, length)
+    by_session = _read_probes(connection, evidence, stretches[is_asked])
+    found = {place for place, of_place in by_session.groupby("place") if _fails_alone(of_place)}
+    places = _places_of(evidence, stretches.loc[blocks])
+    return {number for number, place in zip(blocks, places.tolist(), strict=True) if place in found}
+
+
+def find_heavy_probes(
+    connection: duckdb.DuckDBPyConnection, evidence: Evidence, blocks: pd.DataFrame
+) -> dict[int, tuple[int, int]]:
+    """Blocks whose failures all come from one platform that makes most tests, by their number.
+
+    With how many sessions failed in that way on the network, at the sites that fail so, and how
+    many of others reached these meanwhile: less than a quarter of all.
+    """
+    counts = {}
+    for place, sessions in _read_probes(connection, evidence, blocks).groupby("place"):
+        failing = sessions.loc[sessions["is_hit"], "platform"]
+        others = int((sessions["platform"] != failing.iloc[0]).sum())
+        if failing.nunique() == 1 and others < _OTHERS * len(sessions):
+            counts[place] = (len(failing), others)
+    places = _places_of(evidence, blocks).tolist()
+    return {
+        number: counts[place]
+        for number, place in zip(blocks.index, places, strict=True) if place in counts
+    }  # fmt: skip
+
+
+def _read_probes(
+    connection: duckdb.DuckDBPyConnection, evidence: Evidence, asked: pd.DataFrame
+) -> pd.DataFrame:
+    """The sessions that tell something of stretches, each once for a network and kind of failure:
+    ``place`` (a number for these), ``is_hit, program, platform, release``.
+    """
+    series = evidence.series
+    spans = asked.groupby("series").agg({"first": "min", "last": "max"})
+    length = (spans["last"] - spans["first"] + 1).to_numpy()
+    place = np.repeat(spans["first"].to_numpy() - np.cumsum(length) + length, length)
     place += np.arange(len(place))
     is_hit = series.is_hit[place]
     told = is_hit | (series.sessions["class"][series.row[place]] == OK)
@@ -52,7 +88,7 @@ def find_kinds_of_probe(
     program, _ = pd.factorize(np.array(names, object))
     platforms = np.array([name.removesuffix(_UNATTENDED) for name in names], object)
     platform, _ = pd.factorize(platforms)
-    kind = np.repeat(series.kind[asked.index], length)[told]
+    kind = np.repeat(series.kind[spans.index], length)[told]
     sessions = pd.DataFrame({
         "place": _place(series.look_up("network", row), kind),
         "session": series.sessions["session"][row], "is_hit": is_hit,
@@ -60,13 +96,14 @@ def find_kinds_of_probe(
         "platform": platform[series.sessions["software"][row]],
         "release": series.sessions["release"][row],
     })  # fmt: skip
-    by_session = sessions.groupby(["place", "session"], as_index=False).agg(
+    return sessions.groupby(["place", "session"], as_index=False).agg(
         {"is_hit": "max", "program": "first", "platform": "first", "release": "first"}
     )
-    found = {place for place, of_place in by_session.groupby("place") if _fails_alone(of_place)}
-    network = series.cells["network"].to_numpy()[stretches.loc[blocks, "cell"]]
-    places = _place(network, stretches.loc[blocks, "kind"].to_numpy())
-    return {number for number, place in zip(blocks, places.tolist(), strict=True) if place in found}
+
+
+def _places_of(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.int64]:
+    network = evidence.series.cells["network"].to_numpy()[stretches["cell"]]
+    return _place(network, stretches["kind"].to_numpy())
 
 
 def _place(network: NDArray[np.int64], kind: NDArray[np.int8]) -> NDArray[np.int64]:

@@ -346,6 +346,8 @@ ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone, of one platform or up to one version; others reached the "
     "site on this network meanwhile"
 )
+#: What a rival says that does not explain a stretch.
+NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
     Rival("Did it fail in the same way on all networks?", EVERYWHERE, _fails_everywhere, _NOT_MADE),
@@ -443,11 +445,12 @@ def answer_rivals(mechanism: str, state: str, reason: str = "") -> list[tuple[st
         reason: why it is withheld; empty of a listed one. Those behind the rival that spoke were
             asked to no effect.
     """
-    kind = "mark" if state == "blocked" else _kind_of(mechanism)
+    is_made = state == "blocked" or mechanism == "tls.mitm"
+    kind = "mark" if is_made else _kind_of(mechanism)
     answers = []
     for rival in RIVALS:
         if kind in rival.kinds:
-            answers.append((rival.question, rival.words if rival.words == reason else "No."))
+            answers.append((rival.question, rival.words if rival.words == reason else NO))
             if rival.words == reason:
                 break
     return answers

@@ -15,6 +15,7 @@ from analysis.outcomes.steps import create_tables, create_views, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.verdicts.blocks import Evidence, weigh_evidence
+from analysis.verdicts.caveats import find_caveats
 from analysis.verdicts.cells import MARKED_DAYS, Inside, judge_inside, look_inside
 from analysis.verdicts.columns import read_sessions
 from analysis.verdicts.expectation import Elsewhere, learn_expectation
@@ -239,6 +240,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Sco
     create_tables(connection, steps, {})
     said = decide(connection, evidence, thresholds, has_control=scope.has_control)
     stretches = judge_stretches(connection, evidence, said, thresholds)
+    stretches = stretches.assign(caveat=find_caveats(connection, evidence, stretches))
     names = read_type(connection, "host_name")
     rest = _Rest(
         evidence,
@@ -357,7 +359,7 @@ def _verdicts_of(
     return table.drop(columns=[
         "ok_days", "unclear_sessions", "unheard_sessions", "last_known", "first_open", "is_open",
         "reason", "hits", "open_inside", "first_hit", "last_hit", "ends_otherwise", "stretch",
-        "cell", "marked_days",
+        "cell", "marked_days", "caveat",
     ])  # fmt: skip
 
 
@@ -374,8 +376,8 @@ def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 def _rules_of_cells(
     connection: duckdb.DuckDBPyConnection, evidence: Evidence, inside: Inside
 ) -> pd.DataFrame:
-    """By cell: rule and mechanism of most listed sessions, and their hours; and ``evidence`` and
-    ``chance`` of the most surprising way to fail, unless a mark decides.
+    """By cell: rule and mechanism of most listed sessions, and their hours; what cannot be told of
+    them; and ``evidence`` and ``chance`` of the most surprising way to fail, unless a mark decides.
     """
     elements = inside.listed_elements()
     hits = name_hits(evidence, elements, "cell")
@@ -389,7 +391,9 @@ def _rules_of_cells(
     told = told.reindex(told.index.union(most.index))
     told[most.index] = most.mask(is_mark)
     of_cell = evidence.schedule_text(listed["series"], listed["cell"])
-    texts = {"evidence": evidence_text(told), "chance": chance_text(told), "schedule": of_cell}
+    caveat = listed.groupby("cell")["caveat"].min()  # empty, unless said of each stretch
+    texts = {"evidence": evidence_text(told), "chance": chance_text(told), "schedule": of_cell,
+             "caveat": caveat.reindex(told.index)}  # fmt: skip
     return pd.DataFrame(texts).join(rules)
 
 
@@ -414,10 +418,11 @@ def _add_dates(
     unseen_before = is_listed & ~(table["first_open"] < first)
     since = unseen_before.map({True: "at least since", False: ""})
     until = (to_the_end & ~is_recent).map({True: "not tested since", False: ""})
+    parts = zip(since, until, table["caveat"].fillna(""), strict=True)
     return table.assign(
         blocked_from=_iso(first),
         blocked_until=_iso(last.mask(to_the_end & is_recent)),
-        note=since + pd.Series("; ", table.index).where((since != "") & (until != ""), "") + until,
+        note=["; ".join(filter(None, part)) for part in parts],
     )
 
 
