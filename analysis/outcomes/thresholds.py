@@ -173,6 +173,8 @@ class Thresholds:
             ParameterError: a name is unknown, or a value is not accepted.
         """
         for name, value in values.items():
+            if name in GONE:
+                raise ParameterError(name, value, GONE[name])
             if name not in DECLARATIONS:
                 near = difflib.get_close_matches(name, DECLARATIONS, n=3, cutoff=0.5)
                 raise ParameterError(
@@ -206,6 +208,15 @@ class Thresholds:
 #: Name → what is known of the threshold, in the order in which they stand above.
 DECLARATIONS: Mapping[str, Declaration] = {
     one.name: one.metadata["declaration"] for one in fields(Thresholds)
+}
+
+#: Thresholds of earlier versions of the method → what became of them.
+GONE: Mapping[str, str] = {
+    "chance_share": "there is no such threshold any more; the line of the list is chance_line",
+    **dict.fromkeys(
+        ("filter_share", "firewall_names", "route_days"),
+        "there is no such threshold any more; the method works without it",
+    ),
 }
 
 #: Name → what the number decides.
