@@ -376,12 +376,11 @@ MODULES = {
     "features": ["outcomes/features", "outcomes/controls", "outcomes/enumerations"],
     "profiles": [f"outcomes/{name}" for name in (
         "profiles", "answers", "filters", "block_pages", "macros")],
-    "rules": ["outcomes/outcomes", "outcomes/guards"],
-    "sessions": [
-        "verdicts/sessions", "verdicts/series", "verdicts/facts", "verdicts/expectation"],
+    "rules": ["outcomes/outcomes", "outcomes/devices"],
+    "sessions": ["verdicts/sessions"],
     "verdicts": [f"verdicts/{name}" for name in (
-        "blocks", "intervals", "cells", "states", "verdicts",
-        "withholding")],
+        "series", "expectation", "blocks", "lending", "intervals", "rivals", "reasons", "cells",
+        "states", "verdicts")],
 }  # fmt: skip
 
 

@@ -73,12 +73,12 @@ class Thresholds:
 
     floor_sessions: int = _declare(
         4, "sessions of one class that a state needs",
-        range=(1, 1000), stages=("profiles", "sessions", "verdicts"), tried=(2, 3, 5, 6),
+        range=(1, 1000), stages=("profiles", "rules", "sessions", "verdicts"), tried=(2, 3, 5, 6),
         tried_in_worlds=(3, 5, 6), group=_FLOOR,
     )  # fmt: skip
     floor_days: int = _declare(
         3, "days on which those sessions must lie",
-        range=(1, 366), stages=("profiles", "sessions", "verdicts"), tried=(1, 2, 4, 5),
+        range=(1, 366), stages=("profiles", "rules", "sessions", "verdicts"), tried=(1, 2, 4, 5),
         tried_in_worlds=(2, 4), group=_FLOOR,
     )  # fmt: skip
     share_floor: float = _declare(
