@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -45,6 +46,8 @@ def gone_around(failure: str) -> Row:
 
 NAME, VPN = "news.example", 64510
 ALL_NETWORKS = [PROBE_NETWORK, PROBE_NETWORK + 1, PROBE_NETWORK + 2]
+#: One more operator, which few tests need.
+FOURTH = PROBE_NETWORK + 3
 #: One letter, one session: Blocked, Open, Down, Unclear, No control, Loopback, Reset, Time-out,
 #: Man in the middle, Stalled handshake, Waiting for the resolver, the same and gone Around it,
 #: Forbidden by the site, the Page reset, the Connection reset, serVer failure, the same and Gone
@@ -74,17 +77,22 @@ DAY_ONE = datetime(2024, 1, 1, 8)
 
 
 def days(letters: str, *, per_day: int = 1, start: int = 0, **changes: Any) -> list[Row]:
-    """One session (or more) a letter, one letter a day; ``.`` is a day without a test."""
+    """One session (or more) a letter, one letter a day; ``.`` is a day without a test.
+
+    On two days of five another platform than on the others, so that no kind of probe is alone.
+    """
     rows = []
     domain = changes.get("domain", NAME)
     asn = changes.get("probe_asn", PROBE_NETWORK)
     for day, letter in enumerate(letters, start=start):
+        platform = "ios" if day % 5 in (1, 2) else "android"
         for number in range(per_day * (letter != ".")):
             moment = DAY_ONE + timedelta(days=day, minutes=number)
             report = f"{moment:%Y%m%d}-{domain}-{asn}-{number}"
             rows.append({**LETTERS[letter], "domain": domain, "http_host": domain, "input": f"https://{domain}/",
                          "measurement_start_time": moment, "report_id": report,
-                         "http_body_digest": f"page of {domain}", **changes})  # fmt: skip
+                         "http_body_digest": f"page of {domain}",
+                         "software_name": f"ooniprobe-{platform}", **changes})  # fmt: skip
     return rows
 
 
@@ -96,10 +104,11 @@ def study_of(
     It has halves only where it is said where they meet: each takes as long to judge as the whole.
     """
     halves = dict(zip(("first", "second"), period.split(split), strict=True)) if split else {}
-    asns = [*ALL_NETWORKS, VPN]
+    asns = [*ALL_NETWORKS, FOURTH, VPN]
     networks = pd.DataFrame({
         "probe_asn": asns, "network": [f"Network {asn}" for asn in asns],
-        "operator": ["One", "Two", "Three", "Tunnel"], "is_domestic": [True, True, True, False],
+        "operator": ["One", "Two", "Three", "Four", "Tunnel"],
+        "is_domestic": [True, True, True, True, False],
     })  # fmt: skip
     study = SimpleNamespace(
         connection=connection_with(rows), kept=None, is_fictional=is_fictional,
@@ -139,3 +148,11 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
         for row in days(letters, domain=domain, probe_asn=asn, resolver_asn=asn,
                         control_answers=[control_answer("192.0.2.10", hoster)])
     ]  # fmt: skip
+
+
+def site(name: str, letters: str, *, asn: int = PROBE_NETWORK, host: str = "",
+         **options: Any) -> list[Row]:  # fmt: skip
+    """The days of a site on one network, in a hosting network of its own or one that is named."""
+    number = 65000 + int(sha256((host or name).encode()).hexdigest(), 16) % 500
+    return days(letters, domain=f"{name}.example", probe_asn=asn, resolver_asn=asn,
+                control_answers=[control_answer("192.0.2.10", number)], **options)  # fmt: skip

@@ -1,6 +1,7 @@
 """How surprising failures are, whatever stretch one looks at."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.verdicts.e_values import chance_of, weigh_evidence
+from analysis.outcomes.thresholds import Thresholds
+from analysis.verdicts import blocks
+from analysis.verdicts.e_values import chance_of, log_stretch_count, weigh_evidence
+from analysis.verdicts.expectation import Expectation
 from analysis.verdicts.intervals import chance_text, evidence_text
-from analysis.verdicts.rates import expect
+from analysis.verdicts.rates import Lessons, expect
+from analysis.verdicts.schedules import Schedule
 from tests.series import series_of
 
 
@@ -90,6 +95,22 @@ def test_if_nobody_blocks_the_expectation_is_at_most_one(rate: float) -> None:
     assert found.mean() <= 1 + 4 * found.std() / np.sqrt(len(found))
     for share in (0.1, 0.01, 0.001):
         assert (chance_of(np.log(found)) <= share).mean() <= share
+
+
+def test_days_and_hours_are_parts_of_one_e_value() -> None:
+    """Nine tenths and one: the larger of the two would have an expectation of up to 2."""
+    series = series_of([1] * 12)
+    first, last = series.column("time")[[0, -1]].astype("datetime64[D]")
+    schedule = Schedule(0, 6, ((8, 9),), first, last, log_ratio=25.0)
+    nothing: Any = None
+    expected = Expectation(
+        nothing, series, Lessons(*np.zeros((5, 1))), np.full(12, 0.1), {0: schedule}
+    )
+    evidence = blocks.weigh_evidence(expected, Thresholds())
+    of_days = weigh_evidence(series, expect(series, np.full(12, 0.1)))[0][0]
+    of_hours = schedule.log_evidence - log_stretch_count(np.array([12]))[0] + np.log(0.1)
+    assert evidence.log_evidence == pytest.approx([np.logaddexp(of_days, of_hours)])
+    assert abs(of_days - of_hours) < 4, "else one of them would not be seen"
 
 
 def test_no_chance_below_one_in_a_thousand_is_told() -> None:

@@ -42,7 +42,7 @@ def _judgement(verdicts: list[dict[str, Any]], intervals: list[dict[str, Any]]) 
     return Judgement(
         pd.DataFrame(verdicts), pd.DataFrame(intervals, columns=columns),
         withheld=pd.DataFrame(columns=columns), chances=pd.DataFrame(), defects=pd.DataFrame(),
-        line=0.0, weigh=lambda: pytest.fail("nothing here asks it"),
+        weigh=lambda: pytest.fail("nothing here asks it"),
     )  # fmt: skip
 
 

@@ -134,7 +134,7 @@ def test_many_series_are_weighed_as_each_alone(
 
 def _find(networks: dict[int, Asked]) -> dict[int, Schedule]:
     """The schedules of a site's networks, all of one kind."""
-    found = SiteHours({(0, asn): asked for asn, asked in networks.items()}).confirmed
+    found = SiteHours({(0, asn): asked for asn, asked in networks.items()}).schedules
     return {asn: schedule for (_, asn), schedule in found.items()}
 
 
