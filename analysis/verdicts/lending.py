@@ -60,11 +60,12 @@ def _find_onsets(evidence: Evidence) -> list[Onset]:
     is_open = np.flatnonzero(~series.is_hit & (series.column("class") == OK))
     day = series.column("day").astype("datetime64[D]").astype(np.int64)
     host, onsets = evidence.expected.sessions.layout.host, []
-    for number, first, last in told[["series", "first", "last"]].to_numpy(np.int64).tolist():
+    row = series.row[told["first"]]
+    domains, networks = (series.look_up(name, row).tolist() for name in ("domain", "network"))
+    places = told[["series", "first", "last"]].to_numpy(np.int64).tolist()
+    for (number, first, last), domain, network in zip(places, domains, networks, strict=True):
         before = int(np.searchsorted(is_open, first)) - 1
         place = int(is_open[before]) if before >= 0 else -1
-        row = series.row[first : first + 1]
-        domain, network = (int(series.look_up(name, row)[0]) for name in ("domain", "network"))
         onsets.append(Onset(
             number, f"{network} {series.kind[number]}", str(domain), "", int(host[domain]), network,
             int(day[place]) if place >= series.starts[number] else -1, int(day[first]),
