@@ -53,9 +53,12 @@ def find_heavy_probes(
     """Blocks whose failures all come from one platform that makes most tests, by their number.
 
     With how many sessions failed in that way on the network, at the sites that fail so, and how
-    many of others reached these meanwhile: less than a quarter of all.
+    many of others reached these meanwhile: less than a quarter of all. Where everybody in the
+    country uses one platform it says nothing.
     """
     counts = {}
+    if len({_platform_of(name) for name in read_type(connection, "software_name")}) < 2:
+        return {}
     for place, sessions in _read_probes(connection, evidence, blocks).groupby("place"):
         failing = sessions.loc[sessions["is_hit"], "platform"]
         others = int((sessions["platform"] != failing.iloc[0]).sum())
@@ -84,10 +87,8 @@ def _read_probes(
     place, is_hit = place[told], is_hit[told]
     row = series.row[place]
     software = read_type(connection, "software_name")
-    names = [_VERSION.sub("", name) for name in software]
-    program, _ = pd.factorize(np.array(names, object))
-    platforms = np.array([name.removesuffix(_UNATTENDED) for name in names], object)
-    platform, _ = pd.factorize(platforms)
+    program, _ = pd.factorize(np.array([_program_of(name) for name in software], object))
+    platform, _ = pd.factorize(np.array([_platform_of(name) for name in software], object))
     kind = np.repeat(series.kind[spans.index], length)[told]
     sessions = pd.DataFrame({
         "place": _place(series.look_up("network", row), kind),
@@ -99,6 +100,16 @@ def _read_probes(
     return sessions.groupby(["place", "session"], as_index=False).agg(
         {"is_hit": "max", "program": "first", "platform": "first", "release": "first"}
     )
+
+
+def _program_of(software: str) -> str:
+    """A program without its version."""
+    return _VERSION.sub("", software)
+
+
+def _platform_of(software: str) -> str:
+    """The same, whoever starts it."""
+    return _program_of(software).removesuffix(_UNATTENDED)
 
 
 def _places_of(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.int64]:
