@@ -5,7 +5,6 @@ from functools import cache
 
 import pytest
 
-from analysis.verdicts.intervals import TOO_FEW
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE, ROUTE_UNKNOWN
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
@@ -26,22 +25,22 @@ def _later(rows: list[Row], hours: int) -> list[Row]:
 
 def _defect(*, is_old: bool = True) -> list[Row]:
     """Certificate errors of an old version alone, while the new one reaches the site."""
-    old = days("MMM." * 8, **OLD) if is_old else []
-    return [*old, *days("...O" * 8, **NEW), *days("O" * 20, start=32, **NEW),
-            *days("O" * 20, start=56, **NEW)]  # fmt: skip
+    old = days("MMM." * 8, start=20, **OLD) if is_old else []
+    return [*days("O" * 20, **NEW), *old, *days("...O" * 8, start=20, **NEW),
+            *days("O" * 18, start=52, **NEW), *days("O" * 12, start=78, **NEW)]  # fmt: skip
 
 
-_FOUR = [*days("RR", start=53, **NEW), *days("R", start=52, per_day=2, **NEW)]
-_AROUND = days("O" * 10 + "....." + "O" * 20)
+_DENIED = days("B" * 8, start=70, **NEW)
+_AROUND = days("O" * 30 + "....." + "O" * 20)
 #: Name → its sessions on one network; on the others the site is open.
 CASES: dict[str, list[Row]] = {
-    "three resets of a day beside a defect": [
-        *_defect(), *_later(days("R", start=43, per_day=3, **NEW), 5)
+    "denied for a day beside a defect": [
+        *_defect(), *_later(days("B", start=60, per_day=4, **NEW), 5)
     ],
-    "four resets beside a defect": [*_defect(), *_FOUR],
-    "four resets": [*_defect(is_old=False), *_FOUR],
-    "at one layer": [*_AROUND, *days("TTTTT", start=10, per_day=2)],
-    "at two layers": [*_AROUND, *days("TTTTT", start=10), *_later(days("SSSSS", start=10), 3)],
+    "denied beside a defect": [*_defect(), *_DENIED],
+    "denied": [*_defect(is_old=False), *_DENIED],
+    "at one layer": [*_AROUND, *days("TTTTT", start=30, per_day=2)],
+    "at two layers": [*_AROUND, *days("TTTTT", start=30), *_later(days("SSSSS", start=30), 3)],
     "lookups begin": days("O" * 10 + "R" * 8 + "O" + "RB" * 8 + "O" * 15),
     "lookups end": days("O" * 10 + "RB" * 8 + "O" + "BB" * 4 + "O" * 15),
     "reopened": [*days("O" * 10 + "B" * 20), *_later(days("O", start=29), 5)],
@@ -63,17 +62,15 @@ def _reasons(name: str) -> list[str]:
 
 
 def test_what_is_withheld_lends_nothing_to_what_is_left() -> None:
-    """Neither sessions and days nor surprise: three resets of one day beside the certificate errors
-    of an old version are as little as they are without these; a block of its own stands by its own
-    chance."""
-    row = verdict(examined("three resets of a day beside a defect"))
-    assert (row["state"], row["chance"]) == ("impaired", "")
-    assert _reasons("three resets of a day beside a defect") == sorted([ONE_KIND_OF_PROBE, TOO_FEW])
-    row, alone = (verdict(examined(n)) for n in ("four resets beside a defect", "four resets"))
-    assert (row["state"], row["mechanism"]) == ("likely_blocked", "tls.reset")
+    """Neither sessions and days nor surprise: four denied lookups of one day beside the certificate
+    errors of an old version are as little as without these; a block stands by its own evidence."""
+    assert verdict(examined("denied for a day beside a defect"))["state"] == "impaired"
+    assert ONE_KIND_OF_PROBE in _reasons("denied for a day beside a defect")
+    row, alone = (verdict(examined(n)) for n in ("denied beside a defect", "denied"))
+    assert (row["state"], row["mechanism"]) == ("likely_blocked", "dns.nxdomain")
+    assert _reasons("denied beside a defect") == [ONE_KIND_OF_PROBE]
     assert alone["state"] == "likely_blocked"
-    assert float(row["chance"]) >= float(alone["chance"])
-    assert row["sessions_to_flip"] == 1
+    assert float(row["evidence"]) <= float(alone["evidence"])
 
 
 @pytest.mark.parametrize("name", ["at one layer", "at two layers"])
@@ -97,20 +94,20 @@ def test_a_block_that_was_seen_to_end_on_its_last_day_does_not_go_on() -> None:
     assert (row["state"], row["blocked_until"]) == ("likely_blocked", "2024-01-30")
 
 
-def test_what_a_vpn_shows_moves_no_line_of_the_list() -> None:
+def test_what_a_vpn_shows_moves_no_evidence() -> None:
     """Sixty sites that are open there, or that it blocks surely."""
-    pair = days("O" * 20 + "BBBB" + "O" * 36)
+    pair = days("O" * 20 + "BBBBBBB" + "O" * 33)
     pair += [row for asn in ALL_NETWORKS[1:]
              for row in days("O" * 60, probe_asn=asn, resolver_asn=asn)]  # fmt: skip
-    lines = set()
+    told = set()
     for letter in ("", "O", "B"):
         vpn = [row for n in range(60 * bool(letter))
                for row in days(letter * 12, domain=f"v{n}.example", probe_asn=VPN,
                                resolver_asn=VPN)]  # fmt: skip
         found = judge([*pair, *vpn])
         assert verdict(found)["state"] == "likely_blocked"
-        lines.add(found.line)
-    assert len(lines) == 1
+        told.add(verdict(found)["evidence"])
+    assert len(told) == 1
     foreign = found.verdicts[found.verdicts["probe_asn"] == VPN]
     assert set(foreign["set_aside_reason"]) == {"not_domestic"}
 
@@ -139,10 +136,13 @@ def test_one_session_may_let_the_networks_own_resolver_speak() -> None:
     _flips(base, days("O", start=66, **own))
 
 
-def test_one_session_may_show_a_filter_that_some_have_chosen() -> None:
-    base = days("B" * 20 + "O" + "B" * 20 + "O" + "B" * 20 + "O" + "B" * 10)
-    base = [{**row, **(OLD if row["dns_failure"] else NEW)} for row in base]
-    _flips(base, _later(days("O", start=6, **NEW), 5))
+def test_one_session_may_show_that_one_kind_of_probe_fails_alone() -> None:
+    """Another one has reached the site before."""
+    base = days("O" * 5 + "B" * 35 + "O" + "B" * 20 + "O" * 10)
+    more = _later(days("O", start=15), 5)
+    for row in (*base, *more):
+        row |= {"software_name": "ooniprobe-android", **(OLD if row["dns_failure"] else NEW)}
+    _flips(base, more)
 
 
 def test_two_forged_reports_upset_the_page_behind_an_answer() -> None:

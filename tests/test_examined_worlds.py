@@ -90,3 +90,7 @@ def test_a_situation_is_judged_scored_and_shipped(tmp_path: Path) -> None:
     chances = read_results("chances", tmp_path)
     assert chances["stratum"].tolist() == [0.1, 0.01, 0.001]
     assert set(chances["trial_count"]) == {len(evidence)}
+
+
+def test_the_results_that_ship_have_every_situation() -> None:
+    assert read_results("examined")["situation"].tolist() == list(EXAMINED)

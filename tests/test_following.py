@@ -24,7 +24,7 @@ def _verdict(domain: str, asn: int, state: str, session_count: int) -> dict[str,
         "rule_id": "dns.loopback" if is_listed else "",
         "mechanism": "dns.loopback" if is_listed else "", "blocked_until": "",
         "resolver_asns": "AS2",
-        "schedule": "", "chance": "1.0e-09" if state == "likely_blocked" else "",
+        "schedule": "", "note": "", "chance": "1.0e-03" if state == "likely_blocked" else "",
     }  # fmt: skip
 
 

@@ -81,16 +81,18 @@ def test_made_up_versions_and_networks_take_no_more_room_than_their_reports() ->
 def test_a_longer_block_takes_more_forged_reports() -> None:
     """The number says something: evidence that is more takes more to outweigh."""
     others = [row for n in range(4) for row in everywhere("O" * 30, f"usual-{n}.example")]
+    others += days("O" * 30, probe_asn=ALL_NETWORKS[1], resolver_asn=ALL_NETWORKS[1])
     longer, shorter = (
-        int(verdict(judge([*days("R" * size), *others]))["sessions_to_flip"]) for size in (40, 8)
+        int(verdict(judge([*days("O" * 20 + "R" * size), *others]))["sessions_to_flip"])
+        for size in (40, 8)
     )
     assert 1 <= shorter < longer
 
 
 def cut_off(random_: random.Random) -> str:
     """The days of a site that is blocked in part of the time, with what fails besides."""
-    block = random_.choice("BRTSLM") * random_.choice([8, 16, 30, 50])
-    around = ["O" * random_.choice([0, 8, 20]) for _ in range(2)]
+    block = random_.choice("BRTSLM") * random_.choice([8, 16, 30, 40])
+    around = ["O" * random_.choice([0, 20, 30]) for _ in range(2)]
     strays = "".join(around[0] + block + around[1])
     return "".join(day if random_.random() < 0.95 else random_.choice("OTRBD.") for day in strays)
 

@@ -178,6 +178,20 @@ def test_attempts_of_0_4_are_told_apart_by_address_and_server_name():
     ]
 
 
+def test_a_handshake_that_names_no_address_is_held_against_the_control_at_the_same() -> None:
+    """The resolver's old address shows another's certificate to the control too."""
+    bad = {"status": False, "failure": "ssl_invalid_hostname"}
+    found = _observe({
+        "queries": [_query(tags=None)],
+        "tcp_connect": [{"ip": _SITE, "port": 443, "status": {"success": True}}],
+        "tls_handshakes": [{"server_name": "news.example", "failure": "ssl_invalid_hostname"}],
+        "control": _control(tls_handshake={
+            f"{_SITE}:443": bad, "198.51.100.9:443": {"status": True},
+        }),
+    })  # fmt: skip
+    assert found["tls"][0]["control_ok"] is False
+
+
 def test_an_address_spelt_for_nat64_is_the_controls():
     """A network without IPv4 gives the same server another spelling, at every layer."""
     nat64 = "64:ff9b::c000:201"

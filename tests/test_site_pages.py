@@ -24,6 +24,8 @@ from analysis.report.site_evidence import COMPARED, FLAGS, SPANS
 from analysis.report.site_pages import INDEX, Setting, make_pages, say_spelling
 from analysis.study.table_folder import keep_note
 from analysis.tables import read_table, write_table
+from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
+from analysis.verdicts.rivals import HOST_SILENT, RIVALS
 from analysis.vocabulary import METHODS
 from tests.table_rows import table_rows
 
@@ -45,7 +47,7 @@ def _stretch(probe_asn: str, **given: Any) -> dict[str, Any]:
     return {
         "domain": LISTED, "probe_asn": probe_asn, "network": EVIL, "state": "likely_blocked",
         "mechanism": "tls.reset", "blocked_from": "2024-02-03", "session_count": 12,
-        "blocked_session_count": 11, "chance": "4.9e-05", "note": "",
+        "blocked_session_count": 11, "chance": "1.0e-03", "note": "",
     } | given  # fmt: skip
 
 
@@ -61,7 +63,9 @@ def tables(tmp_path: Path) -> Path:
             _site(CLEAN, "no_problem_seen"), _site(THIN, "not_enough_tests", "mixed"),
         ],
         "verdicts": [
-            cell | {"probe_asn": "AS1"}, cell | {"probe_asn": "AS2", "sessions_to_flip": 3},
+            cell | {"probe_asn": "AS1", "note": f"not tested since; {BEFORE_FIRST_TEST}"},
+            cell | {"probe_asn": "AS2", "sessions_to_flip": 3,
+                    "note": ONE_PLATFORM.format(n=1200, m=3)},
             cell | {"probe_asn": "AS9", "state": "insufficient", "insufficient_reason": "mixed"},
             cell | {"domain": ASIDE, "probe_asn": "AS1", "state": "impaired"},
         ],
@@ -75,12 +79,15 @@ def tables(tmp_path: Path) -> Path:
                      first_seen_open_again="2024-03-09"),
             _stretch("AS1", blocked_from="2024-06-01", schedule="Mon-Fri 04:00-08:00", chance="",
                      blocked_until="2024-06-30", note="not tested since"),
-            _stretch("AS2", blocked_from="2024-05-06"),
+            _stretch("AS2", blocked_from="2024-05-06", chance="3.1e-02"),
         ],
         "withheld_intervals": [
             {"domain": ASIDE, "probe_asn": "AS1", "blocked_from": "2024-04-01",
              "blocked_from_time": "x", "blocked_until": "2024-04-09", "session_count": 5,
              "reason": EVIL},
+            {"domain": ASIDE, "probe_asn": "AS1", "blocked_from": "2024-06-01",
+             "blocked_from_time": "x", "blocked_until": "2024-06-09", "session_count": 6,
+             "mechanism": "tls.timeout", "state": "impaired", "reason": HOST_SILENT},
         ],
         "set_aside": [{"domain": ASIDE, "reason": "down", "note": "The site is down."}],
         "categories": [{"category_code": "NEWS", "category": EVIL}],
@@ -119,11 +126,18 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "Blocked or likely blocked on 2 access networks.",
         "11 of 12 sessions were kept from the site, from 3 February 2024 to 4 March 2024 (TLS: "
         "reset). It was last seen open before on 1 February 2024, and open again on 9 March 2024. "
-        "By chance, at most one of 20,000 pairs that nobody blocks would look so.",
+        "If the failures were accidents such as others meet here, less than 1 in 1,000 pairs would "
+        "look so.",
         "This holds at some hours of the week only: Mon-Fri 04:00-08:00 UTC. Open before and after "
         "is meant of these hours alone. Nobody has tested it there since. A mark that "
-        "only blocking leaves decides. It would take 1 forged session at least to change this.",
+        "only blocking leaves decides. It began before the first test; the site may refuse this "
+        "network. It would take 1 forged session at least to change this.",
+        f"Could it be something else? TLS: reset: {RIVALS[0].question} No. {RIVALS[4].question} "
+        "No.",
         "from 6 May 2024 to the last tests of the period",
+        "accidents such as others meet here, at most 1 in 32 pairs would look so. Of 1,200 failing "
+        "sessions all are of one platform and only 3 others tested: one household’s filter, or the "
+        "network’s block.",
         "It would take 3 forged sessions at least to change this.",
         "Tunnel (AS9), VPN: 18 of 30",
         "OONI flags 12 of 40 measurements as anomalies, and 0 of these as confirmed. Other methods "
@@ -140,7 +154,11 @@ def test_what_is_set_aside_has_its_reason_and_what_failed(pages: dict[str, str])
     assert (
         "0 of 30 sessions failed in a way that blocking could cause, 18 reached the site." in words
     )
-    assert "Could it be something else?" not in words
+    assert words.count("Could it be something else?") == 1  # of what was asked about
+    assert (
+        f"Could it be something else? TLS: no answer: {RIVALS[0].question} No. "
+        f"{RIVALS[1].question} Yes: {HOST_SILENT}."
+    ) in words
 
 
 def test_the_index_has_every_name_and_its_reason(pages: dict[str, str]) -> None:
@@ -193,10 +211,10 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     assert rows.pop(0) == []
     assert rows == [
         ["3 February 2024 open 1 February 2024", "4 March 2024 open again 9 March 2024", *shared,
-         "20,000", "0"],
+         "less than 1 in 1,000", "0"],
         ["1 June 2024 not open before", "30 June 2024 not tested since", "11 of 12", "TLS: reset "
          "only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–", "0"],
-        ["6 May 2024 not open before", "goes on", *shared, "20,000", "0"],
+        ["6 May 2024 not open before", "goes on", *shared, "1 in 32", "0"],
     ]  # fmt: skip
     assert f'<a class="site" href="sites/{site_file(LISTED)}#{site_anchor(LISTED)}">' in html
     assert "<script>" not in html
@@ -221,7 +239,7 @@ def test_the_annex_is_the_same_in_every_language(tables: Path) -> None:
         assert english == ["", "The list", "By category", "By network", "Set aside", "Limits"]
         html = "".join(content for _, content in sections)
         assert 'data-key="blocked_domain_count">7<' in html
-        assert "20,000" in html
+        assert "1,000" in html
         assert f'href="sites/{site_file(ASIDE)}#' in html
         assert "https://explorer.ooni.org/" in html
         assert "<script>" not in html

@@ -20,7 +20,8 @@ from analysis.report.app_tables import Judged
 from analysis.tables import write_table
 from analysis.worlds import measures, steering
 from analysis.worlds import scored_apps as apps
-from analysis.worlds.measures import bootstrap_bounds, calibrate, mark_chances, share_by
+from analysis.worlds.measures import bootstrap_bounds, share_by
+from analysis.worlds.scored_situations import hold_chances, weigh
 from analysis.worlds.scores import Score, Truth, compare_edges, compare_hours, score
 from analysis.worlds.validation import (
     COUNTRIES,
@@ -198,29 +199,18 @@ def test_hours_are_true_within_an_hour() -> None:
     assert found.to_dict() == {"a": True, "b": False, "c": False, "d": False}
 
 
-def test_calibration_counts_cells_that_nobody_blocks(tmp_path: Path) -> None:
-    """Blocks, forgery and what one kind of probe shows are no accidents; no row is no surprise."""
+def test_chances_are_held_against_pairs_that_nobody_blocks(tmp_path: Path) -> None:
+    """Blocks do not count; no row is no surprise; sites that refuse the country are no accident."""
     scored = _scored(tmp_path, [INTERVAL])
     chances = pd.DataFrame({
-        "domain": ["a.test", "c.test", "d.test"], "probe_asn": 1, "evidence": ["3.3", "2.3", "4.0"],
-        "chance": ["1.0e-03", "5.0e-03", "1.0e-03"],
+        "domain": ["a.test", "c.test"], "probe_asn": 1, "evidence": ["3.3", "2.3"]
     })  # fmt: skip
-    measure, of_probe = (
-        "unblocked cells with such a chance", "cells in which one kind of probe fails"
-    )  # fmt: skip
-
-    def count(scored: Score) -> dict[tuple[str, str], tuple[int, int]]:
-        table = calibrate(replace(scored, chances=mark_chances(chances, scored)))
-        named = table.set_index(["measure", "stratum"])[["success_count", "trial_count"]]
-        return named.apply(tuple, axis=1).to_dict()
-
-    counts = count(scored)
-    levels = ("1e-01", "1e-02", "1e-03")
-    assert [counts[measure, level] for level in levels] == [(1, 1), (1, 1), (0, 1)]
-    assert counts["listed though not blocked, by chance", "by a mark"] == (1, 3)
-    pairs = scored.pairs.assign(is_of_probe=scored.pairs["domain"] == "c.test")
-    counts = count(replace(scored, pairs=pairs))
-    assert (counts[measure, "1e-02"], counts[of_probe, "1e-02"]) == ((0, 0), (1, 1))
+    held = hold_chances(weigh(scored, chances))
+    assert list(zip(held["stratum"], held["success_count"], held["trial_count"], strict=True)) == [
+        ("0.1", 1, 2), ("0.01", 1, 2), ("0.001", 0, 2)
+    ]  # fmt: skip
+    refusing = scored.pairs.replace({"situation": {"geo": "geo_refused"}})
+    assert len(weigh(replace(scored, pairs=refusing), chances)) == 1
 
 
 def test_forgery_breaks_a_promise_only_below_the_number(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_news_has_its_evidence(standings: tuple[Standing, Standing]) -> None:
         },
     }.items():  # fmt: skip
         assert news.loc[item, list(evidence)].to_dict() == evidence
-    assert float(news.loc["begins.example", "chance"]) < 1e-6
+    assert news.loc["begins.example", "chance"] == "1.0e-03"
     assert news["witness_url"].str.startswith("https://explorer.ooni.org/measurement/2024").all()
     first = find_news(None, standings[0])  # of a first look all is new
     assert set(first["item"]) == set(standings[0].pairs["item"])

@@ -214,8 +214,13 @@ def connect_failure(connect: Connect) -> str | None:
 
 
 def _common_to_all(tcp: list[tuple[Any, ...]], control: ControlView) -> tuple[Any, ...]:
-    """Match, is_answer, control_ok and control_failure, each where it is the same for all."""
-    results = [read_result(endpoint) for endpoint in control.tls.values()]
+    """Match, is_answer, control_ok and control_failure, each where it is the same for all.
+
+    Of the control's handshakes those count that are with addresses that the probe tried.
+    """
+    tried = [spell_endpoint(item[0], item[1]) for item in tcp if item[0] and item[1]]
+    shaken = [control.tls[endpoint] for endpoint in tried if endpoint in control.tls]
+    results = [read_result(endpoint) for endpoint in shaken or control.tls.values()]
     return (
         _only(item[_MATCH] for item in tcp),
         _only(item[_IS_ANSWER] for item in tcp),

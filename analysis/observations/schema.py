@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 #: How an address relates to what the control resolved for the same name:
 #: ``address`` the control got this very address, ``asn`` one in the same network,

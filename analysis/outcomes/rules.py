@@ -707,11 +707,11 @@ HTTP_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="http.not_connected",
-        condition="tcp_result <> 'works'",
+        condition="tcp_result <> 'works' OR (is_https AND tls_result = 'down')",
         outcome="unknown",
         evidence="discarded",
-        comment="No address of the site accepted the connection; what that means, the rules on "
-        "connections say.",
+        comment="No address of the site accepted the connection, or the handshake, the control's "
+        "as little; what that means, the rules on connections and handshakes say.",
     ),
     Rule(
         rule_id="http.tls_reset",

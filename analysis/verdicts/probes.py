@@ -1,6 +1,7 @@
 """Failures of one kind of probe that others do not have: an antivirus, a filter, a defect."""
 
 import re
+from collections.abc import Iterator
 from math import comb
 
 import duckdb
@@ -39,12 +40,17 @@ def find_kinds_of_probe(
         blocks: the numbers of the stretches that are asked about.
     """
     stretches = counted.stretches
-    is_failing = (stretches["hits"] >= 2) & (stretches["hits"] > stretches["misses"])
-    is_asked = stretches.index.isin(blocks) | (is_failing & (stretches["kind"] < FAILING))
-    by_session = _read_probes(connection, evidence, stretches[is_asked])
+    by_session = _read_probes(connection, evidence, _ask_with_others(stretches, blocks))
     found = {place for place, of_place in by_session.groupby("place") if _fails_alone(of_place)}
     places = _places_of(evidence, stretches.loc[blocks])
     return {number for number, place in zip(blocks, places.tolist(), strict=True) if place in found}
+
+
+def _ask_with_others(stretches: pd.DataFrame, blocks: pd.Index) -> pd.DataFrame:
+    """Blocks, and what else mostly fails."""
+    is_failing = (stretches["hits"] >= 2) & (stretches["hits"] > stretches["misses"])
+    is_failing &= stretches["kind"] < FAILING
+    return stretches[stretches.index.isin(blocks) | is_failing]
 
 
 def find_heavy_probes(
@@ -53,9 +59,12 @@ def find_heavy_probes(
     """Blocks whose failures all come from one platform that makes most tests, by their number.
 
     With how many sessions failed in that way on the network, at the sites that fail so, and how
-    many of others reached these meanwhile: less than a quarter of all.
+    many of others reached these meanwhile: less than a quarter of all. Where everybody in the
+    country uses one platform it says nothing.
     """
     counts = {}
+    if len({_platform_of(name) for name in read_type(connection, "software_name")}) < 2:
+        return {}
     for place, sessions in _read_probes(connection, evidence, blocks).groupby("place"):
         failing = sessions.loc[sessions["is_hit"], "platform"]
         others = int((sessions["platform"] != failing.iloc[0]).sum())
@@ -84,10 +93,8 @@ def _read_probes(
     place, is_hit = place[told], is_hit[told]
     row = series.row[place]
     software = read_type(connection, "software_name")
-    names = [_VERSION.sub("", name) for name in software]
-    program, _ = pd.factorize(np.array(names, object))
-    platforms = np.array([name.removesuffix(_UNATTENDED) for name in names], object)
-    platform, _ = pd.factorize(platforms)
+    program, _ = pd.factorize(np.array([_program_of(name) for name in software], object))
+    platform, _ = pd.factorize(np.array([_platform_of(name) for name in software], object))
     kind = np.repeat(series.kind[spans.index], length)[told]
     sessions = pd.DataFrame({
         "place": _place(series.look_up("network", row), kind),
@@ -99,6 +106,16 @@ def _read_probes(
     return sessions.groupby(["place", "session"], as_index=False).agg(
         {"is_hit": "max", "program": "first", "platform": "first", "release": "first"}
     )
+
+
+def _program_of(software: str) -> str:
+    """A program without its version."""
+    return _VERSION.sub("", software)
+
+
+def _platform_of(software: str) -> str:
+    """The same, whoever starts it."""
+    return _program_of(software).removesuffix(_UNATTENDED)
 
 
 def _places_of(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.int64]:
@@ -113,23 +130,51 @@ def _place(network: NDArray[np.int64], kind: NDArray[np.int8]) -> NDArray[np.int
 
 def _fails_alone(sessions: pd.DataFrame) -> bool:
     """Whether one program, platform or version fails alone, or a version with the older ones."""
-    is_hit, release = (sessions[name].to_numpy() for name in ("is_hit", "release"))
+    is_hit = sessions["is_hit"].to_numpy()
+    return any(_explains(is_hit, is_kind) for is_kind in _kinds_of(sessions))
+
+
+def _kinds_of(sessions: pd.DataFrame) -> Iterator[NDArray[np.bool_]]:
+    """Which sessions are of each kind of probe that fails."""
+    is_hit = sessions["is_hit"].to_numpy()
     for name in ("program", "platform"):
         of = sessions[name].to_numpy()
-        if any(_explains(is_hit, of == one) for one in np.unique(of[is_hit])):
-            return True
-    return any(
-        _explains(is_hit, release == one) or _explains(is_hit, release <= one)
-        for one in np.unique(release[is_hit])
-    )
+        yield from (of == one for one in np.unique(of[is_hit]))
+    release = sessions["release"].to_numpy()
+    for one in np.unique(release[is_hit]):
+        yield from (release == one, release <= one)
 
 
-def _explains(is_hit: NDArray[np.bool_], is_kind: NDArray[np.bool_]) -> bool:
-    hits, others = int(is_hit.sum()), int((~is_kind).sum())
+def _explains(is_hit: NDArray[np.bool_], is_kind: NDArray[np.bool_], forged: int = 0) -> bool:
+    """Whether a kind of probe fails alone.
+
+    Were so many sessions forged, of that kind that fail or of others that do not: what helps more.
+    """
+    hits, others = int(is_hit.sum()), int((~is_kind).sum()) + forged
     own, other_hits = int((is_hit & is_kind).sum()), int((is_hit & ~is_kind).sum())
-    if own < _SHARE * hits or 2 * own <= int(is_kind.sum()):
+    if own + forged < _SHARE * (hits + forged) or 2 * own + forged <= int(is_kind.sum()):
         return False
-    return has_so_few(other_hits, others, hits, len(is_hit)) * CHANCE <= 1
+    return has_so_few(other_hits, others, hits, len(is_hit) + forged) * CHANCE <= 1
+
+
+def count_to_explain(
+    connection: duckdb.DuckDBPyConnection, evidence: Evidence, stretches: pd.DataFrame, most: int
+) -> pd.Series:
+    """How many forged sessions make one kind of probe fail alone, by number of the stretch.
+
+    Of those that are listed; one more than ``most`` where more are needed.
+    """
+    listed = stretches[stretches["is_listed"]]
+    by_session = _read_probes(connection, evidence, _ask_with_others(stretches, listed.index))
+    counts = {}
+    for place, sessions in by_session.groupby("place"):
+        is_hit, fewest = sessions["is_hit"].to_numpy(), most + 1
+        for is_kind in _kinds_of(sessions):
+            while fewest > 1 and _explains(is_hit, is_kind, fewest - 1):
+                fewest -= 1
+        counts[place] = fewest
+    fewest_of = [counts[place] for place in _places_of(evidence, listed).tolist()]
+    return pd.Series(fewest_of, listed.index, dtype="int64").reindex(stretches.index)
 
 
 def has_so_few(found: int, others: int, hits: int, total: int) -> float:

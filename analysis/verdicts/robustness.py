@@ -14,7 +14,7 @@ A well device, a page or a coincidence takes two networks with the floor of sess
 more than is told apart here.
 """
 
-from math import comb, log
+from math import log
 
 import duckdb
 import numpy as np
@@ -25,10 +25,8 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.blocks import Evidence, weigh_days
 from analysis.verdicts.cells import MARKED_DAYS, Inside
 from analysis.verdicts.e_values import SHARE
-from analysis.verdicts.probes import CHANCE
 from analysis.verdicts.rates import expect
-from analysis.verdicts.series import MARK, Series
-from analysis.verdicts.sessions import KINDS
+from analysis.verdicts.series import MARK
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
 
@@ -51,7 +49,7 @@ _PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.blockpage", "dns.
 
 def weigh_forging(evidence: Evidence, lines: NDArray[np.float64]) -> pd.DataFrame:
     """By number of the series: the fewest forged sessions after which it may be no surprise
-    (``to_chance``), or one kind of probe's (``to_probe``); ``MOST + 1`` where more are needed.
+    (``to_chance``); ``MOST + 1`` where more are needed.
 
     Args:
         evidence: of the sessions as they are.
@@ -60,8 +58,7 @@ def weigh_forging(evidence: Evidence, lines: NDArray[np.float64]) -> pd.DataFram
     series = evidence.series.of_kinds()
     lines = lines[: len(series.kind)]
     of_hours = list(evidence.of_hours)
-    to_chance, to_probe = np.full((2, len(evidence.series.kind)), MOST + 1)
-    hits = np.bincount(_places(series), np.add.reduceat(series.is_hit, series.starts[:-1]))
+    to_chance = np.full(len(evidence.series.kind), MOST + 1)
     for count in range(MOST, 0, -1):
         base = evidence.expected.base(count)
         rates = np.empty(len(series.row))
@@ -71,16 +68,7 @@ def weigh_forging(evidence: Evidence, lines: NDArray[np.float64]) -> pd.DataFram
         weights[of_hours] += list(evidence.of_hours.values())
         is_chance = series.is_weighed & (weights - count * _STEP < lines)
         to_chance[: len(lines)][is_chance] = count
-        enough = np.array([comb(int(hit) + count, count) >= CHANCE for hit in hits], bool)
-        to_probe[: len(lines)][enough[_places(series)]] = count
-    return pd.DataFrame({"to_chance": to_chance, "to_probe": to_probe})
-
-
-def _places(series: Series) -> NDArray[np.int64]:
-    """By series: a number for its network and kind."""
-    network = series.look_up("network", series.first_rows()).astype(np.int64)
-    places: NDArray[np.int64] = network * len(KINDS) + series.kind
-    return places
+    return pd.DataFrame({"to_chance": to_chance})
 
 
 def count_own_sessions(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from analysis.verdicts.intervals import (
     name_hits,
     withheld_table,
 )
+from analysis.verdicts.probes import count_to_explain
 from analysis.verdicts.reasons import (
     count_defects,
     count_filters,
@@ -40,7 +41,12 @@ from analysis.verdicts.reasons import (
     why_insufficient,
 )
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
-from analysis.verdicts.robustness import count_own_sessions, sessions_to_flip, weigh_forging
+from analysis.verdicts.robustness import (
+    MOST,
+    count_own_sessions,
+    sessions_to_flip,
+    weigh_forging,
+)
 from analysis.verdicts.series import MARK
 from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Sessions
 from analysis.verdicts.states import meets_floor, wilson_bounds
@@ -240,7 +246,10 @@ def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Sco
     create_tables(connection, steps, {})
     said = decide(connection, evidence, thresholds, has_control=scope.has_control)
     stretches = judge_stretches(connection, evidence, said, thresholds)
-    stretches = stretches.assign(caveat=find_caveats(connection, evidence, stretches))
+    stretches = stretches.assign(
+        caveat=find_caveats(connection, evidence, stretches),
+        to_probe=count_to_explain(connection, evidence, stretches, MOST),
+    )
     names = read_type(connection, "host_name")
     rest = _Rest(
         evidence,

@@ -53,7 +53,7 @@ def shares_by_stratum(
 
 @styled
 def chances_against_truth(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
-    """How often cells that nobody blocks had a chance so small, beside how often they may.
+    """How often pairs that nobody blocks had a chance so small, beside how often they may.
 
     Args:
         frame: ``stratum`` (the chance), ``success_count, trial_count, share, lower_share,
@@ -76,7 +76,7 @@ def chances_against_truth(frame: pd.DataFrame, *, title: str, footer: str) -> Fi
     axes.set_xlim(1e-5, 1)
     axes.set_yticks(rows["height"], [f"{level:g} or less" for level in levels])
     axes.set_ylim(len(frame) - 0.5, -0.5)
-    axes.set(xlabel="Share of cells that nobody blocks", ylabel="Chance given")
+    axes.set(xlabel="Share of pairs that nobody blocks", ylabel="Chance given")
     add_legend(axes, 2, 44)
     return figure
 

@@ -1,4 +1,4 @@
-"""Shares with bounds, summed up over compared pairs, sites, edges and chances."""
+"""Shares with bounds, summed up over compared pairs, sites and edges."""
 
 from collections.abc import Mapping
 
@@ -26,13 +26,6 @@ REASONS: Mapping[str, tuple[str, ...]] = {
 FALSE_SITE_WEIGHT = 5
 #: Hours of the week can be found where this many sound sessions met the block.
 _MANY = 20
-#: Of cells that nobody blocks at most this share may have such a chance, or a smaller one.
-LEVELS = (1e-1, 1e-2, 1e-3)
-#: Bands of the chance of what is listed: the largest of each; what has no chance is listed by a
-#: mark.
-_BANDS = {1.0: "above 1e-03", 1e-3: "up to 1e-03"}
-#: Sites that turn the whole country away, or to which it lost its way: no accident, and no block.
-_REFUSING = ("geo_refused", "geo_refused_http", "geo_refused_tcp", "geo_refused_tls", "unreachable")
 
 
 def accuracy(scored: Score) -> pd.DataFrame:
@@ -294,64 +287,3 @@ def moved_by_forgery(clean: pd.DataFrame, forged: Score) -> pd.DataFrame:
     few = rows["forged_session_count"] < rows["sessions_to_flip"].fillna(0).astype("int64")
     rows["is_broken"] = rows["is_moved"] & few
     return rows[spoken_of | rows["is_moved"]].reset_index(drop=True)
-
-
-def calibrate(scored: Score) -> pd.DataFrame:
-    """Whether ``chance`` means what it says: how often cells that nobody blocks look so unlikely.
-
-    Returns:
-        The columns of ``accuracy``: of cells that nobody blocks, how many have a ``chance`` at
-        each of ``LEVELS`` or below, and the same of what is no accident and withheld by other
-        rules: sites that refuse the country, and cells in which one kind of probe fails; of listed
-        pairs, how many nobody blocks, by band of chance. Pairs that forged reports speak of are
-        left out: chance is about accidents.
-    """
-    chances = scored.chances[~scored.chances["is_blocked"] & ~scored.chances["is_forged"]]
-    is_refusing, is_of_probe = chances["situation"].isin(_REFUSING), chances["is_of_probe"]
-    groups = {
-        "unblocked cells with such a chance": chances[~is_refusing & ~is_of_probe],
-        "cells of sites that refuse the country": chances[is_refusing],
-        "cells in which one kind of probe fails": chances[~is_refusing & is_of_probe],
-    }
-    parts = []
-    for measure, cells in groups.items():
-        for level in LEVELS:
-            rows = cells.assign(is_low=cells["chance"] <= level)
-            parts.append(share_by(measure, rows, "is_low").assign(stratum=f"{level:.0e}"))
-    listed = scored.pairs[scored.pairs["is_listed"]].merge(
-        _forged_pairs(scored), on=PAIR_KEY, how="left"
-    )
-    listed = listed[listed["is_forged"].isna()]
-    bands = pd.Series("by a mark", listed.index)
-    for most, name in _BANDS.items():
-        bands[listed["chance"] <= most] = name
-    listed = listed.assign(is_wrong=~listed["is_blocked"], band=bands)
-    parts.append(share_by("listed though not blocked, by chance", listed, "is_wrong", "band"))
-    return pd.concat(parts, ignore_index=True)
-
-
-def mark_chances(chances: pd.DataFrame, scored: Score) -> pd.DataFrame:
-    """The chance of every cell, with what is true of its pair.
-
-    Args:
-        chances: a judgement's ``chances``: ``domain, probe_asn, chance``.
-        scored: the pairs of the same judgement.
-
-    Returns:
-        ``domain, probe_asn, chance, situation, is_of_probe`` (withheld, since it fails in one kind
-        of probe alone), ``is_blocked, is_forged``. A cell without a row, which nothing surprising
-        was seen in, has a chance of 1.
-    """
-    asns = "AS" + chances["probe_asn"].astype("str").str.removeprefix("AS")
-    known = scored.pairs[[*PAIR_KEY, "situation", "is_of_probe", "is_blocked"]].merge(
-        _forged_pairs(scored), on=PAIR_KEY, how="left"
-    )
-    known["is_forged"] = known["is_forged"].notna()
-    told = chances[[*PAIR_KEY, "chance"]].assign(probe_asn=asns)
-    rows = known.merge(told, on=PAIR_KEY, how="left")
-    rows["chance"] = pd.to_numeric(rows["chance"]).fillna(1.0)
-    return rows[[*PAIR_KEY, "chance", "situation", "is_of_probe", "is_blocked", "is_forged"]]
-
-
-def _forged_pairs(scored: Score) -> pd.DataFrame:
-    return scored.forged[PAIR_KEY].drop_duplicates().assign(is_forged=True)

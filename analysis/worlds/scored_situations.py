@@ -29,6 +29,8 @@ SIZE: Mapping[str, Any] = {
 }
 #: What a block must have been met by to be asked for.
 _SESSIONS = 6
+#: Sites that turn the whole country away, or to which it lost its way: no accident, and no block.
+_REFUSING = ("geo_refused", "geo_refused_http", "geo_refused_tcp", "geo_refused_tls", "unreachable")
 #: Logarithms of 1 / chance.
 LEVELS = (1, 2, 3)
 
@@ -65,10 +67,15 @@ def count(scored: Score) -> dict[str, int]:
 
 
 def weigh(scored: Score, chances: pd.DataFrame) -> pd.DataFrame:
-    """The evidence (a logarithm) of each pair that nobody blocks; 0 where nothing surprised."""
+    """The evidence (a logarithm) of each pair that nobody blocks; 0 where nothing surprised.
+
+    Sites that refuse the country are left out: chance is about accidents.
+    """
     asns = "AS" + chances["probe_asn"].astype("str").str.removeprefix("AS")
-    known = scored.pairs.loc[~scored.pairs["is_blocked"], PAIR_KEY]
-    rows = known.merge(chances[["domain", "evidence"]].assign(probe_asn=asns), "left", PAIR_KEY)
+    is_asked = ~scored.pairs["is_blocked"] & ~scored.pairs["situation"].isin(_REFUSING)
+    known = scored.pairs.loc[is_asked, PAIR_KEY]
+    told = chances[["domain", "evidence"]].assign(probe_asn=asns)
+    rows = known.merge(told, on=PAIR_KEY, how="left")
     rows["evidence"] = pd.to_numeric(rows["evidence"]).fillna(0.0)
     return rows
 

@@ -22,7 +22,7 @@ archive:
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ import pandas as pd
 
 from analysis.reference.networks import DOMESTIC
 from analysis.tables import read_table
-from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.vocabulary import LISTED
 
 PAIR_KEY = ["domain", "probe_asn"]
@@ -87,7 +86,6 @@ class Score:
         claims: one row per onset or ending that ``blocking_intervals`` brackets on both sides.
         forged: one row per site and network that forged reports speak of.
         hours: one row per site and network that is blocked, or said to be, at hours of the week.
-        chances: one row per site and network; see ``measures.mark_chances``.
     """
 
     pairs: pd.DataFrame
@@ -96,7 +94,6 @@ class Score:
     claims: pd.DataFrame
     forged: pd.DataFrame
     hours: pd.DataFrame
-    chances: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def score(tables: str | Path, truth: str | Path, bootstrap: pd.DataFrame | None = None) -> Score:
@@ -146,10 +143,7 @@ def _compare_pairs(verdicts: pd.DataFrame, truth: Truth) -> pd.DataFrame:
          "ok_session_count", "blocked_share_low", "blocked_share_high", "sessions_to_flip",
          "set_aside_reason"]
     ]  # fmt: skip
-    said = said.assign(
-        chance=pd.to_numeric(verdicts["chance"]),
-        is_of_probe=verdicts["note"].str.contains(ONE_KIND_OF_PROBE, regex=False),
-    )
+    said = said.assign(chance=pd.to_numeric(verdicts["chance"]))
     ordered = truth.blocks.sort_values("sound_session_count", ascending=False, kind="stable")
     true = ordered.groupby(PAIR_KEY, sort=True).agg(
         true_mechanism=("mechanism", "first"),
@@ -157,7 +151,6 @@ def _compare_pairs(verdicts: pd.DataFrame, truth: Truth) -> pd.DataFrame:
         true_session_count=("sound_session_count", "sum"),
     )
     pairs = said.merge(true.reset_index(), on=PAIR_KEY, how="outer")
-    pairs["is_of_probe"] = pairs["is_of_probe"].eq(True)
     pairs["is_blocked"] = pairs["true_mechanism"].notna()
     pairs["is_listed"] = pairs["state"].isin(LISTED)
     pairs["true_session_count"] = pairs["true_session_count"].fillna(0).astype("int64")

@@ -8,7 +8,7 @@ reported as the method's accuracy comes from the other seeds.
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import count
 from multiprocessing import get_context
@@ -255,7 +255,6 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     study = _open(world, folder)
     judgement = judge_world(study, task.thresholds, folder / "tables")
     scored = scores.score(folder / "tables", world / "truth", _bootstrap(study, judgement))
-    scored = replace(scored, chances=measures.mark_chances(judgement.chances, scored))
     facts = {
         "world": task.label, "part": task.part, "seed": task.seed, "coverage": task.level,
         "network_count": task.country["network_count"], "name_count": task.country["name_count"],
@@ -361,7 +360,6 @@ def write_results(out: Path, results: Sequence[Result], thresholds: Thresholds) 
 
 _SUMMARIES: Mapping[str, Callable[[Score], pd.DataFrame]] = {
     "accuracy": measures.accuracy,
-    "calibration": measures.calibrate,
     "false_positives": measures.false_positives,
     "edge_errors": measures.edge_errors,
     "unlisted_states": measures.unlisted_states,

@@ -56,6 +56,17 @@ HEADINGS = {
     "situation": "What is going on there",
 }
 
+#: The same of the situations of the examination.
+_EXAMINED = {
+    "situation": "Situation",
+    "truth": "What is true",
+    "blocked_pair_count": "Pairs blocked",
+    "found_pair_count": "Pairs found",
+    "false_pair_count": "Pairs listed wrongly",
+    "false_site_count": "Sites listed wrongly",
+    "undecidable": "What else it could be, where nobody can tell",
+}
+
 #: What is going on with a site of a simulated country, by the name that its tables have for it.
 SITUATIONS = {
     "live": "a site that works",
@@ -222,22 +233,40 @@ def show_listed_wrongly(validation: Results) -> None:
     show_table(told, caption="Listed though not blocked", fold_after=25, headings=HEADINGS)
 
 
-def show_calibration(validation: Results) -> None:
-    """Show whether cells that nobody blocks look surprising no more often than they may."""
-    table = validation.read("calibration", "report")
-    cells = table[table["measure"] == "unblocked cells with such a chance"]
-    if not cells["trial_count"].sum():
-        show_table(table, caption="Listed though not blocked", headings=HEADINGS)
-        return
-    over = (cells["share"] > cells["stratum"].astype("float64")).sum()
-    title = f"Chance is exceeded at {over} of {len(cells)} levels"
-    show_figure(
-        chances_against_truth(cells, title=title, footer=_footer(validation)),
-        alt="Share of unblocked cells with a chance of at most 0.1, 0.01 and 0.001, beside "
-        f"these numbers: {_say_shares(cells)}.",
-        caption="Of cells that nobody blocks, how many look as surprising.",
+def show_examined(validation: Results) -> None:
+    """Show what comes out in each situation of the outside examination."""
+    told = validation.read("examined").drop(columns=["measurement_count", "rules_version"])
+    clear = told[told["undecidable"] == ""]
+    blocked, found, wrong = (
+        clear[f"{name}_count"].sum() for name in ("blocked_pair", "found_pair", "false_site")
     )
-    show_table(table, caption="Chances given, and what is listed wrongly", headings=HEADINGS)
+    unclear_count = told.loc[told["undecidable"] != "", "false_site_count"].sum()
+    show_finding(
+        "examined",
+        f"In {len(clear)} situations that can be told apart, {found} of {blocked} blocked pairs "
+        f"are found, and {wrong} sites are listed wrongly.",
+        "Each is a country of half a year in which one thing goes on; blocked pairs are those that "
+        "6 sessions or more met.",
+        f"{len(told) - len(clear)} more cannot be told apart by measurements alone; "
+        f"{unclear_count} sites are listed wrongly there. The last column says what else they "
+        "could be.",
+    )
+    headings = {**HEADINGS, **_EXAMINED}
+    show_table(told, caption="Situations, and what comes out", fold_after=20, headings=headings)
+
+
+def show_chances(validation: Results) -> None:
+    """Show whether pairs that nobody blocks look surprising no more often than they may."""
+    table = validation.read("chances").drop(columns="rules_version")
+    over = (table["share"] > table["stratum"]).sum()
+    title = f"Chance is exceeded at {over} of {len(table)} levels"
+    show_figure(
+        chances_against_truth(table, title=title, footer=_footer(validation)),
+        alt="Share of pairs that nobody blocks with a chance of at most 0.1, 0.01 and 0.001, "
+        f"beside these numbers: {_say_shares(table)}.",
+        caption="Of pairs that nobody blocks, how many look as surprising.",
+    )
+    show_table(table, caption="Pairs that nobody blocks, by chance", headings=HEADINGS)
 
 
 def show_steering(validation: Results) -> None:
