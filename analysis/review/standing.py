@@ -215,7 +215,7 @@ def _list_apps(judged: Judged) -> pd.DataFrame:
     listed = verdicts[verdicts["state"].isin(LISTED)].drop(columns="day_count")
     found = listed.merge(last, on=_APP, validate="1:1")
     compared = found["elsewhere_anomaly_share"].astype("float64") * 100
-    shares = compared.map("; in other countries {:.1f} % fail".format)
+    shares = compared.map("; in other countries {:.1f} % fail".format).astype("str")
     return found.assign(
         domain=found["test_name"] + "/" + found["part"],
         last_seen_open=found["last_seen_open_time"].str[:10],
