@@ -49,7 +49,7 @@ SOURCES: Mapping[str, Sequence[str]] = {
         "verdicts/hours.py", "verdicts/lending.py", "verdicts/onsets.py", "verdicts/probes.py",
         "verdicts/rates.py", "verdicts/rivals.py", "verdicts/schedules.py",
         "verdicts/site_schedules.py", "verdicts/stretches.py", "verdicts/blocks.py",
-        "verdicts/cells.py", "verdicts/intervals.py", "verdicts/reasons.py",
+        "verdicts/caveats.py", "verdicts/cells.py", "verdicts/intervals.py", "verdicts/reasons.py",
         "verdicts/robustness.py", "verdicts/states.py", "verdicts/verdicts.py",
         "verdicts/witnesses.py", "study/confirmation.py",
     ),
