@@ -265,7 +265,7 @@ def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:
     if not (shown["schedule"] != "").any():
         shown = shown.drop(columns="schedule")
     moments = [name for name in shown if str(name).endswith("_time")]
-    return shown.drop(columns=[*moments, "measurement_count", "longest_gap_days"])
+    return shown.drop(columns=[*moments, "measurement_count", "longest_gap_days", "evidence"])
 
 
 def show_disagreement(compared: pd.DataFrame) -> None:

@@ -19,7 +19,6 @@ from analysis.verdicts.blocks import (
     count_stretches,
     find_blocks,
     find_likely,
-    stretch_evidence,
 )
 from analysis.verdicts.columns import BLOCKED, OK
 from analysis.verdicts.lending import lend
@@ -342,7 +341,9 @@ def _describe(
         table[f"{name}_time"] = _write_out(sessions["time"], at)
         table[name] = _write_out(sessions["day"], at)
     table["schedule"] = evidence.schedule_text(stretches["series"], stretches["number"])
-    log_evidence = pd.Series(stretch_evidence(evidence, stretches), stretches.index)
+    # what decides: of a listed stretch what is left without withheld ones, else the whole series'
+    of_series = evidence.log_evidence[stretches["series"]]
+    log_evidence = stretches["log_evidence"].where(stretches["is_listed"], of_series)
     is_unweighed = stretches["kind"].isin([MARK, FAILING]).groupby(stretches["number"]).any()
     most = log_evidence.groupby(stretches["number"]).max().mask(is_unweighed)
     return table.assign(evidence=evidence_text(most), chance=chance_text(most))
