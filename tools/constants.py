@@ -25,7 +25,6 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "data" / "reference" / "validation" / "constants.csv"
 #: Module → its constants. A threshold has no module.
 CONSTANTS = {
-    "outcomes/devices.py": "_REACHING_SHARE _NEAR_DAYS _FAR_DAYS _OWN_DAYS",
     "verdicts/series.py": "CANDIDATE_GAIN",
     "verdicts/rates.py": "LEAST _PSEUDO _PRIOR _BASE_WORTH",
     "verdicts/e_values.py": "SHARE OF_DAYS",
@@ -34,6 +33,7 @@ CONSTANTS = {
     "verdicts/onsets.py": "KNOWN_DAYS NEAR_DAYS",
     "verdicts/probes.py": "_SHARE CHANCE",
     "verdicts/rivals.py": "_OPERATORS _REACHED_SHARE _HOSTS _HOST_DAYS _ROUTE_DAYS",
+    "outcomes/devices.py": "_REACHING_SHARE _NEAR_DAYS _FAR_DAYS _OWN_DAYS",
 }
 #: What a child does: judge the worlds, and print the listed pairs of each.
 JUDGE = """

@@ -55,7 +55,6 @@ HEADINGS = {
     "coverage": "Coverage",
     "situation": "What is going on there",
     "constant": "Number",
-    "module": "Where it stands",
     "value": "Value",
     "moved": "Moved to",
     "flipped_pair_count": "Pairs that flip",
@@ -283,6 +282,8 @@ _SHARP = 5
 def show_constants(validation: Results) -> None:
     """Show how many pairs flip where a number of the method is moved by 30 %, up or down."""
     table = validation.read("constants")
+    subject = table["module"].str.rpartition("/")[2].str.removesuffix(".py")
+    table["constant"] += subject.where(subject == "", " of " + subject)
     most = table.groupby("constant", sort=False)["flipped_pair_count"].max()
     sharp = most[most >= _SHARP].sort_values(ascending=False, kind="stable")
     named = ", ".join(f"{name} ({count})" for name, count in sharp.items()) or "none"
@@ -294,6 +295,7 @@ def show_constants(validation: Results) -> None:
         "Counted on worlds of the outside examination. Pairs come onto the list that nobody blocks "
         f"where these move: {', '.join(wrong) or 'none'}.",
     )
+    table = table.drop(columns="module")
     show_table(table, caption="Each number moved", fold_after=12, headings=HEADINGS)
 
 
