@@ -1,10 +1,12 @@
 """Countries in which one thing goes on: each does what it says, and is scored against the truth."""
 
+import runpy
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.period import Period
+from analysis.reference.reference_files import REPOSITORY
 from analysis.worlds import scored_situations, validation
 from analysis.worlds.examined import EXAMINED
 from analysis.worlds.session import Path as WayOut
@@ -94,3 +96,14 @@ def test_a_situation_is_judged_scored_and_shipped(tmp_path: Path) -> None:
 
 def test_the_results_that_ship_have_every_situation() -> None:
     assert read_results("examined")["situation"].tolist() == list(EXAMINED)
+
+
+def test_every_number_that_is_moved_stands_in_the_code() -> None:
+    """Constants are found where ``tools/constants.py`` looks for them, and move by a third."""
+    tool = runpy.run_path(str(REPOSITORY / "tools" / "constants.py"))
+    for module, names in tool["CONSTANTS"].items():
+        text = (REPOSITORY / "analysis" / module).read_text(encoding="utf-8")
+        for name in names.split():
+            _, value, _ = tool["find"](text, name)
+            assert tool["move"](value, 0.7) < value < tool["move"](value, 1.3), name
+    assert (tool["move"](3, 0.7), tool["move"](3, 1.3), tool["move"](0.9, 1.3)) == (2, 4, 1.0)

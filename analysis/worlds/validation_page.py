@@ -54,6 +54,12 @@ HEADINGS = {
     "is_blocked": "Truly blocked",
     "coverage": "Coverage",
     "situation": "What is going on there",
+    "constant": "Number",
+    "value": "Value",
+    "moved": "Moved to",
+    "flipped_pair_count": "Pairs that flip",
+    "missed_pair_count": "Of them blocked, and no longer listed",
+    "false_pair_count": "Of them not blocked, and listed",
 }
 
 #: The same of the situations of the examination.
@@ -267,6 +273,30 @@ def show_chances(validation: Results) -> None:
         caption="Of pairs that nobody blocks, how many look as surprising.",
     )
     show_table(table, caption="Pairs that nobody blocks, by chance", headings=HEADINGS)
+
+
+#: From how many flips on a number counts as sharp.
+_SHARP = 5
+
+
+def show_constants(validation: Results) -> None:
+    """Show how many pairs flip where a number of the method is moved by 30 %, up or down."""
+    table = validation.read("constants")
+    subject = table["module"].str.rpartition("/")[2].str.removesuffix(".py")
+    table["constant"] += subject.where(subject == "", " of " + subject)
+    most = table.groupby("constant", sort=False)["flipped_pair_count"].max()
+    sharp = most[most >= _SHARP].sort_values(ascending=False, kind="stable")
+    named = ", ".join(f"{name} ({count})" for name, count in sharp.items()) or "none"
+    wrong = table.loc[table["false_pair_count"] > 0, "constant"].unique()
+    show_finding(
+        "constants",
+        f"Of {len(most)} numbers moved by 30 % up and down, {(most == 0).sum()} flip no pair, and "
+        f"{len(sharp)} flip {_SHARP} or more: {named}.",
+        "Counted on worlds of the outside examination. Pairs come onto the list that nobody blocks "
+        f"where these move: {', '.join(wrong) or 'none'}.",
+    )
+    table = table.drop(columns="module")
+    show_table(table, caption="Each number moved", fold_after=12, headings=HEADINGS)
 
 
 def show_steering(validation: Results) -> None:

@@ -1,0 +1,153 @@
+"""How many pairs flip where one constant of the method is moved by 30 per cent, up and down.
+
+    .venv/bin/python tools/constants.py WORLD...
+
+WORLD is a folder that ``make validate`` leaves of a situation (data/work/validation/examined/91).
+Thresholds are moved as a user would move them; the other constants in a copy of the source, a line
+behind the one that sets them. Writes data/reference/validation/constants.csv.
+"""
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "data" / "reference" / "validation" / "constants.csv"
+#: Module → its constants. A threshold has no module.
+CONSTANTS = {
+    "verdicts/series.py": "CANDIDATE_GAIN",
+    "verdicts/rates.py": "LEAST _PSEUDO _PRIOR _BASE_WORTH",
+    "verdicts/e_values.py": "SHARE OF_DAYS",
+    "verdicts/blocks.py": "_EVEN LOWER_LINE",
+    "verdicts/lending.py": "_AFTER_DAYS _LENDERS",
+    "verdicts/onsets.py": "KNOWN_DAYS NEAR_DAYS",
+    "verdicts/probes.py": "_SHARE CHANCE",
+    "verdicts/rivals.py": "_OPERATORS _REACHED_SHARE _HOSTS _HOST_DAYS _ROUTE_DAYS",
+    "outcomes/devices.py": "_REACHING_SHARE _NEAR_DAYS _FAR_DAYS _OWN_DAYS",
+}
+#: What a child does: judge the worlds, and print the listed pairs of each.
+JUDGE = """
+import json, sys
+from pathlib import Path
+from analysis.outcomes.thresholds import Thresholds
+from analysis.tables import read_table
+from analysis.vocabulary import LISTED
+from analysis.worlds.judged_worlds import judge_world, open_world
+moved, out, *worlds = sys.argv[1:]
+thresholds, listed = Thresholds().changed_by(json.loads(moved)), []
+for number, world in enumerate(map(Path, worlds)):
+    study = open_world(world / "world", world / "store", "QN", "2024-01-01", "2024-07-01")
+    judge_world(study, thresholds, Path(out))
+    verdicts = read_table(out, "verdicts")
+    verdicts = verdicts[verdicts["state"].isin(LISTED)]
+    listed += [[number, *pair] for pair in verdicts[["domain", "probe_asn"]].to_numpy().tolist()]
+print(json.dumps(listed))
+"""
+Pairs = set[tuple[int, str, str]]
+
+
+def move(value: float, factor: float) -> float:
+    """A number by 30 per cent; a whole one by one at least, and a share at most to 1."""
+    moved = round(value * factor, 9)
+    if isinstance(value, int):
+        return max(round(moved), value + 1) if factor > 1 else max(1, min(round(moved), value - 1))
+    return min(moved, 1.0) if value <= 1 else moved
+
+
+def judge(folder: Path, worlds: list[str], thresholds: dict[str, float]) -> Pairs:
+    """The listed pairs of all worlds, by the source in a folder."""
+    command = [sys.executable, "-c", JUDGE, json.dumps(thresholds), str(folder / "out"), *worlds]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, env=environment, cwd=folder, stdout=subprocess.PIPE, check=True)
+    return {tuple(pair) for pair in json.loads(done.stdout)}
+
+
+def read_blocked(worlds: list[str]) -> Pairs:
+    """The pairs that are truly blocked."""
+    blocked: Pairs = set()
+    for number, world in enumerate(worlds):
+        truth = pd.read_csv(Path(world) / "world" / "truth" / "blocks.csv")
+        blocked |= {(number, *pair) for pair in truth[["domain", "probe_asn"]].to_numpy().tolist()}
+    return blocked
+
+
+def moved_thresholds() -> Iterator[tuple[str, float, float]]:
+    """Each threshold with its value and two others."""
+    for name, value in vars(Thresholds()).items():
+        for factor in (0.7, 1.3):
+            moved = move(value, factor)
+            if value and DECLARATIONS[name].least <= moved <= DECLARATIONS[name].most:
+                yield name, value, moved
+
+
+def moved_constants(folder: Path) -> Iterator[tuple[str, str, float, float]]:
+    """Each other constant, while the source in the folder has it so: module, name, both values."""
+    for module, names in CONSTANTS.items():
+        path = folder / "analysis" / module
+        text = path.read_text(encoding="utf-8")
+        for name in names.split():
+            line, value, is_log = find(text, name)
+            for factor in (0.7, 1.3):
+                moved = move(value, factor)
+                new = f"__import__('math').log({moved!r})" if is_log else repr(moved)
+                lines = text.splitlines(keepends=True)
+                lines.insert(line, f"{name} = {new}\n")
+                path.write_text("".join(lines), encoding="utf-8")
+                yield module, name, value, moved
+            path.write_text(text, encoding="utf-8")
+
+
+def find(text: str, name: str) -> tuple[int, float, bool]:
+    """Behind which line a module sets a constant, to what, and whether to its logarithm."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign):
+            targets = getattr(node.targets[0], "elts", node.targets)
+            values = getattr(node.value, "elts", [node.value])
+            for target, value in zip(targets, values, strict=False):
+                if target.id == name and (is_log := isinstance(value, ast.Call)):
+                    value = value.args[0]
+                if target.id == name:
+                    return node.end_lineno or 0, ast.literal_eval(value), is_log
+    raise SystemExit(f"{name}: no such constant")
+
+
+def main(worlds: list[str]) -> None:
+    """Write the table."""
+    worlds = [str(Path(world).absolute()) for world in worlds]
+    blocked, rows = read_blocked(worlds), []
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        shutil.copytree(ROOT / "analysis", folder / "analysis")
+        shutil.copytree(ROOT / "data" / "reference", folder / "data" / "reference")
+        standing = judge(folder, worlds, {})
+        print(f"{len(blocked)} blocked, {len(standing)} listed", flush=True)
+
+        def note(module: str, name: str, value: float, moved: float, listed: Pairs) -> None:
+            flips = listed ^ standing
+            rows.append({
+                "constant": name.strip("_").lower(), "module": module, "value": value,
+                "moved": moved, "flipped_pair_count": len(flips),
+                "missed_pair_count": len(flips & standing & blocked),
+                "false_pair_count": len((flips & listed) - blocked),
+            })  # fmt: skip
+            print(*rows[-1].values(), flush=True)
+            pd.DataFrame(rows).to_csv(OUT, index=False, float_format="%g", lineterminator="\n")
+
+        for module, name, value, moved in moved_constants(folder):
+            note(module, name, value, moved, judge(folder, worlds, {}))
+        for name, value, moved in moved_thresholds():
+            note("", name, value, moved, judge(folder, worlds, {name: moved}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
