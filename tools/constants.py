@@ -61,7 +61,7 @@ def move(value: float, factor: float) -> float:
     moved = round(value * factor, 9)
     if isinstance(value, int):
         return max(round(moved), value + 1) if factor > 1 else max(1, min(round(moved), value - 1))
-    return min(moved, 1.0) if value <= 1 else moved
+    return min(moved, 1.0) if value < 1 else moved
 
 
 def judge(folder: Path, worlds: list[str], thresholds: dict[str, float]) -> Pairs:
