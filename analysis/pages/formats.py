@@ -41,6 +41,8 @@ _DATES = {
 NOTES = {
     "note",
     "why",
+    "truth",
+    "undecidable",
     "comment",
     "claim",
     "meaning",
