@@ -14,8 +14,9 @@ from analysis.verdicts.blocks import Counted, Evidence
 from analysis.verdicts.columns import OK
 from analysis.verdicts.series import FAILING
 
-#: Of the failing sessions at least this share is of the one kind of probe, ...
-_SHARE = 0.95
+#: Of the failing sessions at least this share is of the one kind of probe, since others fail by
+#: accident now and then, ...
+_SHARE = 0.9
 #: ... and so few among the others are chance in less than one case in so many.
 CHANCE = 1000
 #: One probe is nearly a network where less than this share of the sessions is of others.
@@ -30,9 +31,9 @@ def find_kinds_of_probe(
 ) -> set[int]:
     """Blocks of which one platform, or one version and older ones, explain what fails.
 
-    Asked of all blocks of one kind of failure on one network together, and of what else mostly
-    fails there: a household's filter meets many sites, few of them often. Of each site the sessions
-    from its first failure to its last count, in which others reached it or failed as well.
+    Asked of all blocks of one kind of failure on one network together; and together with what else
+    mostly fails there: a household's filter meets many sites, few of them often. Of each site the
+    sessions from its first failure to its last count, in which others reached it or failed as well.
 
     Args:
         connection: finds the names of software.
@@ -40,8 +41,10 @@ def find_kinds_of_probe(
         blocks: the numbers of the stretches that are asked about.
     """
     stretches = counted.stretches
-    by_session = _read_probes(connection, evidence, _ask_with_others(stretches, blocks))
-    found = {place for place, of_place in by_session.groupby("place") if _fails_alone(of_place)}
+    found = set()
+    for asked in (stretches.loc[blocks], _ask_with_others(stretches, blocks)):
+        by_session = _read_probes(connection, evidence, asked)
+        found |= {place for place, told in by_session.groupby("place") if _fails_alone(told)}
     places = _places_of(evidence, stretches.loc[blocks])
     return {number for number, place in zip(blocks, places.tolist(), strict=True) if place in found}
 
