@@ -352,3 +352,7 @@ def value_words(column: str, code: str) -> str:
     if column == "reason" and code.startswith("invalid:"):
         return f"Not valid: {code.removeprefix('invalid:').replace('_', ' ')}"
     return VALUES.get(column, {}).get(code, code)
+
+
+#: No chance below it is told: rates that were learnt from the same data cannot defend it.
+LEAST_CHANCE = 0.001

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from analysis.errors import ParameterError
 from analysis.languages.translations import PLACE, Translations, list_translated, open_translations
 from analysis.period import Period
+from analysis.vocabulary import LEAST_CHANCE
 
 #: Longer text is elided in the middle: a name of ten thousand letters fills no page.
 LONGEST_TEXT = 300
@@ -26,8 +27,6 @@ LONGEST_TEXT = 300
 NOTHING = "–"
 #: A number below this has more than two decimals.
 _SMALL = Decimal("0.01")
-#: What failures are held against is estimated, so that chances below this are not told apart.
-LEAST_CHANCE = 1e-3
 
 # C0 and C1 controls, and the characters that reorder text; zero-width spaces and joiners stay,
 # since Khmer needs them.

@@ -14,14 +14,13 @@ from markupsafe import Markup
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import (
     ENGLISH,
-    LEAST_CHANCE,
     Language,
     elided,
     pairs_of_chance,
     visible,
 )
 from analysis.pages.markup import is_publishing, macros
-from analysis.vocabulary import STATES, value_words
+from analysis.vocabulary import LEAST_CHANCE, STATES, value_words
 
 Kind = Literal["number", "share", "asn", "date", "flag", "state", "list", "link", "text"]
 

@@ -15,10 +15,6 @@ from analysis.report.local_time import add_local_hours
 from analysis.study.app_study import MessagingStudy
 from analysis.verdicts.elsewhere import week_of
 
-_MOST_PANELS = 4
-#: Days before and after a block by hours that are drawn.
-_AROUND = 14
-
 
 def name_tests(table: pd.DataFrame) -> pd.DataFrame:
     """A table with ``test_name`` as readers know the tests."""

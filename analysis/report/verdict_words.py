@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from analysis.languages.language import (
     ENGLISH,
-    LEAST_CHANCE,
     Language,
     elided,
     pairs_of_chance,
@@ -22,7 +21,7 @@ from analysis.reference import countries
 from analysis.report.local_time import local_schedule, schedule_words
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.rivals import NO, RIVALS, answer_rivals
-from analysis.vocabulary import MATRIX_STATES, MECHANISMS
+from analysis.vocabulary import LEAST_CHANCE, MATRIX_STATES, MECHANISMS
 
 #: A row of a table, by the names of its columns.
 Row = Any

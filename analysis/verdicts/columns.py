@@ -67,12 +67,6 @@ class Layout:
         """A column of ``cells``."""
         return self.cells[name].to_numpy()
 
-    @property
-    def hosts(self) -> Places:
-        """By cell: the number of the site's hosting network."""
-        host: Places = self.host[self.of_cells("domain")]
-        return host
-
     @cached_property
     def _own_keys(self) -> tuple[Ints, Ints]:
         keys = _number_pairs(self.of_cells("domain").astype(np.int64), self.of_cells("operator"))
@@ -131,11 +125,6 @@ class SessionColumns:
         """How many sessions of each cell are members."""
         cells = self.layout.cell[is_member]
         return np.bincount(cells, minlength=len(self.layout.cells))
-
-    def find_tested(self, floor_sessions: int) -> Flags:
-        """The cells that can be judged at all."""
-        tested: Flags = self.count_cells(self.is_told) >= floor_sessions
-        return tested
 
     def find_failing(self, floor_sessions: int) -> Flags:
         """The cells in which enough failed for a state other than ok."""

@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.verdicts.series import Series, lay_side_by_side
+from analysis.vocabulary import LEAST_CHANCE
 
 #: The share of sessions inside a block that fail.
 SHARE = 0.75
 #: The part of an e-value that whole days have; that of hours of the week.
 OF_DAYS, OF_HOURS = 0.9, 0.1
-#: No chance below it is told: rates that were learnt from the same data cannot defend it.
-LEAST_CHANCE = 0.001
 Floats = NDArray[np.float64]
 
 
