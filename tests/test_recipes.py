@@ -1,17 +1,25 @@
-"""What docs/extending.md tells people to write works as it stands there."""
+"""What the documents tell people to write or to run works as it is printed there."""
 
 import importlib.util
+import json
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pandas as pd
 import pytest
+import typer.main
 
+from analysis.commands import cli
+from analysis.commands.settings import VARIABLES, parse_settings
+from analysis.commands.side_by_side import plan_reports
+from analysis.commands.watching import watch_settings
 from analysis.errors import ParameterError
 from analysis.languages import translations as catalogue
 from analysis.languages.language import open_language
@@ -25,18 +33,27 @@ from analysis.reference.events import load_events
 from analysis.reference.networks import load_networks
 from analysis.reference.test_lists import load_local_sites
 from analysis.tables import write_table
+from tests.archives import object_key, put
+from tests.measurements import HOST, HTTPS, SAME, SITE, connect, lookup, measured, page, shake
 from tests.observations import connection_with, http_observation
 from tests.situations import fingerprints_for
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "reports" / "README.md"])
+DOCS = [
+    *(ROOT / name for name in ("README.md", "DATA-LICENSE.md", "reports/README.md")),
+    *sorted(path for place in ("docs/**/*.md", "data/*/README.md") for path in ROOT.glob(place)),
+]
 
 
 def _blocks(recipe: str, language: str = "python") -> list[str]:
     """The blocks of code in that language under a heading of docs/extending.md."""
     text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
     (section,) = re.findall(rf"^## {recipe}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    blocks = re.findall(rf"^ *```{language}\n(.*?)^ *```$", section, re.MULTILINE | re.DOTALL)
+    return _blocks_of(section, language)
+
+
+def _blocks_of(text: str, language: str) -> list[str]:
+    blocks = re.findall(rf"^ *```{language}\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
     return [textwrap.dedent(block) for block in blocks]
 
 
@@ -149,20 +166,129 @@ def test_a_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not lang.is_reviewed
 
 
+def test_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/library.md runs from its first block to its last, on a small archive."""
+    one = measured(HTTPS, [lookup(SITE)], [connect()], [shake()], [page()], **SAME)
+    lines = [
+        json.dumps({**one, "report_id": resolver, "resolver_asn": resolver}).encode()
+        for resolver in ("AS15169", "AS64500")
+    ]
+    put(tmp_path / "archive", object_key(day="20240212"), lines)
+    monkeypatch.chdir(tmp_path)
+    Path("measurement.json").write_text(json.dumps(one), encoding="utf-8")
+    text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    named, *blocks = _blocks_of(text, "python")
+    names = _run(named)
+    assert names["parameters"].keys() == {"probe_cc", "since", "until", "source", "store"}
+    names["parameters"] = {
+        "probe_cc": "QQ", "since": "2024-02-01", "until": "2024-03-01",
+        "source": "archive", "store": "store",
+    }  # fmt: skip
+    *asked, published = blocks
+    exec("\n".join(asked), names)
+    assert names["observations"]["domain"].tolist() == [HOST, HOST]
+    assert names["whole"]["ok_count"].tolist() == [2]
+    assert [one["class"] for one in names["judged"]] == ["ok"]
+    without = names["without"].query("period == 'all'")
+    assert without[["ok_count", "unknown_count"]].to_numpy().tolist() == [[1, 1]]
+    place = re.search(r'"(reports/[^"]*)"', published)
+    assert place
+    write_table(place[1], "verdicts", names["verdicts"])
+    exec(published, names)
+    assert names["published"]["probe_asn"].unique().tolist() == ["AS64500"]
+
+
+def _anchors(path: Path) -> set[str]:
+    """The headings of a page, as a forge makes addresses of them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
 def test_documents_name_what_is_there() -> None:
-    """Each link leads to a file, and each path in code is one of the repository's."""
-    invented = {
-        "notebooks/7-quiet-months.ipynb",
-        "analysis/reference/owners.py",
-        "analysis/languages/lo/LC_MESSAGES/messages.po",
-    }
+    """Each link leads to a file and a heading of it, each file named in code is there."""
+    invented = {"notebooks/7-quiet-months.ipynb", "analysis/reference/owners.py"}
+    others = ("2024_", "oonipipeline/")  # files of iMAP and of OONI
+    places = ("analysis", "benchmarks", "docs", "notebooks", "tests", "tools")
+    there = [f"/{path.relative_to(ROOT)}" for place in places for path in (ROOT / place).rglob("*")]
+    folders = {path.name for path in (ROOT / "analysis").iterdir() if path.is_dir()}
     for path in DOCS:
         text = path.read_text(encoding="utf-8")
-        for link in re.findall(r"\]\((?!https?://)([^)#\s]+)", text):
-            assert (path.parent / link).exists(), f"{path.name} links to {link}"
-        named = re.findall(r"`((?:analysis|tests|notebooks|benchmarks|tools|docs)/[\w./-]+)`", text)
-        for name in set(named) - invented:
-            assert (ROOT / name).exists(), f"{path.name} names {name}"
+        for link, anchor in re.findall(r"\]\((?!https?://)([^)#\s]*)#?([^)\s]*)\)", text):
+            target = path.parent / link if link else path
+            assert target.exists(), f"{path.name} links to {link}"
+            assert not anchor or anchor in _anchors(target), f"{path.name}: {link}#{anchor}"
+        named = re.findall(r"`([\w./-]+\.(?:py|ipynb|sh))`", text)
+        modules = [
+            f"analysis/{folder}/{module}.py"
+            for folder, module in re.findall(r"`(?:analysis/)?(\w+)/([a-z_]+)`", text)
+            if folder in folders
+        ]
+        for name in {*named, *modules} - invented:
+            if name.startswith(others):
+                continue
+            is_there = any(one.endswith(f"/{name}") for one in there)
+            assert is_there, f"{path.name} names {name}"
+
+
+#: What the recipes make up: a threshold and a language.
+_INVENTED = ("quiet_days", "en,lo", "translations.py lo")
+
+
+def _commands_in(text: str) -> Iterator[list[str]]:
+    """The commands in blocks and in code within sentences, as a shell splits them."""
+    text = text.replace("\\\n", " ").replace("$cc", "KH")
+    blocks = re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S))
+    for line in [line for block in blocks for line in block.splitlines()] + spans:
+        found = re.search(r"(?:^\s*|&& )((?:make|\.venv/bin/python -m analysis) .*)", line)
+        if found and not any(name in line for name in ("…", *_INVENTED)):
+            command = re.split(r" >|;", found[1])[0]
+            yield shlex.split(command.replace(".venv/bin/python -m ", ""), comments=True)
+
+
+def _check_command(program: str, name: str, arguments: list[str]) -> None:
+    """Raise what the command line would, before it reads anything."""
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    if program == "make":
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert re.search(rf"^{name}:.*## ", makefile, re.MULTILINE), f"make {name}"
+    if program == "analysis" or name in commands:
+        given = commands[name].make_context(name, [*arguments]).params
+        values = given.get("arguments") or []
+        if name == "watch":
+            watch_settings(values)
+        elif name not in ("audit", "refresh") and plan_reports(values) is None:
+            parse_settings(values)
+
+
+def test_every_command_in_the_documents_is_accepted(subtests: pytest.Subtests) -> None:
+    """Its name, options, parameters and values; commands of the fictional country run elsewhere."""
+    seen = set()
+    for path in DOCS:
+        for program, name, *arguments in _commands_in(path.read_text(encoding="utf-8")):
+            seen.add(name)
+            with subtests.test(f"{path.name}: {shlex.join([program, name, *arguments])}"):
+                _check_command(program, name, arguments)
+    assert {"report", "watch", "explain", "side-by-side", "ingest", "review"} <= seen
+
+
+def test_the_page_of_commands_lists_what_there_is() -> None:
+    """Every target of make, every command with its options, every parameter; make knows them."""
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    for target in re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE):
+        assert target == "help" or f"`make {target}`" in page, target
+    for name, command in typer.main.get_command(cli.app).commands.items():  # type: ignore[attr-defined]
+        (row,) = re.findall(rf"^\| \[?`(?:make )?{name}[` ].*", page, re.MULTILINE)
+        options = [one for option in command.params for one in option.opts if one[:2] == "--"]
+        assert [one for one in options if f"`{one}" not in row] == [], name
+    listed = re.search(r"^PARAMETERS := (.*)$", makefile, re.MULTILINE)
+    assert listed
+    assert set(listed[1].split()) == set(VARIABLES)
+    table = page.partition("| parameter | what it is |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", "".join(rows))) == set(VARIABLES)
 
 
 def test_the_architecture_lists_the_folders() -> None:

@@ -3,7 +3,6 @@
 Of the command line and of notebooks, which are two ways to give the same ones.
 """
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -269,18 +268,6 @@ def test_the_notebooks_hold_the_cell_that_is_declared(repository_root: Path) -> 
         capture_output=True, check=False, text=True, timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stdout.split()) == (0, []), "run tools/parameters_cells.py"
-
-
-def test_make_and_the_readme_list_what_there_is(repository_root: Path) -> None:
-    """Three lists of variables for three readers."""
-    makefile = (repository_root / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
-    listed = re.search(r"^PARAMETERS := (.*)$", makefile, re.MULTILINE)
-    assert listed
-    assert set(listed[1].split()) == set(VARIABLES)
-    readme = (repository_root / "README.md").read_text(encoding="utf-8")
-    table = readme.partition("| parameter | what it is |")[2].partition("\n\n")[0]
-    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
-    assert set(re.findall(r"`(\w+)`", "".join(rows))) == set(VARIABLES)
 
 
 def test_the_command_says_it_in_one_line_and_writes_nothing(tmp_path: Path) -> None:
