@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from typing import Any
 import analysis.pages  # noqa: F401  # before nbformat, which takes a second otherwise
 import nbformat
 import pytest
+import stamina
 
 # isort: on
 from analysis.commands import cli
 from analysis.sources.reference_data import ADDRESSES
+from tests.loopback_s3 import LoopbackS3, loopback_s3
 
 # No test talks to anything but this machine: what is not given a server of its own finds none.
 for _name in ("OONI_ARCHIVE", "OONI_API", *ADDRESSES):
@@ -72,6 +74,19 @@ def shared_data() -> Path:
         if (folder / "test-lists").is_dir():
             return folder
     pytest.skip("real data are not here: set WORKBOOK_SHARED to the folder that holds them")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    """A store that does not exist yet."""
+    return str(tmp_path / "store")
+
+
+@pytest.fixture
+def bucket() -> Iterator[LoopbackS3]:
+    """An S3 server with an empty bucket, which nobody has to wait for."""
+    with stamina.set_testing(True, attempts=4), loopback_s3() as server:
+        yield server
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -161,38 +161,30 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", f'"{etag}"')
         if kind == "head":
             self.flush_headers()
-            self._dawdle(b"x" * 200)
-            return
-        if kind == "chunk":
-            self.send_header("Transfer-Encoding", "chunked")
-        elif kind == "chunks":
-            self.send_header("Transfer-Encoding", "chunked")
-            body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body) + 1, body + b"x")
         else:
-            self.send_header("Content-Length", str(fault.cut if kind == "length" else len(body)))
-        self.end_headers()
-        self.wfile.flush()
-        if kind in ("drip", "silence", "chunk"):
-            self._dawdle({"drip": body, "chunk": b"1;" + b"x" * 200}.get(kind, b""))
-            return
-        self.wfile.write(body[: fault.cut] if kind == "length" else body)
+            length = fault.cut if kind == "length" else len(body)
+            is_chunked = kind in ("chunk", "chunks")
+            name = "Transfer-Encoding" if is_chunked else "Content-Length"
+            self.send_header(name, "chunked" if is_chunked else str(length))
+            self.end_headers()
+        slowly = {"head": b"x" * 200, "chunk": b"1;" + b"x" * 200, "drip": body, "silence": b""}
+        if kind in slowly:
+            self._dawdle(slowly[kind])
+        elif kind == "chunks":
+            self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body) + 1, body + b"x"))
+        else:
+            self.wfile.write(body[: fault.cut])
 
     def _dawdle(self, body: bytes) -> None:
         """Until the other side goes away, or for ten seconds."""
-        for index in range(200):
-            time.sleep(0.05)
-            try:
-                self.wfile.write(body[index : index + 1])
+        with suppress(OSError):
+            for index in range(200):
                 self.wfile.flush()
-            except OSError:
-                return
+                time.sleep(0.05)
+                self.wfile.write(body[index : index + 1])
 
     def do_HEAD(self) -> None:
-        key = self._target()[0]
-        if key:
-            self._send_object(key)
-        else:
-            self._reply(200, b"")
+        self._send_object(self._target()[0])
 
     def do_PUT(self) -> None:
         key = self._target()[0]
@@ -214,14 +206,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("If-Match", etag) != etag:
             self._reply(412, b"")
             return
-        first, last, is_part = 0, len(content) - 1, False
-        if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
-            first, last, is_part = int(wanted[1]), int(wanted[2] or last), True
-        part = content[first : last + 1]
         headers = {"ETag": etag, "Last-Modified": "Mon, 01 Jul 2024 00:00:00 GMT"}
-        if is_part:
+        part = content
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if wanted:
+            first, last = int(wanted[1]), int(wanted[2] or len(content) - 1)
+            part = content[first : last + 1]
             headers["Content-Range"] = f"bytes {first}-{first + len(part) - 1}/{len(content)}"
-        self._reply(206 if is_part else 200, part, "application/octet-stream", **headers)
+        self._reply(206 if wanted else 200, part, "application/octet-stream", **headers)
 
     def _reply(self, status: int, body: bytes, kind: str = "text/plain", **headers: str) -> None:
         self.send_response(status)
@@ -232,15 +224,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if self.fault and self.fault.kind == "reset":
-            self.wfile.write(body[: self.fault.cut])
+        is_reset = self.fault is not None and self.fault.kind == "reset"
+        self.wfile.write(body[: self.fault.cut] if is_reset else body)
+        if is_reset:  # the connection is closed with a reset, and not in order
             self.wfile.flush()
-            self._tear_down()
-        else:
-            self.wfile.write(body)
-
-    def _tear_down(self) -> None:
-        """Close the connection with a reset, and not in order."""
-        self.close_connection = True
-        option = struct.pack("ii", 1, 0)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
+            self.close_connection = True
+            option = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)

@@ -15,6 +15,7 @@ from analysis.review.changes import compare_reports, find_causes
 from analysis.review.claims import DRAFTS, Draft, check, load_draft
 from analysis.review.reports import Report, read_report
 from analysis.tables import TABLES, write_table
+from tests.archives import contents
 from tests.table_rows import table_rows
 
 HEAD = """\
@@ -103,10 +104,9 @@ _RELATIONS = [
 ]  # fmt: skip
 
 
-def test_a_relation(subtests: pytest.Subtests) -> None:
+def test_a_relation() -> None:
     for relation, values, result in _RELATIONS:
-        with subtests.test(f"{relation} {values}"):
-            assert check(relation, values)[0] == result
+        assert check(relation, values)[0] == result, (relation, values)
 
 
 # a draft ----------------------------------------------------------------------------------------
@@ -128,12 +128,11 @@ _MISTAKES = [
 ]
 
 
-def test_a_mistake_in_the_file_names_its_line(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_a_mistake_in_the_file_names_its_line(tmp_path: Path) -> None:
     for text, message in _MISTAKES:
-        with subtests.test(message):
-            with pytest.raises(ParameterError, match=r"^CLAIMS=.*draft\.yml: line \d+: ") as error:
-                _draft(tmp_path, text)
-            assert message in str(error.value)
+        with pytest.raises(ParameterError, match=r"^CLAIMS=.*draft\.yml: line \d+: ") as error:
+            _draft(tmp_path, text)
+        assert message in str(error.value)
 
 
 def test_a_draft_is_held_against_published_counts_and_a_report(tmp_path: Path) -> None:
@@ -184,17 +183,12 @@ def test_hostile_statements_are_inert(tmp_path: Path) -> None:
 def test_shipped_drafts_are_read() -> None:
     """Without a report, arithmetic and published counts are enough to find something wrong."""
     for path in DRAFTS.glob("*.yml"):
-        draft = load_draft(path)
-        audited = audit_claims(draft, None)
-        counts = count_results(audited)
-        assert sum(counts.values()) == draft.file.row_count, path
-        assert counts["does_not_hold"] > 0, path
-        if path.stem == "kh-2024-api":
-            assert counts["holds"] + counts["does_not_hold"] > 30
-            results = audited.set_index("claim_id")["result"]
-            wrong = ["month-8", "year-2", "isps-1", "category-2", "names-1", "people-1", "imap-2"]
-            assert set(results[wrong]) == {"does_not_hold"}
-            assert set(results[["month-1", "year-1", "year-3", "blocked-2"]]) == {"holds"}
+        assert count_results(audit_claims(load_draft(path), None))["does_not_hold"] > 0, path
+    audited = audit_claims(load_draft(DRAFTS / "kh-2024-api.yml"), None)
+    results = audited.set_index("claim_id")["result"]
+    wrong = ["month-8", "year-2", "isps-1", "category-2", "names-1", "people-1", "imap-2"]
+    assert set(results[wrong]) == {"does_not_hold"}
+    assert set(results[["month-1", "year-1", "year-3", "blocked-2"]]) == {"holds"}
 
 
 def test_the_command_writes_a_page_and_its_table(command: Any, tmp_path: Path) -> None:
@@ -205,11 +199,11 @@ def test_the_command_writes_a_page_and_its_table(command: Any, tmp_path: Path) -
     status, printed, _ = command("audit", claims, f"OUT={out}")
     assert (status, printed.splitlines()[0]) == (0, "Does not hold: 1")
     assert "1 + 1 = 2; said: 3, 1 more" in (out / "index.html").read_text(encoding="utf-8")
-    before = sorted(path.name for path in report.folder.rglob("*.*"))
+    before = contents(report.folder).keys()
     assert command("audit", claims, f"REPORT={report.folder}")[0] == 0
-    added = {path.name for path in report.folder.rglob("*.*")} - set(before)
-    assert added == {"claims-audit.html", "claims_audit.csv"}
-    first = (report.folder / "index.html").read_text(encoding="utf-8")
+    after = contents(report.folder)
+    assert after.keys() - before == {"claims-audit.html", "tables/claims_audit.csv"}
+    first = after["index.html"].decode()
     assert '<li><a href="claims-audit.html">Claims of a draft</a></li>' in first
     assert first.endswith("</nav>the summary")
     assert "claims_audit.csv" in read_report(report.folder, "REPORT").run["tables"]
@@ -225,13 +219,12 @@ def test_a_change_has_the_cause_that_differs(tmp_path: Path) -> None:
     states = {"in.org": "likely_blocked", "same.org": "blocked"}
     after = _report(tmp_path / "b", states, input_digest="b")
     changes = compare_reports(before, after)
-    rows = changes.set_index(["kind", "item"])[["before", "after"]].to_numpy().tolist()
-    assert dict(zip(zip(changes["kind"], changes["item"], strict=True), rows, strict=True)) == {
-        ("site", "in.org"): ["not listed", "Likely blocked"],
-        ("site", "out.org"): ["Blocked", ""],
-        ("site_network", "in.org AS1"): ["", "Likely blocked"],
-        ("site_network", "out.org AS1"): ["Blocked", ""],
-    }
+    assert changes[["kind", "item", "before", "after"]].to_numpy().tolist() == [
+        ["site", "in.org", "not listed", "Likely blocked"],
+        ["site", "out.org", "Blocked", ""],
+        ["site_network", "in.org AS1", "", "Likely blocked"],
+        ["site_network", "out.org AS1", "Blocked", ""],
+    ]
     assert set(changes["cause"]) == {"data"}
     assert list(write_table(tmp_path, "changes", changes)) == list(TABLES["changes"].columns)
 

@@ -6,7 +6,6 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import partial
 from pathlib import Path
 
 import openpyxl
@@ -95,9 +94,8 @@ def test_a_malformed_file_is_refused_with_its_line(tmp_path: Path) -> None:
         (FILE + "    thresholds: {a b: 6}\n", "line 11: thresholds must be names, each once"),
         (FILE + "    thresholds: 6\n", "line 11: thresholds must be names, each once"),
     ):
-        with pytest.raises(ParameterError) as raised:
+        with pytest.raises(ParameterError, match=re.escape(f"qm.yml: {message}")):
             load_decisions(_write(tmp_path, text), "QM")
-        assert f"qm.yml: {message}" in str(raised.value)
 
 
 def test_the_shipped_example_is_of_this_method() -> None:
@@ -114,10 +112,7 @@ def tables(tmp_path: Path) -> Path:
     """A finding, a listed site, a tested one; and a decision of this run and one of another."""
     folder = tmp_path / "tables"
     elsewhere = replace(KEPT, item="gone.test", basis=replace(YEAR, rules_version=7))
-    kept = decision_table([elsewhere, KEPT], YEAR)
-    assert kept["status"].tolist() == ["applied", "not_applied"]
-    assert kept["method"].tolist() == ["rules 8", "rules 7"]
-    write_table(folder, "decisions", kept)
+    write_table(folder, "decisions", decision_table([elsewhere, KEPT], YEAR))
     write_table(folder, "findings", table_rows("findings", {"id": "F2", "claim": HOSTILE}))
     listed = {"domain": "a.test", "state": "blocked", "probe_asns": "AS1;AS2",
               "blocked_from": "2024-03-01"}  # fmt: skip
@@ -142,21 +137,16 @@ def sheet(tables: Path) -> Path:
     return tables / SHEET
 
 
-Fill = Callable[[openpyxl.worksheet.worksheet.Worksheet], None]
-
-
-def _filled(sheet: Path, fill: Fill) -> Path:
+def _filled(sheet: Path, rows: dict[int, Sequence[object]]) -> Path:
+    """The sheet with what was typed into some of its lines; None leaves a cell as it is."""
     book = openpyxl.load_workbook(sheet)
-    fill(book["feedback"])
+    for line, cells in rows.items():
+        for column, value in enumerate(cells, start=1):
+            old = book["feedback"].cell(line, column).value
+            book["feedback"].cell(line, column).value = old if value is None else value
     path = sheet.with_name("filled.xlsx")
     book.save(path)
     return path
-
-
-def _row(sheet: openpyxl.worksheet.worksheet.Worksheet, line: int, cells: Sequence[object]) -> None:
-    for column, value in enumerate(cells, start=1):
-        if value is not None:
-            sheet.cell(line, column).value = value
 
 
 def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Path) -> None:
@@ -168,12 +158,10 @@ def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Pa
     assert [cells.cell(line, 1).value for line in (FIRST_ROW, FIRST_ROW + 1)] == ["F2", "a.test"]
     assert cells["B4"].value == "Blocked on 2 access networks; first seen so on 1 March 2024"
     assert {cell.data_type for row in cells.iter_rows() for cell in row} == {"s", "n", "d"}
-
-    def fill(cells: openpyxl.worksheet.worksheet.Worksheet) -> None:
-        _row(cells, 4, (None, None, "Leave out", "Two\nlines", "editor", date(2025, 3, 1)))
-        _row(cells, 9, ("OK.test", None, "relabel", "It is news.", "editor", "2025-03-01"))
-
-    brought = read_filled_sheet(_filled(sheet, fill))
+    brought = read_filled_sheet(_filled(sheet, {
+        4: (None, None, "Leave out", "Two\nlines", "editor", date(2025, 3, 1)),
+        9: ("OK.test", None, "relabel", "It is news.", "editor", "2025-03-01"),
+    }))  # fmt: skip
     assert brought == [
         KEPT,
         Decision("a.test", "leave_out", "Two lines", "2025-03-01", "editor", YEAR),
@@ -189,34 +177,22 @@ def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Pa
 
 
 def test_a_sheet_is_read_by_its_headings(sheet: Path) -> None:
-    """Whatever was put above or before them; where they are not, or in another order, or twice,
-    nothing is guessed."""
-
-    def brought(change: Callable[[openpyxl.Workbook], None]) -> list[Decision]:
+    """Whatever was put above or before them; where they are not, or twice, nothing is guessed."""
+    for change, is_found in (
+        (lambda book: book.create_sheet("Notes", 0).append(["of the meeting"]), True),
+        (lambda book: book["feedback"].insert_rows(1, 5), True),
+        (lambda book: book["feedback"].delete_rows(1, 2), False),
+        (lambda book: book.copy_worksheet(book["feedback"]), False),
+    ):
         book = openpyxl.load_workbook(sheet)
         change(book)
         path = sheet.with_name("changed.xlsx")
         book.save(path)
-        return read_filled_sheet(path)
-
-    for harmless in (
-        lambda book: book.create_sheet("Notes", 0).append(["of the meeting"]),
-        lambda book: book["feedback"].delete_rows(1),
-        lambda book: book["feedback"].insert_rows(1, 5),
-    ):
-        assert brought(harmless) == [KEPT]
-
-    def swap(book: openpyxl.Workbook) -> None:
-        for row in book["feedback"].iter_rows(min_row=2):
-            row[3].value, row[4].value = row[4].value, row[3].value
-
-    for change in (
-        swap,
-        lambda book: book["feedback"].delete_rows(1, 2),
-        lambda book: book.copy_worksheet(book["feedback"]),
-    ):
-        with pytest.raises(ParameterError, match="one sheet with the headings"):
-            brought(change)
+        if is_found:
+            assert read_filled_sheet(path) == [KEPT]
+        else:
+            with pytest.raises(ParameterError, match="one sheet with the headings"):
+                read_filled_sheet(path)
 
 
 def test_a_wrong_cell_is_named(sheet: Path) -> None:
@@ -233,10 +209,9 @@ def test_a_wrong_cell_is_named(sheet: Path) -> None:
         (5, ("f2", None, "keep", "r", "editor", "2025-03-01"), "cell A5: F2 stands in a row"),
         (9_000, ("F3", None, "keep", "r", "editor", "2025-03-01"), "has more than 5,000 rows"),
     ):
-        filled = _filled(sheet, partial(_row, line=line, cells=cells))
-        with pytest.raises(ParameterError) as raised:
+        filled = _filled(sheet, {line: cells})
+        with pytest.raises(ParameterError, match=re.escape(message)):
             read_filled_sheet(filled)
-        assert message in str(raised.value)
 
 
 def _with_file(sheet: Path, name: str, content: bytes) -> bytes:
@@ -284,26 +259,20 @@ def test_decisions_stand_beside_what_they_are_on(tables: Path) -> None:
     write_table(tables, "decisions", decision_table([hostile, gone, site, other], YEAR))
     page = {"findings": [{"id": name, "claim": name} for name in ("F2", "F3", "F4")]}
     decided = decide_first_page(page, tables)
-    assert [one["id"] for one in decided["findings"]] == ["F2", "F4"]
-    beside = decided["findings"][0]["decision"]
+    beside, none = (one["decision"] for one in decided["findings"])
+    assert ([one["id"] for one in decided["findings"]], none) == (["F2", "F4"], "")
     assert "Decided on 1 February 2025: keep." in re.sub("<.*?>", "", beside)
-    assert decided["findings"][1]["decision"] == ""
     told = re.sub("<.*?>", "", decided["decided"][1])
     assert told.startswith("3 decisions of a meeting hold for this report")
-    assert (
-        "Left out of this page, not of the tables: F3. 1 decision of a meeting was taken on" in told
-    )
+    assert "Left out of this page, not of the tables: F3. 1 decision of a meeting was taken" in told
     [(_, section)] = show_decisions(tables)
     assert section.count("Not applied") == 1
-    assert "<script" not in beside + section
-    assert "\u202e" not in beside + section
+    assert not re.search("<script|\u202e", beside + section)
     assert find_left_out(read_decided(tables)) == {"F3"}
     frame = pd.DataFrame({"domain": ["a.test", "b.test"], "note": ["at least since", ""]})
     assert mark_decided(frame, tables)["note"].tolist() == [
         "at least since; decided on 2025-02-01: relabel", "",
     ]  # fmt: skip
-    write_table(tables, "decisions", decision_table([], YEAR))
-    assert decide_first_page(page, tables)["decided"] == ()
 
 
 def test_review_writes_the_file_of_the_country(

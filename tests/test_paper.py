@@ -52,8 +52,7 @@ def test_pages_are_joined(folder: Path) -> None:
     assert targets - {"https://site.test/"} <= {f"#{name}" for name in ids}
     assert "#part2-list" in targets
     assert html.count("<a>site</a>") == 3
-    assert "gone" not in html
-    assert "<script" not in html
+    assert not re.search("gone|<script", html)
     assert html.count('lang="km"') == 2
 
 
@@ -72,11 +71,8 @@ def test_a_printed_report(folder: Path) -> None:
     )
     assert first == second
     read = pypdf.PdfReader(io.BytesIO(first))
-    assert read.metadata is not None
-    assert (read.metadata.title, str(read.metadata.creation_date)[:10]) == (
-        "Report 0",
-        "2024-12-31",
-    )
+    told = read.metadata
+    assert (told.title, str(told.creation_date)[:10]) == ("Report 0", "2024-12-31")
     assert read.root_object["/MarkInfo"]["/Marked"]
     titles = [one["/Title"] for one in read.outline if not isinstance(one, list)]
     assert titles == ["Part 0", "Part 1", "Part 2"]
@@ -111,7 +107,7 @@ def test_a_report_of_other_inputs_is_made_anew(
         return printing.is_there(settings, partial(cli._gather, settings, reopen=True))
 
     assert is_there()
-    for change in ("REPORT_LANGUAGES=en", "STATUS=Draft 3", "EVENTS=", "floor_sessions=6"):
+    for change in ("STATUS=Draft 3", "EVENTS="):
         assert not is_there(change), change
     monkeypatch.setattr(reporting, "review_path", lambda _: tmp_path / "none.yml")
     assert not is_there()

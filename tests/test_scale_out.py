@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,11 +10,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import fs
 
 from analysis.errors import ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
@@ -26,10 +29,23 @@ from analysis.store.store import Collection, Store
 from analysis.store.workers import Task
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from tests.loopback_s3 import LoopbackS3, loopback_s3
-from tests.real_s3 import KEYS, RealS3, real_s3
 
 _ROOT = Path(__file__).resolve().parents[1]
 _OBJECTS = 24
+
+#: What a client's environment must hold; nothing else gives the keys away.
+_KEYS = {
+    "AWS_ACCESS_KEY_ID": "workbook",
+    "AWS_SECRET_ACCESS_KEY": "secret-of-loopback",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_REGION": "us-east-1",
+}
+_BUCKET = "shared"
+_OPTIONS = (
+    "--no-usage-report", "--no-bgjob", "--no-banner", "--backup-meta=0", "--cache-size=0",
+    "--attr-cache=0", "--dir-entry-cache=0", "--consul=", "--metrics=127.0.0.1:0",
+    "--multi-buckets", "--keep-etag",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +81,6 @@ def locally(bucket: LoopbackS3, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return store
 
 
-@pytest.fixture(scope="module")
-def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealS3]:
-    """A real S3 server, whose keys are in the environment."""
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        for name, value in KEYS.items():
-            patch.setenv(name, value)
-        yield stack.enter_context(real_s3(tmp_path_factory.mktemp("s3")))
-
-
 def _ingest(bucket: LoopbackS3, store: str, **options: Any) -> Collection:
     return ingest(Request(bucket.s3_url, store, PROBE_CC, **options), Fingerprints())
 
@@ -89,6 +96,94 @@ def _contents(store: Path) -> dict[str, bytes]:
     return _observations({p.relative_to(folder).as_posix(): p.read_bytes() for p in files})
 
 
+@dataclass(frozen=True)
+class _RealS3:
+    """A running server with one bucket."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def url(self, prefix: str) -> str:
+        """An ``s3://`` URL in the bucket."""
+        return f"s3://{_BUCKET}/{prefix}?scheme=http&endpoint_override=127.0.0.1:{self.port}"
+
+    def contents(self, prefix: str) -> dict[str, bytes]:
+        """The objects below a prefix."""
+        place = fs.FileSystem.from_uri(self.url(""))[0]
+        selector = fs.FileSelector(f"{_BUCKET}/{prefix}", allow_not_found=True, recursive=True)
+        start = len(f"{_BUCKET}/{prefix}/")
+        return {
+            info.path[start:]: place.open_input_stream(info.path, compression=None).read()
+            for info in place.get_file_info(selector)
+            if info.type == fs.FileType.File
+        }
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The server takes no byte for the length of a block."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
+def _program() -> str:
+    beside = Path(sys.executable).parent / "juicefs"
+    program = str(beside) if beside.exists() else shutil.which("juicefs")
+    if not program:
+        missing = "no S3 server on this machine: tools/s3-server.txt could not be installed"
+        if os.environ.get("WORKBOOK_REQUIRE_S3") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return program
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_RealS3]:
+    """A server that keeps its objects in a folder, with an empty bucket; its keys are in the
+    environment."""
+    folder, program, port = tmp_path_factory.mktemp("s3"), _program(), _free_port()
+    database = f"sqlite3://{folder / 'names.db'}"
+    secrets = {"MINIO_ROOT_USER": _KEYS["AWS_ACCESS_KEY_ID"],
+               "MINIO_ROOT_PASSWORD": _KEYS["AWS_SECRET_ACCESS_KEY"]}  # fmt: skip
+    log = (folder / "server.log").open("wb")
+    quiet = {"env": {**os.environ, **secrets, "HOME": str(folder)}, "cwd": folder, "stdout": log,
+             "stderr": log}  # fmt: skip
+    keep = ["--storage=file", f"--bucket={folder / 'blocks'}/", "--trash-days=0"]
+    subprocess.run([program, "format", *keep, database, "store"], check=True, **quiet)
+    places = [f"--cache-dir={folder / 'cache'}", f"--log={folder / 'gateway.log'}"]
+    serve = ["--no-agent", "gateway", *_OPTIONS, *places, database, f"127.0.0.1:{port}"]
+    with pytest.MonkeyPatch.context() as patch, subprocess.Popen([program, *serve], **quiet) as run:
+        for name, value in _KEYS.items():
+            patch.setenv(name, value)
+        try:
+            _await(port, run, folder)
+            server = _RealS3(port, run)
+            bucket = f"{server.url('')}&allow_bucket_creation=true"
+            fs.FileSystem.from_uri(bucket)[0].create_dir(_BUCKET)
+            yield server
+        finally:
+            run.kill()
+
+
+def _await(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert process.poll() is None, (folder / "server.log").read_text()
+            time.sleep(0.05)
+    raise AssertionError("the S3 server does not start")
+
+
 class _Dask:
     """``dask scheduler`` and ``dask worker``, started from the command line."""
 
@@ -96,9 +191,7 @@ class _Dask:
         self._folder = folder
         self._scheduler: subprocess.Popen[bytes] | None = None
         self._workers: list[subprocess.Popen[bytes]] = []
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        self.address = f"tcp://127.0.0.1:{_free_port()}"
 
     def _start(self, *words: str, code: Path = _ROOT) -> subprocess.Popen[bytes]:
         # From a folder of their own: nothing may depend on where a worker was started.
@@ -163,7 +256,7 @@ def test_two_workers_one_of_them_killed_give_the_bytes_of_the_local_pool(
     dask: _Dask,
     bucket: LoopbackS3,
     locally: Path,
-    shared_store: RealS3,
+    shared_store: _RealS3,
     reads: Callable[[], Counter[str]],
 ):
     """The store is shared through S3; what the lost worker had in hand is read again, no more."""
@@ -255,7 +348,7 @@ storage.put(sys.argv[2], "whole.parquet")
 """
 
 
-def test_a_file_that_was_not_sent_whole_never_appears(shared_store: RealS3, tmp_path: Path):
+def test_a_file_that_was_not_sent_whole_never_appears(shared_store: _RealS3, tmp_path: Path):
     """An exception while it is written leaves nothing, and neither does a kill while it is sent."""
     url = shared_store.url("partly")
     with suppress(ZeroDivisionError), Store(url).write("whole.parquet") as path:
@@ -268,8 +361,6 @@ def test_a_file_that_was_not_sent_whole_never_appears(shared_store: RealS3, tmp_
         [sys.executable, "-c", _SEND, url, str(file)], cwd=_ROOT,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
-        assert process.stdin is not None
-        assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         with shared_store.stopped():
             process.stdin.write(b"go\n")

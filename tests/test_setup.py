@@ -9,7 +9,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import nbformat
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -21,77 +20,43 @@ needs_make = pytest.mark.skipif(MAKE is None, reason="make is not installed")
 
 
 def _pins(path: Path) -> list[Requirement]:
-    """The pins of a requirements file, hashes and comments left out, in file order."""
+    """The pins of a requirements file, in file order. Each is exact, hashed where pip allows it,
+    and comes from wherever pip looks."""
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
-    lines = [re.sub(r"\s+--hash=\S+", "", line).strip() for line in text.splitlines()]
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert not re.search(r"://|^\s*-(?!-hash=)", text, re.MULTILINE), path
+    lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    hashed = [line for line in lines if re.search(r"--hash=sha256:\w{64}", line)]
+    assert hashed == (lines if "--hash" in text else []), path
+    pins = [Requirement(line.partition(" --hash")[0]) for line in lines]
+    assert all([spec.operator for spec in pin.specifier] == ["=="] for pin in pins), path
+    return pins
 
 
-def test_locks_and_constraints_name_the_same_versions(repository_root: Path) -> None:
-    """A conda user and a pip user read each other's numbers."""
-    locked, constraints = (
-        {(pin.name, str(pin.specifier)) for name in names for pin in _pins(repository_root / name)}
-        for names in (LOCKS, ("constraints.txt",))
+def test_everything_that_the_project_asks_for_is_pinned(repository_root: Path) -> None:
+    """A conda user and a pip user get the same versions, of which each is accepted."""
+    tools = [_pins(repository_root / "tools" / f"{name}.txt") for name in ("uv", "s3-server")]
+    report, dev, constraints = (
+        _pins(repository_root / name) for name in (*LOCKS, "constraints.txt")
     )
-    assert locked == constraints
-
-
-def _check_pinned(root: Path, texts: list[str], *locks: str) -> None:
-    pins: dict[str, list[Requirement]] = {}
-    for pin in (pin for lock in locks for pin in _pins(root / lock)):
-        pins.setdefault(canonicalize_name(pin.name), []).append(pin)
-    for text in texts:
-        wanted = Requirement(text)
-        pinned = pins.get(canonicalize_name(wanted.name), [])
-        versions = [spec.version for pin in pinned for spec in pin.specifier]
-        assert versions, f"{wanted} is not in {' or '.join(locks)}: run tools/lock.sh"
-        assert all(wanted.specifier.contains(version) for version in versions), text
-
-
-def test_the_locks_cover_everything_that_the_project_asks_for(repository_root: Path) -> None:
-    """Each dependency and the build back-end is pinned to a version that it accepts, those of a
-    report in the lock that ``make report`` installs."""
+    assert all(tools)
+    assert {(pin.name, str(pin.specifier)) for pin in (*report, *dev)} == {
+        (pin.name, str(pin.specifier)) for pin in constraints
+    }
     content = tomllib.loads((repository_root / "pyproject.toml").read_text(encoding="utf-8"))
     project, back_end = content["project"], content["build-system"]["requires"]
-    extras = project["optional-dependencies"].values()
-    besides = [text for extra in extras for text in extra if project["name"] not in text]
-    _check_pinned(repository_root, [*project["dependencies"], *back_end], LOCKS[0])
-    _check_pinned(repository_root, besides, *LOCKS)
-
-
-def test_pins_are_exact_and_name_no_index(repository_root: Path) -> None:
-    """Every version is exact, hashed where pip allows it, and comes from wherever pip looks."""
-    for name in (*LOCKS, "constraints.txt", "tools/uv.txt", "tools/s3-server.txt"):
-        text = (repository_root / name).read_text(encoding="utf-8")
-        assert not re.search(r"://|^\s*-(?!-hash=)", text, re.MULTILINE), name
-        pins = _pins(repository_root / name)
-        assert pins, name
-        assert all([spec.operator for spec in pin.specifier] == ["=="] for pin in pins), name
-        if name != "constraints.txt":
-            entries = re.split(r"\n(?=\S)", text.strip())
-            hashed = [entry for entry in entries if re.search(r"--hash=sha256:\w{64}", entry)]
-            assert len(hashed) == len(entries) == len(pins), name
-
-
-def test_a_save_in_jupyterlab_is_no_difference(repository_root: Path) -> None:
-    """Git's filter takes away what JupyterLab writes into a notebook that was only run."""
-    stored = (repository_root / "notebooks" / "2-confirmation.ipynb").read_bytes()
-    saved = nbformat.reads(stored.decode(), as_version=4)
-    for count, cell in enumerate(saved.cells):
-        cell.id = f"{count:08x}"
-        if cell.cell_type == "code":
-            cell.execution_count = count + 1
-            cell.outputs = [nbformat.v4.new_output("stream", text="42\n")]
-    saved.metadata["language_info"] = {
-        "codemirror_mode": {"name": "ipython", "version": 3}, "file_extension": ".py",
-        "mimetype": "text/x-python", "name": "python", "nbconvert_exporter": "python",
-        "pygments_lexer": "ipython3", "version": "3.12.1",
-    }  # fmt: skip
-    done = subprocess.run(
-        ["sh", "tools/strip-notebook.sh"], cwd=repository_root, check=True, timeout=60,
-        input=nbformat.writes(saved).encode(), stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert done.stdout == stored
+    extras = [text for extra in project["optional-dependencies"].values() for text in extra]
+    besides = [text for text in extras if project["name"] not in text]
+    for texts, pins in (
+        ([*project["dependencies"], *back_end], report), (besides, [*report, *dev]),
+    ):  # fmt: skip
+        for wanted in map(Requirement, texts):
+            name = canonicalize_name(wanted.name)
+            versions = [
+                spec.version for pin in pins if canonicalize_name(pin.name) == name
+                for spec in pin.specifier
+            ]  # fmt: skip
+            assert versions, f"{wanted} is in no lock: run tools/lock.sh"
+            assert all(wanted.specifier.contains(version) for version in versions), wanted
 
 
 # make, with a stand-in for the environment's Python that prints its arguments -------------------
@@ -124,7 +89,6 @@ def _make(
     house: Path, *arguments: str, status: int = 0, **environment: str
 ) -> tuple[int, list[str]]:
     """Run make; give its exit code and the lines that it printed."""
-    assert MAKE
     clean = {"PATH": os.environ["PATH"], "ENDS_WITH": str(status), **environment}
     done = subprocess.run(
         [MAKE, *arguments], cwd=house, env=clean, text=True, check=False, timeout=60,
@@ -178,13 +142,15 @@ def test_a_value_is_text_for_make(house: Path) -> None:
 
 
 @needs_make
-def test_what_make_is_built_of_cannot_be_given(house: Path) -> None:
-    """Another program would run, or nothing would be handed on."""
+def test_what_cannot_be_given_runs_nothing(house: Path) -> None:
+    """What make is built of: another program would run, or nothing would be handed on. A value of
+    two lines, which could become a second command."""
     for name in ("PY", "NOTE", "run", "arguments"):
         code, lines = _make(house, "report", f"{name}=echo")
-        assert code == 2
-        (line,) = lines
-        assert line.endswith(f"*** {name}: there is no such parameter; exit status 2.  Stop.")
+        message = f"*** {name}: there is no such parameter; exit status 2.  Stop."
+        assert (code, [line.endswith(message) for line in lines]) == (2, [True])
+    code, lines = _make(house, "report", "OUT=a\ntouch b")
+    assert (code, ["exit status 2" in line for line in lines]) == (2, [True])
 
 
 @needs_make
@@ -199,32 +165,19 @@ def test_a_signal_to_make_reaches_the_program(house: Path, number: signal.Signal
     stand_in = f"import cli; cli.app = lambda: exec({code!r}); cli.main()"
     stand_in = stand_in.replace("import cli", "from analysis.commands import cli")
     _script(house / ".venv/bin/python", f"exec '{sys.executable}' -c \"$CODE\"")
-    assert MAKE
     process = subprocess.Popen(
         [MAKE, "--no-print-directory", "report", "PROBE_CC=QQ"], cwd=house, text=True,
         env={**os.environ, "CODE": stand_in},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
-    assert process.stdout
     assert process.stdout.readline() == "x\n"
-    if number == signal.SIGTERM:
-        process.send_signal(number)
-    else:
-        os.killpg(process.pid, number)  # as a terminal does
+    # a terminal sends to all
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     assert process.wait(timeout=60)
     assert not (house / "running").exists()
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
     assert not list((house / ".venv").glob(".exit-status-*"))
-
-
-@needs_make
-def test_a_value_of_two_lines_runs_nothing(house: Path) -> None:
-    """It could otherwise become a second command."""
-    code, lines = _make(house, "report", "OUT=a\ntouch b")
-    assert code == 2
-    assert len(lines) == 1
-    assert "exit status 2" in lines[0]
 
 
 @needs_make

@@ -75,9 +75,10 @@ def test_the_same_bytes_whatever_the_environment(tmp_path: Path) -> None:
     assert contents(tmp_path / "here") == contents(tmp_path / "qq")
 
 
-def test_an_equal_world_is_left_alone_and_another_replaces_it(tmp_path: Path) -> None:
-    """The stamp decides: same parameters, nothing written; another seed, other names and roles."""
-    out = tmp_path / "qq"
+def test_a_folder_holds_the_world_that_is_asked_for_or_is_left_alone(tmp_path: Path) -> None:
+    """The stamp decides: same parameters, nothing written; another seed, another world. What is
+    somebody else's is not touched."""
+    out, mine = tmp_path / "qq", tmp_path / "thesis.txt"
     write_world(out, **SMALL)
     (out / "mark").touch()
     write_world(out, **SMALL)
@@ -86,22 +87,15 @@ def test_an_equal_world_is_left_alone_and_another_replaces_it(tmp_path: Path) ->
     write_world(out, **SMALL, seed=2)
     assert not (out / "mark").exists()
     assert not names & {row["domain"] for row in read_csv(out / "truth" / "names.csv")}
-    assert [path.name for path in tmp_path.iterdir()] == ["qq"]
-
-
-def test_wrong_parameters_write_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="PROBE_CC=KH: a fictional country is AA or QM to QZ"):
-        write_world(tmp_path / "kh", probe_cc="KH")
-    with pytest.raises(ParameterError, match="UNTIL=2024-01-01: must lie after SINCE"):
-        write_world(tmp_path / "qq", until="2024-01-01")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ParameterError, match=r"empty or holds world\.json"):
-        write_world(tmp_path, **SMALL)
-    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    mine.write_text("years of work")
+    for place, words, message in (
+        (tmp_path, SMALL, r"empty or holds world\.json"),
+        (tmp_path / "kh", {"probe_cc": "KH"}, "PROBE_CC=KH: a fictional country is AA or QM to QZ"),
+        (tmp_path / "kh", {"until": "2024-01-01"}, "UNTIL=2024-01-01: must lie after SINCE"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            write_world(place, **words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["qq", "thesis.txt"]
 
 
 def shape(value: Any) -> Any:
@@ -169,20 +163,18 @@ def test_nothing_real_is_named(world: Path) -> None:
     texts = [b"\n".join(read_object(path)).decode() for path in objects(world)]
     texts += [path.read_text(encoding="utf-8") for path in (world / "reference").rglob("*.*")]
     text = "\n".join(texts)
-    ranges = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "127.0.0.1/32", "10.10.10.1/32"]
-    networks = [ip_network(item) for item in [*ranges, "192.168.8.1/32", "0.0.0.0/32"]]
+    ranges = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "127.0.0.1/32", "10.10.10.1/32",
+              "192.168.8.1/32", "0.0.0.0/32"]  # fmt: skip
     found = set(re.findall(r"(?<![\d./])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])", text))
-    assert len(found) > 100
     for address in found:
-        assert any(ip_address(address) in network for network in networks), address
+        assert any(ip_address(address) in ip_network(item) for item in ranges), address
     numbers = {int(number) for number in re.findall(r'(?:"AS|"asn":)(\d+)', text)}
     assert numbers <= {0, *range(64496, 64512), *range(65536, 65552)}  # the usual networks
     v6 = set(re.findall(r'"ipv6":"([^"]*)"', text))
-    assert v6
     assert all(ip_address(item) in ip_network("2001:db8::/32") for item in v6)
-    hosts = re.findall(r'"(?:hostname|server_name|input|url)":"([^"\n]*)"', text)
-    assert hosts
-    assert all(normalise(host).endswith(".example") for host in set(hosts))
+    hosts = set(re.findall(r'"(?:hostname|server_name|input|url)":"([^"\n]*)"', text))
+    assert all(normalise(host).endswith(".example") for host in hosts)
+    assert min(len(found), len(numbers), len(v6), len(hosts)) > 5
 
 
 def test_a_block_shows_while_it_holds_and_not_otherwise(
@@ -210,21 +202,15 @@ def test_a_block_shows_while_it_holds_and_not_otherwise(
             wrong += keys["blocking"] is not False
             hidden["open"] += keys["blocking"] is False
     mechanisms = {row["mechanism"] for rows in blocks.values() for row in rows}
-    assert len(mechanisms) >= 6
     assert set(shown) == mechanisms
     assert all(hidden[name] <= 0.05 * shown[name] + 1 for name in mechanisms)
     assert wrong < 0.04 * hidden["open"]
 
 
-def forged_reports(world: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """(report, domain) → the row of forgeries.csv."""
-    rows = read_csv(world / "truth" / "forgeries.csv")
-    return {(row["report_id"], row["domain"]): row for row in rows}
-
-
 def test_forgers_claim_what_is_not_so(world: Path, measurements: list[dict[str, Any]]) -> None:
     """Each kind of report makes each claim, and every forged line says what its report claims."""
-    forged = forged_reports(world)
+    rows = read_csv(world / "truth" / "forgeries.csv")
+    forged = {(row["report_id"], row["domain"]): row for row in rows}
     claims = ("blocked", "open", "control_dead", "control_alive")
     kinds = {(row["claim"], row["kind"]) for row in forged.values()}
     assert kinds == {(claim, kind) for claim in claims for kind in ("flood", "pair", "days")}
@@ -248,12 +234,11 @@ def test_forgers_claim_what_is_not_so(world: Path, measurements: list[dict[str, 
 def test_honest_objects_do_not_depend_on_forgeries(tmp_path: Path) -> None:
     """A world with and without forged reports differs in objects of their own alone."""
     forged, honest = tmp_path / "forged", tmp_path / "honest"
-    write_world(forged, **PERIOD, sessions_per_day=0.7)
-    write_world(honest, **PERIOD, sessions_per_day=0.7, has_forgeries=False)
+    write_world(forged, **PERIOD, sessions_per_day=0.4)
+    write_world(honest, **PERIOD, sessions_per_day=0.4, has_forgeries=False)
     first, second = contents(forged / "archive"), contents(honest / "archive")
-    assert second.items() <= first.items()
+    assert second.items() < first.items()
     added = set(first) - set(second)
-    assert added
     assert all(re.search(r"\.n0\.5\d\.jsonl\.gz$", name) for name in added)
 
 

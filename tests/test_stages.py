@@ -3,7 +3,6 @@
 import ast
 import shutil
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,22 +15,17 @@ import pytest
 
 from analysis.errors import SourceError
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.features import Features, add_features
-from analysis.outcomes.outcomes import Outcomes, apply_rules
-from analysis.outcomes.profiles import Profiles, add_profiles
-from analysis.outcomes.rules import RULES, RuleError
+from analysis.outcomes.rules import RULES
 from analysis.outcomes.steps import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.report import other_methods
 from analysis.store import kept_tables
 from analysis.store.kept_tables import KeptTables
-from analysis.store.stage_tables import Tables, add_room
 from analysis.study import confirmation, sensitivity
 from analysis.study.confirmation import confirm, find_verdicts
 from analysis.study.stages import SOURCES, TABLES, Maker, Method
-from analysis.verdicts.sessions import Operators, Sessions, add_sessions
-from analysis.verdicts.verdicts import Scope, judge_cells
+from analysis.verdicts.sessions import Operators, Sessions
 from tests.letters import days, study_of
 from tests.observations import PROBE_NETWORK, connection_with, observation
 from tests.situations import NXDOMAIN, unresolved
@@ -111,32 +105,6 @@ def test_what_one_connection_makes_another_opens(
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".duckdb"]
 
 
-def test_a_stage_before_the_one_that_it_needs_fails() -> None:
-    """Of every two that follow each other; nothing that was made elsewhere stands in."""
-    connection, numbers = _connection(), Thresholds()
-    _told(None, connection, _method())  # what another run has made is of no use
-    own = Tables.of(connection)
-    early = Features(own.catalogs)
-    with pytest.raises(duckdb.CatalogException, match="features"):
-        add_profiles(connection, early, numbers, Fingerprints(), add_room(connection, "a"))
-    features = add_features(connection, own, numbers, add_room(connection, "b"))
-    with pytest.raises(RuleError, match="profiled"):
-        apply_rules(
-            connection, Profiles(features.catalogs), numbers, RULES, add_room(connection, "c")
-        )
-    place = add_room(connection, "d")
-    profiles = add_profiles(connection, features, numbers, Fingerprints(), place)
-    operators = Operators(frozenset(), {})
-    not_yet = Outcomes(profiles.catalogs)
-    with pytest.raises(duckdb.CatalogException, match="outcomes"):
-        add_sessions(connection, not_yet, operators, numbers, add_room(connection, "e"))
-    outcomes = apply_rules(connection, profiles, numbers, RULES, add_room(connection, "f"))
-    scope = Scope({"all": Period.parse("2024-01-01", "2024-04-01")}, numbers, has_explorer=False)
-    with pytest.raises(duckdb.CatalogException, match="sessions"):
-        judge_cells(connection, Sessions(outcomes.catalogs), scope)
-    add_sessions(connection, outcomes, operators, numbers, add_room(connection, "g"))
-
-
 def test_what_is_made_later_changes_nothing() -> None:
     """Neither another run in the same connection, nor temporary tables of the same names."""
     connection = _connection()
@@ -155,25 +123,22 @@ def test_a_stage_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
     """Two notebooks that begin together make it once."""
     began, made = Event(), []
 
-    def make(connection: duckdb.DuckDBPyConnection) -> Callable[[str], None]:
+    def provide() -> list[Any]:
+        connection = duckdb.connect()
+
         def write(place: str) -> None:
-            made.append(connection)
+            made.append(place)
             began.set()
             time.sleep(0.3)
             create_tables(connection, {"letters": "SELECT 'a' AS letter"}, {}, place)
 
-        return write
-
-    def provide(connection: duckdb.DuckDBPyConnection) -> list[Any]:
-        kept = KeptTables("study", [tmp_path])
-        place = kept.provide(connection, "one", "all", make(connection))
+        place = KeptTables("study", [tmp_path]).provide(connection, "one", "all", write)
         return connection.execute(f"FROM {place}.letters").fetchall()
 
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(provide, duckdb.connect())
+        first = pool.submit(provide)
         assert began.wait(10)
-        second = pool.submit(provide, duckdb.connect())
-        assert first.result(10) == second.result(10) == [("a",)]
+        assert pool.submit(provide).result(10) == first.result(10) == [("a",)]
     assert len(made) == 1
     assert [path.suffix for path in tmp_path.iterdir()] == [".duckdb"]
 
@@ -249,47 +214,27 @@ def test_a_judgement_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(judged[0].intervals)
 
 
-def test_whoever_asks_for_other_verdicts_goes_on_with_its_own_tables(tmp_path: Path) -> None:
-    """What a page shows after its flips is of its own numbers."""
-    study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
-    study.kept, networks = KeptTables("study", [tmp_path]), study.networks()
-    study.thresholds = Thresholds(broken_names=2)
-    confirm(study, networks, study.thresholds)
-    find_verdicts(study, networks, Thresholds())
-    own = Method.of(study.thresholds, RULES, study.fingerprints, networks)
-    ((path,),) = study.connection.execute("SELECT current_setting('search_path')").fetchall()
-    for stage in TABLES:
-        assert f"{study.kept.catalog(stage, own.describe(stage))}.main" in path.split(",")
-
-
-def test_an_interrupted_sweep_goes_on_with_the_next_value(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_sweep_goes_on_with_the_next_value(tmp_path: Path) -> None:
     """Whatever numbers a run has: the published ones are moved, and each value judged once."""
     study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
     study.kept, networks = KeptTables("study", [tmp_path]), study.networks()
     study.thresholds = Thresholds(floor_days=2)
-    grid, said = {"floor_days": (2, 5), "floor_sessions": (2,)}, []
+    grid = {"floor_days": (2, 5), "floor_sessions": (2,)}
 
     def interrupt(done: int, total: int) -> None:
+        assert total == 4
         if done == 2:
             raise KeyboardInterrupt
-        said.append((done, total))
 
     with pytest.raises(KeyboardInterrupt):
         sensitivity.sweep(study, networks, grid, interrupt)
-    assert said == [(0, 4), (1, 4)]
+    before = {path.name for path in tmp_path.glob("*listed*")}
+    assert len(before) == 2
     assert sensitivity.find_sweep(study, networks, grid) is None
-    judged = []
-    list_pairs = sensitivity.list_pairs
-    monkeypatch.setattr(sensitivity, "list_pairs", lambda *of: judged.append(of) or list_pairs(*of))
     swept = sensitivity.sweep(study, networks, grid)
-    assert len(judged) == 2
+    assert len({path.name for path in tmp_path.glob("*listed*")} - before) == 2
     assert swept["value"].tolist() == [2, 3, 5, 2, 4]
-    found = sensitivity.find_sweep(study, networks, grid)
-    assert found is not None
-    pd.testing.assert_frame_equal(found, swept)
-    assert len(judged) == 2
+    pd.testing.assert_frame_equal(sensitivity.find_sweep(study, networks, grid), swept)
 
 
 def test_what_other_methods_say_is_found_again(

@@ -6,20 +6,20 @@ run has stopped with one sentence and its exit status; nothing is half-written.
 
 import ctypes
 import gzip
+import hashlib
 import json
 import os
 import pickle
-import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pyarrow.parquet as pq
 import pytest
 
@@ -34,17 +34,8 @@ from analysis.store.ingestion import Request, ingest
 from analysis.store.kept_tables import FOLDER
 from analysis.store.store import Collection
 from benchmarks.generate import PROBE_CC, Size, write_archive
-from tests.kills import (
-    ROOT,
-    command,
-    contents,
-    count_rows_files,
-    find_suffixes,
-    in_a_write,
-    kill,
-    refuse_halves,
-)
 
+ROOT = Path(__file__).resolve().parents[1]
 _OBJECTS = 6
 _JULY = Period.parse("2024-07-01", "2024-08-01")
 _JOBS_2 = """import analysis.store.workers as w; w.WORTH_A_WORKER = 1
@@ -76,8 +67,8 @@ def _ingest(source: Path, store: Path) -> Collection:
 def _next_run(archive: Path, store: Path) -> dict[str, bytes]:
     """What a store holds after a run that nobody disturbs."""
     Observations(_ingest(archive, store), PROBE_CC, _JULY).close()
-    assert count_rows_files(store)
-    return contents(store)
+    assert _count_rows_files(store)
+    return _contents(store)
 
 
 def _put(store: Path, files: dict[str, bytes]) -> None:
@@ -88,7 +79,7 @@ def _put(store: Path, files: dict[str, bytes]) -> None:
 
 def _run(archive: Path, store: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(archive, store), cwd=ROOT, check=False, capture_output=True, text=True,
+        _command(archive, store), cwd=ROOT, check=False, capture_output=True, text=True,
         timeout=100, **options,
     )  # fmt: skip
 
@@ -101,25 +92,115 @@ def _refused(done: subprocess.CompletedProcess[str], status: int, *words: str) -
         assert word in line
 
 
+_WORDS = (f"PROBE_CC={PROBE_CC}", "SINCE=2024-07-01", "UNTIL=2024-08-01", "JOBS=1")
+_PATIENCE = 120.0  # seconds for one run
+
+# Runs the command line, which stops where a file has half of its bytes and not yet its name: a
+# write takes a thousandth of a second, and nobody who looks from outside meets it by chance.
+_STOPPING = """
+import os, signal, sys, time
+from pathlib import Path
+_, folder, after, *sys.argv[1:] = sys.argv
+whole, replace = [], os.replace
+def stop(source, target, **how):
+    if folder in Path(target).parts:
+        if len(whole) == int(after):
+            os.truncate(source, os.path.getsize(source) // 2)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(600)  # another thread may take the signal
+        whole.append(target)
+    return replace(source, target, **how)
+os.replace = stop
+from analysis.commands.cli import main
+main()
+"""
+
+
+def _command(archive: Path, store: Path) -> list[str]:
+    """One ingestion."""
+    words = (*_WORDS, f"SOURCE={archive}", f"STORE={store}")
+    return [sys.executable, "-m", "analysis", "ingest", *words]
+
+
+def _contents(store: Path) -> dict[str, bytes]:
+    """Every file of a store, but for what knows when it was made, and what can be made again."""
+    files = (
+        path
+        for path in store.rglob("*")
+        if path.is_file()
+        and not path.match("read-*.json")
+        and FOLDER not in path.relative_to(store).parts
+    )
+    return {path.relative_to(store).as_posix(): path.read_bytes() for path in files}
+
+
+def _count_rows_files(store: Path) -> int:
+    """How many files have a study's rows; each is as its name says."""
+    files = list((store / FOLDER).glob("*.duckdb"))
+    for path in files:
+        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert checksum.startswith(path.suffixes[-2][1:]), f"{path} is half-written"
+    return len(files)
+
+
+def _in_a_write(arguments: Sequence[str], folder: str, after: int) -> list[str]:
+    """The same run of ``command``, which stops in a write below ``folder`` after so many."""
+    return [sys.executable, "-c", _STOPPING, folder, str(after), *arguments[3:]]
+
+
+def _kill(arguments: Sequence[str], seconds: float = _PATIENCE) -> bool:
+    """Start a run and kill it after some seconds, or where it stops by itself, in the middle of a
+    write; whether it was there."""
+    end = time.monotonic() + seconds
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    is_in_a_write = False
+    while process.poll() is None and not is_in_a_write and time.monotonic() < end:
+        is_in_a_write = _is_stopped(process)
+        time.sleep(0.0005)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return is_in_a_write
+
+
+def _is_stopped(process: "subprocess.Popen[bytes]") -> bool:
+    state = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+    return state.split()[0] == "T"
+
+
+def _find_suffixes(folder: Path) -> list[str]:
+    """How the files below a folder end. Folders may vanish while one looks."""
+    names = (Path(name) for *_, files in os.walk(folder) for name in files)
+    return [name.suffix for name in names]
+
+
+def _refuse_halves(store: Path, undisturbed: Mapping[str, bytes]) -> None:
+    """Whatever has its name after a kill must be whole; a lock holds nothing."""
+    _count_rows_files(store)
+    for name, content in _contents(store).items():
+        is_no_file = name.endswith(".part") or (name.endswith(".lock") and not content)
+        assert is_no_file or content == undisturbed[name], f"{name} is half-written"
+
+
 # --- kills ----------------------------------------------------------------------------------------
 
 
 def test_killed_wherever_it_stood_the_next_run_ends_alike(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ):
-    """Three kills in the middle of a write, two at any time, one after the other on one store."""
-    chance, store = random.Random(7), tmp_path / "store"
-    run = command(archive, store)
-    attempts: list[tuple[list[str], float]] = [
-        (in_a_write(run, "observations", 0), 120), (run, chance.uniform(0.1, 1)),
-        (in_a_write(run, "observations", 2), 120), (run, chance.uniform(1, 2)),
-        (in_a_write(run, FOLDER, 0), 120),
-    ]  # fmt: skip
-    where = []
-    for arguments, seconds in attempts:
-        where.append(kill(arguments, seconds))
-        refuse_halves(store, undisturbed)
-    assert sum(where[::2]) >= 2
+    """In the middle of a write of each kind, and at any moment, one after the other on a store."""
+    store = tmp_path / "store"
+    run = _command(archive, store)
+    for arguments, seconds, is_in_a_write in (
+        (_in_a_write(run, "observations", 2), 120, True),
+        (run, 1.5, False),
+        (_in_a_write(run, FOLDER, 0), 120, True),
+    ):
+        assert _kill(arguments, seconds) == is_in_a_write
+        _refuse_halves(store, undisturbed)
     assert _next_run(archive, store) == undisturbed
 
 
@@ -128,10 +209,10 @@ def test_workers_end_with_a_parent_that_is_killed(
 ):
     """They would wait for work for ever; and what they were writing could never be cleared away."""
     store = tmp_path / "store"
-    arguments = [sys.executable, "-c", _JOBS_2, *command(archive, store)[3:]]
+    arguments = [sys.executable, "-c", _JOBS_2, *_command(archive, store)[3:]]
     arguments = ["JOBS=2" if word == "JOBS=1" else word for word in arguments]
     process = subprocess.Popen(arguments, cwd=ROOT, start_new_session=True)
-    while process.poll() is None and ".part" not in find_suffixes(store):
+    while process.poll() is None and ".part" not in _find_suffixes(store):
         time.sleep(0.001)
     process.kill()
     process.wait()
@@ -139,7 +220,7 @@ def test_workers_end_with_a_parent_that_is_killed(
     while _is_group(process.pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not _is_group(process.pid)
-    refuse_halves(store, undisturbed)
+    _refuse_halves(store, undisturbed)
     assert _next_run(archive, store) == undisturbed
 
 
@@ -154,20 +235,18 @@ def _is_group(process: int) -> bool:
 def test_runs_side_by_side_do_not_disturb_each_other(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ):
-    """Two of one source and one of another, into one store, each with its study's rows."""
-    store, other = tmp_path / "store", tmp_path / "other"
-    shutil.copytree(archive, other)
-    both = [command(archive, store), command(archive, store), command(other, store)]
+    """Two of one source into one store, which end with one set of the study's rows."""
+    store = tmp_path / "store"
     running = [
-        subprocess.Popen(one, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        for one in both
+        subprocess.Popen(
+            _command(archive, store), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
     ]
     said = [process.communicate(timeout=100)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0], said
-    after = contents(store)
-    assert len(after) == 2 * len(undisturbed)
-    assert count_rows_files(store) == len(list((store / FOLDER).iterdir())) == 2
-    assert {name: after[name] for name in undisturbed} == undisturbed
+    assert [process.returncode for process in running] == [0, 0], said
+    assert _contents(store) == undisturbed
+    assert _count_rows_files(store) == len(list((store / FOLDER).iterdir())) == 1
 
 
 # --- disks ----------------------------------------------------------------------------------------
@@ -187,11 +266,11 @@ def test_a_full_disk_ends_a_run_in_one_sentence(
     largest = max(map(len, undisturbed.values()))
     done = _run(archive, store, preexec_fn=_limited(largest - 1))
     _refused(done, 3, "SourceError: ", str(store), "cannot be written: File too large. Running")
-    refuse_halves(store, undisturbed)
-    assert ".part" not in find_suffixes(store)
+    _refuse_halves(store, undisturbed)
+    assert ".part" not in _find_suffixes(store)
     done = _run(archive, store, preexec_fn=_limited(largest))
     _refused(done, 3, "SourceError: the tables of a stage cannot be written: ", "File too large")
-    assert contents(store) == undisturbed
+    assert _contents(store) == undisturbed
     assert _next_run(archive, store) == undisturbed
 
 
@@ -231,7 +310,7 @@ def test_a_read_only_store_is_read_and_not_written(
     finally:
         shutil.rmtree(archive / "raw" / "20240731")
     _refused(done, 3, "SourceError: ", str(read_only), "cannot be written: Permission denied")
-    assert contents(read_only) == undisturbed
+    assert _contents(read_only) == undisturbed
 
 
 def test_trouble_that_nobody_has_words_for_is_one_sentence_at_the_door(
@@ -243,62 +322,6 @@ def test_trouble_that_nobody_has_words_for_is_one_sentence_at_the_door(
         cli.main()
     assert ended.value.code == 3
     assert capsys.readouterr().err == ("SourceError: /proc/nowhere: No such file or directory.\n")
-
-
-def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
-    """A notebook finds no room for its table."""
-    out, notebook = tmp_path / "reports" / "one", tmp_path / "1-page.ipynb"
-    record = b'{"files": ["index.html"], "findings": {}, "tables": {}}'
-    before = {"index.html": b"the report before", "run.json": record}
-    _put(out, before)
-    cells = [
-        nbformat.v4.new_markdown_cell("# A page\n\nIts question.", id="a"),
-        nbformat.v4.new_code_cell("tables: str = ''  # where", id="b",
-                                  metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell("open(f'{tables}/t.csv', 'w').write('x' * 200_000)", id="c"),
-    ]  # fmt: skip
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
-    script = (
-        "import sys; from pathlib import Path; from analysis.commands import cli\n"
-        "from analysis.pages.editions import Edition\n"
-        "from analysis.pages.publishing import Contents, PageContext, publish\n"
-        "page, (notebook, out) = PageContext('', '', '', ''), map(Path, sys.argv[1:])\n"
-        "contents = Contents([notebook], {}, {}, page, [Edition(page, '')])\n"
-        "cli.app = lambda: publish(contents, out)\n"
-        "cli.main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(notebook), str(out)], cwd=ROOT, check=False,
-        capture_output=True, text=True, preexec_fn=_limited(100_000),
-    )  # fmt: skip
-    _refused(done, 3, "SourceError: 1-page.ipynb: cell ", "File too large")
-    assert contents(out) == before
-    assert [path.name for path in out.parent.iterdir()] == ["one"]
-
-
-def test_a_read_only_place_for_reports_is_one_sentence(tmp_path: Path):
-    """Where a report can be read and not replaced, it stays, and nothing runs before."""
-    out = tmp_path / "reports" / "one"
-    record = b'{"files": [], "findings": {}, "tables": {}}'
-    _put(out, {"run.json": record})
-    script = (
-        "from pathlib import Path; import sys; from analysis.commands import cli\n"
-        "from analysis.pages.replacing import published\n"
-        "cli.app = lambda: published(Path(sys.argv[1]), 'findings').__enter__()\n"
-        "cli.main()"
-    )
-    out.parent.chmod(0o555)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(out)], cwd=ROOT, check=False,
-            capture_output=True, text=True, preexec_fn=_bound_by_permissions,
-        )  # fmt: skip
-    finally:
-        out.parent.chmod(0o755)
-    if done.returncode == 99:
-        pytest.skip("root cannot be bound by permissions here")
-    _refused(done, 3, f"SourceError: {out.parent}/.one.building-", "Permission denied")
-    assert contents(out) == {"run.json": record}
 
 
 # --- what others left behind ----------------------------------------------------------------------
@@ -355,7 +378,7 @@ def test_a_file_that_is_not_as_it_was_written_is_read_again(
         assert [item.key for item in ours.not_read] == [damaged.split("/", 2)[2][:-8]]
         assert len(ours.files) == _OBJECTS - 1
     assert not _ingest(archive, store).not_read
-    assert contents(store) == undisturbed
+    assert _contents(store) == undisturbed
 
 
 def test_bits_that_rot_unseen_are_found_before_a_study_is_written(
@@ -371,7 +394,7 @@ def test_bits_that_rot_unseen_are_found_before_a_study_is_written(
     os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(ContractError, match=f"{place} is damaged or gone: delete it and run aga"):
         _next_run(archive, store)
-    assert not count_rows_files(store)
+    assert not _count_rows_files(store)
     place.unlink()
     assert _next_run(archive, store) == undisturbed
 

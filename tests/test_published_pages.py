@@ -1,4 +1,4 @@
-"""One number everywhere: what stands on two pages of a report is the same, or is named otherwise.
+"""Pages of a report read together: one number everywhere, and the same in every language.
 
 A headline number stands in an element ``data`` with the name that it has in ``run.json``.
 """
@@ -6,16 +6,18 @@ A headline number stands in an element ``data`` with the name that it has in ``r
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from analysis.languages.language import open_language
 from analysis.vocabulary import SET_ASIDE_REASONS
-from tests.published_pages import PublishedPage
 
+KHMER = "km"
 #: These stand on more than one page.
 SHARED = {
     "blocked_domain_count", "blocked_registrable_domain_count", "blocked_local_domain_count",
@@ -24,6 +26,70 @@ SHARED = {
     "measurement_count", "domain_count", "set_aside_count", "newly_blocked_count",
     "no_longer_blocked_count", "still_blocked_count", "mixed_count", "not_comparable_count",
 }  # fmt: skip
+
+
+class PublishedPage(HTMLParser):
+    """A page, read.
+
+    Attributes:
+        ids: of its elements, in order.
+        numbers: name, value and text of each number that is marked.
+        links: where it leads.
+        languages: of the page, and of its parts.
+        tables: the rows of its tables, by what stands in their captions before a dash.
+        words: the texts of its main part.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path, self.html = path, path.read_text(encoding="utf-8")
+        self.ids: list[str] = []
+        self.numbers: list[tuple[str, str, str]] = []
+        self.links: list[str] = []
+        self.languages: list[str] = []
+        self.tables: dict[str, list[list[str]]] = defaultdict(list)
+        self.words: list[str] = []
+        self._number: tuple[str, str] | None = None
+        self._caption: str | None = None
+        self._is_main, self._text = False, ""
+        self.feed(self.html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        for found, name in ((self.ids, "id"), (self.languages, "lang")):
+            found += [given[name]] if name in given else []
+        if tag == "a":
+            self.links += [given["href"]] if "href" in given else []
+        elif tag == "main":
+            self._is_main = True
+        elif tag == "data":
+            self._number, self._text = (given["data-key"], given["value"]), ""
+        elif tag in ("caption", "th", "td"):
+            self._text = ""
+        elif tag == "tr" and self._caption:
+            self.tables[self._caption].append([])
+
+    def handle_data(self, data: str) -> None:
+        self._text += data
+        if self._is_main:
+            self.words.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "main":
+            self._is_main = False
+        elif tag == "data" and self._number:
+            self.numbers.append((*self._number, self._text.strip()))
+        elif tag == "table":
+            self._caption = None
+        elif tag == "caption":
+            self._caption = self._text.partition(" – ")[0]
+        elif tag in ("th", "td") and self._caption and self.tables[self._caption]:
+            self.tables[self._caption][-1].append(self._text.strip())
+
+    @property
+    def digits(self) -> list[str]:
+        """The numbers in its text, dates among them, whatever their order."""
+        return sorted(re.findall(r"\d[\d,.]*\d|\d", " ".join(self.words)))
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +109,6 @@ def headlines(fictional_report: Path) -> dict[str, Any]:
 def _table(report: Path, name: str) -> pd.DataFrame:
     path = report / "tables" / f"{name}.csv"
     return pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
-
-
-def _rows(page: PublishedPage, caption: str) -> Iterator[list[str]]:
-    """The rows of the tables with a caption, without heads, feet and empty ones."""
-    rows = [row for row in page.tables[caption] if row]
-    assert rows, caption
-    return iter(rows)
 
 
 def test_a_number_is_the_same_wherever_it_stands(
@@ -113,7 +172,8 @@ def test_a_site_has_one_reason(pages: dict[str, PublishedPage], fictional_report
     listed = _table(fictional_report, "sites").set_index("domain")
     of_sites = listed.loc[listed["status"] == "set_aside", "reason"]
     assert of_sites.to_dict() == aside
-    head, *rows = _rows(pages["5-method-comparison.html"], "Sites on which the methods differ")
+    tables = pages["5-method-comparison.html"].tables
+    head, *rows = [row for row in tables["Sites on which the methods differ"] if row]
     place = head.index("Set aside because")
     said = {row[0]: row[place] for row in rows if row[0] in aside}
     assert len(said) > 10
@@ -138,3 +198,48 @@ def test_findings_have_their_numbers_on_the_first_page_alone(
     for row in findings.itertuples(index=False):
         file, _, anchor = str(row.evidence).partition("#")
         assert anchor in pages[file].ids, row
+
+
+@pytest.fixture(scope="module")
+def pairs(pages: dict[str, PublishedPage]) -> list[tuple[PublishedPage, PublishedPage]]:
+    """Each page that is there in Khmer, with the same one in English before it."""
+    khmer = {place.removeprefix("km/") for place in pages if place.startswith("km/")}
+    assert {place for place in pages if place.startswith("sites/")} < khmer
+    assert {"index.html", "4-blocked-sites.html"} < khmer
+    return [(pages[place], pages[f"km/{place}"]) for place in sorted(khmer)]
+
+
+def test_both_languages_have_the_same_ids_and_numbers(pairs) -> None:
+    """A number that is marked stands for the same in both, and is the same; so is every other."""
+    for english, khmer in pairs:
+        assert set(khmer.ids) <= set(english.ids), khmer.path
+        assert {number[:2] for number in khmer.numbers} <= {
+            number[:2] for number in english.numbers
+        }, khmer.path
+        if english.path.parent.name == "sites":
+            assert khmer.digits == english.digits, khmer.path
+
+
+def test_a_khmer_page_says_what_it_is(pairs) -> None:
+    """Its language, that nobody has reviewed it, and where it stands in English; and back."""
+    mark = open_language(KHMER).say(
+        "No native reader has reviewed this translation yet. Where it is unclear, the English page "
+        "counts."
+    )
+    for english, khmer in pairs:
+        assert khmer.languages[0] == KHMER
+        assert english.languages[0] == "en"
+        assert mark in khmer.html
+        assert mark not in english.html
+        for one, other in ((english, khmer), (khmer, english)):
+            targets = {(one.path.parent / link).resolve() for link in one.links}
+            assert other.path.resolve() in targets
+
+
+def test_a_khmer_page_is_in_khmer(pairs) -> None:
+    """No sentence of ours is left in English, no digit is another than 0 to 9."""
+    for _, khmer in pairs:
+        assert '<span lang="en">' not in khmer.html, khmer.path
+        text = unescape(" ".join(khmer.words))
+        assert not [char for char in text if char.isdigit() and not char.isascii()]
+        assert set(khmer.languages) <= {KHMER, "en"}
