@@ -3,6 +3,7 @@
 Of the command line and of notebooks, which are two ways to give the same ones.
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,9 @@ _WRONG = [
     ([*KH, "JOBS=0000000019999999999"], "JOBS=0000000019999999999: a whole number from 1 to"),
     ([*KH, "JOBS=\u0661"], "JOBS=\u0661: a whole number from 1 to 1024 is accepted"),
     ([*KH, "STORE=a\udcff"], "STORE=a\ufffd: a path or URL in UTF-8"),
+    ([*KH, "OUT=a\x1b[31m"], "OUT=a\ufffd[31m: a path or URL in UTF-8"),
+    ([*KH, "STORE=~nobody-has-this/x"], "STORE=~nobody-has-this/x: "),
+    ([*KH, "OUT=data"], f"OUT={Path('data').absolute()}: holds the STORE "),
     ([*KH[:3], "UNTIL=2999-01-01"], "UNTIL=2999-01-01: lies ahead; 20"),
     (["floor_sessions=-1"], "floor_sessions=-1: a whole number from 1 to 1000 is accepted"),
     (["floor_sessions=1e9"], "floor_sessions=1e9: a whole number from 1 to 1000 is accepted"),
