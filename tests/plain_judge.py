@@ -10,7 +10,7 @@ from itertools import combinations_with_replacement
 from math import exp, log, sqrt
 from typing import Any, NamedTuple
 
-LEAST, MOST, PSEUDO, PRIOR, WORTH, Q = 0.01, 0.99, 4, 0.02, 8, 0.75
+LEAST, MOST, PSEUDO, PRIOR, WORTH, Q, MOST_Q = 0.01, 0.99, 4, 0.02, 8, 0.75, 0.95
 FLOOR_SESSIONS, FLOOR_DAYS, SHARE_FLOOR, LINE, LOWER_LINE, COST = 4, 3, 0.4, 1000, 20, 1.0
 
 
@@ -141,21 +141,30 @@ def _base(taught: list[Session], pair: tuple[str, int], kind: str) -> float:
 
 
 def _evidence(series: list[Session], kind: str, base: float) -> float:
-    """The mean over all stretches of days of the product of what they say; nine tenths of it."""
+    """Nine tenths of what days say: half over single stretches, half over paths of a chain."""
     days: defaultdict[int, list[float]] = defaultdict(list)
     failed = 0
     for place, one in enumerate(series):
         rate = min(max((failed + WORTH * base) / (place + WORTH), LEAST), MOST)
+        q = min(max((failed + 3) / (place + 4), Q), MOST_Q)
         is_hit = one.kind == kind
-        ratio = Q / rate if is_hit else (1 - Q) / (1 - rate)
-        days[one.day].append(log(ratio) if rate < Q else 0.0)
+        ratio = q / rate if is_hit else (1 - q) / (1 - rate)
+        days[one.day].append(log(ratio) if rate < q else 0.0)
         failed += is_hit
     said = []
     for ratios in days.values():
         most, together = max(ratios), sum(ratios)
         said.append(min(together, 2 * most) if most > 0 else together)
     stretches = list(combinations_with_replacement(range(len(said)), 2))
-    return 0.9 * sum(exp(sum(said[a : b + 1])) for a, b in stretches) / len(stretches)
+    single = sum(exp(sum(said[a : b + 1])) for a, b in stretches) / len(stretches)
+    change, opened, blocked = 1 / max(len(said), 2), 0.5, 0.5
+    for place, day in enumerate(said):
+        if place:
+            opened, blocked = (
+                opened * (1 - change) + blocked * change, blocked * (1 - change) + opened * change
+            )  # fmt: skip
+        blocked *= exp(day)
+    return 0.9 * (single + opened + blocked) / 2
 
 
 def _stretches(series: list[Session], kind: str, base: float) -> list[Block]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import exp, log
+from math import exp
 from typing import Any
 
 import numpy as np
@@ -242,7 +242,7 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
     lessons = evidence.expected.lessons
     sessions = pd.DataFrame({
         "time": series.column("time", at), "is_hit": is_hit, "rate": rates,
-        "weight": np.exp(e_values.log_ratios(is_hit, rates)),
+        "weight": np.exp(e_values.weigh_sessions(series.some(which, which + 1), rates)),
     })  # fmt: skip
     return Working(
         sessions, _add_up(evidence, which),
@@ -279,16 +279,9 @@ def _add_up(evidence: Evidence, which: int) -> pd.DataFrame:
     """The e-value as the days of a series add up."""
     series, days = evidence.series, e_values.find_days(evidence.series)
     first, last = np.searchsorted(days, series.starts[which : which + 2])
-    running = total = -np.inf
-    sums = []
-    for day in evidence.by_day[first:last]:
-        running = np.logaddexp(running, 0.0) + day
-        total = np.logaddexp(total, running)
-        sums.append(total)
-    price = e_values.log_stretch_count(np.array([last - first]))[0] - log(e_values.OF_DAYS)
     return pd.DataFrame({
         "day": series.column("day")[days[first:last]],
-        "evidence": np.exp(np.clip(np.array(sums) - price, -700, 700)),
+        "evidence": np.exp(np.clip(evidence.so_far[first:last], -700, 700)),
     })  # fmt: skip
 
 
@@ -321,7 +314,7 @@ def show_working(study: Study, judgement: Judgement, followed: Followed | None) 
         "failed; below, the evidence as the days add up, with the line for the list. The table "
         "has the numbers.",
         caption="Above: each session, at how often one like it fails by itself. Below: the "
-        "evidence of all stretches up to each day (10⁵ is a 1 with five zeros); the dashed line "
+        "evidence after each day (10⁵ is a 1 with five zeros); the dashed line "
         "is that for the list.",
     )
     _show_sessions(working, name)

@@ -42,7 +42,7 @@ class Evidence:
         rates: what each session is held against, see ``rates.expect``.
         log_evidence: the logarithm of each series' e-value; −∞ of whatever fails.
         of_hours: what a schedule adds to that, by number of the series.
-        by_day: what each tested day of each series weighs, see ``e_values.weigh_evidence``.
+        by_day, so_far: of each tested day of each series, see ``e_values.Weighed``.
         stretches: one row a stretch: ``series, kind, cell``, and the places ``first, last`` of its
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
             of the sessions at its hours.
@@ -53,6 +53,7 @@ class Evidence:
     log_evidence: NDArray[np.float64]
     of_hours: Mapping[int, float]
     by_day: NDArray[np.float64]
+    so_far: NDArray[np.float64]
     stretches: pd.DataFrame
 
     @property
@@ -88,24 +89,24 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
         rates[at] = expect(part, base[at])
     of_kinds = series.of_kinds()
     log_evidence = np.full(len(series.kind), -np.inf)
-    weights, by_day = weigh_days(of_kinds, rates)
-    log_evidence[: len(weights)] = weights
+    weighed = weigh_days(of_kinds, rates)
+    log_evidence[: len(weighed.evidence)] = weighed.evidence
     of_hours = {
         number: float(np.logaddexp(0, _weigh_schedule(series, number, one) - log_evidence[number]))
         for number, one in schedules.items()
     }
     log_evidence[list(of_hours)] += list(of_hours.values())
     stretches = _find_stretches(series, base, schedules, thresholds)
-    return Evidence(expected, rates, log_evidence, of_hours, by_day, stretches)
+    return Evidence(
+        expected, rates, log_evidence, of_hours, weighed.by_day, weighed.so_far, stretches
+    )
 
 
-def weigh_days(
-    of_kinds: Series, rates: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def weigh_days(of_kinds: Series, rates: NDArray[np.float64], forged: int = 0) -> e_values.Weighed:
     """``e_values.weigh_evidence`` of the series of one kind, some at a time."""
-    parts = [e_values.weigh_evidence(part, rates[at]) for at, part in of_kinds.parts()]
-    weights, by_day = ([np.zeros(0), *(part[n] for part in parts)] for n in (0, 1))
-    return np.concatenate(weights), np.concatenate(by_day)
+    parts = [e_values.Weighed(*np.zeros((3, 0)))]
+    parts += [e_values.weigh_evidence(part, rates[at], forged) for at, part in of_kinds.parts()]
+    return e_values.Weighed(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _find_stretches(
@@ -306,14 +307,15 @@ def stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.
         return np.full(len(stretches), -np.inf)
     days, count = e_values.find_days(of_kinds), len(of_kinds.kind)
     sums = np.append(0, np.cumsum(evidence.by_day))
-    first, last = (
+    first, end = (
         np.searchsorted(days, stretches[name].to_numpy(), side="right")
         for name in ("first", "last")
     )
-    first = np.minimum(first, last) - 1
-    number = stretches["series"].to_numpy()
-    counts = np.diff(np.searchsorted(days, of_kinds.starts))[np.minimum(number, count - 1)]
-    own = sums[last] - sums[first] - e_values.log_stretch_count(counts) + log(e_values.OF_DAYS)
+    first = np.minimum(first, end) - 1
+    series = stretches["series"].to_numpy()
+    starts, number = np.searchsorted(days, of_kinds.starts), np.minimum(series, count - 1)
+    changes = (first > starts[number]).astype(np.int64) + (end < starts[number + 1])
+    own = sums[end] - sums[first] + e_values.weigh_stretch(np.diff(starts)[number], changes)
     scheduled = stretches["series"].isin(list(evidence.schedules)).to_numpy()
-    own = np.where(scheduled, evidence.log_evidence[number], own)
-    return np.where(number < count, own, -np.inf)
+    own = np.where(scheduled, evidence.log_evidence[series], own)
+    return np.where(series < count, own, -np.inf)

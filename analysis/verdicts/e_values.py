@@ -1,34 +1,60 @@
 """How surprising the failures of a site on a network are if nobody blocks: an e-value.
 
-With q = 0.75 a session that fails counts q / r, one that reaches the site (1 − q) / (1 − r), where
-r, its rate (``rates.expect``), is below q; else 1. A day counts its sessions' product, but at most
-the square of its largest: ten tests of one day by one probe are not ten witnesses. The mean over
-all stretches of days is an e-value: if failures were accidents at these rates, its expectation
-would be at most 1, whatever stretch one looks at. (Vovk and Wang 2021.)
+A session that fails counts q / r and one that reaches the site (1 − q) / (1 − r), where r is its
+rate if nobody blocks (``rates.expect``) and q the share that fails during a block: what failed so
+far in the cell, within 0.75 and 0.95. A session with r ≥ q counts 1. A day counts its sessions'
+product, but at most the square of its largest: ten tests of one day by one probe are not ten
+witnesses.
+
+When a block begins and ends is unknown. Half of E is the mean, over all stretches of days, of the
+product of the days of the stretch. The other half is for what is blocked from the first test on, or
+again after an opening: a chain of two states, in which each of n tested days is open or blocked,
+the first with even odds, and the state changes from one tested day to the next with probability
+1/n; the mean, over all of its paths, of the product of the blocked days. If failures were accidents
+at these rates, the expectation of E would be at most 1. (Vovk and Wang 2021; the chain is the
+*fixed share* of Herbster and Warmuth 1998.)
 
 Where hours of the week are asked for as well, this is nine tenths of the e-value, and that of the
 hours the last one: to take the larger of two would let the expectation be 2.
 """
 
 from math import log
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.verdicts.rates import count_before
 from analysis.verdicts.series import Series, lay_side_by_side
 from analysis.vocabulary import LEAST_CHANCE
 
-#: The share of sessions inside a block that fail.
-SHARE = 0.75
+#: The share of sessions inside a block that fail, at least and at most, ...
+LEAST_SHARE, MOST_SHARE = 0.75, 0.95
+#: ... and how many sessions the least is worth beside the earlier ones of the cell.
+_SHARE_WORTH = 4
 #: The part of an e-value that whole days have; that of hours of the week.
 OF_DAYS, OF_HOURS = 0.9, 0.1
 Floats = NDArray[np.float64]
 
 
-def log_ratios(is_hit: NDArray[np.bool_], rates: Floats, share: float = SHARE) -> Floats:
+def log_ratios(is_hit: NDArray[np.bool_], rates: Floats, shares: Floats | float) -> Floats:
     """How much likelier each session is where a share of them is blocked, as a logarithm."""
-    ratios = np.log(np.where(is_hit, share / rates, (1 - share) / (1 - rates)))
-    return np.where(rates >= share, 0.0, ratios)
+    ratios = np.log(np.where(is_hit, shares / rates, (1 - shares) / (1 - rates)))
+    return np.where(rates >= shares, 0.0, ratios)
+
+
+def weigh_sessions(series: Series, rates: Floats, forged: int = 0) -> Floats:
+    """What each session says, as a logarithm.
+
+    Args:
+        series: of sessions in order of time.
+        rates: what each is held against.
+        forged: failures before the first session.
+    """
+    failures, sessions = count_before(series)
+    known = failures + forged + LEAST_SHARE * _SHARE_WORTH
+    shares = known / (sessions + forged + _SHARE_WORTH)
+    return log_ratios(series.is_hit, rates, shares.clip(LEAST_SHARE, MOST_SHARE))
 
 
 def find_days(series: Series) -> NDArray[np.int64]:
@@ -48,31 +74,48 @@ def weigh_days(ratios: Floats, days: NDArray[np.int64]) -> Floats:
     return np.where(most > 0, np.minimum(together, 2 * most), together)
 
 
-def weigh_evidence(series: Series, rates: Floats) -> tuple[Floats, Floats]:
-    """The logarithm of the part of each series' e-value that whole days have.
+class Weighed(NamedTuple):
+    """What whole days say, all as logarithms.
 
-    Args:
-        series: of sessions in order of time.
-        rates: what each is held against.
-
-    Returns:
-        One number a series; and for each day (``find_days``) the logarithm of its ratio.
+    Attributes:
+        evidence: the part of each series' e-value that whole days have.
+        by_day: what each tested day says (``find_days``).
+        so_far: ``evidence`` as it is after each tested day.
     """
+
+    evidence: Floats
+    by_day: Floats
+    so_far: Floats
+
+
+def weigh_evidence(series: Series, rates: Floats, forged: int = 0) -> Weighed:
+    """Weigh the days of each series; the arguments are those of ``weigh_sessions``."""
     days = find_days(series)
-    by_day = weigh_days(log_ratios(series.is_hit, rates), days)
+    by_day = weigh_days(weigh_sessions(series, rates, forged), days)
     starts = np.searchsorted(days, series.starts)
     counts = np.diff(starts)
     order, active = lay_side_by_side(counts)
     begins = starts[order]
-    running = np.full(len(counts), -np.inf)
-    total = running.copy()
+    change, stay = _log_odds(counts[order])
+    price = log_stretch_count(counts[order])
+    opened, blocked = np.full((2, len(counts)), log(0.5))
+    ending, stretches = np.full((2, len(counts)), -np.inf)
+    so_far = np.empty(len(by_day))
     for place, count in enumerate(active):
-        step = np.logaddexp(running[:count], 0.0) + by_day[begins[:count] + place]
-        running[:count] = step
-        total[:count] = np.logaddexp(total[:count], step)
-    evidence = np.empty(len(counts))
-    evidence[order] = total
-    return evidence - log_stretch_count(counts) + log(OF_DAYS), by_day
+        here, some = begins[:count] + place, slice(count)
+        was_open, was_blocked = opened[some], blocked[some]
+        if place:
+            was_open, was_blocked = (
+                np.logaddexp(was_open + stay[some], was_blocked + change[some]),
+                np.logaddexp(was_blocked + stay[some], was_open + change[some]),
+            )
+        opened[some], blocked[some] = was_open, was_blocked + by_day[here]
+        ending[some] = np.logaddexp(ending[some], 0.0) + by_day[here]
+        stretches[some] = np.logaddexp(stretches[some], ending[some])
+        chain = np.logaddexp(opened[some], blocked[some])
+        so_far[here] = np.logaddexp(chain, stretches[some] - price[some])
+    so_far += log(OF_DAYS / 2)
+    return Weighed(so_far[starts[1:] - 1], by_day, so_far)
 
 
 def log_stretch_count(day_count: NDArray[np.int64]) -> Floats:
@@ -80,6 +123,20 @@ def log_stretch_count(day_count: NDArray[np.int64]) -> Floats:
     n = np.maximum(day_count, 1).astype(np.float64)
     count: Floats = np.log(n) + np.log(n + 1) - np.log(2)
     return count
+
+
+def _log_odds(day_count: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The logarithms of the chances to change and to stay, from one tested day to the next."""
+    change = 1 / np.maximum(day_count, 2)
+    return np.log(change), np.log1p(-change)
+
+
+def weigh_stretch(day_count: NDArray[np.int64], changes: NDArray[np.int64]) -> Floats:
+    """The logarithm of what one stretch counts in the mean, where the state changes so often."""
+    change, stay = _log_odds(day_count)
+    chain = log(0.5) + changes * change + np.maximum(day_count - 1 - changes, 0) * stay
+    both: Floats = np.logaddexp(chain, -log_stretch_count(day_count))
+    return both + log(OF_DAYS / 2)
 
 
 def chance_of(log_evidence: Floats) -> Floats:

@@ -114,20 +114,24 @@ def _learn_kind(
     return np.array([*elsewhere, *votes, np.full(len(site), usual)])
 
 
+def count_before(series: Series) -> tuple[Floats, NDArray[np.int64]]:
+    """Of each session of each series: how many earlier ones failed, and how many there are."""
+    hits: Floats = np.cumsum(series.is_hit, dtype=np.float64) - series.is_hit
+    first = np.repeat(series.starts[:-1], series.lengths)
+    return hits - hits[first], np.arange(len(hits)) - first
+
+
 def expect(series: Series, base: NDArray[Any], forged: int = 0) -> Floats:
     """The rate that each session is held against, in order of time.
 
     (earlier failures + 8 · base) / (earlier sessions + 8): a cell that fails now and then by itself
-    says so about itself, and evidence does not grow without end against a rate that was guessed.
+    says so about itself.
 
     Args:
         series: some of them.
         base: of each session of each series.
         forged: failures before the first session.
     """
-    hits: Floats = np.cumsum(series.is_hit, dtype=np.float64) - series.is_hit
-    first = np.repeat(series.starts[:-1], series.lengths)
-    before = np.arange(len(hits)) - first
-    failures = hits - hits[first] if len(hits) else hits
-    rates = (failures + forged + _BASE_WORTH * base) / (before + forged + _BASE_WORTH)
+    failures, sessions = count_before(series)
+    rates = (failures + forged + _BASE_WORTH * base) / (sessions + forged + _BASE_WORTH)
     return np.asarray(rates.clip(LEAST, MOST), np.float64)

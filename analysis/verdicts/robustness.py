@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.blocks import Evidence, weigh_days
 from analysis.verdicts.cells import MARKED_DAYS, Inside
-from analysis.verdicts.e_values import SHARE
+from analysis.verdicts.e_values import MOST_SHARE
 from analysis.verdicts.rates import expect
 from analysis.verdicts.series import MARK
 from analysis.verdicts.states import Z_95
@@ -33,7 +33,7 @@ from analysis.vocabulary import LISTED
 #: More than so many are not told apart.
 MOST = 6
 #: What one session that reaches the site can take from the evidence of a series.
-_STEP = log(1 / (1 - SHARE))
+_STEP = log(1 / (1 - MOST_SHARE))
 #: Two reports that hold every site upset what is known of an address or a page.
 _OF_PROFILE = 2
 #: What asked the network's own resolver, of cells that others were asked of as well.
@@ -64,7 +64,7 @@ def weigh_forging(evidence: Evidence, lines: NDArray[np.float64]) -> pd.DataFram
         rates = np.empty(len(series.row))
         for at, part in series.parts():
             rates[at] = expect(part, base[at], count)
-        weights, _ = weigh_days(series, rates)
+        weights = weigh_days(series, rates, count).evidence
         weights[of_hours] += list(evidence.of_hours.values())
         is_chance = series.is_weighed & (weights - count * _STEP < lines)
         to_chance[: len(lines)][is_chance] = count
