@@ -2,7 +2,7 @@
 
 In the order of docs/method.md, from the sessions on: how often a session would fail, how surprising
 the failures are, where the stretches lie, and which of them are blocks. It knows no hours of the
-week, no lending and no rivals.
+week and no rivals.
 """
 
 from collections import defaultdict

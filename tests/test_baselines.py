@@ -341,7 +341,7 @@ MODULES = {
     "rules": ["outcomes/outcomes", "outcomes/devices"],
     "sessions": ["verdicts/sessions"],
     "verdicts": [f"verdicts/{name}" for name in (
-        "series", "expectation", "blocks", "lending", "intervals", "rivals", "reasons", "cells",
+        "series", "expectation", "blocks", "intervals", "rivals", "reasons", "cells",
         "states", "verdicts")],
 }  # fmt: skip
 

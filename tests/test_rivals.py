@@ -1,4 +1,4 @@
-"""What else could it be: for each rival where it speaks and where it must not; and lending."""
+"""What else could it be: for each rival where it speaks and where it must not."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -146,37 +146,3 @@ def test_rivals_are_asked_in_order_and_each_says_what_it_asks() -> None:
     assert [question for question, _ in answer_rivals("tls.reset", "likely_blocked")] == [
         RIVALS[0].question, RIVALS[-1].question
     ]  # fmt: skip
-
-
-def _weak(names: Iterable[str], day: int, **options: Any) -> list[Row]:
-    """Sites that are cut on one network for four days, which by themselves are too little."""
-    return [
-        row for name in names
-        for row in _on(name, "O" * day + "RRRR" + "O" * 8, OPEN, **options)
-    ]  # fmt: skip
-
-
-@cache
-def lenders() -> Judgement:
-    """Cut together: three hosts, two hosts, three sites of one; and three in a week of silence."""
-    silence = "O" * 28 + "T" * 8 + "O" * 24
-    return judge([
-        *(row for n in range(9) for row in _on(f"usual-{n}", silence, OPEN)),
-        *_weak(["three-a", "three-b", "three-c"], 20), *_weak(["two-a", "two-b"], 40),
-        *_weak(["one-a", "one-b", "one-c"], 46, **SHARED),
-        *_weak(["week-a", "week-b", "week-c"], 28),
-    ])  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("name", "is_listed"),
-    [("three-a", True), ("three-b", True), ("three-c", True), ("two-a", False), ("one-a", False),
-     ("week-a", False)],
-)  # fmt: skip
-def test_what_begins_together_lends_evidence(name: str, is_listed: bool) -> None:
-    """Three hosts of the same days below the line are listed; fewer are not, and none while the
-    network itself fails."""
-    row = verdict(lenders(), domain=f"{name}.example")
-    assert (row["state"] in LISTED) == is_listed
-    chances = lenders().chances.set_index(["domain", "probe_asn"])["evidence"].astype(float)
-    assert 1.3 <= chances[f"{name}.example", ALL_NETWORKS[0]] < 3, "below the line by itself"

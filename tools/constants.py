@@ -29,7 +29,6 @@ CONSTANTS = {
     "verdicts/rates.py": "LEAST _PSEUDO _PRIOR _BASE_WORTH",
     "verdicts/e_values.py": "SHARE OF_DAYS",
     "verdicts/blocks.py": "_EVEN LOWER_LINE",
-    "verdicts/lending.py": "_AFTER_DAYS _LENDERS",
     "verdicts/onsets.py": "KNOWN_DAYS NEAR_DAYS",
     "verdicts/probes.py": "_SHARE CHANCE",
     "verdicts/rivals.py": "_OPERATORS _REACHED_SHARE _HOSTS _HOST_DAYS _ROUTE_DAYS",

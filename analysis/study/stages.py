@@ -46,7 +46,7 @@ SOURCES: Mapping[str, Sequence[str]] = {
     "verdicts": (
         "period.py", "vocabulary.py", "verdicts/columns.py", "verdicts/series.py",
         "verdicts/days.py", "verdicts/e_values.py", "verdicts/expectation.py",
-        "verdicts/hours.py", "verdicts/lending.py", "verdicts/onsets.py", "verdicts/probes.py",
+        "verdicts/hours.py", "verdicts/onsets.py", "verdicts/probes.py",
         "verdicts/rates.py", "verdicts/rivals.py", "verdicts/schedules.py",
         "verdicts/site_schedules.py", "verdicts/stretches.py", "verdicts/blocks.py",
         "verdicts/caveats.py", "verdicts/cells.py", "verdicts/intervals.py", "verdicts/reasons.py",

@@ -29,8 +29,9 @@ _EVEN = 0.1
 #: block, the second.
 _EDGE_SHARES = (0.9, 0.6)
 #: The logarithm of the evidence that is enough where something else speaks for a block as well:
-#: the cell is listed already, or others begin to fail in the same days (``lending``).
+#: the cell is listed already.
 LOWER_LINE = log(20)
+Lines = NDArray[np.float64] | float
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> Counted:
 
 
 def find_likely(
-    evidence: Evidence, stretches: pd.DataFrame, lines: NDArray[np.float64], thresholds: Thresholds
+    evidence: Evidence, stretches: pd.DataFrame, lines: Lines, thresholds: Thresholds
 ) -> pd.Series:
     """Which stretches are surprising and mostly fail, alone or together with the others.
 
@@ -217,7 +218,8 @@ def find_likely(
 
     Args:
         stretches: see ``Counted``.
-        lines: the logarithm of the evidence that each series needs; a mark needs none.
+        lines: the logarithm of the evidence that each series needs, or all of them; a mark needs
+            none.
     """
     series = evidence.series
     is_beyond = series.is_weighed & (evidence.log_evidence >= lines) | (series.kind == MARK)
@@ -232,7 +234,7 @@ def find_likely(
 
 
 def find_blocks(
-    evidence: Evidence, counted: Counted, lines: NDArray[np.float64], thresholds: Thresholds
+    evidence: Evidence, counted: Counted, line: float, thresholds: Thresholds
 ) -> pd.Series:
     """Which stretches are blocks: surprising, mostly failing, and enough of them.
 
@@ -243,13 +245,13 @@ def find_blocks(
 
     Args:
         counted: the stretches that are asked about.
-        lines: see ``find_likely``.
+        line: the logarithm of the evidence that a cell needs.
     """
     stretches, elements = counted
     hits = elements.loc[elements["is_hit"], ["stretch", "day"]]
     hits = hits.assign(cell=stretches["cell"].reindex(hits["stretch"]).to_numpy())
 
-    def meet_floor(lines: NDArray[np.float64]) -> pd.Series:
+    def meet_floor(lines: Lines) -> pd.Series:
         is_kept = find_likely(evidence, stretches, lines, thresholds)
         days = hits.loc[hits["stretch"].isin(is_kept.index[is_kept])].groupby("cell")["day"]
         is_enough = (days.size() >= thresholds.floor_sessions) & (
@@ -258,9 +260,8 @@ def find_blocks(
         meets: pd.Series = is_kept & stretches["cell"].isin(is_enough.index[is_enough])
         return meets
 
-    listed = stretches.loc[meet_floor(lines), "cell"]
-    is_listed = np.isin(evidence.series.cell, listed)
-    return meet_floor(np.where(is_listed, np.minimum(lines, LOWER_LINE), lines))
+    is_listed = np.isin(evidence.series.cell, stretches.loc[meet_floor(line), "cell"])
+    return meet_floor(np.where(is_listed, min(line, LOWER_LINE), line))
 
 
 def ask_again(
@@ -268,7 +269,7 @@ def ask_again(
     counted: Counted,
     is_block: pd.Series,
     reason: pd.Series,
-    lines: NDArray[np.float64],
+    line: float,
     thresholds: Thresholds,
 ) -> pd.DataFrame:
     """Which blocks stand without those that are withheld.
@@ -280,7 +281,7 @@ def ask_again(
         counted: all stretches.
         is_block: see ``find_blocks``.
         reason: why each is withheld, if it is.
-        lines: see ``find_likely``.
+        line: the logarithm of the evidence that a cell needs.
 
     Returns:
         By stretch: ``is_listed``; ``log_evidence``, what is left of its series' e-value.
@@ -293,7 +294,7 @@ def ask_again(
     together = np.full(len(is_part), -np.inf)
     np.logaddexp.at(together, series[is_left], stretch_evidence(evidence, stretches)[is_left])
     left = replace(evidence, log_evidence=np.where(is_part, together, evidence.log_evidence))
-    is_listed = find_blocks(left, Counted(stretches[is_left], elements), lines, thresholds)
+    is_listed = find_blocks(left, Counted(stretches[is_left], elements), line, thresholds)
     return pd.DataFrame({
         "is_listed": is_listed.reindex(stretches.index, fill_value=False),
         "log_evidence": left.log_evidence[series],

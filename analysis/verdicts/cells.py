@@ -56,8 +56,7 @@ def look_inside(
     elements = elements[lies_in(elements["day"].to_numpy(), period)].reset_index(drop=True)
     counted = count_stretches(stretches.drop(columns=["hits", "misses", "hit_days"]), elements)
     listed = Counted(counted.stretches[counted.stretches["is_listed"]], elements)
-    no_line = np.full(len(evidence.series.kind), -np.inf)
-    is_listed = find_blocks(evidence, listed, no_line, thresholds)
+    is_listed = find_blocks(evidence, listed, -np.inf, thresholds)
     is_listed = is_listed.reindex(counted.stretches.index, fill_value=False)
     return Inside(elements, counted.stretches.assign(is_listed=is_listed))
 

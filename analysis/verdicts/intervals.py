@@ -21,7 +21,6 @@ from analysis.verdicts.blocks import (
     find_likely,
 )
 from analysis.verdicts.columns import BLOCKED, OK
-from analysis.verdicts.lending import lend
 from analysis.verdicts.rivals import EVERYWHERE, Scene, ask_rivals, find_margins
 from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.sessions import KINDS
@@ -85,7 +84,6 @@ class Decided:
 
     Attributes:
         counted: all stretches.
-        lines: the logarithm of the evidence that each series needs, see ``lending.lend``.
         is_block: see ``blocks.find_blocks``.
         mechanism, margin: of blocks, by stretch, see ``rivals.find_margins``.
         reason: why a block is withheld; empty where it is not.
@@ -93,7 +91,6 @@ class Decided:
     """
 
     counted: Counted
-    lines: NDArray[np.float64]
     is_block: pd.Series
     mechanism: pd.Series
     margin: pd.Series
@@ -115,8 +112,8 @@ def decide(
     """
     counted = count_stretches(evidence.stretches, evidence.elements_of(evidence.stretches))
     stretches, elements = counted
-    lines = lend(evidence, log(thresholds.chance_line))
-    is_block = find_blocks(evidence, counted, lines, thresholds)
+    line = log(thresholds.chance_line)
+    is_block = find_blocks(evidence, counted, line, thresholds)
     kinds = np.array(KINDS)[stretches.loc[is_block, "kind"].to_numpy(np.int64)]
     hours = {number: one.hours_of_week() for number, one in evidence.schedules.items()}
     blocks = stretches[is_block].assign(
@@ -132,9 +129,9 @@ def decide(
     told = ask_rivals(scene)
     reason = pd.Series("", stretches.index, dtype=object)
     reason.update(told.mask((told == EVERYWHERE) & has_control, ""))
-    left = ask_again(evidence, counted, is_block, reason, lines, thresholds)
+    left = ask_again(evidence, counted, is_block, reason, line, thresholds)
     margin = find_margins(scene)
-    return Decided(counted, lines, is_block, rules["mechanism"], margin, reason, left)
+    return Decided(counted, is_block, rules["mechanism"], margin, reason, left)
 
 
 def judge_stretches(
@@ -149,7 +146,8 @@ def judge_stretches(
         series' e-value, and the ``interval`` that a listed one is part of, −1 of others.
     """
     (stretches, elements), left = said.counted, said.left
-    is_few = find_likely(evidence, stretches, said.lines, thresholds) & (stretches["hits"] > 1)
+    is_few = find_likely(evidence, stretches, log(thresholds.chance_line), thresholds)
+    is_few &= stretches["hits"] > 1
     reason = said.reason.mask(is_few & ~said.is_block, TOO_FEW)
     stretches = stretches.join(said.mechanism).assign(
         reason=reason.mask(said.is_block & (reason == "") & ~left["is_listed"], TOO_FEW),

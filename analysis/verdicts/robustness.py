@@ -19,7 +19,6 @@ from math import log
 import duckdb
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.blocks import Evidence, weigh_days
@@ -47,16 +46,15 @@ _PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.blockpage", "dns.
              "http.blockpage"]  # fmt: skip
 
 
-def weigh_forging(evidence: Evidence, lines: NDArray[np.float64]) -> pd.DataFrame:
+def weigh_forging(evidence: Evidence, line: float) -> pd.DataFrame:
     """By number of the series: the fewest forged sessions after which it may be no surprise
     (``to_chance``); ``MOST + 1`` where more are needed.
 
     Args:
         evidence: of the sessions as they are.
-        lines: the logarithm of the evidence that each series needs.
+        line: the logarithm of the evidence that each needs.
     """
     series = evidence.series.of_kinds()
-    lines = lines[: len(series.kind)]
     of_hours = list(evidence.of_hours)
     to_chance = np.full(len(evidence.series.kind), MOST + 1)
     for count in range(MOST, 0, -1):
@@ -66,8 +64,8 @@ def weigh_forging(evidence: Evidence, lines: NDArray[np.float64]) -> pd.DataFram
             rates[at] = expect(part, base[at], count)
         weights = weigh_days(series, rates, count).evidence
         weights[of_hours] += list(evidence.of_hours.values())
-        is_chance = series.is_weighed & (weights - count * _STEP < lines)
-        to_chance[: len(lines)][is_chance] = count
+        is_chance = series.is_weighed & (weights - count * _STEP < line)
+        to_chance[: len(is_chance)][is_chance] = count
     return pd.DataFrame({"to_chance": to_chance})
 
 

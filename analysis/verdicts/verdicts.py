@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import log
 
 import duckdb
 import numpy as np
@@ -253,7 +254,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Sco
     names = read_type(connection, "host_name")
     rest = _Rest(
         evidence,
-        weigh_forging(evidence, said.lines),
+        weigh_forging(evidence, log(thresholds.chance_line)),
         count_own_sessions(connection),
         find_refusing(connection, thresholds),
         find_surprising_cells(evidence),
