@@ -19,9 +19,9 @@ from analysis.verdicts.e_values import (
     weigh_evidence,
 )
 from analysis.verdicts.expectation import Expectation
+from analysis.verdicts.hours import Schedule
 from analysis.verdicts.intervals import chance_text, evidence_text
 from analysis.verdicts.rates import Lessons, expect
-from analysis.verdicts.schedules import Schedule
 from tests.series import series_of
 
 
@@ -120,7 +120,7 @@ def test_days_and_hours_are_parts_of_one_e_value() -> None:
     """Nine tenths and one: the larger of the two would have an expectation of up to 2."""
     series = series_of([1] * 12)
     first, last = series.column("time")[[0, -1]].astype("datetime64[D]")
-    schedule = Schedule(0, 6, ((8, 9),), first, last, log_ratio=25.0)
+    schedule = Schedule(0, ((8, 9),), first, last, log_ratio=25.0)
     nothing: Any = None
     expected = Expectation(
         nothing, series, Lessons(*np.zeros((5, 1))), np.full(12, 0.1), {0: schedule}

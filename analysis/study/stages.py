@@ -45,10 +45,10 @@ SOURCES: Mapping[str, Sequence[str]] = {
     "sessions": ("verdicts/sessions.py",),
     "verdicts": (
         "period.py", "vocabulary.py", "verdicts/columns.py", "verdicts/series.py",
-        "verdicts/days.py", "verdicts/e_values.py", "verdicts/expectation.py",
+        "verdicts/e_values.py", "verdicts/expectation.py",
         "verdicts/hours.py", "verdicts/onsets.py", "verdicts/probes.py",
-        "verdicts/rates.py", "verdicts/rivals.py", "verdicts/schedules.py",
-        "verdicts/site_schedules.py", "verdicts/stretches.py", "verdicts/blocks.py",
+        "verdicts/rates.py", "verdicts/rivals.py", "verdicts/site_hours.py",
+        "verdicts/stretches.py", "verdicts/blocks.py",
         "verdicts/caveats.py", "verdicts/cells.py", "verdicts/intervals.py", "verdicts/reasons.py",
         "verdicts/robustness.py", "verdicts/states.py", "verdicts/verdicts.py",
         "verdicts/witnesses.py", "study/confirmation.py",

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import e_values
 from analysis.verdicts.expectation import Expectation
+from analysis.verdicts.hours import Schedule
 from analysis.verdicts.rates import expect
-from analysis.verdicts.schedules import Schedule
 from analysis.verdicts.series import FAILING, MARK, Series
 from analysis.verdicts.states import is_most
 from analysis.verdicts.stretches import find_stretches

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.columns import SessionColumns
+from analysis.verdicts.hours import Schedule
 from analysis.verdicts.rates import LEAST, MOST, Lessons, learn
-from analysis.verdicts.schedules import Schedule
 from analysis.verdicts.series import MARK, Series, find_candidates, find_series
-from analysis.verdicts.site_schedules import find_schedules
+from analysis.verdicts.site_hours import find_schedules
 
 #: Says of each session of the series of one kind how often it would fail at least, from what is
 #: known besides.

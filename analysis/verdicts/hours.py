@@ -1,52 +1,148 @@
-"""The hours of the week at which one series of sessions fails, and how well they explain it.
+"""Hours of the week at which a series of sessions fails, such as those of school exams.
 
-All are compared: a run of weekdays × one or two windows of whole UTC hours × a range of days.
-Evidence is the log of a likelihood ratio: sessions inside fail with the probability
-``BLOCKED_SHARE`` if the site is blocked at these hours, and with that of their rate if nobody
-blocks.
+A share by day sees a third of the sessions fail and calls the site reachable, so hours are sought:
+a run of weekdays × one or two windows of whole UTC hours × a range of days. Evidence is the
+logarithm of a likelihood ratio: sessions inside fail with the probability ``BLOCKED_SHARE`` if the
+site is blocked at these hours, and with that of their rate if nobody blocks. Hours must explain
+the sessions better than stretches of whole days do.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from math import comb, inf, log
+from itertools import combinations
+from math import inf, log
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.verdicts.days import (
-    RUN_DAYS,
-    WEEKDAY_RUNS,
-    Days,
-    Flags,
-    Numbers,
-    Times,
-    add_up,
-    weigh_by_day,
-)
+from analysis.verdicts.e_values import log_ratios
 
+Times = NDArray[np.datetime64]
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.float64]
 Windows = tuple[tuple[int, int], ...]
 
+#: How often a session inside fails while a schedule holds.
+BLOCKED_SHARE = 0.9
+#: A block without hours may hold for part of the tests only, and must then explain them no worse.
+_DAY_SHARES = (0.25, 0.5, 0.75, BLOCKED_SHARE)
 #: How often it must fail inside, having been open outside in between.
 LEAST_TIMES = 3
-#: Among schedules that explain as much, the narrowest wins; no session weighs as little as this.
+#: By how much hours must explain the sessions better than any stretch of whole days.
+MARGIN = log(100)
+#: Among schedules that explain as much the narrowest wins; no session weighs as little as this.
 _BREADTH = 1e-9
-#: What rounding may add.
-_TRIFLE = 1e-6
 #: Ranges of days that the search starts from lie between so many of the days that fail, and so
-#: many of the best schedules found there are refined.
+#: many of the best found there are refined.
 _RANGE_EDGES, _REFINED = 16, 6
-#: Into so many parts the days are divided to see whether a search could find anything.
-_PARTS = 10
 
-_RUN_WEIGHTS = RUN_DAYS.astype(np.float64)
-_RUN_BREADTHS = _BREADTH * RUN_DAYS.sum(axis=1, keepdims=True)
-_ONE_WINDOW_COUNT, _TWO_WINDOW_COUNT = comb(25, 2), comb(25, 4)
+_DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+#: First and last day of each run, 0 is Monday; and run × weekday, whether the run holds it.
+_RUNS = [(0, 6), *((first, (first + n) % 7) for n in range(6) for first in range(7))]
+_RUN_DAYS: Flags = np.array([(np.arange(7) - a) % 7 <= (b - a) % 7 for a, b in _RUNS])
+_RUN_BREADTHS = _BREADTH * _RUN_DAYS.sum(axis=1, keepdims=True)
+#: One or two half-open windows of hours, and window × hour, whether they hold it.
+_WINDOWS: list[Windows] = [
+    *(((a, b),) for a, b in combinations(range(25), 2)),
+    *(((a, b), (c, d)) for a, b, c, d in combinations(range(25), 4)),
+]
+_WINDOW_HOURS: Flags = np.array(
+    [np.any([(np.arange(24) >= a) & (np.arange(24) < b) for a, b in one], axis=0)
+     for one in _WINDOWS]
+)  # fmt: skip
+_ONE_WINDOW_COUNT = sum(len(one) == 1 for one in _WINDOWS)
 #: What a second window must add, for there are more ways to place two than one.
-SECOND_WINDOW = log(_TWO_WINDOW_COUNT / _ONE_WINDOW_COUNT)
-#: What it costs to go on before, in, between, in the second of, or after the windows.
-_ENTRY_PRICES = (0.0, 0.0, SECOND_WINDOW, 0.0)
+SECOND_WINDOW = log((len(_WINDOWS) - _ONE_WINDOW_COUNT) / _ONE_WINDOW_COUNT)
+_WINDOW_PRICES = SECOND_WINDOW * (np.arange(len(_WINDOWS)) >= _ONE_WINDOW_COUNT)
+#: Ln of the number of schedules that are compared over one range of days.
+SEARCH_PRICE = log(len(_RUNS) * len(_WINDOWS))
+
+
+def _split(times: Times) -> tuple[Times, NDArray[np.int64], NDArray[np.int64]]:
+    """Day, weekday (0 is Monday) and hour of moments."""
+    days = times.astype("datetime64[D]")
+    hours = (times - days).astype("timedelta64[h]").astype(np.int64)
+    return days, (days.astype(np.int64) + 3) % 7, hours  # 1970-01-01 was a Thursday
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The hours of the week at which a block holds, in UTC.
+
+    Attributes:
+        run: of weekdays, a place in ``_RUNS``.
+        windows: one or two half-open windows of whole hours, 0 to 24, in order.
+        first_day: of the sessions inside that it was found on.
+        last_day: inclusive.
+        log_ratio: ln of the likelihood ratio of the sessions inside.
+        by_others: ln of the mean of such ratios at all hours that other networks name by
+            themselves, each over the days at which it is largest; None where they name none.
+    """
+
+    run: int
+    windows: Windows
+    first_day: np.datetime64
+    last_day: np.datetime64
+    log_ratio: float
+    by_others: float | None = None
+
+    @property
+    def hours(self) -> tuple[int, Windows]:
+        """Weekdays and windows, in whatever range of days."""
+        return self.run, self.windows
+
+    @property
+    def log_evidence(self) -> float:
+        """Ln of an e-value for one range of days.
+
+        The hours were searched for on the series itself, and pay for it. Those that others name
+        were not, and pay nothing: where there are any, each of both is half of the e-value.
+        """
+        own = self.log_ratio - SEARCH_PRICE
+        return own if self.by_others is None else float(np.logaddexp(own, self.by_others)) - log(2)
+
+    @property
+    def of_week(self) -> Flags:
+        """weekday × hour: whether it holds."""
+        inside: Flags = np.outer(_RUN_DAYS[self.run], _WINDOW_HOURS[_WINDOWS.index(self.windows)])
+        return inside
+
+    def is_inside(self, times: Times) -> Flags:
+        """Whether the block holds at these moments, by weekday, hour and range of days."""
+        days, _, _ = _split(times)
+        return self.is_at_its_hours(times) & (days >= self.first_day) & (days <= self.last_day)
+
+    def is_at_its_hours(self, times: Times) -> Flags:
+        """Whether these moments lie at the hours of the week, in whatever range of days."""
+        _, weekdays, hours = _split(times)
+        return self.of_week[weekdays, hours]
+
+    def hours_of_week(self) -> list[int]:
+        """Those at which it holds; 0 is the first of Monday."""
+        return [int(hour) for hour in np.flatnonzero(self.of_week)]
+
+    def __str__(self) -> str:
+        """Such as ``Mon-Fri 04:00-08:00, 10:00-14:00``."""
+        names = dict.fromkeys(_DAY_NAMES[day] for day in _RUNS[self.run])
+        windows = (f"{since:02}:00-{until:02}:00" for since, until in self.windows)
+        return f"{'-'.join(names)} {', '.join(windows)}"
+
+
+class Found(NamedTuple):
+    """A run of weekdays and its windows over a half-open range of the tested days."""
+
+    score: float
+    run: int
+    windows: Windows
+    since: int
+    until: int
+
+    @property
+    def log_ratio(self) -> float:
+        """The score without the price of a second window: the search has one of its own."""
+        return self.score + SECOND_WINDOW * (len(self.windows) - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,99 +167,60 @@ class Asked:
         order = np.argsort(times, kind="stable")
         return cls(times[order], is_hit[order], rates[order])
 
+    @cached_property
+    def days(self) -> Times:
+        """The tested days."""
+        return np.unique(self.times.astype("datetime64[D]"))
+
+    @property
+    def weekdays(self) -> NDArray[np.int64]:
+        """Of the tested days."""
+        return _split(self.days)[1]
+
+    @cached_property
+    def by_hour(self) -> Numbers:
+        """day × hour: the sums of the scores."""
+        scores, (days, _, hours) = np.zeros((len(self.days), 24)), _split(self.times)
+        np.add.at(scores, (np.searchsorted(self.days, days), hours), self._score(BLOCKED_SHARE))
+        return scores
+
     def may_hold(self, margin: float) -> bool:
         """Whether any hours could explain them better than stretches of days by this margin.
 
         None explains more than all that speaks for a block.
         """
-        return self._times_failed >= LEAST_TIMES and self._most >= self.by_days + margin
-
-    @property
-    def series(self) -> "_Series":
-        """The evidence by day and hour, made anew each time: it is large."""
-        return _Series.of(self)
-
-    @cached_property
-    def days(self) -> Days:
-        (days,) = _weigh([self])
-        return days
-
-    @cached_property
-    def _times_failed(self) -> int:
-        return count_times(self.is_hit)
-
-    @cached_property
-    def _most(self) -> float:
-        """The sum of all that speaks for a block."""
-        return float(np.maximum(self.series.scores, 0).sum())
+        if count_times(self.is_hit) < LEAST_TIMES:
+            return False
+        most = float(np.maximum(self.by_hour, 0).sum())
+        return most >= margin and most >= self.by_days + margin
 
     @cached_property
     def by_days(self) -> float:
-        """The most that stretches of whole days explain."""
-        return self.days.explained
+        """The most that stretches of whole days explain: a range on a run of weekdays, or several.
 
-    def may_explain(self, least: float) -> bool:
-        """Whether a schedule could explain as much."""
-        return _bound(self.series, least) >= least
+        What is blocked and opened again now and then must not be taken for hours.
+        """
+        day, most = np.searchsorted(self.days, self.times.astype("datetime64[D]")), 0.0
+        for share in _DAY_SHARES:
+            by_day = np.bincount(day, self._score(share), len(self.days))
+            ranges = [_best_range(by_day * of_run[self.weekdays])[0] for of_run in _RUN_DAYS]
+            most = max(most, *ranges, _sum_stretches(by_day.tolist()))
+        return most
 
-    @cached_property
-    def best(self) -> "Found":
-        """The schedule that explains most."""
-        return _search(self.series)
+    def _score(self, share: float) -> Numbers:
+        """What each session says for a block that fails this share of sessions.
 
-
-def weigh_together(asked: Sequence[Asked]) -> None:
-    """Weigh the days of many at once; one that is asked alone weighs its own."""
-    for one, days in zip(asked, _weigh(asked), strict=True):
-        vars(one)["days"] = days
-
-
-def _weigh(asked: Sequence[Asked]) -> list[Days]:
-    if not asked:
-        return []
-    columns = zip(*((one.times, one.is_hit, one.rates) for one in asked), strict=True)
-    times, is_hit, rates = (np.concatenate(column) for column in columns)
-    return weigh_by_day(times, is_hit, rates, np.array([len(one.times) for one in asked]))
-
-
-class Found(NamedTuple):
-    """A run of weekdays and its windows over a half-open range of the days of a series."""
-
-    score: float
-    run: int
-    windows: Windows
-    since: int
-    until: int
-
-
-class _Series(NamedTuple):
-    """The evidence of a series by tested day and hour."""
-
-    days: Times
-    weekdays: NDArray[np.int64]
-    #: day × hour
-    scores: Numbers
-    #: day: whether a session failed
-    is_failing: Flags
-
-    @classmethod
-    def of(cls, asked: Asked) -> "_Series":
-        days, count = asked.days, len(asked.days.first)
-        scores = add_up(days.hour, days.scores, 24 * count).reshape(-1, 24)
-        is_failing = np.logical_or.reduceat(asked.is_hit, days.first)
-        return cls(days.tested, days.weekdays, scores, is_failing)
-
-    def add_up(self) -> Numbers:
-        """day + 1 × weekday × hour: the sums of the scores before each day."""
-        by_weekday = np.zeros((len(self.days) + 1, 7, 24))
-        by_weekday[np.arange(len(self.days)) + 1, self.weekdays] = self.scores
-        return by_weekday.cumsum(axis=0)
-
-
-def hours_of(windows: Windows) -> Flags:
-    hours = np.arange(24)
-    inside: Flags = np.logical_or.reduce([(hours >= a) & (hours < b) for a, b in windows])
-    return inside
+        The failures of one day together weigh at most twice what the strongest of them does: ten
+        tests of a day by one probe are not ten witnesses.
+        """
+        scores = log_ratios(self.is_hit, self.rates, share)
+        hits = np.where(self.is_hit, scores, 0.0)
+        day = np.searchsorted(self.days, self.times.astype("datetime64[D]"))
+        strongest, together = np.zeros((2, len(self.days)))
+        np.maximum.at(strongest, day, hits)
+        np.add.at(together, day, hits)
+        weight = np.minimum(1, 2 * strongest / np.maximum(together, 1e-300))
+        return np.where(self.is_hit, scores * weight[day], scores)
 
 
 def count_times(is_hit: Flags) -> int:
@@ -171,154 +228,119 @@ def count_times(is_hit: Flags) -> int:
     return int(np.count_nonzero(is_hit[1:] & ~is_hit[:-1]) + is_hit[0]) if len(is_hit) else 0
 
 
-def _sum_up(scores: Numbers) -> Numbers:
-    sums = np.zeros((*scores.shape[:-1], scores.shape[-1] + 1))
-    np.cumsum(scores, axis=-1, out=sums[..., 1:])
-    return sums
+def _best_range(scores: Numbers) -> tuple[float, int, int]:
+    """The range of largest sum: its sum, first place and end; the shortest of several."""
+    sums = np.append(0.0, np.cumsum(scores))
+    lowest = np.minimum.accumulate(sums)
+    until = int((sums - lowest).argmax())
+    since = int(np.flatnonzero(sums[: until + 1] == lowest[until])[-1])
+    return float(sums[until] - lowest[until]), since, until
 
 
-def _best_range(scores: Numbers) -> tuple[Numbers, NDArray[np.int64], NDArray[np.int64]]:
-    """The range of largest sum along the last axis: its sum, first place and end.
+def _sum_stretches(by_day: list[float]) -> float:
+    """The most that several stretches of days hold; all but the first pay for their two edges."""
+    price = 2 * log(max(len(by_day), 2))
+    outside, inside = 0.0, -inf
+    for score in by_day:
+        outside, inside = max(outside, inside), max(inside, outside - price) + score
+    best = max(outside, inside)
+    return best + price if best > 0 else 0.0
 
-    The shortest of several.
+
+def find_schedule(asked: Asked) -> Schedule | None:
+    """Find the hours of the week at which one kind of failure holds, if it holds at any.
+
+    Returns:
+        The schedule that explains the sessions best, the narrowest of several; ``None`` unless it
+        explains them better than all stretches of whole days by ``MARGIN`` and the price of the
+        search, and fails inside ``LEAST_TIMES`` times, open outside in between.
     """
-    sums = _sum_up(scores)
-    lowest = np.minimum.accumulate(sums, axis=-1)
-    until = (sums - lowest).argmax(axis=-1)
-    end = until[..., None]
-    best: Numbers = (sums - lowest).max(axis=-1)
-    places = np.arange(sums.shape[-1])
-    is_start = (sums == np.take_along_axis(lowest, end, -1)) & (places <= end)
-    return best, np.where(is_start, places, 0).max(axis=-1), until
+    margin = MARGIN + SEARCH_PRICE
+    return _claim(asked, _search(asked), margin) if asked.may_hold(margin) else None
 
 
-def _bound(series: _Series, least: float) -> float:
-    """More than any schedule explains, at less than a search; less than ``least`` if that is.
+def fit_schedule(schedule: Schedule, asked: Asked) -> Schedule | None:
+    """Ask whether hours found elsewhere hold here, at no price for the hours.
 
-    A range of days begins in one part of the time and ends in one: the parts between count whole,
-    and of these two what speaks for a block.
+    Returns the same hours with the days and the evidence of these sessions, or ``None``.
     """
-    days, count = np.arange(len(series.days)), len(series.days)
-    by_weekday = np.zeros((count, 7, 24))
-    by_weekday[days, series.weekdays] = series.scores
-    edges = np.unique(np.linspace(0, count, _PARTS + 1).astype(np.int64))[:-1]
-    above = np.add.reduceat(np.maximum(by_weekday, 0), edges)
-    before = np.zeros((len(edges) + 1, 7, 24))
-    np.cumsum(np.add.reduceat(by_weekday, edges), axis=0, out=before[1:])
-    first, last = np.triu_indices(len(edges))
-    between = before[last] - before[np.minimum(first + 1, last)]
-    ends = above[first] + np.where((last > first)[:, None, None], above[last], 0)
-    best = _best_windows(_by_run(between + ends), least - SECOND_WINDOW)
-    return float(best.max()) + SECOND_WINDOW
+    if not asked.may_hold(MARGIN):
+        return None
+    return _claim(asked, _fit_range(asked, schedule.run, schedule.windows), MARGIN)
 
 
-def _search(series: _Series) -> Found:
-    """The schedule that explains most."""
-    sums = series.add_up()
-    # Many starts lead to the same ranges.
-    seen: dict[tuple[int, int], Found] = {}
-    found = (_refine(series, sums, start, seen) for start in _starts(series, sums))
+def weigh_hours(schedule: Schedule, asked: Asked) -> float:
+    """Ln of the likelihood ratio at the hours of a schedule, over the days at which it is largest.
+
+    Whether anybody would claim them there is not asked.
+    """
+    return _fit_range(asked, schedule.run, schedule.windows).log_ratio
+
+
+def _claim(asked: Asked, found: Found, margin: float) -> Schedule | None:
+    """The schedule, if it explains so much more than days do, and its days show the contrast."""
+    if found.log_ratio < asked.by_days + margin or found.since == found.until:
+        return None
+    first, last = asked.days[found.since], asked.days[found.until - 1]
+    schedule = Schedule(found.run, found.windows, first, last, found.log_ratio)
+    # Inside it fails, outside it is open; neither says of a session whether it holds.
+    telling = schedule.is_inside(asked.times) == asked.is_hit
+    return schedule if count_times(asked.is_hit[telling]) >= LEAST_TIMES else None
+
+
+def _search(asked: Asked) -> Found:
+    """The schedule that explains most: from several ranges of days, hours and days in turn."""
+    by_weekday = np.zeros((len(asked.days) + 1, 7, 24))
+    by_weekday[np.arange(len(asked.days)) + 1, asked.weekdays] = asked.by_hour
+    sums = by_weekday.cumsum(axis=0)
+    found = []
+    for since, until in _starts(asked, sums):
+        best, gains = Found(-inf, 0, (), since, until), True
+        while gains:
+            held = _by_run(sums[best.until] - sums[best.since]) @ _WINDOW_HOURS.T - _WINDOW_PRICES
+            run, window = np.unravel_index(held.argmax(), held.shape)
+            now = _fit_range(asked, int(run), _WINDOWS[window])
+            gains = now.score > best.score
+            best = now if gains else best
+        found.append(best)
     return max(found, key=lambda one: one.score)
 
 
-def _starts(series: _Series, sums: Numbers) -> list[tuple[int, int]]:
+def _starts(asked: Asked, sums: Numbers) -> list[tuple[int, int]]:
     """The most promising ranges of days to search from."""
-    failing = np.flatnonzero(series.is_failing)
+    failing = np.unique(np.searchsorted(asked.days, asked.times[asked.is_hit].astype("M8[D]")))
     places = np.linspace(0, len(failing) - 1, min(_RANGE_EDGES, len(failing))).round().astype(int)
     edges = failing[places]
     first, last = np.triu_indices(len(edges))
     since, until = edges[first], edges[last] + 1
-    by_run = _by_run(sums[until] - sums[since])
-    best = _best_windows(by_run, _find_least(by_run))
-    order = np.argsort(-best, axis=None, kind="stable")[:_REFINED]
-    ranges = np.unravel_index(order, best.shape)[0]
-    return [(int(since[range_]), int(until[range_])) for range_ in dict.fromkeys(ranges)]
+    best = _walk_hours(_by_run(sums[until] - sums[since])).max(axis=1)
+    order = np.argsort(-best, kind="stable")[:_REFINED]
+    return list(zip(since[order].tolist(), until[order].tolist(), strict=True))
 
 
 def _by_run(by_weekday: Numbers) -> Numbers:
     """run × hour: the sums of weekday × hour, less a trifle for each hour of the week."""
-    sums: Numbers = _RUN_WEIGHTS @ by_weekday
-    sums -= _RUN_BREADTHS
+    sums: Numbers = _RUN_DAYS.astype(np.float64) @ by_weekday - _RUN_BREADTHS
     return sums
 
 
-def _find_least(by_run: Numbers) -> float:
-    """No more than the best that so many of the ranges and runs hold as are refined."""
-    most = _add_positive(by_run).ravel()
-    likely = np.argpartition(most, -_REFINED)[-_REFINED:]
-    return float(_walk_hours(by_run.reshape(-1, 24)[likely]).min())
-
-
-def _best_windows(scores: Numbers, least: float) -> Numbers:
-    """The most that one or two windows of the hours along the last axis hold, if it is ``least``.
-
-    Less the price of a second window. Where no windows hold so much it may be −∞.
-    """
-    # No windows hold more than all that speaks for a block.
-    may_hold = _add_positive(scores) >= least - _TRIFLE
-    best = np.full(may_hold.shape, -inf)
-    best[may_hold] = _walk_hours(scores[may_hold])
-    return best
-
-
-def _add_positive(scores: Numbers) -> Numbers:
-    return np.asarray(np.maximum(scores, 0.0) @ np.ones(24))
-
-
 def _walk_hours(scores: Numbers) -> Numbers:
-    """Hour by hour, the best way to stand before, in, between, in the second of, or after two."""
+    """The most that one or two windows of the hours along the last axis hold.
+
+    Hour by hour, the best way to be before, in, between, in the second of, or after them.
+    """
     first, after_first, second, after_second = np.full((4, *scores.shape[:-1]), -inf)
-    for of_hour in np.ascontiguousarray(np.moveaxis(scores, -1, 0)):
-        np.maximum(after_second, second, out=after_second)
-        np.maximum(second, after_first - SECOND_WINDOW, out=second)
-        second += of_hour
-        np.maximum(after_first, first, out=after_first)
-        np.maximum(first, 0.0, out=first)
-        first += of_hour
-    held = np.maximum.reduce([first, after_first, second, after_second])
-    return np.asarray(np.maximum(held, 0.0))
+    for of_hour in np.moveaxis(scores, -1, 0):
+        after_second = np.maximum(after_second, second)
+        second = np.maximum(second, after_first - SECOND_WINDOW) + of_hour
+        after_first = np.maximum(after_first, first)
+        first = np.maximum(first, 0.0) + of_hour
+    return np.asarray(np.maximum.reduce([first, after_first, second, after_second]))
 
 
-def _name_windows(scores: Numbers) -> Windows:
-    """The windows of ``_best_windows`` in one row of hours; the earliest edges of several."""
-    best = [0.0, -inf, -inf, -inf, -inf]
-    edges: list[tuple[int, ...]] = [()] * 5
-    for hour, score in enumerate(scores.tolist()):
-        for place in (4, 3, 2, 1):
-            entered = best[place - 1] - _ENTRY_PRICES[place - 1]
-            if entered > best[place]:
-                best[place], edges[place] = entered, (*edges[place - 1], hour)
-        best[1] += score
-        best[3] += score
-    chosen = edges[max(range(1, 5), key=best.__getitem__)]
-    chosen = (*chosen, 24) if len(chosen) % 2 else chosen
-    return tuple(zip(chosen[::2], chosen[1::2], strict=True))
-
-
-def _refine(
-    series: _Series, sums: Numbers, start: tuple[int, int], seen: dict[tuple[int, int], Found]
-) -> Found:
-    """Choose hours for the days and days for the hours in turn, until neither gains."""
-    best = Found(-inf, 0, (), *start)
-    while True:
-        days = best.since, best.until
-        if days not in seen:
-            by_run = _by_run(sums[best.until] - sums[best.since])
-            run = int(_walk_hours(by_run).argmax())
-            seen[days] = fit_range(series, run, _name_windows(by_run[run]))
-        if seen[days].score <= best.score:
-            return best
-        best = seen[days]
-
-
-def fit_range(series: _Series, run: int, windows: Windows) -> Found:
+def _fit_range(asked: Asked, run: int, windows: Windows) -> Found:
     """The range of days on which these hours explain most."""
-    inside = series.scores[:, hours_of(windows)].sum(axis=1) * RUN_DAYS[run, series.weekdays]
+    hours = _WINDOW_HOURS[_WINDOWS.index(windows)]
+    inside = asked.by_hour[:, hours].sum(axis=1) * _RUN_DAYS[run, asked.weekdays]
     best, since, until = _best_range(inside)
-    price = SECOND_WINDOW * (len(windows) - 1)
-    return Found(float(best) - price, run, windows, int(since), int(until))
-
-
-def search_price() -> float:
-    """Ln of the number of schedules that are compared over one range of days."""
-    return log(len(WEEKDAY_RUNS) * (_ONE_WINDOW_COUNT + _TWO_WINDOW_COUNT))
+    return Found(best - SECOND_WINDOW * (len(windows) - 1), run, windows, since, until)
