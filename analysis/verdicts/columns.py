@@ -4,7 +4,7 @@ Whatever is counted by site, network, report or day finds its places once.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -147,7 +147,7 @@ def _read_columns(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     domain, asn = columns.pop("domain"), columns.pop("probe_asn")
     place = np.searchsorted(networks["probe_asn"].to_numpy(), asn)
     key = domain.astype(np.int64) * len(networks) + place
-    order = _order_sessions(columns, key)
+    order = np.lexsort((columns["session"], columns["time"], key))
     key = key[order]
     is_first = np.diff(key, prepend=-1) != 0
     first = order[is_first]
@@ -167,25 +167,6 @@ def _read_columns(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     cell = to_places(np.cumsum(is_first) - 1)
     layout = Layout(cells, cell, rows, np.datetime64(first_day, "D"), host)
     return SessionColumns(layout, *shown)
-
-
-def _order_sessions(columns: Mapping[str, NDArray[Any]], cell: Ints) -> Ints:
-    """By cell, time and session. Few begin in the same second, so that a number decides the rest.
-
-    DuckDB would sort all columns of all sessions by four of them.
-    """
-    seconds = columns["time"].astype("datetime64[s]").astype(np.int64)
-    seconds -= seconds.min() if len(seconds) else 0  # so that the number below has room
-    key = cell * (seconds.max(initial=0) + 1) + seconds
-    order = np.argsort(key)
-    key = key[order]
-    is_same = np.zeros(len(key) + 1, bool)
-    is_same[1:-1] = key[1:] == key[:-1]
-    tied = np.flatnonzero(is_same[1:] | is_same[:-1])
-    rows = order[tied]
-    by_session = np.lexsort((columns["session"][rows], columns["time"][rows], key[tied]))
-    order[tied] = rows[by_session]
-    return order
 
 
 def _order_releases(software: Sequence[str]) -> NDArray[np.int32]:

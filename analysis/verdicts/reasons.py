@@ -127,59 +127,37 @@ def set_aside_reasons(
         problems = _take_out(problems, found, name)
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
-    problems["own_count"] = problems["problem_count"] - problems["chance_count"]
-    # Broken sessions are no site's own: they explain what nothing else does.
-    is_broken = problems["problem"] == "broken_session"
-    rest = problems[~is_broken].groupby("domain")[["own_count", "chance_count"]].sum()
-    rest = rest.reindex(problems["domain"], fill_value=0).set_index(problems.index)
-    is_less = is_broken & (
-        (rest["own_count"] > 0) | (problems["problem_count"] <= rest["chance_count"])
-    )
-    # No measurement says that its probe has a defect: it must explain more than is left, chance
-    # or not.
-    is_unexplained = ~problems["problem"].isin(SET_ASIDE_REASONS)
-    left = problems[is_unexplained].groupby("domain")["problem_count"].max()
-    is_less |= (problems["problem"] == "instrument") & (
-        problems["problem_count"] < problems["domain"].map(left).fillna(0)
-    )
-    # Of as many that are explained and unexplained, the explanation stands.
-    largest = (
-        problems[~is_less]
-        .assign(is_unexplained=is_unexplained)
-        .sort_values(
-            ["domain", "own_count", "is_unexplained", "problem"],
-            ascending=[True, False, True, True],
-        )
-        .drop_duplicates("domain")
-        .set_index("domain")["problem"]
-    )
+    # Broken sessions are no site's own: they explain what nothing else does. Of as many that are
+    # explained and unexplained, the explanation counts.
+    problems["is_broken"] = problems["problem"] == "broken_session"
+    problems["is_unexplained"] = ~problems["problem"].isin(SET_ASIDE_REASONS)
+    order = ["domain", "is_broken", "problem_count", "is_unexplained", "problem"]
+    ranked = problems.sort_values(order, ascending=[True, True, False, True, True])
+    largest = ranked.drop_duplicates("domain").set_index("domain")["problem"]
     reason = table["domain"].map(largest.where(largest.isin(SET_ASIDE_REASONS)))
     flagged = connection.execute(_PROBLEM_CELLS, inside).df()
     is_asked = table[CELL].merge(flagged, on=CELL, how="left")["has_problem"].notna()
     is_asked = is_asked.set_axis(table.index) & ~table["state"].isin(LISTED)
-    unexplained = _by_state(table[is_asked])
-    otherwise = table["domain"].map(unexplained)
-    return reason.where(reason.notna(), otherwise).where(is_asked, "").fillna("")
+    otherwise = table["domain"].map(_by_state(table[is_asked]))
+    return reason.fillna(otherwise).where(is_asked, "").fillna("")
 
 
 def _sum_problems(
     problems: pd.DataFrame, table: pd.DataFrame, surprising: pd.DataFrame
 ) -> pd.DataFrame:
-    """The problems of each site: ``domain, problem, problem_count, chance_count``.
+    """The problems of each site: ``domain, problem, problem_count``.
 
     Where a network mostly reaches the site and shows nothing that chance would not, what no rule
-    explains needs no reason (``chance_count``): it must not outweigh a reason that stands.
+    explains needs no reason: it must not outweigh one that there is.
     """
     is_reached = table["state"].isin(["ok", "insufficient"]) & (
         table["ok_session_count"] > table["blocked_session_count"]
     )
-    reached = table.loc[is_reached, CELL].assign(is_reached=True)
-    marked = surprising.assign(is_surprising=True)
-    cells = problems.merge(reached, on=CELL, how="left").merge(marked, on=CELL, how="left")
-    is_chance = cells["is_reached"].notna() & cells["is_surprising"].isna()
-    is_chance &= ~cells["problem"].isin(SET_ASIDE_REASONS)
-    cells["chance_count"] = cells["problem_count"].where(is_chance, 0)
-    sums = cells.groupby(["domain", "problem"])[["problem_count", "chance_count"]].sum()
+    reached = table.loc[is_reached, CELL].merge(surprising, on=CELL, how="left", indicator=True)
+    usual = reached.loc[reached["_merge"] == "left_only", CELL].assign(is_usual=True)
+    cells = problems.merge(usual, on=CELL, how="left")
+    counts = cells["is_usual"].isna() | cells["problem"].isin(SET_ASIDE_REASONS)
+    sums = cells[counts].groupby(["domain", "problem"])["problem_count"].sum()
     return sums.reset_index()
 
 
@@ -189,10 +167,8 @@ def _take_out(problems: pd.DataFrame, found: pd.DataFrame, reason: str) -> pd.Da
     most = unexplained.loc[unexplained.groupby("domain")["problem_count"].idxmax()]
     taken = most[["domain"]].merge(found, on="domain", how="left").set_index(most.index)
     rest = problems["problem_count"].sub(taken["problem_count"], fill_value=0)
-    left = problems.assign(
-        problem_count=rest, chance_count=np.minimum(problems["chance_count"], rest.clip(lower=0))
-    )
-    return pd.concat([left, found.assign(problem=reason, chance_count=0)], ignore_index=True)
+    left = problems.assign(problem_count=rest)
+    return pd.concat([left, found.assign(problem=reason)], ignore_index=True)
 
 
 def _by_state(table: pd.DataFrame) -> pd.Series:
