@@ -27,7 +27,7 @@ OUT = ROOT / "data" / "reference" / "validation" / "constants.csv"
 CONSTANTS = {
     "verdicts/series.py": "CANDIDATE_GAIN",
     "verdicts/rates.py": "LEAST _PSEUDO _PRIOR _BASE_WORTH",
-    "verdicts/e_values.py": "SHARE OF_DAYS",
+    "verdicts/e_values.py": "LEAST_SHARE MOST_SHARE _SHARE_WORTH OF_DAYS",
     "verdicts/blocks.py": "_EVEN LOWER_LINE",
     "verdicts/onsets.py": "KNOWN_DAYS NEAR_DAYS",
     "verdicts/probes.py": "_SHARE CHANCE",
