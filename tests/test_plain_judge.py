@@ -4,7 +4,6 @@ from collections import defaultdict
 from math import log
 from random import Random
 
-import numpy as np
 import pytest
 
 from analysis.outcomes.rules import RULES
@@ -69,7 +68,7 @@ def test_the_fast_judge_agrees_with_the_plain_one(seed: int) -> None:
         if number not in evidence.schedules and KINDS[series.kind[number]] != "mark":
             assert evidence.log_evidence[number] == pytest.approx(log(expected), abs=1e-6)
     counted = count_stretches(evidence.stretches, evidence.elements_of(evidence.stretches))
-    is_block = find_blocks(evidence, counted, np.full(len(series.kind), log(LINE)), thresholds)
+    is_block = find_blocks(evidence, counted, log(LINE), thresholds)
     found = defaultdict(set)
     for row in counted.stretches[is_block].itertuples():
         rows = series.row[[row.first, row.last]]

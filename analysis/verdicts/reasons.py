@@ -139,7 +139,7 @@ def set_aside_reasons(
     is_asked = table[CELL].merge(flagged, on=CELL, how="left")["has_problem"].notna()
     is_asked = is_asked.set_axis(table.index) & ~table["state"].isin(LISTED)
     otherwise = table["domain"].map(_by_state(table[is_asked]))
-    return reason.fillna(otherwise).where(is_asked, "").fillna("")
+    return reason.where(reason.notna(), otherwise).where(is_asked, "").fillna("")
 
 
 def _sum_problems(
