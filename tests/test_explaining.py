@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.commands.explaining import explain
+from analysis.commands.judging import explain
 from analysis.errors import ParameterError
 from analysis.tables import read_table
 from tests.conftest import Command

@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis.pages import plots
-from analysis.pages.grids import draw_coverage, draw_methods
+from analysis.pages.html_tables import draw_coverage, draw_methods
 from analysis.pages.rendering import inline_svg
 from analysis.pages.show import figure_bytes
 from analysis.pages.tracks import Bar, Mark, Row, draw_counts, draw_tracks, span_bars
 from analysis.period import Period
 from analysis.reference.events import Event
-from analysis.report.timelines import draw_timeline, mark_events
+from analysis.report.finding_words import draw_timeline, mark_events
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
 READ = {"title": "A finding <b>", "alt": 'seen: "<b>"', "reading": "Each <b>"}

@@ -20,7 +20,7 @@ from analysis.commands import progress as telling
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
 from analysis.period import Period
-from analysis.sources.opening import open_source
+from analysis.sources.buckets import open_source
 from analysis.store.lines import VALUE_LIMIT, has_too_many_values
 from analysis.store.shares import MANIFEST, share
 from benchmarks.fuzzing import fuzz, measurement

@@ -9,16 +9,18 @@ import pytest
 from markupsafe import Markup
 
 from analysis.errors import ContractError, ParameterError
-from analysis.languages import translations as catalogue
+from analysis.languages import language as catalogue
 from analysis.languages.language import (
     ENGLISH,
     Language,
+    find_misplaced,
     find_twins,
+    list_translated,
     open_language,
     open_languages,
+    read_catalogue,
 )
-from analysis.languages.translations import find_misplaced, list_translated, read_catalogue
-from analysis.pages.markup import make_environment
+from analysis.pages.formats import make_environment
 from analysis.period import Period
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Raw
 
 from analysis.observations import messages, observation
-from analysis.observations import web_pages as bodies
+from analysis.observations import observation as bodies
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 from analysis.store.store import table_of
 

@@ -11,9 +11,15 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
-from analysis.pages import grids, show
+from analysis.pages import show
 from analysis.pages.formats import cell, column_kind, percent
-from analysis.pages.html_tables import MOST_FOLDED, MOST_NETWORKS, MOST_ROWS, render_table
+from analysis.pages.html_tables import (
+    MOST_FOLDED,
+    MOST_NETWORKS,
+    MOST_ROWS,
+    ordered_matrix,
+    render_table,
+)
 from analysis.vocabulary import STATES
 
 HOSTILE = [
@@ -194,7 +200,7 @@ def test_matrix_says_every_cell_in_words() -> None:
         columns=["domain", "probe_asn", "state", "insufficient_reason"],
     )  # fmt: skip
     html = shown(lambda: show.show_matrix(frame, caption="Matrix", names={"AS2": "Two"}))
-    assert list(grids.ordered_matrix(frame)) == ["AS2", "AS1"]
+    assert list(ordered_matrix(frame)) == ["AS2", "AS1"]
     assert html.index(">shut<") < html.index(">open<")
     for words in ("Blocked", "Reachable", "Not enough tests: too few sessions",
                   "Tests that disagree"):  # fmt: skip

@@ -21,13 +21,13 @@ from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.commands.side_by_side import plan_reports
 from analysis.commands.watching import watch_settings
 from analysis.errors import ParameterError
-from analysis.languages import translations as catalogue
+from analysis.languages import language as catalogue
 from analysis.languages.language import open_language
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
-from analysis.pages.editions import Edition
 from analysis.pages.publishing import Contents, publish
+from analysis.pages.rendering import Edition
 from analysis.period import Period
 from analysis.reference.events import load_events
 from analysis.reference.networks import load_networks

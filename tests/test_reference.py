@@ -9,7 +9,8 @@ from zoneinfo import available_timezones
 import pytest
 
 from analysis.errors import ParameterError
-from analysis.reference.countries import (
+from analysis.reference.reference_files import (
+    REFERENCE,
     capital_zone,
     countries,
     country_name,
@@ -17,7 +18,6 @@ from analysis.reference.countries import (
     is_fictional,
     parse_country,
 )
-from analysis.reference.reference_files import REFERENCE
 from analysis.reference.snapshots import SNAPSHOTS
 from analysis.reference.test_lists import (
     UNCATEGORISED,

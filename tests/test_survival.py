@@ -31,7 +31,7 @@ from analysis.period import Period
 from analysis.store import store as checksums
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
-from analysis.store.kept_tables import FOLDER
+from analysis.store.stage_tables import FOLDER
 from analysis.store.store import Collection
 from benchmarks.generate import PROBE_CC, Size, write_archive
 

@@ -11,14 +11,12 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from analysis.pages.execution import execute
-from analysis.pages.kernels import Kernels
+from analysis.pages.execution import Kernels, execute
 from analysis.period import Period
 from analysis.report import tieout
 from analysis.sources.api import Cells, fetch_counts
-from analysis.study import measurement_counts
 from analysis.study.parameters import StudyParameters, replies_folder
-from analysis.study.study import Study, open_study
+from analysis.study.study import Study, count_by_month, open_study
 from tests.archives import line_of, object_key, packed, put
 from tests.loopback_s3 import loopback_s3
 
@@ -203,7 +201,7 @@ def ooni(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServer:
 
 
 def _tied(study: Study, store: Path) -> tieout.TieOut:
-    months = measurement_counts.count_by_month(study.connection, has_fingerprints=False)
+    months = count_by_month(study.connection, has_fingerprints=False)
     return tieout.tie_out(study, months, str(store))
 
 

@@ -15,12 +15,20 @@ from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH
 from analysis.period import Period, today
 from analysis.reference.networks import DOMESTIC
-from analysis.review.looks import Look, add_to_log, carry_over, find_news
 from analysis.review.reports import Report
-from analysis.review.standing import Other, Standing, find_apps_standing, find_standing
+from analysis.review.standing import (
+    Look,
+    Other,
+    Standing,
+    add_to_log,
+    carry_over,
+    find_apps_standing,
+    find_news,
+    find_standing,
+)
 from analysis.review.watch_page import show_watch
-from analysis.study.app_study import open_messaging
 from analysis.study.parameters import StudyParameters
+from analysis.study.study import open_messaging
 from analysis.tables import read_table
 from analysis.vocabulary import LISTED
 from analysis.worlds.writing import write_world
