@@ -218,14 +218,14 @@ def test_documents_name_what_is_there() -> None:
             assert not anchor or anchor in _anchors(target), f"{path.name}: {link}#{anchor}"
         named = re.findall(r"`([\w./-]+\.(?:py|ipynb|sh))`", text)
         modules = [
-            f"analysis/{folder}/{module}.py"
+            f"analysis/{folder}/{module}"
             for folder, module in re.findall(r"`(?:analysis/)?(\w+)/([a-z_]+)`", text)
             if folder in folders
         ]
         for name in {*named, *modules} - invented:
             if name.startswith(others):
                 continue
-            is_there = any(one.endswith(f"/{name}") for one in there)
+            is_there = any(one.endswith((f"/{name}", f"/{name}.py")) for one in there)
             assert is_there, f"{path.name} names {name}"
 
 
