@@ -16,7 +16,7 @@ import duckdb
 import papermill
 import psutil
 
-from analysis.study import measurement_counts
+from analysis.study import study as measurement_counts
 from benchmarks.ingestion import Table, cost
 from benchmarks.rows import PERIOD, PROBE_CC, write_share
 

@@ -248,8 +248,8 @@ def demo_report(
     tmp_path_factory: pytest.TempPathFactory, demo_notebooks: list[Path], demo_page
 ) -> Path:
     """The two notebooks as a published report."""
-    from analysis.pages.editions import Edition
     from analysis.pages.publishing import Contents, publish
+    from analysis.pages.rendering import Edition
 
     def make(folder: Path) -> None:
         contents = Contents(

@@ -12,8 +12,8 @@ from analysis.report.annex import (
     rank_networks,
     set_aside,
 )
-from analysis.report.local_time import local_schedule
-from analysis.study.measurement_counts import (
+from analysis.report.verdict_words import local_schedule
+from analysis.study.study import (
     count_by_month,
 )
 from tests.observations import connection_with, observation

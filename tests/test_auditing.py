@@ -10,9 +10,16 @@ import pytest
 
 from analysis.errors import ParameterError
 from analysis.pages.replacing import list_tables, write_run
-from analysis.review.audit import audit_claims, count_results, show_audit
 from analysis.review.changes import compare_reports, find_causes
-from analysis.review.claims import DRAFTS, Draft, check, load_draft
+from analysis.review.claims import (
+    DRAFTS,
+    Draft,
+    audit_claims,
+    check,
+    count_results,
+    load_draft,
+    show_audit,
+)
 from analysis.review.reports import Report, read_report
 from analysis.tables import TABLES, write_table
 from tests.archives import contents

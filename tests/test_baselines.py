@@ -26,16 +26,9 @@ from analysis.report.differences import (
     count_reasons,
     gather,
 )
-from analysis.report.other_methods import (
-    baselines,
-    imap_2024,
-    ooni_anomaly,
-    ooni_v5,
-    weigh_flags,
-)
-from analysis.store.kept_tables import KeptTables
-from analysis.store.stage_tables import Tables, add_room
-from analysis.study.sensitivity import ENDS, GRID, sweep
+from analysis.report.other_methods import baselines, imap_2024, ooni_anomaly, ooni_v5, weigh_flags
+from analysis.store.stage_tables import KeptTables, Tables, add_room
+from analysis.study.confirmation import ENDS, GRID, sweep
 from analysis.tables import TABLES
 from analysis.verdicts.sessions import Operators, add_sessions
 from analysis.verdicts.verdicts import Scope, judge_cells

@@ -5,7 +5,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.period import Period
-from analysis.report.halves import (
+from analysis.report.annex import (
     compare_networks,
     compare_semesters,
     count_panel,

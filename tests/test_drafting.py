@@ -15,7 +15,7 @@ import pytest
 from analysis.errors import ContractError, ParameterError
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.period import Period
-from analysis.report.decided import (
+from analysis.report.first_page import (
     decide_first_page,
     find_left_out,
     mark_decided,
@@ -24,19 +24,17 @@ from analysis.report.decided import (
 )
 from analysis.review import decisions as module
 from analysis.review.decisions import (
+    FIRST_ROW,
+    SHEET,
     Basis,
     Decision,
     check_decisions,
     decision_table,
+    list_items,
     load_decisions,
     merge_decisions,
-    review_path,
-)
-from analysis.review.feedback import (
-    FIRST_ROW,
-    SHEET,
-    list_items,
     read_filled_sheet,
+    review_path,
     write_sheet,
 )
 from analysis.tables import write_table

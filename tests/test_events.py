@@ -1,5 +1,6 @@
 """Known events: read strictly, shown only in their period, and harmless whatever is in them."""
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -56,11 +57,8 @@ def test_a_bad_file_is_refused_by_line(tmp_path: Path) -> None:
         (f"events:\n- {GOOD}\n- {GOOD.replace('Ele', 'ELE')}", "line 3: the same day and title"),
     ):
         path.write_bytes(content.encode("utf-8", "surrogatepass"))
-        with pytest.raises(ParameterError) as error:
+        with pytest.raises(ParameterError, match=rf"^EVENTS={path}: .*{re.escape(message)}"):
             load_events(path, "KH")
-        assert str(error.value).startswith(f"EVENTS={path}: line ")
-        assert message in str(error.value)
-        assert "\n" not in str(error.value)
 
 
 def test_events_are_those_of_the_half_open_period() -> None:
@@ -69,13 +67,8 @@ def test_events_are_those_of_the_half_open_period() -> None:
     period = Period.parse("2023-02-13", "2023-07-23")
     assert [event.day for event in listed.within(period)] == [date(2023, 2, 13), date(2023, 7, 12)]
     assert list(listed.events) == sorted(listed.events)
-    assert listed.file is not None
-    assert (listed.file.name, listed.file.row_count, listed.file.date) == (
-        "kh.yml",
-        7,
-        "2024-02-25",
-    )
-    assert len(listed.file.digest) == 64
+    file = listed.file
+    assert (file.name, file.row_count, file.date) == ("kh.yml", 7, "2024-02-25")
 
 
 def test_shipped_events_are_read() -> None:

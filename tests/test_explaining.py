@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.commands.explaining import explain
+from analysis.commands.judging import explain
 from analysis.errors import ParameterError
+from analysis.reference.reference_files import REPOSITORY
 from analysis.tables import read_table
 from tests.conftest import Command
 
@@ -62,9 +63,13 @@ def test_an_app_is_explained_from_its_own_tables(fictional_report: Path, command
 def test_a_listing_leads_down_to_its_sessions(
     fictional_report: Path, verdicts: pd.DataFrame, command: Command
 ) -> None:
-    """Through the command line: state, rule and why, counts, dates, and a line per session with
-    what was seen; as many blocked ones as were published."""
-    row = verdicts[verdicts["state"] == "blocked"].iloc[0]
+    """Through the command line, for the pair of the user guide: state, rule and why, counts, dates,
+    and a line per session with what was seen; as many blocked ones as were published."""
+    guide = (REPOSITORY / "docs" / "user-guide.md").read_text(encoding="utf-8")
+    pair = re.search(r"analysis explain (\S+) --asn (\S+)\n", guide)
+    assert pair
+    is_pair = (verdicts["domain"] == pair[1]) & (verdicts["probe_asn"] == pair[2])
+    row = verdicts[is_pair & (verdicts["state"] == "blocked")].iloc[0]
     store = fictional_report.parent / "store"
     status, said, complaint = command(
         "explain", f"https://{row.domain.upper()}/x", f"STORE={store}", "--asn", row.probe_asn,

@@ -14,10 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis.pages import plots
-from analysis.pages import plots as series
-from analysis.pages.grids import draw_coverage, draw_methods
+from analysis.pages.html_tables import draw_coverage, draw_methods
 from analysis.pages.rendering import inline_svg
 from analysis.pages.show import figure_bytes
+from analysis.pages.tracks import Bar, Mark, Row, draw_counts, draw_tracks, span_bars
+from analysis.period import Period
+from analysis.reference.events import Event
+from analysis.report.finding_words import draw_timeline, mark_events
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
 READ = {"title": "A finding <b>", "alt": 'seen: "<b>"', "reading": "Each <b>"}
@@ -39,7 +42,7 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
     return {
         "results_by_month": (plots.results_by_month, months),
         "session_series": (
-            lambda frame, **named: series.session_series(
+            lambda frame, **named: plots.session_series(
                 frame, intervals.iloc[:2].fillna(""), since=date(2023, 7, 1),
                 until=date(2023, 9, 1), **named,
             ),
@@ -68,14 +71,10 @@ def test_hostile_names_are_drawn_as_they_are(name: str, monkeypatch: pytest.Monk
         monkeypatch.setitem(mpl.rcParams, "axes.facecolor", "red")
         assert figure_bytes(draw(frame, **WORDS), "svg") == first
     pd.testing.assert_frame_equal(frame, before)
-
-
-@pytest.mark.parametrize("name", _frames())
-def test_an_empty_frame_says_so(name: str) -> None:
-    """A report on a country without a block is still a report."""
-    draw, frame = _frames()[name]
+    # A report on a country without a block is still a report.
     for empty in (frame.iloc[:0], pd.DataFrame()):
-        assert "Nothing to show: no rows." in _texts(draw(empty, **WORDS))
+        texts = [text.get_text() for text in draw(empty, **WORDS).findobj(Text)]
+        assert "Nothing to show: no rows." in texts
 
 
 def test_coverage_shows_absence_as_absence() -> None:
@@ -109,8 +108,7 @@ def test_a_grid_holds_every_name_and_none_acts(
     frame = pd.DataFrame({"network": EVIL}).assign(**named)
     html = str(draw(frame, **READ))
     assert html == str(draw(frame.sample(frac=1, random_state=1), **READ))
-    assert "<script>" not in html
-    assert "\u202e" not in html
+    assert not re.search("<script>|\u202e", html)
     assert "ខ្មែរ" in html
     assert "No rows." in draw(frame.iloc[:0], **READ)
 
@@ -125,19 +123,71 @@ def test_a_figure_on_a_page_is_text_and_its_ids_are_its_own() -> None:
     title = '<script>"a" & b</script> url(#x)'
     svg = figure_bytes(plots.results_by_month(frame, title=title, footer="n"), "svg").decode()
     one, two = (inline_svg(svg, 'seen: "<b>"', caption) for caption in ("One", "Two"))
-    assert one == inline_svg(svg, 'seen: "<b>"', "One")
-    ids = [re.findall(r' id="([^"]+)"', text) for text in (one, two)]
-    assert ids[0]
-    assert not set(ids[0]) & set(ids[1])
+    ids, others = (set(re.findall(r' id="([^"]+)"', text)) for text in (one, two))
     used = re.findall(r'url\(#(f[^)]+)\)|href="#([^"]+)"', one)
-    assert {first or second for first, second in used} == set(ids[0])
-    colours = [set(re.findall(r' fill="(#[^"]+)"', text)) for text in (svg, one)]
-    assert colours[0]  # of hatches
-    assert colours[1] == colours[0]
+    assert {first or second for first, second in used} == ids
+    assert not ids & others
+    colours, kept = (set(re.findall(r' fill="(#[^"]+)"', text)) for text in (svg, one))
+    assert kept == colours != set()  # of hatches
     assert '&lt;script&gt;"a" &amp; b&lt;/script&gt; url(#x)</text>' in one
     assert 'aria-label="seen: &quot;&lt;b&gt;&quot;"' in one
     assert not re.search("<style|<script|<metadata|<!DOCTYPE|<\\?xml", one)
 
 
-def _texts(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(Text)]
+# Bars and time axes ------------------------------------------------------------------------------
+
+JULY = Period.parse("2023-07-01", "2023-08-01")
+HEADS = ("Site", "Time", "Networks")
+NASTY = '<b onclick="x">&\u202e'
+
+
+def _span(first: str, last: str, before: str, after: str) -> dict[str, str]:
+    days = {"blocked_from": first, "blocked_until": last, "last_seen_open": before}
+    return {**days, "first_seen_open_again": after, "state": "blocked"}
+
+
+def test_a_bar_holds_both_its_days() -> None:
+    """A dotted line leads to the nearest test that reached the site; to the edge without one."""
+    for span, bars in (
+        (_span("2023-07-10", "", "", ""), [("unknown", 0, 9), ("blocked", 9, 31)]),
+        (_span("2023-07-20", "2023-07-25", "2023-07-12", ""),
+         [("unknown", 11, 19), ("blocked", 19, 25), ("edge", 11, 11), ("unknown", 25, 31)]),
+        (_span("2023-07-01", "2023-07-31", "", "2023-08-04"),
+         [("blocked", 0, 31), ("edge", 31, 31)]),
+    ):  # fmt: skip
+        drawn = [
+            (bar.look, round(31 * bar.start), round(31 * bar.end)) for bar in span_bars(span, JULY)
+        ]
+        assert drawn == bars
+
+
+def test_events_that_are_close_stand_under_each_other() -> None:
+    days = [date(2023, 7, 1), date(2023, 7, 2), date(2023, 7, 3), date(2023, 7, 20)]
+    assert [mark.level for mark in mark_events([(day, "") for day in days], JULY)] == [0, 1, 2, 0]
+
+
+def test_no_text_acts_and_every_name_is_there() -> None:
+    """Labels, words, notes and axes are escaped; a count of nought has no bar."""
+    row = Row(NASTY, (Bar(0.25, 0.5), Bar(0.1, 0.1, "edge")), NASTY, NASTY)
+    tracks = draw_tracks([row], (NASTY, NASTY, NASTY), [Mark(0, NASTY)], [Mark(0.5, NASTY)])
+    assert not re.search('<b|onclick="|\u202e', tracks)
+    assert 'x="250.00" y="4" width="250.00"' in tracks
+    counts = draw_counts([("a", 4, "4"), ("none", 0, "0")], HEADS)
+    assert counts.count("<rect") == 1
+    assert "none" in counts
+
+
+def test_a_long_timeline_is_folded() -> None:
+    """Sites on most networks first; the rest is folded, and no more than a page can hold."""
+    spans = pd.DataFrame([
+        {"domain": f"s{site:03}.test", "network_count": 1 + site % 3,
+         **_span("2023-07-10", "2023-07-20", "2023-07-01", "")}
+        for site in range(300)
+    ])  # fmt: skip
+    events = [Event(date(2023, 7, 9), "An <order>", "order", "invented")]
+    html = draw_timeline(spans, JULY, events, "Many sites", "Nowhere")
+    shown, _, folded = html.partition("<details")
+    assert html.index("s002.test") < html.index("s001.test")
+    assert [part.count('<th scope="row">') for part in (shown, folded)] == [20, 100]
+    assert "Show 100 of the other 280 sites" in folded
+    assert ("An &lt;order&gt;" in html, "<order>" in html) == (True, False)

@@ -7,11 +7,7 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +17,13 @@ import pytest
 from rich.console import Console
 
 from analysis.commands import progress as telling
-from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
 from analysis.period import Period
-from analysis.sources.archive_files import ArchiveObject
-from analysis.sources.buckets import Bucket
-from analysis.sources.opening import open_source
-from analysis.sources.web import at_once
+from analysis.sources.buckets import open_source
 from analysis.store.lines import VALUE_LIMIT, has_too_many_values
 from analysis.store.shares import MANIFEST, share
-from analysis.store.store import NotRead, Store
-from analysis.store.workers import Downloads, Task
 from benchmarks.fuzzing import fuzz, measurement
-from tests import loopback_s3 as loopback_s3_module
 from tests.archives import object_key, packed, put, read_into
 from tests.loopback_s3 import loopback_s3
 
@@ -58,55 +47,11 @@ def test_a_server_cannot_list_or_send_without_end(
         with pytest.raises(SourceError, match="more than the OBJECT_BYTES=100 that are read"):
             read_into(tmp_path / "store", server.url)
         assert not [one for one in server.requests if "?" not in one]  # nothing was fetched
-        monkeypatch.setenv("OBJECT_BYTES", "much")
-        with pytest.raises(ParameterError, match="OBJECT_BYTES=much: a whole number"):
-            read_into(tmp_path / "store", server.url)
         monkeypatch.setenv("OBJECTS_PER_HOUR", "1")
         names = (object_key().replace("n0.0", f"n{n}.0") for n in range(24 * 366 + 1))
         server.objects |= dict.fromkeys(names, b"")
         with pytest.raises(SourceError, match=r"the OBJECTS_PER_HOUR=1 that are taken\.$"):
             open_source(server.url).objects(lambda _: True)  # the same command would not resume
-
-
-def test_a_listing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also one of files that nobody wants; the error names the bound, which follows the hours."""
-    monkeypatch.setattr(loopback_s3_module, "_PAGE", 1)
-    with loopback_s3() as server:
-        server.objects = {f"other/{n:03}": b"" for n in range(102)}
-        bucket = open_source(server.url)
-        assert isinstance(bucket, Bucket)
-        with pytest.raises(SourceError, match="within the 101 pages that OBJECTS_PER_HOUR=100 all"):
-            bucket.list_below("", lambda _: False, hours=1)
-        assert bucket.list_below("", lambda key: key.endswith("7"), hours=2)
-
-
-def test_a_disk_holds_two_of_the_largest_objects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Eight threads fetch; one object was listed as small and has grown since."""
-    monkeypatch.setenv("OBJECT_BYTES", "1000")
-    keys = [object_key().replace("n0", f"n{n}") for n in range(12)]
-    store, seen = Store(str(tmp_path / "store")), []
-
-    def read(item: ArchiveObject) -> NotRead:
-        time.sleep(0.02)
-        with suppress(FileNotFoundError):  # another one has been read meanwhile
-            seen.append(sum(p.stat().st_size for p in tmp_path.glob("fetched/**/*.gz")))
-        return NotRead(item.key, f"has {item.size} bytes")
-
-    with loopback_s3() as server:
-        server.objects = {key: os.urandom(900) for key in keys}
-        bucket = open_source(server.url)
-        assert isinstance(bucket, Bucket)
-        items = bucket.objects(lambda _: True)
-        items[0] = replace(items[0], size=1, etag="0" * 32)
-        downloads = Downloads(
-            bucket, Task(bucket, "x", store, Fingerprints()), tmp_path / "fetched"
-        )
-        results = at_once(partial(downloads.fetch_and_read, read), items, bucket.stop)
-        assert {str(result.why) for _, result in results} == {"has 900 bytes"}
-    assert len(seen) > 1
-    assert max(seen) <= 2 * 900
 
 
 def test_what_is_no_file_or_has_no_name_is_not_read(tmp_path: Path) -> None:
@@ -227,16 +172,6 @@ _FORGED_LISTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 }  # fmt: skip
 
 
-def _replace(folder: Path, told: dict[str, Any], name: str, content: bytes) -> None:
-    """Put other content in the place of a shared file, for which the manifest vouches."""
-    (folder / name).unlink(missing_ok=True)
-    del told["files"][name]
-    digest = hashlib.sha256(content).hexdigest()
-    new = re.sub(r"[0-9a-f]{16}(?=\.)", digest[:16], name)
-    (folder / new).write_bytes(content)
-    told["files"][new] = {"size": len(content), "sha256": digest}
-
-
 @pytest.mark.parametrize("name", [*_FORGERIES, *_FORGED_LISTS])
 def test_a_share_that_no_workbook_wrote_is_refused(shared: Path, tmp_path: Path, name: str) -> None:
     """With status 4, the file and the column; its digests are right."""
@@ -244,21 +179,25 @@ def test_a_share_that_no_workbook_wrote_is_refused(shared: Path, tmp_path: Path,
     told = json.loads((shared / MANIFEST).read_text())
     if name in _FORGERIES:
         start, forge, message = _FORGERIES[name]
-        (month,) = folder.glob(f"{start}*")
-        pq.write_table(forge(pq.read_table(month)), tmp_path / "month")
-        _replace(folder, told, month.name, (tmp_path / "month").read_bytes())
+        (forged,) = folder.glob(f"{start}*")
+        pq.write_table(forge(pq.read_table(forged)), tmp_path / "month")
+        content = (tmp_path / "month").read_bytes()
     else:
         change, message = _FORGED_LISTS[name]
-        (packed,) = folder.glob("objects-*")
-        with pa.input_stream(str(packed), compression="zstd") as stream:
+        (forged,) = folder.glob("objects-*")
+        with pa.input_stream(str(forged), compression="zstd") as stream:
             listed = json.loads(stream.read())
         change(listed)
         content = pa.Codec("zstd").compress(json.dumps(listed).encode(), asbytes=True)
-        _replace(folder, told, packed.name, content)
+    forged.unlink()
+    del told["files"][forged.name]
+    digest = hashlib.sha256(content).hexdigest()
+    new = re.sub(r"[0-9a-f]{16}(?=\.)", digest[:16], forged.name)
+    (folder / new).write_bytes(content)
+    told["files"][new] = {"size": len(content), "sha256": digest}
     (folder / MANIFEST).write_text(json.dumps(told))
-    with pytest.raises(ContractError, match=message) as caught:
+    with pytest.raises(ContractError, match=message):
         read_into(tmp_path / "store", folder)
-    assert caught.value.exit_status == 4
     assert not list((tmp_path / "store").rglob(MANIFEST))
 
 
@@ -287,23 +226,5 @@ def test_a_terminal_obeys_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         display.update("[bold]\x1b]0;title\x07")
     assert "[red]key[/red]�]0;title" in shown.getvalue()
     assert "\x1b]0;" not in shown.getvalue()
-    error = ParameterError("SOURCE", "\x1b[31m", "\x1b[31m" * 9_999)
-    assert str(error).isprintable()
-    assert len(str(error)) < 3_000
-
-
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("SOURCE=OONI", "SOURCE=OONI: OONI's archive is written ooni"),
-        ("STORE=data/caf\udce9", "STORE=.*: a path or URL in UTF-8"),
-        ("OUT=a\x1b[31m", "OUT=.*: a path or URL in UTF-8"),
-        ("STORE=~nobody-has-this/x", "STORE=~nobody-has-this/x: "),
-        ("OUT=data", "OUT=.*/data: holds the STORE .*/data; a folder of its own will do"),
-    ],
-)
-def test_a_value_that_cannot_be_is_refused_in_words(argument: str, message: str) -> None:
-    """Status 2 where there was a traceback, or a riddle."""
-    words = ["PROBE_CC=KH", "SINCE=2024-01-01", "UNTIL=2024-01-02", "SOURCE=x", argument]
-    with pytest.raises(ParameterError, match=message):
-        open_source(parse_settings(words).study.source)
+    error = str(ParameterError("SOURCE", "\x1b[31m", "\x1b[31m" * 9_999))
+    assert (error.isprintable(), len(error) < 3_000) == (True, True)

@@ -25,9 +25,8 @@ from analysis.report.tieout import replies_folder
 from analysis.sources.api import fetch_messaging_counts, of_test
 from analysis.store.database import MessagingRows
 from analysis.store.store import Collection, Store
-from analysis.study.app_study import MessagingStudy, open_messaging, read_counts
 from analysis.study.parameters import StudyParameters
-from analysis.study.reference_lists import load_lists
+from analysis.study.study import MessagingStudy, load_lists, open_messaging, read_counts
 from analysis.tables import read_table
 from analysis.verdicts.elsewhere import find_defects, look_elsewhere
 from analysis.vocabulary import LISTED

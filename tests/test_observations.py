@@ -9,7 +9,7 @@ import pytest
 from msgspec import Raw
 
 from analysis.observations import messages, observation
-from analysis.observations import web_pages as bodies
+from analysis.observations import observation as bodies
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 from analysis.store.store import table_of
 
@@ -75,13 +75,10 @@ def test_dns_is_what_the_system_resolver_said_of_the_inputs_host():
         found = _observe({"queries": queries})
         assert found["dns_failure"] == failure, queries
         assert [answer["address"] for answer in found["dns_answers"]] == answers, queries
-
-
-def test_udp_lookups_stand_apart():
-    """They show injection on the path and say nothing about the system resolver."""
+    # Lookups by UDP show injection on the path and say nothing about the system resolver.
     found = _observe({"queries": [_query(), _query(_SINKHOLE, engine="udp")]})
-    assert [a["address"] for a in found["dns_answers"]] == [_SITE]
-    assert [a["address"] for a in found["udp_answers"]] == [_SINKHOLE]
+    addresses = [found[name][0]["address"] for name in ("dns_answers", "udp_answers")]
+    assert addresses == [_SITE, _SINKHOLE]
 
 
 def test_answers_are_compared_with_the_controls():
@@ -249,35 +246,32 @@ def test_an_address_is_an_answer_only_where_answers_are_known():
 # --- redirects and http -------------------------------------------------------------------------
 
 
-def test_port_443_beside_a_plain_target_is_no_failure_of_the_redirect():
-    """0.5 shakes hands there to learn, not to fetch: the page came by port 80, or was cut there."""
-    target = "http://login.example/"
-    handshake = {"address": "198.51.100.9:443", "server_name": "login.example",
-                 "failure": "eof_error", "tags": ["depth=1", "fetch_body=false"]}  # fmt: skip
-    cut = _exchange(target, failure="eof_error", response=None, tags=["depth=1", "fetch_body=true"])
-    names = ("redirect_layer", "redirect_host", "redirect_failure")
-    fine = _observe({"tls_handshakes": [handshake]})
-    broken = _observe({"tls_handshakes": [handshake], "requests": [cut]})
-    assert [fine[name] for name in names] == [None, None, None]
-    assert [broken[name] for name in names] == ["http", "login.example", "eof_error"]
-
-
-def test_the_first_failure_behind_a_redirect_is_where_all_attempts_failed():
-    """One broken IPv6 address of a working target is none."""
-    target: dict[str, Any] = {"hostname": "login.example", "tags": ["depth=1"]}
-    attempts = [
-        {"ip": "2001:db8::9", "port": 443, "status": {"success": False, "failure": "x"},
-         "tags": ["depth=1"]},
-        {"ip": "198.51.100.9", "port": 443, "status": {"success": True}, "tags": ["depth=1"]},
-    ]  # fmt: skip
-    handshake = {"address": "198.51.100.9:443", "server_name": "login.example",
-                 "failure": "connection_reset", "tags": ["depth=1"]}  # fmt: skip
-    keys = {"queries": [_query(), _query("198.51.100.9", **target)], "tcp_connect": attempts}
-    fine = _observe(keys)
-    broken = _observe({**keys, "tls_handshakes": [handshake]})
-    names = ("redirect_layer", "redirect_host", "redirect_failure")
-    assert [fine[name] for name in names] == [None, None, None]
-    assert [broken[name] for name in names] == ["tls", "login.example", "connection_reset"]
+def test_what_failed_behind_a_redirect():
+    """The first layer at which all attempts failed: one broken IPv6 address of a working target is
+    none. 0.5 shakes hands at port 443 of a plain target to learn, not to fetch: the page came by
+    port 80, or was cut there."""
+    plain = {"address": "198.51.100.9:443", "server_name": "login.example", "failure": "eof_error",
+             "tags": ["depth=1", "fetch_body=false"]}  # fmt: skip
+    tags = ["depth=1", "fetch_body=true"]
+    cut = _exchange("http://login.example/", failure="eof_error", response=None, tags=tags)
+    fetched = {
+        "queries": [_query(), _query("198.51.100.9", hostname="login.example", tags=["depth=1"])],
+        "tcp_connect": [
+            {"ip": ip, "port": 443, "status": {"success": failure is None, "failure": failure},
+             "tags": ["depth=1"]}
+            for ip, failure in (("2001:db8::9", "x"), ("198.51.100.9", None))
+        ],
+    }  # fmt: skip
+    reset = {**plain, "failure": "connection_reset", "tags": ["depth=1"]}
+    for keys, expected in (
+        ({"tls_handshakes": [plain]}, (None, None, None)),
+        ({"tls_handshakes": [plain], "requests": [cut]}, ("http", "login.example", "eof_error")),
+        (fetched, (None, None, None)),
+        ({**fetched, "tls_handshakes": [reset]}, ("tls", "login.example", "connection_reset")),
+    ):
+        found = _observe(keys)
+        names = ("redirect_layer", "redirect_host", "redirect_failure")
+        assert tuple(found[name] for name in names) == expected, keys
 
 
 def test_a_redirect_of_0_4_failed_if_the_newest_request_failed_elsewhere():
@@ -297,13 +291,6 @@ def test_a_redirect_of_0_4_failed_if_the_newest_request_failed_elsewhere():
         found = _observe({"requests": [newest, _exchange(tags=None)]})
         assert (found["redirect_layer"], found["redirect_host"]) == (layer, "login.example")
         assert _observe({"requests": [at_home]})["redirect_layer"] is None
-
-
-def test_without_a_request_the_experiments_failure_is_the_http_failure():
-    """0.5 makes no request where no handshake succeeds."""
-    found = _observe({"requests": [], "http_experiment_failure": "connection_reset"})
-    assert (found["http_failure"], found["http_request_count"]) == ("connection_reset", 0)
-    assert found["http_status"] is None
 
 
 def _connect(ip: str, number: int, *tags: str) -> dict:
@@ -377,14 +364,20 @@ def test_one_block_page_for_many_names_has_one_digest():
     assert digest("a.example", "") is None
 
 
-def test_a_described_page_has_its_title_and_length():
-    """Of the newest response; a page like the control's is not described."""
+def test_what_is_said_of_a_response():
+    """The title and length of the newest one; a page like the control's is not described. 0.5 makes
+    no request where no handshake succeeds: the experiment's failure stands for it."""
     keys = {"requests": [_exchange("http://news.example/", _BLOCK_PAGE)]}
-    found = _observe(keys)
-    assert found["http_title"] == "Blocked by&order"
-    assert found["http_body_length"] == len(_BLOCK_PAGE)
     same = {"status_code_match": True, "title_match": True, "body_proportion": 0.98}
-    assert _observe({**keys, **same})["http_title"] is None
+    none = {"requests": [], "http_experiment_failure": "connection_reset"}
+    for given, expected in (
+        (keys, ("Blocked by&order", len(_BLOCK_PAGE), None, 1)),
+        ({**keys, **same}, (None, None, None, 1)),
+        (none, (None, None, "connection_reset", 0)),
+    ):
+        found = _observe(given)
+        names = ("http_title", "http_body_length", "http_failure", "http_request_count")
+        assert tuple(found[name] for name in names) == expected
 
 
 def test_a_long_page_like_the_controls_is_the_sites_own():

@@ -1,9 +1,18 @@
-"""Which rule fires in which situation, and what the measurement then comes to."""
+"""Which rule fires in which situation, and what the measurement then comes to.
 
+And features.md, the dictionary of the columns that a rule may use: complete and true.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
+from analysis.outcomes import features, macros
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import Thresholds
@@ -22,12 +31,19 @@ from tests.situations import (
 )
 
 ALL = (*SITUATIONS, *REAL_LIFE)
+DICTIONARY = Path(features.__file__).with_suffix(".md")
+
+
+@cache
+def _pooled() -> duckdb.DuckDBPyConnection:
+    """The situations in which measurements are judged together."""
+    return judged(ALL, is_alone=False)
 
 
 def test_each_situation_comes_to_what_a_person_would_say() -> None:
     """The rule fires at its layer, and explains the whole measurement."""
-    pooled, alone = (results(judged(ALL, is_alone=is_alone)) for is_alone in (False, True))
-    assert not mistakes(ALL, {**pooled, **alone})
+    alone = judged(ALL, is_alone=True)
+    assert not mistakes(ALL, {**results(_pooled()), **results(alone)})
 
 
 def test_every_rule_has_a_situation() -> None:
@@ -99,3 +115,34 @@ def test_a_row_of_nulls_is_unknown_at_every_layer() -> None:
     ).fetchone()
     layers = ("dns", "tcp", "tls", "http")
     assert judged_row == ("unknown", "none", *(f"{layer}.not_measured" for layer in layers))
+
+
+# The dictionary of columns ------------------------------------------------------------------------
+
+
+def _described() -> Mapping[str, tuple[str, str]]:
+    """Name → the line under its heading, and what it means."""
+    parts = re.split(r"^### (\w+)\n", DICTIONARY.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    texts = {
+        name: text.split("\n\n", 1) for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    return {name: (line, meaning.partition("\n##")[0]) for name, (line, meaning) in texts.items()}
+
+
+def test_the_dictionary_describes_every_column_and_no_other() -> None:
+    """Which rules use it, and when it is null; conditions name nothing but these and macros."""
+    described, columns = _described(), _pooled().table("profiled").columns
+    assert sorted(described) == sorted([*columns, "is_broken_session"])
+    counts = ", ".join(f"count(*) FILTER ({name} IS NULL) AS {name}" for name in columns)
+    nulls = _pooled().execute(f"SELECT {counts} FROM profiled").df().iloc[0]
+    assert not [n for n, count in nulls.items() if count and "NULL" not in described[n][1]]
+    macro_names = {signature.partition("(")[0] for signature in macros.SCALAR_MACROS}
+    known = described.keys() | macro_names | {"coalesce", "starts_with"}
+    named = {
+        rule.rule_id: set(re.findall(r"[a-z]\w*", re.sub(r"'[^']*'", "", rule.condition)))
+        for rule in RULES
+    }
+    assert {name: names - known for name, names in named.items() if names - known} == {}
+    for name, (line, _) in described.items():
+        rules = ", ".join(f"`{rule}`" for rule, names in named.items() if name in names)
+        assert line.endswith(f" · used by {rules or 'no rule directly'}"), name

@@ -11,9 +11,15 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
-from analysis.pages import grids, show
+from analysis.pages import show
 from analysis.pages.formats import cell, column_kind, percent
-from analysis.pages.html_tables import MOST_FOLDED, MOST_NETWORKS, MOST_ROWS, render_table
+from analysis.pages.html_tables import (
+    MOST_FOLDED,
+    MOST_NETWORKS,
+    MOST_ROWS,
+    ordered_matrix,
+    render_table,
+)
 from analysis.vocabulary import STATES
 
 HOSTILE = [
@@ -127,21 +133,14 @@ _VALUES = [
 ]
 
 
-def test_values_read_as_what_they_are(subtests: pytest.Subtests) -> None:
-    """A column's kind follows from the contract's names, else from its type."""
+def test_values_read_as_what_they_are() -> None:
+    """A column's kind follows from the contract's names, else from its type. Rounding must not turn
+    "nearly all" into "all"."""
     for column, value, text in _VALUES:
-        with subtests.test(f"{column} {value}"):
-            kind = column_kind(column, pd.Series([value]))
-            assert _Elements(cell(column, kind, value)).text == text
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0, "0 %"), (1, "100 %"), (0.0001, "< 0.1 %"), (0.99999, "> 99.9 %"), (0.5, "50.0 %")],
-)
-def test_only_a_true_one_reads_100_per_cent(share: float, text: str) -> None:
-    """Rounding must not turn "nearly all" into "all"."""
-    assert percent(share) == text
+        kind = column_kind(column, pd.Series([value]))
+        assert _Elements(cell(column, kind, value)).text == text, (column, value)
+    shares = {0: "0 %", 1: "100 %", 0.0001: "< 0.1 %", 0.99999: "> 99.9 %", 0.5: "50.0 %"}
+    assert {share: percent(share) for share in shares} == shares
 
 
 def test_a_network_is_known_by_its_name() -> None:
@@ -171,8 +170,12 @@ def test_what_a_file_has_is_not_printed_at_length() -> None:
     pairs = pd.DataFrame([(f"s{i:03}", asn, "ok") for i in range(500) for asn in range(31)],
                          columns=["domain", "probe_asn", "state"])  # fmt: skip
     matrix = shown(lambda: show.show_matrix(pairs, caption="Matrix"))
-    assert len(matrix) < 800_000
-    assert "verdicts.csv" in matrix
+    assert (len(matrix) < 800_000, "verdicts.csv" in matrix) == (True, True)
+    # Fifty thousand made-up names made a page of 41 MB.
+    frame = pd.DataFrame({"domain": [f"site{i}" for i in range(MOST_ROWS + 500)]})
+    html = shown(lambda: show.show_table(frame, caption="Sites"))
+    assert html.count("<tr>") == 2 + MOST_ROWS
+    assert "The notebook shows all 2,500 rows." in html
 
 
 def test_a_matrix_shows_the_networks_of_which_most_is_known() -> None:
@@ -189,14 +192,6 @@ def test_a_matrix_shows_the_networks_of_which_most_is_known() -> None:
     assert "networks more" not in few
 
 
-def test_a_page_holds_so_many_rows() -> None:
-    """Fifty thousand made-up names made one of 41 MB."""
-    frame = pd.DataFrame({"domain": [f"site{i}" for i in range(MOST_ROWS + 500)]})
-    html = shown(lambda: show.show_table(frame, caption="Sites"))
-    assert html.count("<tr>") == 2 + MOST_ROWS
-    assert "The notebook shows all 2,500 rows." in html
-
-
 def test_matrix_says_every_cell_in_words() -> None:
     """Blocks gather at the top left; an untested pair says so, and is not called reachable."""
     frame = pd.DataFrame(
@@ -205,7 +200,7 @@ def test_matrix_says_every_cell_in_words() -> None:
         columns=["domain", "probe_asn", "state", "insufficient_reason"],
     )  # fmt: skip
     html = shown(lambda: show.show_matrix(frame, caption="Matrix", names={"AS2": "Two"}))
-    assert list(grids.ordered_matrix(frame)) == ["AS2", "AS1"]
+    assert list(ordered_matrix(frame)) == ["AS2", "AS1"]
     assert html.index(">shut<") < html.index(">open<")
     for words in ("Blocked", "Reachable", "Not enough tests: too few sessions",
                   "Tests that disagree"):  # fmt: skip
@@ -217,6 +212,5 @@ def test_matrix_says_every_cell_in_words() -> None:
 def test_states_differ_without_colour() -> None:
     """Every state has words and a mark of its own, in text as in drawing."""
     drawn = [state for state in STATES.values() if state.colour]
-    assert len({state.mark for state in drawn}) == len(drawn) == 6
-    assert len({state.shape for state in drawn}) == len(drawn)
-    assert len({state.words for state in STATES.values()}) == len(STATES)
+    for looks in zip(*((one.mark, one.shape, one.words) for one in drawn), strict=True):
+        assert len(set(looks)) == len(drawn) == 6

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.commands import cli, printing, reporting
+from analysis.commands import cli, reporting
 from analysis.commands.settings import parse_settings
 from analysis.errors import SourceError
-from analysis.pages.markup import css
+from analysis.pages.formats import css
 from analysis.pages.paper import PARTS, find_browser, join_pages, print_pages
 
 LINKS = (
@@ -88,7 +88,7 @@ def test_without_a_browser_nothing_is_begun(
 ) -> None:
     """One line says what is missing, before a report is made that could not be printed."""
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.setattr(printing, "read_report", None)
+    monkeypatch.setattr(reporting, "read_report", None)
     status, _, complaint = command("pdf", f"OUT={tmp_path / 'out'}")  # type: ignore[operator]
     assert (status, complaint.count("\n")) == (3, 1)
     assert "Chromium, and there is none on this machine" in complaint
@@ -104,7 +104,7 @@ def test_a_report_of_other_inputs_is_made_anew(
 
     def is_there(*changes: str) -> bool:
         settings = parse_settings([*usual, *changes])
-        return printing.is_there(settings, partial(cli._gather, settings, reopen=True))
+        return reporting.is_there(settings, partial(cli._gather, settings, reopen=True))
 
     assert is_there()
     for change in ("STATUS=Draft 3", "EVENTS="):

@@ -10,7 +10,7 @@ from analysis.outcomes.rules import RULES
 from analysis.outcomes.steps import create_views, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.study.stages import Maker, Method
+from analysis.study.confirmation import Maker, Method
 from analysis.verdicts.blocks import count_stretches, find_blocks
 from analysis.verdicts.series import FAILING
 from analysis.verdicts.sessions import KINDS, SESSION_VIEWS

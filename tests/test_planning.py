@@ -15,8 +15,7 @@ from analysis.period import Period
 from analysis.planning import coverage
 from analysis.planning.coverage import count_floor
 from analysis.reference.test_lists import ListEntry, TestLists
-from analysis.study.campaign import Campaign
-from analysis.study.parameters import StudyParameters
+from analysis.study.parameters import Campaign, StudyParameters
 from analysis.worlds.world import RUN_LINK
 from tests.messaging import measurement, write_archive
 from tests.observations import Row, connection_with, observation

@@ -18,13 +18,13 @@ import nbformat
 import pytest
 
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
-from analysis.pages.editions import Edition, render_summary
-from analysis.pages.notebook_parameters import declared_parameters, distribute_parameters
-from analysis.pages.publishing import Contents, publish
+from analysis.pages.publishing import Contents, declared_parameters, distribute_parameters, publish
 from analysis.pages.rendering import (
+    Edition,
     PageContext,
     describe,
     render_page,
+    render_summary,
 )
 from analysis.pages.replacing import refuse_foreign
 from tests.archives import contents
@@ -244,7 +244,7 @@ _PUBLISH = f"""{_BY_DEFAULT}
 import sys
 from pathlib import Path
 from analysis.commands import cli
-from analysis.pages.editions import Edition
+from analysis.pages.rendering import Edition
 from analysis.pages.publishing import Contents, PageContext, publish
 page, (out, *notebooks) = PageContext("", "", "", ""), map(Path, sys.argv[1:])
 cli.app = lambda: publish(Contents(notebooks, {{}}, {{}}, page, [Edition(page, "")]), out, jobs=2)

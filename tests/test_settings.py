@@ -17,11 +17,10 @@ import pytest
 from analysis.commands import reporting
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
-from analysis.pages.notebook_parameters import declared_parameters, distribute_parameters
+from analysis.pages.publishing import declared_parameters, distribute_parameters
 from analysis.reference.reference_files import REPOSITORY
 from analysis.study.parameters import StudyParameters
-from analysis.study.reference_lists import load_lists
-from analysis.study.study import study_of
+from analysis.study.study import load_lists, study_of
 
 KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
 

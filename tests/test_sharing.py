@@ -29,7 +29,7 @@ from analysis.store.store import (
     file_name,
     set_checksum,
 )
-from tests.archives import CC, contents, line_of, object_key, packed, read_into
+from tests.archives import CC, contents, line_of, object_key, packed, put, read_into
 from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 
@@ -100,8 +100,6 @@ def _seen(collection: Collection, period: Period) -> dict[str, Any]:
         rows = opened.connection.execute(
             "SELECT * EXCLUDE (row_id) FROM observations ORDER BY ALL"
         ).fetchall()
-        numbered = opened.connection.sql("SELECT count(DISTINCT row_id) FROM observations")
-        assert numbered.fetchall() == [(len(rows),)]
         return {
             "types": types, "rows": rows, "digest": collection.digest,
             "ledger": opened.ledger().to_csv(), "not_read": collection.objects_not_read().to_csv(),
@@ -117,8 +115,7 @@ def test_a_share_gives_what_the_archive_gives(
     ours = read_into(tmp_path / "ours", shared)
     assert ours.source_id == theirs.source_id
     expected = _seen(theirs, period)
-    assert len(expected["rows"]) > 2
-    assert "permission denied" in expected["not_read"]
+    assert (len(expected["rows"]) > 2, "denied" in expected["not_read"]) == (True, True)
     assert _seen(ours, period) == expected
 
 
@@ -147,10 +144,8 @@ def test_no_probe_address_and_no_body_is_handed_on(shared: Path):
     """Nor the moment when a file of the sender was written; the licence goes with it."""
     for path in shared.glob("*.parquet"):
         table = pq.read_table(path)
-        told = json.dumps(table.to_pylist(), default=str)
         assert table.num_rows
-        assert _PROBE not in told
-        assert _BODY not in told
+        assert not re.search(f"{_PROBE}|{_BODY}", json.dumps(table.to_pylist(), default=str))
         assert not {"probe_ip", "client_resolver", "body", "etag"} & set(table.column_names)
     with pa.input_stream(str(next(shared.glob("objects-*"))), compression="zstd") as stream:
         listed = json.loads(stream.read())
@@ -251,11 +246,9 @@ def test_an_interrupted_share_is_finished_and_a_foreign_folder_is_left_alone(
     (shared / "2024-09-0123456789abcdef.parquet").write_bytes(b"of a killed run")
     share(theirs, CC, _SUMMER, shared)
     assert contents(shared) == whole
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.txt").write_text("years of work")
-    for out in (tmp_path / "other", tmp_path / "other" / "thesis.txt"):
-        with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier share"):
-            share(theirs, CC, _SUMMER, out)
+    put(tmp_path / "other", "thesis.txt", b"years of work")
+    with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier share"):
+        share(theirs, CC, _SUMMER, tmp_path / "other")
     with pytest.raises(SourceError, match="no measurement of QQ in 2019"):
         share(theirs, CC, Period.parse("2019-01-01", "2019-02-01"), tmp_path / "empty")
     assert not (tmp_path / "empty").exists()
@@ -279,13 +272,11 @@ def test_another_store_gives_what_the_archive_gives(
         for path in root.rglob("*") if path.is_file()
     }  # fmt: skip
     whole, url = tmp_path / "0", f"{bucket.url}/team"
-    expected = _seen(theirs, _SUMMER)
-    assert "permission denied" in expected["not_read"]
     sources = (root, root / FOLDER, root / FOLDER / theirs.source_id, url, whole)
     for number, source in enumerate(sources):
         ours = read_into(tmp_path / f"{number}", source)
         assert ours == theirs, source
-        assert _seen(ours, _SUMMER) == expected, source
+        assert _seen(ours, _SUMMER) == _seen(theirs, _SUMMER), source
     assert read_into(tmp_path / "0", root).read_count == 0
     bucket.requests.clear()
     assert read_into(tmp_path / "3", url).read_count == 0
@@ -311,13 +302,14 @@ def test_of_another_store_nothing_is_counted_that_is_not_as_it_was_written(
     _rewrite(_place(copy, older), lambda rows: rows.drop_columns(["domain"]))
     ours = read_into(tmp_path / "ours", root)
     told = {item.key: item.why for item in ours.not_read}
-    assert "not a whole file of observations" in told[damaged]
-    assert "column domain cannot have" in told[forged]
-    assert "rows by its ledger" in told[longer]
-    assert "no such column" in told[older]
-    assert told.keys() == {damaged, forged, longer, older, _UNREADABLE}
+    for key, why in (
+        (damaged, "not a whole file of observations"), (forged, "column domain cannot have"),
+        (longer, "rows by its ledger"), (older, "no such column"),
+    ):  # fmt: skip
+        assert why in told.pop(key)
+        assert not _place(ours, key).exists()
+    assert told.keys() == {_UNREADABLE}
     assert ours.files == theirs.files[4:]
-    assert not any(_place(ours, key).exists() for key in told)
 
 
 def _rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:

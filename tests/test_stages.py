@@ -20,11 +20,10 @@ from analysis.outcomes.steps import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.report import other_methods
-from analysis.store import kept_tables
-from analysis.store.kept_tables import KeptTables
-from analysis.study import confirmation, sensitivity
-from analysis.study.confirmation import confirm, find_verdicts
-from analysis.study.stages import SOURCES, TABLES, Maker, Method
+from analysis.store import stage_tables
+from analysis.store.stage_tables import KeptTables
+from analysis.study import confirmation
+from analysis.study.confirmation import SOURCES, TABLES, Maker, Method, confirm, find_verdicts
 from analysis.verdicts.sessions import Operators, Sessions
 from tests.letters import days, study_of
 from tests.observations import PROBE_NETWORK, connection_with, observation
@@ -36,7 +35,7 @@ HANDED_IN = {
     "errors.py", "reference/reference_files.py", "observations/fingerprints.py",
     "observations/messages.py", "observations/values.py", "vocabulary.py",
     "reference/networks.py", "study/study.py",
-    "study/stages.py", "store/kept_tables.py", "verdicts.py", "temporary_folders.py",
+    "store/store.py", "verdicts.py", "temporary_folders.py",
 }  # fmt: skip
 
 
@@ -98,7 +97,7 @@ def test_what_one_connection_makes_another_opens(
 ) -> None:
     """A second notebook makes no table, and sees the same; so does a run without any folder."""
     kept = made.copy(tmp_path)
-    monkeypatch.setattr("analysis.store.kept_tables._write", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("analysis.store.stage_tables._write", lambda *_: pytest.fail("made again"))
     assert made.told
     assert _told(kept, _connection(), _method()) == made.told
     assert _told(None, _connection(), _method()) == made.told
@@ -185,12 +184,12 @@ def test_files_that_nobody_uses_go_when_all_are_too_large(
 ) -> None:
     """Those unused for longest; what another process may be using stays."""
     kept, connection = KeptTables("study", [tmp_path]), _connection()
-    monkeypatch.setattr(kept_tables, "MOST_BYTES", 1)
+    monkeypatch.setattr(stage_tables, "MOST_BYTES", 1)
     for number in (3, 5):
         Maker(kept, connection, _method(pool_days=number)).make_features()
     assert len(list(tmp_path.glob("*.duckdb"))) == 2
-    monkeypatch.setattr(kept_tables, "_IN_USE", -1)
-    monkeypatch.setattr(kept_tables, "MOST_BYTES", 5_000_000)
+    monkeypatch.setattr(stage_tables, "_IN_USE", -1)
+    monkeypatch.setattr(stage_tables, "MOST_BYTES", 5_000_000)
     Maker(kept, connection, _method(pool_days=7)).make_features()
     left = sorted(tmp_path.glob("*.duckdb"), key=lambda path: path.stat().st_mtime)
     assert 0 < sum(path.stat().st_size for path in left) <= 5_000_000
@@ -227,14 +226,14 @@ def test_an_interrupted_sweep_goes_on_with_the_next_value(tmp_path: Path) -> Non
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sensitivity.sweep(study, networks, grid, interrupt)
+        confirmation.sweep(study, networks, grid, interrupt)
     before = {path.name for path in tmp_path.glob("*listed*")}
     assert len(before) == 2
-    assert sensitivity.find_sweep(study, networks, grid) is None
-    swept = sensitivity.sweep(study, networks, grid)
+    assert confirmation.find_sweep(study, networks, grid) is None
+    swept = confirmation.sweep(study, networks, grid)
     assert len({path.name for path in tmp_path.glob("*listed*")} - before) == 2
     assert swept["value"].tolist() == [2, 3, 5, 2, 4]
-    pd.testing.assert_frame_equal(sensitivity.find_sweep(study, networks, grid), swept)
+    pd.testing.assert_frame_equal(confirmation.find_sweep(study, networks, grid), swept)
 
 
 def test_what_other_methods_say_is_found_again(

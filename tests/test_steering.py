@@ -9,10 +9,16 @@ from typing import Any
 import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.planning.addresses import choose_sites, is_safe
 from analysis.planning.list_care import find_look_alikes, review_lists
-from analysis.planning.ranking import rank_pairs
-from analysis.planning.weekly_plan import DAYS, SITES_A_DAY, plan_week, write_runs
+from analysis.planning.ranking import (
+    DAYS,
+    SITES_A_DAY,
+    choose_sites,
+    is_safe,
+    plan_week,
+    rank_pairs,
+    write_runs,
+)
 from analysis.reference.test_lists import TestLists, load_test_lists
 from analysis.tables import write_table
 from tests.archives import contents

@@ -15,7 +15,7 @@ from analysis.errors import ContractError
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
 from analysis.store.database import Observations
-from analysis.store.kept_tables import FOLDER as STAGES
+from analysis.store.stage_tables import FOLDER as STAGES
 from analysis.store.store import FOLDER, Collection, Provenance, Store, file_name
 
 _ID = "archive-0123456789ab"

@@ -72,15 +72,13 @@ def test_tables_of_another_study_are_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == [MADE_FROM, "my notes.txt"]
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]"])
-def test_missing_tables_name_the_notebooks_to_run(tmp_path: Path, content: str | None) -> None:
+def test_missing_tables_name_the_notebooks_to_run(tmp_path: Path) -> None:
     """With the numbers that were changed."""
-    if content is not None:
+    for content in ("", "{", "[]"):
         (tmp_path / MADE_FROM).write_text(content)
-    with pytest.raises(ParameterError) as error:
-        check_tables(_study(tmp_path, thresholds=Thresholds(floor_days=2)))
-    assert str(error.value).startswith(f"tables={tmp_path}: there are no tables of this study; run")
-    assert str(error.value).endswith('until="2024-07-01", thresholds={"floor_days": 2}')
+        with pytest.raises(ParameterError, match=r"there are no tables of this study; run 1-.*01"
+                           r'", thresholds={"floor_days": 2}$'):  # fmt: skip
+            check_tables(_study(tmp_path, thresholds=Thresholds(floor_days=2)))
 
 
 def test_tables_of_a_report_are_left_alone(tmp_path: Path) -> None:

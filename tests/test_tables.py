@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.errors import ContractError, ParameterError
-from analysis.table_cells import disarm
-from analysis.tables import TABLES, read_table, write_table
+from analysis.tables import TABLES, disarm, read_table, write_table
 
 
 def _changes(**given: Any) -> pd.DataFrame:

@@ -15,13 +15,19 @@ from pandas.testing import assert_frame_equal
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.planning.weekly_plan import SITES_A_DAY
+from analysis.planning.ranking import SITES_A_DAY
 from analysis.tables import write_table
-from analysis.worlds import measures, steering
 from analysis.worlds import scored_apps as apps
-from analysis.worlds.measures import bootstrap_bounds
+from analysis.worlds import scores, steering
 from analysis.worlds.scored_situations import hold_chances, weigh
-from analysis.worlds.scores import Score, Truth, compare_edges, compare_hours, score
+from analysis.worlds.scores import (
+    Score,
+    Truth,
+    bootstrap_bounds,
+    compare_edges,
+    compare_hours,
+    score,
+)
 from analysis.worlds.validation import (
     COUNTRIES,
     Simulator,
@@ -33,8 +39,7 @@ from analysis.worlds.validation import (
     write_results,
 )
 from analysis.worlds.validation_page import read_results
-from analysis.worlds.volunteers import Volunteers
-from analysis.worlds.writing import add_forgeries, write_world
+from analysis.worlds.writing import Volunteers, add_forgeries, write_world
 from tests.table_rows import table_rows
 
 #: domain, network, state, mechanism, blocked sessions, ok sessions
@@ -132,14 +137,14 @@ def test_pairs_stand_beside_the_truth(tmp_path: Path) -> None:
     }  # fmt: skip
     assert pairs["is_listed"].to_list() == [True, False, True, False, True]
     assert pairs["true_session_count"].to_list() == [2, 1, 0, 0, 1]
-    table = measures.accuracy(scored).set_index(["measure", "stratum"])
+    table = scores.accuracy(scored).set_index(["measure", "stratum"])
     counts = table[["success_count", "trial_count"]].apply(tuple, axis=1)
     assert counts["recall of pairs", "all"] == (2, 3)
     assert counts["precision of pairs", "all"] == (2, 3)
     assert counts["precision of pairs", "4–5"] == (1, 2)
     assert counts["mechanism exact", "all"] == (1, 2)
     assert counts["mechanism family", "all"] == (2, 2)
-    false = measures.false_positives(scored).set_index(["measure", "stratum"])
+    false = scores.false_positives(scored).set_index(["measure", "stratum"])
     assert false.loc[("pair listed, by situation", "geo"), "success_count"] == 1
     assert false.loc[("pair listed, by forged claim", "blocked"), "trial_count"] == 1
 
@@ -215,12 +220,12 @@ def test_forgery_breaks_a_promise_only_below_the_number(tmp_path: Path) -> None:
     clean = forged.pairs.copy()
     clean["sessions_to_flip"] = clean["domain"].map({"a.test": 2}).fillna(3)
     clean.loc[clean["domain"].isin(["a.test", "d.test"]), "state"] = "impaired"
-    moved = measures.moved_by_forgery(clean, forged).set_index("domain")
+    moved = scores.moved_by_forgery(clean, forged).set_index("domain")
     assert moved.loc["d.test", ["is_moved", "is_broken"]].tolist() == [True, True]
     elsewhere = moved.loc["a.test", ["is_moved", "is_broken", "forged_session_count"]]
     assert elsewhere.tolist() == [True, False, 2]
     clean["sessions_to_flip"] = 2
-    assert not measures.moved_by_forgery(clean, forged)["is_broken"].any()
+    assert not scores.moved_by_forgery(clean, forged)["is_broken"].any()
 
 
 def test_a_bootstrap_over_days_keeps_a_day_together() -> None:

@@ -1,6 +1,5 @@
 """What is new since the last look: by the report's own judge, told once, and never lost."""
 
-import errno
 import re
 import shutil
 from datetime import datetime, timedelta
@@ -10,21 +9,30 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.commands import cli, watching
+from analysis.commands import watching
 from analysis.commands.watching import watch_settings
 from analysis.errors import ParameterError
+from analysis.languages.language import ENGLISH
 from analysis.period import Period, today
 from analysis.reference.networks import DOMESTIC
-from analysis.review.looks import Look, add_to_log, carry_over, find_news
 from analysis.review.reports import Report
-from analysis.review.standing import Other, Standing, find_apps_standing, find_standing
+from analysis.review.standing import (
+    Look,
+    Other,
+    Standing,
+    add_to_log,
+    carry_over,
+    find_apps_standing,
+    find_news,
+    find_standing,
+)
 from analysis.review.watch_page import show_watch
-from analysis.study.app_study import open_messaging
 from analysis.study.parameters import StudyParameters
+from analysis.study.study import open_messaging
 from analysis.tables import read_table
 from analysis.vocabulary import LISTED
 from analysis.worlds.writing import write_world
-from tests.archives import contents, line_of, object_key, put
+from tests.archives import contents
 from tests.conftest import Command
 from tests.letters import ALL_NETWORKS, days, study_of
 from tests.messaging import RESET, measurement, telegram, write_archive
@@ -261,27 +269,6 @@ def test_an_app_is_suspicious_below_the_floor(tmp_path: Path) -> None:
     assert {key[2] for key in found.others} == {f"AS{asn}" for asn in (1, 2, 3, 4, 5, 7)}
 
 
-def test_what_nobody_could_be_told_is_told_next_time(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A look of which the words find no room has not been."""
-    put(tmp_path / "archive", object_key(), [line_of()])
-    out = tmp_path / "look"
-    words = ["PROBE_CC=QQ", "SINCE=2024-07-01", "UNTIL=2024-07-08",
-             f"SOURCE={tmp_path / 'archive'}", f"STORE={tmp_path / 'store'}",
-             f"OUT={out}"]  # fmt: skip
-
-    def full(_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(cli, "_tell", full)
-        assert command("watch", *words)[0] == 3
-    assert not out.exists()
-    status, said, _ = command("watch", *words)
-    assert (status, "first look" in said) == (0, True)
-
-
 def test_two_looks(
     world: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,7 +293,7 @@ def test_two_looks(
     def broken(*_: object) -> None:
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(watching, "find_apps_standing", broken)
+    monkeypatch.setattr(watching, "find_standing", broken)
     with pytest.raises(RuntimeError):
         command(*_command(world, out, UNTIL="2024-07-02"))
     assert contents(out) == before
@@ -349,16 +336,13 @@ def test_the_arguments_of_a_look() -> None:
 
 def test_hostile_names_are_inert(standings: tuple[Standing, Standing]) -> None:
     """Whoever submits a measurement names the site; the network's name may be a probe's."""
-    from analysis.languages.language import ENGLISH
-
     nasty = "<script>alert(1)</script>\u202e=HYPERLINK(1)" + "x" * 10_000
     pairs = standings[1].pairs.assign(item=nasty, network=nasty, note=nasty)
     pairs["probe_asn"] = [f"AS{number}" for number in range(len(pairs))]
     news = find_news(None, Standing(pairs, {}))
     look = _look(PERIODS[1], input_digest=nasty)
     for words, html in show_watch(add_to_log(None, news, look), pairs, look, ENGLISH):
-        assert "<script" not in html, words
-        assert "\u202e" not in html
+        assert not re.search("<script|\u202e", html), words
         assert len(html) < 200_000
 
 

@@ -21,10 +21,10 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
 from analysis import vocabulary
-from analysis.languages.translations import catalogue_path, list_translated, read_catalogue
+from analysis.languages.language import catalogue_path, list_translated, read_catalogue
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages import headings
-from analysis.pages.glossary import GLOSSARY
+from analysis.pages.headings import GLOSSARY
 from analysis.report.annex import REASON_SENTENCES
 from analysis.review.changes import HEADING, NOT_LISTED, OF_RUN, WITHDRAWN
 from analysis.review.watch_page import NOTES
@@ -87,9 +87,7 @@ def _words() -> Iterator[tuple[str, str]]:
     for rule in RULES_BY_ID.values():
         if rule.outcome == "blocked":
             yield "analysis/outcomes/rules.py", rule.comment
-    for word, meaning in GLOSSARY.items():
-        yield "analysis/pages/glossary.py", word
-        yield "analysis/pages/glossary.py", meaning
+    yield from (("analysis/pages/headings.py", word) for word in GLOSSARY)
     categories = ROOT / "data" / "reference" / "categories.csv"
     with categories.open(encoding="utf-8", newline="") as file:
         yield from ((f"data/reference/{categories.name}", row["category"])

@@ -1,4 +1,8 @@
-"""``audit`` and ``compare``: a draft's statements, and two reports, held against tables."""
+"""``audit`` and ``compare``: a draft's statements, and two reports, held against tables.
+
+``review``: a filled-in feedback sheet into the country's file; and a report's pages for people:
+the form for a meeting, and what was written around the findings.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
@@ -7,26 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.commands.settings import read_values
 from analysis.errors import ParameterError, printable
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.thresholds import Thresholds
-from analysis.pages.editions import Appendix, Comparison, Edition, write_alone, write_page
 from analysis.pages.rendering import (
+    Appendix,
+    Comparison,
+    Edition,
     PageContext,
     Section,
     SetItem,
     describe,
     link_pages,
     render_sections,
+    write_alone,
+    write_page,
 )
 from analysis.pages.replacing import published
-from analysis.reference.countries import country_name, is_fictional
-from analysis.reference.reference_files import REPOSITORY
-from analysis.report.decided import FORM
+from analysis.reference.reference_files import REPOSITORY, country_name, is_fictional
+from analysis.report.first_page import FORM, show_decisions, word_first_page
 from analysis.report.site_pages import INDEX, INDEX_TITLE
-from analysis.review.audit import LINE, PAGE, TITLE, audit_claims, count_results, show_audit
 from analysis.review.changes import (
     HEADING,
     as_text,
@@ -34,10 +41,29 @@ from analysis.review.changes import (
     compare_reports,
     show_changes,
 )
-from analysis.review.claims import Draft, load_draft
-from analysis.review.feedback import feedback_title
+from analysis.review.claims import (
+    LINE,
+    PAGE,
+    TITLE,
+    Draft,
+    audit_claims,
+    count_results,
+    load_draft,
+    show_audit,
+)
+from analysis.review.decisions import (
+    Basis,
+    check_decisions,
+    feedback_title,
+    list_items,
+    merge_decisions,
+    read_filled_sheet,
+    review_path,
+    show_form,
+    write_sheet,
+)
 from analysis.review.narrative import PAGE as NARRATIVE
-from analysis.review.narrative import narrative_title
+from analysis.review.narrative import load_narrative, narrative_title, show_narrative
 from analysis.review.reports import Report, read_report
 from analysis.study.parameters import absolute, changed_numbers
 from analysis.tables import write_table
@@ -193,3 +219,62 @@ def _context(report: Report) -> PageContext:
         data_date=report.period.last_day,
         method_changes=tuple(changed_numbers(thresholds)),
     )
+
+
+def review(file: Path, *, dry_run: bool) -> str:
+    """Bring a sheet's decisions into ``data/review/<cc>.yml``.
+
+    Args:
+        file: the sheet that a report wrote, filled in.
+        dry_run: say what would change, and write nothing.
+
+    Returns:
+        Lines for a terminal: each decision that is new or changed.
+
+    Raises:
+        ParameterError: the sheet or the country's file is wrong; nothing was written.
+    """
+    brought = read_filled_sheet(file)
+    if not brought:
+        return "no decision stands on the sheet; nothing was changed"
+    path = review_path(brought[0].basis.probe_cc)
+    changes = merge_decisions(path, brought, dry_run=dry_run)
+    done = "would change" if dry_run else "changed"
+    same = len(brought) - len(changes)
+    last = f"data/review/{path.name}: {len(changes)} {done}, {same} stood there already"
+    return "\n".join(printable(line) for line in (*changes, last))
+
+
+def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
+    """The form of a report that is being made; beside the first one, its sheet.
+
+    Args:
+        run: what ``run.json`` will say.
+        edition: the language, and where its pages lie.
+    """
+    basis, lang = Basis.of_run(run), edition.page.lang
+
+    def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
+        check_decisions(tables)
+        worded = word_first_page(tables, findings, lang)["findings"]
+        claims = {one["id"]: Markup(f"{one['claim']} {one['sites']}").striptags() for one in worded}
+        items = list_items(tables, claims, lang)
+        if not edition.folder:
+            page = edition.page
+            title = f"{feedback_title(lang)} · {page.country} · {page.period} · {page.status}"
+            write_sheet(tables, title, items, basis, lang)
+        opening, *boxes = show_form(items, lang, edition.up)
+        return [opening, *show_decisions(tables, lang), *boxes]
+
+    line = lang.say("Each finding and each listed site, with boxes to tick, for a meeting.")
+    return Appendix(SetItem(FORM, feedback_title(lang), line), make)
+
+
+def narrative_page(probe_cc: str, lang: Language) -> Appendix:
+    """What people have written around the findings, in one language."""
+
+    def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
+        return show_narrative(load_narrative(probe_cc, lang.code), findings, lang)
+
+    line = lang.say("Background, law, recommendations, and how to contribute.")
+    return Appendix(SetItem(NARRATIVE, narrative_title(lang), line), make)

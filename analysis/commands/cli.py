@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analysis.commands.reporting import Inputs
     from analysis.store.ingestion import Request
     from analysis.store.store import Collection
-    from analysis.study.reference_lists import ReferenceLists
+    from analysis.study.study import ReferenceLists
 
 
 app = typer.Typer(
@@ -169,7 +169,7 @@ def _read(
     settings: Settings, *, counts: bool = True, reopen: bool = False
 ) -> "tuple[Settings, ReferenceLists, Collection | None, Collection]":
     """The settings with their lists, the lists, and what the source has of sites and of apps."""
-    from analysis.study.reference_lists import load_lists
+    from analysis.study.study import load_lists
 
     _simulate_embedded(settings)
     settings = with_lists(settings, say)
@@ -183,7 +183,7 @@ def pdf(arguments: Arguments = None) -> None:
     there yet, or where data, lists, decisions or method are others by now. Needs a Chromium.
     """
     settings = parse_settings(arguments or [])
-    from analysis.commands.printing import print_report
+    from analysis.commands.reporting import print_report
 
     gather = partial(_gather, settings, reopen=True)
     for file in print_report(settings, gather, partial(_report, settings)):
@@ -281,8 +281,7 @@ def validate(arguments: Arguments = None) -> None:
     from analysis.worlds.examined import EXAMINED
     from analysis.worlds.validation import Simulator
     from analysis.worlds.validation import validate as run
-    from analysis.worlds.volunteers import Volunteers
-    from analysis.worlds.writing import add_forgeries, write_world
+    from analysis.worlds.writing import Volunteers, add_forgeries, write_world
 
     with show_progress("judging worlds whose truth is known") as (step,):
         out = run(
@@ -332,7 +331,7 @@ def explain(
     out: Annotated[Path | None, typer.Option(help="the report's folder")] = None,
 ) -> None:
     """Why a site is on a report's list or is not: from the verdict down to its measurements."""
-    from analysis.commands.explaining import explain as explained
+    from analysis.commands.judging import explain as explained
 
     print(explained(domain, asn, out, arguments or []))
 
@@ -366,7 +365,7 @@ def review(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would change")] = False,
 ) -> None:
     """Bring a meeting's feedback sheet into data/review/<cc>.yml, and say what that changes."""
-    from analysis.commands.reviewing import review as reviewed
+    from analysis.commands.auditing import review as reviewed
 
     print(reviewed(file, dry_run=dry_run))
 

@@ -5,6 +5,12 @@ sinkhole, a name that other sessions' controls miss) stays unknown here and says
 
 Tests of apps and circumvention tools are judged part by part, endpoint by endpoint. They have no
 control: whether the same fails elsewhere too only a report can say.
+
+``explain DOMAIN``: the chain from a published verdict down to its measurements.
+
+What is said of a site, an app or a tool comes from the report's own tables, in the words of its
+pages. Its measurements come from the store:
+they are judged again, and listed only where they give the counts that were published.
 """
 
 import json
@@ -14,18 +20,45 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pyarrow as pa
 
-from analysis.errors import printable
+from analysis.commands.settings import Settings, parse_settings
+from analysis.errors import ParameterError, SourceError, printable
+from analysis.hosts import normalise, registrable_domain
+from analysis.languages.language import ENGLISH
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import LAYERS, RULES_BY_ID
-from analysis.outcomes.thresholds import Thresholds
-from analysis.store.connections import connect
+from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
+from analysis.pages.formats import chance_words, percent
+from analysis.period import Period
+from analysis.reference.reference_files import country_name, is_fictional
+from analysis.report.annex import REASON_SENTENCES
+from analysis.report.verdict_words import say_rivals, say_verdict
+from analysis.review.reports import read_report
+from analysis.sources.layout import OONI
 from analysis.store.database import observations_from_table
+from analysis.store.ingestion import was_read
 from analysis.store.lines import FileError, read_files
+from analysis.store.stage_tables import connect
+from analysis.study.confirmation import confirm
+from analysis.study.parameters import find_lists
+from analysis.study.study import Study, open_study, request_of
+from analysis.tables import read_table
+from analysis.verdicts.states import strength, wilson_bounds
+from analysis.verdicts.witnesses import countries_url
+from analysis.vocabulary import (
+    INSUFFICIENT,
+    LISTED,
+    MECHANISMS,
+    NETWORK_KINDS,
+    PERIODS,
+    SET_ASIDE_REASONS,
+    STATES,
+)
 
 _JUDGED = """
 SELECT o.*, c.* EXCLUDE (row_id, input, measurement_start_time, domain,
@@ -309,3 +342,344 @@ def _app_as_text(result: Mapping[str, Any]) -> str:
             f"cut off  {printable(ended, 400)}"
         )
     return "\n".join(lines)
+
+
+#: Sessions listed per network where no network is asked for.
+_A_FEW = 5
+_CLASSES = {"ok": "reachable", "unclear": "unclear", "none": "tells nothing"}
+
+Row = Any  # one row of a table, as itertuples gives it
+
+
+def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -> str:
+    """Why a site is on the list of a report, or why it is not.
+
+    Args:
+        domain: a host name or URL; or an app or tool, such as ``telegram``.
+        asn: one network, as ``123`` or ``AS123``; all where it is empty.
+        out: the report's folder; by default that which the arguments name.
+        arguments: ``NAME=VALUE`` as for ``report``: STORE, SOURCE, NETWORKS, FINGERPRINTS … say
+            where the observations and lists are that the report was made from.
+
+    Returns:
+        Lines for a terminal; no character of a measurement can act there.
+
+    Raises:
+        ParameterError: there is no report, or the site or network was not tested in it.
+    """
+    folder = out or parse_settings(arguments).out
+    run = read_report(folder, "--out").run
+    tables, parameters = folder / "tables", run["parameters"]
+    asked = domain.strip().lower()
+    test = next((one for one in BY_NAME.values() if asked in (one.name, one.title.lower())), None)
+    if test:
+        lines = [test.title, *_app_lines(tables, test.name, asn)]
+    else:
+        lines = _site_lines(tables, domain, asn, parameters, arguments)
+    return "\n".join(printable(line, 400) for line in lines).rstrip()
+
+
+def _site_lines(
+    tables: Path, domain: str, asn: str, parameters: Mapping[str, Any], arguments: Sequence[str]
+) -> list[str]:
+    site, verdicts = normalise(domain), read_table(tables, "verdicts")
+    if not site:
+        raise ParameterError("DOMAIN", domain, "a host name or a URL is accepted")
+    rows = verdicts[verdicts["domain"] == site]
+    if rows.empty:
+        tested = pd.Series(verdicts["domain"].unique())
+        near = tested[tested.map(registrable_domain) == registrable_domain(site)].tolist()
+        also = f"; tested under the same name: {', '.join(near[:5])}" if near else ""
+        raise ParameterError(
+            "DOMAIN", site,
+            f"was never tested in this report, which says nothing about its being reachable{also}",
+        )  # fmt: skip
+    rows = _of_network(rows, asn, site)
+    # the defaults, but for what the run says
+    thresholds = Thresholds().changed_by(
+        {name: value for name, value in parameters.items() if name in DECLARATIONS}
+    )
+    sessions, why_none = _sessions(site, rows, parameters, thresholds, arguments)
+    networks = read_table(tables, "networks").set_index("probe_asn")
+    names = dict(zip(networks.index, networks["network"], strict=True))
+    listed, withheld = (
+        read_table(tables, name) for name in ("blocked_site_networks", "withheld_intervals")
+    )
+    lines = [*_conclusion(tables, site, parameters)]
+    for row in _in_order(rows[rows["period"] == "all"]):
+        stretches, others = (
+            list(table[(table["domain"] == site) & (table["probe_asn"] == row.probe_asn)]
+                 .itertuples(index=False))
+            for table in (listed, withheld)
+        )  # fmt: skip
+        said = say_verdict(ENGLISH, row, stretches, others, names, parameters["probe_cc"])
+        lines += ["", _network_line(row, networks), *_verdict_lines(row, thresholds)]
+        lines += [f"  {text.striptags()}" for text in said]
+        rivals = [f"    {text.striptags()}" for text in say_rivals(ENGLISH, stretches, others)]
+        lines += ["  could it be something else?", *rivals] if rivals else []
+        lines += _half_lines(rows[rows["probe_asn"] == row.probe_asn])
+        lines += _session_lines(sessions.get(str(row.probe_asn), []), 0 if asn else _A_FEW)
+    return [*lines, "", why_none]
+
+
+def _of_network(rows: pd.DataFrame, asn: str, what: str) -> pd.DataFrame:
+    """The verdicts on one network, or on all."""
+    if not asn:
+        return rows
+    of_network = rows[rows["probe_asn"] == f"AS{asn.upper().removeprefix('AS')}"]
+    if of_network.empty:
+        known = ", ".join(sorted(set(rows["probe_asn"]), key=lambda text: int(text[2:])))
+        raise ParameterError("--asn", asn, f"{what} was tested on {known}")
+    return of_network
+
+
+def _in_order(rows: pd.DataFrame) -> Iterable[Row]:
+    """Verdicts, the strongest first."""
+    ranked = rows.assign(rank=strength(rows["state"])).sort_values(["rank", "probe_asn"])
+    return ranked.itertuples(index=False)
+
+
+def _conclusion(tables: Path, site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Whether the site is in the annex, and if it is not, why; and where to see it elsewhere."""
+    period = Period.parse(parameters["since"], parameters["until"])
+    country = country_name(parameters["probe_cc"])
+    yield f"{site}  in {country}, {period.since} to {period.last_day}"
+    annex = read_table(tables, "blocked_sites").set_index("domain")
+    aside = read_table(tables, "set_aside").set_index("domain")
+    if site in annex.index:
+        row = annex.loc[site]
+        state, count = _state(str(row["state"])), len(str(row["probe_asns"]).split(";"))
+        yield f"On the list: {state} on {count} of the country's access networks."
+    elif site in aside.index:
+        code = str(aside.loc[site, "reason"])
+        yield f"Not on the list. {SET_ASIDE_REASONS[code]}: {REASON_SENTENCES[code]}"
+    else:
+        yield "Not on the list: no anomalies that ask for a reason."
+    if not is_fictional(parameters["probe_cc"]):
+        yield f"In other countries: {countries_url(site, period)}"
+
+
+def _state(code: str) -> str:
+    return STATES[code].words.lower()
+
+
+def _network_line(row: Row, networks: pd.DataFrame) -> str:
+    if row.probe_asn not in networks.index:
+        return str(row.probe_asn)
+    network = networks.loc[row.probe_asn]
+    return f"{row.probe_asn}  {network['network']}  ({NETWORK_KINDS[network['kind']].lower()})"
+
+
+def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
+    """What no sentence says: state, rule, reason, counts of measurements, note and witness."""
+    why = f": {INSUFFICIENT[row.insufficient_reason].words}" if row.insufficient_reason else ""
+    yield f"  {STATES[row.state].words}{why}"
+    if row.rule_id:
+        yield f"  rule {row.rule_id}: {RULES_BY_ID[row.rule_id].comment}"
+    if row.set_aside_reason:
+        reason = SET_ASIDE_REASONS[row.set_aside_reason]
+        yield f"  set aside: {reason}. {REASON_SENTENCES[row.set_aside_reason]}"
+    yield (
+        f"  sessions: {row.blocked_session_count} blocked, {row.down_session_count} down, "
+        f"{row.ok_session_count} reachable, of {row.session_count} on {row.day_count} days"
+    )
+    yield (
+        f"  measurements: {row.blocked_count} blocked, {row.down_count} down, {row.ok_count} "
+        f"reachable, {row.unknown_count} without a conclusion, of {row.measurement_count}"
+    )
+    if row.state not in LISTED and (row.blocked_session_count or row.state == "insufficient"):
+        yield _shortfall(row, thresholds)
+    if row.note:
+        yield f"  note: {row.note}"
+    if row.witness_report_id:
+        yield f"  witness: {row.witness_report_id}  {row.witness_input}  {row.witness_url}"
+
+
+def _shortfall(row: Row, thresholds: Thresholds) -> str:
+    """What a state needs, beside the numbers that there are."""
+    counts = pd.Series(
+        [row.blocked_session_count, row.down_session_count, row.ok_session_count],
+        ["blocked", "down", "reachable"], dtype="int64",
+    )  # fmt: skip
+    low, _ = wilson_bounds(counts, pd.Series(int(row.session_count), counts.index))
+    here = "; ".join(
+        f"{counts[name]} {name} (lower bound {percent(low[name])})" for name in counts.index
+    )
+    return (
+        f"  evidence floor: {thresholds.floor_sessions} sessions of one class on "
+        f"{thresholds.floor_days} days, and a lower bound of {percent(thresholds.share_floor)} for "
+        f"its share; here {here}"
+    )
+
+
+def _half_lines(rows: pd.DataFrame) -> Iterator[str]:
+    """The states of the two halves, in one line."""
+    halves = rows[rows["period"] != "all"].sort_values("period")
+    parts = [
+        f"{PERIODS[str(row.period)].lower()}: {_state(str(row.state))} "
+        f"({row.session_count} sessions)"
+        for row in halves.itertuples(index=False)
+    ]
+    if parts:
+        yield f"  {'; '.join(parts)}"
+
+
+def _session_lines(sessions: Sequence[str], most: int) -> Iterator[str]:
+    if not sessions:
+        return
+    shown_ones = list(sessions)[-most:] if most else list(sessions)
+    left = len(sessions) - len(shown_ones)
+    more = f", the last {most} of {len(sessions)}; --asn lists all" if left else ""
+    yield f"  sessions{more}:"
+    yield from (f"    {line}" for line in shown_ones)
+
+
+def _sessions(
+    site: str,
+    rows: pd.DataFrame,
+    parameters: Mapping[str, Any],
+    thresholds: Thresholds,
+    arguments: Sequence[str],
+) -> tuple[dict[str, list[str]], str]:
+    """Network → a line per session; or nothing, and the sentence that says why."""
+    is_named = any(argument.startswith("SOURCE=") for argument in arguments)
+    if not (is_named or "receipt_margin" in parameters or is_fictional(parameters["probe_cc"])):
+        return {}, "From the tables alone. Name what the report was made from: STORE=… SOURCE=…"
+    study = _study(_settings(arguments, parameters))
+    if isinstance(study, str):
+        return {}, f"From the tables alone: {study}"
+    verdicts = confirm(study, study.networks(), thresholds).verdicts
+    again = verdicts[verdicts["domain"] == site].assign(
+        probe_asn=lambda frame: "AS" + frame["probe_asn"].astype(str)
+    )
+    columns = ["probe_asn", "period", "state", "measurement_count", "session_count"]
+    both = rows[columns].merge(again[columns], how="left", indicator=True)
+    if (both["_merge"] != "both").any():
+        return {}, (
+            "From the tables alone: the observations in the store, judged with the lists given, "
+            "do not give the published counts. Name the STORE, SOURCE, NETWORKS and FINGERPRINTS "
+            "that the report was made from."
+        )
+    asns = rows["probe_asn"].unique()
+    return {
+        asn: list(_session_evidence(study, site, int(asn.removeprefix("AS")))) for asn in asns
+    }, ""
+
+
+def _settings(arguments: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
+    """The arguments, with what the report's own run says of country and period."""
+    given = {argument.partition("=")[0]: argument for argument in arguments}
+    for name in ("PROBE_CC", "SINCE", "UNTIL", "SPLIT"):
+        given[name] = f"{name}={parameters.get(name.lower(), '')}"
+    if "reference" in parameters:
+        given.setdefault("REFERENCE", f"REFERENCE={parameters['reference']}")
+    if "receipt_margin" in parameters:
+        given.setdefault("SOURCE", f"SOURCE={OONI}")
+        given["RECEIPT_MARGIN"] = f"RECEIPT_MARGIN={parameters['receipt_margin']}"
+    given.setdefault("EVENTS", "EVENTS=")  # no event takes part in a verdict
+    return parse_settings(list(given.values()))
+
+
+def _study(settings: Settings) -> Study | str:
+    """The observations that the report was made from; or why they are not to be had.
+
+    A store that holds nothing of the source is left alone: reading an archive takes hours.
+    """
+    try:
+        if not was_read(request_of(settings.study)):
+            return (
+                f"the store holds no observations of {settings.probe_cc} from this SOURCE. Name "
+                "those that the report was made from: STORE=… SOURCE=…"
+            )
+        return open_study(find_lists(settings.study), jobs=settings.jobs)
+    except (ParameterError, SourceError) as error:
+        return f"{error}"
+
+
+def _session_evidence(study: Study, site: str, asn: int) -> Iterator[str]:
+    """One line per session, by day: what it shows, by which rule, and what was seen."""
+    classes = {
+        session: (day, kind)
+        for session, day, kind in study.connection.execute(
+            "SELECT session, day, class FROM sessions WHERE domain = ? AND probe_asn = ? "
+            "ORDER BY day, session",
+            [site, asn],
+        ).fetchall()
+    }
+    results: dict[str, list[dict[str, Any]]] = {}
+    for result in read_results(study.connection, site, asn):
+        results.setdefault(result["session"], []).append(result)
+    for session, (day, kind) in classes.items():
+        # the first measurement that shows what its session does, or the first of all
+        every = results[session]
+        typical = next((one for one in every if one["class"] == kind), every[0])
+        count = len(every)
+        times = f" ({count} measurements)" if count > 1 else ""
+        yield (
+            f"{day:%Y-%m-%d}  {_CLASSES.get(kind, kind):<13} {typical['rule_id']}{times}: "
+            f"{typical['layers'][_telling_layer(typical)]['seen']}"
+        )
+
+
+def _telling_layer(result: Mapping[str, Any]) -> str:
+    """The layer that explains a measurement; for a discarded session, the first that fails."""
+    own = RULES_BY_ID[result["rule_id"]].layer
+    if own in LAYERS:
+        return own
+    layers: Mapping[str, Mapping[str, str]] = result["layers"]
+    return next((name for name in LAYERS if layers[name]["class"] == "blocked"), "http")
+
+
+# --- apps and tools -------------------------------------------------------------------------------
+
+
+def _app_lines(tables: Path, test_name: str, asn: str) -> Iterator[str]:
+    """An app or tool on each network: its verdict, and the stretches with their endpoints.
+
+    Raises:
+        ParameterError: the test was not run in this report, or not on that network.
+    """
+    verdicts = read_table(tables, "messaging_verdicts")
+    intervals = read_table(tables, "messaging_intervals")
+    rows = verdicts[(verdicts["test_name"] == test_name) & (verdicts["period"] == "all")]
+    if rows.empty:
+        raise ParameterError("DOMAIN", test_name, "this test was not run in this report")
+    for row in _in_order(_of_network(rows, asn, test_name)):
+        own = intervals[
+            (intervals["test_name"] == test_name) & (intervals["probe_asn"] == row.probe_asn)
+        ]
+        yield from ("", *_app_verdict_lines(row))
+        for stretch in own.sort_values(["blocked_from_time", "part"]).itertuples(index=False):
+            yield from _app_stretch_lines(stretch)
+
+
+def _app_verdict_lines(row: Row) -> Iterator[str]:
+    yield f"{row.network} ({row.probe_asn}): {STATES[row.state].words}"
+    yield (
+        f"  {row.blocked_session_count:,} sessions kept from it, {row.ok_session_count:,} "
+        f"reached it, of {row.session_count:,}; {row.failure_count:,} tests failed and are no data"
+    )
+    if pd.notna(row.elsewhere_anomaly_share):
+        yield f"  in other countries {percent(row.elsewhere_anomaly_share)} fail in these weeks"
+    if row.chance:
+        yield f"  chance: {chance_words(row.chance)}"
+    aside = SET_ASIDE_REASONS.get(row.set_aside_reason, "")
+    for words in filter(None, (aside, row.note, row.witness_url)):
+        yield f"  {words}"
+
+
+def _app_stretch_lines(row: Row) -> Iterator[str]:
+    hours = f", {row.schedule} UTC" if row.schedule else ""
+    how = MECHANISMS.get(row.mechanism, row.mechanism)
+    until = row.blocked_until_time or row.blocked_until
+    yield (
+        f"  {row.part}, {row.blocked_from_time} to {until}{hours}: {how}, "
+        f"{row.session_count:,} sessions on {row.day_count:,} days"
+    )
+    if pd.notna(row.endpoint_count):
+        yield (
+            f"    {row.cut_endpoint_count:,} of {row.endpoint_count:,} endpoints cut off: "
+            f"{row.cut_endpoints.replace(';', ', ')}"
+        )
+    opened = row.first_seen_open_again_time
+    yield f"    open before: {row.last_seen_open_time or 'never seen'}; again: {opened or 'no'}"

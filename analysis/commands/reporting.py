@@ -1,5 +1,9 @@
-"""From checked settings to a published report."""
+"""From checked settings to a published report.
 
+``pdf``: a report's findings, annex and comparison as one file a language.
+"""
+
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -15,21 +19,31 @@ from analysis.commands.auditing import (
     NOTEBOOKS,
     audit_page,
     comparison_with,
+    feedback_page,
+    narrative_page,
     status_in_words,
 )
-from analysis.commands.reviewing import feedback_page, narrative_page
 from analysis.commands.settings import Settings
 from analysis.errors import NothingThereError, ParameterError
-from analysis.languages.language import ENGLISH, Language
+from analysis.languages.language import ENGLISH, SOURCE, Language, list_translated
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.pages.editions import Appendix, Edition, PageSet, Summary, list_editions
+from analysis.pages.paper import PARTS, find_browser, print_pages
 from analysis.pages.publishing import Contents, publish
-from analysis.pages.rendering import PageContext, Section, SetItem
+from analysis.pages.rendering import (
+    Appendix,
+    Edition,
+    PageContext,
+    PageSet,
+    Section,
+    SetItem,
+    Summary,
+    list_editions,
+)
+from analysis.pages.replacing import published
 from analysis.pages.scheduling import Display
-from analysis.reference import countries
+from analysis.reference.reference_files import country_name, is_fictional
 from analysis.report.annex_page import annex_sections
-from analysis.report.decided import decide_first_page
-from analysis.report.first_page import word_apps_alone, word_first_page
+from analysis.report.first_page import decide_first_page, word_apps_alone, word_first_page
 from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
 from analysis.review.changes import check_comparable
 from analysis.review.claims import Draft, find_draft, load_draft
@@ -44,10 +58,10 @@ from analysis.review.narrative import load_narrative
 from analysis.review.reports import Report, read_report
 from analysis.sources.layout import OONI
 from analysis.store.store import Collection
+from analysis.study.confirmation import find_sweep, sweep
 from analysis.study.parameters import StudyParameters, changed_numbers
-from analysis.study.reference_lists import ReferenceLists
-from analysis.study.sensitivity import find_sweep, sweep
-from analysis.study.study import Study, open_observations
+from analysis.study.study import ReferenceLists, Study, open_observations
+from analysis.tables import read_table
 
 #: What single notebooks let a researcher choose besides the study's parameters. A report states
 #: these as well: it takes nothing from what somebody saved in a notebook.
@@ -301,7 +315,7 @@ def page_context(settings: Settings, lang: Language = ENGLISH) -> PageContext:
     """What the header of every page says."""
     study = settings.study
     return PageContext(
-        country=countries.country_name(study.probe_cc, lang),
+        country=country_name(study.probe_cc, lang),
         period=lang.period(study.period),
         status=status_in_words(study.probe_cc, settings.status, lang),
         data_date=study.period.last_day,
@@ -338,7 +352,7 @@ def describe_run(inputs: Inputs) -> dict[str, Any]:
         **({"claims": asdict(earlier.draft.file)} if earlier.draft else {}),
         **({"previous_digest": earlier.previous.digest} if earlier.previous else {}),
         "status": status_in_words(study.probe_cc, settings.status),
-        "is_fictional": countries.is_fictional(study.probe_cc),
+        "is_fictional": is_fictional(study.probe_cc),
     }
 
 
@@ -362,3 +376,61 @@ def _reference(lists: ReferenceLists) -> list[dict[str, object]]:
     """
     files = [file for file in lists.files if file != lists.network_names.file]
     return [asdict(file) for file in (*files, lists.fingerprint_file) if file]
+
+
+def print_report(
+    settings: Settings, gather: Callable[[], Inputs], make: Callable[[], object]
+) -> list[Path]:
+    """Print the report that the settings mean; one that is not there yet is made first, and so is
+    one of other data, lists, decisions or languages than those of now.
+
+    Args:
+        settings: of the run.
+        gather: reads what a report is made of, as it was last read of a server.
+        make: makes the report.
+
+    Returns:
+        The files, one a language.
+
+    Raises:
+        SourceError: there is no Chromium.
+    """
+    browser = find_browser()
+    if not is_there(settings, gather):
+        make()
+    report = read_report(settings.out, "OUT")
+    with published(report.folder, "findings", is_copy=True) as build:
+        folders = [build.folder, *(build.folder / code for code in (SOURCE, *list_translated()))]
+        printed = [
+            print_pages(folder, build.folder, browser, report.period.last_day)
+            for folder in folders
+            if (folder / PARTS[0]).is_file()
+        ]
+        files = [path.relative_to(build.folder) for path in printed]
+    return [report.folder / file for file in files]
+
+
+def is_there(settings: Settings, gather: Callable[[], Inputs]) -> bool:
+    """Whether the report in its place is the one that would be made now: of the same data, lists
+    and decisions, by the same method, with this status and in these languages.
+    """
+    if not (settings.out / "run.json").is_file():
+        return False
+    report = read_report(settings.out, "OUT")
+    if report.probe_cc != settings.probe_cc or report.period != settings.period:
+        return False
+    inputs = gather()
+    run = json.loads(json.dumps(describe_run(inputs)))
+    run["languages"] = [lang.code for lang in settings.languages]
+    # what is there only where somebody gave it must be there in neither
+    given = {name: run.get(name) for name in (*run, "claims", "previous_digest")}
+    is_same = all(report.run.get(name) == value for name, value in given.items())
+    return is_same and _has_decisions(report, list_decisions(run, inputs.earlier))
+
+
+def _has_decisions(report: Report, decisions: pd.DataFrame) -> bool:
+    if not (report.tables / "decisions.csv").is_file():
+        return False
+    then = read_table(report.tables, "decisions")
+    now = decisions[list(then.columns)].astype("str")
+    return bool(then.to_numpy().tolist() == now.to_numpy().tolist())

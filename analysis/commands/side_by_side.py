@@ -12,11 +12,9 @@ from analysis.commands.settings import Settings, parse_settings, read_values
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.thresholds import Thresholds
-from analysis.pages.editions import list_editions, write_alone
-from analysis.pages.rendering import PageContext, SetItem
+from analysis.pages.rendering import PageContext, SetItem, list_editions, write_alone
 from analysis.pages.replacing import published, refuse_foreign
-from analysis.reference.countries import country_name, parse_country
-from analysis.reference.reference_files import REPOSITORY
+from analysis.reference.reference_files import REPOSITORY, country_name, parse_country
 from analysis.reference.test_lists import load_test_lists
 from analysis.review.countries_page import (
     Comparison,

@@ -9,29 +9,26 @@ import pandas as pd
 from analysis.commands.reporting import Inputs, describe_run, list_report_editions, open_sites
 from analysis.commands.settings import Settings, parse_settings, read_values
 from analysis.errors import ParameterError, printable
-from analysis.pages.editions import write_alone
-from analysis.pages.rendering import SetItem
+from analysis.pages.rendering import SetItem, write_alone
 from analysis.pages.replacing import published, recover
 from analysis.period import Period, parse_date, today
-from analysis.review.looks import (
+from analysis.review.reports import Report
+from analysis.review.standing import (
     LOG,
     RECORD,
     STANDING,
     Look,
+    Standing,
     add_to_log,
     carry_over,
-    find_news,
-    read_last_look,
-)
-from analysis.review.reports import Report
-from analysis.review.standing import (
-    Standing,
     find_apps_standing,
+    find_news,
     find_standing,
     join_standings,
+    read_last_look,
 )
 from analysis.review.watch_page import PAGE, show_watch
-from analysis.study.app_study import open_messaging
+from analysis.study.study import open_messaging
 from analysis.tables import write_table
 from analysis.vocabulary import WATCH_CHANGES
 

@@ -3,7 +3,7 @@
 In: a language's code, and whole English sentences with named places in them. Out: the sentence in
 that language with its values in place, inert; where nobody translated it, in English and marked so.
 Start at ``language``: ``open_language("km")``; it writes numbers, dates and periods too.
-``translations`` reads ``km/LC_MESSAGES/messages.po``, which `make translations` keeps complete.
+It reads ``km/LC_MESSAGES/messages.po``, which `make translations` keeps complete.
 
     lang.say("{count} of {total} sites", count=33, total=700)     plain text: titles, attributes
     lang.html("On {network} since {day}", network=…, day=…)       for a page; values are escaped

@@ -3,7 +3,7 @@
 In: a frame, for a table, a figure or a spreadsheet; notebooks and parameters, for a report. Out:
 pages, ``tables/`` and ``run.json``: all of them or none. Knows no study.
 Start at ``show`` for what a notebook displays, and at ``publishing.publish`` for a report:
-``notebook_parameters`` are checked, ``scheduling`` says which notebooks run side by side,
+``scheduling`` says which notebooks run side by side,
 ``execution`` runs one with papermill, ``rendering`` makes its page with the templates in
 ``page/``, ``replacing`` puts the new report in the place of the earlier one.
 """

@@ -1,14 +1,29 @@
-"""One value of a table → inert HTML. Every string may come from a measurement and be hostile."""
+"""One value of a table → inert HTML. Every string may come from a measurement and be hostile.
+
+HTML from templates in which every text is inert.
+
+A text may come from a measurement and be hostile. The templates escape whatever is put in, and
+control and reordering characters are written out before, so that none can act.
+
+Fonts that come with a page, where a reader may have none for its language's script.
+
+The files in ``fonts/`` hold that script alone; Latin letters are those of the reader's own font.
+"""
 
 import math
+import os
 import re
+from base64 import b64encode
 from collections.abc import Hashable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 from IPython.core.getipython import get_ipython
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.hosts import site_anchor, site_file
@@ -17,10 +32,117 @@ from analysis.languages.language import (
     Language,
     elided,
     pairs_of_chance,
+    template_functions,
     visible,
 )
-from analysis.pages.markup import is_publishing, macros
 from analysis.vocabulary import LEAST_CHANCE, STATES, value_words
+
+TEMPLATES = Path(__file__).parent / "templates"
+#: The environment variable that is set where a notebook is run for a page.
+PUBLISHING = "WORKBOOK_PUBLISHING"
+
+
+def is_publishing() -> bool:
+    """Whether this notebook is run for a page of a report, rather than by somebody who looks."""
+    return bool(os.environ.get(PUBLISHING))
+
+
+def css(text: str) -> Markup:
+    """The text between quotes in a style sheet: nothing in it ends the quotes or the element."""
+    return Markup(
+        "".join(c if c.isalnum() or c == " " else f"\\{ord(c):x} " for c in visible(str(text)))
+    )
+
+
+def make_inert(environment: Environment, lang: Language = ENGLISH) -> Environment:
+    """Let an environment escape every value, and write out what would act as a control.
+
+    Its templates say their own sentences in a language: ``{{ _("…") }}``, see ``languages``.
+    """
+    environment.globals |= template_functions(lang)
+    environment.autoescape = True
+    environment.filters["css"] = css
+    environment.globals["font_faces"] = font_faces
+    environment.finalize = lambda value: value if isinstance(value, Markup) else visible(str(value))
+    return environment
+
+
+def make_environment(*folders: Path, lang: Language = ENGLISH) -> Environment:
+    """An environment of the templates in some folders and of those here.
+
+    A name that is not handed in is an error (jinja2.UndefinedError), not an empty text.
+    """
+    loader = FileSystemLoader([*folders, TEMPLATES])
+    environment = Environment(loader=loader, undefined=StrictUndefined, autoescape=True)
+    return make_inert(environment, lang)
+
+
+@lru_cache(maxsize=16)
+def macros(template: str, lang: Language = ENGLISH) -> Any:
+    """The macros of a template as functions that return ``Markup``."""
+    return make_environment(lang=lang).get_template(template).module
+
+
+@lru_cache(maxsize=8)
+def read_css(path: Path) -> str:
+    """A style sheet without comments and indents: a report of thousands of pages has it in each."""
+    rules = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    rules = re.sub(r"\s*\n\s*", "\n", rules).strip()
+    return re.sub(r"(?<=[;:,{]) | (?=[{}])", "", rules) + "\n"
+
+
+def block_rules() -> str:
+    """How tables, findings, matrices and lists look, on a page as in a notebook."""
+    return read_css(TEMPLATES / "blocks.css")
+
+
+def notebook_style() -> Markup:
+    """The same look for an open notebook, for what stands in an element of class ``workbook``."""
+    rules = block_rules().replace(":root", "&")
+    return Markup(macros("notebook.html.j2").style(Markup(rules)))
+
+
+FOLDER = Path(__file__).parent / "fonts"
+#: Language → the family's files by weight, and the characters that they hold.
+_FONTS = {
+    "km": (
+        {400: "NotoSansKhmer-Regular.woff2", 700: "NotoSansKhmer-Bold.woff2"},
+        "U+1780-17FF, U+19E0-19FF, U+200B-200D, U+25CC",
+    ),
+}
+#: What the style sheets call the font of a page's script, whichever it is.
+FAMILY = "Script"
+
+
+def list_fonts(code: str) -> list[Path]:
+    """The font files of a language; none where every reader has one."""
+    files, _ = _FONTS.get(code, ({}, ""))
+    return [FOLDER / name for name in files.values()]
+
+
+@lru_cache(maxsize=8)
+def font_faces(code: str, folder: str = "") -> Markup:
+    """The style that brings a language's font.
+
+    Args:
+        code: of the language.
+        folder: where the files lie as seen from the page, for pages that share them; by default
+            they are embedded, so that the page can be handed on alone.
+    """
+    files, characters = _FONTS.get(code, ({}, ""))
+    return Markup("\n").join(
+        Markup(
+            '@font-face {{ font-family: "{}"; font-weight: {}; unicode-range: {}; '
+            'src: url({}) format("woff2"); }}'
+        ).format(FAMILY, weight, characters, f"{folder}/{name}" if folder else _embedded(name))
+        for weight, name in files.items()
+    )
+
+
+def _embedded(name: str) -> str:
+    content = b64encode((FOLDER / name).read_bytes()).decode("ascii")
+    return f"data:font/woff2;base64,{content}"
+
 
 Kind = Literal["number", "share", "asn", "date", "flag", "state", "list", "link", "text"]
 

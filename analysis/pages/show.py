@@ -16,9 +16,8 @@ from markupsafe import Markup
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from analysis.pages.formats import is_empty, link, number
+from analysis.pages.formats import is_empty, is_publishing, link, notebook_style, number
 from analysis.pages.html_tables import blocks, render_matrix, render_table
-from analysis.pages.markup import is_publishing, notebook_style
 from analysis.pages.style import style
 from analysis.vocabulary import MATRIX_STATES
 

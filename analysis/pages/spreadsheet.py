@@ -13,8 +13,7 @@ import xlsxwriter
 from analysis import vocabulary
 from analysis.pages.headings import heading
 from analysis.reference.reference_files import REPOSITORY
-from analysis.table_cells import disarm
-from analysis.tables import TABLES
+from analysis.tables import TABLES, disarm
 
 #: A file that is made twice from the same table is the same to the byte.
 CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)

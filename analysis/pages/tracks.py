@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from analysis.languages.language import Language
-from analysis.pages.markup import macros
+from analysis.pages.formats import macros
 from analysis.period import Period, days_between
 
 

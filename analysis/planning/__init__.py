@@ -4,6 +4,5 @@ In: the opened study, its verdicts and lists. Out: ``coverage_by_month``, ``indi
 ``what_to_test``, ``testing_plan`` and ``list_care``, and files that a coordinator can paste.
 Nothing here decides a verdict, and nothing names a volunteer.
 Start at ``coverage_page``, which notebook 9 calls; ``coverage`` counts, ``ranking`` scores,
-``weekly_plan`` plans, ``addresses`` says what volunteers may be handed, ``list_care`` reads the
-lists line by line.
+plans a week and says what volunteers may be handed, ``list_care`` reads the lists line by line.
 """

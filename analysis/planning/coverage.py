@@ -12,9 +12,8 @@ from analysis.outcomes.steps import create_tables, create_type, drop_tables
 from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import TestLists
-from analysis.study.app_study import open_messaging
-from analysis.study.campaign import Campaign
-from analysis.study.study import Study
+from analysis.study.parameters import Campaign
+from analysis.study.study import Study, open_messaging
 
 _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
 

@@ -323,7 +323,7 @@ def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:
 
     Args:
         plan: the contract's ``testing_plan``.
-        runs: ``weekly_plan.write_runs``.
+        runs: ``ranking.write_runs``.
     """
     by_day = plan.pivot_table(
         index=["probe_asn", "network"], columns="day", values="domain", aggfunc="count"

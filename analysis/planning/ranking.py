@@ -9,16 +9,35 @@ The score of a pair is a product of four numbers between 0 and 1, each to be che
 *reach*      one for a provider of homes or phones, a half for other access networks.
 
 A pair that has its verdict and was tested lately scores nothing.
+
+A plan of a week for each network, and the files by which volunteers follow it.
+
+OONI Run's descriptors are those of ooni/spec, backends/bk-005-ooni-run-v2.md (2024.02.23): a
+coordinator creates a link of one at run.ooni.org, and gives its name and address there.
+
+Which addresses may be handed to volunteers: those of known sites, and nothing that can hurt.
+
+What stands in an archive may have been put there by anybody. An address in a plan is opened by
+people's phones, so that it comes from a test list, or is made here of the name of a listed site.
 """
 
-from datetime import date
+import json
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import duckdb
 import numpy as np
 import pandas as pd
 
+from analysis.hosts import canonical, normalise, special_kind
 from analysis.outcomes.thresholds import Thresholds
 from analysis.planning.coverage import BELOW, list_access_networks
+from analysis.reference.test_lists import ListEntry, TestLists
+from analysis.report.annex import listed_domestic
 from analysis.vocabulary import LISTED
 
 #: Of sites that no other network lists: how often a test there is taken to fail.
@@ -158,3 +177,174 @@ def _reasons(pairs: pd.DataFrame, is_mixed: pd.Series, is_stale: pd.Series) -> p
     ]
     words = ["mixed", "suspected", "listed_elsewhere", "listed_and_stale", "stale", "never_tested"]
     return pd.Series(np.select(conditions, words, "thin"), index=pairs.index)
+
+
+#: Sites that one run of the app tests in some three minutes, and the days of a plan.
+SITES_A_DAY, DAYS = 20, 7
+#: How long OONI's server takes names and short descriptions.
+_LONGEST_NAME, _LONGEST_LINE = 50, 200
+_PREFIX = "what_to_test"
+
+
+def plan_week(pairs: pd.DataFrame, first_day: date) -> pd.DataFrame:
+    """The contract's ``testing_plan``: one row per day, network and site.
+
+    Each day a network takes the pairs with the highest scores that still need tests; a site comes
+    once a day, on as many days as it needs. Where several volunteers follow the plan on a day, it
+    is done sooner.
+
+    Args:
+        pairs: ``ranking.rank_pairs``.
+        first_day: of the plan, the day after the study's last.
+    """
+    needed = pairs[pairs["tests_needed"] > 0].sort_values("rank")
+    # No network can begin with more in a week, and anybody may make up thousands of networks.
+    needed = needed.groupby("probe_asn").head(SITES_A_DAY * DAYS)
+    rows = [row for _, of in needed.groupby("probe_asn") for row in _plan_network(of, first_day)]
+    columns = ["day", "probe_asn", "network", "place", "domain", "url", "test_reason", "rank"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _plan_network(pairs: pd.DataFrame, first_day: date) -> Iterator[dict[Any, Any]]:
+    """The days of one network, whose pairs are in order of their ranks."""
+    left = dict(zip(pairs["rank"], pairs["tests_needed"], strict=True))
+    rows: list[dict[Any, Any]] = pairs.to_dict("records")
+    for day in range(DAYS):
+        today = [row for row in rows if left[row["rank"]] > 0][:SITES_A_DAY]
+        for place, row in enumerate(today, start=1):
+            left[row["rank"]] -= 1
+            yield {**row, "day": first_day + timedelta(days=day), "place": place}
+
+
+def describe_run(name: str, sites: pd.DataFrame, since: date) -> dict[str, object]:
+    """An OONI Run v2 descriptor: what the app tests when a volunteer follows its link.
+
+    Args:
+        name: shown on the volunteer's phone.
+        sites: ``url, category_code``, in the order of testing.
+        since: first day of the plan.
+    """
+    line = f"Sites of which a test would tell most, from {since}."
+    return {
+        "name": name[:_LONGEST_NAME],
+        "short_description": line[:_LONGEST_LINE],
+        "description": f"{line} Made from earlier measurements; run it once a day for a week, at "
+        "different hours. Whether it is safe to test these sites where you are is yours to judge.",
+        "nettests": [
+            {
+                "test_name": "web_connectivity",
+                "inputs": sites["url"].tolist(),
+                "inputs_extra": [{"category_code": code} for code in sites["category_code"]],
+            }
+        ],
+    }
+
+
+def write_runs(folder: str | Path, pairs: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
+    """Write a descriptor and a plain list for each network, and for all of them together.
+
+    Args:
+        folder: of the tables; those of an earlier plan there are removed.
+        pairs: ``ranking.rank_pairs``.
+        plan: ``plan_week``.
+
+    Returns:
+        One row per pair of files: ``network, site_count, descriptor_url, plain_list_url``.
+    """
+    for suffix in ("json", "txt"):
+        for old in Path(folder).glob(f"{_PREFIX}.*.{suffix}"):
+            old.unlink()
+    by_rank = pairs.set_index("rank")
+    rows = []
+    for asn, of in plan.groupby("probe_asn", sort=True):
+        sites = by_rank.loc[sorted(set(of["rank"]))]
+        name = f"{of['network'].iloc[0]} ({asn})"
+        rows.append(_write_run(Path(folder), str(asn), name, sites, of["day"].min()))
+    if rows:
+        planned = by_rank.loc[sorted(set(plan["rank"]))].drop_duplicates("domain")
+        most = planned.head(SITES_A_DAY * DAYS)
+        rows.insert(0, _write_run(Path(folder), "all", "All networks", most, plan["day"].min()))
+    return pd.DataFrame(rows, columns=["network", "site_count", "descriptor_url", "plain_list_url"])
+
+
+def _write_run(
+    folder: Path, label: str, name: str, sites: pd.DataFrame, since: date
+) -> dict[str, object]:
+    descriptor, plain = f"{_PREFIX}.{label}.json", f"{_PREFIX}.{label}.txt"
+    # a network's name comes from a probe: its number alone is shown on phones
+    title = "What to test next" + ("" if label == "all" else f", {label}")
+    content = json.dumps(describe_run(title, sites, since), indent=1, ensure_ascii=True)
+    (folder / descriptor).write_text(f"{content}\n", encoding="utf-8")
+    text = "".join(f"{url}\n" for url in sites["url"])
+    (folder / plain).write_text(text, encoding="ascii")
+    return {"network": name, "site_count": len(sites), "descriptor_url": f"tables/{descriptor}",
+            "plain_list_url": f"tables/{plain}"}  # fmt: skip
+
+
+#: Characters of an address; the longest of Citizen Lab's lists has 155.
+LONGEST = 500
+#: ASCII that a URL may hold (RFC 3986): no space, quote, angle bracket, backslash or control.
+_URL = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]+", re.ASCII | re.IGNORECASE)
+#: Names that lead into somebody's own network, or nowhere.
+_NOT_PUBLIC = frozenset(
+    {"local", "localhost", "internal", "intranet", "lan", "home", "corp", "arpa", "onion", "alt"}
+)
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
+_PORTS = (None, 80, 443)
+
+
+def is_safe(url: str) -> bool:
+    """Whether an address may stand in a plan.
+
+    Plain http or https of a public name, without user and password, on the usual ports, not long.
+    """
+    if len(url) > LONGEST or not _URL.fullmatch(url):
+        return False
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    host = normalise(url)
+    if "@" in parts.netloc or port not in _PORTS or not is_public(host):
+        return False
+    # read in two ways by two programs, it may lead to two places
+    return (parts.hostname or "").rstrip(".").lower() == host
+
+
+def is_public(host: str) -> bool:
+    """Whether a normalised host name is one that a public site can have."""
+    if not host or special_kind(host) is not None:
+        return False
+    last = host.rpartition(".")[2]
+    # browsers take 0x7f.1 for 127.0.0.1
+    return canonical(host) is not None or not (last in _NOT_PUBLIC or _NUMBER.fullmatch(last))
+
+
+def choose_sites(lists: TestLists, verdicts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
+    """One row per site that may be tested: those of the test lists, and those that are listed.
+
+    Of several lines the country's own come first, then https, then the shortest. A listed site that
+    is on no test list is tested by its front page.
+
+    Args:
+        lists: the study's test lists.
+        verdicts, networks: the contract's tables.
+
+    Returns:
+        ``domain, url, category_code``, by name; sites without a safe address are left out.
+    """
+    chosen: dict[str, str] = {}
+    for entry in sorted(lists.entries, key=_preference):
+        if is_safe(entry.url):
+            chosen.setdefault(entry.domain, entry.url)
+    for site in sorted(set(listed_domestic(verdicts, networks)["domain"])):
+        if is_safe(f"https://{site}/"):
+            chosen.setdefault(site, f"https://{site}/")
+    rows = [(site, url, lists.category_of(site)[0]) for site, url in sorted(chosen.items())]
+    return pd.DataFrame(rows, columns=["domain", "url", "category_code"], dtype="str")
+
+
+def _preference(entry: ListEntry) -> tuple[bool, bool, int, str]:
+    is_plain = not entry.url.lower().startswith("https:")
+    return entry.role != "country", is_plain, len(entry.url), entry.url

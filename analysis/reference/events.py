@@ -16,8 +16,13 @@ import pandas as pd
 import yaml
 
 from analysis.period import Period, parse_date
-from analysis.reference.countries import is_fictional, parse_country
-from analysis.reference.reference_files import NodeReader, ReferenceFile, given_or_shipped
+from analysis.reference.reference_files import (
+    NodeReader,
+    ReferenceFile,
+    given_or_shipped,
+    is_fictional,
+    parse_country,
+)
 from analysis.vocabulary import EVENT_KINDS
 
 #: What stands for a source where the country is fictional, and only there.

@@ -25,8 +25,12 @@ import pyarrow as pa
 import pyarrow.csv
 
 from analysis.errors import ParameterError
-from analysis.reference.countries import parse_country
-from analysis.reference.reference_files import ReferenceFile, given_or_shipped, read_csv
+from analysis.reference.reference_files import (
+    ReferenceFile,
+    given_or_shipped,
+    parse_country,
+    read_csv,
+)
 
 MAX_ASN = 2**32 - 1
 

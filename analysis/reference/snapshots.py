@@ -23,8 +23,7 @@ import msgspec
 
 from analysis.errors import ContractError, ParameterError
 from analysis.period import parse_date
-from analysis.reference.countries import parse_country
-from analysis.reference.reference_files import REFERENCE, ReferenceFile
+from analysis.reference.reference_files import REFERENCE, ReferenceFile, parse_country
 
 SNAPSHOTS = REFERENCE / "snapshots"
 LATEST = "latest"

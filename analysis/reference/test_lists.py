@@ -13,14 +13,17 @@ import yaml
 
 from analysis.errors import ParameterError
 from analysis.hosts import normalise
-from analysis.reference.countries import countries, country_tlds, is_fictional, parse_country
 from analysis.reference.reference_files import (
     REFERENCE,
     REQUIRED_COLUMNS,
     NodeReader,
     ReferenceFile,
     Role,
+    countries,
+    country_tlds,
     given_or_shipped,
+    is_fictional,
+    parse_country,
     parse_day,
     read_csv,
 )

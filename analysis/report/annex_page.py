@@ -12,17 +12,21 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH, Language, elided, visible
-from analysis.pages.formats import chance_words, site_link
+from analysis.pages.formats import chance_words, make_environment, site_link
 from analysis.pages.html_tables import blocks, render_table
-from analysis.pages.markup import make_environment
 from analysis.period import Period
 from analysis.report.annex import link_countries
-from analysis.report.decided import read_decided, show_decision
 from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import find_categories, find_networks, find_unlisted
-from analysis.report.first_page import read_summary
-from analysis.report.local_time import add_local_hours, schedule_words
-from analysis.report.verdict_words import Row, network_name, say_resolvers, word
+from analysis.report.first_page import read_decided, read_summary, show_decision
+from analysis.report.verdict_words import (
+    Row,
+    add_local_hours,
+    network_name,
+    say_resolvers,
+    schedule_words,
+    word,
+)
 from analysis.tables import read_table
 from analysis.vocabulary import LISTED, MECHANISMS, STATES
 

@@ -19,7 +19,7 @@ from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoint
 from analysis.period import Period
 from analysis.reference.test_counts import find_causes, load_causes
 from analysis.store.stage_tables import add_room
-from analysis.study.app_study import MessagingStudy
+from analysis.study.study import MessagingStudy
 from analysis.tables import TABLES
 from analysis.verdicts.app_verdicts import NO_CONTROL, Control, judge_messaging
 from analysis.verdicts.elsewhere import DEFECT_SHARE, find_defects

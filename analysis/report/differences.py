@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.pages.markup import is_publishing
+from analysis.pages.formats import is_publishing
 from analysis.pages.show import show_finding, show_table, show_text
 from analysis.reference.reference_files import REPOSITORY
 from analysis.report.annex import find_reasons

@@ -21,8 +21,8 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.frames import keep_frames, keep_table, read_frame
 from analysis.outcomes.steps import create_views
 from analysis.outcomes.thresholds import Thresholds
-from analysis.store.kept_tables import KeptTables
-from analysis.study.stages import Maker, Method, describe_source
+from analysis.store.stage_tables import KeptTables
+from analysis.study.confirmation import Maker, Method, describe_source
 from analysis.verdicts.sessions import Operators
 from analysis.vocabulary import METHODS
 

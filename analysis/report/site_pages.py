@@ -13,13 +13,12 @@ from markupsafe import Markup
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import Language, elided, visible
 from analysis.outcomes.rules import RULES_BY_ID
-from analysis.pages.formats import link
-from analysis.pages.markup import make_environment, read_css
+from analysis.pages.formats import link, make_environment, read_css
 from analysis.period import Period, days_between
-from analysis.reference.countries import is_fictional
 from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
-from analysis.report.decided import read_decided, show_decision
+from analysis.reference.reference_files import is_fictional
+from analysis.report.first_page import read_decided, show_decision
 from analysis.report.site_evidence import COMPARED, FLAGS, SPANS
 from analysis.report.verdict_words import (
     Row,

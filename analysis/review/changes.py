@@ -14,8 +14,8 @@ from markupsafe import Markup
 from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH, Language
 from analysis.pages.html_tables import blocks, render_table
-from analysis.reference.countries import country_name
-from analysis.report.decided import read_decided
+from analysis.reference.reference_files import country_name
+from analysis.report.first_page import read_decided
 from analysis.review.decisions import is_finding
 from analysis.review.reports import Report, check_tables
 from analysis.tables import TABLES, read_table

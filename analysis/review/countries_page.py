@@ -11,8 +11,8 @@ from analysis.errors import ParameterError
 from analysis.languages.language import Heading, Language
 from analysis.pages.formats import link
 from analysis.pages.html_tables import blocks, render_table
-from analysis.reference.countries import country_name, is_fictional
 from analysis.reference.networks import DOMESTIC
+from analysis.reference.reference_files import country_name, is_fictional
 from analysis.review.reports import Report
 from analysis.tables import read_table
 from analysis.verdicts.states import strength, wilson_bounds

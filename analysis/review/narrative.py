@@ -16,8 +16,7 @@ from markupsafe import Markup
 
 from analysis.errors import ContractError, ParameterError
 from analysis.languages.language import Language, value_html, visible
-from analysis.pages.formats import is_link, link
-from analysis.pages.markup import macros
+from analysis.pages.formats import is_link, link, macros
 from analysis.reference.reference_files import REPOSITORY, read_file
 
 NARRATIVES = REPOSITORY / "data" / "narrative"

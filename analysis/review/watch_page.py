@@ -17,9 +17,8 @@ from analysis.pages.html_tables import blocks, render_table
 from analysis.report.annex import AFTER, SINCE
 from analysis.report.app_tables import DEFECT_NOTE
 from analysis.report.verdict_words import say_note
-from analysis.review.looks import UNSEEN
 from analysis.review.reports import Report
-from analysis.review.standing import UNTESTED, WEB
+from analysis.review.standing import UNSEEN, UNTESTED, WEB
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
 

@@ -18,8 +18,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import LocalStore, S3Store
 
 from analysis.errors import ParameterError, SourceError
-from analysis.sources.buckets import Address
-from analysis.sources.opening import parse_address
+from analysis.sources.buckets import Address, parse_address
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig

@@ -22,9 +22,8 @@ from typing import TypeAlias
 from analysis.errors import ParameterError, SourceError
 from analysis.observations import fingerprints
 from analysis.period import days_between, month_before
-from analysis.reference.countries import is_fictional, parse_country
 from analysis.reference.networks import extract_names, load_network_names
-from analysis.reference.reference_files import read_csv
+from analysis.reference.reference_files import is_fictional, parse_country, read_csv
 from analysis.reference.snapshots import (
     DNS_FINGERPRINTS,
     GLOBAL_LIST,

@@ -3,8 +3,7 @@
 In: what ``SOURCE`` names. Out: observations with their ledger, and a DuckDB connection over those
 of one study. Files appear whole or not at all, and each carries the checksum of its own content.
 Start at ``ingestion.ingest``: it resumes where it stopped, and its result does not depend on the
-number of workers. ``workers`` fetches and reads several objects at once, ``objects`` turns one into
-one Parquet file, ``lines`` reads its stream in bounded memory, ``store.Store`` writes the file,
-``database.Observations`` opens those of a study. ``shares`` writes a study for somebody else,
-``imports`` copies theirs.
+number of workers. ``workers`` fetches and reads several objects at once, ``lines`` reads the stream
+of one in bounded memory, ``store.Store`` writes its file, ``database.Observations`` opens those of
+a study. ``shares`` writes a study for somebody else and copies theirs.
 """

@@ -30,8 +30,7 @@ from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference.reference_files import REPOSITORY
 from analysis.sources import layout
-from analysis.store.connections import connect, limit_memory
-from analysis.store.kept_tables import FOLDER, KeptTables
+from analysis.store.stage_tables import FOLDER, KeptTables, connect, limit_memory
 from analysis.store.store import Collection, Excerpt, add_up, digest_file, read_metadata
 from analysis.temporary_folders import TemporaryFolder
 

@@ -21,20 +21,19 @@ from analysis.errors import NothingThereError, ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.period import Period
-from analysis.reference import countries
+from analysis.reference.reference_files import is_fictional
 from analysis.sources import layout
 from analysis.sources.archive_files import ArchiveObject, Folder
-from analysis.sources.buckets import Bucket
+from analysis.sources.buckets import Bucket, Scope, open_source
 from analysis.sources.layout import OONI
-from analysis.sources.opening import Scope, open_source
-from analysis.store.imports import (
+from analysis.store.shares import (
+    MANIFEST,
     find_archive,
     import_files,
     import_share,
     is_stored,
     reopen_share,
 )
-from analysis.store.shares import MANIFEST
 from analysis.store.store import FOLDER, SUFFIX, Collection, NotRead, Provenance, Store
 from analysis.store.workers import Result, Task, count_workers, read_objects, read_on_cluster
 
@@ -193,7 +192,7 @@ def _choose_window(request: Request) -> Period | None:
     source, probe_cc = request.source, request.probe_cc
     if source != OONI:
         return None
-    if countries.is_fictional(probe_cc):
+    if is_fictional(probe_cc):
         accepted = (
             f"OONI has nothing of {probe_cc}, a fictional country; give PROBE_CC=<a real one>, or "
             "another source"

@@ -1,26 +1,48 @@
-"""The confirmation stage in one call: from observations to verdicts, and the tables behind them."""
+"""The confirmation stage in one call: from observations to verdicts, and the tables behind them.
 
-from collections.abc import Collection, Hashable
+The stages of a study's judgement, which are made once and then opened from disk.
+
+Each stage's tables are kept by the digest of what they are made from (``KeptTables``): the
+observations, the numbers and rules that act on it, its source code, and the stage before it. So a
+changed number makes the stages again from the one on that it acts on, and a second notebook makes
+none.
+
+How the list moves with each number of the method, one at a time.
+
+Each number is set to other values while the others stay as they are published, and all sites are
+judged again from the first stage that it acts on. What each value lists is kept beside the stages
+as soon as it is known: a sweep that was interrupted goes on with the next value.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import astuple, dataclass, replace
 from datetime import date, timedelta
 from functools import partial
+from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import duckdb
 import pandas as pd
 
+from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes.features import Features, add_features
 from analysis.outcomes.frames import keep_frames, read_frame
+from analysis.outcomes.outcomes import Outcomes, apply_rules
+from analysis.outcomes.profiles import Profiles, add_profiles
 from analysis.outcomes.rules import RULES, Rule
-from analysis.outcomes.thresholds import Thresholds
+from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.reference.networks import DOMESTIC
-from analysis.study.stages import Maker, Method
+from analysis.store.stage_tables import KeptTables, Tables, add_room
 from analysis.study.study import Study
 from analysis.verdicts.blocks import Evidence
-from analysis.verdicts.sessions import Sessions
+from analysis.verdicts.sessions import Operators, Sessions, add_sessions
 from analysis.verdicts.states import strength
-from analysis.verdicts.verdicts import Judgement, Scope, judge_cells, weigh_sessions
+from analysis.verdicts.verdicts import Judgement, Scope, judge_cells, list_pairs, weigh_sessions
 from analysis.vocabulary import LISTED, PERIODS
 
 #: What of a judgement is a table.
@@ -299,3 +321,267 @@ def evidence(study: Study, name: str) -> pd.DataFrame:
         if column in frame:
             frame[column] = "AS" + frame[column].astype(str)
     return frame
+
+
+#: Stage, or what follows from them, → the files that say how it is made, besides those of the
+#: stages before it.
+SOURCES: Mapping[str, Sequence[str]] = {
+    "features": (
+        "hosts.py", "observations/schema.py", "store/stage_tables.py", "outcomes/thresholds.py",
+        "outcomes/macros.py", "outcomes/steps.py", "outcomes/frames.py",
+        "outcomes/enumerations.py",
+        "outcomes/controls.py", "outcomes/features.py",
+    ),
+    "profiles": (
+        "outcomes/answers.py", "outcomes/block_pages.py", "outcomes/filters.py",
+        "outcomes/profiles.py", "../data/reference/local_filters.csv",
+    ),
+    "rules": ("outcomes/outcomes.py", "outcomes/devices.py", "outcomes/rules.py"),
+    "sessions": ("verdicts/sessions.py",),
+    "verdicts": (
+        "period.py", "vocabulary.py", "verdicts/columns.py", "verdicts/series.py",
+        "verdicts/e_values.py", "verdicts/expectation.py", "verdicts/hours.py",
+        "verdicts/onsets.py", "verdicts/probes.py", "verdicts/rates.py", "verdicts/rivals.py",
+        "verdicts/site_hours.py", "verdicts/stretches.py", "verdicts/blocks.py",
+        "verdicts/caveats.py", "verdicts/cells.py", "verdicts/intervals.py", "verdicts/reasons.py",
+        "verdicts/robustness.py", "verdicts/states.py", "verdicts/verdicts.py",
+        "verdicts/witnesses.py", "study/confirmation.py",
+    ),
+    "other_methods": ("report/other_methods.py",),
+}  # fmt: skip
+#: The stages that leave tables in a connection; the last one leaves a judgement.
+TABLES = STAGES[:-1]
+_LIBRARIES = ("duckdb", "publicsuffixlist")
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What decides, besides the observations, what they show.
+
+    Attributes:
+        thresholds: the method's numbers.
+        rules: the method's rules, in order.
+        fingerprints: OONI's blocking fingerprints.
+        operators: who runs each network.
+    """
+
+    thresholds: Thresholds
+    rules: tuple[Rule, ...]
+    fingerprints: Fingerprints
+    operators: Operators
+
+    @classmethod
+    def of(
+        cls,
+        thresholds: Thresholds,
+        rules: tuple[Rule, ...],
+        fingerprints: Fingerprints,
+        networks: pd.DataFrame,
+    ) -> "Method":
+        """The method for some ``networks``: ``probe_asn`` (number), ``operator, is_domestic``."""
+        return cls(thresholds, rules, fingerprints, Operators.of(networks))
+
+    def describe(self, last: Stage) -> list[object]:
+        """All that decides a stage's result, as JSON can say it."""
+        return [
+            [stage, describe_source(stage), self._numbers(stage), self._given(stage)]
+            for stage in STAGES[: STAGES.index(last) + 1]
+        ]
+
+    def _numbers(self, stage: Stage) -> dict[str, float]:
+        numbers = vars(self.thresholds).items()
+        return {name: value for name, value in numbers if stage in DECLARATIONS[name].stages}
+
+    def _given(self, stage: Stage) -> object:
+        if stage == "features":
+            return [version(library) for library in _LIBRARIES]
+        if stage == "profiles":
+            return self.fingerprints.digest
+        if stage == "rules":
+            domestic = sorted(self.operators.domestic_asns)
+            return [[astuple(rule) for rule in self.rules], domestic]
+        return sorted(self.operators.names.items())
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes the stages of a study, or finds those that were made earlier.
+
+    Attributes:
+        kept: where the tables are kept; without it they are made in memory.
+        connection: holds ``observations`` in its own database.
+        method: what decides the tables.
+        in_memory: stages that are made in memory all the same, if they have to be made.
+    """
+
+    kept: KeptTables | None
+    connection: duckdb.DuckDBPyConnection
+    method: Method
+    in_memory: Collection[Stage] = ()
+
+    def make_sessions(self) -> Sessions:
+        """``sessions``, and all that they are made of."""
+        outcomes, method = self.make_outcomes(), self.method
+        given = (self.connection, outcomes, method.operators, method.thresholds)
+        return Sessions.beside(outcomes, self._place("sessions", partial(add_sessions, *given)))
+
+    def make_outcomes(self) -> Outcomes:
+        """``outcomes``, and all that they are made of."""
+        profiles, method = self.make_profiles(), self.method
+        given = (self.connection, profiles, method.thresholds, method.rules)
+        make = partial(apply_rules, *given, speaking=method.operators.domestic_asns)
+        return Outcomes.beside(profiles, self._place("rules", make))
+
+    def make_profiles(self) -> Profiles:
+        """The profiles of answers and pages, and the features."""
+        features, method = self.make_features(), self.method
+        given = (self.connection, features, method.thresholds, method.fingerprints)
+        return Profiles.beside(features, self._place("profiles", partial(add_profiles, *given)))
+
+    def make_features(self) -> Features:
+        """``features``, and what else they are made of."""
+        own = Tables.of(self.connection)
+        given = (self.connection, own, self.method.thresholds)
+        return Features.at(self._place("features", partial(add_features, *given)), own)
+
+    def _place(self, stage: Stage, make: Callable[[str], object]) -> str:
+        """The catalog with the tables of a stage."""
+        if self.kept is None or stage in self.in_memory:
+            place = add_room(self.connection, stage)
+            make(place)
+            return place
+        return self.kept.provide(self.connection, stage, self.method.describe(stage), make)
+
+
+def describe_source(stage: str) -> str:
+    """The digest of the code that makes a stage, as it was imported."""
+    return _IMPORTED[stage]
+
+
+def _digest_source(stage: str) -> str:
+    digest = hashlib.sha256()
+    for name in SOURCES[stage]:
+        digest.update((_ROOT / name).read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+_IMPORTED: Final = {stage: _digest_source(stage) for stage in SOURCES}
+
+
+#: Threshold → the values that it is tried at, beside the published one. A number that moves no
+#: state has none.
+Grid = Mapping[str, Sequence[float]]
+GRID: Grid = {name: one.tried for name, one in DECLARATIONS.items() if one.tried}
+#: The lowest and the highest of them.
+ENDS: Grid = {name: (min(values), max(values)) for name, values in GRID.items()}
+
+
+def sweep(
+    study: Study,
+    networks: pd.DataFrame,
+    grid: Grid = ENDS,
+    say: Callable[[int, int], None] = lambda done, total: None,
+) -> pd.DataFrame:
+    """List the sites again with each threshold at each value, the others as they are published.
+
+    Values of which the list is known from an earlier call, finished or not, are not judged again.
+
+    Args:
+        study: of its own numbers and rules none counts here.
+        networks: ``Study.networks``.
+        grid: threshold → values; the published value is added.
+        say: called with ``(done, total)``, in judgements, when one begins and after the last.
+
+    Returns:
+        One row per threshold and value, in the order of the grid and by value: ``threshold,
+        value, is_standing`` (the published value), ``blocked_domain_count`` and
+        ``blocked_pair_count`` (listed sites, and pairs of site and access network),
+        ``gained_count, lost_count`` and ``gained, lost`` (sites against those of the published
+        numbers, joined by ``;``).
+
+    Raises:
+        SourceError: there is no room in any folder for the stages.
+    """
+    judged = dict.fromkeys([Thresholds(), *_changed(grid).values()])
+    for done, thresholds in enumerate(judged):
+        say(done, len(judged))
+        _keep_list(study, _method(study, networks, thresholds))
+    say(len(judged), len(judged))
+    swept = find_sweep(study, networks, grid)
+    assert swept is not None
+    return swept
+
+
+def find_sweep(study: Study, networks: pd.DataFrame, grid: Grid = ENDS) -> pd.DataFrame | None:
+    """What ``sweep`` returns, where each of its values has been judged before; else nothing.
+
+    It judges nothing and makes no stage. Arguments as of ``sweep``.
+    """
+    standing = _find_list(study, _method(study, networks, Thresholds()))
+    rows = []
+    for (name, value), thresholds in _changed(grid).items():
+        listed = _find_list(study, _method(study, networks, thresholds))
+        if standing is None or listed is None:
+            return None
+        rows.append(_row(name, value, listed, standing))
+    return pd.DataFrame(rows)
+
+
+def _changed(grid: Grid) -> dict[tuple[str, float], Thresholds]:
+    """Threshold and value → all numbers, with that one in its place."""
+    published = Thresholds()
+    return {
+        (name, value): published.changed_by({name: value})
+        for name, values in grid.items()
+        for value in sorted({*values, getattr(published, name)})
+    }
+
+
+def _method(study: Study, networks: pd.DataFrame, thresholds: Thresholds) -> Method:
+    return Method.of(thresholds, RULES, study.fingerprints, networks)
+
+
+def _made_from(method: Method) -> list[object]:
+    return [method.describe("verdicts")]
+
+
+def _find_list(study: Study, method: Method) -> pd.DataFrame | None:
+    """The pairs of site and access network that are listed, where that is known."""
+    place = study.kept.find(study.connection, "listed", _made_from(method))
+    return read_frame(study.connection, place, "listed") if place else None
+
+
+def _keep_list(study: Study, method: Method) -> None:
+    """Judge, unless it has been done before, and keep the listed pairs: ``domain, probe_asn``."""
+    connection, made_from = study.connection, _made_from(method)
+    if study.kept.find(connection, "listed", made_from):
+        return
+    published = replace(method, thresholds=Thresholds())
+    tried = [one for one in TABLES if method.describe(one) != published.describe(one)]
+    sessions = Maker(study.kept, connection, method, in_memory=tried).make_sessions()
+    pairs = list_pairs(connection, sessions, method.thresholds)
+    pairs = pairs[pairs["probe_asn"].isin(method.operators.domestic_asns)]
+    for catalog in sessions.catalogs[: len(tried)]:
+        connection.execute(f"DETACH {catalog}")
+    study.kept.provide(
+        connection, "listed", made_from, partial(keep_frames, connection, {"listed": pairs})
+    )
+
+
+def _row(
+    name: str, value: float, listed: pd.DataFrame, standing: pd.DataFrame
+) -> dict[str, object]:
+    sites, before = set(listed["domain"]), set(standing["domain"])
+    gained, lost = sorted(sites - before), sorted(before - sites)
+    return {
+        "threshold": name,
+        "value": float(value),
+        "is_standing": value == getattr(Thresholds(), name),
+        "blocked_domain_count": len(sites),
+        "blocked_pair_count": len(listed),
+        "gained_count": len(gained),
+        "lost_count": len(lost),
+        "gained": ";".join(gained),
+        "lost": ";".join(lost),
+    }

@@ -3,6 +3,11 @@
 The command line (``PROBE_CC=KH``) and a notebook's parameters cell (``probe_cc = "KH"``) are two
 ways to give them; ``StudyParameters.of`` reads either. ``tools/parameters_cells.py`` writes the
 cells from the declarations.
+
+A project's own measurements among a country's: those of its OONI Run links and its networks.
+
+A country's totals are everybody's. What a project did can be told where its volunteers follow an
+OONI Run link, whose number their probes send along, or where a network is the project's own.
 """
 
 import hashlib
@@ -15,11 +20,54 @@ from typing import Any
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import MEANINGS, Thresholds
 from analysis.period import Period, today
-from analysis.reference import countries
-from analysis.reference.reference_files import REPOSITORY
+from analysis.reference.reference_files import REPOSITORY, is_fictional, parse_country
 from analysis.reference.snapshots import LATEST, Snapshot, find, held
 from analysis.sources.layout import OONI, RECEIPT_MARGIN
-from analysis.study.campaign import Campaign
+
+_LINK, _NETWORK = re.compile(r"[0-9]{1,18}", re.ASCII), re.compile(r"AS[0-9]{1,10}", re.ASCII)
+_MOST = 100  # of either
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What counts as a project's own: measurements of a link, or on a network."""
+
+    run_links: tuple[int, ...] = ()
+    asns: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, text: str) -> "Campaign":
+        """Read ``10182,AS38901``: numbers of OONI Run links and of networks.
+
+        Raises:
+            ParameterError: a part is neither.
+        """
+        parts = [part.strip().upper() for part in text.split(",") if part.strip()]
+        wrong = [part for part in parts if not (_LINK.fullmatch(part) or _NETWORK.fullmatch(part))]
+        if wrong or len(parts) > _MOST:
+            accepted = "numbers of OONI Run links and of networks are accepted, as in 10182,AS38901"
+            raise ParameterError("PROJECT", text, accepted)
+        links = {int(part) for part in parts if _LINK.fullmatch(part)}
+        asns = {int(part.removeprefix("AS")) for part in parts if _NETWORK.fullmatch(part)}
+        return cls(tuple(sorted(links)), tuple(sorted(asns)))
+
+    def __str__(self) -> str:
+        return ",".join([*map(str, self.run_links), *(f"AS{asn}" for asn in self.asns)])
+
+    def __bool__(self) -> bool:
+        return bool(self.run_links or self.asns)
+
+    @property
+    def condition(self) -> str:
+        """SQL over the columns of an observation: whether it is the project's own."""
+        parts = []
+        if self.run_links:
+            # a probe that followed no link has none
+            parts.append(f"coalesce(run_link_id IN ({', '.join(map(str, self.run_links))}), false)")
+        if self.asns:
+            parts.append(f"probe_asn IN ({', '.join(map(str, self.asns))})")
+        return f"({' OR '.join(parts) or 'false'})"
+
 
 #: What is meant where no country is given: made by ``make report``, all of one year.
 FICTIONAL_COUNTRY = "QQ"
@@ -134,7 +182,7 @@ class StudyParameters:
         names = [name for name in PARAMETERS if name != "thresholds"]
         given = {name: values[name] for name in names if values.get(name) not in (None, "")}
         _check_country_is_given(given)
-        code = countries.parse_country(given.get("probe_cc", FICTIONAL_COUNTRY))
+        code = parse_country(given.get("probe_cc", FICTIONAL_COUNTRY))
         if "source" not in given:
             given = _of_fictional_country(code, given)
         period = _read_period(code, given)
@@ -278,7 +326,7 @@ def _check_country_is_given(given: Mapping[str, Any]) -> None:
 
 def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Period, archive and lists of the fictional country, where others are not given."""
-    if not countries.is_fictional(code):
+    if not is_fictional(code):
         missing = [name.upper() for name in ("since", "until") if name not in given]
         also = f" (with {' and '.join(missing)}, UTC dates)" if missing else ""
         raise ParameterError(
@@ -307,7 +355,7 @@ def _read_period(code: str, given: Mapping[str, Any]) -> Period:
             raise ParameterError(name.upper(), "", accepted)
     period = Period.parse(given["since"], given["until"])
     # Not cut short: what a report is of, and where it lies, does not hang on the day it is made.
-    if period.until > today() and not countries.is_fictional(code):
+    if period.until > today() and not is_fictional(code):
         accepted = f"lies ahead; {today()} is accepted at the latest: its eve is over (UTC)"
         raise ParameterError("UNTIL", period.until, accepted)
     if "split" in given or period.day_count > 1:  # one day can be ingested and shared

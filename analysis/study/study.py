@@ -1,4 +1,13 @@
-"""What all notebooks of a run share: a country, a period with its halves, and the observations."""
+"""What all notebooks of a run share: a country, a period with its halves, and the observations.
+
+What the page on apps and circumvention tools opens: the tests' own measurements, and counts.
+
+It needs no measurement of a web site, so that it can be made where there is none.
+
+The lists that a study is read with: what is known of a country besides its measurements.
+
+What was tested: counts of measurements by month, site and network, and OONI's own flags.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,21 +16,198 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from analysis.errors import NothingThereError, ParameterError
+from analysis.errors import ContractError, NothingThereError, ParameterError
+from analysis.observations import fingerprints
 from analysis.observations.fingerprints import Fingerprints
+from analysis.observations.flags import DISJOINT, DISJOINT_SQL
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.reference import countries
-from analysis.reference.events import Event
-from analysis.reference.networks import DOMESTIC, describe
-from analysis.reference.test_lists import is_local
-from analysis.store.database import Observations
-from analysis.store.ingestion import Request, ingest
-from analysis.store.kept_tables import KeptTables
+from analysis.reference import networks, test_lists
+from analysis.reference.events import Event, EventList, load_events
+from analysis.reference.networks import DOMESTIC, NetworkList, NetworkNames, describe
+from analysis.reference.reference_files import ReferenceFile, country_name, is_fictional
+from analysis.reference.test_counts import COUNTS, NO_COUNTS, TestCounts, frame_of, load_test_counts
+from analysis.reference.test_lists import LocalSites, TestLists, is_local
+from analysis.sources.api import MessagingCounts, Row, read_messaging_counts
+from analysis.sources.layout import OONI
+from analysis.store.database import MessagingRows, Observations
+from analysis.store.ingestion import Request, ingest, ingest_messaging
+from analysis.store.stage_tables import KeptTables
 from analysis.store.store import Collection
-from analysis.study import measurement_counts
-from analysis.study.parameters import StudyParameters, find_lists
-from analysis.study.reference_lists import ReferenceLists, load_lists
+from analysis.study.parameters import StudyParameters, find_lists, replies_folder
+from analysis.verdicts.elsewhere import Elsewhere, look_elsewhere
+
+
+@dataclass(frozen=True)
+class ReferenceLists:
+    """All lists of one study; one that was not given is empty, or the one that ships."""
+
+    fingerprints: Fingerprints
+    networks: NetworkList
+    network_names: NetworkNames = field(repr=False)
+    test_lists: TestLists
+    events: EventList
+    local_sites: LocalSites = field(repr=False)
+    test_counts: TestCounts = field(repr=False, default=NO_COUNTS)
+
+    @property
+    def files(self) -> list[ReferenceFile]:
+        """The files that were read for the study: test lists, networks, names, events, counts."""
+        files = (self.networks.file, self.network_names.file, self.events.file,
+                 self.test_counts.file)  # fmt: skip
+        return [*self.test_lists.files, *(file for file in files if file)]
+
+    def name_networks(self, measured: pd.DataFrame) -> dict[str, str]:
+        """``AS123`` → name, of networks in the lists and of those that measured.
+
+        Args:
+            measured: ``probe_asn`` (number) and ``network``.
+        """
+        listed = {asn: one.network for asn, one in self.networks.networks.items()}
+        own = dict(zip(measured["probe_asn"], measured["network"], strict=True))
+        named = {**self.network_names.names, **listed, **own}
+        return {f"AS{asn}": name for asn, name in named.items()}
+
+    @property
+    def fingerprint_file(self) -> ReferenceFile | None:
+        """The fingerprints that are looked for, as one file; None where there are none."""
+        known = self.fingerprints
+        count = len(known.dns) + len(known.http) - len(known.left_out)
+        if known.is_empty:
+            return None
+        return ReferenceFile("fingerprints", "fingerprints", known.digest, count)
+
+
+def load_lists(parameters: StudyParameters) -> ReferenceLists:
+    """Read the lists that the parameters name.
+
+    Raises:
+        ParameterError: a list is missing or has another shape.
+        ContractError: one that ships has.
+    """
+    code = parameters.probe_cc
+    return ReferenceLists(
+        fingerprints=fingerprints.load(parameters.fingerprints or None),
+        networks=networks.load_networks(parameters.networks or None, code),
+        network_names=networks.load_network_names(parameters.network_names),
+        test_lists=test_lists.load_test_lists(parameters.test_list or None, code),
+        events=load_events(parameters.events or None, code),
+        local_sites=test_lists.load_local_sites(code),
+        test_counts=load_test_counts(parameters.test_counts),
+    )
+
+
+_FLAGS = ", ".join(f"count(*) FILTER (flag = '{flag}') AS {flag}_count" for flag in DISJOINT)
+
+_BY_MONTH = f"""
+SELECT strftime(measurement_start_time, '%Y-%m') AS month, count(*) AS measurement_count, {_FLAGS}
+FROM (SELECT measurement_start_time, {DISJOINT_SQL} AS flag FROM observations)
+GROUP BY 1 ORDER BY 1
+"""
+
+_BY_NETWORK = """
+SELECT probe_asn, count(*) AS measurement_count,
+  count(DISTINCT domain) FILTER (domain <> '') AS domain_count,
+  mode(probe_network_name ORDER BY probe_network_name) AS probe_network_name
+FROM observations GROUP BY 1 ORDER BY 1
+"""
+
+_BY_NETWORK_MONTH = """
+SELECT probe_asn, strftime(measurement_start_time, '%Y-%m') AS month,
+  count(*) AS measurement_count
+FROM observations GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+_BY_DOMAIN = """
+SELECT domain, count(*) AS measurement_count,
+  count(*) FILTER (is_anomaly OR is_confirmed) AS anomaly_count,
+  list_sort(list(DISTINCT input)) AS inputs
+FROM observations GROUP BY 1 ORDER BY 1
+"""
+
+_IN_PERIOD = """
+SELECT count(*), count(DISTINCT domain) FILTER (domain <> ''), list_sort(list(DISTINCT probe_asn))
+FROM observations WHERE measurement_start_time >= $since AND measurement_start_time < $until
+"""
+
+_IN_HALVES = """
+SELECT concat('AS', probe_asn) AS probe_asn,
+  count(*) FILTER (measurement_start_time < $split) AS first_measurement_count,
+  count(*) FILTER (measurement_start_time >= $split) AS second_measurement_count
+FROM observations GROUP BY 1 ORDER BY 1
+"""
+
+
+def count_by_month(
+    connection: duckdb.DuckDBPyConnection, *, has_fingerprints: bool
+) -> pd.DataFrame:
+    """The contract's ``measurements_by_month``: one row per month that was measured.
+
+    Args:
+        connection: holds ``observations``.
+        has_fingerprints: without a fingerprint list nothing can be confirmed, and
+            ``confirmed_count`` is empty rather than 0.
+    """
+    frame = connection.execute(_BY_MONTH).df()
+    parts = [f"{flag}_count" for flag in DISJOINT]
+    off = frame[frame[parts].sum(axis=1) != frame["measurement_count"]]
+    if len(off):
+        month = off["month"].iloc[0]
+        raise ContractError(f"measurements_by_month: the flags of {month} do not sum")
+    if not has_fingerprints:
+        frame["confirmed_count"] = pd.array([pd.NA] * len(frame), dtype="Int64")
+    return frame
+
+
+def count_by_network(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """One row per ``probe_asn``: ``measurement_count, domain_count, probe_network_name``."""
+    return connection.execute(_BY_NETWORK).df()
+
+
+def count_by_network_and_month(
+    connection: duckdb.DuckDBPyConnection, networks: pd.DataFrame
+) -> pd.DataFrame:
+    """One row per ``probe_asn`` × ``month`` that was measured: ``measurement_count, network``.
+
+    ``network`` is the name in ``networks`` with the number, since several may have one name.
+    """
+    frame = connection.execute(_BY_NETWORK_MONTH).df().merge(networks[["probe_asn", "network"]])
+    frame["network"] += " (AS" + frame["probe_asn"].astype(str) + ")"
+    return frame
+
+
+def count_by_domain(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """One row per ``domain``: counts and the ``inputs`` it was tested by.
+
+    Measurements whose input has no usable host name stand under the domain ``""``.
+    """
+    return connection.execute(_BY_DOMAIN).df()
+
+
+def count_in_halves(
+    connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period]
+) -> pd.DataFrame:
+    """One row per network (``probe_asn`` as ``AS123``) with its measurements in each half.
+
+    Columns: ``probe_asn, first_measurement_count, second_measurement_count``.
+    """
+    return connection.execute(_IN_HALVES, {"split": periods["second"].since}).df()
+
+
+def count_in_periods(
+    connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period]
+) -> dict[str, dict[str, object]]:
+    """Period → ``measurement_count, domain_count`` and ``network_asns`` (as ``AS123``)."""
+    counts: dict[str, dict[str, object]] = {}
+    for name, period in periods.items():
+        inside = {"since": period.since, "until": period.until}
+        ((measurements, domains, asns),) = connection.execute(_IN_PERIOD, inside).fetchall()
+        counts[name] = {
+            "measurement_count": measurements,
+            "domain_count": domains,
+            "network_asns": [f"AS{asn}" for asn in asns or []],
+        }
+    return counts
 
 
 @dataclass(frozen=True)
@@ -62,7 +248,7 @@ class Study:
     @property
     def country(self) -> str:
         """The country's name."""
-        return countries.country_name(self.probe_cc)
+        return country_name(self.probe_cc)
 
     @property
     def title(self) -> str:
@@ -76,7 +262,7 @@ class Study:
 
     @property
     def is_fictional(self) -> bool:
-        return countries.is_fictional(self.probe_cc)
+        return is_fictional(self.probe_cc)
 
     @property
     def known_events(self) -> tuple[Event, ...]:
@@ -94,7 +280,7 @@ class Study:
         Columns: ``probe_asn`` (number), ``network, operator, kind, kind_source, is_domestic,
         measurement_count, domain_count``.
         """
-        counts = measurement_counts.count_by_network(self.connection)
+        counts = count_by_network(self.connection)
         asns = counts["probe_asn"].astype(int)
         names = dict(zip(asns, counts["probe_network_name"], strict=True))
         described = describe(names, self.lists.networks, self.lists.network_names.names)
@@ -112,7 +298,7 @@ class Study:
 
         Columns: ``domain, category_code, category, is_local, measurement_count, anomaly_count``.
         """
-        frame = measurement_counts.count_by_domain(self.connection)
+        frame = count_by_domain(self.connection)
         categories = [
             self.lists.test_lists.category_of(domain, inputs)
             for domain, inputs in zip(frame["domain"], frame["inputs"], strict=True)
@@ -219,3 +405,143 @@ def open_study(parameters: StudyParameters, *, jobs: int | None = None) -> Study
         observations=open_observations(collection, code, period),
         lists=lists,
     )
+
+
+_NAMES = """
+SELECT probe_asn::BIGINT AS probe_asn, count(*) AS measurement_count,
+  coalesce(mode(probe_network_name ORDER BY probe_network_name), '') AS probe_network_name
+FROM messaging WHERE probe_asn > 0 GROUP BY probe_asn ORDER BY probe_asn
+"""
+
+
+@dataclass(frozen=True)
+class MessagingStudy:
+    """A country and a period, with all that is known of apps and tools there.
+
+    Attributes:
+        parameters: what it was opened with.
+        periods: ``all``, and its halves ``first`` and ``second``.
+        collection: the measurements of the source, of whatever period.
+        rows: those of the country and the period.
+        lists: what is known besides.
+        here: counts of the country, one row a test and day: ``test_counts.COLUMNS``; empty where
+            nobody counted.
+        elsewhere: what other countries say.
+        digests: of OONI's replies, by what was asked for; empty where it was not asked.
+    """
+
+    parameters: StudyParameters = field(repr=False)
+    periods: Mapping[str, Period]
+    collection: Collection
+    rows: MessagingRows = field(repr=False)
+    lists: ReferenceLists = field(repr=False)
+    here: pd.DataFrame = field(repr=False)
+    elsewhere: Elsewhere = field(repr=False)
+    digests: Mapping[str, str]
+
+    @property
+    def probe_cc(self) -> str:
+        return self.parameters.probe_cc
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB with the table ``messaging``."""
+        return self.rows.connection
+
+    @property
+    def is_fictional(self) -> bool:
+        return is_fictional(self.probe_cc)
+
+    @property
+    def title(self) -> str:
+        """Country and period."""
+        period = self.periods["all"]
+        return f"{country_name(self.probe_cc)}, {period.since} to {period.last_day}"
+
+    def footer(self, count: int, what: str) -> str:
+        """Source, period and n, as the foot of a figure says them."""
+        return f"Source: OONI, {self.title}. n = {count:,} {what}."
+
+    def networks(self) -> pd.DataFrame:
+        """One row a network that ran any of these tests, by number.
+
+        Columns: ``probe_asn`` (number), ``network, operator, kind, is_domestic,
+        measurement_count``.
+        """
+        counts = self.connection.execute(_NAMES).df()
+        asns = counts["probe_asn"].astype(int)
+        names = dict(zip(asns, counts["probe_network_name"], strict=True))
+        described = describe(names, self.lists.networks, self.lists.network_names.names)
+        described["is_domestic"] = described["kind"].isin(DOMESTIC)
+        return described.merge(counts[["probe_asn", "measurement_count"]], on="probe_asn")
+
+    def network_names(self) -> dict[str, str]:
+        """``AS123`` → name, of networks that ran these tests or that a list names."""
+        return self.lists.name_networks(self.networks())
+
+    def sources(self) -> dict[str, object]:
+        """What was read, for the provenance section: digests and dates, no path."""
+        file = self.lists.test_counts.file
+        return {
+            **self.parameters.method_changes(),
+            "observations": f"sha256 {self.collection.digest}",
+            **({file.name: f"{file.row_count} rows, sha256 {file.digest}"} if file else {}),
+            **{f"OONI's counts, {name}": f"sha256 {d}" for name, d in self.digests.items()},
+        }
+
+
+def messaging_study_of(values: Mapping[str, Any]) -> MessagingStudy:
+    """Open what a notebook's parameters describe: ``messaging_study_of(globals())``.
+
+    Raises:
+        ParameterError: a parameter is wrong.
+        SourceError: the source could not be reached.
+    """
+    return open_messaging(find_lists(StudyParameters.of(values)))
+
+
+def open_messaging(parameters: StudyParameters, *, jobs: int | None = None) -> MessagingStudy:
+    """Open a study of apps and tools, from the store where the source has been read before."""
+    period, lists = parameters.period, load_lists(parameters)
+    first, second = period.split(parameters.split)
+    collection = ingest_messaging(request_of(parameters, reopen=True, jobs=jobs))
+    here, elsewhere, digests = read_counts(parameters, lists)
+    return MessagingStudy(
+        parameters=parameters,
+        periods={"all": period, "first": first, "second": second},
+        collection=collection,
+        rows=MessagingRows(collection, parameters.probe_cc, period),
+        lists=lists,
+        here=here,
+        elsewhere=look_elsewhere(elsewhere, parameters.probe_cc),
+        digests=digests,
+    )
+
+
+def read_counts(
+    parameters: StudyParameters, lists: ReferenceLists
+) -> tuple[pd.DataFrame, pd.DataFrame, Mapping[str, str]]:
+    """The country's counts, all countries', and the digests of OONI's replies."""
+    code, period = parameters.probe_cc, parameters.period
+    counted = None
+    if parameters.source == OONI and lists.test_counts.file is None:
+        counted = read_messaging_counts(replies_folder(parameters.store), code, period)
+    if counted is None:
+        counts = lists.test_counts.counts
+        inside = counts[(counts["day"] >= pd.Timestamp(period.since))
+                        & (counts["day"] < pd.Timestamp(period.until))]  # fmt: skip
+        return inside[inside["probe_cc"] == code].reset_index(drop=True), inside, {}
+    return _frame(counted.here, code), _frame(counted.elsewhere), _digests(counted)
+
+
+def _digests(counted: MessagingCounts) -> Mapping[str, str]:
+    return dict(sorted(counted.digests.items()))
+
+
+def _frame(rows: tuple[Row, ...], probe_cc: str = "") -> pd.DataFrame:
+    table = [
+        (row.test_name, probe_cc or row.probe_cc, row.measurement_start_day,
+         *(getattr(row, name) for name in COUNTS))
+        for row in rows
+    ]  # fmt: skip
+    return frame_of(table)

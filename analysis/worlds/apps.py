@@ -16,8 +16,7 @@ from pathlib import Path
 from random import Random
 
 from analysis.worlds.archive import Json, compress, encode, write_object
-from analysis.worlds.country import Network, stream, token
-from analysis.worlds.internet import RESET, TIMED_OUT
+from analysis.worlds.country import RESET, TIMED_OUT, Network, stream, token
 from analysis.worlds.truth import write_csv
 from analysis.worlds.world import World
 

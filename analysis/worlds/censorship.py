@@ -14,23 +14,21 @@ from typing import Any
 
 from analysis.period import Period
 from analysis.worlds.country import (
+    CLOSED,
     CONTENT_ASNS,
     NAME_COUNT,
-    WISHES,
-    Network,
-    Page,
-    Site,
-    make_page,
-    stream,
-)
-from analysis.worlds.internet import (
-    CLOSED,
     NXDOMAIN,
     RESET,
     TIMED_OUT,
     UNKNOWN_AUTHORITY,
+    WISHES,
     Internet,
+    Network,
+    Page,
     Server,
+    Site,
+    make_page,
+    stream,
 )
 
 

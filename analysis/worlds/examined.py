@@ -13,14 +13,17 @@ from typing import Any
 from analysis.worlds.censorship import Block, Censorship, Machines, Watch, carry_out
 from analysis.worlds.country import (
     ACCESS_ASNS,
+    RESET,
+    TIMED_OUT,
     AddressPlan,
+    Internet,
     Network,
     Page,
+    Server,
     Site,
     make_page,
     stream,
 )
-from analysis.worlds.internet import RESET, TIMED_OUT, Internet, Server
 from analysis.worlds.session import BUILDS, Trouble
 
 _WORDS = ("Alder", "Basalt", "Cinder", "Drift", "Ember", "Fjord", "Glade", "Hazel", "Inlet", "Jade")

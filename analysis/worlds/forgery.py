@@ -11,16 +11,18 @@ from random import Random
 from typing import NamedTuple
 
 from analysis.worlds.censorship import Block, Censorship
-from analysis.worlds.country import Network, Site, stream
-from analysis.worlds.internet import (
+from analysis.worlds.country import (
     NXDOMAIN,
     RESET,
     Control,
     Helper,
     Internet,
     Lookup,
+    Network,
+    Site,
     Target,
     endpoint,
+    stream,
 )
 
 #: claim → the styles of network on which its flood, its pair and its series of days appear

@@ -13,9 +13,9 @@ import pandas as pd
 
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.report.app_tables import Judged, judge_apps
-from analysis.study.app_study import open_messaging
 from analysis.study.parameters import StudyParameters
-from analysis.worlds.measures import share_by
+from analysis.study.study import open_messaging
+from analysis.worlds.scores import share_by
 
 #: Of worlds that are judged. No other part of the validation has these seeds.
 SEEDS = range(71, 81)
@@ -106,7 +106,7 @@ def _say_hours(hours: list[int]) -> str:
 
 
 def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
-    """The result that ships: the columns of ``measures.share_by``, and the ``rules_version``."""
+    """The result that ships: the columns of ``scores.share_by``, and the ``rules_version``."""
     frames = []
     for measure in (FOUND, TRUE, OPEN, FEWER, BROKEN, BEGINNINGS, HOURS, ENDPOINTS):
         of = rows[rows["measure"] == measure]

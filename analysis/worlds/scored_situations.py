@@ -2,6 +2,8 @@
 
 Each situation is a country of half a year. ``NOBODY_BLOCKS`` is one of them, and drawn ten times
 more, to hold the chances that are told against how often they come up.
+
+A world judged as a country would be: the tables that the notebooks write, by the same calls.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,9 +14,13 @@ import pandas as pd
 
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.outcomes.thresholds import Thresholds
-from analysis.worlds.judged_worlds import judge_world, open_world
-from analysis.worlds.measures import share_by
-from analysis.worlds.scores import PAIR_KEY, Score, score
+from analysis.report import annex
+from analysis.study.confirmation import confirm
+from analysis.study.parameters import StudyParameters
+from analysis.study.study import Study, open_study
+from analysis.tables import write_table
+from analysis.verdicts.verdicts import Judgement
+from analysis.worlds.scores import PAIR_KEY, Score, score, share_by
 
 #: Seeds of the situations, in their order; and of the worlds in which pairs fail by themselves. No
 #: other part of the validation has them.
@@ -102,3 +108,34 @@ def table(rows: Iterable[dict[str, Any]], situations: Any) -> pd.DataFrame:
     frame.insert(1, "truth", [one.truth for one in told])
     frame["undecidable"] = [one.undecidable for one in told]
     return frame.assign(rules_version=RULES_VERSION)
+
+
+def open_world(world: Path, store: Path, probe_cc: str, since: str, until: str) -> Study:
+    """Read a world into a store of its own."""
+    lists = world / "reference"
+    parameters = StudyParameters(
+        probe_cc=probe_cc,
+        since=since,
+        until=until,
+        source=str(world / "archive"),
+        store=str(store),
+        test_list=str(lists / "test-lists"),
+        networks=str(lists / "networks.csv"),
+        fingerprints=str(lists / "fingerprints"),
+    )
+    study = open_study(parameters, jobs=1)
+    study.connection.execute("SET threads = 1")  # worlds run side by side
+    return study
+
+
+def judge_world(study: Study, thresholds: Thresholds, tables: Path) -> Judgement:
+    """Write the tables that a score reads; of no half."""
+    networks = study.networks()
+    judgement = confirm(study, networks, thresholds, periods=["all"])
+    verdicts = write_table(tables, "verdicts", judgement.verdicts)
+    write_table(tables, "blocking_intervals", judgement.intervals)
+    ranked = write_table(tables, "networks", annex.rank_networks(networks, verdicts))
+    sites = study.domains()
+    write_table(tables, "blocked_sites", annex.blocked_sites(verdicts, ranked, sites))
+    write_table(tables, "set_aside", annex.set_aside(verdicts, ranked, sites))
+    return judgement

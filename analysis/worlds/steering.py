@@ -15,17 +15,20 @@ import pandas as pd
 
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.period import Period
-from analysis.planning.addresses import choose_sites
 from analysis.planning.coverage import add_tested
-from analysis.planning.ranking import find_last_tests, rank_pairs
-from analysis.planning.weekly_plan import SITES_A_DAY, plan_week
-from analysis.report.annex import rank_networks
-from analysis.report.halves import listed_domestic
+from analysis.planning.ranking import (
+    SITES_A_DAY,
+    choose_sites,
+    find_last_tests,
+    plan_week,
+    rank_pairs,
+)
+from analysis.report.annex import listed_domestic, rank_networks
 from analysis.study.confirmation import confirm
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_study
 from analysis.tables import write_table
-from analysis.worlds.measures import share_by
+from analysis.worlds.scores import share_by
 
 #: Seed → networks and names of a country. No other part of the validation has these seeds.
 COUNTRIES: Mapping[int, tuple[int, int]] = {61: (10, 200), 62: (9, 240), 63: (12, 160)}
@@ -122,7 +125,7 @@ def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
     """The result that ships: how much of what is blocked is listed, by way and week.
 
     Returns:
-        The columns of ``measures.share_by``; ``wrong_count``: pairs listed that nobody blocks; and
+        The columns of ``scores.share_by``; ``wrong_count``: pairs listed that nobody blocks; and
         the ``rules_version`` that judged.
     """
     frames = []

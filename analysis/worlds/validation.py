@@ -26,8 +26,8 @@ from analysis.reference.reference_files import REPOSITORY
 from analysis.study.parameters import whole_number
 from analysis.study.study import Study
 from analysis.verdicts.verdicts import Judgement
-from analysis.worlds import measures, scored_apps, scored_situations, scores, steering
-from analysis.worlds.judged_worlds import judge_world, open_world
+from analysis.worlds import scored_apps, scored_situations, scores, steering
+from analysis.worlds.scored_situations import judge_world, open_world
 from analysis.worlds.scores import Score
 from analysis.worlds.validation_page import RESULTS
 
@@ -265,7 +265,7 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     for name, value in task.variants:
         judge_world(study, task.thresholds.changed_by({name: value}), folder / "variant")
         varied = scores.score(folder / "variant", world / "truth")
-        result.variants.append({"threshold": name, "value": value, **measures.tally(varied)})
+        result.variants.append({"threshold": name, "value": value, **scores.tally(varied)})
     if task.has_forging:
         result.moves = _forge(task, folder, simulator, options, scored)
     return result
@@ -291,7 +291,7 @@ def _bootstrap(study: Study, judgement: Judgement) -> pd.DataFrame:
     study.connection.register("listed", judgement.intervals)
     days = study.connection.execute(_BLOCKED_DAYS).df()
     study.connection.unregister("listed")
-    return measures.bootstrap_bounds(days)
+    return scores.bootstrap_bounds(days)
 
 
 def _forge(
@@ -312,8 +312,8 @@ def _forge(
     ordered = scores.score(folder / "forged-tables", copy / "truth")
     return pd.concat(
         [
-            measures.moved_by_forgery(clean, forged).assign(forger="of the world"),
-            measures.moved_by_forgery(clean, ordered).assign(forger="one short of the number"),
+            scores.moved_by_forgery(clean, forged).assign(forger="of the world"),
+            scores.moved_by_forgery(clean, ordered).assign(forger="one short of the number"),
         ],
         ignore_index=True,
     )
@@ -359,17 +359,17 @@ def write_results(out: Path, results: Sequence[Result], thresholds: Thresholds) 
 
 
 _SUMMARIES: Mapping[str, Callable[[Score], pd.DataFrame]] = {
-    "accuracy": measures.accuracy,
-    "false_positives": measures.false_positives,
-    "edge_errors": measures.edge_errors,
-    "unlisted_states": measures.unlisted_states,
+    "accuracy": scores.accuracy,
+    "false_positives": scores.false_positives,
+    "edge_errors": scores.edge_errors,
+    "unlisted_states": scores.unlisted_states,
 }
 
 
 def sensitivity(results: Sequence[Result], thresholds: Thresholds) -> pd.DataFrame:
     """One row per threshold and value, counted over the worlds for fitting."""
     fitted = [result for result in results if result.task.part == "fit"]
-    standing = [measures.tally(result.score) for result in fitted]
+    standing = [scores.tally(result.score) for result in fitted]
     rows = [
         {"threshold": name, "value": getattr(thresholds, name), "is_used": True, **counts}
         for name, declared in DECLARATIONS.items()

@@ -21,6 +21,8 @@ from analysis.worlds.country import (
     NAME_COUNT,
     NETWORK_COUNT,
     AddressPlan,
+    Helper,
+    Internet,
     Network,
     Site,
     make_networks,
@@ -31,9 +33,7 @@ from analysis.worlds.country import (
 )
 from analysis.worlds.examined import arrange, plain_networks
 from analysis.worlds.forgery import Forgery, LyingHelper, plan_forgeries
-from analysis.worlds.internet import Helper, Internet
-from analysis.worlds.session import Names, Path, Session, Trouble, pick, weigh
-from analysis.worlds.web_connectivity import measure
+from analysis.worlds.session import Names, Path, Session, Trouble, measure, pick, weigh
 
 #: Probes run by a timer measure at these hours (UTC); two of them on most days.
 _HOURS = (2, 9, 14, 20)
