@@ -178,9 +178,8 @@ class Working:
 
     Attributes:
         sessions: one row a session that counts, in order of time: ``time, is_hit``; ``rate``, what
-            it is held against; ``weight``, how many times likelier it is where three in four
-            sessions are blocked.
-        days: one row a tested day: ``day`` and ``evidence``, the e-value's share up to it.
+            it is held against; ``weight``, how many times likelier it is during a block.
+        days: one row a tested day: ``day`` and ``evidence``, the e-value after it.
         base: how often a session would fail by itself, before the pair says so.
         site, network: the shares that this is made of, and what they were learnt from.
         evidence: the e-value.
@@ -332,18 +331,20 @@ def _explain(working: Working) -> str:
         )
     )
     mean = (
-        f"the mean is taken over all {days * (days + 1) // 2:,} stretches of the {days} tested "
-        "days, whichever one would have picked; nine tenths of it count, since hours of the week "
-        "are asked about as well"
+        "Nobody knows when a block begins and ends, so the evidence is a mean: half of it over "
+        f"all {days * (days + 1) // 2:,} stretches of the {days} tested days, half over blocks "
+        "that last from the first test on or come again after an opening. Nine tenths of it "
+        "count, since hours of the week are asked about as well."
     )
     return (
         f"{len(sessions)} sessions count here: {failed} failed in one way, the others reached the "
         f"site; what failed in another way says nothing. Going by what others see, {learnt}, "
         f"together {percent(working.base)}. Each session is compared with that and with what "
-        "failed here before it, (earlier failures + 8 × that share) ÷ (earlier sessions + 8). A "
-        "failure counts as many times likelier as it is where three in four sessions are blocked, "
-        "a session that got through as many times less likely. The days are multiplied, and "
-        f"{mean}. If the failures were accidents such as others meet here, the result would be no "
+        "failed here before it, (earlier failures + 8 × that share) ÷ (earlier sessions + 8). "
+        "During a block (earlier failures + 3) ÷ (earlier sessions + 4) are expected to fail, at "
+        "least 75 % and at most 95 %. A failure counts as many times as it is likelier then, a "
+        "session that got through as many times as it is less likely. The days are multiplied. "
+        f"{mean} If the failures were accidents such as others meet here, the result would be no "
         f"more than 1 on average; here it is {_say_evidence(working.evidence)}. The list begins at "
         f"{number(working.line)}."
     )
@@ -362,9 +363,9 @@ def _show_sessions(working: Working, name: str) -> None:
     show_table(
         ordered[["time", "shows", "share", "weight"]],
         caption=f"Sessions of {name}, and what each is compared with",
-        note="The share is taken as 1 % at least and 99 % at most. Where it is three quarters or "
-        "more a session weighs nothing. The sessions of one day count no more than the clearest "
-        "of them twice.",
+        note="The share is at least 1 % and at most 99 %. Where it is as large as the share that "
+        "is expected to fail during a block, a session weighs nothing. The sessions of one day "
+        "count no more than the clearest of them twice.",
         fold_after=5,
         is_printed=False,
         headings={
