@@ -1,22 +1,30 @@
-"""The annex: one row a site, counts that sum, and a reason for everything that is not in it."""
+"""The annex and the tables beside it: rows of sites and stretches, counts that sum, and reasons."""
 
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import duckdb
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from analysis.hosts import site_anchor, site_file
+from analysis.period import Period
+from analysis.report import annex
 from analysis.report.annex import (
     blocked_sites,
+    compare_networks,
+    compare_semesters,
+    count_panel,
+    count_semesters,
+    list_site_networks,
+    list_sites,
     rank_networks,
     set_aside,
 )
+from analysis.report.site_evidence import LEAST_SESSIONS, count_spans
 from analysis.report.verdict_words import local_schedule
-from analysis.study.study import (
-    count_by_month,
-)
-from tests.observations import connection_with, observation
+from analysis.tables import write_table
 
 NETWORKS = pd.DataFrame({
     "probe_asn": ["AS1", "AS2", "AS3", "AS9"], "network": ["One", "Two", "", "Tunnel"],
@@ -148,12 +156,284 @@ def test_only_access_networks_are_ranked() -> None:
 # --- counts that the annex is set beside --------------------------------------------------------
 
 
-def test_without_fingerprints_nothing_is_confirmed_and_nothing_is_said() -> None:
-    """Where no list was given ``is_confirmed`` is null, which is neither yes nor 0."""
-    rows = [observation(is_confirmed=None, is_anomaly=a) for a in (True, False, False)]
-    table = count_by_month(connection_with(rows), has_fingerprints=False)
-    assert table["confirmed_count"].isna().all()
-    assert (table["ok_count"][0], table["anomaly_count"][0]) == (2, 1)
-
-
 # --- the annex as a spreadsheet -----------------------------------------------------------------
+
+
+# --- Every tested name has one status, and every listed stretch one row with its own counts. ------
+
+FEW_NETWORKS = pd.DataFrame({
+    "probe_asn": ["AS1", "AS2", "AS9"], "network": ["One", "", "Tunnel"],
+    "kind": ["isp", "mobile", "vpn"],
+})  # fmt: skip
+SITES = [
+    "a.example",
+    "b.example",
+    "c.example",
+    "d.example",
+    "e.example",
+    "f.example",
+]
+SITE_DOMAINS = pd.DataFrame({
+    "domain": ["", *SITES], "category_code": "NEWS", "is_local": False, "measurement_count": 9,
+})  # fmt: skip
+
+
+def _judged(domain: str, probe_asn: str = "AS1", **given: Any) -> dict[str, Any]:
+    row = {
+        "domain": domain, "probe_asn": probe_asn, "period": "all", "state": "blocked", "note": "",
+        "insufficient_reason": "", "blocked_until": "2024-05-01", "session_count": 20,
+        "sessions_to_flip": 2, "resolver_asns": "", "operator": "Alpha", "witness_url": "",
+    }  # fmt: skip
+    return row | given
+
+
+def _interval(probe_asn: str, since: str, until: str, **given: Any) -> dict[str, Any]:
+    row = {
+        "domain": "a.example", "probe_asn": probe_asn, "blocked_from": since,
+        "blocked_from_time": f"{since}T01:00:00", "blocked_until": until,
+        "blocked_until_time": f"{until}T01:00:00", "last_seen_open": "", "mechanism": "tls.reset",
+        "first_seen_open_again": "", "first_seen_open_again_time": "", "measurement_count": 9,
+        "session_count": 8, "day_count": 6, "state": "likely_blocked", "schedule": "",
+        "chance": "1.0e-06", "reached_session_count": 2,
+    }  # fmt: skip
+    return row | given
+
+
+def _stretches(verdicts: list[dict[str, Any]], intervals: list[dict[str, Any]]) -> pd.DataFrame:
+    given = pd.DataFrame(intervals)
+    key = ["domain", "probe_asn", "blocked_from", "blocked_from_time"]
+    reached = given[[*key, "reached_session_count"]]
+    plain = given.drop(columns="reached_session_count")
+    return list_site_networks(pd.DataFrame(verdicts), plain, reached, FEW_NETWORKS, SITE_DOMAINS)
+
+
+def test_each_stretch_has_its_own_counts_dates_and_notes(tmp_path: Any) -> None:
+    """Only the last goes on; *at least since* is said of the first, *not tested since* of the
+    last; what a VPN saw is not in the annex."""
+    verdicts = [
+        _judged("a.example", blocked_until="", note="at least since; seen through the resolver"),
+        _judged("a.example", "AS2", note="not tested since"), _judged("a.example", "AS9"),
+    ]  # fmt: skip
+    table = write_table(tmp_path, "blocked_site_networks", _stretches(verdicts, [
+        _interval("AS1", "2024-01-01", "2024-02-01"),
+        _interval("AS1", "2024-03-01", "2024-12-30", last_seen_open="2024-02-20"),
+        _interval("AS2", "2024-01-05", "2024-05-01"), _interval("AS9", "2024-01-01", "2024-02-01"),
+    ]))  # fmt: skip
+    assert list(zip(table["probe_asn"], table["blocked_until"], table["note"], strict=True)) == [
+        ("AS1", "2024-02-01", "at least since; seen through the resolver"),
+        ("AS1", "", "seen through the resolver"),
+        ("AS2", "2024-05-01", "not tested since"),
+    ]
+    assert list(table["network"]) == ["One", "One", "AS2"]
+    assert set(table["session_count"]) == {10}
+    assert set(table["blocked_share"]) == {0.8}
+
+
+def test_two_stretches_that_begin_on_one_day_are_one_row(tmp_path: Any) -> None:
+    """The key has no time of day, and a report must not stop at it."""
+    later = {"blocked_from_time": "2024-01-01T23:00:00", "first_seen_open_again": "2024-04-01"}
+    table = write_table(tmp_path, "blocked_site_networks", _stretches([_judged("a.example")], [
+        _interval("AS1", "2024-01-01", "2024-01-02"),
+        _interval("AS1", "2024-01-01", "2024-03-01", **later),
+    ]))  # fmt: skip
+    row = table.iloc[0]
+    assert len(table) == 1
+    assert (row["blocked_session_count"], row["session_count"]) == (16, 20)
+    assert (row["blocked_until"], row["first_seen_open_again"]) == ("2024-03-01", "2024-04-01")
+
+
+def test_every_tested_name_has_a_status_and_a_reason() -> None:
+    """Reached on a VPN only is no conclusion; a site that was down is not said to lack tests; what
+    was never tested, and what has no host name, is not there."""
+    verdicts = pd.DataFrame([
+        _judged("a.example"), _judged("b.example", state="down"),
+        _judged("c.example", state="ok"), _judged("c.example", "AS2", state="down"),
+        _judged("d.example", "AS9", state="ok"),
+        _judged("d.example", state="insufficient", insufficient_reason="few_days"),
+        _judged("d.example", "AS2", state="insufficient", insufficient_reason="few_sessions"),
+        _judged("e.example", state="down"), _judged("f.example", "AS9", state="ok"),
+    ])  # fmt: skip
+    blocked = pd.DataFrame({"domain": ["a.example"]})
+    aside = pd.DataFrame({"domain": ["b.example"], "reason": ["instrument"]})
+    table = list_sites(verdicts, FEW_NETWORKS, SITE_DOMAINS, blocked, aside)
+    assert list(zip(table["domain"], table["status"], table["reason"], strict=True)) == [
+        ("a.example", "listed", ""), ("b.example", "set_aside", "instrument"),
+        ("c.example", "no_problem_seen", ""), ("d.example", "not_enough_tests", "few_days"),
+        ("e.example", "not_enough_tests", "down"),
+        ("f.example", "not_enough_tests", "not_domestic"),
+    ]  # fmt: skip
+    assert [bool(page) for page in table["page"]] == [True, True, False, False, False, False]
+    assert list(table["network_count"]) == [1, 1, 2, 3, 1, 1]
+
+
+def test_no_made_up_name_takes_the_page_of_another() -> None:
+    """These two, found in a second, have the same letters and the same eight digits."""
+    names = ["ab_c_defgh_ijk_l_mn_opqr_st.org", "a_bc_d_e_f_gh_ijkl_m_n_o_p_qrst.org"]
+    assert site_file(names[0]) == site_file(names[1])
+    listed = pd.DataFrame({"domain": names})
+    domains = SITE_DOMAINS.head(2).assign(domain=names)
+    verdicts = pd.DataFrame([_judged(name) for name in names])
+    aside = pd.DataFrame({"domain": [], "reason": []})
+    table = list_sites(verdicts, FEW_NETWORKS, domains, listed, aside).set_index("domain")["page"]
+    assert table.to_dict() == {names[1]: f"sites/{site_file(names[1])}", names[0]: ""}
+
+
+def test_so_many_sites_have_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listed ones, then what most sessions tested: who makes up names fills no disk."""
+    monkeypatch.setattr(annex, "MOST_PAGES", 3)
+    verdicts = pd.DataFrame([_judged(name, session_count=n) for n, name in enumerate(SITES)])
+    listed = pd.DataFrame({"domain": SITES[:1]})
+    aside = pd.DataFrame({"domain": SITES[1:], "reason": "insufficient"})
+    table = list_sites(verdicts, FEW_NETWORKS, SITE_DOMAINS, listed, aside)
+    assert list(table.loc[table["page"] != "", "domain"]) == [
+        SITES[0],
+        *SITES[-2:],
+    ]
+
+
+def test_a_page_has_a_file_that_no_name_can_bend() -> None:
+    """Letters, digits, dots and hyphens, sixty of them, and eight digits of its own."""
+    for domain, file in (
+        ("news.example", "news.example-281808bf.html"),
+        ("2001:db8::1", "2001db81-"), ("../../etc/passwd", "....etcpasswd-"),
+        ("<script>alert(1)</script>", "scriptalert1script-"), ("x" * 10_000, "x" * 60 + "-"),
+        ("ខ្មែរ.example", ".example-"), ("\ud800", "-"),
+    ):  # fmt: skip
+        assert site_file(domain).startswith(file)
+        assert len(site_file(domain)) <= 74
+        assert site_file(domain).removesuffix(".html").endswith(site_anchor(domain)[1:10])
+
+
+def test_spans_are_as_short_as_sessions_allow_and_thin_ones_are_left_out() -> None:
+    """A network with many sessions a day has days, one with few has weeks or more; what fewer than
+    three sessions ran in is not shown, of whatever site."""
+    busy = [("a.example", 1, f"b{n}", f"2024-01-0{n % 9 + 1}", "blocked") for n in range(27)]
+    thin = [("a.example", 2, f"t{n}", f"2024-02-{n + 1:02}", "ok") for n in range(4)]
+    lone = [("a.example", 1, "lone", "2024-03-01", "ok")]
+    other = [("b.example", 1, "b0", "2024-01-01", "ok")]
+    connection = duckdb.connect()
+    connection.execute("CREATE TYPE host_name AS ENUM ('a.example', 'b.example')")
+    connection.execute("CREATE TABLE sessions (domain host_name, probe_asn UINTEGER, "
+                       "session VARCHAR, day DATE, class VARCHAR)")  # fmt: skip
+    rows = [*busy, *thin, *lone, *other]
+    connection.executemany("INSERT INTO sessions VALUES (?, ?, ?, ?, ?)", rows)
+    since = pd.Timestamp("2024-01-01").date()
+    spans = count_spans(connection, ["a.example"], since)
+    by_network = spans.groupby("probe_asn")[["unit_days", "blocked_count", "ok_count"]].sum()
+    assert spans["domain"].unique().tolist() == ["a.example"]
+    assert list(spans.loc[spans["probe_asn"] == "AS1", "span"]) == list(range(9))
+    assert by_network.loc["AS1"].tolist() == [9, 9 * LEAST_SESSIONS, 0]
+    assert by_network.loc["AS2"].tolist() == [7, 0, 4]
+
+
+# --- One semester against the other: only what both can tell. -------------------------------------
+
+FOUR_NETWORKS = pd.DataFrame({
+    "probe_asn": ["AS1", "AS2", "AS3", "AS9"], "network": ["One", "Two", "Three", "Tunnel"],
+    "operator": ["Alpha", "Alpha", "", "Tunnel"], "kind": ["isp", "mobile", "unknown", "vpn"],
+})  # fmt: skip
+B, L, O, D, I, X = "blocked", "likely_blocked", "ok", "down", "impaired", "insufficient"  # noqa: E741
+
+
+def _verdicts(cells: dict[str, tuple[str, str] | tuple[str, str, str]],
+              domain: str = "news.example") -> pd.DataFrame:  # fmt: skip
+    """States of a site: network → first, second, all; an empty state is no row."""
+    rows = []
+    for asn, states in cells.items():
+        whole = states[2] if len(states) == 3 else next(s for s in (*states, X) if s)
+        for period, state in zip(("first", "second", "all"), (*states[:2], whole), strict=True):
+            if state:
+                rows.append({"domain": domain, "probe_asn": asn, "period": period,
+                             "state": state, "measurement_count": 10})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _change(**cells: tuple[str, str] | tuple[str, str, str]) -> pd.Series:
+    table = compare_semesters(_verdicts(cells), FOUR_NETWORKS, {"news.example"})
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_change() -> None:
+    """Networks that meet the floor in both halves and show blocking or access in each decide. A gap
+    in testing is not a change, a VPN changes nothing, and networks that disagree are named."""
+    none = "no network has enough tests that agree in both semesters"
+    second, first = (f"not tested in the {half} semester" for half in ("second", "first"))
+    neither = "where it was blocked in one semester, the other shows neither blocking nor access"
+    for expected, matched, note, cells in (
+        ("still_blocked", "AS1", "", {"AS1": (B, L)}),
+        ("newly_blocked", "AS1", "", {"AS1": (O, L, L)}),
+        ("no_longer_blocked", "AS1", "", {"AS1": (B, O)}),
+        ("still_blocked", "AS1", "", {"AS1": (B, B), "AS2": (O, O)}),
+        ("mixed", "AS1;AS2", "One: still blocked; Two: no longer blocked",
+         {"AS1": (B, B), "AS2": (B, O)}),
+        ("mixed", "AS1;AS2", "One: newly blocked; Two: no longer blocked",
+         {"AS1": (O, B, B), "AS2": (L, O)}),
+        ("still_blocked", "AS1", "", {"AS1": (B, B), "AS2": (X, B, B)}),
+        ("newly_blocked", "AS2", "", {"AS1": (X, B, B), "AS2": (O, B, B)}),
+        ("still_blocked", "AS1", "", {"AS1": (B, B), "AS9": (B, O)}),
+        ("not_comparable", "", none, {"AS1": (B, X)}),
+        ("not_comparable", "", second, {"AS1": (B, "")}),
+        ("not_comparable", "", first, {"AS1": ("", B)}),
+        ("not_comparable", "", neither, {"AS1": (B, D)}),
+        ("not_comparable", "", none, {"AS1": (X, X, L)}),
+        ("not_comparable", "", none, {"AS1": (B, X), "AS2": (X, B)}),
+        ("not_comparable", "", none, {"AS1": (B, ""), "AS2": ("", O)}),
+    ):  # fmt: skip
+        change = _change(**cells)
+        found = (change["change"], change["matched_networks"], change["note"])
+        assert found == (expected, matched, note), cells
+    states = ["first_state", "second_state", "first_measurement_count"]
+    assert _change(AS1=(L, X), AS2=(O, B, B), AS9=(B, B))[states].tolist() == [L, B, 20]
+    for cells in ({"AS1": (O, O)}, {"AS9": (B, O)}):  # the comparison is about blocking
+        assert compare_semesters(_verdicts(cells), FOUR_NETWORKS, set()).empty
+
+
+def test_semesters_are_counted_with_their_denominators() -> None:
+    """One row a period; AS1 and AS2 are one operator, a network without one counts by itself."""
+    verdicts = pd.concat([
+        _verdicts({"AS1": (B, O), "AS2": (X, X)}),
+        _verdicts({"AS1": (O, L, L), "AS9": (B, B)}, "local.example"),
+    ])  # fmt: skip
+    periods = {"all": Period.parse("2024-01-01", "2025-01-01"),
+               "first": Period.parse("2024-01-01", "2024-07-01"),
+               "second": Period.parse("2024-07-01", "2025-01-01")}  # fmt: skip
+    measured = {
+        "all": {"measurement_count": 90, "domain_count": 2, "network_asns": ["AS1", "AS2", "AS3"]},
+        "first": {"measurement_count": 50, "domain_count": 2, "network_asns": ["AS1", "AS2"]},
+        "second": {"measurement_count": 40, "domain_count": 1, "network_asns": ["AS3"]},
+    }
+    table = count_semesters(measured, periods, verdicts, FOUR_NETWORKS, {"local.example"})
+    expected = pd.DataFrame({
+        "period": ["all", "first", "second"], "since": ["2024-01-01", "2024-01-01", "2024-07-01"],
+        "until": ["2025-01-01", "2024-07-01", "2025-01-01"], "measurement_count": [90, 50, 40],
+        "domain_count": [2, 2, 1], "network_count": [3, 2, 1], "operator_count": [2, 1, 1],
+        "blocked_domain_count": [2, 1, 1], "blocked_local_domain_count": [1, 0, 1],
+    })  # fmt: skip
+    assert_frame_equal(table[list(expected)], expected)
+
+
+def test_the_panel_is_of_matched_pairs_only() -> None:
+    """A site enters where one access network could tell in both halves, and only by that pair."""
+    verdicts = pd.concat([
+        _verdicts({"AS1": (O, B, B), "AS2": (B, X)}, "a.example"),
+        _verdicts({"AS1": (B, ""), "AS2": ("", B)}, "b.example"),
+        _verdicts({"AS9": (B, B)}, "c.example"),
+        _verdicts({"AS3": (D, O, O)}, "d.example"),
+    ])  # fmt: skip
+    expected = pd.DataFrame({
+        "period": ["first", "second"], "domain_count": [2, 2], "blocked_domain_count": [0, 1],
+        "blocked_local_domain_count": [0, 1],
+    })  # fmt: skip
+    assert_frame_equal(count_panel(verdicts, FOUR_NETWORKS, {"a.example"}), expected)
+
+
+def test_networks_come_and_go() -> None:
+    """A network that measured in one half only cannot carry a trend."""
+    counts = pd.DataFrame({
+        "probe_asn": ["AS1", "AS2", "AS3"], "first_measurement_count": [5, 5, 0],
+        "second_measurement_count": [5, 0, 5],
+    })  # fmt: skip
+    table = compare_networks(counts, FOUR_NETWORKS)
+    assert list(table["change"]) == ["both", "only_first", "only_second"]
+    assert list(table["network"]) == ["One", "Two", "Three"]

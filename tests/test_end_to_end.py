@@ -341,7 +341,7 @@ def test_a_researcher_changes_a_threshold(
 ) -> None:
     """A notebook runs where it lies, with its own defaults and one number changed: with a higher
     floor more pairs have too few tests, and none is listed on fewer blocked sessions than it. Its
-    page says so. That no notebook with other numbers takes its tables: test_table_folder.py."""
+    page says so. That no notebook with other numbers takes its tables: test_settings.py."""
     notebook = ROOT / "notebooks" / "2-confirmation.ipynb"
     before = notebook.read_bytes(), sorted(notebook.parent.iterdir())
     folder = tmp_path / "tables"

@@ -1,24 +1,46 @@
-"""Messaging and circumvention tests: from the archive to what each measurement shows."""
+"""Messaging and circumvention tests: from the archive to what each shows, and to verdicts."""
 
 import gzip
 import json
+import re
+import tarfile
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request as Asked
+from werkzeug import Response
 
+from analysis.errors import ContractError, ParameterError
+from analysis.languages.language import ENGLISH
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_NAME, LAYERS
 from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
 from analysis.period import Period
+from analysis.reference.test_counts import COUNTS, load_test_counts
+from analysis.report.app_tables import Judged, judge_apps
+from analysis.report.finding_words import Telling, word_finding
+from analysis.report.findings import find_apps
+from analysis.sources.api import fetch_messaging_counts, of_test
 from analysis.store.database import MessagingRows
 from analysis.store.ingestion import Request, ingest, ingest_messaging
 from analysis.store.lines import LineReader
-from analysis.store.store import Collection
+from analysis.store.store import Collection, Store
+from analysis.study.parameters import StudyParameters, replies_folder
+from analysis.study.study import MessagingStudy, load_lists, open_messaging, read_counts
+from analysis.tables import read_table
+from analysis.verdicts.elsewhere import find_defects, look_elsewhere
+from analysis.vocabulary import LISTED
+from analysis.worlds.apps import BROKEN
 from tests.archives import line_of, object_key, put
+from tests.conftest import Command
 from tests.messaging import CENTRES, RESET, TIMEOUT, measurement, telegram, write_archive
 
 _PERIOD = Period.parse("2024-07-01", "2024-08-01")
@@ -262,3 +284,333 @@ def test_real_bodies_show_what_is_known_of_them(shared_data: Path) -> None:
         assert (row["is_anomaly"], row["is_failure"]) == flags, start
         ended = Counter((end.part, end.layer, end.failure) for end in row["endpoints"])
         assert ends.items() <= ended.items(), start
+
+
+# --- Apps and circumvention tools judged by network; counts of countries, and what they say. ------
+
+_YEAR = Period.parse("2023-07-01", "2024-07-01")
+_QUARTER = Period.parse("2024-01-01", "2024-04-01")
+
+
+# --- networks, from the archive -------------------------------------------------------------------
+
+
+def _open(folder: Path, documents: list[dict[str, Any]], **changes: Any) -> MessagingStudy:
+    archive = write_archive(folder / "archive", documents)
+    return open_messaging(StudyParameters(
+        probe_cc="QQ", since=str(_QUARTER.since), until=str(_QUARTER.until), source=str(archive),
+        store=str(folder / "store"), **changes,
+    ), jobs=1)  # fmt: skip
+
+
+def _days(asn: int, keys: dict[str, Any], first: int = 0, last: int = 90,
+          hours: tuple[int, ...] = (9,)) -> Iterator[dict[str, Any]]:  # fmt: skip
+    for day in range(first, last):
+        for hour in hours:
+            start = datetime(2024, 1, 1, hour, asn % 60) + timedelta(days=day)
+            yield measurement("telegram", keys, start=f"{start:%Y-%m-%d %H:%M:%S}", asn=asn)
+
+
+def _of_whole(study: MessagingStudy) -> MessagingStudy:
+    """The study without its halves, each of which takes as long to judge."""
+    return replace(study, periods={"all": study.periods["all"]})
+
+
+def _states(judged: Judged) -> dict[tuple[str, str], str]:
+    whole = judged.verdicts[judged.verdicts["period"] == "all"]
+    return {(r.test_name, r.probe_asn): r.state for r in whole.itertuples()}
+
+
+def test_parts_hours_and_partial_blocks_are_found(tmp_path: Path) -> None:
+    """Ten of twelve endpoints; the web page alone; the web page at hours of the week; and a block
+    that begins with a false address and goes on as silence is one stretch, from its first hour. A
+    part is open where the fewer of its endpoints are cut off."""
+    every = (0, 5, 9, 11, 16, 21)
+    exams = [
+        one
+        for one in _days(64504, telegram(), 30, 58, every)
+        for hour, day in [(int(one["measurement_start_time"][11:13]),
+                           datetime.fromisoformat(one["measurement_start_time"]).weekday())]
+        if not (hour in (5, 11) and day < 5)
+    ]  # fmt: skip
+    held = [
+        one for one in _days(64504, telegram(web=TIMEOUT), 30, 58, (5, 11))
+        if datetime.fromisoformat(one["measurement_start_time"]).weekday() < 5
+    ]  # fmt: skip
+    study = _open(tmp_path, [
+        *_days(64501, telegram()),
+        *_days(64502, telegram(), 0, 40), *_days(64502, telegram(closed=10), 40, 90),
+        *_days(64503, telegram(), 0, 50),
+        *_days(64503, telegram(web=TIMEOUT, answer="192.168.7.222"), 50, 52),
+        *_days(64503, telegram(web=RESET), 52, 90),
+        *_days(64504, telegram(), 0, 30), *exams, *held, *_days(64504, telegram(), 58, 90),
+        *_days(64505, telegram(unanswered=12)), *_days(64506, telegram(), 0, 90, (3, 15)),
+        *_days(64507, telegram(), 0, 30), *_days(64507, telegram(closed=4), 30, 70),
+        *_days(64507, telegram(), 70, 90), *_days(64508, telegram(closed=2)),
+    ])  # fmt: skip
+    judged = judge_apps(study)
+    states = _states(judged)
+    assert states["telegram", "AS64501"] == states["telegram", "AS64506"] == "ok"
+    assert {states["telegram", f"AS6450{n}"] for n in (2, 3, 4)} == {"likely_blocked"}
+    assert states["telegram", "AS64505"] not in LISTED  # connected, and no answer
+    rows = judged.verdicts[judged.verdicts["period"] == "all"].set_index("probe_asn")
+    told = ["mechanism", "parts", "blocked_from_time", "schedule"]
+    assert rows.loc["AS64502", told].tolist() == [
+        "tcp.timeout", "app", "2024-02-10T09:02:00", ""]  # fmt: skip
+    assert rows.loc["AS64503", told].tolist() == ["tls.reset", "web", "2024-02-20T09:03:00", ""]
+    assert rows.loc["AS64504", "parts"] == "web"
+    assert str(rows.loc["AS64504", "schedule"]).startswith("Mon-Fri ")
+    assert rows.loc["AS64503", "open_parts"] == "app"
+    assert states["telegram", "AS64507"] == states["telegram", "AS64508"] == "ok"
+    stretches = judged.intervals.set_index("probe_asn")
+    told = ["endpoint_count", "cut_endpoint_count"]
+    ends = [f"{address}:{port}" for address in CENTRES[:5] for port in (443, 80)]
+    assert stretches.loc["AS64502", told].tolist() == [12, 10]
+    assert stretches.loc["AS64502", "cut_endpoints"] == ";".join(sorted(ends))
+    assert float(str(rows.loc["AS64502", "evidence"])) > 3
+    assert rows.loc["AS64502", "chance"] == "1.0e-03"
+    half = judged.verdicts.set_index(["probe_asn", "period"])["state"]
+    assert (half["AS64502", "first"], half["AS64502", "second"]) != ("likely_blocked", "ok")
+
+
+def test_what_fails_on_all_networks_needs_other_countries(tmp_path: Path) -> None:
+    """Without them a block of the whole country and a broken test look the same."""
+    documents = [
+        one for asn in range(64501, 64505)
+        for one in (*_days(asn, telegram(), 0, 45),
+                    *_days(asn, telegram(closed=12, web=TIMEOUT), 45))
+    ]  # fmt: skip
+    study = _open(tmp_path, documents)
+    alone = judge_apps(_of_whole(study))
+    assert not set(_states(alone).values()) & set(LISTED)
+    header = "measurement_start_day,probe_cc,test_name," + ",".join(COUNTS)
+
+    def counts(anomalies: int) -> Path:
+        rows = [f"{_QUARTER.since + timedelta(days=day)},{country},telegram,50,"
+                f"{50 - (found := anomalies if day >= 45 else 1)},{found},0,0"
+                for day in range(90) for country in ("QM", "QN", "QO")]  # fmt: skip
+        path = tmp_path / f"counts-{anomalies}.csv"
+        path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+        return path
+
+    def beside(anomalies: int) -> MessagingStudy:
+        """The same tests, read already."""
+        parameters = replace(study.parameters, test_counts=str(counts(anomalies)))
+        return open_messaging(parameters, jobs=1)
+
+    open_elsewhere = judge_apps(_of_whole(beside(1)))
+    assert set(_states(open_elsewhere).values()) == {"likely_blocked"}
+    broken = judge_apps(beside(48))
+    assert not set(_states(broken).values()) & set(LISTED)
+    whole = broken.verdicts[broken.verdicts["period"] == "second"]
+    assert set(whole["set_aside_reason"]) == {"instrument"}
+    assert broken.defects["test_name"].tolist() == ["telegram"]
+
+
+def test_the_fictional_countrys_truth_is_found(
+    fictional_report: Path, repository_root: Path
+) -> None:
+    """What it blocks, with its networks, parts and hours, and the test that breaks; no more. Four
+    of twelve endpoints that one network cuts off are no part, and not listed."""
+    tables = fictional_report / "tables"
+    verdicts, own = (read_table(tables, f"messaging_{name}") for name in ("verdicts", "intervals"))
+    path = repository_root / "data" / "fictional" / "qq" / "truth" / "apps.csv"
+    truth = pd.read_csv(path, keep_default_na=False, dtype=str)
+    true = truth[(truth["mechanism"] != "instrument") & (truth["endpoint_count"] != "4")]
+    columns = ["test_name", "part", "probe_asn", "mechanism"]
+    assert sorted(own[columns].to_numpy().tolist()) == sorted(true[columns].to_numpy().tolist())
+    by_network = own.set_index("probe_asn")
+    for row in true.itertuples():
+        hours = "Mon-Fri 04:00-08:00, 10:00-14:00" if row.hours else ""
+        assert by_network.loc[row.probe_asn, "schedule"] == hours
+        if row.endpoint_count:
+            assert by_network.loc[row.probe_asn, "cut_endpoint_count"] == int(row.endpoint_count)
+    assert not set(verdicts.loc[verdicts["test_name"] == BROKEN, "state"]) & set(LISTED)
+    finding = find_apps(tables)
+    assert finding["values"]["defects"] == ["Tor with Snowflake"]
+    assert finding["values"]["less"] == ["Telegram"]
+    said = word_finding(Telling({"kind": "apps", **finding}, {}, ENGLISH, _YEAR))
+    assert "2 of 8" in said.claim.striptags()
+    assert any("less than the app was cut off" in caveat for caveat in said.caveats)
+
+
+def test_kenyas_blocks_of_2023(shared_data: Path, tmp_path: Path) -> None:
+    """One operator's block to the hour, the exam hours of two others, nobody else."""
+    packed = shared_data / "messaging" / "ke-telegram-2023-archive.tar"
+    if not packed.is_file():
+        pytest.skip("no Kenyan telegram tests in WORKBOOK_SHARED")
+    with tarfile.open(packed) as tar:
+        tar.extractall(tmp_path / "archive", filter="data")
+    study = open_messaging(StudyParameters(
+        probe_cc="KE", since="2023-10-15", until="2023-11-30", source=str(tmp_path / "archive"),
+        store=str(tmp_path / "store"),
+    ), jobs=1)  # fmt: skip
+    rows = judge_apps(_of_whole(study)).verdicts.set_index("probe_asn")
+    listed = rows[rows["state"].isin(LISTED)]
+    assert sorted(listed.index) == ["AS12455", "AS33771", "AS37061"]
+    began = datetime.fromisoformat(str(rows.loc["AS12455", "blocked_from_time"]))
+    assert abs(began - datetime(2023, 11, 8, 8, 35)) <= timedelta(hours=1)
+    assert rows.loc["AS12455", ["schedule", "parts"]].tolist() == ["", "app;web"]
+    exams = ["Mon-Fri 04:00-08:00, 10:00-14:00", "web", "tls.timeout"]
+    for asn in ("AS33771", "AS37061"):
+        assert rows.loc[asn, ["schedule", "parts", "mechanism"]].tolist() == exams
+
+
+# --- counts of countries --------------------------------------------------------------------------
+
+
+def _serve(server: HTTPServer, counts: pd.DataFrame) -> None:
+    """OONI's aggregation: filters, two axes, days or weeks that begin on a Sunday."""
+
+    def answer(request: Asked) -> Response:
+        asked, rows = request.args, counts
+        for name in ("probe_cc", "test_name"):
+            rows = rows[rows[name] == asked[name]] if name in asked else rows
+        day = pd.to_datetime(rows["measurement_start_day"])
+        rows = rows[(day >= asked["since"]) & (day < asked["until"])]
+        day = pd.to_datetime(rows["measurement_start_day"])
+        if asked["time_grain"] == "week":
+            day -= pd.to_timedelta((day.dt.day_of_week + 1) % 7, unit="D")
+        rows = rows.assign(measurement_start_day=day.dt.strftime("%Y-%m-%d"))
+        axes = [asked["axis_x"], asked["axis_y"]]
+        cells = rows.groupby(axes, as_index=False)[list(COUNTS)].sum()
+        reply = {"v": 0, "dimension_count": 2, "db_stats": {}, "result": cells.to_dict("records")}
+        return Response(json.dumps(reply), content_type="application/json")
+
+    server.expect_request("/api/v1/aggregation").respond_with_handler(answer)
+
+
+def _country(probe_cc: str, store: Path) -> MessagingStudy:
+    """A study of counts alone, as ``SOURCE=ooni`` opens it where the archive has none."""
+    parameters = StudyParameters(
+        probe_cc=probe_cc, since=str(_YEAR.since), until=str(_YEAR.until), source="ooni",
+        store=str(store),
+    )  # fmt: skip
+    lists = load_lists(parameters)
+    here, elsewhere, digests = read_counts(parameters, lists)
+    first, second = _YEAR.split(None)
+    nothing = Collection(Store(str(store)), "ooni-0123456789ab", ())
+    return MessagingStudy(
+        parameters, {"all": _YEAR, "first": first, "second": second}, nothing,
+        MessagingRows(nothing, probe_cc, _YEAR), lists, here,
+        look_elsewhere(elsewhere, probe_cc), digests,
+    )  # fmt: skip
+
+
+#: What is publicly known to have failed everywhere in that year: test → from and until about when.
+_DOCUMENTED = {"torsf": ("2023-09-20", "2024-06-30"), "signal": ("2023-11-26", "2024-02-24")}
+
+
+def test_nine_countries_by_their_daily_counts(
+    shared_data: Path, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts alone list nothing; held against the others each country finds the tests that broke,
+    when they did, and no other."""
+    path = shared_data / "messaging" / "nine-countries-daily-2023-07--2024-06.csv"
+    if not path.is_file():
+        pytest.skip("no daily counts in WORKBOOK_SHARED")
+    counts = pd.read_csv(path, keep_default_na=False)
+    _serve(httpserver, counts)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OONI_API", httpserver.url_for("").rstrip("/"))
+    countries = sorted(counts["probe_cc"].unique())
+    for country in countries:
+        fetch_messaging_counts(replies_folder(str(tmp_path)), country, _YEAR, lambda _: None)
+        judged = judge_apps(_country(country, tmp_path))
+        assert judged.verdicts.empty
+        own = counts[counts["probe_cc"] == country]
+        assert judged.months["measurement_count"].sum() == own["measurement_count"].sum()
+        assert len(judged.days) == len(own)  # a day without tests is a gap
+        assert set(judged.defects["test_name"]) == set(_DOCUMENTED), country
+        for row in judged.defects.itertuples():
+            since, until = map(pd.Timestamp, _DOCUMENTED[str(row.test_name)])
+            assert since - pd.Timedelta(days=14) <= row.since
+            assert row.until <= until + pd.Timedelta(days=14)
+    assert len(httpserver.log) == len(countries) + 8  # other countries are asked for once
+
+
+def _counts(shares: dict[str, list[float]], tests: int = 40) -> pd.DataFrame:
+    """Counts of one test by day: country → the share of anomalies of each day."""
+    return pd.DataFrame([
+        {"test_name": "whatsapp", "probe_cc": country,
+         "day": pd.Timestamp(_QUARTER.since) + pd.Timedelta(days=day),
+         "measurement_count": tests, "ok_count": tests - round(tests * share),
+         "anomaly_count": round(tests * share), "confirmed_count": 0, "failure_count": 0}
+        for country, every in shares.items() for day, share in enumerate(every)
+    ])  # fmt: skip
+
+
+def test_defects_are_found_in_what_others_count() -> None:
+    """The country itself is no witness, nor is one other country."""
+    broken = [0.0] * 42 + [0.9] * 28 + [0.0] * 20
+    found = find_defects(look_elsewhere(
+        _counts({"QQ": [0.0] * 90, "QM": broken, "QN": broken}), "QQ"))  # fmt: skip
+    assert found["since"].dt.strftime("%Y-%m-%d").tolist() == ["2024-02-11"]
+    assert found["until"].dt.strftime("%Y-%m-%d").tolist() == ["2024-03-09"]
+    alone = look_elsewhere(_counts({"QQ": broken, "QM": broken}), "QQ")
+    assert find_defects(alone).empty
+
+
+_ROW = ('{"measurement_start_day":"2024-01-02","test_name":"telegram","probe_cc":"QM",'
+        '"measurement_count":3,"ok_count":2,"anomaly_count":1,"confirmed_count":0,'
+        '"failure_count":0}')  # fmt: skip
+
+
+def test_a_reply_that_cannot_be_counts_is_refused() -> None:
+    for result, message in (
+        (f"[{_ROW},{_ROW}]", "two rows are of telegram on 2024-01-02"),
+        (f"[{_ROW.replace('3', '4', 1)}]", "sum to 3, not to 4"),
+        (f"[{_ROW.replace('2024-01-02', '2025-01-02')}]", "was not asked for"),
+        (f"[{_ROW.replace('QM', '<b>')}]", "another shape"),
+        ("{}", "another shape"),
+    ):
+        with pytest.raises(ContractError, match=message):
+            of_test("telegram", _QUARTER).read(f'{{"result":{result}}}'.encode())
+
+
+def test_a_file_of_counts_is_read_strictly(tmp_path: Path) -> None:
+    header = "measurement_start_day,probe_cc,test_name," + ",".join(COUNTS)
+    path = tmp_path / "counts.csv"
+    for cells, message in (
+        ("2024-01-02,QM,telegram,3,2,0,0,0", "line 2: its flags sum to 2, not to 3"),
+        ("2024-01-02,QM,telegram,-1,2,0,0,0", "line 2: '-1' is no count"),
+        ("someday,QM,telegram,2,2,0,0,0", "line 2: measurement_start_day 'someday' is not"),
+        ("2024-01-02,QM,telegram,2,2,0,0,0\n2024-01-02,QM,telegram,2,2,0,0,0", "stand twice"),
+        ("2024-01-02,QM,telegram,2,2,0,0,0\n2024-01-02,qm,telegram,2,2,0,0,0", "stand twice"),
+        ("2024-01-02,AUT,telegram,2,2,0,0,0", "line 2: 'AUT' is no country"),
+        ("2024-01-02,,telegram,2,2,0,0,0", "line 2: '' is no country"),
+    ):
+        path.write_text(f"{header}\n{cells}\n", encoding="utf-8")
+        with pytest.raises(ParameterError, match=message):
+            load_test_counts(path)
+
+
+def test_without_counts_and_measurements_nothing_is_said(tmp_path: Path) -> None:
+    """Nobody was asked: there are no counts, and the page says so."""
+    judged = judge_apps(_country("KH", tmp_path))
+    assert judged.verdicts.empty
+    assert judged.months.empty
+
+
+def test_a_source_without_web_sites_gives_a_report_of_apps(
+    tmp_path: Path, command: Command
+) -> None:
+    """One page and the first one; no link leads to a page that is not there."""
+    archive = write_archive(tmp_path / "archive", [
+        *_days(64501, telegram()), *_days(64502, telegram(), 0, 40),
+        *_days(64502, telegram(closed=12, web=TIMEOUT), 40, 90), *_days(64503, telegram()),
+    ])  # fmt: skip
+    out = tmp_path / "report"
+    status, _, complaint = command(
+        "report", "PROBE_CC=QQ", f"SINCE={_QUARTER.since}", f"UNTIL={_QUARTER.until}",
+        f"SOURCE={archive}", f"STORE={tmp_path / 'store'}", f"OUT={out}",
+    )  # fmt: skip
+    assert status == 0, complaint
+    first = (out / "index.html").read_text(encoding="utf-8")
+    assert "the source has no measurement of a web site" in first
+    assert 'id="F8"' in first
+    page = (out / "8-messaging-circumvention.html").read_text(encoding="utf-8")
+    links = set(re.findall(r'href="([\w./-]+)(?:#[\w-]*)?"', first + page))
+    assert {link for link in links if not (out / link).exists()} == set()
+    run = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert run["findings"]["blocked_app_pair_count"]["value"] == 1

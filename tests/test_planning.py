@@ -1,7 +1,9 @@
-"""What was tested, by whom, and what is left open: counts for whoever steers volunteers."""
+"""What was tested, by whom, and what volunteers are asked to test next."""
 
+import json
+import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +13,25 @@ import pandas as pd
 import pytest
 
 from analysis.errors import ParameterError
+from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.planning import coverage
 from analysis.planning.coverage import count_floor
-from analysis.reference.test_lists import ListEntry, TestLists
+from analysis.planning.list_care import find_look_alikes, review_lists
+from analysis.planning.ranking import (
+    DAYS,
+    SITES_A_DAY,
+    choose_sites,
+    is_safe,
+    plan_week,
+    rank_pairs,
+    write_runs,
+)
+from analysis.reference.test_lists import ListEntry, TestLists, load_test_lists
 from analysis.study.parameters import Campaign, StudyParameters
+from analysis.tables import write_table
 from analysis.worlds.world import RUN_LINK
+from tests.archives import contents
 from tests.messaging import measurement, write_archive
 from tests.observations import Row, connection_with, observation
 
@@ -163,3 +178,249 @@ def test_the_floor_counts_each_pair_once() -> None:
     counts = ["floor_pair_count", "below_pair_count", "untested_pair_count"]
     assert counted[counts].to_numpy().tolist() == [[1, 1, 1], [1, 0, 2], [0, 0, 3]]
     assert counted.index.tolist() == ["AS1", "AS2", "AS4"]
+
+
+# --- What volunteers are asked to test, and by which addresses; which lines of lists want care. ---
+
+UNTIL = date(2024, 7, 1)
+NETWORKS = pd.DataFrame(
+    [("AS1", "One", "isp"), ("AS2", "Two", "mobile"), ("AS3", "Campus", "education"),
+     ("AS4", "Exit", "vpn")],
+    columns=["probe_asn", "network", "kind"],
+)  # fmt: skip
+
+
+def _verdict(domain: str, asn: str, state: str, reason: str = "", **changes: Any) -> dict[str, Any]:
+    return {"domain": domain, "probe_asn": asn, "period": "all", "state": state,
+            "insufficient_reason": reason, "set_aside_reason": "", "session_count": 8,
+            "blocked_session_count": 0, "ok_session_count": 8, "day_count": 8,
+            **changes}  # fmt: skip
+
+
+def _rank(verdicts: list[dict[str, Any]], last: str = "2024-06-30") -> pd.DataFrame:
+    table = pd.DataFrame(verdicts)
+    names = sorted({row["domain"] for row in verdicts})
+    sites = pd.DataFrame({"domain": names, "url": [f"https://{name}/" for name in names],
+                          "category_code": "NEWS"})  # fmt: skip
+    last_tests = table[["domain", "probe_asn"]].assign(last_tested=pd.Timestamp(last))
+    return rank_pairs(table, NETWORKS, sites, last_tests, Thresholds(), UNTIL)
+
+
+FEW = {"session_count": 3, "day_count": 2, "ok_session_count": 0}
+
+
+def test_a_score_can_be_done_again_by_hand() -> None:
+    """Two of three sessions blocked, one of two other networks lists the site, one test missing,
+    tested fourteen days before the last day, on a provider of homes."""
+    ranked = _rank(
+        [_verdict("a.test", "AS1", "insufficient", "few_sessions", blocked_session_count=2, **FEW),
+         _verdict("a.test", "AS2", "blocked"), _verdict("a.test", "AS3", "ok")],
+        last="2024-06-16",
+    )  # fmt: skip
+    assert ranked["probe_asn"].tolist() == ["AS1"]  # the others have their verdict
+    pair = ranked.iloc[0]
+    assert pair[["suspicion", "closeness", "age", "reach"]].tolist() == [0.625, 1.0, 0.75, 1.0]
+    assert pair["score"] == round((2 + 1 / 2) / 4 * 1 * (1 + 14 / 28) / 2, 4)
+    assert pair["test_reason"] == "suspected"
+    assert (pair["tests_needed"], pair["days_untested"]) == (1, 14)
+
+
+def test_why_a_pair_is_tested() -> None:
+    """Below the floor, or without a verdict; what has its verdict was tested yesterday, and a name
+    that does not exist is never tested again."""
+    for verdict, reason, needed in (
+        (_verdict("a.test", "AS1", "insufficient", "few_sessions", **FEW), "thin", 1),
+        (_verdict("a.test", "AS1", "insufficient", "few_days", session_count=9, day_count=1),
+         "thin", 2),
+        (_verdict("a.test", "AS1", "insufficient", "mixed"), "mixed", 1),
+        (_verdict("a.test", "AS1", "ok"), None, 0),
+        (_verdict("a.test", "AS1", "blocked"), None, 0),
+        (_verdict("a.test", "AS1", "down", set_aside_reason="name_does_not_exist"), None, 0),
+    ):  # fmt: skip
+        ranked = _rank([verdict])
+        own = ranked.loc[ranked["probe_asn"] == "AS1", ["test_reason", "tests_needed"]]
+        assert own.to_numpy().tolist() == ([[reason, needed]] if reason else []), verdict
+        assert "AS4" not in set(ranked["probe_asn"])  # no access network
+        assert ranked.empty == bool(verdict["set_aside_reason"])
+
+
+def test_a_blocked_site_is_tested_though_its_name_was_missing_elsewhere() -> None:
+    """A name that did not exist for a while, on one network, is no dead one where it is listed."""
+    missing = _verdict("a.test", "AS2", "ok", set_aside_reason="name_does_not_exist")
+    ranked = _rank([_verdict("a.test", "AS1", "blocked", blocked_session_count=8), missing])
+    assert ranked["probe_asn"].tolist() == ["AS3"]
+    assert ranked["test_reason"].tolist() == ["listed_elsewhere"]
+
+
+def test_a_verdict_grows_old_and_neighbours_raise_suspicion() -> None:
+    ranked = _rank([_verdict("a.test", "AS1", "blocked", blocked_session_count=8),
+                    _verdict("b.test", "AS1", "ok")], last="2024-05-01")  # fmt: skip
+    reasons = ranked.set_index(["domain", "probe_asn"])
+    assert reasons["test_reason"].to_dict() == {
+        ("a.test", "AS1"): "listed_and_stale", ("b.test", "AS1"): "stale",
+        ("a.test", "AS2"): "listed_elsewhere", ("a.test", "AS3"): "listed_elsewhere",
+        ("b.test", "AS2"): "never_tested", ("b.test", "AS3"): "never_tested",
+    }  # fmt: skip
+    scores = reasons["score"]
+    assert scores["a.test", "AS2"] > scores["a.test", "AS3"] > scores["b.test", "AS2"]
+
+
+HOSTILE = [
+    "javascript:alert(1)", "ftp://a.test/", "https://user:pw@a.test/", "https://a.test@b.test/",
+    "https://a.test:8443/", "http://127.0.0.1/", "http://10.0.0.1/", "http://[::1]/",
+    "http://192.168.1.1/admin", "http://0x7f.1/", "http://2130706433/", "http://localhost/",
+    "http://printer.local/", "http://router.lan/", "http://x.onion/", "https://a.test/\n",
+    "https://a.test/ b", "https://a.test/\u202egpj", "https://a.test/<script>", "//a.test/",
+    'https://a.test/"onload="x', "https://a.test/" + "x" * 500, "https://a.test\\@b.test/", "",
+    "https://аpple.test/", "=HYPERLINK(1)", "https://a..test/", "https:///a.test/",
+    "http://169.254.169.254/latest/meta-data/", "https://a.test/`id`", "https://a_b/",
+]  # fmt: skip
+
+
+def test_a_hostile_address_is_handed_to_nobody() -> None:
+    assert [url for url in HOSTILE if is_safe(url)] == []
+
+
+def test_the_addresses_of_real_lists_are_handed_out(shared_data: Path) -> None:
+    """Nearly all of Citizen Lab's lines can be tested as they stand."""
+    lists = load_test_lists(shared_data / "test-lists", "KH")
+    wrong = [entry.url for entry in lists.entries if not is_safe(entry.url)]
+    assert len(lists.entries) > 1800
+    assert len(wrong) < 10, wrong
+
+
+def _lists(folder: Path, country: list[str], general: list[str] = []) -> TestLists:  # noqa: B006
+    header = "url,category_code,category_description,date_added,source,notes"
+    for name, lines in (("qq.csv", country), ("global.csv", general)):
+        (folder / name).write_text("\n".join([header, *lines, ""]), encoding="utf-8")
+    return load_test_lists(folder, "QQ")
+
+
+def test_only_known_sites_are_tested(tmp_path: Path) -> None:
+    """Those of the lists by the list's address, those of the annex by their front page; what is
+    merely in the archive never."""
+    lists = _lists(
+        tmp_path,
+        ["http://a.test/x,NEWS,News,2024-01-01,s,", "https://a.test/,NEWS,News,2024-01-01,s,"],
+    )
+    verdicts = pd.DataFrame([_verdict("a.test", "AS1", "ok"), _verdict("b.test", "AS1", "blocked"),
+                             _verdict("c.test", "AS1", "ok"), _verdict("d.test", "AS4", "blocked"),
+                             _verdict("10.0.0.1", "AS1", "blocked")])  # fmt: skip
+    sites = choose_sites(lists, verdicts, NETWORKS)
+    assert sites["url"].tolist() == ["https://a.test/", "https://b.test/"]
+
+
+#: ooni/spec, backends/bk-005-ooni-run-v2.md: field → its type, of a descriptor and of a nettest.
+DESCRIPTOR = {"name": str, "name_intl": dict, "short_description": str,
+              "short_description_intl": dict, "description": str, "description_intl": dict,
+              "icon": str, "author": str, "is_expired": bool, "nettests": list}  # fmt: skip
+NETTEST = {"inputs": list, "inputs_extra": list, "targets_name": str, "test_name": str,
+           "is_background_run_enabled": bool, "is_manual_run_enabled": bool}  # fmt: skip
+
+
+def _check_descriptor(content: dict[str, Any]) -> None:
+    assert {name: type(value) for name, value in content.items()}.items() <= DESCRIPTOR.items()
+    assert {"name", "nettests", "description"} <= set(content)  # required to create a link
+    assert 2 <= len(content["name"]) <= 50
+    assert 2 <= len(content["short_description"]) <= 200
+    for nettest in content["nettests"]:
+        assert {name: type(value) for name, value in nettest.items()}.items() <= NETTEST.items()
+        assert nettest["test_name"] == "web_connectivity"
+        assert len(nettest["inputs_extra"]) == len(nettest["inputs"]) > 0
+        assert all(is_safe(url) for url in nettest["inputs"])
+
+
+def test_a_week_is_planned_and_handed_out(tmp_path: Path) -> None:
+    """Each site once a day, on as many days as it needs, no day with more than volunteers do; the
+    files hold what is planned, whatever a network calls itself, and replace those of last week."""
+    few = {"session_count": 2, "day_count": 1, "blocked_session_count": 1}
+    pairs = _rank([_verdict(f"s{n:02}.test", "AS1", "insufficient", "few_sessions", **few)
+                   for n in range(50)])  # fmt: skip
+    pairs["network"] = "<b>=1+1</b>\u202e" + "x" * 99
+    plan = plan_week(pairs, UNTIL)
+    per_day = plan.groupby(["probe_asn", "day"])["domain"]
+    assert per_day.size().max() == per_day.nunique().max() == SITES_A_DAY
+    assert plan["day"].min() == UNTIL
+    counts = plan.loc[plan["probe_asn"] == "AS1", "domain"].value_counts()
+    needed = pairs[pairs["probe_asn"] == "AS1"].set_index("domain")["tests_needed"]
+    assert (counts <= needed).all()
+    assert counts.sum() == min(needed.sum(), DAYS * SITES_A_DAY)
+    (tmp_path / "what_to_test.AS999.json").write_text("old", encoding="utf-8")
+    for row in write_runs(tmp_path, pairs, plan).itertuples():
+        raw = (tmp_path / Path(row.descriptor_url).name).read_text(encoding="ascii")
+        assert not re.search("[<>=]", raw)
+        _check_descriptor(json.loads(raw))
+        plain = (tmp_path / Path(row.plain_list_url).name).read_text(encoding="ascii")
+        assert plain.split() == json.loads(raw)["nettests"][0]["inputs"]
+    before = contents(tmp_path)
+    assert "what_to_test.AS999.json" not in before
+    write_runs(tmp_path, pairs, plan_week(pairs, UNTIL))
+    assert contents(tmp_path) == before
+
+
+LOOK_ALIKES = [
+        ("kamnotra.io", "kamnottra.io", True),  # a letter too many
+        ("kamnotra.io", "kamnorta.io", True),  # two exchanged
+        ("www.monoroom.info", "monorom.info", True),  # one left out, and www.
+        ("cambodiadaily.com", "cambodiadaily.con", False),  # one suffix or another
+        ("xn--pple-news-4nf.test", "apple-news.test", False),
+        ("wikipedia.org", "wikimedia.org", True),
+        ("channel1.test", "channel2.test", False),  # numbered
+        ("viber.com", "vibes.com", False),  # short
+        ("example.test", "www.example.test", False),  # one site
+        ("english.vodnews.test", "khmer.vodnews.test", False),
+        ("unrelated.test", "different.test", False),
+        ("camboidanews.test", "cambodianewz.test", False),  # two letters
+]  # fmt: skip
+
+
+def test_names_that_are_taken_for_one_another() -> None:
+    for one, two, is_alike in LOOK_ALIKES:
+        expected = {one: [two], two: [one]} if is_alike else {}
+        assert find_look_alikes([one, two]) == expected, (one, two)
+
+
+def test_a_list_is_read_line_by_line(tmp_path: Path) -> None:
+    """Each fault is found on its line, once, with the line as it should stand."""
+    lists = _lists(
+        tmp_path,
+        ["https://good.test/,NEWS,News Media,2024-01-01,s,",
+         'https://Good.test,NEWS,News Media,2024-01-02,s,"twice, and quoted"',
+         "http://good.test/,NEWS,News Media,2024-01-03,s,",
+         "https://www.good.test/,NEWS,News Media,2024-01-04,s,",
+         "https://lapsed.test/,NEWS,News Media,2024-01-05,s,",
+         "https://away.test/,NEWS,News Media,2024-01-06,s,",
+         "https://new.test/,NEWS,News Media,2024-01-07,s,",
+         "https://kamnottra.test/,NEWS,News Media,2024-01-08,s,",
+         "https://kamnotra.test/,NEWS,News Media,2024-01-09,s,",
+         "https://video.test/,CULTR,Culture,2024-01-10,s,moved",
+         "https://both.test/,NEWS,News Media,2024-01-11,s,"],
+        ["https://video.test/,MMED,Media sharing,2020-01-01,s,",
+         "https://both.test/,NEWS,News Media,2020-01-01,s,"],
+    )  # fmt: skip
+    dead = {"set_aside_reason": "name_does_not_exist", "ok_session_count": 0}
+    verdicts = pd.DataFrame([
+        *(_verdict(f"{name}.test", "AS1", "ok")
+          for name in ("good", "www.good", "kamnotra", "video", "both")),
+        _verdict("lapsed.test", "AS1", "down", **dead),
+        _verdict("kamnottra.test", "AS1", "down", **dead),
+        _verdict("away.test", "AS1", "down", ok_session_count=0),
+    ])  # fmt: skip
+    care = write_table(tmp_path / "tables", "list_care", review_lists(lists, verdicts))
+    found = {(row["line"], row["problem"]): (row["action"], row["line_proposed"])
+             for row in care.to_dict("records")}  # fmt: skip
+    asis = dict(enumerate((tmp_path / "qq.csv").read_text(encoding="utf-8").splitlines(), start=1))
+    assert found == {
+        (3, "duplicate"): ("remove", ""),
+        (4, "twin"): ("remove", ""),
+        (2, "twin"): ("check", asis[2]), (3, "twin"): ("check", asis[3]),
+        (5, "twin"): ("check", asis[5]),
+        (6, "dead_name"): ("remove", ""),
+        (7, "site_down"): ("check", asis[7]),
+        (8, "never_tested"): ("check", asis[8]),
+        (9, "dead_name"): ("remove", ""), (9, "look_alike"): ("remove", ""),
+        (11, "other_category"):
+            ("change", "https://video.test/,MMED,Media sharing,2024-01-10,s,moved"),
+        (12, "duplicate"): ("remove", ""),
+    }  # fmt: skip
+    assert (care["line_now"] == [asis[line] for line in care["line"]]).all()

@@ -2,13 +2,24 @@
 
 import csv
 import re
+from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
 from zoneinfo import available_timezones
 
+import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from analysis.errors import ParameterError
+from analysis.period import Period
+from analysis.reference.events import EventList, load_events
+from analysis.reference.networks import (
+    clean_name,
+    describe,
+    kind_by_name,
+    load_networks,
+)
 from analysis.reference.reference_files import (
     REFERENCE,
     capital_zone,
@@ -27,6 +38,7 @@ from analysis.reference.test_lists import (
     load_local_sites,
     load_test_lists,
 )
+from analysis.worlds.truth import write_events
 
 HEADER = "url,category_code,category_description,date_added,source,notes\n"
 
@@ -206,3 +218,177 @@ def test_every_shipped_file_names_its_source_and_licence() -> None:
     ]
     assert not [name for name in shipped if not any(fnmatch(name, row) for row in patterns)]
     assert not [row for row in patterns if not any(fnmatch(name, row) for name in shipped)]
+
+
+# --- Which networks count as the country's own: a list first, then words in a network's name. -----
+
+NETWORKS_HEADER = "asn,network,operator,kind,source\n"
+
+
+def test_a_list_comes_before_a_name(tmp_path: Path) -> None:
+    """A name is what probes report; what a person wrote with a source outranks it."""
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        NETWORKS_HEADER
+        + "AS10,Campus Hosting Ltd,Campus,isp,their licence\n"
+        + "11,Mobile One,,unknown,registry\n",
+        encoding="utf-8",
+    )
+    reported = {20: "M247 Europe SRL", 11: "VPN Ltd", 10: None, 12: None, 13: "Rural Net", 0: "x"}
+    expected = pd.DataFrame(
+        [
+            (0, "unknown network", "unknown network", "unknown", "none"),
+            (10, "Campus Hosting Ltd", "Campus", "isp", "list"),
+            (11, "Mobile One", "Mobile One", "mobile", "name rule"),
+            (12, "AS12", "AS12", "unknown", "none"),
+            (13, "Rural Net", "Rural Net", "unknown", "none"),
+            (20, "M247 Europe SRL", "M247 Europe SRL", "vpn", "name rule"),
+        ],
+        columns=["probe_asn", "network", "operator", "kind", "kind_source"],
+    )
+    assert_frame_equal(describe(reported, load_networks(path, "QQ")), expected)
+    # A registered name is shown where nothing else says one, and moves nothing besides.
+    registered = {10: "A", 11: "B", 12: "Twelve VPN Ltd", 13: "C", 20: "D", 0: "E"}
+    expected.loc[3, "network"] = "Twelve VPN Ltd"
+    assert_frame_equal(describe(reported, load_networks(path, "QQ"), registered), expected)
+    assert describe({}, load_networks(None, "QQ")).columns.tolist() == expected.columns.tolist()
+
+
+def test_words_in_a_name() -> None:
+    """Names of real networks, and names that only look like them."""
+    for kind, names in {
+        "vpn": ("M247 Europe SRL", "Datacamp Limited", "CLOUDFLARENET", "NordVPN S.A."),
+        "hosting": ("DigitalOcean, LLC", "AMAZON-02", "Microsoft-Corp-MSN-AS-Block",
+                    "DAUN PENH DATA CENTER CO., LTD.", "Gigabit Hosting Sdn Bhd"),
+        "education": ("Royal University of Phnom Penh", "Universität Wien"),
+        "mobile": ("T-Mobile Polska", "CAMGSM Company Ltd"),
+        "isp": ("Telecom Cambodia (T.C.)",),
+        # Words inside other words tell nothing.
+        "unknown": ("Hostess Travel Network", "Automobiles Net", "Cloudy Bay Net",
+                    "Private Customer", "Angkor Data Communication", ""),
+    }.items():  # fmt: skip
+        assert {name: kind_by_name(name) for name in names} == dict.fromkeys(names, kind)
+
+
+def test_a_hostile_name_becomes_one_short_line() -> None:
+    """What a probe calls its network can hold anything, for as long as it likes."""
+    assert clean_name(" a\r\n<b>\u202e\x00 c\u2028 ") == "a <b> c"
+    assert len(clean_name("x" * 10_000_000)) == 120
+    assert clean_name(None) == ""
+    assert kind_by_name("vpn" * 100_000) == "vpn"
+
+
+def test_a_bad_network_list_is_refused(tmp_path: Path) -> None:
+    """A network of the wrong kind would lose its verdicts, or give some that are not ours."""
+    path = tmp_path / "networks.csv"
+    for line, message in (
+        ("x,N,O,isp,s", "line 2: asn 'x' is not a number"),
+        ("0,N,O,isp,s", "line 2: asn '0' is not a number"),
+        ("4294967296,N,O,isp,s", "line 2: asn '4294967296'"),
+        ("٣,N,O,isp,s", "line 2: asn '٣'"),
+        ("1,N,O,ISP,s", "line 2: kind 'ISP' is none of isp, mobile"),
+        ("1,N,O,isp,", "line 2: source is empty"),
+        ("1,N,O,isp,s\nAS1,M,P,vpn,s", "line 3: AS1 is listed twice"),
+        ("1,N,O,isp", "line 2: 4 cells where the header has 5"),
+    ):
+        path.write_text(f"{NETWORKS_HEADER}{line}\n", encoding="utf-8")
+        with pytest.raises(ParameterError) as error:
+            load_networks(path, "KH")
+        assert str(error.value).startswith(f"NETWORKS={path}: {message}")
+
+
+def test_shipped_networks_are_read() -> None:
+    """Every country's list is well-formed; Cambodia's names its largest network."""
+    for path in sorted((REFERENCE / "networks").glob("*.csv")):
+        assert load_networks(None, path.stem).networks
+    viettel = load_networks(None, "KH").networks[38623]
+    assert (viettel.kind, "Metfone" in viettel.operator) == ("mobile", True)
+
+
+# --- Known events: read strictly, shown only in their period, and harmless whatever is in them. ---
+
+GOOD = "{date: 2023-07-23, title: Election, kind: election, source: 'https://a.org/b'}"
+
+
+def _without(key: str, value: str) -> str:
+    """A file with one event, one of whose values is another."""
+    cells = {"date": "2023-07-23", "title": "T", "kind": "order", "source": "https://a.org/"}
+    body = "".join(f"    {name}: {text}\n" for name, text in (cells | {key: value}).items())
+    return f"events:\n  -\n{body}"
+
+
+def test_a_bad_file_is_refused_by_line(tmp_path: Path) -> None:
+    """One line that names EVENTS, the file, the line, and what is accepted."""
+    path = tmp_path / "events.yml"
+    for content, message in (
+        ("", "line 1: the file is empty"),
+        ("- a", "line 1: the file must have exactly events"),
+        ("events:", "line 1: events must be a list"),
+        (f"events: [{GOOD}]\nmore: 1", "line 1: the file must have exactly events"),
+        (f"events: [{GOOD}]\nevents: []", "line 1: the file must have exactly events"),
+        ("events: [", "not YAML: "),
+        ("[" * 5000, "not YAML: "),
+        ("events: []\n---\nevents: []", "not YAML: "),
+        ("events: ['\x00']", "not YAML: "),
+        ("\n\ud8ff", "line 2: not UTF-8"),
+        ("events: [a]", "line 1: an event must have exactly date, title, kind, source"),
+        (f"events:\n- {GOOD}\n- {{date: 2023-07-23}}", "line 3: an event must have exactly"),
+        (_without("url", "https://a.org/"), "an event must have exactly"),
+        (_without("title", "T\n    title: U"), "line 3: an event must have exactly"),
+        (_without("date", "23 July 2023"), "date=23 July 2023: a date is written YYYY-MM-DD"),
+        (_without("date", "2023-02-29"), "date=2023-02-29: a date is written"),
+        (_without("date", "2023-07-23T00:00:00Z"), "a date is written"),
+        (_without("date", "1969-12-31"), "from 1970 to 2999"),
+        (_without("title", "''"), "title must be text of 1 to 120 characters"),
+        (_without("title", "[a, b]"), "title must be text of 1 to 120 characters"),
+        (_without("title", "x" * 121), "title must be text of 1 to 120 characters"),
+        (_without("kind", "Order"), "line 5: kind 'Order' is none of order, licence, law, "),
+        (_without("source", "http://a.org/"), "source 'http://a.org/' is not an https:// address"),
+        (_without("source", "javascript:alert(1)"), "is not an https:// address"),
+        (_without("source", "https://a.org/ b"), "is not an https:// address"),
+        (_without("source", "https://user@a.org/"), "is not an https:// address"),
+        (_without("source", "!!python/object/apply:os.system [id]"), "source '' is not an https"),
+        (_without("source", "invented"), "source 'invented' is not an https:// address"),
+        (f"events:\n- {GOOD}\n- {GOOD.replace('Ele', 'ELE')}", "line 3: the same day and title"),
+    ):
+        path.write_bytes(content.encode("utf-8", "surrogatepass"))
+        with pytest.raises(ParameterError, match=rf"^EVENTS={path}: .*{re.escape(message)}"):
+            load_events(path, "KH")
+
+
+def test_events_are_those_of_the_half_open_period() -> None:
+    """The first day is in, the day after the last is not; they come by day and know their file."""
+    listed = load_events(None, "KH")
+    period = Period.parse("2023-02-13", "2023-07-23")
+    assert [event.day for event in listed.within(period)] == [date(2023, 2, 13), date(2023, 7, 12)]
+    assert list(listed.events) == sorted(listed.events)
+    file = listed.file
+    assert (file.name, file.row_count, file.date) == ("kh.yml", 7, "2024-02-25")
+
+
+def test_shipped_events_are_read() -> None:
+    """Every country file is well-formed, has events, and its name is a country's."""
+    files = sorted((REFERENCE / "events").glob("*.yml"))
+    assert files
+    assert all(load_events(None, path.stem).events for path in files)
+
+
+def test_no_file_is_no_event_and_a_given_one_replaces_the_shipped(tmp_path: Path) -> None:
+    """A country without a file says nothing; a misspelt path is not such a country."""
+    assert load_events(None, "NO") == load_events("", "QQ") == EventList()
+    own = tmp_path / "own.yml"
+    own.write_text("events: []")
+    assert load_events(own, "KH").events == ()
+    own.write_text(f"events: [{GOOD}]", encoding="utf-8-sig")
+    assert [event.title for event in load_events(own, "KH").events] == ["Election"]
+    with pytest.raises(ParameterError, match=r"^EVENTS=.*cannot be read: no such file"):
+        load_events(tmp_path / "missing.yml", "NO")
+
+
+def test_the_simulated_events_pass_for_a_fictional_country_only(tmp_path: Path) -> None:
+    """What is invented cannot stand in a report on a real country."""
+    path = tmp_path / "reference" / "events.yml"
+    write_events(path, date(2024, 2, 1), date(2024, 3, 1), date(2024, 4, 1))
+    assert [event.source for event in load_events(path, "QQ").events] == ["invented"] * 3
+    with pytest.raises(ParameterError, match="is not an https"):
+        load_events(path, "KH")

@@ -1,11 +1,16 @@
-"""What else could it be: for each rival where it speaks and where it must not."""
+"""What else could it be: rivals, notes, cases of examiners, and forged reports."""
 
+import random
+import tracemalloc
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.rivals import (
     EVERYWHERE,
     HOST_SILENT,
@@ -17,8 +22,19 @@ from analysis.verdicts.rivals import (
 )
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
-from tests.letters import ALL_NETWORKS, FOURTH, judge, site, verdict
-from tests.observations import Row
+from tests.letters import (
+    ALL_NETWORKS,
+    DAY_ONE,
+    FOURTH,
+    NAME,
+    VPN,
+    days,
+    everywhere,
+    judge,
+    site,
+    verdict,
+)
+from tests.observations import PROBE_NETWORK, Row, answer, connect, control_answer, http_observation
 
 #: Kinds of probe.
 OLD, NEW, APPLE = (
@@ -146,3 +162,385 @@ def test_rivals_are_asked_in_order_and_each_says_what_it_asks() -> None:
     assert [question for question, _ in answer_rivals("tls.reset", "likely_blocked")] == [
         RIVALS[0].question, RIVALS[-1].question
     ]  # fmt: skip
+
+
+# --- What cannot be told of a listed pair is said in its note, and nowhere else. ------------------
+
+IPHONE = {"software_name": "ooniprobe-ios"}
+OWN = ALL_NETWORKS[0]
+
+
+def _open_elsewhere(*names: str) -> list[Row]:
+    return [
+        row for asn in ALL_NETWORKS[1:] for name in names for row in site(name, "O" * 30, asn=asn)
+    ]  # fmt: skip
+
+
+def _usual() -> list[Row]:
+    """Sites that work, by two platforms."""
+    return [
+        {**row, **(IPHONE if number % 2 else {})}
+        for asn in ALL_NETWORKS for n in range(6)
+        for number, row in enumerate(site(f"usual-{n}", "O" * 30, asn=asn))
+    ]  # fmt: skip
+
+
+def _note(name: str, rows: list[Row], asn: int = OWN) -> Any:
+    row = verdict(judge([*_usual(), *rows]), domain=f"{name}.example", asn=asn)
+    assert row["state"] in LISTED
+    return row["note"]
+
+
+def test_one_site_that_one_network_never_saw_open() -> None:
+    """Not where it was open before, nor where another site is blocked there in the same way."""
+    never, others = site("never", "R" * 20, asn=OWN), _open_elsewhere("never", "second")
+    assert BEFORE_FIRST_TEST in _note("never", [*never, *others])
+    opened = site("never", "O" * 8 + "R" * 20, asn=OWN)
+    assert BEFORE_FIRST_TEST not in _note("never", [*opened, *others])
+    second = site("second", "R" * 20, asn=OWN)
+    assert BEFORE_FIRST_TEST not in _note("never", [*never, *second, *others])
+
+
+def test_one_platform_that_makes_nearly_all_tests() -> None:
+    """Two sites that fail for Apple's probes; not where another platform's fail too."""
+    names = ("first", "second")
+    ours = [
+        {**row, **IPHONE} for name in names for row in site(name, "O" * 10 + "R" * 14, asn=OWN)
+    ]  # fmt: skip
+    rows = [*ours, *_open_elsewhere(*names)]
+    assert ONE_PLATFORM.format(n=28, m=0) in _note("first", rows)
+    mixed = [
+        {**row, "software_name": "ooniprobe-android"} if n % 2 else row
+        for n, row in enumerate(ours)
+    ]
+    assert "platform" not in _note("first", [*mixed, *_open_elsewhere(*names)])
+
+
+# --- Cases that examiners of the judging code built, each with what it showed. --------------------
+
+OLDER, NEWER = {"software_version": "3.8.1"}, {"software_version": "3.9.0"}
+
+
+def _later(rows: list[Row], hours: int) -> list[Row]:
+    """The same sessions, hours later: others."""
+    return [
+        {**row, "report_id": f"{row['report_id']}-{hours}",
+         "measurement_start_time": row["measurement_start_time"] + timedelta(hours=hours)}
+        for row in rows
+    ]  # fmt: skip
+
+
+def _defect(*, is_old: bool = True) -> list[Row]:
+    """Certificate errors of an old version alone, while the new one reaches the site."""
+    old = days("MMM." * 8, start=20, **OLDER) if is_old else []
+    return [*days("O" * 20, **NEWER), *old, *days("...O" * 8, start=20, **NEWER),
+            *days("O" * 18, start=52, **NEWER), *days("O" * 12, start=78, **NEWER)]  # fmt: skip
+
+
+_DENIED = days("B" * 8, start=70, **NEWER)
+_AROUND = days("O" * 30 + "....." + "O" * 20)
+#: Name → its sessions on one network; on the others the site is open.
+EXAMINED: dict[str, list[Row]] = {
+    "denied for a day beside a defect": [
+        *_defect(), *_later(days("B", start=60, per_day=4, **NEWER), 5)
+    ],
+    "denied beside a defect": [*_defect(), *_DENIED],
+    "denied": [*_defect(is_old=False), *_DENIED],
+    "at one layer": [*_AROUND, *days("TTTTT", start=30, per_day=2)],
+    "at two layers": [*_AROUND, *days("TTTTT", start=30), *_later(days("SSSSS", start=30), 3)],
+    "lookups begin": days("O" * 10 + "R" * 8 + "O" + "RB" * 8 + "O" * 15),
+    "lookups end": days("O" * 10 + "RB" * 8 + "O" + "BB" * 4 + "O" * 15),
+    "reopened": [*days("O" * 10 + "B" * 20), *_later(days("O", start=29), 5)],
+}  # fmt: skip
+
+
+@cache
+def examined(name: str) -> Judgement:
+    elsewhere = [
+        row
+        for asn in ALL_NETWORKS[1:]
+        for row in days("O" * 80, probe_asn=asn, resolver_asn=asn, **NEWER)
+    ]
+    return judge([*EXAMINED[name], *elsewhere])
+
+
+def _reasons(name: str) -> list[str]:
+    return sorted(examined(name).withheld["reason"])
+
+
+def test_what_is_withheld_lends_nothing_to_what_is_left() -> None:
+    """Neither sessions and days nor surprise: four denied lookups of one day beside the certificate
+    errors of an old version are as little as without these; a block stands by its own evidence."""
+    assert verdict(examined("denied for a day beside a defect"))["state"] == "impaired"
+    assert ONE_KIND_OF_PROBE in _reasons("denied for a day beside a defect")
+    row, alone = (verdict(examined(n)) for n in ("denied beside a defect", "denied"))
+    assert (row["state"], row["mechanism"]) == ("likely_blocked", "dns.nxdomain")
+    assert _reasons("denied beside a defect") == [ONE_KIND_OF_PROBE]
+    assert alone["state"] == "likely_blocked"
+    assert float(row["evidence"]) <= float(alone["evidence"])
+
+
+@pytest.mark.parametrize("name", ["at one layer", "at two layers"])
+def test_a_lost_route_is_one_at_whatever_layer_it_is_written_down(name: str) -> None:
+    assert verdict(examined(name))["state"] == "impaired"
+    assert set(_reasons(name)) == {ROUTE_UNKNOWN}
+
+
+@pytest.mark.parametrize("name", ["lookups begin", "lookups end"])
+def test_an_interval_of_several_kinds_lies_between_open_days(name: str) -> None:
+    """Whichever kind begins it and whichever ends it."""
+    (row,) = examined(name).intervals.to_dict("records")
+    columns = ("last_seen_open", "blocked_from", "blocked_until", "first_seen_open_again")
+    assert [row[column] for column in columns] == [
+        "2024-01-10", "2024-01-11", "2024-02-04", "2024-02-05",
+    ]  # fmt: skip
+
+
+def test_a_block_that_was_seen_to_end_on_its_last_day_does_not_go_on() -> None:
+    row = verdict(examined("reopened"))
+    assert (row["state"], row["blocked_until"]) == ("likely_blocked", "2024-01-30")
+
+
+def test_what_a_vpn_shows_moves_no_evidence() -> None:
+    """Sixty sites that are open there, or that it blocks surely."""
+    pair = days("O" * 20 + "BBBBBBB" + "O" * 33)
+    pair += [row for asn in ALL_NETWORKS[1:]
+             for row in days("O" * 60, probe_asn=asn, resolver_asn=asn)]  # fmt: skip
+    told = set()
+    for letter in ("", "O", "B"):
+        vpn = [row for n in range(60 * bool(letter))
+               for row in days(letter * 12, domain=f"v{n}.example", probe_asn=VPN,
+                               resolver_asn=VPN)]  # fmt: skip
+        found = judge([*pair, *vpn])
+        assert verdict(found)["state"] == "likely_blocked"
+        told.add(verdict(found)["evidence"])
+    assert len(told) == 1
+    foreign = found.verdicts[found.verdicts["probe_asn"] == VPN]
+    assert set(foreign["set_aside_reason"]) == {"not_domestic"}
+
+
+def _elsewhere(name: str, letters: str) -> list[Row]:
+    return [row for asn in ALL_NETWORKS[1:]
+            for row in days(letters, domain=name, probe_asn=asn, resolver_asn=asn)]  # fmt: skip
+
+
+def _flips(base: list[Row], more: list[Row]) -> None:
+    """One session more, and the verdict is another: no more was promised."""
+    others = [
+        row for name in ("x.example", "y.example", NAME) for row in _elsewhere(name, "O" * 80)
+    ]
+    others += [row for name in ("x.example", "y.example") for row in days("O" * 80, domain=name)]
+    before = verdict(judge([*base, *others], until="2024-03-20"))
+    after = verdict(judge([*base, *more, *others], until="2024-03-20"))
+    assert before["state"] == "likely_blocked"
+    assert after["state"] not in LISTED
+    assert before["sessions_to_flip"] == 1
+
+
+def test_one_session_may_let_the_networks_own_resolver_speak() -> None:
+    own = {"resolver_asn": PROBE_NETWORK}
+    base = [*days("B" * 60, resolver_asn=65_999), *days("OOO", start=60, **own)]
+    _flips(base, days("O", start=66, **own))
+
+
+def test_one_session_may_show_that_one_kind_of_probe_fails_alone() -> None:
+    """Another one has reached the site before."""
+    base = days("O" * 5 + "B" * 35 + "O" + "B" * 20 + "O" * 10)
+    more = _later(days("O", start=15), 5)
+    for row in (*base, *more):
+        row |= {
+            "software_name": "ooniprobe-android",
+            **(OLDER if row["dns_failure"] else NEWER),
+        }
+    _flips(base, more)
+
+
+def test_two_forged_reports_upset_the_page_behind_an_answer() -> None:
+    """As they do the page of a site: both rest on how many names share it."""
+
+    def page(number: int, **changes: object) -> list[Row]:
+        site = f"s{number}.example"
+        own = f"192.0.2.{number}"
+        rows = days("O" * 30, domain=site)
+        return [
+            http_observation(
+                **{name: row[name] for name in ("domain", "report_id", "measurement_start_time")},
+                control_answers=[control_answer(own, 64400 + number)], http_title="Blocked",
+                http_body_digest="one page", http_body_length=500, body_proportion=0.05,
+                title_match=False, headers_match=False, accessible=False,
+                is_anomaly=True, control_http_title=f"News of {site}", udp_answers=[],
+                **{"dns_answers": [answer(own)], "tcp": [connect(own, port=80)],
+                   "blocking": "http-diff", **changes},
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    fewest = {}
+    for mechanism in ("http.blockpage", "dns.blockpage"):
+        rows: list[Row] = []
+        for number in (1, 2, 3):
+            away = f"198.51.100.{20 + number}"
+            told = {} if mechanism.startswith("http") else {
+                "dns_answers": [answer(away, 64499, match="none")], "blocking": "dns",
+                "tcp": [connect(away, port=80, match="none", control_ok=None)],
+                "dns_consistency": "inconsistent",
+            }  # fmt: skip
+            rows += page(number, **told)
+            rows += [row for asn in ALL_NETWORKS[1:]
+                     for row in days("O" * 40, domain=f"s{number}.example", probe_asn=asn,
+                                     resolver_asn=asn)]  # fmt: skip
+        row = verdict(judge(rows, until="2024-02-10"), domain="s1.example", asn=PROBE_NETWORK)
+        assert row["mechanism"] == mechanism
+        fewest[mechanism] = row["sessions_to_flip"]
+    assert fewest == {"http.blockpage": 2, "dns.blockpage": 2}
+
+
+# --- What forged reports can do to a verdict found out by forging. --------------------------------
+
+KEY = ["domain", "probe_asn", "period"]
+
+
+@pytest.fixture(scope="module")
+def floods() -> Judgement:
+    """Sites of which little is known, however much was sent."""
+    row = days("B", domain="one-report.example")[0]
+    report = [
+        {**row, "measurement_start_time": DAY_ONE + timedelta(days=n % 40, seconds=n)}
+        for n in range(500)
+    ]
+    return judge([
+        *days("B", domain="once.example"), *report,
+        *days("B", per_day=2, domain="twice.example"),
+        *days("BB", per_day=40, domain="flooded.example"),
+        *days("BBB", per_day=20, domain="without.example", report_id=""),
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "count"), [("once", 1), ("one-report", 500)])
+def test_one_report_of_any_size_lists_nothing(floods: Judgement, name: str, count: int) -> None:
+    """Forged reports: one report is one witness, however many rows it holds."""
+    found = verdict(floods, domain=f"{name}.example")
+    assert found["state"] == "insufficient"
+    assert (found["measurement_count"], found["session_count"]) == (count, 1)
+
+
+@pytest.mark.parametrize(("name", "count"), [("twice", 2), ("flooded", 80)])
+def test_reports_of_one_day_or_two_list_nothing(floods: Judgement, name: str, count: int) -> None:
+    """A verdict needs days, which a flood does not buy."""
+    found = verdict(floods, domain=f"{name}.example")
+    assert found["state"] not in ("blocked", "likely_blocked")
+    assert found["session_count"] == count
+
+
+def test_measurements_without_a_report_are_one_session_a_day(floods: Judgement) -> None:
+    """What cannot be told apart is not counted twice."""
+    found = verdict(floods, domain="without.example")
+    assert (found["measurement_count"], found["session_count"]) == (60, 3)
+    assert found["state"] == "insufficient"
+
+
+def test_made_up_versions_and_networks_take_no_more_room_than_their_reports() -> None:
+    """Of 500 reports each with a version and a network of its own a table of all combinations
+    had 125 million rows, and three times as many reports stopped a report of any size."""
+    row, *usual = everywhere("OOTO" * 10)
+    # ... and of failures, one of all stretches and versions.
+    (failure,) = days("R", domain="x.example")
+    usual += [
+        {**failure, "domain": f"{n % 250}.test", "http_host": f"{n % 250}.test",
+         "measurement_start_time": DAY_ONE + timedelta(hours=n), "report_id": f"{n}",
+         "software_version": f"8.{n}"}
+        for n in range(1_500)
+    ]  # fmt: skip
+    made_up = [
+        {**row, "domain": f"{n}.example", "report_id": f"made-up-{n}", "probe_asn": 70_000 + n,
+         "software_version": f"9.{n}", "probe_network_name": "Anybody Broadband"}
+        for n in range(500)
+    ]  # fmt: skip
+    tracemalloc.start()
+    found = judge([*usual, *made_up])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 40e6
+    assert {"ok", "insufficient"} <= set(found.verdicts["state"])
+
+
+def test_a_longer_block_takes_more_forged_reports() -> None:
+    """The number says something: evidence that is more takes more to outweigh."""
+    others = [row for n in range(4) for row in everywhere("O" * 30, f"usual-{n}.example")]
+    others += days("O" * 30, probe_asn=ALL_NETWORKS[1], resolver_asn=ALL_NETWORKS[1])
+    longer, shorter = (
+        int(verdict(judge([*days("O" * 20 + "R" * size), *others]))["sessions_to_flip"])
+        for size in (40, 8)
+    )
+    assert 1 <= shorter < longer
+
+
+def cut_off(random_: random.Random) -> str:
+    """The days of a site that is blocked in part of the time, with what fails besides."""
+    block = random_.choice("BRTSLM") * random_.choice([8, 16, 30, 40])
+    around = ["O" * random_.choice([0, 20, 30]) for _ in range(2)]
+    strays = "".join(around[0] + block + around[1])
+    return "".join(day if random_.random() < 0.95 else random_.choice("OTRBD.") for day in strays)
+
+
+class Country:
+    """Sites on three networks in two hosting networks: some blocked, the others open."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.days = {
+            f"s{n}.example": {asn: self._see(n) for asn in ALL_NETWORKS} for n in range(10)
+        }
+        self.rows = [
+            row for name, by in self.days.items() for asn, letters in by.items()
+            for row in self.show(letters, name, asn)
+        ]  # fmt: skip
+
+    def _see(self, number: int) -> str:
+        is_open = number >= 7 or self.random.random() < 0.4
+        return "O" * self.random.choice([5, 12, 30]) if is_open else cut_off(self.random)
+
+    def show(self, letters: str, name: str, asn: int, **changes: object) -> list[Row]:
+        answers = [control_answer("192.0.2.10", 64496 + int(name[1]) % 2)]
+        return days(letters, domain=name, probe_asn=asn, resolver_asn=asn, control_answers=answers,
+                    **changes)  # fmt: skip
+
+    def forge(self, site: str, asn: int, count: int) -> list[Row]:
+        """So many reports: in the cell, of the site elsewhere, of other sites here, or of all."""
+        claim, version = self.random.choice("OBTLRSDM"), self.random.choice(["3.8.8", "3.9.0"])
+        ways = [[(site, asn)], [(site, self.random.choice(ALL_NETWORKS))],
+                [(other, asn) for other in self.random.sample(list(self.days), 4)],
+                [(other, asn) for other in self.days]]  # fmt: skip
+        one = self.random.choice([*ways, None])
+        rows: list[Row] = []
+        for number in range(count):
+            day = self.random.randrange(len(self.days[site][asn]) + 3)
+            for name, network in one or self.random.choice(ways):
+                rows += self.show(claim, name, network, start=day, software_version=version,
+                                  report_id=f"forged-{number}")  # fmt: skip
+        return rows
+
+
+def states(found: Judgement) -> pd.DataFrame:
+    return found.verdicts.set_index(KEY)[["state", "sessions_to_flip"]]
+
+
+def test_whatever_is_forged_moves_no_state_before_its_number() -> None:
+    """By forging at random: the same archive without the forged reports and with them. No state of
+    a period or of a half is another one, of whatever site, whose number is more than they are."""
+    country = Country(3)
+    before = states(judge(country.rows, split="2024-01-19"))
+    listed = before[before["state"].isin(["blocked", "likely_blocked"])]
+    assert listed["sessions_to_flip"].max() > 1
+    asked = pd.concat([listed, before.sort_index()])
+    asked = asked[asked["sessions_to_flip"] > 1]
+    tries = 0
+    for place in country.random.sample(range(len(asked)), 3):
+        (site, asn, _), number = asked.index[place], int(asked["sessions_to_flip"].iloc[place])
+        forged = country.forge(site, asn, number - 1)
+        after = states(judge([*country.rows, *forged], split="2024-01-19"))
+        bound = before[before["sessions_to_flip"] >= number]
+        moved = bound[bound["state"] != after["state"].reindex(bound.index)]
+        assert moved.empty, (moved, after.loc[moved.index])
+        tries += len(bound)
+    assert tries > 100

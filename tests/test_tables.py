@@ -1,5 +1,6 @@
-"""What is published: checked against the contract, harmless to open, the same every time."""
+"""What all folders speak: periods, names of hosts, and the tables that are published."""
 
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.errors import ContractError, ParameterError
+from analysis.hosts import canonical, normalise, registrable_domain, special_kind
+from analysis.period import Period, parse_date
 from analysis.tables import TABLES, disarm, read_table, write_table
 
 
@@ -113,3 +116,152 @@ def test_an_empty_table_has_its_columns(tmp_path: Path) -> None:
         written = write_table(tmp_path, name, pd.DataFrame(columns=list(table.columns)))
         assert list(written.columns) == list(table.columns), name
         assert written.empty, name
+
+
+# --- Periods are half-open and in UTC; their halves and months leave out no day. ------------------
+
+DAYS = st.dates(date(2012, 1, 1), date(2100, 1, 1))
+PERIODS = st.builds(
+    lambda since, length: Period(since, since + timedelta(days=length)),
+    DAYS,
+    st.integers(1, 900),
+)
+
+
+def test_default_split_is_the_month_start_that_halves() -> None:
+    """Months decide, not days, so that the halves are what people call semesters."""
+    for since, until, split in (
+        ("2023-07-01", "2024-07-01", "2024-01-01"),
+        ("2024-01-01", "2024-04-01", "2024-03-01"),  # odd months: the first half is longer
+        ("2024-01-01", "2024-02-01", "2024-01-17"),  # one month: halved by days
+        ("2024-01-15", "2024-03-10", "2024-03-01"),  # touches three months
+        ("2024-01-31", "2024-02-02", "2024-02-01"),
+    ):
+        halves = Period.parse(since, split), Period.parse(split, until)
+        assert Period.parse(since, until).split() == halves
+
+
+@given(PERIODS)
+def test_months_tile_the_period(period: Period) -> None:
+    """Each day is in exactly one month, and each month is of one calendar month."""
+    months = list(period.months())
+    assert months[0].since == period.since
+    assert months[-1].until == period.until
+    assert [month.until for month in months[:-1]] == [month.since for month in months[1:]]
+    assert all(month.since.month == month.last_day.month for month in months)
+    assert sum(month.day_count for month in months) == period.day_count
+
+
+@given(PERIODS.filter(lambda period: period.day_count > 1), st.data())
+def test_halves_share_no_day_and_leave_out_none(period: Period, data: st.DataObject) -> None:
+    """A day is in the period if and only if it is in exactly one half."""
+    first, second = period.split()
+    day = data.draw(st.dates(period.since - timedelta(days=3), period.until + timedelta(days=3)))
+    assert (day in first) + (day in second) == (day in period)
+    assert period.last_day in second
+    assert period.until not in period
+
+
+def test_what_is_no_date_is_refused_by_name() -> None:
+    """The message says which parameter, its value and how a date is written."""
+    for text in ("2024-1-1", "2024-02-30", "20240101", "2024-01-01T00:00", "٢٠٢٤-٠١-٠١", "",
+                 "never", "0001-01-01", "9999-12-31"):  # fmt: skip
+        with pytest.raises(ParameterError, match=rf"^SINCE={text}: .*YYYY-MM-DD"):
+            parse_date("SINCE", text)
+
+
+def test_a_period_or_half_without_days_is_refused() -> None:
+    """An empty half would compare something with nothing."""
+    first = "2024-01-01"
+    for since, until, split, message in (
+        (first, first, None, "UNTIL=2024-01-01: must lie after SINCE, 2024-01-01"),
+        ("2024-02-01", first, None, "UNTIL=2024-01-01: must lie after SINCE, 2024-02-01"),
+        (first, "2024-03-01", first, "SPLIT=2024-01-01: must lie after 2024-01-01"),
+        (first, "2024-03-01", "2024-03-01", "SPLIT=2024-03-01: must lie after 2024-01-01"),
+        (first, "2024-01-02", None, "UNTIL=2024-01-02: a report compares halves"),
+    ):
+        with pytest.raises(ParameterError, match=f"^{message}"):
+            Period.parse(since, until).split(split)
+
+
+# --- One spelling per site and per address, whatever a probe wrote. -------------------------------
+
+
+def test_a_site_has_one_spelling() -> None:
+    """Case, port, user, path, trailing dot and script make no other site."""
+    spellings = {
+        "https://WWW.Example.ORG:8443/a?b#c": "www.example.org",
+        "http://user:secret@example.org./": "example.org",
+        "  example.org\n": "example.org",
+        "http://пример.рф/": "xn--e1afmkfd.xn--p1ai",
+        "http://XN--E1AFMKFD.xn--p1ai": "xn--e1afmkfd.xn--p1ai",
+        "http://bücher.example/": "xn--bcher-kva.example",
+        "http://93.184.216.34:80/": "93.184.216.34",
+        "http://[2001:0DB8::0001]:443/": "2001:db8::1",
+        "2001:0DB8::0001": "2001:db8::1",
+        "http://[::ffff:93.184.216.34]/": "93.184.216.34",
+        "http://a_b.example.org/": "a_b.example.org",
+    }
+    assert {written: normalise(written) for written in spellings} == spellings
+
+
+def test_what_names_no_site_is_empty() -> None:
+    """An impossible name gets no row of its own."""
+    for written in (
+        "", "http://", "http:///path", "localhost", "http://-a.org/", "http://a-.org/",
+        "http://a..org/", "http://a b.org/", "http://[::1", "http://<script>.org/",
+        "http://%00.org/", f"http://{'a' * 64}.org/", f"http://{'a.' * 130}org/", "x" * 10_000,
+        "http://=cmd|.org/", "http://a\u202e.org/",
+    ):  # fmt: skip
+        assert normalise(written) == "", written
+
+
+@given(st.one_of(st.text(max_size=80), st.from_regex(r"(https?://)?[\w.:@\[\]%-]{1,40}(/.*)?")))
+def test_a_normalised_name_stays_as_it_is(text: str) -> None:
+    """Normalising is idempotent and never raises; what comes out is harmless ASCII."""
+    host = normalise(text)
+    assert normalise(host) == host
+    assert host.isascii()
+    assert host == host.lower()
+    assert not set(host) & set(" \t\r\n'\"<>=|/\\@")
+
+
+def test_registrable_domain() -> None:
+    """What somebody registered, by the Public Suffix List."""
+    registered = {
+        "www.news.example.co.uk": "example.co.uk",
+        "example.com.kh": "example.com.kh",
+        "a.blogspot.com": "a.blogspot.com",
+        "co.uk": "co.uk",  # a suffix: nobody registered it
+        "192.0.2.7": "192.0.2.7",
+        "2001:db8::1": "2001:db8::1",
+    }
+    assert {host: registrable_domain(host) for host in registered} == registered
+
+
+def test_special_addresses() -> None:
+    """No public site has one of these; documentation ranges pass as public for every country."""
+    kinds = {
+        "0.0.0.0": "zero", "127.0.0.1": "loopback", "10.10.10.1": "private",
+        "172.31.255.255": "private", "172.32.0.0": None, "192.168.1.1": "private",
+        "100.64.0.1": "cgn", "100.128.0.0": None, "169.254.1.1": "link_local",
+        "198.18.0.1": "reserved", "224.0.0.1": "multicast", "255.255.255.255": "reserved",
+        "::": "zero", "::1": "loopback", "fd00::1": "private", "fe80::1": "link_local",
+        "::ffff:127.0.0.1": "loopback", "8.8.8.8": None, "2606:4700::1111": None,
+        "192.0.2.1": None, "198.51.100.1": None, "203.0.113.1": None, "2001:db8::1": None,
+        "[scrubbed]": None, "": None, "1.2.3": None, "9" * 1000: None,
+    }  # fmt: skip
+    assert {address: special_kind(address) for address in kinds} == kinds
+
+
+def test_an_address_has_one_spelling() -> None:
+    """Two spellings of one address would be two answers."""
+    spellings = {
+        "2001:DB8:0:0::1": "2001:db8::1",
+        "fe80::1%eth0": "fe80::1",
+        "::ffff:10.0.0.1": "10.0.0.1",
+        "010.0.0.1": None,  # octal or decimal: nobody knows
+        "[scrubbed]": None,
+        "example.org": None,
+    }
+    assert {written: canonical(written) for written in spellings} == spellings

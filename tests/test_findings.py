@@ -1,0 +1,320 @@
+"""What a report says of what it found: events, changes, one site followed, and notes."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from analysis.languages.language import ENGLISH
+from analysis.period import Period
+from analysis.reference.events import Event
+from analysis.report.finding_words import Telling, word_finding
+from analysis.report.findings import find_coincidences, find_networks, find_onset
+from analysis.report.first_page import word_first_page
+from analysis.report.following import Followed, follow, say_followed
+from analysis.study.confirmation import spans_by_site
+from analysis.verdicts.verdicts import Judgement
+
+YEAR = Period.parse("2024-01-01", "2025-01-01")
+
+
+def _span(site: str, day: str) -> dict[str, Any]:
+    return {"domain": site, "blocked_from": day, "blocked_until": "", "last_seen_open": "",
+            "first_seen_open_again": "", "network_count": 1, "state": "blocked"}  # fmt: skip
+
+
+def test_what_some_network_blocked_before_is_not_new() -> None:
+    """A site counts once, and only for a day before the first of those days."""
+    finding = {
+        "kind": "onset", "sites": ["a.test", "b.test", "c.test"],
+        "values": {
+            "first_day": "2024-08-08", "last_day": "2024-09-07", "networks": ["One", "Two"],
+            "undated_count": 0, "events": [],
+            "new": [_span(site, "2024-08-09") for site in ("a.test", "b.test", "c.test")],
+            "older": [_span("a.test", "2024-02-01"), _span("a.test", "2024-03-01"),
+                      _span("b.test", "2024-08-08"), _span("elsewhere.test", "2024-01-02")],
+        },
+    }  # fmt: skip
+    words = word_finding(Telling(finding, {}, ENGLISH, YEAR))
+    assert "3 sites were blocked on networks that had reached them before, 2 access" in words.claim
+    assert words.caveats[0].startswith("1 of these sites was blocked before that already")
+    finding["values"]["older"] = []
+    assert not word_finding(Telling(finding, {}, ENGLISH, YEAR)).caveats
+
+
+def test_networks_of_one_name_are_told_apart_and_a_cut_is_told() -> None:
+    """Their numbers stand beside the names; of many networks the figure says how many it shows."""
+    count = 25
+    networks = pd.DataFrame({
+        "probe_asn": [f"AS{n}" for n in range(1, count + 1)], "kind": "isp",
+        "network": ["Twin", "Twin", "", *(f"N{n}" for n in range(4, count + 1))],
+        "blocked_domain_count": [2, 2, *[1] * (count - 2)], "domain_count": 9,
+    })  # fmt: skip
+    pairs = pd.DataFrame({"domain": ["a.test"], "probe_asn": ["AS1"]})
+    finding = find_networks({"networks": networks, "pairs": pairs})
+    assert finding is not None
+    assert [row[0] for row in finding["values"]["rows"][:2]] == ["Twin (AS1)", "Twin (AS2)"]
+    numbers = {"blocking_network_count": count, "access_network_count": count}
+    words = word_finding(Telling({**finding, "kind": "networks"}, numbers, ENGLISH, YEAR))
+    assert f"Shown are the first 20 of {count}." in words.figure
+
+
+@pytest.mark.parametrize("is_published", [True, False])
+def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_published: bool) -> None:
+    """The shares that were measured are those of the published numbers."""
+    names = ("blocked_domain_count", "domain_count", "blocked_registrable_domain_count",
+             "blocked_local_domain_count", "blocking_network_count", "access_network_count",
+             "network_count", "listed_access_pair_count", "judged_access_pair_count",
+             "unsettled_access_pair_count", "measurement_count", "single_network_domain_count",
+             "one_report_pair_count", "set_aside_count", "dead_name_count",
+             "unread_object_count")  # fmt: skip
+    summary = {
+        "probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01", "findings": [],
+        "is_published_method": is_published,
+    }  # fmt: skip
+    (tmp_path / "findings.json").write_text(json.dumps(summary), encoding="utf-8")
+    shares = {name: {"value": 0.9} for name in ("site_precision_share", "pair_recall_share")}
+    counts = {name: {"value": 1} for name in names}
+    said = " ".join(word_first_page(tmp_path, counts | shares)["certainty"])
+    assert ("On simulated countries" in said) == is_published
+    assert ("was not measured" in said) != is_published
+
+
+# --- An onset: many sites newly blocked within a month on several networks, and nothing less. -----
+
+
+def _begun(site: int, asn: int, day: date, open_before: int | None = 5, schedule: str = ""):
+    """An interval that begins on a day, some days after a test that reached the site."""
+    seen = str(day - timedelta(days=open_before)) if open_before else ""
+    return {
+        "domain": f"s{site:02}.test", "probe_asn": f"AS{asn}", "blocked_from": str(day),
+        "last_seen_open": seen, "schedule": schedule, "state": "blocked", "blocked_until": "",
+        "first_seen_open_again": "",
+    }  # fmt: skip
+
+
+AUGUST = [_begun(site, 1 + site % 2, date(2024, 8, 6) + timedelta(days=site)) for site in range(6)]
+
+
+def test_the_window_with_most_sites_is_found() -> None:
+    """Its first and last day, sites and networks; what was seen blocked there for the first time
+    without an earlier test is counted apart, and a stray block of another month is left out."""
+    stray = _begun(9, 1, date(2024, 3, 1))
+    untested = _begun(8, 3, date(2024, 8, 8), open_before=None)
+    found = find_onset(pd.DataFrame([*AUGUST, stray, untested]), YEAR)
+    assert found is not None
+    assert (found.first_day, found.last_day) == (date(2024, 8, 6), date(2024, 8, 11))
+    assert found.sites == tuple(f"s{site:02}.test" for site in range(6))
+    assert found.probe_asns == ("AS1", "AS2")
+    assert found.undated_sites == ("s08.test",)
+
+
+@pytest.mark.parametrize(
+    "intervals",
+    [
+        AUGUST[:4],
+        [{**one, "probe_asn": "AS1"} for one in AUGUST],
+        [{**one, "last_seen_open": ""} for one in AUGUST],
+        [{**one, "last_seen_open": "2024-01-02"} for one in AUGUST],
+        [{**one, "schedule": "Mon-Fri 04:00-08:00"} for one in AUGUST],
+        [_begun(site, site % 5, date(2024, 1, 6) + timedelta(days=6 * site)) for site in range(50)],
+        [],
+    ],
+    ids=["few sites", "one network", "perhaps older", "no near test", "hours", "all year", "none"],
+)
+def test_less_is_no_event(intervals: list[dict[str, str]]) -> None:
+    frame = pd.DataFrame(intervals, columns=[*AUGUST[0]], dtype="str")
+    assert find_onset(frame, YEAR) is None
+
+
+def test_events_of_the_same_days_are_named() -> None:
+    """From two weeks before the first block to the last one; later ones explain nothing."""
+    found = find_onset(pd.DataFrame(AUGUST), YEAR)
+    assert found is not None
+    days = [date(2024, 7, 22), date(2024, 7, 23), date(2024, 8, 11), date(2024, 8, 12)]
+    events = [Event(day, f"Day {day}", "order", "invented") for day in days]
+    assert find_coincidences(found, events) == events[1:3]
+
+
+# --- From intervals on networks to stretches of days in which a site was seen blocked. ------------
+
+COLUMNS = ["domain", "probe_asn", "state", "blocked_from", "blocked_until", "last_seen_open",
+           "first_seen_open_again"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("intervals", "spans"),
+    [
+        # Two networks overlap: edges of the one that saw it first, and of the one that saw it last.
+        (
+            [
+                (
+                    "a",
+                    "AS1",
+                    "likely_blocked",
+                    "2023-07-05",
+                    "2023-07-20",
+                    "2023-07-03",
+                    "2023-07-22",
+                ),
+                ("a", "AS2", "blocked", "2023-07-10", "2023-07-30", "2023-07-01", "2023-08-02"),
+            ],
+            [("a", 2, "blocked", "2023-07-05", "2023-07-30", "2023-07-03", "2023-08-02")],
+        ),
+        # Lifted, and imposed again on the other network: two rows. The next day is no lifting.
+        (
+            [
+                ("a", "AS1", "likely_blocked", "2023-07-01", "2023-07-09", "", "2023-07-12"),
+                ("a", "AS2", "likely_blocked", "2023-07-11", "2023-07-20", "2023-07-08", ""),
+                ("a", "AS1", "likely_blocked", "2023-07-21", "", "2023-07-12", ""),
+            ],
+            [
+                ("a", 2, "likely_blocked", "2023-07-01", "2023-07-09", "", "2023-07-12"),
+                ("a", 2, "likely_blocked", "2023-07-11", "", "2023-07-08", ""),
+            ],
+        ),
+        # Blocked to the end outlasts everything; an interval within another changes no edge.
+        (
+            [
+                ("a", "AS1", "blocked", "2023-07-01", "", "", ""),
+                ("a", "AS2", "blocked", "2023-07-03", "2023-07-04", "2023-07-02", "2023-07-05"),
+                ("b", "AS2", "blocked", "2023-07-03", "2023-07-04", "2023-07-02", "2023-07-05"),
+            ],
+            [
+                ("a", 2, "blocked", "2023-07-01", "", "", ""),
+                ("b", 1, "blocked", "2023-07-03", "2023-07-04", "2023-07-02", "2023-07-05"),
+            ],
+        ),
+        ([], []),
+    ],
+)
+def test_stretches_of_a_site(
+    intervals: list[tuple[str, ...]], spans: list[tuple[object, ...]]
+) -> None:
+    """Joined where they touch, apart where a day lies between, with the edges' own neighbours."""
+    found = spans_by_site(pd.DataFrame(intervals, columns=COLUMNS))
+    assert list(map(tuple, found.to_numpy().tolist())) == spans
+
+
+# --- One site followed from its sessions to its verdict: which one, what is counted, what is said.
+
+NETWORKS = pd.DataFrame({
+    "probe_asn": [1, 2, 9], "network": ["One", "Two", "Tunnel"], "kind": ["isp", "mobile", "vpn"],
+})  # fmt: skip
+
+
+def _verdict(domain: str, asn: int, state: str, session_count: int) -> dict[str, Any]:
+    is_listed = state in ("blocked", "likely_blocked")
+    return {
+        "domain": domain, "probe_asn": asn, "period": "all", "state": state,
+        "session_count": session_count, "blocked_session_count": 4 * is_listed,
+        "ok_session_count": 1, "down_session_count": 0, "day_count": 3, "sessions_to_flip": 2,
+        "rule_id": "dns.loopback" if is_listed else "",
+        "mechanism": "dns.loopback" if is_listed else "", "blocked_until": "",
+        "resolver_asns": "AS2",
+        "schedule": "", "note": "", "chance": "1.0e-03" if state == "likely_blocked" else "",
+    }  # fmt: skip
+
+
+def _interval(domain: str, asn: int, before: str, again: str) -> dict[str, Any]:
+    return {
+        "domain": domain, "probe_asn": asn, "blocked_from": "2024-01-05",
+        "blocked_until": "2024-01-20", "last_seen_open": before, "first_seen_open_again": again,
+        "session_count": 4, "reached_session_count": 0, "day_count": 3, "schedule": "",
+        "state": "blocked", "mechanism": "dns.loopback", "chance": "",
+    }  # fmt: skip
+
+
+def _judgement(verdicts: list[dict[str, Any]], intervals: list[dict[str, Any]]) -> Judgement:
+    columns = list(_interval("", 0, "", ""))
+    return Judgement(
+        pd.DataFrame(verdicts), pd.DataFrame(intervals, columns=columns),
+        withheld=pd.DataFrame(columns=columns), chances=pd.DataFrame(), defects=pd.DataFrame(),
+        weigh=lambda: pytest.fail("nothing here asks it"),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def study() -> Any:
+    """A connection that holds sessions of one pair: two on one day, and one of another site."""
+    connection = duckdb.connect()
+    connection.execute(
+        "CREATE TABLE sessions AS SELECT * FROM (VALUES "
+        "('a.test', 1, DATE '2024-01-05', 'blocked'), ('a.test', 1, DATE '2024-01-05', 'none'), "
+        "('a.test', 1, DATE '2024-01-02', 'ok'), ('b.test', 1, DATE '2024-01-02', 'ok')"
+        ") AS t(domain, probe_asn, day, class)"
+    )
+    return SimpleNamespace(connection=connection)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "intervals", "chosen"),
+    [
+        # Of those that changed one that no mark decides, though others have more sessions.
+        (
+            [_verdict("a.test", 1, "blocked", 19), _verdict("b.test", 1, "blocked", 50),
+             _verdict("c.test", 1, "likely_blocked", 10)],
+            [_interval("a.test", 1, "2024-01-02", ""), _interval("b.test", 1, "", ""),
+             _interval("c.test", 1, "", "2024-02-01")],
+            ("c.test", 1),
+        ),
+        # A VPN's exit comes after the country's own networks; equals stand by name.
+        (
+            [_verdict("a.test", 9, "blocked", 9), _verdict("b.test", 2, "blocked", 5),
+             _verdict("b.test", 1, "blocked", 5)],
+            [_interval("a.test", 9, "2024-01-02", "")],
+            ("b.test", 1),
+        ),
+        # Where nothing is listed, the pair that was tested most.
+        ([_verdict("a.test", 1, "ok", 3), _verdict("b.test", 1, "down", 5)], [], ("b.test", 1)),
+    ],
+)  # fmt: skip
+def test_the_pair_that_has_most_to_show(
+    study: Any, verdicts: list[Any], intervals: list[Any], chosen: tuple[str, int]
+) -> None:
+    followed = follow(study, _judgement(verdicts, intervals), NETWORKS)
+    assert followed is not None
+    assert (followed.verdict.domain, followed.verdict.probe_asn) == chosen
+
+
+def _followed(study: Any, **named: str) -> Followed | None:
+    judgement = _judgement(
+        [_verdict("a.test", 1, "blocked", 5), _verdict("b.test", 1, "blocked", 50)],
+        [_interval("a.test", 1, "2024-01-02", "")],
+    )
+    return follow(study, judgement, NETWORKS, **named)
+
+
+def test_sessions_are_counted_by_day(study: Any) -> None:
+    """In the order of time, each class apart; a session that says nothing counts in the sum."""
+    followed = _followed(study, domain="a.test", probe_asn="AS1")
+    assert followed is not None
+    assert followed.days.to_numpy().tolist() == [
+        ["2024-01-02", 1, 0, 1, 0, 0], ["2024-01-05", 2, 1, 0, 0, 0],
+    ]  # fmt: skip
+    assert followed.stretches["state"].tolist() == ["blocked"]
+
+
+def test_a_site_that_was_not_judged_is_not_followed(study: Any) -> None:
+    assert _followed(study, domain="a.test", probe_asn="AS2") is None
+    assert _followed(study, domain="z.test") is None
+
+
+def test_what_is_said_is_counted(study: Any) -> None:
+    """Dates, counts and the rule; what did not occur is not mentioned."""
+    followed = _followed(study)
+    assert followed is not None
+    assert followed.name == "a.test on One (AS1)"
+    told = say_followed(followed, {"AS2": "<Two>"}, "QQ").striptags()
+    assert told.startswith(
+        "5 sessions tested the site on 3 days. 4 of 4 sessions were kept from the site, from 5 "
+        "January 2024 to the last tests of the period (DNS: loopback address). It was last seen "
+        "open before on 2 January 2024, and not again after. A mark that only blocking leaves "
+        "decides. Seen through the resolver of <Two> (AS2). It would take 2 forged sessions at "
+        "least to change this. Most blocked sessions fired the rule dns.loopback: "
+    )
