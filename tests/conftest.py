@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,20 +108,20 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-def _markdown(text: str):
+def markdown_cell(text: str) -> Any:
     return nbformat.v4.new_markdown_cell(text)
 
 
-def _code(source: str, *tags: str):
-    return nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)} if tags else {})
+def code_cell(source: str, *tags: str, outputs: Sequence[Any] = ()) -> Any:
+    return nbformat.v4.new_code_cell(source, metadata={"tags": [*tags]}, outputs=[*outputs])
 
 
-def _save(folder: Path, name: str, cells: list) -> Path:
+def save_notebook(folder: Path, name: str, cells: list, **metadata: Any) -> Path:
     """A notebook whose cell ids do not change from run to run."""
     for place, cell in enumerate(cells):
         cell.id = f"cell-{place}"
     path = folder / name
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
     return path
 
 
@@ -131,25 +131,25 @@ def _tables_notebook(folder: Path) -> Path:
         "floor_sessions: int = 4  # sessions >= this are needed, n = sessions\n"
         'tables: str = "."  # the folder that the stages share'
     )
-    return _save(folder, "1-tables.ipynb", [
-        _markdown("# What was measured\n\nEvery line of the archive has *one* reason.\n\n"
+    return save_notebook(folder, "1-tables.ipynb", [
+        markdown_cell("# What was measured\n\nEvery line of the archive has *one* reason.\n\n"
                   "Which tests can this report rest on?"),
-        _code(parameters, "parameters"),
-        _code("import json\nfrom pathlib import Path\nimport pandas as pd\n"
+        code_cell(parameters, "parameters"),
+        code_cell("import json\nfrom pathlib import Path\nimport pandas as pd\n"
               "from analysis.pages import plots, show", "setup"),
-        _markdown("## Months\n\nThe archive <b>holds</b> them."),
-        _code("months = pd.DataFrame({'month': ['2023-07', '2023-08', '2023-10'], "
+        markdown_cell("## Months\n\nThe archive <b>holds</b> them."),
+        code_cell("months = pd.DataFrame({'month': ['2023-07', '2023-08', '2023-10'], "
               "'measurement_count': [12345, 2000, 900], 'ok_count': [12000, 1800, 800], "
               "'anomaly_count': [300, 150, 80], 'confirmed_count': [5, 10, 0], "
               "'failure_count': [40, 40, 20]})\n"
               "months.to_csv(Path(tables) / 'measurements_by_month.csv', index=False)"),
-        _code("show.show_figure(plots.results_by_month(months, title='Few tests fail', "
+        code_cell("show.show_figure(plots.results_by_month(months, title='Few tests fail', "
               "footer=f'Source: made for a test. n = {months.measurement_count.sum():,}'), "
               "alt='Stacked bars: most tests found the site reachable.', "
               "caption='Results by month; nothing was tested in September.')"),
-        _code("show.show_table(months, caption='Measurements by month')"),
-        _markdown("## Sites\n\n### ខ្មែរ ភាសា\n\n### ខ្មែរ ភាសា"),
-        _code(
+        code_cell("show.show_table(months, caption='Measurements by month')"),
+        markdown_cell("## Sites\n\n### ខ្មែរ ភាសា\n\n### ខ្មែរ ភាសា"),
+        code_cell(
             "hostile = ['<script>alert(1)</script>', '=HYPERLINK(1)', 'x' * 300, "
             "'$\\\\frac{', 'a\\u202eb', '\"><img src=x onerror=alert(1)>']\n"
             "sites = pd.DataFrame({'domain': hostile + [f'site{i}.test' for i in range(60)]})\n"
@@ -163,12 +163,12 @@ def _tables_notebook(folder: Path) -> Path:
             "sites['blocked_from'] = '2023-07-17'\n"
             "sites['witness_url'] = 'https://explorer.ooni.org/m/1'\n"
             "sites['note'] = 'at least since; not tested since'"),
-        _code("show.show_table(sites, caption='Sites', note='Made up.')"),
-        _code("pairs = pd.DataFrame([{'domain': d, 'probe_asn': f'AS{n}', "
+        code_cell("show.show_table(sites, caption='Sites', note='Made up.')"),
+        code_cell("pairs = pd.DataFrame([{'domain': d, 'probe_asn': f'AS{n}', "
               "'state': states[(i * n) % 6]}"
               " for i, d in enumerate(sites.domain[:30]) for n in (1, 22, 333, 4444)])\n"
               "show.show_matrix(pairs, caption='Sites by network', names={'AS1': 'One'})"),
-        _code("folder = Path(tables).parent / 'findings'\n"
+        code_cell("folder = Path(tables).parent / 'findings'\n"
               "(folder / '1-tables.json').write_text(json.dumps({'total': {'value': "
               "int(months.measurement_count.sum()), 'table': 'measurements_by_month.csv'}}))",
               "setup"),
@@ -176,19 +176,19 @@ def _tables_notebook(folder: Path) -> Path:
 
 
 def _findings_notebook(folder: Path) -> Path:
-    return _save(folder, "2-findings.ipynb", [
-        _markdown("# What was found\n\nWhich sites were blocked?"),
-        _code('tables: str = "."  # the folder that the stages share', "parameters"),
-        _code("import json\nfrom pathlib import Path\nimport pandas as pd\n"
+    return save_notebook(folder, "2-findings.ipynb", [
+        markdown_cell("# What was found\n\nWhich sites were blocked?"),
+        code_cell('tables: str = "."  # the folder that the stages share', "parameters"),
+        code_cell("import json\nfrom pathlib import Path\nimport pandas as pd\n"
               "from analysis.pages import show\n"
               "months = pd.read_csv(Path(tables) / 'measurements_by_month.csv')", "setup"),
-        _markdown("## Findings"),
-        _code("total = int(months.measurement_count.sum())\n"
+        markdown_cell("## Findings"),
+        code_cell("total = int(months.measurement_count.sum())\n"
               "show.show_finding('few-tests', f'{total:,} measurements were kept', "
               "'It is a count.', "
               "'Made for a test.', '1-tables.html#months')"),
-        _markdown("## Method\n\n## How to read it\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
-        _code("show.show_states()\n"
+        markdown_cell("## Method\n\n## How to read it\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
+        code_cell("show.show_states()\n"
               "show.show_parameters({'floor_sessions': 4}, {'floor_sessions': 'Fewest.'})\n"
               "show.show_provenance({'Rows': total, 'Lists': ['one', 'two'], "
               "'Digests': {'input': 'ab' * 32}})\nshow.show_text('Plain <b>text</b>.')"),

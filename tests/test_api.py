@@ -277,12 +277,10 @@ def test_a_closed_period_is_asked_for_once(api: _Api, clock: _Time, tmp_path: Pa
     assert len(api.asked) == 1
     body, sidecar = sorted(tmp_path.rglob("*.json"))
     assert json.loads(body.read_bytes()) == _result([_JANUARY, _MARCH])
-    about = json.loads(sidecar.read_bytes())
-    assert about["url"] == api.asked[0].url
-    assert about["fetched_at"] == "2026-11-25T12:20:00Z"
-    assert about["size"] == body.stat().st_size
-    assert about["sha256"] == first.sha256
-    assert about["licence"] == "CC BY-NC-SA 4.0"
+    about = {"url": api.asked[0].url, "fetched_at": "2026-11-25T12:20:00Z",
+             "size": body.stat().st_size, "sha256": first.sha256,
+             "licence": "CC BY-NC-SA 4.0"}  # fmt: skip
+    assert about.items() <= json.loads(sidecar.read_bytes()).items()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from analysis.outcomes.features import add_features
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.period import Period
-from analysis.report import charts as claims
 from analysis.report import other_methods as v5
 from analysis.report.differences import (
     compare_methods,
@@ -174,13 +173,6 @@ def test_ooni_v5_weighs_as_published() -> None:
         assert row.blocked_mean == pytest.approx(expected, nan_ok=True), row
         assert row.is_listed == ((blocked or 0) >= 0.5)
         assert row.reason.startswith(reason or "blocked")
-
-
-def test_ooni_v5_counts_sessions_not_rows() -> None:
-    """A report with many rows weighs as much as one with a single row."""
-    rows = [on(1, unresolved(NXDOMAIN))] * 9 + [on(2, observation()), on(3, observation())]
-    found = ooni_v5(_prepared(rows), Fingerprints()).iloc[0]
-    assert (found["session_count"], found["blocked_mean"]) == (3, pytest.approx(0.3))
 
 
 def test_a_tie_does_not_hang_on_the_order_of_rows() -> None:
@@ -409,24 +401,3 @@ def test_a_sweep_finds_what_a_whole_run_finds(tmp_path: Path) -> None:
         assert row.lost == ";".join(sorted(standing - sites)), row.threshold
     assert standing
     assert (swept["lost_count"] > 0).any()
-
-
-def test_the_page_says_how_much_of_the_list_hangs_on_one_number(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A site counts once, whatever number and however many of them take it away."""
-    said: list[str] = []
-    monkeypatch.setattr(claims, "show_finding", lambda _, *words: said.extend(map(str, words)))
-    columns = ["threshold", "value", "is_standing", "blocked_domain_count", "blocked_pair_count",
-               "gained_count", "lost_count", "gained", "lost"]  # fmt: skip
-    steady = ["floor_sessions", 4.0, True, 5, 9, 0, 0, "", ""]
-    moved = [
-        ["floor_sessions", 6.0, False, 3, 6, 0, 2, "", "a.example;b.example"],
-        ["share_floor", 0.3, False, 5, 11, 1, 1, "c.example", "a.example"],
-    ]
-    claims.claim_sweep(pd.DataFrame([steady, *moved], columns=columns))
-    text = re.sub("<[^>]+>", "", " ".join(said))
-    assert "3 of 5 sites stay on the list" in text
-    assert "floor_sessions at 6 takes most of them away: 2." in text
-    assert "one change or another: 1." in text
-    assert "9 pairs are listed, and 6 to 11 with a change" in text

@@ -23,7 +23,7 @@ from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
 from analysis.period import Period
 from analysis.sources.buckets import open_source
-from analysis.store.lines import VALUE_LIMIT, has_too_many_values, read_files
+from analysis.store.lines import VALUE_LIMIT, has_too_many_values
 from analysis.store.shares import MANIFEST, share
 from benchmarks.fuzzing import fuzz, measurement
 from tests.archives import CC, ledger_of, line_of, object_key, packed, put, read_into
@@ -207,12 +207,6 @@ def test_a_source_that_is_none_is_a_wrong_parameter(store, source, error, messag
     assert not Path(store).exists()
 
 
-def test_a_source_without_the_country_has_run_dry(archive: Path, store: str):
-    """That is no wrong parameter: the country may come later."""
-    with pytest.raises(SourceError, match="holds no web_connectivity object of QQ"):
-        read_into(store, archive)
-
-
 def test_a_bucket_of_many_pages_is_read_to_its_end(bucket: LoopbackS3, store: str):
     """More than 1000 keys, some with spaces, plus signs, percent signs and Khmer letters."""
     names = ["first", "a b", "a+b", "a%20b", "a&b=c", "ភ្នំ", "[1]*?"]
@@ -253,23 +247,6 @@ def test_a_store_has_a_folder_of_its_own(archive: Path, store: str, tmp_path: Pa
 
 
 # --- loose files and real data ------------------------------------------------------------------
-
-
-def test_loose_files_give_a_row_or_an_error_for_each_measurement(tmp_path: Path):
-    """Pretty-printed JSON, lines, packed lines; a file that is none is an error of its own."""
-    (tmp_path / "one.json").write_text(json.dumps(json.loads(_GOOD), indent=2))
-    (tmp_path / "lines.jsonl").write_bytes(_GOOD + b"\n\n{oops\n" + line_of(2) + b"\n")
-    (tmp_path / "cut.jsonl.gz").write_bytes(packed([line_of(n) for n in range(999)])[:-99])
-    names = ["one.json", "lines.jsonl", "cut.jsonl.gz", "none.json"]
-    table, errors = read_files([tmp_path / name for name in names])
-    sources = [Path(name).name for name in table["source_file"].to_pylist()]
-    assert sources[:3] == ["one.json", "lines.jsonl", "lines.jsonl"]
-    assert table["line_number"].to_pylist()[:3] == [1, 1, 4]
-    assert [(Path(e.source_file).name, e.error) for e in errors] == [
-        ("lines.jsonl", "not_json"),
-        ("cut.jsonl.gz", "truncated_file"),
-        ("none.json", "cannot be read: No such file or directory"),
-    ]
 
 
 # --- Whoever fills a bucket, sends a share or submits a measurement: bounds, and words about them.
@@ -450,19 +427,6 @@ def test_a_share_that_no_workbook_wrote_is_refused(shared: Path, tmp_path: Path,
     with pytest.raises(ContractError, match=message):
         read_into(tmp_path / "store", folder)
     assert not list((tmp_path / "store").rglob(MANIFEST))
-
-
-def test_a_manifest_of_anything_is_refused(shared: Path, tmp_path: Path) -> None:
-    """A line break in a name, a size that no disk has."""
-    told = json.loads((shared / MANIFEST).read_text())
-    huge = {name: {**file, "size": 10**15} for name, file in told["files"].items()}
-    for change, message in (
-        ({"source_id": f"{told['source_id']}\n"}, "no manifest of shared observations"),
-        ({"files": huge}, "more than 10 times OBJECT_BYTES=2000000000"),
-    ):
-        (tmp_path / MANIFEST).write_text(json.dumps(told | change))
-        with pytest.raises(SourceError, match=message):
-            read_into(tmp_path / "store", tmp_path)
 
 
 def test_a_terminal_obeys_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,19 +252,6 @@ def test_an_object_served_badly_is_read_right_or_named(
     assert _ledger(_ingest(f"{store}/{name}")) == {"kept": 52}
 
 
-def test_an_etag_that_is_no_md5_is_known_by_the_encryption(
-    archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch
-):
-    """S3 says how an object lies encrypted: where it is with a key of a KMS, the size must do."""
-    archive.objects = {_key(): _packed(1)}
-    monkeypatch.setattr(archive, "etag", lambda key: "0" * 32)
-    with pytest.raises(SourceError, match=r"none of .* fetch its files into a folder"):
-        _ingest(store)
-    encrypted = {"x-amz-server-side-encryption": "aws:kms"}
-    archive.faults[_key()] = Fault("body", body=_packed(1), headers=encrypted)
-    assert _ledger(_ingest(store)) == {"kept": 1}
-
-
 @pytest.mark.parametrize("is_there", [True, False])
 def test_an_object_that_changes_after_it_was_listed(
     archive: LoopbackS3, store: str, is_there: bool

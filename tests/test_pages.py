@@ -4,12 +4,12 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import date
-from html.parser import HTMLParser
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from markupsafe import Markup
@@ -63,22 +63,14 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     InteractiveShell.clear_instance()
 
 
-class _Elements(HTMLParser):
-    """Collects elements and attributes as a browser would see them."""
+class _Elements:
+    """Elements and attributes as a browser would see them."""
 
     def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: set[str] = set()
-        self.attributes: set[tuple[str, str]] = set()
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.add(tag)
-        self.attributes |= {(name, value or "") for name, value in attrs}
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+        soup = BeautifulSoup(html, "html.parser", multi_valued_attributes=None)
+        self.elements = {one.name for one in soup.find_all(True)}
+        self.attributes = {item for one in soup.find_all(True) for item in one.attrs.items()}
+        self.text = soup.get_text()
 
 
 def shown(call: Callable[[], object]) -> str:

@@ -30,7 +30,6 @@ from analysis.planning.ranking import (
 from analysis.reference.test_lists import ListEntry, TestLists, load_test_lists
 from analysis.study.parameters import Campaign, StudyParameters
 from analysis.tables import write_table
-from analysis.worlds.world import RUN_LINK
 from tests.archives import contents
 from tests.messaging import measurement, write_archive
 from tests.observations import Row, connection_with, observation
@@ -145,12 +144,6 @@ def test_what_names_no_project_is_refused() -> None:
     for text in ("x", "AS", "1.5", "-1", "1;AS1", "１", "1" * 19, "AS1) OR (1"):
         with pytest.raises(ParameterError, match="OONI Run links and of networks"):
             Campaign.of(text)
-
-
-def test_the_fictional_country_has_a_project() -> None:
-    """Its volunteers follow the link that the simulator gives them."""
-    assert StudyParameters.of({}).campaign == Campaign((int(RUN_LINK),))
-    assert str(Campaign.of(" as2, 7,7,AS1")) == "7,AS1,AS2"
 
 
 def test_probes_alike_are_counted_and_not_named() -> None:

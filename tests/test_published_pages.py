@@ -6,13 +6,12 @@ A headline number stands in an element ``data`` with the name that it has in ``r
 import json
 import re
 from collections import defaultdict
-from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 from analysis.languages.language import open_language
 from analysis.vocabulary import SET_ASIDE_REASONS
@@ -28,68 +27,26 @@ SHARED = {
 }  # fmt: skip
 
 
-class PublishedPage(HTMLParser):
-    """A page, read.
-
-    Attributes:
-        ids: of its elements, in order.
-        numbers: name, value and text of each number that is marked.
-        links: where it leads.
-        languages: of the page, and of its parts.
-        tables: the rows of its tables, by what stands in their captions before a dash.
-        words: the texts of its main part.
+class PublishedPage:
+    """A page, read: the ids of its elements in order; name, value and text of each number that is
+    marked; where it leads; the languages of the page and of its parts; the words of its main part.
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
         self.path, self.html = path, path.read_text(encoding="utf-8")
-        self.ids: list[str] = []
-        self.numbers: list[tuple[str, str, str]] = []
-        self.links: list[str] = []
-        self.languages: list[str] = []
-        self.tables: dict[str, list[list[str]]] = defaultdict(list)
-        self.words: list[str] = []
-        self._number: tuple[str, str] | None = None
-        self._caption: str | None = None
-        self._is_main, self._text = False, ""
-        self.feed(self.html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        for found, name in ((self.ids, "id"), (self.languages, "lang")):
-            found += [given[name]] if name in given else []
-        if tag == "a":
-            self.links += [given["href"]] if "href" in given else []
-        elif tag == "main":
-            self._is_main = True
-        elif tag == "data":
-            self._number, self._text = (given["data-key"], given["value"]), ""
-        elif tag in ("caption", "th", "td"):
-            self._text = ""
-        elif tag == "tr" and self._caption:
-            self.tables[self._caption].append([])
-
-    def handle_data(self, data: str) -> None:
-        self._text += data
-        if self._is_main:
-            self.words.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "main":
-            self._is_main = False
-        elif tag == "data" and self._number:
-            self.numbers.append((*self._number, self._text.strip()))
-        elif tag == "table":
-            self._caption = None
-        elif tag == "caption":
-            self._caption = self._text.partition(" – ")[0]
-        elif tag in ("th", "td") and self._caption and self.tables[self._caption]:
-            self.tables[self._caption][-1].append(self._text.strip())
+        soup = BeautifulSoup(self.html, "html.parser")
+        self.ids = [one["id"] for one in soup.find_all(id=True)]
+        self.languages = [one["lang"] for one in soup.find_all(lang=True)]
+        self.links = [one["href"] for one in soup.find_all("a", href=True)]
+        self.numbers = [
+            (one["data-key"], one["value"], one.get_text().strip()) for one in soup.find_all("data")
+        ]
+        self.words = soup.main.get_text(" ")
 
     @property
     def digits(self) -> list[str]:
         """The numbers in its text, dates among them, whatever their order."""
-        return sorted(re.findall(r"\d[\d,.]*\d|\d", " ".join(self.words)))
+        return sorted(re.findall(r"\d[\d,.]*\d|\d", self.words))
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +129,13 @@ def test_a_site_has_one_reason(pages: dict[str, PublishedPage], fictional_report
     listed = _table(fictional_report, "sites").set_index("domain")
     of_sites = listed.loc[listed["status"] == "set_aside", "reason"]
     assert of_sites.to_dict() == aside
-    tables = pages["5-method-comparison.html"].tables
-    head, *rows = [row for row in tables["Sites on which the methods differ"] if row]
+    soup = BeautifulSoup(pages["5-method-comparison.html"].html, "html.parser")
+    head, *rows = (
+        [cell.get_text().strip() for cell in row.find_all(["th", "td"])]
+        for caption in soup.find_all("caption")
+        if caption.get_text().startswith("Sites on which the methods differ")
+        for row in caption.parent.find_all("tr")
+    )
     place = head.index("Set aside because")
     said = {row[0]: row[place] for row in rows if row[0] in aside}
     assert len(said) > 10
@@ -240,6 +202,5 @@ def test_a_khmer_page_is_in_khmer(pairs) -> None:
     """No sentence of ours is left in English, no digit is another than 0 to 9."""
     for _, khmer in pairs:
         assert '<span lang="en">' not in khmer.html, khmer.path
-        text = unescape(" ".join(khmer.words))
-        assert not [char for char in text if char.isdigit() and not char.isascii()]
+        assert not [char for char in khmer.words if char.isdigit() and not char.isascii()]
         assert set(khmer.languages) <= {KHMER, "en"}

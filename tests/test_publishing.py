@@ -34,6 +34,7 @@ from analysis.pages.rendering import (
 )
 from analysis.pages.replacing import refuse_foreign
 from tests.archives import contents
+from tests.conftest import code_cell, markdown_cell, save_notebook
 
 PARAMETERS = "parameters"
 
@@ -46,19 +47,9 @@ def _publish(notebooks: list[Path], out: Path, page: PageContext, jobs: int = 2)
 def _notebook(
     folder: Path, *cells: Any, name: str = "1-page.ipynb", reads: list[str] | None = None
 ) -> Path:
-    title = nbformat.v4.new_markdown_cell("# A page\n\nIts question.", id="title")  # type: ignore[no-untyped-call]
-    path = folder / name
+    title = markdown_cell("# A page\n\nIts question.")
     said = {} if reads is None else {"workbook": {"reads": reads}}
-    notebook = nbformat.v4.new_notebook(cells=[title, *cells], metadata=said)  # type: ignore[no-untyped-call]
-    nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
-    return path
-
-
-def _code(source: str, *tags: str, outputs: tuple[Any, ...] = ()) -> Any:
-    cell: Any = nbformat.v4.new_code_cell(  # type: ignore[no-untyped-call]
-        source, metadata={"tags": [*tags]}, outputs=[*outputs]
-    )
-    return cell
+    return save_notebook(folder, name, [title, *cells], **said)
 
 
 def _earlier(out: Path) -> Path:
@@ -97,7 +88,7 @@ def test_wrong_parameters_are_named(tmp_path: Path) -> None:
     source = (
         "floor_sessions: int = 4  # n >= this = floor\nshare: float = 0.5\ncountry: str = 'a=b'"
     )
-    notebook = _notebook(tmp_path, _code(source, PARAMETERS))
+    notebook = _notebook(tmp_path, code_cell(source, PARAMETERS))
     whole: dict[str, object] = {"floor_sessions": 3, "share": 1, "country": "NO"}
     assert distribute_parameters([notebook], whole) == {notebook: whole}
     message = "floor=4: no notebook has it; accepted: country, floor_sessions, share"
@@ -107,7 +98,7 @@ def test_wrong_parameters_are_named(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=message):
         distribute_parameters([notebook], {"country": "NO", "share": 1})
     with pytest.raises(ContractError, match="line 1 of the parameters cell"):
-        declared_parameters(_notebook(tmp_path, _code("x = 1", PARAMETERS)))
+        declared_parameters(_notebook(tmp_path, code_cell("x = 1", PARAMETERS)))
 
 
 def test_a_failed_notebook_leaves_the_old_report(tmp_path: Path, demo_page: PageContext) -> None:
@@ -120,7 +111,7 @@ def test_a_failed_notebook_leaves_the_old_report(tmp_path: Path, demo_page: Page
         ("raise OSError(27, 'File too large')", SourceError, "1-page.ipynb: cell 2 "),
         ("1 / 0", WorkbookError, "1-page.ipynb: cell 2 failed with ZeroDivisionError"),
     ):
-        notebook = _notebook(tmp_path, _code(f"from analysis import errors\n{cell}"))
+        notebook = _notebook(tmp_path, code_cell(f"from analysis import errors\n{cell}"))
         with pytest.raises(kind) as error:
             _publish([notebook], out, demo_page)
         assert (type(error.value), message in str(error.value)) == (kind, True)
@@ -135,9 +126,9 @@ def test_what_a_reader_could_not_get_is_refused(tmp_path: Path, demo_page: PageC
         ({"image/png": "AAAA"}, "has no alternative text"),
         ({"application/javascript": "alert(1)"}, "a page without scripts cannot show"),
     ):
-        shown = nbformat.v4.new_output("display_data", data=output)  # type: ignore[no-untyped-call]
-        notebook = _notebook(tmp_path, _code("x", outputs=(shown,)))
-        executed = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+        shown = nbformat.v4.new_output("display_data", data=output)
+        notebook = _notebook(tmp_path, code_cell("x", outputs=(shown,)))
+        executed = nbformat.read(notebook, as_version=4)
         item = describe(notebook)
         assert (item.title, item.line) == ("A page", "Its question.")
         with pytest.raises(ContractError, match=message):
@@ -149,7 +140,7 @@ def test_a_link_to_a_page_that_is_not_there_is_its_words(
 ) -> None:
     """A report may be without a page that another one names."""
     notebook = _notebook(tmp_path)
-    executed = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    executed = nbformat.read(notebook, as_version=4)
     executed.cells[0].source += "\n\n[here](1-page.html#a) [gone](7-gone.html) [out](https://a.b)"
     html = render_page(executed, describe(notebook), demo_page, [describe(notebook)])
     assert '<a href="1-page.html#a">here</a> gone <a href="https://a.b">out</a>' in html
@@ -169,7 +160,7 @@ def test_only_a_report_is_replaced(
 ) -> None:
     """A mistyped OUT costs nobody a file: neither a folder with a ``run.json`` of another program,
     nor what lies in or beside a report."""
-    out, notebook = tmp_path / "r", _notebook(tmp_path, _code("1"))
+    out, notebook = tmp_path / "r", _notebook(tmp_path, code_cell("1"))
     for name, content in _SOMEBODY_S.items():
         for has_report in (False, name != "run.json"):
             if has_report:
@@ -189,7 +180,7 @@ def test_only_a_report_is_replaced(
 def test_what_comes_while_a_report_is_made_is_kept(tmp_path: Path, demo_page: PageContext) -> None:
     """And so is a folder that only has the name of an earlier report put aside."""
     out = _earlier(tmp_path / "r")
-    notebook = _notebook(tmp_path, _code(f"open({str(out / 'mine.txt')!r}, 'w').write('mine')"))
+    notebook = _notebook(tmp_path, code_cell(f"open({str(out / 'mine.txt')!r}, 'w').write('mine')"))
     with pytest.raises(ParameterError, match=r"no report wrote its mine\.txt"):
         _publish([notebook], out, demo_page)
     assert (out / "mine.txt").read_text() == "mine"
@@ -208,8 +199,8 @@ def test_no_text_of_a_measurement_stops_publication(tmp_path: Path, demo_page: P
     names = [f".r.building-{number}" for number in range(1, 200)] + [".r.building-" + "0" * 32]
     content = "a,b\n" + "".join(f'"{name}","x\n""y"\n' for name in names) + f"{'z' * 200_000},\n"
     cells = (
-        _code('tables: str = ""', PARAMETERS),
-        _code(f"open(f'{{tables}}/a.csv', 'w').write({content!r})\n"
+        code_cell('tables: str = ""', PARAMETERS),
+        code_cell(f"open(f'{{tables}}/a.csv', 'w').write({content!r})\n"
               "open(f'{tables}/b.csv', 'wb').write(b'c\\n\\xff')\n"
               f"print({' '.join(names)!r})"),
     )  # fmt: skip
@@ -223,7 +214,7 @@ def test_the_name_of_the_build_folder_is_not_published(
     tmp_path: Path, demo_page: PageContext
 ) -> None:
     """Where a page shows its own folder, the report is refused."""
-    cells = (_code('tables: str = ""', PARAMETERS), _code("print(tables)"))
+    cells = (code_cell('tables: str = ""', PARAMETERS), code_cell("print(tables)"))
     with pytest.raises(ContractError, match=r"1-page\.html names a folder of this machine"):
         _publish([_notebook(tmp_path, *cells)], tmp_path / "r", demo_page)
 
@@ -250,7 +241,7 @@ _PUBLISH = f"""{_BY_DEFAULT}
 import sys
 from pathlib import Path
 from analysis.commands import cli
-from analysis.pages.editions import Edition
+from analysis.pages.rendering import Edition
 from analysis.pages.publishing import Contents, PageContext, publish
 page, (out, *notebooks) = PageContext("", "", "", ""), map(Path, sys.argv[1:])
 cli.app = lambda: publish(Contents(notebooks, {{}}, {{}}, page, [Edition(page, "")]), out, jobs=2)
@@ -279,7 +270,7 @@ def _kernel(tmp_path: Path) -> tuple[Path, Path]:
     """A notebook that sleeps, and the file into which it puts the number of its process."""
     running = tmp_path / "running"
     code = f"import os, time\nopen({str(running)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
-    return _notebook(tmp_path, _code(code), name="slow.ipynb"), running
+    return _notebook(tmp_path, code_cell(code), name="slow.ipynb"), running
 
 
 def _is_running(process: str) -> bool:
@@ -301,7 +292,7 @@ def test_killed_at_any_moment_the_report_before_stands(
     out = _earlier(tmp_path / "reports" / "r [1]")
     before = contents(out)
     slow, running = _kernel(tmp_path)
-    quick = _notebook(tmp_path, _code("1"))
+    quick = _notebook(tmp_path, code_cell("1"))
     killed = _start(out, slow)
     _wait(running.exists)
     _kill(killed)
@@ -349,7 +340,7 @@ def test_a_stopped_run_leaves_nothing_behind(
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
     notebooks = [
-        _notebook(tmp_path, _code(_ASLEEP), name=f"{n}-page.ipynb", reads=[]) for n in (1, 2)
+        _notebook(tmp_path, code_cell(_ASLEEP), name=f"{n}-page.ipynb", reads=[]) for n in (1, 2)
     ]
     process = _start(out, *notebooks)
     _wait(lambda: len(list(tmp_path.glob("*.number"))) == 2)
@@ -399,7 +390,7 @@ def test_two_runs_at_once_publish_one_whole_report(tmp_path: Path) -> None:
     """That of the run that ends last."""
     out = tmp_path / "reports" / "r"
     one, other = (
-        _notebook(tmp_path, _code("1"), name=f"1-{name}.ipynb") for name in ("one", "other")
+        _notebook(tmp_path, code_cell("1"), name=f"1-{name}.ipynb") for name in ("one", "other")
     )
     both = [_start(out, one), _start(out, other)]
     said = [process.communicate(timeout=60)[1] for process in both]
@@ -412,7 +403,7 @@ def test_two_runs_at_once_publish_one_whole_report(tmp_path: Path) -> None:
 def test_a_half_done_swap_is_undone(tmp_path: Path, demo_page: PageContext) -> None:
     """Where the old report was moved aside and the new one never came, the old one returns."""
     out, aside = tmp_path / "r", _earlier(tmp_path / ".r.previous")
-    failing = _notebook(tmp_path, _code("1 / 0"))
+    failing = _notebook(tmp_path, code_cell("1 / 0"))
     with pytest.raises(WorkbookError):
         _publish([failing], out, demo_page)
     assert contents(out).keys() == {"run.json", "index.html"}
@@ -438,7 +429,7 @@ def wait_for(name):
 
 
 def _meeting(folder: Path, name: str, then: str, reads: list[str] | None = None) -> Path:
-    cells = (_code(_AT_TABLES, PARAMETERS), _code(_MEET + then))
+    cells = (code_cell(_AT_TABLES, PARAMETERS), code_cell(_MEET + then))
     return _notebook(folder, *cells, name=name, reads=reads)
 
 
@@ -551,7 +542,7 @@ def test_without_a_browser_nothing_is_begun(
     """One line says what is missing, before a report is made that could not be printed."""
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(reporting, "read_report", None)
-    status, _, complaint = command("pdf", f"OUT={tmp_path / 'out'}")  # type: ignore[operator]
+    status, _, complaint = command("pdf", f"OUT={tmp_path / 'out'}")
     assert (status, complaint.count("\n")) == (3, 1)
     assert "Chromium, and there is none on this machine" in complaint
     assert not (tmp_path / "out").exists()

@@ -400,43 +400,27 @@ def test_two_forged_reports_upset_the_page_behind_an_answer() -> None:
 KEY = ["domain", "probe_asn", "period"]
 
 
-@pytest.fixture(scope="module")
-def floods() -> Judgement:
-    """Sites of which little is known, however much was sent."""
+def test_a_flood_lists_nothing() -> None:
+    """One report is one witness, however many rows it holds; a verdict needs days, which a flood
+    does not buy; what has no report and cannot be told apart is one session a day."""
     row = days("B", domain="one-report.example")[0]
     report = [
         {**row, "measurement_start_time": DAY_ONE + timedelta(days=n % 40, seconds=n)}
         for n in range(500)
     ]
-    return judge([
+    floods = judge([
         *days("B", domain="once.example"), *report,
         *days("B", per_day=2, domain="twice.example"),
         *days("BB", per_day=40, domain="flooded.example"),
         *days("BBB", per_day=20, domain="without.example", report_id=""),
     ])  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "count"), [("once", 1), ("one-report", 500)])
-def test_one_report_of_any_size_lists_nothing(floods: Judgement, name: str, count: int) -> None:
-    """Forged reports: one report is one witness, however many rows it holds."""
-    found = verdict(floods, domain=f"{name}.example")
-    assert found["state"] == "insufficient"
-    assert (found["measurement_count"], found["session_count"]) == (count, 1)
-
-
-@pytest.mark.parametrize(("name", "count"), [("twice", 2), ("flooded", 80)])
-def test_reports_of_one_day_or_two_list_nothing(floods: Judgement, name: str, count: int) -> None:
-    """A verdict needs days, which a flood does not buy."""
-    found = verdict(floods, domain=f"{name}.example")
-    assert found["state"] not in ("blocked", "likely_blocked")
-    assert found["session_count"] == count
-
-
-def test_measurements_without_a_report_are_one_session_a_day(floods: Judgement) -> None:
-    """What cannot be told apart is not counted twice."""
-    found = verdict(floods, domain="without.example")
-    assert (found["measurement_count"], found["session_count"]) == (60, 3)
-    assert found["state"] == "insufficient"
+    for name, count, sessions in (
+        ("once", 1, 1), ("one-report", 500, 1), ("twice", 2, 2), ("flooded", 80, 80),
+        ("without", 60, 3),
+    ):  # fmt: skip
+        found = verdict(floods, domain=f"{name}.example")
+        assert found["state"] not in LISTED, name
+        assert (found["measurement_count"], found["session_count"]) == (count, sessions), name
 
 
 def test_made_up_versions_and_networks_take_no_more_room_than_their_reports() -> None:

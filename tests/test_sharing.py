@@ -189,6 +189,11 @@ def _edit(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def _edit_sizes(folder: Path) -> None:
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    _edit(folder, files={name: {**file, "size": 10**15} for name, file in files.items()})
+
+
 _DAMAGE = {
     "a flipped bit": (lambda f: _flip(next(f.glob("2024-07-*"))), "2024-07-.* it was altered, or"),
     "an altered ledger": (lambda f: _flip(next(f.glob("objects-*"))), "objects-.* it was altered"),
@@ -211,6 +216,7 @@ _DAMAGE = {
         "no manifest of shared observations",
     ),
     "another source": (lambda f: _edit(f, source_id="../x"), "no manifest of shared observations"),
+    "sizes that no disk has": (_edit_sizes, "more than 10 times OBJECT_BYTES=2000000000"),
     "another digest": (
         lambda f: _edit(f, observations_digest="0" * 64), "is not of the observations that",
     ),
@@ -338,15 +344,3 @@ def test_a_store_of_two_archives_or_of_another_country_is_refused(
     status, _, said = command("ingest", f"PROBE_CC={CC}", *days, source, ours)
     assert (status, f"{FOLDER}/{place.name}, {FOLDER}/other-0123456789ab" in said) == (2, True)
     assert read_into(tmp_path / "ours", place) == theirs
-
-
-def test_a_look_at_another_store_needs_no_tests_of_apps(
-    theirs: Collection, tmp_path: Path, command: Command
-):
-    """A store hands on none of them, nor does a share."""
-    status, said, complaint = command(
-        "watch", f"PROBE_CC={CC}", "SINCE=2024-06-01", "UNTIL=2024-08-15",
-        f"SOURCE={theirs.store.uri}", f"STORE={tmp_path / 'ours'}", f"OUT={tmp_path / 'look'}",
-    )  # fmt: skip
-    assert status == 0, complaint
-    assert "first look" in said
