@@ -130,25 +130,19 @@ def test_a_store_that_cannot_be_listed_is_named(server: LoopbackS3):
         Storage(_anonymous(server)).stamps("x")
 
 
-_NO_STORES = [
-    ("gs://bucket", "a folder or s3://bucket/prefix"),
-    ("http://host/bucket", "a folder or s3://bucket/prefix"),
-    ("s3://", "options are region"),
-    ("s3://[", "options are region"),
-    ("s3://bucket?key=1", "options are region"),
-    ("s3://id:secret@bucket", "keys do not belong into an address"),
-]
-
-
-def test_a_store_that_is_none_is_a_wrong_parameter(subtests: pytest.Subtests):
+def test_a_store_that_is_none_is_a_wrong_parameter():
     """And a secret is not repeated."""
-    for uri, why in _NO_STORES:
-        with subtests.test(uri):
-            with pytest.raises(ParameterError) as caught:
-                Storage(uri)
-            assert why in str(caught.value)
-            assert "secret" not in str(caught.value).partition(":")[0]
-            assert "id:secret" not in str(caught.value)
+    for uri, why in (
+        ("gs://bucket", "a folder or s3://bucket/prefix"),
+        ("http://host/bucket", "a folder or s3://bucket/prefix"),
+        ("s3://", "options are region"),
+        ("s3://[", "options are region"),
+        ("s3://bucket?key=1", "options are region"),
+        ("s3://id:secret@bucket", "keys do not belong into an address"),
+    ):
+        with pytest.raises(ParameterError, match=re.escape(why)) as caught:
+            Storage(uri)
+        assert "id:secret" not in str(caught.value)
 
 
 # --- Reading on a cluster: real Dask workers, a real S3 server, and the bytes of the local pool. --
