@@ -8,7 +8,9 @@ WorkbookError
 """
 
 import copyreg
+import html
 import os
+import traceback
 
 #: Said where what was done so far is kept, and done no more.
 RESUMES = "Running the same command again resumes"
@@ -35,6 +37,15 @@ class WorkbookError(Exception):
 
     def __init__(self, message: object) -> None:
         super().__init__(printable(message))
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence, with the traceback folded below it."""
+        from IPython.display import HTML, display  # the command line does without
+
+        told = html.escape("".join(traceback.format_exception(self)))
+        folded = f"<details><summary>Traceback</summary><pre>{told}</pre></details>"
+        display(HTML(folded))  # type: ignore[no-untyped-call]
+        return [f"{type(self).__name__}: {self}"]
 
     def __reduce__(self) -> tuple[object, ...]:
         # A worker's error arrives as it was: not made anew from a sentence that is made already.

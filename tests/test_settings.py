@@ -273,6 +273,7 @@ def _study(tables: Path, digest: str = "d", lists: str = "l", **changed: Any) ->
         thresholds=parameters.thresholds,
         periods={"all": parameters.period, "first": first, "second": second},
         collection=SimpleNamespace(digest=digest),
+        part="",
         lists=SimpleNamespace(
             files=[ReferenceFile("kh.csv", "country test list", lists, 3)],
             fingerprint_file=None,

@@ -14,6 +14,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from copy import copy
 from itertools import accumulate
 from pathlib import Path
 
@@ -266,6 +267,28 @@ class Observations:
     def close(self) -> None:
         """Drop the connection and what it made on the way."""
         self._to_undo.close()
+
+    def only(self, condition: str) -> "Observations":
+        """Those of which a condition is true, in a database of their own. What is made of them goes
+        with them. Their ledger is that of all.
+
+        Raises:
+            ParameterError: it is no condition over the columns of an observation.
+        """
+        try:
+            query = f"FROM observations WHERE ({condition})"
+            rows = self.connection.sql(query).to_arrow_table()
+        except duckdb.Error as error:
+            why = f"it is no condition over the columns of observations: {error}"
+            raise ParameterError("only", condition, why.splitlines()[0]) from None
+        part, undo = copy(self), ExitStack()
+        part.scratch = undo.enter_context(TemporaryFolder("workbook-observations-"))
+        part.connection = undo.enter_context(connect(part.scratch / "observations.duckdb", 2))
+        part.kept, part._to_undo = KeptTables("part", [part.scratch / FOLDER]), undo
+        part.connection.register("rows_at_hand", rows)
+        part.connection.execute("CREATE TABLE observations AS FROM rows_at_hand")
+        part.connection.unregister("rows_at_hand")
+        return part
 
     def ledger(self) -> pd.DataFrame:
         """What became of every line of every object.

@@ -10,6 +10,7 @@ A country's totals are everybody's. What a project did can be told where its vol
 OONI Run link, whose number their probes send along, or where a network is the project's own.
 """
 
+import difflib
 import hashlib
 import re
 from collections.abc import Mapping
@@ -259,6 +260,24 @@ class StudyParameters:
 PARAMETERS: Mapping[str, Parameter] = {
     one.name: one.metadata["parameter"] for one in fields(StudyParameters)
 }
+
+
+def check_names(values: Mapping[str, Any]) -> None:
+    """Refuse a name of a notebook that is nearly a parameter's: a misspelt one changes nothing.
+
+    Raises:
+        ParameterError: there is one, with a number or a text.
+    """
+    known = [*PARAMETERS, *MEANINGS]
+    for name, value in values.items():
+        if name in known or isinstance(value, bool) or not isinstance(value, str | int | float):
+            continue
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.88):
+            raise ParameterError(
+                name,
+                value,
+                f"there is no such parameter; is {near[0]} meant? Else use another name",
+            )
 
 
 def find_lists(parameters: StudyParameters) -> StudyParameters:

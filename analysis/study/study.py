@@ -9,8 +9,9 @@ The lists that a study is read with: what is known of a country besides its meas
 What was tested: counts of measurements by month, site and network, and OONI's own flags.
 """
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -34,7 +35,14 @@ from analysis.store.database import MessagingRows, Observations
 from analysis.store.ingestion import Request, ingest, ingest_messaging
 from analysis.store.stage_tables import KeptTables
 from analysis.store.store import Collection
-from analysis.study.parameters import StudyParameters, find_lists, replies_folder
+from analysis.study.imported import check_imported
+from analysis.study.parameters import (
+    StudyParameters,
+    changed_numbers,
+    check_names,
+    find_lists,
+    replies_folder,
+)
 from analysis.verdicts.elsewhere import Elsewhere, look_elsewhere
 
 
@@ -221,6 +229,7 @@ class Study:
         collection: the observations of the source, of whatever period.
         observations: those of the country and the period, each measurement once.
         lists: what is known besides.
+        part: the condition that is true of its measurements, see ``only``; empty of a whole study.
     """
 
     parameters: StudyParameters = field(repr=False)
@@ -229,6 +238,39 @@ class Study:
     collection: Collection
     observations: Observations
     lists: ReferenceLists = field(repr=False)
+    part: str = ""
+
+    def __repr__(self) -> str:
+        """Five lines for whoever looks at it in a notebook."""
+        ((rows,),) = self.connection.execute("SELECT count(*) FROM observations").fetchall()
+        changes = ", ".join(change for change, _ in changed_numbers(self.thresholds))
+        return (
+            f"{self.title}{f', only {self.part}' if self.part else ''}\n"
+            f"{rows:,} measurements on {len(self.networks())} network(s)\n"
+            f"lists: {', '.join(file.name for file in self.lists.files) or 'none'}\n"
+            f"method: {changes or 'as published'}\n"
+            "study.connection: DuckDB with the table observations; after confirm with outcomes, too"
+        )
+
+    def only(self, condition: str) -> "Study":
+        """The same study of some measurements alone: ``study.only("probe_asn = 64498")``.
+
+        It is judged as if nothing else had been measured. No table of the whole study is used for
+        it, none of it is kept, and notebooks hand its tables on through a folder of its own.
+
+        Args:
+            condition: SQL over the columns of an observation (docs/library.md).
+
+        Raises:
+            ParameterError: it is no such condition, or true of no measurement.
+        """
+        observations = self.observations.only(condition)
+        if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
+            raise ParameterError("only", condition, "it is true of no measurement of this study")
+        digest = hashlib.sha256(condition.encode()).hexdigest()[:12]
+        parameters = replace(self.parameters, tables=f"{self.parameters.tables}.only-{digest}")
+        part = f"{self.part} and {condition}" if self.part else condition
+        return replace(self, parameters=parameters, observations=observations, part=part)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -315,6 +357,7 @@ class Study:
         """What the study read, for the provenance section: digests and dates, no path."""
         return {
             **self.parameters.method_changes(),
+            **({"measurements left out": f"all but {self.part}"} if self.part else {}),
             "observations": f"sha256 {self.collection.digest}",
             "fingerprints": "none given"
             if self.fingerprints.is_empty
@@ -336,11 +379,14 @@ def _left_out(fingerprints: Fingerprints) -> str:
 def study_of(values: Mapping[str, Any]) -> Study:
     """Open the study that a notebook's parameters describe: ``study_of(globals())``.
 
+    Prints which numbers differ from the published method.
+
     Raises:
-        ParameterError: a parameter is wrong, or the fictional country has not been made yet.
+        ParameterError: a parameter is wrong or misspelt, a file of the method was edited after this
+            kernel imported it, or the fictional country has not been made yet.
         SourceError: the source has nothing for the country in the period, or could not be read.
     """
-    parameters = StudyParameters.of(values)
+    parameters = _read_parameters(values)
     archive = parameters.fictional_folder / "archive"
     if parameters.source == str(archive) and not archive.is_dir():
         raise ParameterError(
@@ -348,6 +394,15 @@ def study_of(values: Mapping[str, Any]) -> Study:
             "not there yet: 'make report' with the same parameters makes it"
         )  # fmt: skip
     return open_study(find_lists(parameters))
+
+
+def _read_parameters(values: Mapping[str, Any]) -> StudyParameters:
+    check_names(values)
+    check_imported()
+    parameters = StudyParameters.of(values)
+    for change, meaning in changed_numbers(parameters.thresholds):
+        print(f"{change}: {meaning}")
+    return parameters
 
 
 def open_observations(collection: Collection, probe_cc: str, period: Period) -> Observations:
@@ -497,7 +552,7 @@ def messaging_study_of(values: Mapping[str, Any]) -> MessagingStudy:
         ParameterError: a parameter is wrong.
         SourceError: the source could not be reached.
     """
-    return open_messaging(find_lists(StudyParameters.of(values)))
+    return open_messaging(find_lists(_read_parameters(values)))
 
 
 def open_messaging(parameters: StudyParameters, *, jobs: int | None = None) -> MessagingStudy:

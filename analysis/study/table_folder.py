@@ -118,6 +118,7 @@ def made_from(study: Study) -> dict[str, Any]:
         "country or period": f"{study.probe_cc} {study.periods['all']} {second.since}",
         "observations": study.collection.digest,
         "lists": [asdict(file) for file in files if file],
+        "measurements": study.part,
         "rules": RULES_VERSION,
         "thresholds": vars(study.thresholds),
     }
