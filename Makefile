@@ -60,34 +60,34 @@ help:  ## list the targets
 	@echo
 	@echo '  make report PROBE_CC=KH SINCE=2023-07-01 UNTIL=2024-07-01 SOURCE=ooni'
 	@echo '  variables: $(PARAMETERS)'
-	@echo '  and the method thresholds that the notebooks show; steps one by one: $(PY) -m analysis --help'
+	@echo '  and the thresholds that the notebooks show; all commands: $(PY) -m analysis --help'
 
-setup: $(STAMP)  ## the environment that a report and JupyterLab need, from the hashed lock
+setup: $(STAMP)  ## install what a report and JupyterLab need, from the hashed lock
 
-setup-dev: $(DEV_STAMP)  ## what tests, checks and a cluster (SCHEDULER) need besides
+setup-dev: $(DEV_STAMP)  ## install what tests, checks and a cluster (SCHEDULER) need as well
 
-report: run-report  ## the whole report; without variables, of the embedded fictional country
+report: run-report  ## make the whole report; without variables, on the fictional country
 	$(finish)
 
-sensitivity: run-sensitivity  ## what the list of a report depends on: adds that page to it, resumable
+sensitivity: run-sensitivity  ## add to a report the page that shows what its list depends on; resumes
 	$(finish)
 
-ingest: run-ingest  ## the first stage alone: archive to Parquet and ledger, resumable
+ingest: run-ingest  ## read the archive only, into Parquet files and a ledger; resumes
 	$(finish)
 
-watch: run-watch  ## what is new since the last look; exit status 10 where there is something
+watch: run-watch  ## show what changed since the last run; exit status 10 if anything did
 	$(finish)
 
-share: run-share  ## the observations of a period, written for somebody else's SOURCE
+share: run-share  ## write the observations of a period, to be another team's SOURCE
 	$(finish)
 
-pdf: run-pdf  ## findings, annex and comparison of a report as one PDF a language; needs a Chromium
+pdf: run-pdf  ## print findings, annex and comparison, one PDF per language; needs Chromium
 	$(finish)
 
-validate: run-validate  ## the method against fictional worlds with known truth, in minutes
+validate: run-validate  ## test the method on fictional countries whose truth is known; takes minutes
 	$(finish)
 
-audit: run-audit  ## a draft's statements (CLAIMS) held against sums, published counts, a REPORT
+audit: run-audit  ## check a draft's statements (CLAIMS) against sums, published counts and a REPORT
 	$(finish)
 
 # A cluster is spoken to by Dask, which no other report needs.
@@ -121,33 +121,33 @@ run-audit: inherited = $(foreach v,CLAIMS REPORT OUT,\
 run-audit: $(STAMP)
 	$(call run,audit)
 
-test: $(DEV_STAMP)  ## all tests
+test: $(DEV_STAMP)  ## run all tests
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  -r tools/s3-server.txt || echo 'no S3 server for this system: its tests will skip' >&2
 # One more at a time than two cores: some tests wait, for a server, a kernel or a lock. Where Python
 # may not write caches, each of them would rewrite every test's assertions anew.
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests
 
-check: $(DEV_STAMP)  ## lint, types, stripped notebooks, import directions
+check: $(DEV_STAMP)  ## check lint, types, stripped notebooks and import directions
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@set -- notebooks/*.ipynb; if [ -e "$$1" ]; then $(PY) -m nbstripout --verify "$$@"; fi
 	@$(PY) -m pytest -q -p no:cacheprovider tests/test_architecture.py
 
-translations: $(DEV_STAMP)  ## bring the catalogues of other languages in line with the sentences
+translations: $(DEV_STAMP)  ## update the catalogues of other languages to the English sentences
 	@$(PY) tools/translations.py
 
-lab: $(STAMP)  ## JupyterLab on notebooks/
+lab: $(STAMP)  ## open JupyterLab on notebooks/
 	@if [ "$$(id -u)" = 0 ]; then \
 	  echo 'JupyterLab does not start for root: use another account or, in a container,' >&2; \
 	  echo '  $(PY) -m jupyterlab --allow-root --notebook-dir=notebooks' >&2; exit 1; fi
 	@exec $(PY) -m jupyterlab --notebook-dir=notebooks
 
-bench: $(DEV_STAMP)  ## the performance figures, printed as ratios
+bench: $(DEV_STAMP)  ## measure the performance, printed as ratios
 	@$(PY) -m benchmarks
 
-clean:  ## remove what make built, never fetched raw data
+clean:  ## remove what make built; keep the raw data that were fetched
 	@rm -rf .venv build shared data/observations data/studies data/stages data/work data/fictional
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
 	@if [ -d reports ]; then \

@@ -26,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Turn a country's OONI measurements into a national internet-censorship report.",
+    help="Make a national internet-censorship report from a country's OONI measurements.",
 )
 #: What goes on where it stopped, when it is given again.
 _RESUMABLE = ("report", "sensitivity", "ingest", "share", "pdf", "watch")
@@ -94,9 +94,9 @@ def _stop_by_signals() -> list[int]:
 
 @app.command()
 def report(arguments: Arguments = None) -> None:
-    """The whole way: read the archive, run the notebooks, publish the report.
+    """Make a report: read the archive, run the notebooks, publish the pages.
 
-    PROBE_CC=KH,MY,VN makes a report of each, and a page that holds them side by side.
+    PROBE_CC=KH,MY,VN makes a report of each country, and a page that compares them.
     """
     from analysis.commands.side_by_side import make_reports, plan_reports, publish_side_by_side
 
@@ -117,10 +117,10 @@ def report(arguments: Arguments = None) -> None:
 
 @app.command("side-by-side")
 def side_by_side(
-    folders: Annotated[list[Path], typer.Argument(help="a report of each country")],
-    out: Annotated[Path | None, typer.Option(help="the folder of the page")] = None,
+    folders: Annotated[list[Path], typer.Argument(help="the folder of each country's report")],
+    out: Annotated[Path | None, typer.Option(help="the folder for the page")] = None,
 ) -> None:
-    """Reports of several countries, of one method and period: one page and its tables."""
+    """Compare reports of several countries on one page. They need the same method and period."""
     from analysis.commands.side_by_side import hold_side_by_side
 
     print(f"side by side: {_nearby(hold_side_by_side(folders, out))}")
@@ -141,8 +141,10 @@ def _report(settings: Settings) -> Path:
 
 @app.command()
 def sensitivity(arguments: Arguments = None) -> None:
-    """How far the list of a report depends on each number of the method: its neighbours are judged,
-    and the report is made again with that page. Resumes at each value.
+    """Show how the list of a report depends on each number of the method.
+
+    Judges all sites with other values of each number, one at a time, and adds that page to the
+    report. Resumes after each value.
     """
     from analysis.commands.reporting import judge_neighbours, make_report
 
@@ -179,8 +181,10 @@ def _read(
 
 @app.command()
 def pdf(arguments: Arguments = None) -> None:
-    """Findings, annex and comparison as one PDF a language; the report is made where it is not
-    there yet, or where data, lists, decisions or method are others by now. Needs a Chromium.
+    """Print the findings, the annex and the comparison as one PDF per language.
+
+    Makes the report first if it is missing, or if its data, lists, decisions or method have
+    changed. Needs Chromium.
     """
     settings = parse_settings(arguments or [])
     from analysis.commands.reporting import print_report
@@ -192,11 +196,10 @@ def pdf(arguments: Arguments = None) -> None:
 
 @app.command()
 def watch(arguments: Arguments = None) -> None:
-    """What is new since the last look: sites blocked, lifted, suspicious. Exit status 10 where
-    there is something.
+    """Show what changed since the last run: sites newly blocked, unblocked or suspicious.
 
-    UNTIL is today and SINCE 180 days before it, where they are not given; OUT, by default
-    reports/<cc>/watch/, is the memory of the looks.
+    Exit status 10 if anything changed. Without dates, UNTIL is today and SINCE is 180 days
+    earlier. OUT (default reports/<cc>/watch/) remembers the last run.
     """
     from analysis.commands.reporting import Inputs
     from analysis.commands.watching import find_last_look, look, watch_settings
@@ -214,7 +217,7 @@ def watch(arguments: Arguments = None) -> None:
 
 @app.command()
 def ingest(arguments: Arguments = None) -> None:
-    """The first stage alone: archive objects to Parquet and a ledger. Resumes."""
+    """Read the archive only, into Parquet files and a ledger. Resumes if it was interrupted."""
     from analysis.store.database import Observations
 
     settings = parse_settings(arguments or [])
@@ -247,7 +250,7 @@ def refresh(
 
 @app.command()
 def share(arguments: Arguments = None) -> None:
-    """Write the observations of a period into OUT, for somebody whose SOURCE it is to be."""
+    """Write the observations of a period into OUT, to be another team's SOURCE."""
     settings = parse_settings(arguments or [], outputs="shared")
     from analysis.store.shares import check
     from analysis.store.shares import share as write_share
@@ -264,19 +267,19 @@ def share(arguments: Arguments = None) -> None:
 
 @app.command()
 def simulate(arguments: Arguments = None) -> None:
-    """Write the fictional country into data/fictional/<cc>: an archive with its truth beside it.
+    """Write the fictional country, an archive and its truth, into data/fictional/<cc>.
 
-    That of another period than the usual one goes into data/fictional/<cc>-<since>--<until>.
+    With another period than the default, the folder is data/fictional/<cc>-<since>--<until>.
     """
     _simulate(parse_settings(arguments or []))
 
 
 @app.command()
 def validate(arguments: Arguments = None) -> None:
-    """The method against fictional worlds whose truth is known, in minutes.
+    """Test the method on fictional countries whose truth is known. Takes minutes.
 
-    Takes OUT (default data/reference/validation), STORE (where the worlds are kept), JOBS, and
-    the method's numbers.
+    Accepts OUT (default data/reference/validation), STORE (where the countries are kept), JOBS,
+    and the method's numbers.
     """
     from analysis.worlds.examined import EXAMINED
     from analysis.worlds.validation import Simulator
@@ -293,13 +296,13 @@ def validate(arguments: Arguments = None) -> None:
 @app.command()
 def judge(
     files: Annotated[list[Path], typer.Argument(help=".json, .jsonl or .jsonl.gz files")],
-    as_lines: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+    as_lines: Annotated[bool, typer.Option("--json", help="one JSON object per line")] = False,
     fingerprints: Annotated[str, typer.Option(help="folder with OONI-shaped fingerprints")] = "",
 ) -> None:
-    """How each measurement is judged, layer by layer, in the order of the files and their lines;
-    of apps and circumvention tools part by part.
+    """Show how each measurement is judged: web sites by layer, apps and tools by part.
 
-    Exit status 3 where no measurement could be read at all.
+    Prints in the order of the files and their lines. Exit status 3 if no measurement could be
+    read.
     """
     from analysis.commands.judging import (
         as_json,
@@ -325,12 +328,12 @@ def judge(
 
 @app.command()
 def explain(
-    domain: Annotated[str, typer.Argument(help="host name or URL; or an app, such as telegram")],
+    domain: Annotated[str, typer.Argument(help="host name, URL, or an app such as telegram")],
     arguments: Arguments = None,
     asn: Annotated[str, typer.Option(help="one network, such as AS123")] = "",
     out: Annotated[Path | None, typer.Option(help="the report's folder")] = None,
 ) -> None:
-    """Why a site is on a report's list or is not: from the verdict down to its measurements."""
+    """Show why a site is, or is not, on a report's list, from the verdict to its measurements."""
     from analysis.commands.judging import explain as explained
 
     print(explained(domain, asn, out, arguments or []))
@@ -342,7 +345,7 @@ def audit(
         list[str] | None, typer.Argument(metavar="CLAIMS=FILE [REPORT=FOLDER] [OUT=FOLDER]")
     ] = None,
 ) -> None:
-    """A draft's statements, held against arithmetic, published counts and a report's tables."""
+    """Check a draft's statements against sums, published counts and a report's tables."""
     from analysis.commands.auditing import audit as audited
 
     print(audited(arguments or []))
@@ -353,7 +356,7 @@ def compare(
     before: Annotated[Path, typer.Argument(help="an earlier report's folder", metavar="A")],
     after: Annotated[Path, typer.Argument(help="a later report's folder", metavar="B")],
 ) -> None:
-    """Two reports: numbers, findings and sites that differ, each with what may have caused it."""
+    """Compare two reports: numbers, findings and sites that differ, and what may be the cause."""
     from analysis.commands.auditing import compare as compared
 
     print(compared(before, after))
@@ -362,9 +365,9 @@ def compare(
 @app.command()
 def review(
     file: Annotated[Path, typer.Argument(help="a filled-in feedback sheet", metavar="FILE")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would change")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would change")] = False,
 ) -> None:
-    """Bring a meeting's feedback sheet into data/review/<cc>.yml, and say what that changes."""
+    """Copy a meeting's feedback sheet into data/review/<cc>.yml, and print what changes."""
     from analysis.commands.auditing import review as reviewed
 
     print(reviewed(file, dry_run=dry_run))

@@ -24,13 +24,13 @@ from analysis.study.parameters import (
 VARIABLES: Mapping[str, str] = {
     **{name.upper(): one.help for name, one in PARAMETERS.items() if one.is_variable},
     "OUT": "where the report or share goes (default reports/<cc>/<since>--<until>/, shared/…)",
-    "STATUS": "words such as Draft 2, on every page and in the print footer",
-    "REPORT_LANGUAGES": "en,km: the first at the top of OUT, each other in a folder of its own",
-    "PREVIOUS": "an earlier report's folder: what changed since stands on the first page",
-    "CLAIMS": "a draft's statements (data/claims/….yml) that the report's tables are held against",
-    "KEEP_RAW": "1: keep the files that a server sends in STORE/raw/",
-    "JOBS": "processes for reading (default: one per processor), and notebooks at a time (two)",
-    "SCHEDULER": "tcp://host:port of a Dask scheduler whose workers read instead, JOBS at once",
+    "STATUS": "words such as Draft 2, shown on every page and in the print footer",
+    "REPORT_LANGUAGES": "such as en,km: the first at the top of OUT, each other in its own folder",
+    "PREVIOUS": "an earlier report's folder: the first page shows what changed since",
+    "CLAIMS": "a draft's statements (data/claims/….yml), checked against the report's tables",
+    "KEEP_RAW": "1: keep the files that a server sends, in STORE/raw/",
+    "JOBS": "processes for reading (default: one per processor); notebooks at once (default: two)",
+    "SCHEDULER": "tcp://host:port of a Dask scheduler; its workers read instead, JOBS at once",
 }
 _LONGEST_STATUS = 40  # characters; it stands beside the country's name on a phone
 #: Joiners and breaks that a script needs within a word; no other invisible character is taken.
