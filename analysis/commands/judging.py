@@ -14,7 +14,7 @@ they are judged again, and listed only where they give the counts that were publ
 """
 
 import json
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ from analysis.study.parameters import find_lists
 from analysis.study.study import Study, open_study, request_of
 from analysis.tables import read_table
 from analysis.verdicts.states import strength, wilson_bounds
-from analysis.verdicts.witnesses import countries_url
+from analysis.verdicts.witnesses import countries_url, measurement_url
 from analysis.vocabulary import (
     INSUFFICIENT,
     LISTED,
@@ -123,7 +123,7 @@ def read_results(
         domain, probe_asn: leave out all others.
 
     Yields:
-        What ``judge_measurements`` does, with ``day`` and ``session`` besides.
+        What ``judge_measurements`` does, with ``day``, ``time`` and ``session`` besides.
     """
     rows = connection.execute(_JUDGED, {"domain": domain, "probe_asn": probe_asn})
     columns = [column[0] for column in rows.description or []]
@@ -140,6 +140,7 @@ def _result(row: Mapping[str, Any]) -> dict[str, Any]:
         "probe_cc": row["probe_cc"],
         "probe_asn": f"AS{row['probe_asn']}",
         "day": row["day"],
+        "time": row["measurement_start_time"],
         "session": row["session"],
         "class": row["class"],
         "mechanism": row["mechanism"],
@@ -351,7 +352,9 @@ _CLASSES = {"ok": "reachable", "unclear": "unclear", "none": "tells nothing"}
 Row = Any  # one row of a table, as itertuples gives it
 
 
-def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -> str:
+def explain(
+    domain: str, asn: str, out: Path | None, arguments: Sequence[str], *, as_json: bool = False
+) -> str:
     """Why a site is on the list of a report, or why it is not.
 
     Args:
@@ -360,6 +363,8 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
         out: the report's folder; by default that which the arguments name.
         arguments: ``NAME=VALUE`` as for ``report``: STORE, SOURCE, NETWORKS, FINGERPRINTS … say
             where the observations and lists are that the report was made from.
+        as_json: a site's verdicts and measurements for a program: ``domain, verdicts``, rows of
+            the table, and ``measurements`` by network, as ``judge --json`` gives them.
 
     Returns:
         Lines for a terminal; no character of a measurement can act there.
@@ -374,14 +379,15 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
     test = next((one for one in BY_NAME.values() if asked in (one.name, one.title.lower())), None)
     if test:
         lines = [test.title, *_app_lines(tables, test.name, asn)]
+    elif as_json:
+        return _site_json(tables, domain, asn, parameters, arguments)
     else:
         lines = _site_lines(tables, domain, asn, parameters, arguments)
     return "\n".join(printable(line, 400) for line in lines).rstrip()
 
 
-def _site_lines(
-    tables: Path, domain: str, asn: str, parameters: Mapping[str, Any], arguments: Sequence[str]
-) -> list[str]:
+def _find_site(tables: Path, domain: str, asn: str) -> tuple[str, pd.DataFrame]:
+    """A site's name, and its verdicts, on one network or on all."""
     site, verdicts = normalise(domain), read_table(tables, "verdicts")
     if not site:
         raise ParameterError("DOMAIN", domain, "a host name or a URL is accepted")
@@ -394,12 +400,31 @@ def _site_lines(
             "DOMAIN", site,
             f"was never tested in this report, which says nothing about its being reachable{also}",
         )  # fmt: skip
-    rows = _of_network(rows, asn, site)
-    # the defaults, but for what the run says
-    thresholds = Thresholds().changed_by(
-        {name: value for name, value in parameters.items() if name in DECLARATIONS}
-    )
-    sessions, why_none = _sessions(site, rows, parameters, thresholds, arguments)
+    return site, _of_network(rows, asn, site)
+
+
+def _site_json(
+    tables: Path, domain: str, asn: str, parameters: Mapping[str, Any], arguments: Sequence[str]
+) -> str:
+    site, rows = _find_site(tables, domain, asn)
+    study, why_none = _open_published(site, rows, parameters, arguments)
+    if study is None:
+        raise ParameterError("SOURCE", "", why_none)
+    measurements = {
+        name: list(read_results(study.connection, site, int(name.removeprefix("AS"))))
+        for name in rows["probe_asn"].unique()
+    }
+    verdicts = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    said = {"domain": site, "verdicts": verdicts, "measurements": measurements}
+    return json.dumps(said, default=str, indent=1)
+
+
+def _site_lines(
+    tables: Path, domain: str, asn: str, parameters: Mapping[str, Any], arguments: Sequence[str]
+) -> list[str]:
+    site, rows = _find_site(tables, domain, asn)
+    thresholds = _thresholds_of(parameters)
+    study, why_none = _open_published(site, rows, parameters, arguments)
     networks = read_table(tables, "networks").set_index("probe_asn")
     names = dict(zip(networks.index, networks["network"], strict=True))
     listed, withheld = (
@@ -418,7 +443,8 @@ def _site_lines(
         rivals = [f"    {text.striptags()}" for text in say_rivals(ENGLISH, stretches, others)]
         lines += ["  could it be something else?", *rivals] if rivals else []
         lines += _half_lines(rows[rows["probe_asn"] == row.probe_asn])
-        lines += _session_lines(sessions.get(str(row.probe_asn), []), 0 if asn else _A_FEW)
+        if study is not None:
+            lines += _session_lines(study, site, str(row.probe_asn), is_every=bool(asn))
     return [*lines, "", why_none]
 
 
@@ -524,46 +550,35 @@ def _half_lines(rows: pd.DataFrame) -> Iterator[str]:
         yield f"  {'; '.join(parts)}"
 
 
-def _session_lines(sessions: Sequence[str], most: int) -> Iterator[str]:
-    if not sessions:
-        return
-    shown_ones = list(sessions)[-most:] if most else list(sessions)
-    left = len(sessions) - len(shown_ones)
-    more = f", the last {most} of {len(sessions)}; --asn lists all" if left else ""
-    yield f"  sessions{more}:"
-    yield from (f"    {line}" for line in shown_ones)
+def _thresholds_of(parameters: Mapping[str, Any]) -> Thresholds:
+    """Those of a run: the published ones, but for what it says."""
+    changed = {name: value for name, value in parameters.items() if name in DECLARATIONS}
+    return Thresholds().changed_by(changed)
 
 
-def _sessions(
-    site: str,
-    rows: pd.DataFrame,
-    parameters: Mapping[str, Any],
-    thresholds: Thresholds,
-    arguments: Sequence[str],
-) -> tuple[dict[str, list[str]], str]:
-    """Network → a line per session; or nothing, and the sentence that says why."""
+def _open_published(
+    site: str, rows: pd.DataFrame, parameters: Mapping[str, Any], arguments: Sequence[str]
+) -> tuple[Study | None, str]:
+    """The study behind a report, judged as it was published; or nothing, and the reason."""
     is_named = any(argument.startswith("SOURCE=") for argument in arguments)
     if not (is_named or "receipt_margin" in parameters or is_fictional(parameters["probe_cc"])):
-        return {}, "From the tables alone. Name what the report was made from: STORE=… SOURCE=…"
+        return None, "From the tables alone. Name what the report was made from: STORE=… SOURCE=…"
     study = _study(_settings(arguments, parameters))
     if isinstance(study, str):
-        return {}, f"From the tables alone: {study}"
-    verdicts = confirm(study, study.networks(), thresholds).verdicts
+        return None, f"From the tables alone: {study}"
+    verdicts = confirm(study, study.networks(), _thresholds_of(parameters)).verdicts
     again = verdicts[verdicts["domain"] == site].assign(
         probe_asn=lambda frame: "AS" + frame["probe_asn"].astype(str)
     )
     columns = ["probe_asn", "period", "state", "measurement_count", "session_count"]
     both = rows[columns].merge(again[columns], how="left", indicator=True)
     if (both["_merge"] != "both").any():
-        return {}, (
+        return None, (
             "From the tables alone: the observations in the store, judged with the lists given, "
             "do not give the published counts. Name the STORE, SOURCE, NETWORKS and FINGERPRINTS "
             "that the report was made from."
         )
-    asns = rows["probe_asn"].unique()
-    return {
-        asn: list(_session_evidence(study, site, int(asn.removeprefix("AS")))) for asn in asns
-    }, ""
+    return study, ""
 
 
 def _settings(arguments: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
@@ -596,29 +611,37 @@ def _study(settings: Settings) -> Study | str:
         return f"{error}"
 
 
-def _session_evidence(study: Study, site: str, asn: int) -> Iterator[str]:
-    """One line per session, by day: what it shows, by which rule, and what was seen."""
-    classes = {
-        session: (day, kind)
-        for session, day, kind in study.connection.execute(
-            "SELECT session, day, class FROM sessions WHERE domain = ? AND probe_asn = ? "
-            "ORDER BY day, session",
-            [site, asn],
-        ).fetchall()
-    }
-    results: dict[str, list[dict[str, Any]]] = {}
+_SESSIONS = """
+SELECT session, day, class FROM sessions WHERE domain = $site AND probe_asn = $asn
+ORDER BY day, session
+"""
+
+
+def _session_lines(study: Study, site: str, network: str, *, is_every: bool) -> Iterator[str]:
+    """A line per session, by day: what it shows, by which rule, and what was seen.
+
+    Of every session, or of the last few; if of every one, with the identity of each measurement.
+    """
+    asn = int(network.removeprefix("AS"))
+    sessions = study.connection.execute(_SESSIONS, {"site": site, "asn": asn}).fetchall()
+    results: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for result in read_results(study.connection, site, asn):
-        results.setdefault(result["session"], []).append(result)
-    for session, (day, kind) in classes.items():
+        results[result["session"]].append(result)
+    is_cut = not is_every and len(sessions) > _A_FEW
+    more = f", the last {_A_FEW} of {len(sessions)}; --asn lists all" if is_cut else ""
+    yield f"  sessions{more}:"
+    for session, day, kind in sessions[-_A_FEW:] if is_cut else sessions:
         # the first measurement that shows what its session does, or the first of all
         every = results[session]
         typical = next((one for one in every if one["class"] == kind), every[0])
-        count = len(every)
-        times = f" ({count} measurements)" if count > 1 else ""
+        times = f" ({len(every)} measurements)" if len(every) > 1 else ""
         yield (
-            f"{day:%Y-%m-%d}  {_CLASSES.get(kind, kind):<13} {typical['rule_id']}{times}: "
+            f"    {day:%Y-%m-%d}  {_CLASSES.get(kind, kind):<13} {typical['rule_id']}{times}: "
             f"{typical['layers'][_telling_layer(typical)]['seen']}"
         )
+        for one in every if is_every else ():
+            link = "" if study.is_fictional else measurement_url(one["report_id"], one["input"])
+            yield f"        {one['time']:%H:%M:%S}  {one['report_id']}  {link or one['input']}"
 
 
 def _telling_layer(result: Mapping[str, Any]) -> str:
