@@ -24,10 +24,7 @@ def printable(text: object, limit: int = 2000) -> str:
 
 def describe_error(error: OSError) -> str:
     """Why something could not be read or written, in the system's words."""
-    number = error.errno
-    if number is None and "[errno " in str(error):  # as pyarrow has it
-        number = int(str(error).rpartition("[errno ")[2].partition("]")[0])
-    return os.strerror(number) if number else str(error) or type(error).__name__
+    return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
 
 
 class WorkbookError(Exception):

@@ -30,8 +30,17 @@ from analysis.report.annex import (
     set_aside,
 )
 from analysis.report.annex_page import fit_rows, render_annex
-from analysis.report.site_evidence import COMPARED, FLAGS, LEAST_SESSIONS, SPANS, count_spans
-from analysis.report.site_pages import INDEX, Setting, make_pages, say_spelling
+from analysis.report.site_pages import (
+    COMPARED,
+    FLAGS,
+    INDEX,
+    LEAST_SESSIONS,
+    SPANS,
+    Setting,
+    count_spans,
+    make_pages,
+    say_spelling,
+)
 from analysis.report.verdict_words import local_schedule
 from analysis.study.table_folder import keep_note
 from analysis.tables import read_table, write_table
@@ -536,7 +545,7 @@ def tables(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pages(tables: Path) -> dict[str, str]:
-    return {page.file: str(page.content) for page in make_pages(tables, SETTING, ENGLISH)}
+    return {file: str(content) for file, _, content in make_pages(tables, SETTING, ENGLISH)}
 
 
 def _words(html: str) -> str:
@@ -599,10 +608,10 @@ def test_the_index_has_every_name_and_its_reason(pages: dict[str, str]) -> None:
 def test_no_text_of_a_measurement_acts(tables: Path) -> None:
     """In either language, in the frame, in attributes and in links."""
     for lang in (ENGLISH, open_language("km")):
-        for page in make_pages(tables, SETTING, lang):
+        for file, title, content in make_pages(tables, SETTING, lang):
             context = PageContext("Nowhere", "a year", "Draft", date(2024, 1, 1), lang=lang)
-            item = SetItem(page.file, page.title, "")
-            html = render_sections([("", page.content)], item, context, [item])
+            item = SetItem(file, title, "")
+            html = render_sections([("", content)], item, context, [item])
             assert not re.search("<script>alert|\u202e", html)
             assert f'lang="{lang.code}"' in html
 

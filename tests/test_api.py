@@ -17,7 +17,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from analysis.errors import ContractError, ParameterError, SourceError
-from analysis.pages.execution import Kernels, execute
+from analysis.pages.publishing import Kernels, execute
 from analysis.period import Period
 from analysis.report import tieout
 from analysis.sources.api import Cells, Counts, by_month, fetch_counts, read_counts

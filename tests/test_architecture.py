@@ -21,7 +21,7 @@ APART: Mapping[str, set[str]] = {
     "pages": {"languages", "reference"},
 }
 #: The simulator's ways in; what they import of their own folder is the simulator.
-SIMULATOR = ("analysis.worlds.examined", "analysis.worlds.writing", "analysis.worlds.writing")
+SIMULATOR = ("analysis.worlds.examined", "analysis.worlds.writing")
 #: Whatever opens a connection. pyarrow's file systems reach S3.
 NETWORK = ("httpx", "requests", "socket", "ssl", "urllib.request", "urllib3", "http.client",
            "ftplib", "aiohttp", "boto3", "pyarrow.fs", "distributed", "dask")  # fmt: skip

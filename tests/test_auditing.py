@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from analysis.commands import cli
+from analysis.commands.auditing import plan_reports, publish_side_by_side
 from analysis.commands.settings import Settings
-from analysis.commands.side_by_side import plan_reports, publish_side_by_side
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.pages.replacing import list_tables, write_run
 from analysis.review.changes import compare_reports, find_causes

@@ -18,7 +18,7 @@ from analysis.pages.publishing import find_reads
 from analysis.reference.reference_files import REPOSITORY
 from analysis.report import site_pages
 from analysis.report.findings import READ_TABLES
-from analysis.report.site_evidence import COMPARED
+from analysis.report.site_pages import COMPARED
 from analysis.tables import WRITTEN_BY, read_table
 from tests.conftest import Command
 

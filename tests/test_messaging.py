@@ -491,8 +491,8 @@ def _country(probe_cc: str, store: Path) -> MessagingStudy:
     first, second = _YEAR.split(None)
     nothing = Collection(Store(str(store)), "ooni-0123456789ab", ())
     return MessagingStudy(
-        parameters, {"all": _YEAR, "first": first, "second": second}, nothing,
-        MessagingRows(nothing, probe_cc, _YEAR), lists, here,
+        parameters, {"all": _YEAR, "first": first, "second": second}, nothing, lists,
+        MessagingRows(nothing, probe_cc, _YEAR), here,
         look_elsewhere(elsewhere, probe_cc), digests,
     )  # fmt: skip
 

@@ -17,9 +17,9 @@ import pytest
 import typer.main
 
 from analysis.commands import cli
+from analysis.commands.auditing import plan_reports
+from analysis.commands.reporting import watch_settings
 from analysis.commands.settings import VARIABLES, parse_settings
-from analysis.commands.side_by_side import plan_reports
-from analysis.commands.watching import watch_settings
 from analysis.errors import ParameterError
 from analysis.languages import language as catalogue
 from analysis.languages.language import open_language

@@ -22,6 +22,7 @@ from analysis.reference.networks import (
 )
 from analysis.reference.reference_files import (
     REFERENCE,
+    SNAPSHOTS,
     capital_zone,
     countries,
     country_name,
@@ -29,7 +30,6 @@ from analysis.reference.reference_files import (
     is_fictional,
     parse_country,
 )
-from analysis.reference.snapshots import SNAPSHOTS
 from analysis.reference.test_lists import (
     UNCATEGORISED,
     TestLists,

@@ -13,7 +13,7 @@ import stamina
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations import fingerprints
 from analysis.reference.networks import extract_names, load_network_names
-from analysis.reference.snapshots import find
+from analysis.reference.reference_files import find
 from analysis.reference.test_lists import load_test_lists
 from analysis.sources.archive_files import CannotRead
 from analysis.sources.reference_data import ADDRESSES, Limits, current, download, refresh
@@ -104,9 +104,8 @@ def test_a_snapshot_holds_what_a_report_reads_each_file_with_its_sidecar(
     assert sidecar == {
         "url": f"{server.url}/lists/kh.csv", "fetched_at": "2026-11-25T12:00:00Z",
         "role": "country test list", "licence": "CC BY-NC-SA 4.0", "status": 200,
-        "etag": f'"{server.etag("lists/kh.csv")}"',
         "size": len(content), "sha256": lists.files[0].digest, "row_count": 4,
-        "date": "2026-01-02", "last_modified": "Mon, 01 Jul 2024 00:00:00 GMT",
+        "date": "2026-01-02",
     }  # fmt: skip
     digests = {file.name: file.digest for file in snapshot.files("KH")}
     assert len(digests) == 6

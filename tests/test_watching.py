@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.commands import watching
-from analysis.commands.watching import watch_settings
+from analysis.commands import reporting
+from analysis.commands.reporting import watch_settings
 from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH
 from analysis.period import Period, today
@@ -287,7 +287,7 @@ def test_two_looks(
     def broken(*_: object) -> None:
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(watching, "find_standing", broken)
+    monkeypatch.setattr(reporting, "find_standing", broken)
     with pytest.raises(RuntimeError):
         command(*_command(world, out, UNTIL="2024-07-02"))
     assert contents(out) == before

@@ -98,7 +98,7 @@ def report(arguments: Arguments = None) -> None:
 
     PROBE_CC=KH,MY,VN makes a report of each country, and a page that compares them.
     """
-    from analysis.commands.side_by_side import make_reports, plan_reports, publish_side_by_side
+    from analysis.commands.auditing import make_reports, plan_reports, publish_side_by_side
 
     plan = plan_reports(arguments or [])
     if plan is None:
@@ -121,7 +121,7 @@ def side_by_side(
     out: Annotated[Path | None, typer.Option(help="the folder for the page")] = None,
 ) -> None:
     """Compare reports of several countries on one page. They need the same method and period."""
-    from analysis.commands.side_by_side import hold_side_by_side
+    from analysis.commands.auditing import hold_side_by_side
 
     print(f"side by side: {_nearby(hold_side_by_side(folders, out))}")
 
@@ -201,8 +201,7 @@ def watch(arguments: Arguments = None) -> None:
     Exit status 10 if anything changed. Without dates, UNTIL is today and SINCE is 180 days
     earlier. OUT (default reports/<cc>/watch/) remembers the last run.
     """
-    from analysis.commands.reporting import Inputs
-    from analysis.commands.watching import find_last_look, look, watch_settings
+    from analysis.commands.reporting import Inputs, find_last_look, look, watch_settings
     from analysis.review.watch_page import PAGE
 
     settings = watch_settings(arguments or [])
@@ -241,7 +240,7 @@ def refresh(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="PROBE_CC=XX")] = None,
 ) -> None:
     """Fetch today's test lists, fingerprints and network names into a dated snapshot."""
-    from analysis.reference.snapshots import SNAPSHOTS
+    from analysis.reference.reference_files import SNAPSHOTS
     from analysis.sources.reference_data import refresh as fetched
 
     given = read_values(arguments or [], ("PROBE_CC",))
@@ -307,19 +306,11 @@ def judge(
     from analysis.commands.judging import (
         as_json,
         as_text,
-        judge_measurements,
-        with_apps,
-        with_errors,
+        judge_files,
     )
-    from analysis.observations.fingerprints import load
-    from analysis.outcomes.thresholds import Thresholds
-    from analysis.store.lines import read_files
 
-    known = load(fingerprints or None)
-    table, errors = read_files(files, known)
-    results = with_errors(judge_measurements(table, known, Thresholds()), errors)
     is_judged = False
-    for result in with_apps(results, files):
+    for result in judge_files(files, fingerprints):
         print(as_json(result) if as_lines else as_text(result))
         is_judged = is_judged or "error" not in result
     if not is_judged:
@@ -401,10 +392,7 @@ def _simulate(settings: Settings) -> None:
 
 def _nearby(path: Path) -> Path:
     """A path as short as a reader wants it."""
-    try:
-        return path.relative_to(Path.cwd())
-    except ValueError:
-        return path
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 # --- from settings to the store -------------------------------------------------------------------

@@ -14,7 +14,7 @@ they are judged again, and listed only where they give the counts that were publ
 """
 
 import json
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from analysis.commands.settings import Settings, parse_settings
 from analysis.errors import ParameterError, SourceError, printable
 from analysis.hosts import normalise, registrable_domain
 from analysis.languages.language import ENGLISH
-from analysis.observations.fingerprints import Fingerprints
+from analysis.observations.fingerprints import Fingerprints, load
 from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
 from analysis.outcomes.outcomes import add_outcomes
@@ -42,7 +42,7 @@ from analysis.review.reports import read_report
 from analysis.sources.layout import OONI
 from analysis.store.database import observations_from_table
 from analysis.store.ingestion import was_read
-from analysis.store.lines import FileError, read_files
+from analysis.store.lines import read_files
 from analysis.store.stage_tables import connect
 from analysis.study.confirmation import confirm
 from analysis.study.parameters import find_lists
@@ -77,7 +77,7 @@ def judge_measurements(
 
     Args:
         observations: rows of ``schema.OBSERVATION`` with ``source_file``, where they come from, as
-            ``ingestion.read_files`` gives them. The same line may be there more than once.
+            ``lines.read_files`` gives them. The same line may be there more than once.
         fingerprints: OONI's blocking fingerprints.
         thresholds: the method's numbers.
 
@@ -93,24 +93,25 @@ def judge_measurements(
     yield from read_results(connection)
 
 
-def with_errors(
-    results: Iterable[Mapping[str, Any]], errors: Iterable[FileError]
-) -> Iterator[Mapping[str, Any]]:
-    """Judged measurements, and in their places what could not be read: ``file, line, error``."""
-    waiting = deque(errors)
-    for place, result in enumerate(results):
-        while waiting and waiting[0].place <= place:
-            yield _error(waiting.popleft())
-        yield result
-    yield from map(_error, waiting)
+def judge_files(paths: Sequence[Path], fingerprints: str) -> Iterator[Mapping[str, Any]]:
+    """Judged measurements of files and, in their places, what could not be read: ``file, line,
+    error``. Those of apps and tools take the place of the error that they were.
 
-
-def _error(error: FileError) -> Mapping[str, Any]:
-    return {
-        "file": error.source_file,
-        "line": error.line_number or None,
-        "error": error.error,
-    }
+    Args:
+        paths: the files, which are read again where another test is in them.
+        fingerprints: the folder of OONI's, or nothing for those that ship.
+    """
+    known = load(fingerprints or None)
+    table, errors = read_files(paths, known)
+    results = list(judge_measurements(table, known, Thresholds()))
+    for one in reversed(errors):
+        line = one.line_number or None
+        results.insert(one.place, {"file": one.source_file, "line": line, "error": one.error})
+    is_other = any(one.error == _OTHER_TEST for one in errors)
+    judged = judge_app_tests(paths) if is_other else {}
+    for result in results:
+        is_here = result.get("error") == _OTHER_TEST
+        yield judged.get((result["file"], result["line"]), result) if is_here else result
 
 
 def read_results(
@@ -264,24 +265,7 @@ ORDER BY m.object_key, part
 """
 
 
-def with_apps(
-    results: Iterable[Mapping[str, Any]], paths: Sequence[str | Path]
-) -> Iterator[Mapping[str, Any]]:
-    """Judged measurements, those of apps and tools in the place of the error that they were.
-
-    Args:
-        results: see ``judge_file.with_errors``.
-        paths: the files that they are from, which are read again where another test is in them.
-    """
-    told = list(results)
-    is_other = any(result.get("error") == _OTHER_TEST for result in told)
-    judged = judge_app_tests(paths) if is_other else {}
-    for result in told:
-        is_here = result.get("error") == _OTHER_TEST
-        yield judged.get((result["file"], result["line"]), result) if is_here else result
-
-
-def judge_app_tests(paths: Sequence[str | Path]) -> dict[tuple[str, int], dict[str, Any]]:
+def judge_app_tests(paths: Sequence[Path]) -> dict[tuple[str, int], dict[str, Any]]:
     """File and line → how a measurement of one of these tests is judged.
 
     ``class`` is that of the part that says most: blocked, else ok, else unknown. ``parts`` has of

@@ -11,6 +11,7 @@ from rich.status import Status
 from rich.text import Text
 
 from analysis.errors import printable
+from analysis.pages.scheduling import Display
 
 Step = Callable[[int, int, str], None]
 console = Console(stderr=True)
@@ -43,7 +44,7 @@ def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
     return step
 
 
-class _Shown:
+class _Shown(Display):
     """Progress: lines that stay, and what is being done, on a terminal in a line that changes, in
     a log now and then."""
 

@@ -1,10 +1,13 @@
 """From checked settings to a published report.
 
 ``pdf``: a report's findings, annex and comparison as one file a language.
+
+``watch``: what is new since the last look.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -23,8 +26,8 @@ from analysis.commands.auditing import (
     narrative_page,
     status_in_words,
 )
-from analysis.commands.settings import Settings
-from analysis.errors import NothingThereError, ParameterError
+from analysis.commands.settings import Settings, parse_settings, read_values
+from analysis.errors import NothingThereError, ParameterError, printable
 from analysis.languages.language import ENGLISH, SOURCE, Language, list_translated
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.pages.paper import PARTS, find_browser, print_pages
@@ -38,9 +41,11 @@ from analysis.pages.rendering import (
     SetItem,
     Summary,
     list_editions,
+    write_alone,
 )
-from analysis.pages.replacing import published
+from analysis.pages.replacing import published, recover
 from analysis.pages.scheduling import Display
+from analysis.period import Period, parse_date, today
 from analysis.reference.reference_files import country_name, is_fictional
 from analysis.report.annex_page import annex_sections
 from analysis.report.first_page import decide_first_page, word_apps_alone, word_first_page
@@ -56,12 +61,28 @@ from analysis.review.decisions import (
 )
 from analysis.review.narrative import load_narrative
 from analysis.review.reports import Report, read_report
+from analysis.review.standing import (
+    LOG,
+    RECORD,
+    STANDING,
+    Look,
+    Standing,
+    add_to_log,
+    carry_over,
+    find_apps_standing,
+    find_news,
+    find_standing,
+    join_standings,
+    read_last_look,
+)
+from analysis.review.watch_page import PAGE, show_watch
 from analysis.sources.layout import OONI
 from analysis.store.store import Collection
 from analysis.study.confirmation import find_sweep, sweep
 from analysis.study.parameters import StudyParameters, changed_numbers
-from analysis.study.study import ReferenceLists, Study, open_observations
-from analysis.tables import read_table
+from analysis.study.study import ReferenceLists, Study, open_messaging, open_observations
+from analysis.tables import read_table, write_table
+from analysis.vocabulary import WATCH_CHANGES
 
 #: What single notebooks let a researcher choose besides the study's parameters. A report states
 #: these as well: it takes nothing from what somebody saved in a notebook.
@@ -186,7 +207,6 @@ def open_sites(inputs: Inputs) -> Study | None:
         return None
     return Study(
         parameters=settings.study,
-        probe_cc=settings.probe_cc,
         periods={"all": settings.period},
         collection=inputs.collection,
         observations=observations,
@@ -233,8 +253,7 @@ def _of_apps(inputs: Inputs) -> Contents:
 
     def word(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
         period, probe_cc = settings.period, settings.probe_cc
-        worded: Summary = word_apps_alone(tables, findings, lang, period, probe_cc)
-        return worded
+        return word_apps_alone(tables, findings, lang, period, probe_cc)
 
     return Contents(
         notebooks=[NOTEBOOKS / f"{APPS}.ipynb"],
@@ -296,8 +315,8 @@ def site_pages(
     )
 
     def make(tables: Path) -> Iterator[tuple[SetItem, list[Section]]]:
-        for page in make_pages(tables, setting, lang):
-            yield SetItem(page.file, page.title, ""), [("", page.content)]
+        for file, title, content in make_pages(tables, setting, lang):
+            yield SetItem(file, title, ""), [("", content)]
 
     line = lang.say("Every name that was tested, and what became of it.")
     item = SetItem(INDEX, lang.say("Find a site"), line)
@@ -306,9 +325,7 @@ def site_pages(
 
 def _word_first_page(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
     """The first page in a language, with what was decided of it."""
-    worded = word_first_page(tables, findings, lang)
-    summary: Summary = decide_first_page(worded, tables, lang)
-    return summary
+    return decide_first_page(word_first_page(tables, findings, lang), tables, lang)
 
 
 def page_context(settings: Settings, lang: Language = ENGLISH) -> PageContext:
@@ -434,3 +451,112 @@ def _has_decisions(report: Report, decisions: pd.DataFrame) -> bool:
     then = read_table(report.tables, "decisions")
     now = decisions[list(then.columns)].astype("str")
     return bool(then.to_numpy().tolist() == now.to_numpy().tolist())
+
+
+#: Days of a look where SINCE is not given: half of them miss a fifth of the pairs that a year
+#: lists, twice as many find no more.
+DAY_COUNT = 180
+#: What means something for a report alone.
+_OF_REPORTS = ("PREVIOUS", "CLAIMS", "SPLIT")
+_MOST_LINES = 40
+
+
+def watch_settings(arguments: Iterable[str]) -> Settings:
+    """Read the arguments of a look: a report's, with a rolling period and a folder of its own.
+
+    Raises:
+        ParameterError: one is wrong, or means something for a report alone.
+    """
+    given = [*arguments]
+    values = read_values(given)
+    for name in _OF_REPORTS:
+        if values.get(name):
+            accepted = "watch holds a look against the one before, which OUT keeps; leave it out"
+            raise ParameterError(name, values[name], accepted)
+    if values.get("SOURCE"):
+        given += _rolling(values.get("SINCE", ""), values.get("UNTIL", ""))
+    settings = parse_settings(given)
+    if values.get("OUT"):
+        return settings
+    label = settings.study.label.replace(str(settings.period), "watch", 1)
+    return replace(settings, out=settings.out.parents[1] / label)
+
+
+def _rolling(since: str, until: str) -> Iterator[str]:
+    """The parameters of the period that are not given."""
+    if not until:
+        yield f"UNTIL={today()}"
+    if not since:
+        end = parse_date("UNTIL", until) if until else today()
+        yield f"SINCE={Period.ending(end, DAY_COUNT).since}"
+
+
+def find_last_look(settings: Settings) -> Look | None:
+    """What OUT keeps of the last look; None where nobody has looked yet.
+
+    Raises:
+        ParameterError: OUT holds something else than an earlier look at this country, or one that
+            reached further.
+    """
+    recover(settings.out, RECORD)
+    return read_last_look(settings.out, settings.probe_cc, settings.period)
+
+
+def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None]) -> int:
+    """Judge the period, hold it against the last look, and put page and memory in its place.
+
+    What is new is told before it is remembered: whoever could not be told hears of it next time.
+
+    Args:
+        inputs: what is judged, with the settings of ``watch_settings``.
+        last: see ``find_last_look``.
+        tell: is handed lines for a terminal.
+
+    Returns:
+        The number of pairs of which something is new.
+
+    Raises:
+        OSError: from ``tell``; the look before is as it was.
+        SourceError: the source has nothing of the country in the period.
+    """
+    settings = inputs.settings
+    now = _find_all(inputs)
+    now = carry_over(last.standing, now) if last else now
+    news = find_news(last.standing if last else None, now)
+    run = describe_run(inputs)
+    first = last.first if last else str(settings.period.last_day)
+    with published(settings.out, RECORD) as build:
+        standing = write_table(build.tables, STANDING, now.pairs)
+        this = Report(build.folder, run)
+        log = write_table(build.tables, LOG, add_to_log(last, news, this))
+        for edition in list_report_editions(settings):
+            lang = edition.page.lang
+            item = SetItem(PAGE, lang.say("Early warning"), "", lang.code)
+            sections = show_watch(log, standing, this, lang)
+            write_alone(build.folder, edition, item, sections)
+        build.run = run | {RECORD: {"first_look": first}}
+        tell(map(printable, _say(news, last is None)))
+    return len(news)
+
+
+def _find_all(inputs: Inputs) -> Standing:
+    """Where web sites stand, and apps and tools; there may be neither."""
+    sites = open_sites(inputs)
+    found = [find_standing(sites)] if sites else []
+    return join_standings(*found, find_apps_standing(open_messaging(inputs.settings.study)))
+
+
+def _say(news: pd.DataFrame, is_first: bool) -> Iterator[str]:
+    if is_first:
+        yield "first look: all that stands is new"
+    elif news.empty:
+        yield "nothing new since the last look"
+    counts = Counter(news["change"])
+    for change, words in WATCH_CHANGES.items():
+        if counts[change]:
+            yield f"{words}: {counts[change]:,}"
+            rows = news[news["change"] == change].head(_MOST_LINES)
+            for row in rows.itertuples(index=False):
+                yield f"  {row.item} on {row.network} ({row.probe_asn}), {row.blocked_from}"
+            if counts[change] > len(rows):
+                yield f"  and {counts[change] - len(rows):,} more, in tables/watch.csv"

@@ -8,8 +8,7 @@ from pathlib import Path
 from analysis.errors import ParameterError
 from analysis.languages.language import Language, open_languages
 from analysis.period import Period
-from analysis.reference.reference_files import REPOSITORY
-from analysis.reference.snapshots import SNAPSHOTS, Snapshot, find
+from analysis.reference.reference_files import REPOSITORY, SNAPSHOTS, Snapshot, find
 from analysis.sources.schedulers import parse_address
 from analysis.study.parameters import (
     LISTS,

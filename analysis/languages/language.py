@@ -48,20 +48,10 @@ class _Untranslated(gettext.NullTranslations):
         return ""
 
 
-@dataclass(frozen=True)
-class Translations:
+class Translations(gettext.GNUTranslations):
     """A catalogue that is open; an empty text where there is no translation."""
 
-    messages: gettext.NullTranslations
-    unreviewed_count: int  # translations that no native reader has confirmed
-
-    def find(self, sentence: str) -> str:
-        """The translation of a sentence, or an empty text."""
-        return self.messages.gettext(sentence)
-
-    def find_plural(self, one: str, many: str, count: int) -> str:
-        """The translation that fits a count, or an empty text."""
-        return self.messages.ngettext(one, many, count)
+    unreviewed_count = 0  # translations that no native reader has confirmed
 
 
 def catalogue_path(code: str) -> Path:
@@ -127,10 +117,12 @@ def open_translations(code: str) -> Translations:
     compiled = BytesIO()
     write_mo(compiled, catalogue, use_fuzzy=True)
     compiled.seek(0)
-    messages = gettext.GNUTranslations(compiled)
+    messages = Translations(compiled)
     messages.add_fallback(_Untranslated())
-    unreviewed = sum(bool(message.id and message.string and message.fuzzy) for message in catalogue)
-    return Translations(messages, unreviewed)
+    messages.unreviewed_count = sum(
+        bool(message.id and message.string and message.fuzzy) for message in catalogue
+    )
+    return messages
 
 
 #: Longer text is elided in the middle: a name of ten thousand letters fills no page.
@@ -319,7 +311,7 @@ class Language:
         Raises:
             KeyError: a place has no value.
         """
-        translated = self._translations.find(sentence) if self._translations else sentence
+        translated = self._translations.gettext(sentence) if self._translations else sentence
         return self._fill(translated, sentence, values)
 
     def heading(self, words: str) -> Heading:
@@ -335,7 +327,7 @@ class Language:
 
         A sentence without a translation is marked as English.
         """
-        translated = self._translations.find(sentence) if self._translations else sentence
+        translated = self._translations.gettext(sentence) if self._translations else sentence
         return self._fill_html(translated, sentence, values)
 
     def html_plural(self, one: str, many: str, n: int, /, **values: object) -> Markup:
@@ -387,7 +379,7 @@ class Language:
     def _choose(self, one: str, many: str, n: int) -> tuple[str, str]:
         """Translated and English sentence for a count."""
         english = one if n == 1 else many
-        found = self._translations.find_plural(one, many, n) if self._translations else english
+        found = self._translations.ngettext(one, many, n) if self._translations else english
         return found, english
 
     def _fill(self, translated: str, english: str, values: dict[str, object]) -> str:

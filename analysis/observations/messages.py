@@ -29,16 +29,8 @@ _NOTHING = Raw(b"null")
 _Kind = TypeVar("_Kind")
 
 
-class NotJson(ValueError):
-    """The line is not one JSON value in UTF-8."""
-
-
-class TooLong(ValueError):
-    """The line has a type that no version has, and is too long for the tolerant path."""
-
-
-class NotAnObject(ValueError):
-    """The line is JSON, but not an object."""
+class Unreadable(ValueError):
+    """The line is no measurement; ``str(error)`` is the ledger's reason for it."""
 
 
 class Answer(Struct, gc=False):
@@ -216,9 +208,8 @@ def decode(line: bytes | bytearray | memoryview) -> Measurement:
     The bodies it holds are slices of ``line``, which must not change while they are in use.
 
     Raises:
-        NotJson: ``line`` is not one JSON value.
-        NotAnObject: it is one, but not an object.
-        TooLong: it needs the tolerant path, and is longer than :data:`TOLERANT_LIMIT`.
+        Unreadable: ``line`` is not one JSON value, or no object; or it needs the tolerant path,
+            and is longer than :data:`TOLERANT_LIMIT`.
     """
     measurement = decode_as(line, _DECODER)
     keys = measurement.test_keys
@@ -242,14 +233,14 @@ def decode_as(line: bytes | bytearray | memoryview, decoder: msgspec.json.Decode
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return decoder.decode(line)
     if len(line) > TOLERANT_LIMIT:
-        raise TooLong(f"more than {TOLERANT_LIMIT >> 20} MB")
+        raise Unreadable("invalid:line_too_long")
     try:
         # Windows tools begin a text with a byte order mark, which is no part of the JSON.
         value = json.loads(str(line, "utf-8-sig"), parse_constant=_refuse)
     except (ValueError, RecursionError):
-        raise NotJson("not one JSON value in UTF-8") from None
+        raise Unreadable("not_json") from None
     if not isinstance(value, dict):
-        raise NotAnObject(f"a JSON {type(value).__name__}, not an object")
+        raise Unreadable("invalid:not_an_object")
     read: _Kind = _fitted(types.type_info(decoder.type), value)
     return read
 
@@ -373,7 +364,7 @@ def decode_app(line: bytes | bytearray | memoryview) -> MessagingMeasurement:
     """Read one measurement of such a test.
 
     Raises:
-        NotJson, NotAnObject, TooLong: see ``messages.decode``.
+        Unreadable: see :func:`decode`.
     """
     measurement = decode_as(line, _APP_DECODER)
     clip_lists(measurement.test_keys, ("queries", "tcp_connect", "tls_handshakes", "requests"))

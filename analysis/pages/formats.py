@@ -375,20 +375,16 @@ def is_link(target: str) -> bool:
     return any(kind.fullmatch(target) for kind in (_LINK, _PAGE, _TABLE))
 
 
-def site_link(domain: str, root: str = "") -> Markup:
+def site_link(domain: str) -> Markup:
     """The name of a site, which leads to what the report says of it.
 
     A notebook has no such pages. In a report publication leads the names that have no page of
     their own to their line in the index.
-
-    Args:
-        domain: its name.
-        root: the way from the page to the report's folder.
     """
     name = text_cell("domain", domain)
     if get_ipython() is not None and not is_publishing():
         return name
-    return _macro("site", f"{root}sites/{site_file(domain)}#{site_anchor(domain)}", name)
+    return _macro("site", f"sites/{site_file(domain)}#{site_anchor(domain)}", name)
 
 
 def _link_words(column: str, target: str) -> str:

@@ -293,13 +293,6 @@ def draw_methods(frame: pd.DataFrame, *, title: str, alt: str, reading: str) -> 
     return _draw(counts[order], ("Network", "Sites"), title, alt, reading)
 
 
-def footer_for_part(footer: str, shown: int, all_of_them: int, what: str) -> str:
-    """The footer of a figure, which says so where it shows a part."""
-    if shown == all_of_them:
-        return footer
-    return f"{footer} The first {shown} of {all_of_them:,} {what} are shown."
-
-
 def _draw(
     counts: pd.DataFrame, heads: tuple[str, str], title: str, alt: str, reading: str
 ) -> Markup:
@@ -317,8 +310,9 @@ def _draw(
     ]
     columns = [elided(str(name)) for name in shown.columns]
     grid = form.grid(title, heads, columns, rows, len(columns) > _UPRIGHT_HEADS)
-    footer = footer_for_part(reading, len(shown), len(counts), "networks")
-    return draw_figure(Markup(grid), alt, footer, title=title)
+    if len(shown) < len(counts):
+        reading += f" The first {len(shown)} of {len(counts):,} networks are shown."
+    return draw_figure(Markup(grid), alt, reading, title=title)
 
 
 def _shade(count: float, most: float) -> tuple[int, str, str]:

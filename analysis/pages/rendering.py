@@ -63,7 +63,7 @@ class PageContext:
     method_changes: tuple[tuple[str, str], ...] = ()
     title: str = "Internet censorship report"
     lang: Language = ENGLISH
-    #: the languages in which this page is there, see ``languages.find_twins``
+    #: the languages in which this page is there, see ``language.find_twins``
     languages: tuple[str, ...] = ()
 
 

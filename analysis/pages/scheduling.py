@@ -4,31 +4,20 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import CycleError, TopologicalSorter
-from typing import Protocol
 
 from analysis.errors import ContractError
 
 _TICK = 1.0  # seconds between two looks at what is running
 
 
-class Display(Protocol):
-    """Where progress is shown."""
+class Display:
+    """Where progress is shown: here, nowhere."""
 
     def update(self, text: str) -> None:
         """Show what is being done now, in the place of what was shown before."""
 
     def log(self, text: str) -> None:
         """Show a line that stays."""
-
-
-class Silent:
-    """Shows nothing."""
-
-    def update(self, text: str) -> None:
-        pass
-
-    def log(self, text: str) -> None:
-        pass
 
 
 def run_side_by_side(

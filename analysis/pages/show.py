@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from analysis.pages.formats import is_empty, is_publishing, link, notebook_style, number
 from analysis.pages.html_tables import blocks, render_matrix, render_table
-from analysis.pages.style import style
+from analysis.pages.plots import style
 from analysis.vocabulary import MATRIX_STATES
 
 
@@ -150,7 +150,6 @@ def show_matrix(
     caption: str,
     names: Mapping[str, str] | None = None,
     note: str = "",
-    fold_after: int = 60,
     first_head: str = "",
     file: str = "verdicts.csv",
 ) -> None:
@@ -160,14 +159,13 @@ def show_matrix(
         frame: ``domain, probe_asn, state``, and ``insufficient_reason`` where the words shall say
             it; one row per pair, a missing pair is not tested.
         names: ``AS123`` → name of the network.
-        fold_after: sites past this many are folded (and printed); of very many the file has all.
         first_head: what heads the rows, where they are no sites.
         file: the published table that has all rows.
     """
     if frame.empty:
         show_table(frame, caption=caption, note=note)
     else:
-        matrix = render_matrix(frame, caption, note, fold_after, names or {}, first_head, file)
+        matrix = render_matrix(frame, caption, note, 60, names or {}, first_head, file)
         _show(matrix)
 
 

@@ -194,7 +194,7 @@ def plan_week(pairs: pd.DataFrame, first_day: date) -> pd.DataFrame:
     is done sooner.
 
     Args:
-        pairs: ``ranking.rank_pairs``.
+        pairs: ``rank_pairs``.
         first_day: of the plan, the day after the study's last.
     """
     needed = pairs[pairs["tests_needed"] > 0].sort_values("rank")
@@ -245,7 +245,7 @@ def write_runs(folder: str | Path, pairs: pd.DataFrame, plan: pd.DataFrame) -> p
 
     Args:
         folder: of the tables; those of an earlier plan there are removed.
-        pairs: ``ranking.rank_pairs``.
+        pairs: ``rank_pairs``.
         plan: ``plan_week``.
 
     Returns:

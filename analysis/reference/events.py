@@ -4,7 +4,6 @@ They stand beside the intervals of blocking and take no part in any verdict. The
 by node, so that nothing in it is ever built but text, and an error can name its line.
 """
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,8 +78,7 @@ def load_events(path: str | Path | None, probe_cc: str) -> EventList:
     if file is None:
         return EventList()
     reader = NodeReader(file, "EVENTS")
-    data = reader.read()
-    head = reader.mapping(reader.root(data), ("events",), "the file")
+    head = reader.mapping(reader.root(), ("events",), "the file")
     found: dict[tuple[date, str], Event] = {}
     for node in reader.items(head["events"], _MOST, "events", least=0):
         event = _read_event(reader, node, is_invented=is_fictional(code))
@@ -90,8 +88,7 @@ def load_events(path: str | Path | None, probe_cc: str) -> EventList:
         found[key] = event
     events = tuple(sorted(found.values()))
     newest = events[-1].day.isoformat() if events else ""
-    digest = hashlib.sha256(data).hexdigest()
-    return EventList(events, ReferenceFile(file.name, "events", digest, len(events), newest))
+    return EventList(events, reader.described("events", len(events), newest))
 
 
 def _read_event(reader: NodeReader, node: yaml.Node, *, is_invented: bool) -> Event:

@@ -1,6 +1,5 @@
 """Citizen Lab test lists: categories of sites, and what is on a country's own list."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -127,9 +126,7 @@ class TestLists:
         return first.category_code, first.category
 
 
-def load_test_lists(
-    paths: str | Path | Sequence[str | Path] | None, probe_cc: str, parameter: str = "TEST_LIST"
-) -> TestLists:
+def load_test_lists(paths: str | Path | Sequence[str | Path] | None, probe_cc: str) -> TestLists:
     """Read Citizen Lab-shaped test lists.
 
     Args:
@@ -138,7 +135,6 @@ def load_test_lists(
             country (``kh.csv``, ``kh-2026.csv``) is the country's own list; every other file
             is a general one.
         probe_cc: the country.
-        parameter: the parameter that named the files, for the errors.
 
     Raises:
         ParameterError: a file cannot be read, is another country's list, or one of its lines is
@@ -147,18 +143,16 @@ def load_test_lists(
     code = parse_country(probe_cc)
     entries: list[ListEntry] = []
     files: list[ReferenceFile] = []
-    for path in _list_files(paths, code, parameter):
-        role = _role_of(path, code, parameter)
-        rows, file = _read_list(path, role, parameter)
+    for path in _list_files(paths, code):
+        role = _role_of(path, code)
+        rows, file = _read_list(path, role)
         entries.extend(rows)
         files.append(file)
     entries.sort(key=lambda entry: entry.role != "country")  # stable: file order stays
     return TestLists(code, tuple(entries), tuple(files))
 
 
-def _list_files(
-    paths: str | Path | Sequence[str | Path] | None, code: str, parameter: str
-) -> list[Path]:
+def _list_files(paths: str | Path | Sequence[str | Path] | None, code: str) -> list[Path]:
     given = [paths] if isinstance(paths, str | Path) else list(paths or ())
     lists: dict[Path, Path] = {}  # each file once
     for item in given:
@@ -167,30 +161,30 @@ def _list_files(
         for part in [str(item)] if is_one else str(item).split(","):
             path = Path(part.strip()).expanduser()
             if part.strip():
-                for file in _folder_lists(path, code, parameter) if path.is_dir() else [path]:
+                for file in _folder_lists(path, code) if path.is_dir() else [path]:
                     lists.setdefault(file.resolve(), file)
     return list(lists.values())
 
 
-def _folder_lists(folder: Path, code: str, parameter: str) -> list[Path]:
+def _folder_lists(folder: Path, code: str) -> list[Path]:
     names = (f"{code.lower()}.csv", "global.csv")
     files = [folder / name for name in names if (folder / name).is_file()]
     if not files:
-        raise ParameterError(parameter, folder, f"the folder holds neither {' nor '.join(names)}")
+        raise ParameterError("TEST_LIST", folder, f"the folder holds neither {' nor '.join(names)}")
     return files
 
 
-def _role_of(path: Path, code: str, parameter: str) -> Role:
+def _role_of(path: Path, code: str) -> Role:
     prefix = re.split(r"[^a-z]", path.stem.lower(), maxsplit=1)[0].upper()
     if prefix == code:
         return "country"
     if prefix in countries() or is_fictional(prefix):
-        raise ParameterError(parameter, path, f"is the list of {prefix}, not of {code}")
+        raise ParameterError("TEST_LIST", path, f"is the list of {prefix}, not of {code}")
     return "general"
 
 
-def _read_list(path: Path, role: Role, parameter: str) -> tuple[list[ListEntry], ReferenceFile]:
-    table = read_csv(path, REQUIRED_COLUMNS, parameter)
+def _read_list(path: Path, role: Role) -> tuple[list[ListEntry], ReferenceFile]:
+    table = read_csv(path, REQUIRED_COLUMNS, "TEST_LIST")
     entries: list[ListEntry] = []
     for line, row in table.rows:
         with table.at(line):
@@ -258,8 +252,7 @@ def load_local_sites(probe_cc: str, path: Path | None = None) -> LocalSites:
     if path is None:
         return LocalSites()
     reader = NodeReader(path, "local_sites")
-    data = reader.read()
-    head = reader.mapping(reader.root(data), ("sources", "sites"), "the file")
+    head = reader.mapping(reader.root(), ("sources", "sites"), "the file")
     if not isinstance(head["sources"], yaml.MappingNode):
         reader.fail(head["sources"], "sources must be a mapping")
     sources = {reader.plain(key): value for key, value in head["sources"].value}
@@ -276,9 +269,7 @@ def load_local_sites(probe_cc: str, path: Path | None = None) -> LocalSites:
         reader.text(cells["reason"], f"the reason of {domain}", _LONGEST)
         reader.text(sources[key], f"source {key}", _LONGEST)
         sites.add(domain)
-    digest = hashlib.sha256(data).hexdigest()
-    file = ReferenceFile(path.name, "local sites", digest, len(sites))
-    return LocalSites(frozenset(sites), file)
+    return LocalSites(frozenset(sites), reader.described("local sites", len(sites)))
 
 
 def is_local(domain: str, probe_cc: str, lists: TestLists, local_sites: LocalSites) -> bool:

@@ -49,7 +49,7 @@ def render_annex(
         stretches: the contract's ``blocked_site_networks``.
         categories, networks: of the contract.
         probe_cc: the country, whose capital has clocks of its own.
-        decided: what a meeting decided of a site, see ``decided.read_decided``.
+        decided: what a meeting decided of a site, see ``first_page.read_decided``.
         lang: of the words.
     """
     stretches = add_local_hours(stretches, probe_cc)

@@ -4,7 +4,7 @@ A notebook calls one of these for a section, on the tables that it has just made
 
 What the page on apps and circumvention tools shows: claims, matrix, hours, shares.
 
-A notebook calls one of these for a section, on what ``messaging.judge_apps`` has found.
+A notebook calls one of these for a section, on what ``app_tables.judge_apps`` has found.
 """
 
 import pandas as pd
@@ -87,7 +87,7 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
 
     Args:
         study: whose period and country the footer names.
-        monthly: ``coverage.count_by_network_and_month``.
+        monthly: ``study.count_by_network_and_month``.
         networks: ``Study.networks``.
     """
     total = int(monthly["measurement_count"].sum())
@@ -143,7 +143,7 @@ def show_changes(study: Study, changes: pd.DataFrame, numbers: Numbers) -> None:
     Args:
         study: whose period is halved; it names the networks.
         changes: the contract's ``semester_changes``.
-        numbers: of ``headlines.count_halves``.
+        numbers: of ``findings.count_halves``.
     """
     finding = find_changes({"semester_changes": changes})
     if finding:
@@ -306,7 +306,7 @@ def show_sweep(study: Study, swept: pd.DataFrame) -> None:
 
     Args:
         study: whose period and country the footer names.
-        swept: ``sensitivity.sweep``.
+        swept: ``confirmation.sweep``.
     """
     site_count = swept.loc[swept["is_standing"], "blocked_domain_count"].max()
     shift = swept["gained_count"] + swept["lost_count"]
@@ -331,7 +331,7 @@ def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
     """Show how much was measured, and what OONI flags of it.
 
     Args:
-        numbers: of ``headlines.count_measured``.
+        numbers: of ``findings.count_measured``.
         months: the contract's ``measurements_by_month``.
     """
     flags = flagged(months)
@@ -353,7 +353,7 @@ def claim_verdicts(numbers: Numbers) -> None:
     """Show how many sites were found blocked, of how many pairs that were judged.
 
     Args:
-        numbers: of ``headlines.count_verdicts``.
+        numbers: of ``findings.count_verdicts``.
     """
     show_finding(
         "verdicts",
@@ -380,7 +380,7 @@ def claim_changes(numbers: Numbers) -> None:
     """Show what is listed in each half, and what changed.
 
     Args:
-        numbers: of ``headlines.count_halves``.
+        numbers: of ``findings.count_halves``.
     """
     show_finding(
         "changes",
@@ -429,7 +429,7 @@ def claim_sweep(swept: pd.DataFrame) -> None:
     """Show how much of the list stays whatever single number is changed.
 
     Args:
-        swept: ``sensitivity.sweep``.
+        swept: ``confirmation.sweep``.
     """
     standing, pairs = swept[swept["is_standing"]].iloc[0], swept["blocked_pair_count"]
     listed = standing["blocked_domain_count"]
@@ -485,7 +485,7 @@ def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
 
     Args:
         study: whose counts of other countries they were held against.
-        numbers: of ``headlines.count_apps``.
+        numbers: of ``findings.count_apps``.
     """
     if not numbers["app_test_count"]:
         show_text(

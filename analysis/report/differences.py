@@ -257,7 +257,7 @@ def show_flips(
         thresholds: the numbers of this run.
 
     Returns:
-        ``differences.gather`` of the whole period; no rows where nothing differs.
+        ``gather`` of the whole period; no rows where nothing differs.
     """
     published = read_published(study, networks, thresholds)
     before, against = published or (verdicts, "")

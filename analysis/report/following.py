@@ -290,7 +290,7 @@ def show_working(study: Study, judgement: Judgement, followed: Followed | None) 
     Args:
         study: after ``confirm``.
         judgement: what ``confirm`` returned.
-        followed: the case, see ``following.follow``.
+        followed: the case, see ``follow``.
     """
     working = work_out(study, judgement, followed.verdict) if followed else None
     if followed is None or working is None:

@@ -1,25 +1,34 @@
-"""All pages of sites: one for each that is listed or set aside, and the index of every name."""
+"""All pages of sites: one for each that is listed or set aside, and the index of every name.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+What the pages of sites show besides the tables: sessions by day or week, and what was flagged.
+
+The stage that judges hands it on as notes (``table_folder.keep_note``), so that nothing is judged
+twice. A note is not published.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import duckdb
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import Language, elided, visible
 from analysis.outcomes.rules import RULES_BY_ID
+from analysis.outcomes.steps import read_type
 from analysis.pages.formats import link, make_environment, read_css
 from analysis.period import Period, days_between
 from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.reference_files import is_fictional
 from analysis.report.first_page import read_decided, show_decision
-from analysis.report.site_evidence import COMPARED, FLAGS, SPANS
 from analysis.report.verdict_words import (
     Row,
     network_name,
@@ -28,11 +37,117 @@ from analysis.report.verdict_words import (
     state_words,
     word,
 )
-from analysis.study.table_folder import read_note
+from analysis.study.study import Study
+from analysis.study.table_folder import keep_note, read_note
 from analysis.tables import read_table
 from analysis.verdicts.states import STATES_BY_STRENGTH
+from analysis.verdicts.verdicts import Judgement
 from analysis.verdicts.witnesses import countries_url
 from analysis.vocabulary import INSUFFICIENT, LISTED, METHODS, NETWORK_KINDS, SET_ASIDE_REASONS
+
+#: Notes by name.
+SPANS, REACHED, FLAGS, COMPARED = "session_spans", "reached_sessions", "site_flags", "compared"
+#: With fewer sessions a network's span of days is thin: it might show when one person was at home.
+LEAST_SESSIONS = 3
+#: Days that a mark in a strip may stand for.
+UNITS = (1, 7, 14, 28)
+#: A network's spans are as short as so large a share of its sessions allows.
+_SHOWN_SHARE = 0.75
+
+# The sessions of each network in spans of so many days from the first one of the period.
+_NETWORK_SPANS = """
+WITH reports AS (SELECT DISTINCT probe_asn, day, session FROM sessions)
+SELECT probe_asn, unit, (day - $since::DATE) // unit AS span, count(DISTINCT session) AS sessions
+FROM reports, (SELECT unnest($units) AS unit) GROUP BY ALL
+"""
+
+_SPANS = """
+WITH placed AS (
+  SELECT domain, probe_asn, class, unit, (day - $since::DATE) // unit AS span
+  FROM sessions JOIN units_at_hand USING (probe_asn)
+  WHERE class <> 'none' AND domain IN (SELECT domain::host_name FROM sites_at_hand)
+)
+SELECT enum_code(domain) AS domain, probe_asn, unit::INTEGER AS unit_days, span::INTEGER AS span,
+  (count(*) FILTER (class = 'blocked'))::INTEGER AS blocked_count,
+  (count(*) FILTER (class = 'ok'))::INTEGER AS ok_count,
+  (count(*) FILTER (class = 'down'))::INTEGER AS down_count,
+  (count(*) FILTER (class = 'unclear'))::INTEGER AS unclear_count
+FROM placed SEMI JOIN spans_at_hand USING (probe_asn, span)
+GROUP BY placed.domain, probe_asn, unit, span
+ORDER BY placed.domain, probe_asn, unit_days, span
+"""
+
+_FLAGS = """
+SELECT domain, count(*) AS measurement_count,
+  count(*) FILTER (NOT is_failure AND (is_anomaly OR is_confirmed IS TRUE)) AS anomaly_count,
+  count(*) FILTER (NOT is_failure AND is_confirmed) AS confirmed_count
+FROM observations WHERE domain <> '' GROUP BY domain ORDER BY domain
+"""
+
+
+def keep_site_evidence(study: Study, judgement: Judgement, tables: str) -> None:
+    """Hand on what the pages of sites show.
+
+    Args:
+        study: after ``confirm``, whose sessions its connection holds.
+        judgement: what ``confirm`` returned.
+        tables: the folder of the tables.
+    """
+    intervals = judgement.intervals.assign(
+        probe_asn="AS" + judgement.intervals["probe_asn"].astype(str)
+    )
+    key = ["domain", "probe_asn", "blocked_from", "blocked_from_time"]
+    keep_note(tables, REACHED, intervals[[*key, "reached_session_count"]])
+    whole = judgement.verdicts[judgement.verdicts["period"] == "all"]
+    is_shown = whole["state"].isin(LISTED) | (whole["set_aside_reason"] != "")
+    sites = sorted(set(whole.loc[is_shown, "domain"]))
+    keep_note(tables, SPANS, count_spans(study.connection, sites, study.periods["all"].since))
+    keep_note(tables, FLAGS, study.connection.execute(_FLAGS).df())
+
+
+def count_spans(
+    connection: duckdb.DuckDBPyConnection, sites: list[str], since: Any
+) -> pd.DataFrame:
+    """Sessions of sites by network and span of days, without the spans in which it is thin.
+
+    A network's spans are days where it has sessions enough, else as many days as it takes.
+
+    Args:
+        connection: holds ``sessions``.
+        sites: their names.
+        since: the first day of the period.
+
+    Returns:
+        One row a site, network and span, in this order: ``domain, probe_asn`` (categories),
+        ``unit_days, span`` (from 0), ``blocked_count, ok_count, down_count, unclear_count`` of
+        sessions. There are millions, so that each number has four bytes.
+    """
+    spans = connection.execute(_NETWORK_SPANS, {"since": since, "units": list(UNITS)}).df()
+    is_thick = spans["sessions"] >= LEAST_SESSIONS
+    shown = spans["sessions"].where(is_thick, 0).groupby([spans["probe_asn"], spans["unit"]]).sum()
+    every = spans.groupby(["probe_asn", "unit"])["sessions"].sum()
+    share = (shown / every).unstack()
+    share[UNITS[-1]] = 1.0
+    units = (share >= _SHOWN_SHARE).idxmax(axis=1).rename("unit").reset_index()
+    at_hand = {
+        "units_at_hand": units,
+        "spans_at_hand": spans[is_thick].merge(units, on=["probe_asn", "unit"]),
+        "sites_at_hand": pd.DataFrame({"domain": pd.Series(sites, dtype="str")}),
+    }
+    for name, frame in at_hand.items():
+        connection.register(name, frame)
+    try:
+        counted = connection.execute(_SPANS, {"since": since}).fetchnumpy()
+    finally:
+        for name in at_hand:
+            connection.unregister(name)
+    # Each column is taken over as it is: copies of all of them would take hundreds of MB.
+    names, network = read_type(connection, "host_name"), pd.Categorical(counted["probe_asn"])
+    domain = np.asarray(counted["domain"])
+    counted["domain"] = pd.Categorical.from_codes(domain, pd.Index(names))
+    counted["probe_asn"] = network.rename_categories("AS{}".format)
+    return pd.DataFrame(counted, copy=False)
+
 
 TEMPLATES = Path(__file__).parent / "templates"
 INDEX, INDEX_TITLE = "sites/index.html", "Find a site"
@@ -72,8 +187,8 @@ def make_axis(lang: Language, period: Period, events: Sequence[Event]) -> Axis:
     """The axis of a period."""
     months = [month.since for month in period.months()]
     step = max(1, -(-len(months) // _FEW_LABELS))
-    ticks = "".join(f"M{_place(month, period)} 0v{_HEIGHT}" for month in months)
-    marks = "".join(f"M{_place(event.day, period)} 0v{_HEIGHT}" for event in events)
+    ticks = "".join(f"M{days_between(period.since, month)} 0v{_HEIGHT}" for month in months)
+    marks = "".join(f"M{days_between(period.since, event.day)} 0v{_HEIGHT}" for event in events)
     lines = Markup('<path class="tick" d="{}"/><path class="event" d="{}"/>').format(ticks, marks)
     return Axis(
         [(_percent(month, period), lang.month(month)) for month in months[::step]],
@@ -87,7 +202,7 @@ def draw_strip(lang: Language, spans: Sequence[Row], period: Period, axis: Axis)
 
     Args:
         lang: of the words.
-        spans: rows of ``site_evidence.count_spans``, in order.
+        spans: rows of ``count_spans``, in order.
         period: the whole period, which is the strip's width.
         axis: of the same period.
     """
@@ -149,23 +264,11 @@ def _box(start: int, end: int, top: int, height: int) -> str:
     return f"M{start} {top}h{width}v{height}h-{width}z"
 
 
-def _place(day: date, period: Period) -> int:
-    return days_between(period.since, day)
-
-
 def _percent(day: date, period: Period) -> str:
-    return f"{100 * _place(day, period) / period.day_count:.1f}"
+    return f"{100 * days_between(period.since, day) / period.day_count:.1f}"
 
 
 # --- records --------------------------------------------------------------------------------------
-
-
-class SitePage(NamedTuple):
-    """A page that has no frame yet: its file below the report's folder, its title, its content."""
-
-    file: str
-    title: str
-    content: Markup
 
 
 @dataclass(frozen=True)
@@ -185,15 +288,8 @@ class Setting:
     root: str = "../"
 
 
-class Span(NamedTuple):
-    """A row of ``site_evidence.count_spans`` without its site and network."""
-
-    unit_days: int
-    span: int
-    blocked_count: int
-    ok_count: int
-    down_count: int
-    unclear_count: int
+#: A row of ``count_spans`` without its site and network.
+Span = namedtuple("Span", "unit_days span blocked_count ok_count down_count unclear_count")
 
 
 @dataclass(frozen=True)
@@ -261,8 +357,8 @@ def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord
             site=site,
             category=str(categories.get(site.category_code, "")),
             cells=sorted(cells_of.get(name, []), key=_order),
-            stretches=_by_network(stretches_of.get(name, [])),
-            withheld=_by_network(withheld_of.get(name, [])),
+            stretches=_group(stretches_of.get(name, []), "probe_asn"),
+            withheld=_group(withheld_of.get(name, []), "probe_asn"),
             spans=spans_of(name),
             flags=next(iter(flags_of.get(name, [])), None),
             methods=next(iter(methods_of.get(name, [])), None),
@@ -272,11 +368,8 @@ def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord
 
 def _group_rows(frame: pd.DataFrame) -> dict[str, list[Row]]:
     """Domain → its rows."""
-    grouped: dict[str, list[Row]] = {}
     rows: Any = frame.astype(object).itertuples(index=False)  # one by one, Arrow's take long
-    for row in rows:
-        grouped.setdefault(row.domain, []).append(row)
-    return grouped
+    return _group(rows, "domain")
 
 
 def _find_spans(frame: pd.DataFrame) -> Callable[[str], Callable[[str], list[Span]]]:
@@ -290,10 +383,11 @@ def _find_spans(frame: pd.DataFrame) -> Callable[[str], Callable[[str], list[Spa
     return find
 
 
-def _by_network(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def _group(rows: Iterable[Row], column: str) -> dict[str, list[Row]]:
+    """Rows by what they have in a column."""
     grouped: dict[str, list[Row]] = {}
     for row in rows:
-        grouped.setdefault(str(row.probe_asn), []).append(row)
+        grouped.setdefault(getattr(row, column), []).append(row)
     return grouped
 
 
@@ -311,8 +405,11 @@ def _order(cell: Row) -> tuple[float, int, str]:
 # --- pages ----------------------------------------------------------------------------------------
 
 
-def make_pages(tables: str | Path, setting: Setting, lang: Language) -> Iterator[SitePage]:
-    """Every page of a site in a language, and the index, which comes first.
+def make_pages(
+    tables: str | Path, setting: Setting, lang: Language
+) -> Iterator[tuple[str, str, Markup]]:
+    """Every page of a site in a language, and the index, which comes first: its file below the
+    report's folder, its title, and its content without a frame.
 
     Args:
         tables: the folder of a report's tables, with the notes of its notebooks.
@@ -322,7 +419,7 @@ def make_pages(tables: str | Path, setting: Setting, lang: Language) -> Iterator
     sites, networks = read_table(tables, "sites"), read_table(tables, "networks")
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     decided = read_decided(tables)
-    yield SitePage(INDEX, lang.say("Find a site"), list_names(sites, lang))
+    yield INDEX, lang.say("Find a site"), list_names(sites, lang)
     axis = make_axis(lang, setting.period, setting.events)
     for record in read_records(tables, sites):
         domain = record.site.domain
@@ -334,7 +431,7 @@ def make_pages(tables: str | Path, setting: Setting, lang: Language) -> Iterator
             verdicts_link=_VERDICTS.format(setting.root),
             root=setting.root,
         )
-        yield SitePage(f"sites/{site_file(domain)}", elided(visible(domain)), Markup(content))
+        yield f"sites/{site_file(domain)}", elided(visible(domain)), Markup(content)
 
 
 def stylesheet() -> str:

@@ -6,7 +6,6 @@ error can name its line.
 Every statement of a draft, held against what it can be held against.
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -291,22 +290,20 @@ def load_draft(path: Path) -> Draft:
             line and what is accepted.
     """
     reader = _Reader(path, "CLAIMS")
-    data = reader.read()
-    head = reader.mapping(reader.root(data), _HEAD, "the file")
+    head = reader.mapping(reader.root(), _HEAD, "the file")
     claims: dict[str, Claim] = {}
     for entry in reader.items(head["claims"], _MOST_CLAIMS, "claims"):
         claim = reader.claim(entry)
         if claim.id in claims:
             reader.fail(entry, f"the id {claim.id} is there already")
         claims[claim.id] = claim
-    digest = hashlib.sha256(data).hexdigest()
     return Draft(
         document=reader.bounded(head["document"], "document"),
         source=reader.bounded(head["source"], "source"),
         probe_cc=reader.checked(head["probe_cc"], parse_country),
         period=reader.period(head["since"], head["until"]),
         claims=tuple(claims.values()),
-        file=ReferenceFile(path.name, "claims", digest, len(claims)),
+        file=reader.described("claims", len(claims)),
         folder=path.parent,
     )
 

@@ -23,7 +23,7 @@ _SAME = ("rules_version", "code_version", "changed_thresholds")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SideBySide:
     """The contract's tables of countries side by side.
 
     Attributes:
@@ -37,7 +37,7 @@ class Comparison:
     sites: pd.DataFrame
 
 
-def check_comparable(reports: Sequence[Report]) -> None:
+def check_side_by_side(reports: Sequence[Report]) -> None:
     """Refuse reports whose numbers cannot stand side by side.
 
     Raises:
@@ -59,11 +59,11 @@ def check_comparable(reports: Sequence[Report]) -> None:
 
 def compare_countries(
     reports: Sequence[Report], failed: Mapping[str, str] | None = None
-) -> Comparison:
+) -> SideBySide:
     """Hold reports of one method and period side by side.
 
     Args:
-        reports: one a country; see ``check_comparable``.
+        reports: one a country; see ``check_side_by_side``.
         failed: code of a country without a report → why there is none.
 
     Raises:
@@ -77,7 +77,7 @@ def compare_countries(
     for code, why in (failed or {}).items():
         rows.append({**_named(code), "has_report": False, "why": why, "since": "", "until": ""})
     countries = pd.DataFrame(rows).sort_values("probe_cc", ignore_index=True)
-    return Comparison(_with_shares(countries), _count_mechanisms(pairs), _list_sites(pairs))
+    return SideBySide(_with_shares(countries), _count_mechanisms(pairs), _list_sites(pairs))
 
 
 def _read_pairs(report: Report) -> pd.DataFrame:
@@ -192,7 +192,7 @@ _FILES = ("side_by_side.csv", "side_by_side_mechanisms.csv", "side_by_side_sites
 
 
 def show_side_by_side(
-    compared: Comparison, links: Mapping[str, str], lang: Language
+    compared: SideBySide, links: Mapping[str, str], lang: Language
 ) -> list[tuple[str | Heading, Markup]]:
     """The sections of the page, each with its heading.
 
@@ -313,7 +313,7 @@ def _show_rates(made: pd.DataFrame, lang: Language) -> Markup:
     )
 
 
-def _show_networks(made: pd.DataFrame, compared: Comparison, lang: Language) -> Markup:
+def _show_networks(made: pd.DataFrame, compared: SideBySide, lang: Language) -> Markup:
     networks = _show(
         made,
         lang,
@@ -347,7 +347,7 @@ def _names(made: pd.DataFrame, suffix: str) -> dict[str, str]:
     return dict(zip(made["probe_cc"] + suffix, made["country"], strict=True))
 
 
-def _show_sites(made: pd.DataFrame, compared: Comparison, lang: Language) -> Markup:
+def _show_sites(made: pd.DataFrame, compared: SideBySide, lang: Language) -> Markup:
     """A row a site, a column a country; those that most countries list stand first."""
     sites = compared.sites
     states = sites.pivot(index="domain", columns="probe_cc", values="state")

@@ -162,16 +162,12 @@ def _parse_role(text: str) -> str:
     return text
 
 
-def _parse_day(text: str) -> str:
-    return str(parse_date("date", text))
-
-
 #: Attribute of a decision → what reads it from a text on one line, or raises ``ParameterError``.
 PARSERS: Mapping[str, Callable[[str], str]] = {
     "item": _parse_item,
     "decision": _parse_decision,
     "reason": _parse_reason,
-    "date": _parse_day,
+    "date": lambda text: str(parse_date("date", text)),
     "role": _parse_role,
 }
 
@@ -193,7 +189,7 @@ def load_decisions(path: Path, probe_cc: str) -> tuple[Decision, ...]:
     if not path.exists():
         return ()
     reader = NodeReader(path, "review")
-    head = reader.mapping(reader.root(reader.read()), ("probe_cc", "decisions"), "the file")
+    head = reader.mapping(reader.root(), ("probe_cc", "decisions"), "the file")
     if reader.checked(head["probe_cc"], parse_country) != probe_cc:
         reader.fail(head["probe_cc"], f"probe_cc is not {probe_cc}")
     found: dict[tuple[str, Basis], Decision] = {}
@@ -336,11 +332,6 @@ _Row = tuple[int, Mapping[str, Any]]
 
 
 # The form and the sheet, as a report has them -----------------------------------------------------
-
-
-def feedback_title(lang: Language) -> str:
-    """The title of the form."""
-    return lang.say("Feedback form")
 
 
 def list_items(

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from analysis.errors import ContractError, ParameterError
 from analysis.languages.language import Language, value_html, visible
 from analysis.pages.formats import is_link, link, macros
-from analysis.reference.reference_files import REPOSITORY, read_file
+from analysis.reference.reference_files import REPOSITORY, decode_text, read_file
 
 NARRATIVES = REPOSITORY / "data" / "narrative"
 PAGE = "narrative.html"
@@ -30,11 +30,6 @@ _ANY_PLACE = re.compile(r"\{([^{}\n]*)\}")
 _KEY = re.compile(r"findings\.[a-z][a-z0-9_]*")
 #: Levels of headings: that of a part, which the page gives it, above those in its text.
 _PART, _LOWEST = 2, 6
-
-
-def narrative_title(lang: Language) -> str:
-    """The title of the page."""
-    return lang.say("Background and recommendations")
 
 
 def load_narrative(probe_cc: str, code: str, folder: Path = NARRATIVES) -> dict[str, str]:
@@ -134,12 +129,7 @@ def _parse_place(inline: Any, match: re.Match[str], state: Any) -> int:
 def _read(path: Path) -> str:
     if not path.exists():
         return ""
-    data = read_file(path, "narrative", _MOST_BYTES)
-    try:
-        source = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ParameterError("narrative", path, f"line {line}: not UTF-8 text") from None
+    source = decode_text(read_file(path, "narrative", _MOST_BYTES), path, "narrative")
     for line, inside in _places(source):
         if not _KEY.fullmatch(inside):
             raise ParameterError(

@@ -30,7 +30,7 @@ from msgspec import UNSET, Meta, UnsetType
 from analysis.errors import ContractError, ParameterError, SourceError, printable
 from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.period import Period, days_between
-from analysis.reference.snapshots import Sidecar, write_sidecar
+from analysis.reference.reference_files import Sidecar, write_sidecar
 from analysis.sources.archive_files import CannotRead, lock_folder
 from analysis.sources.layout import RECEIPT_MARGIN
 from analysis.sources.web import Deadline, Limits, Reply, Server, read_pause, retry
@@ -108,22 +108,6 @@ class Counts:
     def cells(self) -> Mapping[str, Cells]:
         """By month (``2024-01``). What has no measurement is absent."""
         return {f"{row.measurement_start_day:%Y-%m}": row.cells() for row in self.rows}
-
-
-@dataclass(frozen=True)
-class MessagingCounts:
-    """OONI's counts of messaging and circumvention tests.
-
-    Attributes:
-        here: rows of the country, a test and day each, with ``test_name``; a day without a
-            measurement is not there.
-        elsewhere: rows of all countries, this one too, a test and week each.
-        digests: SHA-256 of each reply, by what was asked for.
-    """
-
-    here: tuple[Row, ...]
-    elsewhere: tuple[Row, ...]
-    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -280,8 +264,16 @@ def fetch_messaging_counts(folder: Path, probe_cc: str, period: Period, say: Say
         _fetch(folder, question, say)
 
 
-def read_messaging_counts(folder: Path, probe_cc: str, period: Period) -> MessagingCounts | None:
-    """The counts that were fetched last; no network is touched. None where they never were."""
+def read_messaging_counts(
+    folder: Path, probe_cc: str, period: Period
+) -> tuple[tuple[Row, ...], tuple[Row, ...], dict[str, str]] | None:
+    """The counts that were fetched last; no network is touched. None where they never were.
+
+    Returns:
+        Rows of the country, a test and day each, with ``test_name``; a day without a measurement is
+        not there. Rows of all countries, this one too, a test and week each. And the SHA-256 of
+        each reply, by what was asked for.
+    """
     replies = []
     for question in _of_apps(probe_cc, period):
         reply = _find(folder, question)
@@ -290,11 +282,8 @@ def read_messaging_counts(folder: Path, probe_cc: str, period: Period) -> Messag
         replies.append(reply)
     here, *elsewhere = replies
     names = ["all", *(test.name for test in TESTS)]
-    return MessagingCounts(
-        here.rows,
-        tuple(row for reply in elsewhere for row in reply.rows),
-        {name: reply.sha256 for name, reply in zip(names, replies, strict=True)},
-    )
+    digests = sorted((name, one.sha256) for name, one in zip(names, replies, strict=True))
+    return here.rows, tuple(row for reply in elsewhere for row in reply.rows), dict(digests)
 
 
 def _of_apps(probe_cc: str, period: Period) -> Iterator[Question]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn
 
 from analysis.errors import ParameterError, SourceError, describe_error
 
@@ -64,10 +64,6 @@ class CannotRead(Exception):
     may_pass = False
 
 
-class Changed(CannotRead):
-    """The object is no longer the one that was listed."""
-
-
 class Damaged(CannotRead):
     """All of it came, and is not what its ETag says."""
 
@@ -87,37 +83,6 @@ class TooSlow(CannotRead):
 
 class Unreachable(Passing):
     """The server did not answer, which says nothing about the object."""
-
-
-class Source(Protocol):
-    """An archive."""
-
-    @property
-    def name(self) -> str:
-        """The last part of its path."""
-
-    @property
-    def id(self) -> str:
-        """A name for this archive, safe as a folder name, the same each time."""
-
-    def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
-        """The objects whose key is wanted, sorted by key."""
-
-    def fetch(self, item: ArchiveObject, path: Path) -> None:
-        """Put an object at a path. Raises CannotRead, also where it is longer than was listed."""
-
-    def stop(self) -> None:
-        """Let what other threads wait for end: somebody has given up."""
-
-
-class Notes(Protocol):
-    """Small JSON documents about a source that outlive a run; a store keeps them."""
-
-    def read_note(self, source_id: str, name: str) -> Any:
-        """A note; None where there is none."""
-
-    def write_note(self, source_id: str, name: str, value: object) -> None:
-        """Replace a note."""
 
 
 @contextmanager

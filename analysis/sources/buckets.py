@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Any, TypeAlias
 from urllib.parse import SplitResult, parse_qs, quote, unquote_plus, urlencode, urlsplit
 from xml.etree.ElementTree import Element, ParseError
 
@@ -43,17 +43,14 @@ from analysis.sources.archive_files import (
     OBJECTS_PER_HOUR,
     ArchiveObject,
     CannotRead,
-    Changed,
     Damaged,
     Folder,
-    Notes,
     Passing,
-    Source,
     limit_of,
     refuse_large,
     source_id,
 )
-from analysis.sources.layout import FOLDERS, OONI, holds_country, list_prefixes, parse_receipt
+from analysis.sources.layout import FOLDERS, OONI, holds_country, list_prefixes
 from analysis.sources.web import Deadline, Reply, Server, at_once, retry
 
 _PAGE_MARKS = 200_000  # of elements and attributes; 1000 objects have some 20,000
@@ -128,15 +125,6 @@ class Bucket:
         """
         return self.list_below("", wanted, _YEAR)
 
-    def renewed(self, item: ArchiveObject) -> ArchiveObject | None:
-        """An object as it is listed now; None where it is no longer.
-
-        Raises:
-            CannotRead: it cannot be listed.
-        """
-        items, _ = self._list_page(item.key)
-        return next((other for other in items if other.key == item.key), None)
-
     def answers(self) -> bool:
         """Whether the server lists anything, when it does not give an object."""
         try:
@@ -197,7 +185,7 @@ class Bucket:
         reply = self._server.open(self.url(item), deadline, asked)
         try:
             if item.etag and strip_etag(reply.headers.get("ETag", "")) not in ("", item.etag):
-                raise Changed("changed while it was read")
+                raise CannotRead("changed while it was read")
             part = reply.headers.get("Content-Range", f"bytes {offset}-")
             if offset and (reply.status != 206 or not part.startswith(f"bytes {offset}-")):
                 raise CannotRead("the server cannot resume")
@@ -318,13 +306,13 @@ class Scope:
     Attributes:
         probe_cc: the country.
         window: days of receipt.
-        notes: where listings are kept.
+        notes: where listings are kept: ``Store.read_note`` and ``write_note``.
         told: called with days listed, days in all, and the day just listed.
     """
 
     probe_cc: str
     window: Period
-    notes: Notes
+    notes: Any
     told: Callable[[int, int, str], None]
 
 
@@ -361,14 +349,6 @@ class OoniArchive(Bucket):
                 self._scope.told(count, len(days), day.isoformat())
         return sorted(objects)
 
-    def renewed(self, item: ArchiveObject) -> ArchiveObject | None:
-        """An object as it is now. The note that says otherwise is dropped."""
-        received = parse_receipt(item.key)
-        if received is not None:
-            day = datetime.fromtimestamp(received.since, UTC).date()
-            self._scope.notes.write_note(self.id, self._note(day), None)
-        return super().renewed(item)
-
     def _note(self, day: date) -> str:
         return f"listings/{self._scope.probe_cc}/all/{day}.json"
 
@@ -387,6 +367,8 @@ class OoniArchive(Bucket):
         return [item for item in items if wanted(item.key)]
 
 
+#: An archive.
+Source: TypeAlias = Folder | Bucket
 #: The environment variable that names a mirror of it.
 MIRROR = "OONI_ARCHIVE"
 

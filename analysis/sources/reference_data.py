@@ -7,7 +7,6 @@ to pin a commit; docs/decisions/0018 says why these sources.
 """
 
 import gzip
-import hashlib
 import os
 import zlib
 from collections.abc import Callable
@@ -23,8 +22,7 @@ from analysis.errors import ParameterError, SourceError
 from analysis.observations import fingerprints
 from analysis.period import days_between, month_before
 from analysis.reference.networks import extract_names, load_network_names
-from analysis.reference.reference_files import is_fictional, parse_country, read_csv
-from analysis.reference.snapshots import (
+from analysis.reference.reference_files import (
     DNS_FINGERPRINTS,
     GLOBAL_LIST,
     HTTP_FINGERPRINTS,
@@ -34,7 +32,10 @@ from analysis.reference.snapshots import (
     Snapshot,
     country_list,
     held,
+    is_fictional,
+    parse_country,
     publish,
+    read_csv,
     snapshots,
     write_sidecar,
 )
@@ -59,19 +60,8 @@ class Limits:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Download:
-    """What was fetched: ``size`` and ``sha256`` are of the bytes that the server sent."""
-
-    url: str
-    etag: str
-    last_modified: str
-    size: int
-    sha256: str
-
-
-def download(url: str, target: Path, limits: Limits) -> Download | None:
-    """Fetch a file; None where the server has no such file.
+def download(url: str, target: Path, limits: Limits) -> tuple[int, str] | None:
+    """Fetch a file; bytes and SHA-256 of what was sent, None where the server has no such file.
 
     What comes packed with gzip, by whatever name, is unpacked.
 
@@ -86,8 +76,7 @@ def download(url: str, target: Path, limits: Limits) -> Download | None:
         return None
     is_packed = sent.startswith(_GZIP_MAGIC)
     target.write_bytes(_unpack(sent, limits.size) if is_packed else sent)
-    etag, modified = (reply.headers.get(name, "")[:200] for name in ("ETag", "Last-Modified"))
-    return Download(url, etag, modified, len(sent), sha256(sent).hexdigest())
+    return len(sent), sha256(sent).hexdigest()
 
 
 def _unpack(packed: bytes, limit: int) -> bytes:
@@ -322,9 +311,9 @@ def _fetch(
     about = partial(
         Sidecar, fetched_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"), role=item.role, licence=item.licence
     )
-    replies = (download(url, sent, item.limits) for url in item.urls)
-    reply = next(filter(None, replies), None)
-    if reply is None:
+    replies = ((url, download(url, sent, item.limits)) for url in item.urls)
+    url, was_sent = next((one for one in replies if one[1]), ("", None))
+    if was_sent is None:
         if item.may_not_exist and not before:
             return about(url=item.urls[-1], status=404)
         raise CannotRead("the server has no such file")
@@ -332,16 +321,14 @@ def _fetch(
     _refuse_shrunk(row_count, before)
     data = target.read_bytes()
     return about(
-        url=reply.url,
+        url=url,
         status=200,
-        etag=reply.etag,
-        last_modified=reply.last_modified,
         size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256(data).hexdigest(),
         row_count=row_count,
         date=latest,
-        source_size=reply.size if item.draw else 0,
-        source_sha256=reply.sha256 if item.draw else "",
+        source_size=was_sent[0] if item.draw else 0,
+        source_sha256=was_sent[1] if item.draw else "",
     )
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import stamina.instrumentation
 
-from analysis.sources.archive_files import CannotRead, Changed, Passing, TooSlow, Unreachable
+from analysis.sources.archive_files import CannotRead, Passing, TooSlow, Unreachable
 
 if TYPE_CHECKING:
     import httpx  # loads its own command line: a tenth of all that a notebook's kernel loads
@@ -259,9 +259,9 @@ def _refusal(reply: Reply) -> CannotRead:
     if status in (401, 403):
         return CannotRead("permission denied")
     if status in (404, 410):
-        return Changed("no longer there")
+        return CannotRead("no longer there")
     if status == 412:
-        return Changed("changed while it was read")
+        return CannotRead("changed while it was read")
     if status == 429:
         trouble: Passing = Unreachable("the server asks for fewer requests")
     elif status in (408, 425) or status >= 500:

@@ -84,9 +84,7 @@ def provide_observations(
     with closing(connect(scratch / "writing.duckdb", int(threads))) as writing, explain_failures():
         limit_memory(writing, 0)
         kept.provide(writing, _STAGE, _MADE_BY, make)
-    if found := kept.find(connection, _STAGE, _MADE_BY):
-        return found
-    raise SourceError("the observations went as soon as they were written")
+    return kept.provide(connection, _STAGE, _MADE_BY, make)
 
 
 def name_study(collection: Collection, probe_cc: str, period: Period) -> str:

@@ -166,12 +166,8 @@ class LineReader:
             return "invalid:too_many_values"
         try:
             return self._observe(line, number)
-        except messages.NotJson:
-            return "not_json"
-        except messages.TooLong:
-            return "invalid:line_too_long"
-        except messages.NotAnObject:
-            return "invalid:not_an_object"
+        except messages.Unreadable as error:
+            return str(error)
         except observation.Invalid as error:
             return f"invalid:{error}"
 

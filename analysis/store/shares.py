@@ -45,10 +45,10 @@ from analysis.sources.archive_files import (
     OBJECT_BYTES,
     ArchiveObject,
     CannotRead,
-    Source,
     Unreachable,
     limit_of,
 )
+from analysis.sources.buckets import Source
 from analysis.store.database import (
     IN_PERIOD,
     Observations,
@@ -88,8 +88,6 @@ NAME = re.compile(
     r"|(?P<month>\d{4}-\d{2})-[0-9a-f]{16}\.parquet"
 )
 
-_Country = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z")]
-_SourceId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,60}\Z")]
 _MOST_FILES = 10  # of the largest size, in all of a share
 
 
@@ -104,10 +102,10 @@ class Manifest(msgspec.Struct, frozen=True):
     """What a share is. Without a hash that came another way, it proves no sender."""
 
     format: str
-    probe_cc: _Country
+    probe_cc: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z")]
     since: date
     until: date
-    source_id: _SourceId
+    source_id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,60}\Z")]
     observations_digest: Digest  # Collection.digest
     schema_version: int
     code_version: str

@@ -29,7 +29,7 @@ from typing import Self
 import duckdb
 
 from analysis.errors import SourceError
-from analysis.store.store import make_alone
+from analysis.store.store import digest_file, make_alone
 from analysis.temporary_folders import TemporaryFolder
 
 
@@ -191,7 +191,7 @@ class KeptTables:
         for folder in self.folders:
             for path in folder.glob(f"{self.study}.{catalog}.*{_SUFFIX}"):
                 with suppress(OSError, duckdb.Error):
-                    if path.suffixes[-2] == f".{_checksum(path)}":
+                    if path.suffixes[-2] == f".{digest_file(path)[:32]}":
                         _attach(connection, path, catalog, "READ_ONLY")
                         os.utime(path)  # it was used
                         return True
@@ -215,7 +215,7 @@ class KeptTables:
                 with TemporaryFolder(".making-", folder) as room:
                     made = room / f"made{_SUFFIX}"
                     _write(make, connection, made, catalog)
-                    path = folder / f"{self.study}.{catalog}.{_checksum(made)}{_SUFFIX}"
+                    path = folder / f"{self.study}.{catalog}.{digest_file(made)[:32]}{_SUFFIX}"
                     made.replace(path)
                 _attach(connection, path, catalog, "READ_ONLY")
             except (OSError, duckdb.IOException, duckdb.TransactionException) as error:
@@ -245,11 +245,6 @@ def _write(
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, catalog: str, options: str) -> None:
     quoted = str(path).replace("'", "''")
     connection.execute(f"ATTACH '{quoted}' AS {catalog} ({options})")
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
 
 
 def _remove_unused(folder: Path) -> None:

@@ -45,15 +45,13 @@ from analysis.sources.archive_files import (
     OBJECT_BYTES,
     ArchiveObject,
     CannotRead,
-    Changed,
     Damaged,
     Folder,
     Passing,
-    Source,
     limit_of,
     refuse_large,
 )
-from analysis.sources.buckets import Bucket
+from analysis.sources.buckets import Bucket, Source
 from analysis.sources.schedulers import spread
 from analysis.sources.web import CONNECTIONS, at_once
 from analysis.store.lines import Decompressed, LineReader
@@ -255,7 +253,7 @@ class Downloads:
         self._large = limit_of("OBJECT_BYTES", OBJECT_BYTES) // threads
 
     def fetch_and_read(self, read: Read, item: ArchiveObject) -> Result:
-        """Fetch one object, as it is now if it is no longer as it was listed, and have it read.
+        """Fetch one object, as it was listed, and have it read.
 
         Raises:
             SourceError: the server stopped answering, or there is no room.
@@ -265,14 +263,7 @@ class Downloads:
             path.parent.mkdir(parents=True, exist_ok=True)
             with ExitStack() as held:
                 held.callback(path.unlink, missing_ok=True)
-                try:
-                    self._fetch(item, path, held)
-                except Changed:
-                    fresh = self._bucket.renewed(item)
-                    if fresh is None or fresh == item:
-                        raise
-                    item = fresh
-                    self._fetch(item, path, held)
+                self._fetch(item, path, held)
                 return read(item)
         except Passing as error:
             if not self._bucket.answers():

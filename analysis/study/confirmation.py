@@ -106,7 +106,8 @@ def _judge(
     scope = Scope(judged, thresholds, has_explorer=not study.is_fictional)
     judgement = _of_country(judge_cells(connection, sessions, scope), networks)
     if study.kept:
-        write = partial(_keep_judgement, connection, judgement)
+        frames = {name: getattr(judgement, name) for name in _FRAMES}
+        write = partial(keep_frames, connection, frames)
         study.kept.provide(connection, "verdicts", made_from, write)
     return sessions, judgement
 
@@ -130,18 +131,10 @@ def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype({name: "str" for name in frame if frame[name].dtype == object})
 
 
-def _keep_judgement(
-    connection: duckdb.DuckDBPyConnection, judgement: Judgement, place: str
-) -> None:
-    """Keep what a judgement says; what it rests on is weighed again where somebody asks for it."""
-    frames = {name: getattr(judgement, name) for name in _FRAMES}
-    keep_frames(connection, frames, place)
-
-
 def _read_judgement(
     connection: duckdb.DuckDBPyConnection, place: str, sessions: Sessions, thresholds: Thresholds
 ) -> Judgement:
-    """What ``_keep_judgement`` has kept."""
+    """A judgement that was kept; what it rests on is weighed again where somebody asks for it."""
 
     def weigh() -> Evidence:
         return weigh_sessions(connection, sessions, thresholds)
@@ -542,19 +535,15 @@ def _method(study: Study, networks: pd.DataFrame, thresholds: Thresholds) -> Met
     return Method.of(thresholds, RULES, study.fingerprints, networks)
 
 
-def _made_from(method: Method) -> list[object]:
-    return [method.describe("verdicts")]
-
-
 def _find_list(study: Study, method: Method) -> pd.DataFrame | None:
     """The pairs of site and access network that are listed, where that is known."""
-    place = study.kept.find(study.connection, "listed", _made_from(method))
+    place = study.kept.find(study.connection, "listed", [method.describe("verdicts")])
     return read_frame(study.connection, place, "listed") if place else None
 
 
 def _keep_list(study: Study, method: Method) -> None:
     """Judge, unless it has been done before, and keep the listed pairs: ``domain, probe_asn``."""
-    connection, made_from = study.connection, _made_from(method)
+    connection, made_from = study.connection, [method.describe("verdicts")]
     if study.kept.find(connection, "listed", made_from):
         return
     published = replace(method, thresholds=Thresholds())

@@ -21,8 +21,15 @@ from typing import Any
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import MEANINGS, Thresholds
 from analysis.period import Period, today
-from analysis.reference.reference_files import REPOSITORY, is_fictional, parse_country
-from analysis.reference.snapshots import LATEST, Snapshot, find, held
+from analysis.reference.reference_files import (
+    LATEST,
+    REPOSITORY,
+    Snapshot,
+    find,
+    held,
+    is_fictional,
+    parse_country,
+)
 from analysis.sources.layout import OONI, RECEIPT_MARGIN
 
 _LINK, _NETWORK = re.compile(r"[0-9]{1,18}", re.ASCII), re.compile(r"AS[0-9]{1,10}", re.ASCII)

@@ -29,7 +29,7 @@ from analysis.reference.networks import DOMESTIC, NetworkList, NetworkNames, des
 from analysis.reference.reference_files import ReferenceFile, country_name, is_fictional
 from analysis.reference.test_counts import COUNTS, NO_COUNTS, TestCounts, frame_of, load_test_counts
 from analysis.reference.test_lists import LocalSites, TestLists, is_local
-from analysis.sources.api import MessagingCounts, Row, read_messaging_counts
+from analysis.sources.api import Row, read_messaging_counts
 from analysis.sources.layout import OONI
 from analysis.store.database import MessagingRows, Observations
 from analysis.store.ingestion import Request, ingest, ingest_messaging
@@ -219,25 +219,60 @@ def count_in_periods(
 
 
 @dataclass(frozen=True)
-class Study:
-    """A country and a period, with everything that is read once.
+class Opened:
+    """A country and a period, with what is read once.
 
     Attributes:
         parameters: what it was opened with.
-        probe_cc: the country.
         periods: ``all``, and its halves ``first`` and ``second``.
-        collection: the observations of the source, of whatever period.
-        observations: those of the country and the period, each measurement once.
+        collection: the measurements of the source, of whatever period.
         lists: what is known besides.
-        part: the condition that is true of its measurements, see ``only``; empty of a whole study.
     """
 
     parameters: StudyParameters = field(repr=False)
-    probe_cc: str
     periods: Mapping[str, Period]
     collection: Collection
-    observations: Observations
     lists: ReferenceLists = field(repr=False)
+
+    @property
+    def probe_cc(self) -> str:
+        """The country's code."""
+        return self.parameters.probe_cc
+
+    @property
+    def is_fictional(self) -> bool:
+        return is_fictional(self.probe_cc)
+
+    @property
+    def title(self) -> str:
+        """Country and period."""
+        period = self.periods["all"]
+        return f"{country_name(self.probe_cc)}, {period.since} to {period.last_day}"
+
+    def footer(self, count: int, what: str) -> str:
+        """Source, period and n, as the foot of a figure says them."""
+        return f"Source: OONI, {self.title}. n = {count:,} {what}."
+
+    def _describe_networks(self, counts: pd.DataFrame) -> pd.DataFrame:
+        """Counts by ``probe_asn`` and ``probe_network_name``, with what is known of each."""
+        names = dict(
+            zip(counts["probe_asn"].astype(int), counts["probe_network_name"], strict=True)
+        )
+        described = describe(names, self.lists.networks, self.lists.network_names.names)
+        described["is_domestic"] = described["kind"].isin(DOMESTIC)
+        return described.merge(counts.drop(columns="probe_network_name"), on="probe_asn")
+
+
+@dataclass(frozen=True)
+class Study(Opened):
+    """The web sites of a country and a period.
+
+    Attributes:
+        observations: each measurement once.
+        part: the condition that is true of its measurements, see ``only``; empty of a whole study.
+    """
+
+    observations: Observations
     part: str = ""
 
     def __repr__(self) -> str:
@@ -288,25 +323,6 @@ class Study:
         return self.lists.fingerprints
 
     @property
-    def country(self) -> str:
-        """The country's name."""
-        return country_name(self.probe_cc)
-
-    @property
-    def title(self) -> str:
-        """Country and period."""
-        period = self.periods["all"]
-        return f"{self.country}, {period.since} to {period.last_day}"
-
-    def footer(self, count: int, what: str) -> str:
-        """Source, period and n, as the foot of a figure says them."""
-        return f"Source: OONI, {self.title}. n = {count:,} {what}."
-
-    @property
-    def is_fictional(self) -> bool:
-        return is_fictional(self.probe_cc)
-
-    @property
     def known_events(self) -> tuple[Event, ...]:
         """Known events of the country within the period, by day."""
         return self.lists.events.within(self.periods["all"])
@@ -322,14 +338,7 @@ class Study:
         Columns: ``probe_asn`` (number), ``network, operator, kind, kind_source, is_domestic,
         measurement_count, domain_count``.
         """
-        counts = count_by_network(self.connection)
-        asns = counts["probe_asn"].astype(int)
-        names = dict(zip(asns, counts["probe_network_name"], strict=True))
-        described = describe(names, self.lists.networks, self.lists.network_names.names)
-        described["is_domestic"] = described["kind"].isin(DOMESTIC)
-        return described.merge(
-            counts[["probe_asn", "measurement_count", "domain_count"]], on="probe_asn"
-        )
+        return self._describe_networks(count_by_network(self.connection))
 
     def network_names(self) -> dict[str, str]:
         """``AS123`` → name, of networks that measured or that a list names."""
@@ -454,7 +463,6 @@ def open_study(parameters: StudyParameters, *, jobs: int | None = None) -> Study
     collection = ingest(request_of(parameters, reopen=True, jobs=jobs), lists.fingerprints)
     return Study(
         parameters=parameters,
-        probe_cc=code,
         periods={"all": period, "first": first, "second": second},
         collection=collection,
         observations=open_observations(collection, code, period),
@@ -470,52 +478,26 @@ FROM messaging WHERE probe_asn > 0 GROUP BY probe_asn ORDER BY probe_asn
 
 
 @dataclass(frozen=True)
-class MessagingStudy:
-    """A country and a period, with all that is known of apps and tools there.
+class MessagingStudy(Opened):
+    """The apps and tools of a country and a period.
 
     Attributes:
-        parameters: what it was opened with.
-        periods: ``all``, and its halves ``first`` and ``second``.
-        collection: the measurements of the source, of whatever period.
-        rows: those of the country and the period.
-        lists: what is known besides.
+        rows: the measurements of the country and the period.
         here: counts of the country, one row a test and day: ``test_counts.COLUMNS``; empty where
             nobody counted.
         elsewhere: what other countries say.
         digests: of OONI's replies, by what was asked for; empty where it was not asked.
     """
 
-    parameters: StudyParameters = field(repr=False)
-    periods: Mapping[str, Period]
-    collection: Collection
     rows: MessagingRows = field(repr=False)
-    lists: ReferenceLists = field(repr=False)
     here: pd.DataFrame = field(repr=False)
     elsewhere: Elsewhere = field(repr=False)
     digests: Mapping[str, str]
 
     @property
-    def probe_cc(self) -> str:
-        return self.parameters.probe_cc
-
-    @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """DuckDB with the table ``messaging``."""
         return self.rows.connection
-
-    @property
-    def is_fictional(self) -> bool:
-        return is_fictional(self.probe_cc)
-
-    @property
-    def title(self) -> str:
-        """Country and period."""
-        period = self.periods["all"]
-        return f"{country_name(self.probe_cc)}, {period.since} to {period.last_day}"
-
-    def footer(self, count: int, what: str) -> str:
-        """Source, period and n, as the foot of a figure says them."""
-        return f"Source: OONI, {self.title}. n = {count:,} {what}."
 
     def networks(self) -> pd.DataFrame:
         """One row a network that ran any of these tests, by number.
@@ -523,12 +505,7 @@ class MessagingStudy:
         Columns: ``probe_asn`` (number), ``network, operator, kind, is_domestic,
         measurement_count``.
         """
-        counts = self.connection.execute(_NAMES).df()
-        asns = counts["probe_asn"].astype(int)
-        names = dict(zip(asns, counts["probe_network_name"], strict=True))
-        described = describe(names, self.lists.networks, self.lists.network_names.names)
-        described["is_domestic"] = described["kind"].isin(DOMESTIC)
-        return described.merge(counts[["probe_asn", "measurement_count"]], on="probe_asn")
+        return self._describe_networks(self.connection.execute(_NAMES).df())
 
     def network_names(self) -> dict[str, str]:
         """``AS123`` → name, of networks that ran these tests or that a list names."""
@@ -586,11 +563,8 @@ def read_counts(
         inside = counts[(counts["day"] >= pd.Timestamp(period.since))
                         & (counts["day"] < pd.Timestamp(period.until))]  # fmt: skip
         return inside[inside["probe_cc"] == code].reset_index(drop=True), inside, {}
-    return _frame(counted.here, code), _frame(counted.elsewhere), _digests(counted)
-
-
-def _digests(counted: MessagingCounts) -> Mapping[str, str]:
-    return dict(sorted(counted.digests.items()))
+    here, elsewhere, digests = counted
+    return _frame(here, code), _frame(elsewhere), digests
 
 
 def _frame(rows: tuple[Row, ...], probe_cc: str = "") -> pd.DataFrame:

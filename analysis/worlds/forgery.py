@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from random import Random
-from typing import NamedTuple
+from typing import Any
 
 from analysis.worlds.censorship import Block, Censorship
 from analysis.worlds.country import (
@@ -56,15 +56,6 @@ class Forgery:
     repeat: int = 1
     lies: Mapping[str, Block | None] = field(default_factory=dict)
     false_controls: tuple[str, ...] = ()
-
-
-class ForgedClaim(NamedTuple):
-    """An order for forged reports: one each day that claims ``blocked`` or ``open`` of a name."""
-
-    domain: str
-    probe_asn: int
-    claim: str
-    days: tuple[date, ...]
 
 
 class LyingHelper(Helper):
@@ -157,7 +148,10 @@ def _find_victims(
 
 
 def order_forgeries(
-    claims: Sequence[ForgedClaim], networks: Sequence[Network], censorship: Censorship, since: date
+    claims: Sequence[tuple[Any, ...]],
+    networks: Sequence[Network],
+    censorship: Censorship,
+    since: date,
 ) -> list[Forgery]:
     """The reports that carry out orders, in the order of their days."""
     by_asn = {network.asn: network for network in networks}

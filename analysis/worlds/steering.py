@@ -23,11 +23,9 @@ from analysis.planning.ranking import (
     plan_week,
     rank_pairs,
 )
-from analysis.report.annex import listed_domestic, rank_networks
-from analysis.study.confirmation import confirm
-from analysis.study.parameters import StudyParameters
-from analysis.study.study import open_study
-from analysis.tables import write_table
+from analysis.report.annex import listed_domestic
+from analysis.tables import read_table
+from analysis.worlds.scored_situations import judge_world, open_world
 from analysis.worlds.scores import share_by
 
 #: Seed → networks and names of a country. No other part of the validation has these seeds.
@@ -70,21 +68,11 @@ def run_country(
 def _read_week(folder: Path, week: int, has_plan: bool) -> tuple[pd.DataFrame, Wishes]:
     """Judge all that was measured so far; the listed pairs, and what to test in the next week."""
     period = Period(_PERIOD.since, _PERIOD.since + timedelta(days=7 * week))
-    lists = folder / "reference"
-    study = open_study(
-        StudyParameters(
-            probe_cc=_PROBE_CC, since=str(period.since), until=str(period.until),
-            source=str(folder / "archive"), store=str(folder / "store"),
-            test_list=str(lists / "test-lists"), networks=str(lists / "networks.csv"),
-            fingerprints=str(lists / "fingerprints"),
-        ),
-        jobs=1,
-    )  # fmt: skip
+    since, until, tables = str(period.since), str(period.until), folder / "tables"
+    study = open_world(folder, folder / "store", _PROBE_CC, since, until)
     try:
-        networks, tables = study.networks(), folder / "tables"
-        judged = confirm(study, networks, study.thresholds, periods=["all"]).verdicts
-        verdicts = write_table(tables, "verdicts", judged)
-        ranked = write_table(tables, "networks", rank_networks(networks, verdicts))
+        judge_world(study, study.thresholds, tables)
+        verdicts, ranked = (read_table(tables, name) for name in ("verdicts", "networks"))
         listed = listed_domestic(verdicts[verdicts["period"] == "all"], ranked)
         if not has_plan:
             return listed, {}

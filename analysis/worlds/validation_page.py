@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from analysis.errors import ContractError, ParameterError
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.pages.formats import percent
+from analysis.pages.plots import SOFT_INK, add_legend, new_canvas, styled
 from analysis.pages.show import show_figure, show_finding, show_table
-from analysis.pages.style import SOFT_INK, add_legend, new_canvas, styled
 from analysis.reference.reference_files import REPOSITORY
 from analysis.worlds import scored_apps as apps
 from analysis.worlds import steering

@@ -28,7 +28,7 @@ from analysis.worlds.archive import (
     write_object,
 )
 from analysis.worlds.country import Network, Site, stream
-from analysis.worlds.forgery import ForgedClaim, order_forgeries
+from analysis.worlds.forgery import order_forgeries
 from analysis.worlds.truth import (
     Tally,
     append_forgeries,
@@ -113,7 +113,8 @@ def add_forgeries(world: Path | str, out: Path | str, claims: Sequence[tuple[Any
     Args:
         world: a folder that ``write_world`` wrote.
         out: the copy; replaced if it is there.
-        claims: what to forge, each a ``ForgedClaim`` or a tuple of the same.
+        claims: what to forge, each the domain, the network's number, ``blocked`` or ``open``, and
+            the days, of which each has a report.
 
     Returns:
         How many reports were forged. ``truth/forgeries.csv`` of the copy names them.
@@ -131,8 +132,7 @@ def add_forgeries(world: Path | str, out: Path | str, claims: Sequence[tuple[Any
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(world, out)
     tally = Tally()
-    wanted = [ForgedClaim(*claim) for claim in claims]
-    orders = order_forgeries(wanted, made.networks, made.censorship, period.since)
+    orders = order_forgeries(claims, made.networks, made.censorship, period.since)
     for number, forgery in enumerate(orders, _ORDERED_OBJECTS):
         batch = forge(made, forgery, number - _ORDERED_OBJECTS)
         data = compress(test.line for test in batch.tests)
