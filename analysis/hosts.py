@@ -1,9 +1,8 @@
-"""One spelling per site (one site, one row).
+"""Host names (one site, one row), addresses that no public site can have, and names of site pages.
 
 Host names are compared in lower case, without a trailing dot, port or user, in their ASCII
 (IDNA) form. ``www`` and the bare name stay apart; they share a registrable domain.
-
-Kinds of IP addresses that no public site can have, and the page of a report that a site has."""
+"""
 
 import hashlib
 import re

@@ -4,7 +4,7 @@ The CSVs are also how one notebook hands its results to the next, so that what a
 is what the next stage used. Source of names and meanings: the contract, repeated in
 docs/tables.md.
 
-How values stand in the cells of published tables, harmless to open in a spreadsheet.
+Cells are written so that they are harmless to open in a spreadsheet.
 """
 
 import csv

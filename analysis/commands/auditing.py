@@ -1,9 +1,8 @@
-"""``audit`` and ``compare``: a draft's statements, and two reports, held against tables.
+"""Commands about drafts and finished reports.
 
-``review``: a filled-in feedback sheet into the country's file; and a report's pages for people:
-the form for a meeting, and what was written around the findings.
-
-``PROBE_CC=KH,MY,VN``: a report a country, and a page that holds them side by side.
+``audit`` compares a draft's statements with tables, ``compare`` two reports. ``review`` takes a
+meeting's decisions from a filled-in sheet. ``PROBE_CC=KH,MY,VN`` makes one page for several
+countries.
 """
 
 import os

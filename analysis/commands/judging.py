@@ -1,16 +1,13 @@
-"""``judge FILE…``: how single measurements are judged, layer by layer.
+"""``judge`` and ``explain``: how one measurement, and how one published verdict, came out.
 
-Each measurement is judged alone, by its own control: what only many measurements can show (a
-sinkhole, a name that other sessions' controls miss) stays unknown here and says so.
+``judge FILE…`` reads each measurement alone, with its own control, layer by layer: what only many
+measurements can show (a sinkhole, a name that other sessions' controls miss) stays unknown. Tests
+of apps and circumvention tools are read part by part; they have no control, so only a report can
+say whether the same fails elsewhere.
 
-Tests of apps and circumvention tools are judged part by part, endpoint by endpoint. They have no
-control: whether the same fails elsewhere too only a report can say.
-
-``explain DOMAIN``: the chain from a published verdict down to its measurements.
-
-What is said of a site, an app or a tool comes from the report's own tables, in the words of its
-pages. Its measurements come from the store:
-they are judged again, and listed only where they give the counts that were published.
+``explain DOMAIN`` goes from a published verdict down to its measurements. What it says of a site,
+an app or a tool comes from the report's own tables. The measurements come from the store: they are
+judged again, and listed only if they give the counts that were published.
 """
 
 import json

@@ -1,9 +1,4 @@
-"""From checked settings to a published report.
-
-``pdf``: a report's findings, annex and comparison as one file a language.
-
-``watch``: what is new since the last look.
-"""
+"""``report``, ``pdf`` and ``watch``: from checked settings to published pages."""
 
 import json
 from collections import Counter

@@ -1,6 +1,4 @@
-"""One language of a report: its sentences, numbers, dates, and what a page says of it.
-
-A language's translations, from its gettext catalogue.
+"""One language of a report: its translations, numbers, dates, and what a page says of it.
 
 A catalogue is one text file that translators edit with any gettext tool (Poedit, Weblate). An
 entry that is marked *fuzzy* is used all the same: the mark says that no native reader has reviewed

@@ -1,7 +1,4 @@
-"""What a probe tried, layer by layer: lookups, connections, handshakes.
-
-What the control saw: the test helper's own lookup, connections, handshakes and page.
-"""
+"""What a probe tried and what the control saw, layer by layer: lookups, connections, handshakes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

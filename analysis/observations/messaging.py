@@ -1,12 +1,9 @@
 """One measurement of a messaging or circumvention test → one row of :data:`MESSAGING`.
 
 Facts only: which endpoints were tried, where each attempt ended, and, as a record, OONI's flags.
-
-The endpoints that a messaging or circumvention test tried, and where each attempt ended.
-
-An endpoint is what stands for itself: an address with a port, a host name, a target, a tunnel. It
-was reached where some attempt at every layer that was tried got through. IPv6 that fails is left
-out beside IPv4: most probes have none.
+An endpoint is an address with a port, a host name, a target or a tunnel. It was reached if an
+attempt at every layer that was tried got through. IPv6 that fails is left out beside IPv4: most
+probes have none.
 """
 
 import re

@@ -1,8 +1,7 @@
-r"""What came back over HTTP: pages described so that one served for many sites is recognised.
+r"""One measurement → one :class:`schema.Observation`.
 
-One measurement → one :class:`schema.Observation`.
-
-What stands in the columns, where OONI's versions differ:
+A page is described so that one that is served for many sites is recognised. What is in the columns,
+where OONI's versions differ:
 
 *System resolver.* Engines ``system``, ``getaddrinfo``, ``golang_net_resolver``, ``unknown`` and,
 before 0.4, none named. Only lookups of the input's own host name (and, where 0.5 tags them,

@@ -1,13 +1,10 @@
-"""One value of a table → inert HTML. Every string may come from a measurement and be hostile.
+"""Values and texts → inert HTML; and the fonts that come with a page.
 
-HTML from templates in which every text is inert.
-
-A text may come from a measurement and be hostile. The templates escape whatever is put in, and
+Any text may come from a measurement and be hostile. The templates escape whatever is put in, and
 control and reordering characters are written out before, so that none can act.
 
-Fonts that come with a page, where a reader may have none for its language's script.
-
-The files in ``fonts/`` hold that script alone; Latin letters are those of the reader's own font.
+A page brings a font if its reader may have none for the language's script. The files in
+``fonts/`` hold that script alone; Latin letters are those of the reader's own font.
 """
 
 import math

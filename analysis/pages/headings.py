@@ -1,12 +1,8 @@
-"""The words for a column, on pages and in sheets alike.
+"""The headings of columns, on pages and in sheets, and the glossary of the first page.
 
-A column has one name in every table, and one heading. What a page calls otherwise, it says where it
-shows the table.
-
-The words that a reader of the first page may not know.
-
-Each is said in one or two plain sentences, without another word that would need one. Terms are
-those of OONI; what is this report's own is *session*, *pair*, *chance* and *sessions to flip*.
+A column has one name in every table, and one heading. A page that calls it otherwise says so where
+it shows the table. The glossary explains each word in one or two plain sentences. Its terms are
+OONI's, but for *session*, *pair*, *chance* and *sessions to flip*.
 """
 
 from analysis.vocabulary import METHODS

@@ -1,6 +1,4 @@
-"""A frame → a table or a matrix as HTML: what each cell holds, and what is folded.
-
-Tables with a row and a column for each pair: coverage, methods, states.
+"""A frame → HTML: a table, or a matrix with a row and a column for each pair.
 
 A grid of counts is a table whose cells are shaded, and no picture: the browser's search finds each
 name in it, whatever their number, and it can be read aloud.

@@ -4,8 +4,6 @@ Bars of counts; the sessions of a site over time; the evidence as days add up; s
 Every function takes ``title``, which states the finding, and ``footer``, which gives source,
 period and n. A frame without rows gives a figure that says so. Strings in a frame may be
 hostile: they are drawn as they are, never read as mathematics, and cut where they are long.
-
-The look of every figure: colours, fonts, labels that fit, legends, footers.
 """
 
 import textwrap

@@ -14,8 +14,6 @@ whose name begins with a dot: a notebook's note to those after it.
 A notebook's metadata say whose tables it reads: ``"workbook": {"reads": ["2-confirmation"]}``. It
 begins once these are done; one that does not say begins once all before it are.
 
-The parameters that a notebook declares, and what a report gives it.
-
 A notebook declares its parameters in the cell tagged ``parameters``, one annotated assignment a
 line with a comment that says what it means::
 
@@ -24,9 +22,7 @@ line with a comment that says what it means::
 papermill reads the same cell line by line: it only warns about a name that is not there, and
 overlooks a line whose comment holds an equals sign. Hence the cell is parsed here.
 
-Run a notebook by papermill in a kernel that is the same on every machine.
-
-The kernels of one report: nbclient's own, the same on every machine, and ended together.
+Kernels are nbclient's own, the same on every machine, and end together.
 """
 
 import ast

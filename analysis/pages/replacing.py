@@ -3,11 +3,11 @@
 ``run.json`` is the record of a published folder: it says what kind of pages these are and names
 every file, so that nothing else is ever replaced.
 
-Where the name of a site leads: to its page, to its line in the index, or nowhere.
-
-A page that names a site cannot know which sites will have a page: notebooks run side by side. So
-each name leads to the page and the line that it would have, and once the index is there this puts
-it right. The index decides, not the file: of two names with one file only one has the page.
+Before that, the names of sites get their links: to a page, to a line in the index, or to
+nothing. A page that names a site cannot know which sites will have a page: notebooks run side by
+side. So each name leads to the page and the line that it would have, and once the index is there
+this puts it right. The index decides, not the file: of two names with one file only one has the
+page.
 """
 
 import ctypes

@@ -1,8 +1,8 @@
 """What was tested in each month: in all, by network, by category and by list; the gaps, how many
 hands it comes from, how much was tested enough, and what was added to the test lists.
 
-What the page on coverage shows: findings and figures with all that belongs to each, pairs to
-test, a plan, lines to mend.
+The second half is what the page on coverage shows of it, with pairs to test, a plan, and lines of
+the lists to correct.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

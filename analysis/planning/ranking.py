@@ -10,15 +10,12 @@ The score of a pair is a product of four numbers between 0 and 1, each to be che
 
 A pair that has its verdict and was tested lately scores nothing.
 
-A plan of a week for each network, and the files by which volunteers follow it.
+From the scores comes a plan of a week for each network, with files for volunteers. OONI Run's
+descriptors are those of ooni/spec, backends/bk-005-ooni-run-v2.md (2024.02.23): a coordinator
+creates a link of one at run.ooni.org, and gives its name and address there.
 
-OONI Run's descriptors are those of ooni/spec, backends/bk-005-ooni-run-v2.md (2024.02.23): a
-coordinator creates a link of one at run.ooni.org, and gives its name and address there.
-
-Which addresses may be handed to volunteers: those of known sites, and nothing that can hurt.
-
-What stands in an archive may have been put there by anybody. An address in a plan is opened by
-people's phones, so that it comes from a test list, or is made here of the name of a listed site.
+Anybody may have put an address into the archive, and people's phones open those of a plan. So an
+address in a plan comes from a test list, or is made here from the name of a listed site.
 """
 
 import json

@@ -4,10 +4,8 @@ A list that a person wrote (``NETWORKS``, or the shipped ``networks/<cc>.csv``) 
 network that it does not name, or whose kind it does not know, is judged by words in its name;
 the name is what probes report, so ``kind_source`` says which of the two it was.
 
-What networks are called by those who register them: AS number → name.
-
-A snapshot holds these names for the whole Internet, drawn from a table of address ranges. They
-serve where neither a list of networks nor the probes say what a network is called.
+Registered names (AS number → name) serve if neither a list nor the probes name a network. A
+snapshot holds them for the whole Internet, drawn from a table of address ranges.
 """
 
 import csv

@@ -1,14 +1,11 @@
-"""Reference data: countries, test lists, categories and local sites, each with its digest.
+"""Files of reference data, each with its digest: what ships, what is handed in, what was fetched.
 
 What ships lies in ``data/reference`` and is found from this file, so that a notebook's working
 folder does not matter. What a person hands in (``TEST_LIST``) is checked line by line: a list
 that is read wrongly would silently change which sites count as local.
 
-Country codes, names and top-level domains; which codes are fictional.
-
-Dated snapshots of reference data that others keep: what a report used can be used again.
-
-One folder a day, named for the UTC day of fetching, below ``data/reference/snapshots``::
+Dated snapshots hold what others keep, so that what a report used can be used again. One folder a
+day, named for the UTC day of fetching, below ``data/reference/snapshots``::
 
     2026-11-25/test-lists/global.csv          as Citizen Lab publishes it
                test-lists/kh.csv              one such list for each country that was asked for

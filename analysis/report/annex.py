@@ -1,7 +1,6 @@
 """The tables of blocked sites: one row a site, one a stretch on a network, what was set aside and
-why, every tested name, and counts by network and category.
-
-One half of the period against the other, on networks that can be compared.
+why, every tested name, and counts by network and category; and one half of the period compared
+with the other.
 """
 
 from collections import defaultdict

@@ -1,10 +1,7 @@
 """Figures, tables and findings of the pages, each with all that belongs to it.
 
-A notebook calls one of these for a section, on the tables that it has just made.
-
-What the page on apps and circumvention tools shows: claims, matrix, hours, shares.
-
-A notebook calls one of these for a section, on what ``app_tables.judge_apps`` has found.
+A notebook calls one of these for a section, on the tables that it has just made; of apps and
+circumvention tools, on what ``app_tables.judge_apps`` has found.
 """
 
 import pandas as pd

@@ -2,7 +2,7 @@
 
 Each sentence is one whole template, so that a translator can turn it round.
 
-Time axes of blocks: when each site was blocked, with the known events of the period.
+The last part draws the time axes: when each site was blocked, with the period's known events.
 """
 
 import re

@@ -4,10 +4,9 @@ Everything is read from the published tables; ``finding_words`` says it, in whic
 finding has one number for its kind, the same in every report, so that a meeting's decision on F2
 means the same in the next draft, whatever the order there.
 
-The headline numbers of a report, each made here alone, from tables.
-
-A notebook hands those that it counts to ``run.json`` (``tables.record_findings``), where pages,
-sentences and other commands read them. A number has one name everywhere.
+The headline numbers of a report are made here alone, from tables. A notebook hands those that it
+counts to ``run.json`` (``tables.record_findings``), where pages, sentences and other commands
+read them. A number has one name everywhere.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,7 @@
-"""The report's first page in words: from the data of ``summary``, the numbers of ``run.json``.
+"""The report's first page in words, from the numbers of ``run.json``; and a meeting's decisions.
 
-What a meeting decided that holds for this report, and how a reader meets it.
-
-It stands beside a finding or a site, and all of it in one place, on the feedback form.
+A decision is printed beside the finding or the site that it is about, and all of them on the
+feedback form.
 
 ``decisions.csv`` lies among the tables before the first notebook runs (``review`` makes it of the
 country's file); a folder that somebody's notebooks write into has none.

@@ -1,9 +1,8 @@
 """All pages of sites: one for each that is listed or set aside, and the index of every name.
 
-What the pages of sites show besides the tables: sessions by day or week, and what was flagged.
-
-The stage that judges hands it on as notes (``table_folder.keep_note``), so that nothing is judged
-twice. A note is not published.
+Besides the tables they show sessions by day or week, and what was flagged. The notebook that
+judges hands this on as notes (``table_folder.keep_note``), so that nothing is judged twice. A
+note is not published.
 """
 
 from collections import namedtuple

@@ -1,6 +1,6 @@
 """A verdict in whole sentences, for pages of sites, the annex, notebooks and ``explain`` alike.
 
-Hours of the week as the clocks of a country's capital show them.
+Hours of the week are given by the clocks of the country's capital as well.
 """
 
 import re

@@ -1,9 +1,7 @@
-"""A draft's statements as data: what each says, where, and the relation that must hold.
+"""A draft's statements: read from their file, and each compared with what can confirm it.
 
 The file is read node by node, so that nothing in it is ever built but text and numbers, and an
 error can name its line.
-
-Every statement of a draft, held against what it can be held against.
 """
 
 import re

@@ -1,12 +1,11 @@
-"""A meeting's decisions on findings and sites, each with the run that it was taken on.
+"""A meeting's decisions, each with the run that it was taken on, and the sheet that collects them.
 
 The file is written by people or by ``python -m analysis review``. A decision is never guessed to
 hold: in a run of another period or method it is shown as not applied.
 
-What a meeting writes its objections on: a spreadsheet, and the same as a form for paper.
-
-Anybody may have sent a sheet that comes back filled in. It is bounded before it is opened, only
-text and days are taken from it, and what is wrong is named by its cell.
+The sheet is a spreadsheet, and the same as a form for paper. Anybody may have sent a sheet that
+comes back filled in. It is bounded before it is opened, only text and days are taken from it,
+and what is wrong is named by its cell.
 """
 
 import re

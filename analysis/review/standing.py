@@ -1,9 +1,7 @@
-"""Where each site, app and tool stands on each access network on the last day of a look.
+"""The state of each site, app and tool on each access network when ``watch`` last ran.
 
-What the last look kept, beside its page: where each pair stood, and the log of what was new.
-
-The folder is the memory. It changes as a whole, so that a look that is interrupted leaves the one
-before as it was; whoever removes it begins anew.
+The folder of the watch page keeps it, with the log of what was new. It changes as a whole, so an
+interrupted run leaves the one before as it was; if it is removed, watching starts again.
 """
 
 from collections.abc import Mapping

@@ -4,9 +4,7 @@ What a bucket says and sends is taken for hostile. So it is asked over ``web``, 
 and not through the library that keeps a store (``objectstore``): that one takes a web page for an
 empty listing, and goes where a redirect leads (decision 0009).
 
-From what ``SOURCE`` says to the archive it means.
-
-::
+``SOURCE`` may be::
 
     ooni                                              OONI's own archive
     archive/                                          a folder

@@ -1,9 +1,8 @@
 """Fetching reference data into the snapshot of the day, whole or not at all.
 
-Which reference data a snapshot holds, from where, and how each file is read.
-
-The addresses can be replaced by environment variables, for a mirror where a source is blocked, or
-to pin a commit; docs/decisions/0018 says why these sources.
+It lists which data a snapshot holds, from where, and how each file is read. The addresses can be
+replaced by environment variables, for a mirror where a source is blocked, or to pin a commit;
+docs/decisions/0018-snapshots-of-reference-data.md says why these sources.
 """
 
 import gzip

@@ -9,13 +9,12 @@ A share is a folder, on a disk or behind a URL::
 Lines of other days and countries are counted in the ledger and left out. A measurement that came
 twice is there twice, so that any part of the period can be reported as if from the archive.
 
-Somebody else's observations as the source, a share or another store: no archive is needed.
-
-A share is copied whole into ``STORE/shares/``, the files of another store each to its own place.
-What is there already is not fetched again, and nothing that is not as its sender wrote it gets in.
-A checksum says that a file is as its sender wrote it, not that its sender is honest: every column
-is looked at before a file is taken. DuckDB reads the files, because it keeps to its memory whatever
-a file unpacks to.
+A share, or another store, can be the source of a report; no archive is needed then. A share is
+copied whole into ``STORE/shares/``, the files of another store each to its own place. What is
+there already is not fetched again, and nothing that is not as its sender wrote it gets in. A
+checksum says that a file is as its sender wrote it, not that its sender is honest: every column
+is looked at before a file is taken. DuckDB reads the files, because it keeps to its memory
+whatever a file unpacks to.
 """
 
 import hashlib

@@ -1,18 +1,16 @@
-"""Tables of DuckDB by the databases that they are in: what a stage is handed, and what it makes.
+"""Tables of a stage: how a stage finds those that it reads, and where those that it makes are kept.
 
-A stage is handed the tables of earlier ones, and asks them over a connection of its own, in which
-a bare name means one of these or nothing. So no result depends on what else was made before.
+A stage is handed the tables of earlier ones, and asks them over a connection of its own, in
+which a bare name means one of these or nothing. So no result depends on what else was made
+before.
 
-A connection to DuckDB: how it is opened, and what it may hold and use.
-
-Tables of DuckDB that stay on disk, by the digest of all that they were made from.
-
-What a notebook computes, the next one opens: a stage of a study is one file,
-``STORE/stages/<study>.<stage>-<digest>.<checksum>.duckdb``. The digest is of what went into it, so
-that nothing stale can be served; the checksum is of the file's bytes, so that a damaged one counts
-as none and is made again. A file appears whole or not at all, whoever makes it at the same time,
-and can be deleted at any time. Those that were not used for longest go when all of them take too
-much room.
+They stay on disk, by the digest of all that they were made from: what a notebook computes, the
+next one opens. A stage of a study is one file,
+``STORE/stages/<study>.<stage>-<digest>.<checksum>.duckdb``. The digest is of what went into it,
+so that nothing stale can be served; the checksum is of the file's bytes, so that a damaged one
+counts as none and is made again. A file appears whole or not at all, whoever makes it at the
+same time, and can be deleted at any time. Those that were not used for longest go when all of
+them take too much room.
 """
 
 import hashlib

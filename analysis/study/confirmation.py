@@ -1,17 +1,14 @@
-"""The confirmation stage in one call: from observations to verdicts, and the tables behind them.
-
-The stages of a study's judgement, which are made once and then opened from disk.
+"""From observations to verdicts, in stages that are made once and then opened from disk.
 
 Each stage's tables are kept by the digest of what they are made from (``KeptTables``): the
-observations, the numbers and rules that act on it, its source code, and the stage before it. So a
-changed number makes the stages again from the one on that it acts on, and a second notebook makes
-none.
+observations, the numbers and rules that act on it, its source code, and the stage before it. So
+a changed number makes the stages again from the one on that it acts on, and a second notebook
+makes none.
 
-How the list moves with each number of the method, one at a time.
-
-Each number is set to other values while the others stay as they are published, and all sites are
-judged again from the first stage that it acts on. What each value lists is kept beside the stages
-as soon as it is known: a sweep that was interrupted goes on with the next value.
+The sweep judges how the list moves with each number of the method. Each number is set to other
+values while the others stay as they are published, and all sites are judged again from the first
+stage that it acts on. What each value lists is kept beside the stages as soon as it is known: a
+sweep that was interrupted goes on with the next value.
 """
 
 import hashlib

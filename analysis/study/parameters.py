@@ -4,10 +4,8 @@ The command line (``PROBE_CC=KH``) and a notebook's parameters cell (``probe_cc 
 ways to give them; ``StudyParameters.of`` reads either. ``tools/parameters_cells.py`` writes the
 cells from the declarations.
 
-A project's own measurements among a country's: those of its OONI Run links and its networks.
-
-A country's totals are everybody's. What a project did can be told where its volunteers follow an
-OONI Run link, whose number their probes send along, or where a network is the project's own.
+A country's totals are everybody's. ``PROJECT`` counts a project's own measurements apart: those of
+its OONI Run links, whose number the probes send along, and of its networks.
 """
 
 import difflib

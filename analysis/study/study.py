@@ -1,12 +1,7 @@
-"""What all notebooks of a run share: a country, a period with its halves, and the observations.
+"""A study: a country, a period with its halves, the observations, and the lists it is read with.
 
-What the page on apps and circumvention tools opens: the tests' own measurements, and counts.
-
-It needs no measurement of a web site, so that it can be made where there is none.
-
-The lists that a study is read with: what is known of a country besides its measurements.
-
-What was tested: counts of measurements by month, site and network, and OONI's own flags.
+``Study`` is of web sites. ``MessagingStudy`` is of apps and circumvention tools, and needs no
+measurement of a web site. The counts are of what was tested, by month, site and network.
 """
 
 import hashlib

@@ -8,7 +8,7 @@ Chance comes in streams of its own for each part of the world, so that a change 
 the others as they were. Strings seed ``random.Random`` through SHA-512: no stream depends on
 PYTHONHASHSEED.
 
-What names, servers and resolvers answer where nobody interferes, and what a test helper sees.
+The second half says what names, servers and resolvers answer if nobody interferes.
 """
 
 from collections import Counter

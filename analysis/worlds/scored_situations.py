@@ -3,7 +3,7 @@
 Each situation is a country of half a year. ``NOBODY_BLOCKS`` is one of them, and drawn ten times
 more, to hold the chances that are told against how often they come up.
 
-A world judged as a country would be: the tables that the notebooks write, by the same calls.
+A world is judged as a country would be, by the calls of the notebooks.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -18,7 +18,7 @@ archive:
 * ``odd_sessions.csv``: ``report_id, probe_asn, faults``; of ``home_filter`` is a session behind a
   filter that a household chose.
 
-Shares with bounds, summed up over compared pairs, sites and edges.
+The last part sums up shares, with bounds, over compared pairs, sites and edges.
 """
 
 import re

@@ -1,7 +1,5 @@
 """Writing a world: the archive, the reference data, and the truth.
 
-A country whose volunteers test what they are asked to, a stretch of days at a time.
-
 In ``write_world`` probes work through the list by themselves. Here somebody who has read what was
 measured so far says what is tested next, so that the days are written one after another.
 """
