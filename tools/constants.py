@@ -56,11 +56,11 @@ Pairs = set[tuple[int, str, str]]
 
 
 def move(value: float, factor: float) -> float:
-    """A number by 30 per cent; a whole one by one at least, and a share at most to 1."""
+    """A number by 30 per cent; a whole one by one at least, and a share at most to 0.99."""
     moved = round(value * factor, 9)
     if isinstance(value, int):
         return max(round(moved), value + 1) if factor > 1 else max(1, min(round(moved), value - 1))
-    return min(moved, 1.0) if value < 1 else moved
+    return min(moved, 0.99) if value < 1 else moved
 
 
 def judge(folder: Path, worlds: list[str], thresholds: dict[str, float]) -> Pairs:
