@@ -740,7 +740,7 @@ def show_sources(weighed: pd.DataFrame) -> None:
     show_finding(
         "sources",
         f"The largest network, {largest}, made {network} of the measurements; "
-        f"the largest group of probes alike in network, version and platform {alike}.",
+        f"the largest group of probes of one network, version and platform {alike}.",
         "One busy probe is no more than such a group. Verdicts count sessions and days, so that it "
         "weighs less than its rows.",
     )

@@ -493,9 +493,9 @@ def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
         return
     countries = len(study.elsewhere.countries)
     control = (
-        f"Each was held against the same weeks in {countries} other countries."
+        f"Each was compared with the same weeks in {countries} other countries."
         if countries
-        else "No counts of other countries are at hand: each was held against the country's other "
+        else "There are no counts of other countries, so each was compared with the country's other "
         "networks, and what fails on most of them at once cannot be told from a fault of the test."
     )
     show_finding(
@@ -620,5 +620,5 @@ def show_defects(judged: Judged) -> None:
         caption="Weeks in which a test failed in most other countries",
         headings={"since": "From", "until": "To", "cause": "What is known of it",
                   "country_count": "Other countries, at least", "source": "Source"},
-        note="Found in the counts of other countries; what is publicly known stands beside it.",
+        note="Found in the counts of other countries; the last column has what is publicly known about it.",
     )  # fmt: skip

@@ -146,7 +146,7 @@ def show_followed(study: Study, followed: Followed | None) -> None:
         figure,
         alt=f"Sessions by day and by what they show. {told.striptags()}",
         caption="Sessions by day: a mark for each day with such a session, larger where there were "
-        "several. The band is the stretch that counts as blocked; where nothing stands, nothing "
+        "several. The band is the stretch that counts as blocked; where there is no mark, nothing "
         "was tested.",
     )
 
@@ -215,7 +215,7 @@ def show_chance(judgement: Judgement, line: float) -> None:
         f"If the failures of a pair were accidents such as others meet here, less than one such "
         f"pair in {number(line)} would look like it. The rates of accidents are learnt from the "
         "same measurements, so nothing is said of what is rarer still. What a mark decides needs "
-        "no such line; what has another explanation stands below.",
+        "no such line; what has another explanation is shown below.",
         "A lasting fault between one network and one site is no accident, and looks like a block.",
     )
 
