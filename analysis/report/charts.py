@@ -496,7 +496,7 @@ def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
         f"Each was compared with the same weeks in {countries} other countries."
         if countries
         else "There are no counts of other countries, so each was compared with the country's "
-        "other networks, and what fails on most of them at once cannot be told from a fault of the test."
+        "other networks. What fails on most of them at once may be a fault of the test."
     )
     show_finding(
         "apps",
@@ -620,5 +620,5 @@ def show_defects(judged: Judged) -> None:
         caption="Weeks in which a test failed in most other countries",
         headings={"since": "From", "until": "To", "cause": "What is known of it",
                   "country_count": "Other countries, at least", "source": "Source"},
-        note="Found in the counts of other countries; the last columns have what is publicly known.",
+        note="Found in the counts of other countries; the last columns say what is known.",
     )  # fmt: skip
