@@ -378,7 +378,8 @@ def sensitivity(results: Sequence[Result], thresholds: Thresholds) -> pd.DataFra
     ]
     rows += [{**row, "is_used": False} for result in fitted for row in result.variants]
     keys = ["threshold", "value", "is_used"]
-    return pd.DataFrame(rows).groupby(keys, sort=True).sum().reset_index()
+    summed = pd.DataFrame(rows).groupby(keys, sort=True).sum().reset_index()
+    return summed.assign(rules_version=RULES_VERSION)
 
 
 def count_moves(results: Sequence[Result]) -> pd.DataFrame:
@@ -392,7 +393,7 @@ def count_moves(results: Sequence[Result]) -> pd.DataFrame:
         newly_listed_count=("is_newly_listed", "sum"),
         broken_count=("is_broken", "sum"),
     )
-    return counted.reset_index()
+    return counted.reset_index().assign(rules_version=RULES_VERSION)
 
 
 def _write(folder: Path, name: str, frame: pd.DataFrame) -> None:

@@ -367,11 +367,13 @@ def claim_apps(validation: Results) -> None:
 def claim_forgery(validation: Results) -> None:
     """Show what forged reports moved."""
     forgery = validation.read("forgery")
+    version = forgery.pop("rules_version").iloc[0]
     broken, listed = forgery[["broken_count", "newly_listed_count"]].sum()
     show_finding(
         "forgery",
         f"Of {forgery['pair_count'].sum():,} pairs that forgers spoke of, {listed} came onto the "
         f"list, and {broken} moved under fewer sessions than promised.",
+        f"Judged by rules version {version}.",
     )
     show_table(forgery, caption="What forged reports moved", headings=HEADINGS)
 
@@ -379,11 +381,12 @@ def claim_forgery(validation: Results) -> None:
 def show_thresholds_tried(validation: Results) -> None:
     """Show the errors at each value of each threshold, on the worlds for fitting."""
     tried = validation.read("sensitivity")
+    version = tried.pop("rules_version").iloc[0]
     used = tried[tried["is_used"]].iloc[0]
     better = (tried["error_count"] < used["error_count"]).sum()
     title = f"{better} of {(~tried['is_used']).sum()} other values err less than those in use"
     footer = (
-        f"Source: simulated countries, rules version {validation.rules_version}. "
+        f"Source: simulated countries, rules version {version}. "
         f"n = {used['blocked_pair_count']:,} blocked pairs."
     )
     show_figure(
