@@ -67,6 +67,8 @@ def test_an_app_is_explained_from_its_own_tables(fictional_report: Path, command
     assert said.count("\n\n") > 2
     status, _, complaint = command("explain", "signal", "--asn", "AS1", *out)
     assert (status, "signal was tested on AS" in complaint) == (2, True)
+    status, _, complaint = command("explain", "signal", "--json", *out)
+    assert (status, "is for sites" in complaint) == (2, True)
 
 
 def test_a_listing_leads_down_to_its_sessions(

@@ -358,6 +358,9 @@ def explain(
     tables, parameters = folder / "tables", run["parameters"]
     asked = domain.strip().lower()
     test = next((one for one in BY_NAME.values() if asked in (one.name, one.title.lower())), None)
+    if test and as_json:
+        where = "tables/messaging_verdicts.csv and messaging_intervals.csv have them"
+        raise ParameterError("--json", domain, f"is for sites; of apps and tools {where}")
     if test:
         lines = [test.title, *_app_lines(tables, test.name, asn)]
     elif as_json:
