@@ -10,15 +10,16 @@ _ROOT = Path(__file__).resolve().parents[1]
 _JUDGING = ("outcomes", "verdicts", "study")
 
 
-def _read() -> dict[str, str]:
-    paths = sorted(path for name in _JUDGING for path in (_ROOT / name).glob("*.py"))
-    return {
-        str(path.relative_to(_ROOT.parent)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in paths
-    }
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "none"
 
 
-_IMPORTED: Final = _read()
+#: An editor's own files begin with a dot, and may lead nowhere.
+_IMPORTED: Final = {
+    str(path.relative_to(_ROOT.parent)): _digest(path)
+    for name in _JUDGING
+    for path in sorted((_ROOT / name).glob("[!.]*.py"))
+}
 
 
 def check_imported() -> None:
@@ -27,7 +28,8 @@ def check_imported() -> None:
     Raises:
         ParameterError: a file was edited; says to restart the kernel.
     """
-    edited = [name for name, digest in _read().items() if _IMPORTED.get(name) != digest]
+    files = _IMPORTED.items()
+    edited = [name for name, digest in files if _digest(_ROOT.parent / name) != digest]
     if edited:
         accepted = "edited after this kernel imported it: restart the kernel and run all cells"
         raise ParameterError("analysis", ", ".join(edited), accepted)

@@ -39,7 +39,6 @@ _NETWORKS = """
 SELECT probe_asn, network, operator, is_domestic, is_witness FROM networks ORDER BY probe_asn
 """
 _RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
-_HOSTS = "SELECT enum_code(domain)::INTEGER AS domain, host FROM site_networks"
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,12 @@ class Layout:
             ``release``, the number of the software's version among all versions, from the oldest;
             ``time``; ``day``, counted from ``first_day``.
         first_day: the day numbered 0.
-        host: by site, the number of its hosting network; 0 where nobody knows it.
     """
 
     cells: pd.DataFrame
     cell: Places
     rows: pd.DataFrame
     first_day: np.datetime64
-    host: Places
 
     def of_cells(self, name: str) -> NDArray[Any]:
         """A column of ``cells``."""
@@ -160,12 +157,8 @@ def _read_columns(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     day = rows["day"].to_numpy()
     first_day = int(day.min()) if len(day) else 0
     rows["day"] = day - np.int32(first_day)
-    hosts = connection.execute(_HOSTS).df()
-    codes = hosts["domain"].to_numpy()
-    host = np.zeros(max(domain.max(initial=-1), codes.max(initial=-1)) + 1, np.int32)
-    host[codes] = hosts["host"]
     cell = to_places(np.cumsum(is_first) - 1)
-    layout = Layout(cells, cell, rows, np.datetime64(first_day, "D"), host)
+    layout = Layout(cells, cell, rows, np.datetime64(first_day, "D"))
     return SessionColumns(layout, *shown)
 
 
@@ -194,6 +187,6 @@ def _number(first: Ints, second: Ints) -> Places:
     return to_places(number)
 
 
-def to_places(numbers: Ints, room: int = 0) -> Places:
-    """The same numbers in four bytes, where these hold them and so much more."""
-    return numbers.astype(np.int32) if numbers.max(initial=0) + room < 2**31 else numbers
+def to_places(numbers: Ints) -> Places:
+    """The same numbers in four bytes, where these hold them."""
+    return numbers.astype(np.int32) if numbers.max(initial=0) < 2**31 else numbers

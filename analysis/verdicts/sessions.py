@@ -144,13 +144,10 @@ SESSION_VIEWS = {
     "heard_sessions": "SELECT * EXCLUDE (is_heard) FROM told_sessions WHERE is_heard",
 }
 
-# The network that hosts each site, and a number for it: the one that most measurements found it in.
+# The network that hosts each site: the one that most measurements found it in.
 _SITE_NETWORKS = """
-WITH found AS (
-  SELECT domain, mode(site_asn ORDER BY site_asn) AS site_asn
-  FROM outcomes WHERE site_asn IS NOT NULL GROUP BY domain
-)
-SELECT *, dense_rank() OVER (ORDER BY site_asn) AS host FROM found
+SELECT domain, mode(site_asn ORDER BY site_asn) AS site_asn
+FROM outcomes WHERE site_asn IS NOT NULL GROUP BY domain
 """
 
 _RESOLVER_STEPS = {
@@ -194,7 +191,7 @@ class Sessions(Outcomes):
 
     ``unheard_sessions``: ``domain, probe_asn, day, kind`` of the rest.
 
-    ``site_networks``: the network that hosts each site, ``site_asn``, and its number, ``host``.
+    ``site_networks``: the network that hosts each site, ``site_asn``.
 
     ``networks``: ``probe_asn``, its ``network`` (a number from 0), ``operator`` (a number: networks
     of one operator share it), ``is_domestic``, and ``is_witness``, whether it speaks for others: an
