@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 
 # What the rules below are made of; no parameter is called so.
-override MADE_HERE := PY STAMP DEV_STAMP PARAMETERS OWN NEWLINE given inherited quote one_line \
+override MADE_HERE := PY STAMP DEV_STAMP LAB LAB_SETTINGS PARAMETERS OWN NEWLINE given inherited quote one_line \
   arguments NOTE MAKE_ID run DRY_RUN noted finish
 $(foreach v,$(MADE_HERE),$(if $(filter command,$(firstword $(origin $v))),\
   $(error $v: there is no such parameter; exit status 2)))
@@ -138,11 +138,17 @@ check: $(DEV_STAMP)  ## check lint, types, stripped notebooks and import directi
 translations: $(DEV_STAMP)  ## update the catalogues of other languages to the English sentences
 	@$(PY) tools/translations.py
 
-lab: $(STAMP)  ## open JupyterLab on notebooks/
+# Opened at the root, since links in prose lead to docs/ and reports/; asked for no news.
+LAB := -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/0-start.ipynb
+LAB_SETTINGS := .venv/etc/jupyter/labconfig
+
+lab: $(STAMP)  ## open JupyterLab on notebooks/0-start.ipynb
+	@mkdir -p $(LAB_SETTINGS) && echo '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}' \
+	  > $(LAB_SETTINGS)/page_config.json
 	@if [ "$$(id -u)" = 0 ]; then \
 	  echo 'JupyterLab does not start for root: use another account or, in a container,' >&2; \
-	  echo '  $(PY) -m jupyterlab --allow-root --notebook-dir=notebooks' >&2; exit 1; fi
-	@exec $(PY) -m jupyterlab --notebook-dir=notebooks
+	  echo "  $(PY) $(LAB) --allow-root" >&2; exit 1; fi
+	@exec $(PY) $(LAB)
 
 bench: $(DEV_STAMP)  ## measure the performance, printed as ratios
 	@$(PY) -m benchmarks

@@ -8,9 +8,11 @@ WorkbookError
 """
 
 import copyreg
+import difflib
 import html
 import os
 import traceback
+from collections.abc import Iterable
 
 #: Said where what was done so far is kept, and done no more.
 RESUMES = "Running the same command again resumes"
@@ -20,6 +22,12 @@ def printable(text: object, limit: int = 2000) -> str:
     """A text of anybody's as a terminal may show it: one line, nothing that it would obey."""
     shown = "".join(char if char.isprintable() else "�" for char in str(text)[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[:limit]}…"
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean floor_sessions?`` where a known name is like the one given, else nothing."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.75)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def describe_error(error: OSError) -> str:

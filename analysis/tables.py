@@ -23,7 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
-from analysis.errors import ContractError, ParameterError
+from analysis.errors import ContractError, ParameterError, suggest
 
 Kind = Literal["text", "asn", "count", "share", "flag", "date"]
 
@@ -356,17 +356,22 @@ def write_table(folder: str | Path, name: str, frame: pd.DataFrame) -> pd.DataFr
     return read_table(folder, name)
 
 
-def read_table(folder: str | Path, name: str) -> pd.DataFrame:
+def read_table(
+    folder: str | Path, name: str, networks_as: Literal["text", "number"] = "text"
+) -> pd.DataFrame:
     """Read a published table back, typed.
 
     Returns:
-        Text columns as text (empty: ``""``), networks as ``AS123``, counts as nullable integers,
+        Text columns as text (empty: ``""``), networks as ``AS123`` or, to be merged with a study's
+        own frames, as numbers, counts as nullable integers,
         shares as floats, flags as booleans, dates as ISO text; in the order of the file.
 
     Raises:
         ParameterError: the table is not there; the notebook that writes it has to run first. Or
             it is not as it was written.
     """
+    if name not in TABLES:
+        raise ParameterError("table", name, f"there is no such table{suggest(name, TABLES)}")
     table = TABLES[name]
     path = Path(folder) / f"{name}.csv"
     if not path.is_file():
@@ -374,10 +379,13 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
         how = f"; run {writer} first, with the same parameters" if writer else ""
         raise ParameterError("tables", folder, f"{name}.csv is not in it{how}")
     try:
-        return read_rows(path, table.columns)[list(table.columns)]
+        frame = read_rows(path, table.columns)[list(table.columns)]
     except (ValueError, KeyError, pa.ArrowException) as error:
         why = f"{name}.csv is not as the workbook writes it: {error}"
         raise ParameterError("tables", folder, why) from None
+    if networks_as == "number" and "probe_asn" in frame:
+        frame["probe_asn"] = frame["probe_asn"].str.removeprefix("AS").astype("int64")
+    return frame
 
 
 def record_findings(tables: str | Path, stage: str, **findings: tuple[Any, str]) -> None:

@@ -222,6 +222,11 @@ def test_the_command_writes_a_page_and_its_table(command: Any, tmp_path: Path) -
     assert "claims_audit.csv" in read_report(report.folder, "REPORT").run["tables"]
     for wrong in ("OUT=x", "CLAIMS=nowhere.yml", "PROBE_CC=KH"):
         assert command("audit", wrong)[0] == 2
+    run = json.loads((report.folder / "run.json").read_bytes())
+    run["parameters"]["probe_cc"] = "TH"
+    (report.folder / "run.json").write_text(json.dumps(run), "utf-8")
+    status, _, said = command("audit", claims, f"REPORT={report.folder}")
+    assert (status, "is of Thailand, the draft of" in said) == (2, True)
 
 
 # two reports ------------------------------------------------------------------------------------
@@ -247,6 +252,7 @@ def test_a_change_has_the_cause_that_differs(tmp_path: Path) -> None:
     [
         ({}, []),
         ({"rules_version": 2}, ["method"]),
+        ({"apps_digest": "b"}, ["data"]),
         ({"changed_thresholds": {"floor_sessions": 8}}, ["method"]),
         ({"reference": [{"digest": "c"}]}, ["reference"]),
         ({"input_digest": "b", "code_version": "2"}, ["data", "method"]),

@@ -10,6 +10,7 @@ import duckdb
 import pandas as pd
 import pytest
 
+from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH
 from analysis.period import Period
 from analysis.reference.events import Event
@@ -302,7 +303,8 @@ def test_sessions_are_counted_by_day(study: Any) -> None:
 
 def test_a_site_that_was_not_judged_is_not_followed(study: Any) -> None:
     assert _followed(study, domain="a.test", probe_asn="AS2") is None
-    assert _followed(study, domain="z.test") is None
+    with pytest.raises(ParameterError, match=r"was never tested; did you mean a\.test"):
+        _followed(study, domain="aa.test")
 
 
 def test_what_is_said_is_counted(study: Any) -> None:

@@ -160,7 +160,9 @@ def test_only_the_countrys_web_connectivity_objects_are_read(archive: Path, stor
     assert {file.key for file in read_into(store, archive / "raw").files} == {object_key(0)[4:]}
 
 
-def test_what_is_there_is_not_read_again(archive: Path, store: str):
+def test_what_is_there_is_not_read_again(
+    archive: Path, store: str, capsys: pytest.CaptureFixture[str]
+):
     """Unless the object or the list of fingerprints changed. Of damaged files: test_survival.py."""
     path = put(archive, object_key(0), [_GOOD])
     put(archive, object_key(1), [line_of(2)])
@@ -169,7 +171,9 @@ def test_what_is_there_is_not_read_again(archive: Path, store: str):
     assert read_into(store, archive).read_count == 0
     path.write_bytes(packed([_GOOD, line_of(3)]))
     assert read_into(store, archive).read_count == 1
+    assert capsys.readouterr().out == ""
     assert read_into(store, archive, fingerprints=other).read_count == 2
+    assert "2 objects (0 MB) are read again" in capsys.readouterr().out
 
 
 def test_the_digest_of_the_data_knows_no_place_and_no_time(archive: Path, tmp_path: Path):

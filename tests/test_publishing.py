@@ -24,7 +24,7 @@ from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 from analysis.pages.formats import css
 from analysis.pages.paper import PARTS, find_browser, join_pages, print_pages
-from analysis.pages.publishing import Contents, declared_parameters, distribute_parameters, publish
+from analysis.pages.publishing import Contents, declared_parameters, publish
 from analysis.pages.rendering import (
     Edition,
     PageContext,
@@ -83,20 +83,7 @@ def test_pages_show_the_code_of_what_they_show(demo_report: Path) -> None:
 
 
 def test_wrong_parameters_are_named(tmp_path: Path) -> None:
-    """The name, the value and what is accepted, before anything runs; and none is left out. An
-    assignment without a type would be injected unchecked."""
-    source = (
-        "floor_sessions: int = 4  # n >= this = floor\nshare: float = 0.5\ncountry: str = 'a=b'"
-    )
-    notebook = _notebook(tmp_path, code_cell(source, PARAMETERS))
-    whole: dict[str, object] = {"floor_sessions": 3, "share": 1, "country": "NO"}
-    assert distribute_parameters([notebook], whole) == {notebook: whole}
-    message = "floor=4: no notebook has it; accepted: country, floor_sessions, share"
-    with pytest.raises(ParameterError, match=message):
-        distribute_parameters([notebook], whole | {"floor": 4})
-    message = "floor_sessions=4: 1-page.ipynb declares it and the report does not give it"
-    with pytest.raises(ParameterError, match=message):
-        distribute_parameters([notebook], {"country": "NO", "share": 1})
+    """An assignment without a type would be injected unchecked."""
     with pytest.raises(ContractError, match="line 1 of the parameters cell"):
         declared_parameters(_notebook(tmp_path, code_cell("x = 1", PARAMETERS)))
 
@@ -108,15 +95,22 @@ def test_a_failed_notebook_leaves_the_old_report(tmp_path: Path, demo_page: Page
         ("raise errors.ContractError('3 rows do not add up')", ContractError, "3 rows do not"),
         ("raise errors.ParameterError('SPLIT', 'x', 'no')", ParameterError, "SPLIT=x: no"),
         ("raise errors.SourceError('gone')", SourceError, "gone. Running the same command again"),
-        ("raise OSError(27, 'File too large')", SourceError, "1-page.ipynb: cell 2 "),
-        ("1 / 0", WorkbookError, "1-page.ipynb: cell 2 failed with ZeroDivisionError"),
+        ("raise OSError(27, 'File too large')", SourceError, "1-page.ipynb: cell 2, "),
+        (
+            "1 / 0",
+            WorkbookError,
+            "1-page.ipynb: cell 2, line 2, under “A page” failed with ZeroDivisionError: division "
+            f"by zero. The notebook, as far as it ran: {tmp_path / 'r.failed.ipynb'}",
+        ),
     ):
         notebook = _notebook(tmp_path, code_cell(f"from analysis import errors\n{cell}"))
         with pytest.raises(kind) as error:
             _publish([notebook], out, demo_page)
         assert (type(error.value), message in str(error.value)) == (kind, True)
         assert str(error.value).count("Running the same command") <= 1
-        assert contents(tmp_path).keys() == {"1-page.ipynb", "r/index.html", "r/run.json"}
+        kept = {"1-page.ipynb", "r/index.html", "r/run.json"}
+        assert contents(tmp_path).keys() - {"r.failed.ipynb"} == kept
+    assert "ZeroDivisionError" in (tmp_path / "r.failed.ipynb").read_text(encoding="utf-8")
 
 
 def test_what_a_reader_could_not_get_is_refused(tmp_path: Path, demo_page: PageContext) -> None:
@@ -461,10 +455,12 @@ def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext)
         _meeting(tmp_path, "1-a.ipynb", asleep + "\ntime.sleep(300)", []),
         _meeting(tmp_path, "2-b.ipynb", "wait_for('a')\n1 / 0", []),
     ]
-    with pytest.raises(WorkbookError, match=r"2-b\.ipynb: cell 4 failed with ZeroDivisionError"):
+    with pytest.raises(
+        WorkbookError, match=r"2-b\.ipynb: cell 3, .* failed with ZeroDivisionError"
+    ):
         _publish(notebooks, tmp_path / "r", demo_page)
     assert not _is_running(number.read_text())
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".ipynb", ".ipynb"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", *3 * [".ipynb"]]
 
 
 # --- A report on paper: one file, numbered through, with its status on each sheet; the same bytes.

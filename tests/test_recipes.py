@@ -18,11 +18,13 @@ import typer.main
 
 from analysis.commands import cli
 from analysis.commands.auditing import plan_reports
+from analysis.commands.judging import judge_files
 from analysis.commands.reporting import watch_settings
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
 from analysis.languages import language as catalogue
 from analysis.languages.language import open_language
+from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
@@ -32,6 +34,10 @@ from analysis.period import Period
 from analysis.reference.events import load_events
 from analysis.reference.networks import load_networks
 from analysis.reference.test_lists import load_local_sites
+from analysis.store.ingestion import Request, ingest
+from analysis.store.packing import pack
+from analysis.study.confirmation import confirm, name_tables
+from analysis.study.study import study_of
 from analysis.tables import write_table
 from tests.archives import object_key, put
 from tests.measurements import HOST, HTTPS, SAME, SITE, connect, lookup, measured, page, shake
@@ -194,6 +200,64 @@ def test_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_table(place[1], "verdicts", names["verdicts"])
     exec(published, names)
     assert names["published"]["probe_asn"].unique().tolist() == ["AS64500"]
+
+
+def test_loose_files_become_an_archive(tmp_path: Path) -> None:
+    """What is packed is read as it was; what is not of the country, or no measurement, is counted.
+    An array is its elements."""
+    lines = [measured(HTTPS, [lookup(SITE)], [connect()], [shake()], [page()], **SAME)]
+    lines += [{**lines[0], "probe_cc": "ZZ"}, {**lines[0], "report_id": "second"}]
+    (tmp_path / "a.json").write_text(json.dumps(lines, indent=1), encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text('{"no": 1}\nno json\n', encoding="utf-8")
+    out = tmp_path / "out"
+    files = [tmp_path / "a.json", tmp_path / "b.jsonl"]
+    counts = pack(files, lines[0]["probe_cc"], out)
+    assert counts == {"packed": 2, "another country": 1, "no measurement": 2}
+    period = Period.parse("2024-02-01", "2024-03-01")
+    request = Request(str(out), str(tmp_path / "store"), lines[0]["probe_cc"], period, jobs=1)
+    assert ingest(request, Fingerprints()).files[0].row_count == 2
+    assert [one["line"] for one in judge_files(files, "")] == [1, 2, 3, 1, 2]
+    with pytest.raises(ParameterError, match="must be new or empty"):
+        pack(files, "ZZ", out)
+    with pytest.raises(ParameterError, match="no measurement of QX in the files: 2 of no measure"):
+        pack(files[1:], "QX", tmp_path / "none")
+
+
+def test_ten_research_questions(fictional_report: Path) -> None:
+    """docs/questions.md runs on the fictional country, none of it in more than six lines."""
+    text = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
+    begin, *questions = _blocks_of(text.replace('("KH", "MY")', '("QQ",)'), "python")
+    assert [one for one in questions if len(one.strip().splitlines()) > 6] == []
+    names: dict[str, Any] = {"parameters": {"store": str(fictional_report.parent / "store")}}
+    exec("\n".join([begin, *questions]), names)
+    assert len(questions) == 10
+    listed = {(row.domain, row.probe_asn) for row in names["listed"].itertuples()}
+    assert ("gisevi-rainbow.example", 64498) in listed
+    assert names["resets"]["reset_share"].between(0, 1).all()
+    assert names["resets"]["reset_share"].max() > 0
+    assert 0 < len(names["recent_verdicts"]) < len(names["judgement"].verdicts)
+    assert 0 < len(names["own_verdicts"]) < len(names["judgement"].verdicts)
+    assert names["by_category"].to_numpy().sum() == len(listed)
+    assert names["shown"]["link"].str.startswith("https://explorer.ooni.org/").all()
+    assert 0 <= names["low"] < names["is_blocked"].mean() < names["high"] <= 1
+    assert {site for site, _ in listed} <= names["both"]
+    assert names["flags"].loc["confirmed", "blocked"] > 0
+    assert names["first_block"]["blocked_from"].tolist() >= [str(names["event"].day)]
+
+
+def test_the_codebook(fictional_report: Path) -> None:
+    """It has the columns of each table that can be asked, in their order."""
+    study = study_of({"store": str(fictional_report.parent / "store")})
+    confirm(study, study.networks(), study.thresholds)
+    text = (ROOT / "docs" / "codebook.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(sections) == 4
+    for table, section in sections:
+        columns = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+        assert columns == study.connection.table(table).columns, table
+    assert set(re.findall(r"^\| `(\w+)` \| an? ", text, re.MULTILINE)) <= set(
+        name_tables(study.connection)["table"]
+    )
 
 
 def _anchors(path: Path) -> set[str]:

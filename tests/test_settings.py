@@ -16,7 +16,7 @@ from analysis.commands import reporting
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import Thresholds
-from analysis.pages.publishing import declared_parameters, distribute_parameters
+from analysis.pages.publishing import check_declared, declared_parameters
 from analysis.reference.reference_files import REPOSITORY, ReferenceFile
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import load_lists, study_of
@@ -172,24 +172,16 @@ def test_a_run_states_its_changed_numbers() -> None:
         parameters = {**contents.parameters, "tables": ""}
         assert parameters["thresholds"] == contents.run["changed_thresholds"] == changed
         assert [text for text, _ in contents.page.method_changes] == said
-        for notebook, values in distribute_parameters(contents.notebooks, parameters).items():
-            assert values.keys() == declared_parameters(notebook).keys()
+        check_declared(contents.notebooks, parameters)
 
 
 def test_a_number_saved_in_a_notebook_changes_no_report(tmp_path: Path) -> None:
-    """The run's own numbers take its place, or it is refused where a run has no such parameter."""
+    """It is refused where a run has no such parameter; the run's own take the place of others."""
+    cell = nbformat.v4.new_code_cell("floor_days: int = 9", metadata={"tags": ["parameters"]})
     notebook = tmp_path / "2-confirmation.ipynb"
-    values = {"thresholds": {}}
-
-    def save(line: str) -> list[Path]:
-        cell = nbformat.v4.new_code_cell(line, metadata={"tags": ["parameters"]})
-        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), notebook)
-        return [notebook]
-
-    saved = save("thresholds: dict = {'floor_sessions': 8}")
-    assert distribute_parameters(saved, values)[notebook] == values
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), notebook)
     with pytest.raises(ParameterError, match=r"^floor_days=9: .*changes no report"):
-        distribute_parameters(save("thresholds: dict = {}\nfloor_days: int = 9"), values)
+        check_declared([notebook], {"thresholds": {}})
 
 
 # the same in a notebook -------------------------------------------------------------------------
@@ -240,7 +232,7 @@ def test_a_fictional_country_that_was_not_made_is_named() -> None:
 
 
 def test_the_notebooks_hold_the_cell_that_is_declared(repository_root: Path) -> None:
-    """Every name, default and comment, and the names of all thresholds without a value."""
+    """Every name, default and comment."""
     done = subprocess.run(
         [sys.executable, repository_root / "tools" / "parameters_cells.py", "--check"],
         capture_output=True, check=False, text=True, timeout=60,

@@ -1,4 +1,4 @@
-"""Write the parameters cell of every notebook from where parameters and thresholds are declared.
+"""Write the parameters cell of every notebook from where parameters are declared.
 
     .venv/bin/python tools/parameters_cells.py            write them
     .venv/bin/python tools/parameters_cells.py --check    say which differ; exit status 1
@@ -7,47 +7,31 @@ What a notebook declares for itself stays below the line ``# This notebook``.
 """
 
 import sys
-import textwrap
 from dataclasses import MISSING, fields
-from itertools import groupby
 from pathlib import Path
 
 import nbformat
 
-from analysis.outcomes.thresholds import DECLARATIONS
 from analysis.study.parameters import PARAMETERS, StudyParameters
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 OWN = "# This notebook"
-WIDTH = 100
+
+
+#: The rest is documented in docs/commands.md, and accepted below these lines as well.
+SHOWN = ("probe_cc", "since", "until", "source", "tables", "thresholds")
+HEADING = "# The study; all parameters and their defaults: docs/commands.md, in lower case here"
 
 
 def cell_text() -> str:
-    """The cell that all notebooks share: one parameter a line, under headings."""
+    """The cell that all notebooks share: one parameter a line."""
     defaults = {one.name: one.default for one in fields(StudyParameters)}
-    lines = []
-    for group, names in groupby(PARAMETERS, key=lambda name: PARAMETERS[name].group):
-        lines.append(f"# {group}")
-        if group == "The method":
-            lines += _threshold_lines()
-        for name in names:
-            value = {} if defaults[name] is MISSING else defaults[name]
-            shown = f'"{value}"' if isinstance(value, str) else f"{value!r}"
-            lines.append(f"{name}: {type(value).__name__} = {shown}  # {PARAMETERS[name].help}")
+    lines = [HEADING]
+    for name in SHOWN:
+        value = {} if defaults[name] is MISSING else defaults[name]
+        shown = f'"{value}"' if isinstance(value, str) else f"{value!r}"
+        lines.append(f"{name}: {type(value).__name__} = {shown}  # {PARAMETERS[name].help}")
     return "\n".join(lines)
-
-
-def _threshold_lines() -> list[str]:
-    """Names only: a value in a notebook would be a second place for it."""
-    groups: dict[str, list[str]] = {}
-    for name, declaration in DECLARATIONS.items():
-        groups.setdefault(declaration.group, []).append(name)
-    return [
-        line
-        for group, names in groups.items()
-        for line in textwrap.wrap(f"{group}: {', '.join(names)}", WIDTH,
-                                  initial_indent="# - ", subsequent_indent="#   ")
-    ]  # fmt: skip
 
 
 def expected(source: str) -> str:

@@ -102,6 +102,9 @@ def audit(arguments: Iterable[str]) -> str:
         raise ParameterError("CLAIMS", "", "must be given: a file such as data/claims/….yml")
     draft = load_draft(_path("CLAIMS", given))
     report = read_report(_path("REPORT", given), "REPORT") if given.get("REPORT") else None
+    if report and report.probe_cc != draft.probe_cc:
+        of = f"is of {country_name(report.probe_cc)}, the draft of {country_name(draft.probe_cc)}"
+        raise ParameterError("REPORT", report.folder, of)
     audited = audit_claims(draft, report)
     if report and not given.get("OUT"):
         page = _add_to_report(draft, report, audited)

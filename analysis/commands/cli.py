@@ -318,6 +318,23 @@ def judge(
 
 
 @app.command()
+def pack(
+    files: Annotated[list[Path], typer.Argument(help=".json, .jsonl or .jsonl.gz files, then OUT")],
+    country: Annotated[str, typer.Option("--cc", help="the country, two letters")],
+) -> None:
+    """Copy loose measurements into a new folder OUT, in the layout that SOURCE expects."""
+    from analysis.reference.reference_files import parse_country
+    from analysis.store.packing import pack as packed
+
+    *loose, out = files
+    if not loose:
+        raise ParameterError("OUT", out, "give the files first, then the folder to write")
+    for what, count in sorted(packed(loose, parse_country(country), out).items()):
+        print(f"{what:<24}{count:>12,}")
+    print(f"archive: {_nearby(out)}")
+
+
+@app.command()
 def explain(
     domain: Annotated[str, typer.Argument(help="host name, URL, or an app such as telegram")],
     arguments: Arguments = None,
@@ -447,6 +464,7 @@ def _request(settings: Settings, reopen: bool, progress: Step, listing: Step) ->
         jobs=settings.jobs,
         scheduler=settings.scheduler,
         listing=listing,
+        notify=say,
         progress=progress,
     )
 

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.commands.settings import Settings, parse_settings
-from analysis.errors import ParameterError, SourceError, printable
+from analysis.errors import ParameterError, SourceError, printable, suggest
 from analysis.hosts import normalise, registrable_domain
 from analysis.languages.language import ENGLISH
 from analysis.observations.fingerprints import Fingerprints, load
@@ -379,7 +379,8 @@ def _find_site(tables: Path, domain: str, asn: str) -> tuple[str, pd.DataFrame]:
     if rows.empty:
         tested = pd.Series(verdicts["domain"].unique())
         near = tested[tested.map(registrable_domain) == registrable_domain(site)].tolist()
-        also = f"; tested under the same name: {', '.join(near[:5])}" if near else ""
+        under = f"; tested under the same name: {', '.join(near[:5])}" if near else ""
+        also = under or suggest(site, tested)
         raise ParameterError(
             "DOMAIN", site,
             f"was never tested in this report, which says nothing about its being reachable{also}",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.errors import ParameterError
+from analysis.errors import ParameterError, suggest
 from analysis.languages.language import Language, open_languages
 from analysis.period import Period
 from analysis.reference.reference_files import REPOSITORY, SNAPSHOTS, Snapshot, find
@@ -166,13 +166,12 @@ def _split_arguments(arguments: Iterable[str]) -> tuple[dict[str, str], dict[str
     for name, value in read_values(arguments).items():
         if name in VARIABLES:
             given[name] = value
-        elif name.islower():
+        elif name.islower() and name.upper() not in VARIABLES:
             thresholds[name] = value
         else:
-            raise ParameterError(
-                name, value, f"there is no such parameter; there are {', '.join(VARIABLES)}, and "
-                "the method's numbers by the lower-case names in the notebooks"
-            )  # fmt: skip
+            there = f"; there are {', '.join(VARIABLES)}, and the thresholds, in lower case"
+            near = suggest(name.upper(), VARIABLES) or there
+            raise ParameterError(name, value, f"there is no such parameter{near}")
     return given, thresholds
 
 

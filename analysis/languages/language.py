@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from babel import Locale
-from babel.dates import format_date, format_time
+from babel.dates import format_date, format_skeleton, format_time
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
@@ -50,6 +50,7 @@ class Translations(gettext.GNUTranslations):
     """A catalogue that is open; an empty text where there is no translation."""
 
     unreviewed_count = 0  # translations that no native reader has confirmed
+    english_share = 0.0  # of the sentences, those without a translation
 
 
 def catalogue_path(code: str) -> Path:
@@ -120,6 +121,9 @@ def open_translations(code: str) -> Translations:
     messages.unreviewed_count = sum(
         bool(message.id and message.string and message.fuzzy) for message in catalogue
     )
+    sentences = [message for message in catalogue if message.id]
+    missing = sum(not message.string for message in sentences)
+    messages.english_share = missing / max(len(sentences), 1)
     return messages
 
 
@@ -188,7 +192,7 @@ def pairs_of_chance(chance: float) -> int:
 @lru_cache(maxsize=4096)
 def date_text(day: datetime.date, locale: Locale) -> str:
     """A day with its month in words; of a time also hours and minutes, in UTC."""
-    written = str(format_date(day, "d MMMM y", locale=locale))
+    written = str(format_date(day, "long", locale=locale))
     if not isinstance(day, datetime.datetime):
         return written
     return f"{written}, {format_time(day, 'HH:mm', locale=locale)} UTC"
@@ -197,7 +201,7 @@ def date_text(day: datetime.date, locale: Locale) -> str:
 @lru_cache(maxsize=512)
 def month_text(day: datetime.date, locale: Locale) -> str:
     """The month of a day in words, with its year."""
-    return str(format_date(day, "LLLL y", locale=locale))
+    return str(format_skeleton("yMMMM", day, locale=locale))
 
 
 def joined(items: Sequence[str], locale: Locale) -> str:
@@ -293,6 +297,11 @@ class Language:
         """Whether a native reader has reviewed every translation; a page says where not."""
         translations = self._translations
         return translations is None or not translations.unreviewed_count
+
+    @property
+    def english_share(self) -> float:
+        """Which share of all sentences has no translation, and is shown in English."""
+        return self._translations.english_share if self._translations else 0.0
 
     @cached_property
     def _translations(self) -> Translations | None:

@@ -4,12 +4,11 @@ What else needs to know of a threshold asks here: the command line and the noteb
 is accepted, the sweep what to try and which stages to make again, a page what to print.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from analysis.errors import ParameterError
+from analysis.errors import ParameterError, suggest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +29,6 @@ class Declaration:
         tried: the values that the sweep tries beside the one in use; none where the number moves a
             date and never a state.
         tried_in_worlds: the values that ``make validate`` tries on worlds whose truth is known.
-        group: under which heading it stands.
     """
 
     meaning: str
@@ -39,7 +37,6 @@ class Declaration:
     stages: frozenset[Stage]
     tried: tuple[float, ...]
     tried_in_worlds: tuple[float, ...]
-    group: str
 
 
 def _declare(
@@ -50,17 +47,9 @@ def _declare(
     stages: tuple[Stage, ...],
     tried: tuple[float, ...] = (),
     tried_in_worlds: tuple[float, ...] = (),
-    group: str,
 ) -> Any:
-    declaration = Declaration(meaning, *range, frozenset(stages), tried, tried_in_worlds, group)
+    declaration = Declaration(meaning, *range, frozenset(stages), tried, tried_in_worlds)
     return field(default=default, metadata={"declaration": declaration})
-
-
-_FLOOR = "The evidence floor"
-_SHARED = "What many names share"
-_PROBES = "Probes that say nothing"
-_ALIKE = "What every network shows"
-_TIME = "Time"
 
 
 @dataclass(frozen=True)
@@ -74,72 +63,72 @@ class Thresholds:
     floor_sessions: int = _declare(
         4, "sessions of one class that a state needs",
         range=(1, 1000), stages=("profiles", "rules", "sessions", "verdicts"), tried=(2, 3, 5, 6),
-        tried_in_worlds=(3, 5, 6), group=_FLOOR,
+        tried_in_worlds=(3, 5, 6),
     )  # fmt: skip
     floor_days: int = _declare(
         3, "days on which those sessions must lie",
         range=(1, 366), stages=("profiles", "rules", "sessions", "verdicts"), tried=(1, 2, 4, 5),
-        tried_in_worlds=(2, 4), group=_FLOOR,
+        tried_in_worlds=(2, 4),
     )  # fmt: skip
     share_floor: float = _declare(
         0.4, "lower 95 % bound of the class's share over sessions",
         range=(0, 1), stages=("verdicts",), tried=(0.3, 0.5, 0.6, 0.7),
-        tried_in_worlds=(0.3, 0.5, 0.6), group=_FLOOR,
+        tried_in_worlds=(0.3, 0.5, 0.6),
     )  # fmt: skip
     chance_line: float = _declare(
         1000.0, "how surprising failures must be: one in so many accidents looks so",
         range=(1, 1_000_000), stages=("verdicts",), tried=(100.0, 300.0, 3000.0, 10_000.0),
-        tried_in_worlds=(100.0, 3000.0), group=_FLOOR,
+        tried_in_worlds=(100.0, 3000.0),
     )  # fmt: skip
     sinkhole_names: int = _declare(
         3, "unrelated live names on one address: a sinkhole",
         range=(2, 1000), stages=("profiles",), tried=(2, 5, 8, 11),
-        tried_in_worlds=(2, 5), group=_SHARED,
+        tried_in_worlds=(2, 5),
     )  # fmt: skip
     blockpage_names: int = _declare(
         3, "unrelated names on one page: a block page",
         range=(2, 1000), stages=("profiles",), tried=(2, 4, 6, 8),
-        tried_in_worlds=(2, 5), group=_SHARED,
+        tried_in_worlds=(2, 5),
     )  # fmt: skip
     substitution_dead_share: float = _declare(
         0.5, "share of an address's names that controls miss: a substitution",
         range=(0, 1), stages=("profiles",), tried=(0.2, 0.35, 0.65, 0.8),
-        tried_in_worlds=(0.3, 0.7), group=_SHARED,
+        tried_in_worlds=(0.3, 0.7),
     )  # fmt: skip
     persistence_share: float = _declare(
         0.9, "share of a live name's sessions on a substitution address: not a lapse",
-        range=(0, 1), stages=("profiles",), tried=(0.7, 0.8, 0.95, 1.0), group=_SHARED,
+        range=(0, 1), stages=("profiles",), tried=(0.7, 0.8, 0.95, 1.0),
     )  # fmt: skip
     broken_names: int = _declare(
         5, "normally reachable names that a broken session must have tried",
-        range=(1, 1000), stages=("rules",), tried=(3, 4, 8, 12), group=_PROBES,
+        range=(1, 1000), stages=("rules",), tried=(3, 4, 8, 12),
     )  # fmt: skip
     broken_share: float = _declare(
         0.5, "share of them that fail in a broken session",
         range=(0, 1), stages=("rules",), tried=(0.3, 0.4, 0.6, 0.7),
-        tried_in_worlds=(0.35, 0.7), group=_PROBES,
+        tried_in_worlds=(0.35, 0.7),
     )  # fmt: skip
     refusal_share: float = _declare(
         0.8, "share of networks on which a site refuses the country",
         range=(0, 1), stages=("profiles", "verdicts"), tried=(0.6, 0.7, 0.9, 1.0),
-        tried_in_worlds=(0.6, 0.9), group=_ALIKE,
+        tried_in_worlds=(0.6, 0.9),
     )  # fmt: skip
     body_match: float = _declare(
         0.7, "body length proportion that counts as the same page (OONI's)",
-        range=(0, 1), stages=("features",), tried=(0.5, 0.6, 0.8, 0.9), group=_SHARED,
+        range=(0, 1), stages=("features",), tried=(0.5, 0.6, 0.8, 0.9),
     )  # fmt: skip
     pool_days: int = _declare(
         15, "days either side over which controls are pooled for a name",
-        range=(0, 366), stages=("features",), tried=(3, 7, 30, 60), group=_TIME,
+        range=(0, 366), stages=("features",), tried=(3, 7, 30, 60),
     )  # fmt: skip
     change_cost: float = _declare(
         1.0, "price of one change of behaviour, beside ln(sessions)",
         range=(0, 100), stages=("verdicts",), tried=(0.0, 2.0, 3.0, 5.0),
-        tried_in_worlds=(0.0, 2.0, 4.0), group=_TIME,
+        tried_in_worlds=(0.0, 2.0, 4.0),
     )  # fmt: skip
     not_tested_days: int = _declare(
         30, "days without a test at the period's end after which an ending is unknown",
-        range=(0, 366), stages=("verdicts",), group=_TIME,
+        range=(0, 366), stages=("verdicts",),
     )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -176,12 +165,8 @@ class Thresholds:
             if name in GONE:
                 raise ParameterError(name, value, GONE[name])
             if name not in DECLARATIONS:
-                near = difflib.get_close_matches(name, DECLARATIONS, n=3, cutoff=0.5)
-                raise ParameterError(
-                    name, value, "there is no such threshold; "
-                    + ("there are " if len(near) != 1 else "there is ")
-                    + ", ".join(near or DECLARATIONS)
-                )  # fmt: skip
+                near = suggest(name, DECLARATIONS) or f"; there are {', '.join(DECLARATIONS)}"
+                raise ParameterError(name, value, f"there is no such threshold{near}")
         return replace(self, **{name: _number(name, value) for name, value in values.items()})  # type: ignore[arg-type]
 
     def changes(self) -> dict[str, float]:

@@ -29,6 +29,7 @@ import ast
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -162,6 +163,7 @@ class Kernels:
 
 #: What Python and DuckDB raise where a disk is full, read-only or failing.
 _OF_THE_DISK = {"OSError", "PermissionError", "IOException", "OutOfMemoryException"}
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _KNOWN_ERRORS = {error.__name__: error for error in (ContractError, SourceError, ParameterError)}
 
 
@@ -169,13 +171,15 @@ def execute(
     notebook: Path,
     parameters: Mapping[str, object],
     kernels: Kernels,
+    failed: Path,
 ) -> nbformat.NotebookNode:
     """Execute a notebook in its own folder; nothing is written beside it.
 
     Args:
         notebook: stays as it is.
-        parameters: checked already, by ``distribute_parameters``. Paths should be absolute.
+        parameters: checked already. Paths should be absolute.
         kernels: those of the same report.
+        failed: where the notebook is kept, as far as it ran, if a cell fails unforeseen.
 
     Returns:
         The executed notebook, free of errors.
@@ -189,10 +193,11 @@ def execute(
     source = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     # Ours, so that nothing is left of a kernel that was killed.
     with TemporaryFolder("workbook-kernel-") as scratch:
+        ran = scratch / notebook.name
         try:
             executed: nbformat.NotebookNode = papermill.execute_notebook(
                 source,
-                None,
+                ran,
                 parameters=dict(parameters),
                 kernel_name="python3",
                 language="python",
@@ -202,7 +207,9 @@ def execute(
                 shutdown_kernel="immediate",
             )
         except PapermillExecutionError as failure:
-            raise _as_known_error(failure, notebook.name) from failure
+            if failure.ename not in _KNOWN_ERRORS:
+                shutil.copy(ran, failed)
+            raise _as_known_error(failure, notebook.name, source, failed) from failure
         except DeadKernelError:
             raise WorkbookError(
                 f"{notebook.name}: its kernel was killed; perhaps there was no memory left"
@@ -216,20 +223,38 @@ def execute(
     return executed
 
 
-def _as_known_error(failure: PapermillExecutionError, notebook: str) -> WorkbookError:
-    """The project's own error that a cell raised, with its message as it was."""
+def _as_known_error(
+    failure: PapermillExecutionError, notebook: str, source: nbformat.NotebookNode, failed: Path
+) -> WorkbookError:
+    """The project's own error that a cell raised, with its message as it was; of any other, where
+    it was raised."""
     known = _KNOWN_ERRORS.get(failure.ename)
     if known is None:
-        where = f"{notebook}: cell {failure.cell_index + 1} failed with"
+        where = f"{notebook}: {_place(failure, source)} failed with"
         if failure.ename in _OF_THE_DISK:
             said, *_ = failure.evalue.splitlines() or [failure.ename]
             return SourceError(f"{where} {said}")
-        return WorkbookError(f"{where} {failure.ename}: {failure.evalue}")
+        kept = f"The notebook, as far as it ran: {failed}"
+        return WorkbookError(f"{where} {failure.ename}: {failure.evalue}. {kept}")
     error = known.__new__(known)  # the constructors would add to a message that is complete
     Exception.__init__(error, failure.evalue)
     if isinstance(error, ParameterError):
         error.name = failure.evalue.partition("=")[0]
     return error
+
+
+def _place(failure: PapermillExecutionError, source: nbformat.NotebookNode) -> str:
+    """``cell 13, line 2, under “When”``: as they are numbered in the stored notebook."""
+    heading, number = "", 0
+    for cell in source.cells:
+        number += 1
+        if cell.cell_type == "markdown":
+            _, *found = re.split(r"^#+ (.*)$", cell.source, flags=re.MULTILINE)
+            heading = found[-2] if found else heading
+        elif cell.source == failure.source:
+            break
+    line = re.search(r"Cell In\[\d+\], line (\d+)", _ANSI.sub("", "\n".join(failure.traceback)))
+    return f"cell {number}{f', line {line[1]},' if line else ''} under “{heading}”"
 
 
 _log = logging.getLogger(__name__)
@@ -247,9 +272,8 @@ class Contents:
 
     Attributes:
         notebooks: in the order of their pages.
-        parameters: each notebook gets those that its parameters cell declares, and may declare no
-            others. ``tables`` is set here. Paths should be absolute: a notebook runs in its own
-            folder.
+        parameters: of every notebook, which may declare no others. ``tables`` is set here. Paths
+            should be absolute: a notebook runs in its own folder.
         run: what ``run.json`` says besides ``findings``, files and tables; no absolute path.
         page: what the header of each page in English says.
         editions: what is written in each language, the first of which lies at the top.
@@ -285,17 +309,19 @@ def publish(
         ``out``, resolved.
 
     Raises:
-        ParameterError: a parameter is unknown, missing or of the wrong type, or ``out`` holds
-            something else than a report; nothing was written.
+        ParameterError: a parameter is missing, or ``out`` holds something else than a report;
+            nothing was written.
         ContractError, SourceError: a notebook raised it; the earlier report is still in place.
         WorkbookError: a cell failed otherwise; likewise.
     """
-    distribute_parameters(contents.notebooks, {"tables": "", **contents.parameters})
+    check_declared(contents.notebooks, {"tables": "", **contents.parameters})
+    failed = out.with_name(f"{out.name}.failed.ipynb")
+    failed.unlink(missing_ok=True)
     with published(out, "findings") as build:
         for name, frame in (contents.given or {}).items():
             write_table(build.tables, name, frame)
         every = _list_items(contents)
-        _run_notebooks(contents, build, every, display or Display(), jobs)
+        _run_notebooks(contents, build, every, display or Display(), jobs, failed)
         build.run = dict(contents.run) | {"findings": _take_findings(build.folder)}
         _write_pages(contents, build, every)
     return out.resolve()
@@ -313,18 +339,17 @@ def _run_notebooks(
     every: Sequence[SetItem],
     display: Display,
     jobs: int | None,
+    failed: Path,
 ) -> None:
     """Write the pages of the notebooks, and those of sites, of which there may be thousands."""
     (build.folder / "findings").mkdir()
     kernels = Kernels()
     reads = find_reads(contents.notebooks)
-    given = distribute_parameters(
-        contents.notebooks, {**contents.parameters, "tables": str(build.tables)}
-    )
+    values = {**contents.parameters, "tables": str(build.tables)}
     works: dict[str, Callable[[], object]] = {}
-    for notebook, values in given.items():
+    for notebook in contents.notebooks:
         make = partial(_make_page, contents, notebook, values)
-        works[notebook.stem] = partial(make, build.folder, every, kernels)
+        works[notebook.stem] = partial(make, build.folder, every, kernels, failed)
     for edition in contents.editions:
         if edition.sites:
             name = f"pages of sites, {edition.page.lang.code}"
@@ -352,8 +377,9 @@ def _make_page(
     folder: Path,
     every: Sequence[SetItem],
     kernels: Kernels,
+    failed: Path,
 ) -> None:
-    executed = execute(notebook, values, kernels)
+    executed = execute(notebook, values, kernels, failed)
     _report_warnings(notebook.stem, executed)
     item, top = describe(notebook), contents.editions[0]
     twins = {page.item.file for edition in contents.editions for page in edition.pages}
@@ -432,28 +458,16 @@ def declared_parameters(notebook: Path) -> dict[str, object]:
     return declared
 
 
-def distribute_parameters(
-    notebooks: Iterable[Path], parameters: Mapping[str, object]
-) -> dict[Path, dict[str, object]]:
-    """Each notebook with those of the parameters that it declares.
-
-    A parameter that is declared and not given is refused: the value saved in the notebook would
-    change a report unseen.
+def check_declared(notebooks: Iterable[Path], parameters: Mapping[str, object]) -> None:
+    """Refuse a notebook that declares a parameter that the report does not give.
 
     Raises:
-        ParameterError: no notebook declares a parameter, or it is not given.
+        ParameterError: the value saved in the notebook would change a report unseen.
     """
-    declared = {notebook: declared_parameters(notebook) for notebook in notebooks}
-    known = sorted({name for names in declared.values() for name in names} | {"tables"})
-    for name, value in parameters.items():
-        if name not in known:
-            raise ParameterError(name, value, f"no notebook has it; accepted: {', '.join(known)}")
-    for notebook, names in declared.items():
-        for name in names.keys() - parameters.keys():
+    for notebook in notebooks:
+        declared = declared_parameters(notebook)
+        for name in declared.keys() - parameters.keys():
             raise ParameterError(
-                name, names[name], f"{notebook.name} declares it and the report does not give it; "
-                "what is saved in a notebook changes no report"
+                name, declared[name], f"{notebook.name} declares it and the report does not give "
+                "it; what is saved in a notebook changes no report"
             )  # fmt: skip
-    return {
-        notebook: {name: parameters[name] for name in names} for notebook, names in declared.items()
-    }

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from analysis.errors import ParameterError, suggest
 from analysis.languages.language import ENGLISH
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages.formats import network_number, number, percent
@@ -78,9 +79,16 @@ def follow(
 
     Returns:
         None where no such pair was judged.
+
+    Raises:
+        ParameterError: the site was never tested.
     """
     verdicts = judgement.verdicts[judgement.verdicts["period"] == "all"]
     whole = verdicts.merge(networks[["probe_asn", "network", "kind"]], on="probe_asn")
+    if domain and domain not in set(whole["domain"]):
+        raise ParameterError(
+            "domain", domain, f"was never tested{suggest(domain, whole['domain'])}"
+        )
     ranked = _rank(whole[_is_wanted(whole, domain, probe_asn)], judgement.intervals)
     if ranked.empty:
         return None

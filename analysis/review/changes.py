@@ -31,7 +31,11 @@ KINDS = {
 }
 #: Cause → what in ``run.json`` differs where it is one, each with its words.
 OF_RUN: Mapping[str, Mapping[str, str]] = {
-    "data": {"input_digest": "observations", "period": "period"},
+    "data": {
+        "input_digest": "observations",
+        "apps_digest": "tests of apps and tools",
+        "period": "period",
+    },
     "method": {
         "rules_version": "rules",
         "code_version": "version of the workbook",

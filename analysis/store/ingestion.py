@@ -66,6 +66,7 @@ class Request:
         jobs: worker processes; by default one a processor. The result does not depend on it.
         scheduler: address of a Dask scheduler whose workers read instead, ``jobs`` objects at once.
         listing: called with days of the archive listed, days in all, and the day just listed.
+        notify: called with a sentence before files that are there are made again.
         progress: called with objects done, objects in all, and the MB and key just done.
     """
 
@@ -79,6 +80,7 @@ class Request:
     jobs: int | None = None
     scheduler: str = ""
     listing: Progress = silent
+    notify: Callable[[str], None] = print
     progress: Progress = silent
 
 
@@ -111,7 +113,9 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
         window = _choose_window(request)
         days = f" received from {window.since} to {window.last_day}" if window else ""
         raise NothingThereError(
-            f"{request.source} holds no web_connectivity object of {probe_cc}{days}",
+            f"{request.source} holds no web_connectivity object of {probe_cc}{days}. Its keys "
+            f"should look like raw/20240131/05/{probe_cc}/webconnectivity/<name>.jsonl.gz; 'python "
+            f"-m analysis pack FILES OUT --cc {probe_cc}' makes such a folder of loose files",
             resumes=False,
         )
     if not request.reopen:  # the run that the study belongs to has cleared them away
@@ -252,6 +256,7 @@ class _Archive:
         files = self._find_current(objects)
         known = {file.key for file in files}
         pending = [item for item in objects if item.key not in known]
+        self._say_read_again(pending)
         not_read: list[NotRead] = []
         size = 0
         with closing(self._read_pending(pending, len(known))) as results:
@@ -271,6 +276,19 @@ class _Archive:
         )
         self.record_files(collection)
         return collection
+
+    def _say_read_again(self, pending: Sequence[ArchiveObject]) -> None:
+        """Say how much is read again for its fingerprints alone, and how that is avoided."""
+        by_key = {item.key: item for item in pending}
+        files = [file for file, *_ in self._look_at(list(by_key))]
+        again = [file for file in files if file.is_current(by_key[file.key], file.fingerprints)]
+        if again:
+            size = sum(file.size for file in again) / 1e6
+            self.request.notify(
+                f"{len(again):,} objects ({size:,.0f} MB) are read again, because the store has them "
+                "with other fingerprints. To avoid it, stop, and give the FINGERPRINTS or the "
+                "REFERENCE of the earlier run"
+            )
 
     def _read_pending(self, pending: Sequence[ArchiveObject], known_count: int) -> _Results:
         """What became of each object, by key, as long as the source gives any."""

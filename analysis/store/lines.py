@@ -10,7 +10,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -130,7 +130,7 @@ class LineReader:
         test: the messaging or circumvention test; else web_connectivity.
     """
 
-    fingerprints: Fingerprints
+    fingerprints: Fingerprints = field(default_factory=Fingerprints)
     received: Received | None = None
     test: Tested | None = None
 
@@ -233,8 +233,8 @@ def read_files(
 
     ``test``: the messaging or circumvention test that is asked for; else web_connectivity.
 
-    A file that is one JSON value, however many lines it takes, is one measurement. A file that is
-    given twice is read twice.
+    A file that is one JSON value, however many lines it takes, is one measurement; an array is its
+    elements, numbered as lines are. A file that is given twice is read twice.
 
     Returns:
         A table with the columns of ``schema.OBSERVATION``, or of ``messaging.MESSAGING``, and
@@ -246,7 +246,7 @@ def read_files(
     names: list[str] = []
     errors: list[FileError] = []
     for path in map(str, paths):
-        for number, result in _read_file(path, reader):
+        for number, result in read_lines(path, reader):
             if isinstance(result, tuple):
                 rows.append(result)
                 names.append(path)
@@ -256,7 +256,8 @@ def read_files(
     return table.append_column("source_file", pa.array(names, pa.string())), errors
 
 
-def _read_file(path: str, reader: LineReader) -> Iterator[tuple[int, Row | str]]:
+def read_lines(path: str, reader: LineReader) -> Iterator[tuple[int, Row | str]]:
+    """Number and observation of each measurement of a loose file, or why there is none."""
     try:
         with io.FileIO(path) as stream:
             is_gzip = stream.read(2) == b"\x1f\x8b"
@@ -265,8 +266,10 @@ def _read_file(path: str, reader: LineReader) -> Iterator[tuple[int, Row | str]]
                 yield from reader.read_all(Decompressed(stream))
                 return
             whole = stream.read(LINE_LIMIT + 1)
-            if len(whole) <= LINE_LIMIT and _is_one_value(whole):
-                yield 1, reader.read(whole, 1) or "not_json"
+            values = _list_values(whole) if len(whole) <= LINE_LIMIT else None
+            if values is not None:
+                for number, value in enumerate(values, 1):
+                    yield number, reader.read(bytes(value), number) or "not_json"
                 return
             stream.seek(0)
             yield from reader.read_all(stream)
@@ -276,11 +279,16 @@ def _read_file(path: str, reader: LineReader) -> Iterator[tuple[int, Row | str]]
         yield 0, f"cannot be read: {describe_error(error)}"
 
 
-def _is_one_value(content: bytes) -> bool:
-    if b"\n" not in content.strip():
-        return True
+def _list_values(content: bytes) -> Sequence[bytes | msgspec.Raw] | None:
+    """The elements of a file that is a JSON array, or the one value that it is; None for lines."""
+    text = content.removeprefix(codecs.BOM_UTF8)
+    is_array = text.lstrip().startswith(b"[")
+    if not is_array and b"\n" not in content.strip():
+        return [content]
     try:
-        msgspec.json.decode(content.removeprefix(codecs.BOM_UTF8), type=msgspec.Raw)
+        if is_array:
+            return msgspec.json.decode(text, type=list[msgspec.Raw])
+        msgspec.json.decode(text, type=msgspec.Raw)
     except msgspec.DecodeError:
-        return False
-    return True
+        return None
+    return [content]

@@ -94,30 +94,24 @@ class Parameter:
 
     Attributes:
         help: what it is, in one line.
-        group: the heading in a notebook's parameters cell.
         is_variable: whether the command line takes it, in capital letters.
         needs_country: whether it means something only with ``probe_cc``.
     """
 
     help: str
-    group: str
     is_variable: bool
     needs_country: bool
 
 
 def _declare(
     help: str,
-    group: str,
     default: object = "",
     *,
     is_variable: bool = True,
     needs_country: bool = True,
 ) -> Any:
-    parameter = Parameter(help, group, is_variable, needs_country)
+    parameter = Parameter(help, is_variable, needs_country)
     return field(default=default, metadata={"parameter": parameter})
-
-
-_STUDY, _WHERE, _LISTS, _METHOD = "The study", "Where it is", "Lists", "The method"
 
 
 @dataclass(frozen=True)
@@ -129,46 +123,46 @@ class StudyParameters:
 
     probe_cc: str = _declare(
         f"country, two letters; empty: {FICTIONAL_COUNTRY}, the fictional one of make report",
-        _STUDY, needs_country=False,
+        needs_country=False,
     )  # fmt: skip
-    since: str = _declare("first day, UTC, YYYY-MM-DD", _STUDY)
-    until: str = _declare("day after the last, UTC", _STUDY)
+    since: str = _declare("first day, UTC, YYYY-MM-DD")
+    until: str = _declare("day after the last, UTC")
     split: str = _declare(
-        "first day of the second half; empty: the month start that halves the period", _STUDY
+        "first day of the second half; empty: the month start that halves the period"
     )
     source: str = _declare(
-        "ooni; a folder, URL or s3:// bucket in its key layout; a share; another store", _WHERE
+        "ooni; a folder, URL or s3:// bucket in its key layout; a share; another store"
     )
     receipt_margin: int = _declare(
-        "days after the period that source ooni has for late uploads", _WHERE, RECEIPT_MARGIN
+        "days after the period that source ooni has for late uploads", RECEIPT_MARGIN
     )
-    store: str = _declare("where observations are kept; empty: data/", _WHERE, needs_country=False)
+    store: str = _declare("where observations are kept; empty: data/", needs_country=False)
     tables: str = _declare(
         "where the notebooks hand tables on; empty: the study's own folder in data/work/",
-        _WHERE, is_variable=False, needs_country=False,
+        is_variable=False, needs_country=False,
     )  # fmt: skip
-    test_list: str = _declare("Citizen Lab-shaped CSVs, comma-separated", _LISTS)
-    networks: str = _declare("CSV asn,network,operator,kind,source", _LISTS)
-    fingerprints: str = _declare("folder with OONI-shaped fingerprint CSVs", _LISTS)
+    test_list: str = _declare("Citizen Lab-shaped CSVs, comma-separated")
+    networks: str = _declare("CSV asn,network,operator,kind,source")
+    fingerprints: str = _declare("folder with OONI-shaped fingerprint CSVs")
     network_names: str = _declare(
-        "CSV with registered names of networks, of a snapshot", _LISTS, is_variable=False
+        "CSV with registered names of networks, of a snapshot", is_variable=False
     )
-    events: str = _declare("YAML with known events: date, title, kind, source", _LISTS)
+    events: str = _declare("YAML with known events: date, title, kind, source")
     test_counts: str = _declare(
-        "CSV of OONI's counts of tests of apps and tools, by country and day", _LISTS
+        "CSV of OONI's counts of tests of apps and tools, by country and day"
     )
     reference: str = _declare(
-        "UTC date of a snapshot for the lists not given, or latest (default with ooni)", _LISTS
+        "UTC date of a snapshot for the lists not given, or latest (default with ooni)"
     )
     project: str = _declare(
-        "a project's OONI Run links and networks, such as 10182,AS38901: counted apart", _LISTS
+        "a project's OONI Run links and networks, such as 10182,AS38901: counted apart"
     )
     thresholds: Thresholds = field(
         default_factory=Thresholds,
         metadata={
             "parameter": Parameter(
                 'numbers that differ from the published ones: {"floor_sessions": 6}',
-                _METHOD, is_variable=False, needs_country=False,
+                is_variable=False, needs_country=False,
             )
         },
     )  # fmt: skip
