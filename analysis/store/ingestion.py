@@ -285,8 +285,8 @@ class _Archive:
         if again:
             size = sum(file.size for file in again) / 1e6
             self.request.notify(
-                f"{len(again):,} objects ({size:,.0f} MB) are read again, because the store has them "
-                "with other fingerprints. To avoid it, stop, and give the FINGERPRINTS or the "
+                f"{len(again):,} objects ({size:,.0f} MB) are read again, because the store has "
+                "them with other fingerprints. To avoid it, stop, and give the FINGERPRINTS or the "
                 "REFERENCE of the earlier run"
             )
 
