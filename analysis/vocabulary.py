@@ -31,7 +31,7 @@ STATES: dict[str, State] = {
         "#8C1127",
         "■",
         '<path d="M1 1h8v8h-8z" fill="currentColor"/>',
-        "Sessions were kept from the site, and left a trace that only blocking leaves: a block "
+        "Sessions could not reach the site and left a trace that only blocking leaves: a block "
         "page, a sinkhole, or an address that no site can have.",
     ),
     "likely_blocked": State(
@@ -40,8 +40,8 @@ STATES: dict[str, State] = {
         "◧",
         '<path d="M1.5 1.5h7v7h-7z" fill="none" stroke="currentColor"/>'
         '<path d="M1 1h4v8h-4z" fill="currentColor"/>',
-        "Sessions were kept from the site in a way that faults do not explain, while it worked "
-        "elsewhere; no distinctive trace was left.",
+        "Sessions could not reach the site, although it worked elsewhere. Faults do not explain "
+        "this, but there is no trace that only blocking leaves.",
     ),
     "impaired": State(
         "Not working, cause unclear",
@@ -67,7 +67,7 @@ STATES: dict[str, State] = {
     "insufficient": State(
         "No conclusion",
         *_DOTTED_RING,
-        "Tested, but too rarely, or by tests that disagree. It is not evidence of access.",
+        "Tested too rarely, or with tests that disagree. This is not evidence of access.",
     ),
     "": State("Not tested", "", "", "", "No measurement in the period."),
 }
@@ -77,20 +77,20 @@ INSUFFICIENT: dict[str, State] = {
     "few_sessions": State(
         "Not enough tests: too few sessions",
         *_DOTTED_RING,
-        "Tested, but too rarely to say anything. It is not evidence of access.",
+        "Tested too rarely for a conclusion. This is not evidence of access.",
     ),
     "few_days": State(
         "Not enough tests: too few days",
         *_DOTTED_RING,
-        "Tested often, but on so few days that a passing fault would look the same.",
+        "Tested on too few days: a short fault would look the same.",
     ),
     "mixed": State(
         "Tests that disagree",
         "#767676",
         "◍",
         f'{_DOTTED}<circle cx="5" cy="5" r="1.5" fill="currentColor"/>',
-        "Tested enough, but some tests reached the site and some did not, and neither is clearly "
-        "the rule. It is not evidence of access.",
+        "Tested enough, but some tests reached the site and others did not, without a clear "
+        "majority. This is not evidence of access.",
     ),
 }
 
@@ -140,7 +140,7 @@ TEST_PARTS: dict[str, str] = {
     "counts": "OONI's counts",
 }
 
-#: Ways to say that a site is blocked, in the order in which they stand beside each other.
+#: Methods that decide whether a site is blocked, in the order of their columns.
 METHODS: dict[str, str] = {
     "this_method": "This method",
     "imap_all": "iMAP 2024, accepting all",
@@ -171,7 +171,7 @@ NETWORK_CHANGES: dict[str, str] = {
     "only_second": "Second half only",
 }
 
-#: What is new of a pair of site and network since the last look, the most pressing first.
+#: What changed on a pair of site and network since the last look, the most urgent first.
 WATCH_CHANGES: dict[str, str] = {
     "newly_blocked": "Newly blocked",
     "blocked_again": "Blocked again",
@@ -182,10 +182,10 @@ WATCH_CHANGES: dict[str, str] = {
     "cleared": "No longer suspicious",
 }
 
-#: Where a pair stands at a look.
+#: The status of a pair at a look.
 WATCH_STATUS: dict[str, str] = {
     "blocked": "Blocked",
-    "unseen": "Blocked before, not tested enough since",
+    "unseen": "Blocked before, too few tests since",
     "suspicious": "Suspicious",
     "seen_open": "Seen open again",
     "lifted": "Lifted",
@@ -202,7 +202,7 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "instrument": "A defect of the test software",
     "broken_session": "The connection itself was broken",
     "not_domestic": "Not seen on a domestic network",
-    "anomaly_unexplained": "Anomalies that amount to no block",
+    "anomaly_unexplained": "Anomalies that are not a block",
 }
 
 #: How a session fails; sessions of two kinds do not add up to one block.
@@ -223,7 +223,7 @@ LEDGER_REASONS: dict[str, str] = {
     "other_test": "Another test",
     "other_country": "Another country",
     "out_of_period": "Outside the period",
-    "duplicate": "Seen before",
+    "duplicate": "Same as an earlier line",
     "kept": "Kept",
     "total": "All lines",
 }
@@ -259,14 +259,14 @@ FLAGS: dict[str, str] = {
     "failure": "Failed",
 }
 
-#: What came of a statement that was held against something, the most telling first.
+#: The result of checking a statement, the most important first.
 AUDIT_RESULTS: dict[str, str] = {
     "does_not_hold": "Does not hold",
     "cannot_be_checked": "Cannot be checked",
     "holds": "Holds",
 }
 
-#: Why two reports differ, by what differs between their runs.
+#: Why two reports differ.
 CAUSES: dict[str, str] = {
     "data": "Data",
     "method": "Method",
@@ -282,39 +282,39 @@ DECISIONS: dict[str, str] = {
     "relabel": "Relabel",
 }
 
-#: Whether a decision is of the report's own period and method.
+#: Whether a decision was made for the report's own period and method.
 DECISION_STATUS: dict[str, str] = {
-    "applied": "Holds for this report",
-    "not_applied": "Not applied: taken on another period or method",
+    "applied": "Applies to this report",
+    "not_applied": "Not applied: made for another period or method",
 }
 
-#: Why a test of a site on a network would tell something.
+#: Why a test of a site on a network would be useful.
 TEST_REASONS: dict[str, str] = {
-    "suspected": "A block is suspected, and too little was tested",
-    "listed_elsewhere": "Another network lists the site, and too little was tested here",
+    "suspected": "A block is suspected, but tests are too few",
+    "listed_elsewhere": "Another network lists the site, but tests here are too few",
     "mixed": "The tests disagree",
-    "listed_and_stale": "Listed, and not tested for weeks",
+    "listed_and_stale": "Listed, but not tested for weeks",
     "stale": "Not tested for weeks",
     "never_tested": "Never tested on this network",
-    "thin": "Too little was tested",
+    "thin": "Too few tests",
 }
 
-#: What is wrong with a line of a test list.
+#: The problem in a line of a test list.
 LIST_PROBLEMS: dict[str, str] = {
     "dead_name": "The name does not exist",
     "site_down": "The site was down throughout",
-    "look_alike": "Easily taken for another name",
-    "duplicate": "Stands twice",
-    "twin": "Has a twin",
+    "look_alike": "Almost the same as another name",
+    "duplicate": "Appears twice",
+    "twin": "Same site as another line",
     "never_tested": "Never tested in the period",
     "other_category": "Another category on the general list",
 }
 
 #: What to do with such a line.
 LIST_ACTIONS: dict[str, str] = {
-    "remove": "Take it off",
-    "change": "Change it",
-    "check": "Have a look",
+    "remove": "Remove",
+    "change": "Change",
+    "check": "Check",
 }
 
 PERIODS: dict[str, str] = {"all": "Whole period", "first": "First half", "second": "Second half"}
@@ -354,5 +354,5 @@ def value_words(column: str, code: str) -> str:
     return VALUES.get(column, {}).get(code, code)
 
 
-#: No chance below it is told: rates that were learnt from the same data cannot defend it.
+#: No smaller chance is given: rates that were learnt from the same data cannot support it.
 LEAST_CHANCE = 0.001

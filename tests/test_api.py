@@ -397,14 +397,14 @@ def test_each_cause_is_counted_in_its_cells() -> None:
             "anomaly": (-2, -2, "2 unexplained"), "confirmed": _SAME, "failure": _SAME,
         }),
         ((1_010, 5, 0, 4), (1_006, 8, 0, 3), causes, {
-            "all": (2, 0, "1 received after OONI was asked; 3 whose network is unknown, which OONI "
+            "all": (2, 0, "1 received after OONI was asked; 3 from an unknown network, which OONI "
                           "drops; 2 uploaded twice and counted twice by OONI"),
-            "ok": (4, 0, "1 received after OONI was asked; 2 whose network is unknown, which OONI "
+            "ok": (4, 0, "1 received after OONI was asked; 2 from an unknown network, which OONI "
                          "drops; 1 under another flag at OONI"),
             "anomaly": (-3, 0, "2 uploaded twice and counted twice by OONI; 1 under another flag "
                                "at OONI"),
             "confirmed": _SAME,
-            "failure": (1, 0, "1 whose network is unknown, which OONI drops"),
+            "failure": (1, 0, "1 from an unknown network, which OONI drops"),
         }),
     ):  # fmt: skip
         assert _compared(ours, theirs, given) == expected
@@ -414,8 +414,8 @@ def test_each_cause_is_counted_in_its_cells() -> None:
 
 
 _DROPPED, _UNREAD = (
-    "10 whose network is unknown, which OONI drops",
-    "archive objects of this month not read whole: 2",
+    "10 from an unknown network, which OONI drops",
+    "2 archive objects of this month were not read completely",
 )
 
 
@@ -444,7 +444,7 @@ def test_without_a_fingerprint_list_confirmed_is_not_compared() -> None:
     difference, unexplained, words = found["confirmed"]
     assert pd.isna(difference)
     assert pd.isna(unexplained)
-    assert words == "without a fingerprint list none is confirmed here"
+    assert words == "this run has no fingerprints and confirms no measurement"
 
 
 def test_a_month_that_one_side_lacks() -> None:
@@ -456,7 +456,7 @@ def test_a_month_that_one_side_lacks() -> None:
     assert absent.to_numpy().tolist() == [[False, True, True], [True, False, True]]
     assert totals["unexplained"].tolist() == [1, -2]
     assert totals["explanation"].tolist() == [
-        "OONI has no measurement of this month", "nothing of this month was kept here",
+        "OONI has no measurement of this month", "this report has no measurement of this month",
     ]  # fmt: skip
 
 
@@ -531,22 +531,23 @@ def test_the_whole_way(
     assert totals["here_count"].to_dict() == {"2024-01": 4, "2024-02": 2}
     assert totals["unexplained"].to_dict() == {"2024-01": 0, "2024-02": -1}
     assert totals.at["2024-01", "explanation"] == (
-        "1 received after OONI was asked; 1 whose network is unknown, which OONI drops; "
+        "1 received after OONI was asked; 1 from an unknown network, which OONI drops; "
         "1 uploaded twice and counted twice by OONI"
     )
     assert totals.at["2024-02", "explanation"] == (
-        "1 unexplained; archive objects of this month not read whole: 1"
+        "1 unexplained; 1 archive objects of this month were not read completely"
     )
     assert tied.claim == (
-        "4 of 8 counts by month and flag are the same at OONI; 2 differ for a reason that is not "
-        "known."
+        "4 of 8 counts by month and flag are the same at OONI. 2 of the others differ for an "
+        "unknown reason."
     )
     assert tied.reading == (
-        "OONI counts 6 measurements of the period, this report 6, as many (1 unexplained). OONI "
-        "flags 33.3 % of them as anomalous or confirmed, this report 33.3 %."
+        "OONI counts 6 measurements of the period and this report counts 6. Of the difference, 1 "
+        "are unexplained. OONI flags 33.3 % of its measurements as anomalous or confirmed, this "
+        "report flags 33.3 %."
     )
-    assert "OONI was asked on 2024-04-10." in tied.caveat
-    assert "The newest archive object read is of 2024-04-15 10:00 UTC" in tied.caveat
+    assert "OONI's counts were fetched on 10 April 2024." in tied.caveat
+    assert "The newest archive object in this report is of 15 April 2024, 10:00 UTC." in tied.caveat
 
 
 def test_the_page_shows_it_where_the_source_is_oonis(
@@ -572,7 +573,7 @@ def test_the_page_shows_it_where_the_source_is_oonis(
     )
     outputs = [output for cell in page.cells for output in cell.get("outputs", [])]
     shown = "".join(output["data"].get("text/html", "") for output in outputs if "data" in output)
-    assert "2 of 4 counts by month and flag are the same at OONI; 2 differ for a reason" in shown
-    assert shown.count("1 unexplained") == 3
+    assert "2 of 4 counts by month and flag are the same at OONI. 2 of the others" in shown
+    assert shown.count("1 unexplained") == 2
     assert tieout.NOT_OONI.partition("'")[0] not in shown
     assert not ooni.log

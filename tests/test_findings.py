@@ -318,5 +318,6 @@ def test_what_is_said_is_counted(study: Any) -> None:
         "January 2024 to the last tests of the period (DNS: loopback address). It was last seen "
         "open before on 2 January 2024, and not again after. A mark that only blocking leaves "
         "decides. Seen through the resolver of <Two> (AS2). It would take 2 forged sessions at "
-        "least to change this. Most blocked sessions fired the rule dns.loopback: "
+        "least to change this. The rule dns.loopback explains most "
+        "blocked sessions: "
     )

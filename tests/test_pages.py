@@ -276,7 +276,7 @@ def test_hostile_names_are_drawn_as_they_are(name: str, monkeypatch: pytest.Monk
     # A report on a country without a block is still a report.
     for empty in (frame.iloc[:0], pd.DataFrame()):
         texts = [text.get_text() for text in draw(empty, **WORDS).findobj(Text)]
-        assert "Nothing to show: no rows." in texts
+        assert "There is nothing to show." in texts
 
 
 def test_coverage_shows_absence_as_absence() -> None:

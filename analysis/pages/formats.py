@@ -269,16 +269,11 @@ def counted(name: str, value: object, text: str = "") -> Markup:
     return _macro("counted", name, plain, text or number(plain))
 
 
-def numbered(sentence: str, **counts: object) -> Markup:
-    """A sentence with headline numbers in its places, each marked with the name of its place.
-
-    A place that ``run.json`` has no number for is plain: only names that end in *count* are marked.
-    """
-    parts = {
-        name: counted(name, count) if name.partition("_count")[1] else number(count)
-        for name, count in counts.items()
+def marked(counts: Mapping[str, object]) -> dict[str, object]:
+    """Values for a sentence: the headline numbers, whose names have *count* in them, are marked."""
+    return {
+        name: counted(name, value) if "_count" in name else value for name, value in counts.items()
     }
-    return Markup.escape(sentence).format(**parts)
 
 
 def percent(value: object) -> str:

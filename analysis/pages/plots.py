@@ -140,7 +140,7 @@ def new_panels(
 def empty_figure(title: str, footer: str) -> Figure:
     figure, axes = new_canvas(title, footer, 1.2)
     axes.set_axis_off()
-    axes.text(0.0, 0.5, "Nothing to show: no rows.", transform=axes.transAxes, color=SOFT_INK)
+    axes.text(0.0, 0.5, "There is nothing to show.", transform=axes.transAxes, color=SOFT_INK)
     return figure
 
 
@@ -262,7 +262,7 @@ def evidence_series(
             at, 100 * some["rate"], **marker(state), label=f"Session: {words}", clip_on=False
         )
     above.set_ylim(0, max(10.0, 108 * sessions["rate"].max()))
-    above.set_ylabel("Fails by itself,\nper cent")
+    above.set_ylabel("Fails by accident,\nper cent")
     above.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
     above.grid(axis="y")
     _draw_evidence(below, days, line)
@@ -274,11 +274,11 @@ def evidence_series(
 
 
 def _draw_evidence(axes: Axes, days: pd.DataFrame, line: float) -> None:
-    """The evidence in powers of ten, level between tested days, with the line for the list."""
+    """The evidence in powers of ten, level between tested days, with the threshold of the list."""
     at = mdates.date2num(pd.to_datetime(days["day"]))  # type: ignore[no-untyped-call]
     axes.step(at, np.log10(days["evidence"]), where="post", color=INK, linewidth=1.4)
     axes.axhline(np.log10(line), color=STATES["blocked"].colour, linewidth=1.1,
-                 linestyle=(0, (4, 2)), label="Line for the list")  # fmt: skip
+                 linestyle=(0, (4, 2)), label="Threshold of the list")  # fmt: skip
     axes.yaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _power_of_ten(value)))
     axes.set_ylabel("Evidence")

@@ -15,7 +15,7 @@ from analysis.languages.language import ENGLISH, elided
 from analysis.observations.messaging_tests import TESTS
 from analysis.outcomes.controls import SESSION_SQL
 from analysis.outcomes.steps import create_tables, create_type, drop_tables
-from analysis.pages.formats import percent
+from analysis.pages.formats import number, percent
 from analysis.pages.show import show_finding, show_markup, show_table, show_text
 from analysis.pages.tracks import (
     Bar,
@@ -218,7 +218,7 @@ SOURCES = {
     "probe_asn": "Network",
     "software": "Version of the probe",
     "platform": "Platform",
-    "like": "Probes alike in all three",
+    "like": "Probes with the same network, version and platform",
 }
 
 _SOURCE_COUNTS = """
@@ -532,22 +532,22 @@ _MOST_ROWS = 20
 _NOT_SHOWN = ("scope", "since", "until", "app_measurement_change_share")
 #: Words for columns that other pages do not have.
 HEADINGS = {
-    "scope": "Whose", "period": "Month or quarter", "is_whole": "Whole", "item": "Which",
+    "scope": "Whose", "period": "Month or quarter", "is_whole": "Complete", "item": "Which",
     "untested_day_count": "Days without a test", "new_domain_count": "Sites newly tested",
     "measurement_change_share": "Measurements, change", "session_change_share": "Sessions, change",
     "domain_change_share": "Sites, change",
     "network_change_share": "Networks, change",
     "app_measurement_count": "Tests of apps, tools",
     "app_measurement_change_share": "Tests of apps and tools, change",
-    "source": "Source", "source_count": "How many",
-    "largest": "The largest", "largest_share": "Its share",
-    "two_largest_share": "Share of the two largest", "equal_source_count": "As many of equal size",
-    "country_list_count": "Of the country's list", "general_list_count": "Of another list",
+    "source": "Source", "source_count": "Number of sources",
+    "largest": "Largest source", "largest_share": "Share of the largest",
+    "two_largest_share": "Share of the two largest",
+    "equal_source_count": "Equal sources that are as concentrated",
+    "country_list_count": "On the country's list", "general_list_count": "On another list",
     "none_list_count": "On no list", "longest_gap_days": "Longest gap, days",
-    "line_count": "Lines added", "tested_line_count": "Of them tested", "list": "List",
+    "line_count": "Lines added", "tested_line_count": "Lines tested", "list": "List",
     "date_added": "Added", "file": "List", "url": "Address", "first_tested": "First tested",
-
-    "days_untested": "Days until then", "last_tested": "Last tested",
+    "days_untested": "Days until the first test", "last_tested": "Last tested",
     "floor_pair_count": "Enough tests",
     "below_pair_count": "Too few tests",
     "untested_pair_count": "No test", "floor_share": "Enough tests, share",
@@ -571,13 +571,19 @@ def claim_floor(floor: pd.DataFrame) -> None:
     total = enough + few + none
     show_finding(
         "floor",
-        f"Of {total:,} pairs of a tested site and an access network, {enough:,} "
-        f"({percent(enough / max(total, 1))}) were tested enough to be judged.",
-        f"{few:,} were tested too little, on too few days or in too few sessions, and {none:,} not "
-        "at all: of these nothing is known, neither that the site is blocked nor that it is open.",
-        "Sites are those that anybody tested on any network in the period. A site that nobody "
-        "tested is not among them.",
-    )
+        ENGLISH.say(
+            "{enough} of {total} pairs of a tested site and an access network ({share}) were "
+            "tested enough to be judged.",
+            enough=enough, total=total, share=percent(enough / max(total, 1)),
+        ),
+        ENGLISH.say(
+            "{few} pairs were tested too little: in too few sessions or on too few days. {none} "
+            "pairs were not tested at all. Nothing is known about these pairs: the site may be "
+            "blocked or open.",
+            few=few, none=none,
+        ),
+        "Only sites that somebody tested on some network in the period are counted.",
+    )  # fmt: skip
 
 
 def show_floor(study: Study, floor: pd.DataFrame) -> None:
@@ -590,10 +596,10 @@ def show_floor(study: Study, floor: pd.DataFrame) -> None:
     shown = floor.head(_MOST_ROWS)
     rows = [
         (name_network(row["network"], row["probe_asn"]), row["floor_pair_count"],
-         f"{row['floor_pair_count']:,} · {percent(row['floor_share'])}")
+         f"{number(row['floor_pair_count'])} · {percent(row['floor_share'])}")
         for row in shown.to_dict("records")
     ]  # fmt: skip
-    title = "No access network measured"
+    title = "No access network has measurements"
     if rows:
         (most, most_share), (least, least_share) = (
             (
@@ -602,12 +608,16 @@ def show_floor(study: Study, floor: pd.DataFrame) -> None:
             )
             for place in (0, -1)
         )
-        title = f"{least} has enough tests of {least_share} of the sites, {most} of {most_share}"
+        title = ENGLISH.say(
+            "{most} has enough tests for {most_share} of the sites, {least} for {least_share}",
+            most=most, most_share=most_share, least=least, least_share=least_share,
+        )  # fmt: skip
     heads = ("Network", "Sites with enough tests", "Sites, share")
-    alt = "; ".join(f"{label} {count:,}" for label, count, _ in rows)
-    reading = (
-        "Sites tested enough to be judged on each access network, and their share of all sites "
-        f"tested anywhere. Source: OONI, {study.title}."
+    alt = "; ".join(f"{label} {number(count)}" for label, count, _ in rows)
+    reading = ENGLISH.say(
+        "Sites with enough tests on each access network, and their share of all tested sites. "
+        "Source: OONI, {title}.",
+        title=study.title,
     )
     drawn = draw_counts(rows, heads, ["tested"] * len(rows))
     show_markup(draw_figure(drawn, f"Bars by network: {alt}.", reading, title=title))
@@ -630,7 +640,7 @@ def show_months(coverage: pd.DataFrame) -> None:
     for item in LISTS:
         counts = by_list[item] if item in by_list else pd.Series(dtype="Int64")
         months[f"{item}_list_count"] = months["month"].map(counts).fillna(0).astype("int64")
-    show_table(months, caption="Tests by month, in all and by list", headings=HEADINGS)
+    show_table(months, caption="Measurements by month, in total and by list", headings=HEADINGS)
 
 
 def show_tests(coverage: pd.DataFrame) -> None:
@@ -647,8 +657,9 @@ def show_tests(coverage: pd.DataFrame) -> None:
     table = some.fillna(0).astype("int64").rename(columns=titles).reset_index()
     show_table(
         table, caption="Measurements by month and test",
-        note="A test that is not named was not run. Sessions, networks, days and gaps of each "
-        "stand in coverage_by_month.csv.",
+        headings={title: title for title in titles.values()},
+        note="Tests without a column were not run. coverage_by_month.csv also has the sessions, "
+        "networks, days and gaps of each test.",
     )  # fmt: skip
 
 
@@ -668,13 +679,14 @@ def show_gaps(study: Study, days: Mapping[str, Sequence[date]], ranked: pd.DataF
     rows = [_draw_days(label, days.get(asn, ()), period) for asn, label in labels.items()]
     daily = sum(len(days.get(asn, ())) == period.day_count for asn in named)
     longest = max((gap.day_count for gap in find_gaps(days["all"], period)), default=0)
-    title = (
-        f"{len(days['all']):,} of {period.day_count:,} days have a test; "
-        f"{daily} of {len(named)} access networks have one on every day"
-    )
-    reading = (
-        f"A bar where days with a test follow one another; what is empty was not tested. The "
-        f"longest stretch without any test on any network is {longest:,} days."
+    title = ENGLISH.say(
+        "{tested} of {days} days have a test; {daily} of {n} access networks have a test every day",
+        tested=len(days["all"]), days=period.day_count, daily=daily, n=len(named),
+    )  # fmt: skip
+    reading = ENGLISH.say(
+        "A bar shows consecutive days with a test. Empty days were not tested. The longest gap "
+        "without a test on any network has {n} days.",
+        n=longest,
     )
     alt = "; ".join(f"{row.label}: {row.words}" for row in rows)
     heads = ("Network", "Time", "Days with a test")
@@ -689,12 +701,15 @@ def _draw_days(label: str, days: Sequence[date], period: Period) -> Row:
         for run in find_runs(days)
     )
     longest = max((gap.day_count for gap in find_gaps(days, period)), default=0)
-    words = f"{len(days):,} of {period.day_count:,} days, longest gap {longest:,} days"
-    return Row(label, bars, words, f"{len(days):,}")
+    words = ENGLISH.say(
+        "{tested} of {days} days, longest gap {longest} days",
+        tested=len(days), days=period.day_count, longest=longest,
+    )  # fmt: skip
+    return Row(label, bars, words, number(len(days)))
 
 
 def show_indicators(study: Study, indicators: pd.DataFrame) -> None:
-    """Show the indicators, quarters first, with what they are not.
+    """Show the indicators, quarters first.
 
     Args:
         study: whose parameters say what the project's own is.
@@ -711,10 +726,10 @@ def show_indicators(study: Study, indicators: pd.DataFrame) -> None:
             )  # fmt: skip
     campaign = study.parameters.campaign
     show_text(
-        f"The project's own are measurements of {_say_campaign(study)}."
+        ENGLISH.say("The project's measurements come from {source}.", source=_say_campaign(study))
         if campaign
-        else "Nothing is counted as the project's own: name its OONI Run links, or networks that "
-        "it alone uses, in the parameter PROJECT."
+        else "No measurement is counted as the project's own. To count them, give the project's "
+        "OONI Run links, or networks that only the project uses, in the parameter PROJECT."
     )
 
 
@@ -722,8 +737,8 @@ def _say_campaign(study: Study) -> str:
     campaign = study.parameters.campaign
     links = ", ".join(map(str, campaign.run_links))
     networks = ", ".join(f"AS{asn}" for asn in campaign.asns)
-    parts = [f"probes that followed OONI Run link {links}"] if links else []
-    return " or ".join([*parts, *([f"network {networks}"] if networks else [])])
+    parts = {"probes that followed OONI Run link": links, "network": networks}
+    return " or ".join(f"{what} {names}" for what, names in parts.items() if names)
 
 
 def show_sources(weighed: pd.DataFrame) -> None:
@@ -739,12 +754,15 @@ def show_sources(weighed: pd.DataFrame) -> None:
     network, alike = (percent(weighed["largest_share"].iloc[place]) for place in (0, -1))
     show_finding(
         "sources",
-        f"The largest network, {largest}, made {network} of the measurements; "
-        f"the largest group of probes of one network, version and platform {alike}.",
-        "One busy probe is no more than such a group. Verdicts count sessions and days, so that it "
-        "weighs less than its rows.",
-    )
-    show_table(weighed, caption="How far one or two sources dominate", headings=HEADINGS)
+        ENGLISH.say(
+            "The largest network, {largest}, made {network} of the measurements. The largest "
+            "group of probes with the same network, version and platform made {alike}.",
+            largest=largest, network=network, alike=alike,
+        ),
+        "One busy probe made at most as many measurements as this group. Verdicts count sessions "
+        "and days, so its rows have little weight.",
+    )  # fmt: skip
+    show_table(weighed, caption="Shares of the largest sources", headings=HEADINGS)
 
 
 def show_list_changes(study: Study) -> None:
@@ -759,8 +777,8 @@ def show_list_changes(study: Study) -> None:
     show_table(
         unlisted, caption="Sites on no list that several networks tested", fold_after=15,
         headings=HEADINGS, is_printed=False,
-        note="Probes test what is on the lists, or what a link or a person hands them. A site that "
-        "many networks tested for some time, and nobody since, was perhaps taken off a list.",
+        note="Probes test sites from the lists, from a link, or from a person. If several networks "
+        "tested a site for some time and then stopped, it was perhaps removed from a list.",
     )  # fmt: skip
 
 
@@ -774,8 +792,8 @@ PLAN_HEADINGS = {
     "days_untested": "Days since the last test", "pair_count": "Pairs", "site_count": "Sites",
     "network_count": "Networks", "descriptor_url": "OONI Run descriptor",
     "plain_list_url": "Plain list",
-    "problem": "What is wrong", "action": "To do", "file": "List", "line": "Line",
-    "url": "Address", "line_count": "Lines", "line_proposed": "The line as it should stand",
+    "problem": "Problem", "action": "To do", "file": "List", "line": "Line",
+    "url": "Address", "line_count": "Lines", "line_proposed": "Proposed line",
 }  # fmt: skip
 
 
@@ -790,13 +808,18 @@ def claim_what_to_test(pairs: pd.DataFrame) -> None:
     elsewhere = (pairs["test_reason"] == "listed_elsewhere").sum()
     show_finding(
         "what-to-test",
-        f"{len(pairs):,} pairs of a site and an access network are worth a test; on {suspected:,} "
-        "a block is suspected and too little was tested to say so.",
-        f"Of {elsewhere:,} further ones another network lists the site, and here too little was "
-        "tested to know.",
-        "A place in this table is no finding about a site: it says where a test would tell most.",
+        ENGLISH.say(
+            "{n} pairs of a site and an access network are worth a test. On {suspected} of them a "
+            "block is suspected, and more tests are needed for a verdict.",
+            n=len(pairs), suspected=suspected,
+        ),
+        ENGLISH.say(
+            "On {n} other pairs too little was tested, and another network lists the site.",
+            n=elsewhere,
+        ),
+        "The table does not say that a site is blocked. It says which tests would tell the most.",
         "tables/what_to_test.csv",
-    )
+    )  # fmt: skip
     reasons = first.groupby("test_reason").agg(
         pair_count=("domain", "size"), site_count=("domain", "nunique"),
         network_count=("probe_asn", "nunique"),
@@ -825,13 +848,14 @@ def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:
     caption = "Sites to test on each network and day"
     show_table(counts, caption=caption, fold_after=_SHOWN, file="testing_plan.csv")
     more = max(len(runs) - _MOST_FILES, 0)
-    note = f"Those of {more:,} networks more lie beside them." if more else ""
+    note = ENGLISH.say("The same folder has the files of {n} more networks.", n=more)
     runs = runs.head(_MOST_FILES)
-    show_table(runs, caption="Files to hand out", headings=PLAN_HEADINGS, note=note)
+    caption = "Files to hand out"
+    show_table(runs, caption=caption, headings=PLAN_HEADINGS, note=note if more else "")
 
 
 def show_list_care(care: pd.DataFrame) -> None:
-    """Show what is wrong with lines of the test lists, and what to do.
+    """Show the problems in lines of the test lists, and what to do.
 
     Args:
         care: the contract's ``list_care``.
@@ -840,14 +864,18 @@ def show_list_care(care: pd.DataFrame) -> None:
     changed = (care["action"] == "change").sum()
     show_finding(
         "list-care",
-        f"{care[['file', 'line']].drop_duplicates().shape[0]:,} lines of the test lists want care: "
-        f"{removed:,} times one should go, {changed:,} times one should change.",
-        "The others are for a person to look at.",
-        "A name that no control resolved has lapsed for now; somebody may register it again.",
+        ENGLISH.say(
+            "{n} lines of the test lists have problems. {removed} problems are solved if the line "
+            "is removed, and {changed} if it is changed.",
+            n=len(care[["file", "line"]].drop_duplicates()), removed=removed, changed=changed,
+        ),
+        "A person must decide about the other problems.",
+        "If no control resolved a name, the name has lapsed for now. Somebody may register it "
+        "again.",
         "tables/list_care.csv",
-    )
+    )  # fmt: skip
     counted = care.groupby(["file", "problem", "action"]).size().rename("line_count").reset_index()
-    show_table(counted, caption="Lines that want care, by list", headings=PLAN_HEADINGS,
+    show_table(counted, caption="Lines with problems, by list", headings=PLAN_HEADINGS,
                note="A line with two problems is counted under each.")  # fmt: skip
     columns = ["file", "line", "problem", "action", "url", "why"]
     order = {"remove": 0, "change": 1}
@@ -855,5 +883,5 @@ def show_list_care(care: pd.DataFrame) -> None:
         ["action", "file", "line"], key=lambda cells: cells.map(order).fillna(2)
         if cells.name == "action" else cells,
     )  # fmt: skip
-    show_table(first[columns], caption="Lines that want care", fold_after=_SHOWN,
+    show_table(first[columns], caption="Lines with problems", fold_after=_SHOWN,
                headings=PLAN_HEADINGS, file="list_care.csv")  # fmt: skip

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.languages.language import ENGLISH
 from analysis.pages import plots
-from analysis.pages.formats import numbered, percent
+from analysis.pages.formats import marked, percent
 from analysis.pages.html_tables import draw_coverage, draw_methods
 from analysis.pages.plots import shares_here_and_elsewhere
 from analysis.pages.show import (
@@ -42,18 +42,23 @@ def show_months(study: Study, months: pd.DataFrame) -> None:
         months: the contract's ``measurements_by_month``.
     """
     total = int(months["measurement_count"].sum())
-    title = f"{total:,} measurements, {percent(flagged(months) / total)} of them flagged"
+    title = ENGLISH.say(
+        "OONI flagged {share} of {n} measurements",
+        n=total, share=percent(flagged(months) / total),
+    )  # fmt: skip
     show_figure(
         plots.results_by_month(months, title=title, footer=study.footer(total, "measurements")),
-        alt="Stacked bars by month, measurements and flagged ones among them: "
-        f"{_say_rows(months['month'], months['measurement_count'], _flags(months))}.",
+        alt=ENGLISH.say(
+            "Stacked bars, one per month. Flagged measurements of all measurements: {rows}.",
+            rows=_say_rows(months["month"], months["measurement_count"], _flags(months)),
+        ),
         caption="Measurements by month and OONI flag.",
     )
     is_known = months["confirmed_count"].notna().all()
     show_table(
         months,
         caption="Measurements by month and OONI flag, in numbers",
-        note="" if is_known else "Without fingerprints none is confirmed.",
+        note="" if is_known else "This run has no fingerprints, so it confirms no measurement.",
     )
 
 
@@ -67,7 +72,7 @@ def _flags(months: pd.DataFrame) -> pd.Series:
 
 
 def _say_rows(names: pd.Series, *values: pd.Series) -> str:
-    """What bars show, for who cannot see them: each name with its values."""
+    """What bars show, in words: each name with its values."""
     return "; ".join(
         f"{name} {' of '.join(f'{value:,}' for value in reversed(row))}"
         for name, *row in zip(names, *values, strict=True)
@@ -91,12 +96,14 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
     months = monthly["month"].nunique()
     per_network = monthly.groupby("network")["month"].nunique()
     most = monthly.groupby("network")["measurement_count"].sum().sort_values(ascending=False)
-    title = (
-        f"{(per_network == months).sum()} of {len(networks)} networks measured in each of "
-        f"{months} months; {most.index[0]} made {percent(most.iloc[0] / total)} of the measurements"
-    )
-    what = "Measurements by network and month; an empty cell was not tested."
-    alt = f"{what} In all: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}."
+    title = ENGLISH.say(
+        "{steady} of {n} networks measured in each of the {months} months; {network} made {share} "
+        "of the measurements",
+        steady=(per_network == months).sum(), n=len(networks), months=months,
+        network=most.index[0], share=percent(most.iloc[0] / total),
+    )  # fmt: skip
+    what = "Measurements by network and month. An empty cell was not tested."
+    alt = f"{what} Totals: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}."
     reading = f"{what} {study.footer(total, 'measurements')}"
     show_markup(draw_coverage(monthly, title=title, alt=alt, reading=reading))
     show_table(
@@ -104,8 +111,8 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
             probe_asn="AS" + networks["probe_asn"].astype(str)
         ),
         caption="Networks that measured",
-        note="The kind decides whether a network counts as one of the country's access networks; "
-        "it comes from a list, from a word in the network's name, or from nowhere.",
+        note="The kind decides whether a network counts as an access network of the country. It "
+        "comes from a list or from a word in the network's name; otherwise it is unknown.",
     )
 
 
@@ -130,7 +137,10 @@ def show_state_counts(whole: pd.DataFrame) -> None:
     show_table(
         count_states(whole),
         caption="Pairs of site and network by state",
-        headings={"access_pair_count": "On access networks", "other_pair_count": "On others"},
+        headings={
+            "access_pair_count": "On access networks",
+            "other_pair_count": "On other networks",
+        },
     )
 
 
@@ -163,14 +173,18 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
     named = listed.assign(network=listed["network"] + " (" + listed["probe_asn"] + ")")
     counts = named.groupby(["network", "mechanism"]).size().rename("domain_count").reset_index()
     by_mechanism = counts.groupby("mechanism")["domain_count"].sum().sort_values(ascending=False)
-    title = f"{len(by_mechanism)} ways of blocking" + (
-        f", most often {MECHANISMS[str(by_mechanism.index[0])]}" if len(by_mechanism) else ""
-    )
+    title = "No method of blocking was seen"
+    if len(by_mechanism):
+        title = ENGLISH.say_plural(
+            "{n} method of blocking: {most}",
+            "{n} methods of blocking; the most common is {most}",
+            len(by_mechanism), most=MECHANISMS[str(by_mechanism.index[0])],
+        )  # fmt: skip
     alt = "; ".join(
         f"{row.network}, {MECHANISMS[str(row.mechanism)]}: {row.domain_count}"
         for row in counts.itertuples()
     )
-    what = "Listed sites by network and mechanism"
+    what = "Listed sites by network and method of blocking"
     reading = f"{what}. {study.footer(len(listed), 'pairs of site and network')}"
     show_markup(draw_methods(counts, title=title, alt=f"{what}: {alt}.", reading=reading))
 
@@ -186,16 +200,16 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
     events = study.known_events
     spans = spans_by_site(intervals.merge(listed[["domain", "probe_asn"]]))
     stretches = spans["domain"].value_counts()
-    title = (
-        f"{len(stretches)} sites were seen blocked or likely blocked, "
-        f"{(stretches > 1).sum()} of them with days in between on which no network blocked them"
-    )
+    title = ENGLISH.say(
+        "{n} sites were blocked or likely blocked, {several} of them more than once",
+        n=len(stretches), several=(stretches > 1).sum(),
+    )  # fmt: skip
     show_markup(draw_timeline(spans, study.periods["all"], events, title, study.title))
     if events:
         show_table(
             event_table(events),
             caption="Known events in the period",
-            note="A day that coincides with the beginning or the end of a block proves no cause.",
+            note="If a block begins or ends on the day of an event, this does not prove a cause.",
         )
 
 
@@ -208,10 +222,10 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
     """
     show_table(
         _dated(intervals, study),
-        caption="Intervals and the tests around them",
-        note="Chance: at most this share of pairs would look so if the failures were accidents "
-        "such as others meet here; empty where a mark of blocking decides. blocking_intervals.csv "
-        "has the moments of all edges.",
+        caption="Intervals of blocking, with the tests before and after",
+        note="Chance: if nothing were blocked, at most this share of pairs would look like this. "
+        "It is empty if a mark of blocking decides. blocking_intervals.csv has the time of day for "
+        "each date.",
         fold_after=16,
         file="blocking_intervals.csv",
         networks=study.network_names(),
@@ -219,7 +233,7 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
 
 
 def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
-    """Show what failed and is not listed all the same, with dates and reason.
+    """Show surprising failures that are not listed, with dates and reason.
 
     Args:
         study: whose country's clocks show the local hours.
@@ -228,15 +242,16 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
     shown = _dated(withheld.drop(columns="state").rename(columns={"reason": "why"}), study)
     show_table(
         _gather_alike(shown),
-        caption="Failing, and not listed",
-        note="Where a site failed for one reason on many networks it has one row: the first day "
-        "and the last on any of them, all sessions, the least chance. withheld_intervals.csv has a "
-        "row for each network.",
+        caption="Failures that are not listed",
+        note="A site that failed on many networks for one reason has one row. The row has the "
+        "first and the last day on any of these networks, all sessions, and the smallest chance. "
+        "withheld_intervals.csv has a row for each network.",
         fold_after=12,
         file="withheld_intervals.csv",
         networks=study.network_names(),
         headings={"why": "Why it is not listed", "blocked_from": "Failed from",
-                  "blocked_until": "Failed until", "mechanism": "How", "probe_asns": "Networks"},
+                  "blocked_until": "Failed until", "mechanism": "How it failed",
+                  "probe_asns": "Networks"},
     )  # fmt: skip
 
 
@@ -286,20 +301,20 @@ def show_disagreement(compared: pd.DataFrame) -> None:
     """
     show_table(
         count_reasons(compared),
-        caption="Sites that others list and this method does not, by its reason",
-        note="Without a reason: reachable there, or not tested enough, and without an anomaly.",
+        caption="Sites that only other methods list, by the reason why this method does not",
+        note="Sites without a reason had no anomaly. They were reachable or not tested enough.",
     )
     differing = compared[~compared[list(METHODS)].all(axis=1)]
     flags = differing.drop(columns="why")
-    caption = "Sites on which the methods differ"
+    caption = "Sites that some methods list and others do not"
     show_table(flags, caption=caption, fold_after=25, is_printed=False)
     reasons = differing[["domain", "why"]]
-    caption = "What each method would say"
+    caption = "Why each method lists the site, or does not"
     show_table(reasons, caption=caption, fold_after=10, is_printed=False)
 
 
 def show_sweep(study: Study, swept: pd.DataFrame) -> None:
-    """Show how far the list moves with each threshold from the published ones.
+    """Show how the list changes with each threshold.
 
     Args:
         study: whose period and country the footer names.
@@ -307,21 +322,24 @@ def show_sweep(study: Study, swept: pd.DataFrame) -> None:
     """
     site_count = swept.loc[swept["is_standing"], "blocked_domain_count"].max()
     shift = swept["gained_count"] + swept["lost_count"]
-    title = (
-        f"No value tried moves more than {shift.max()} of {site_count} sites"
-        if shift.any()
-        else f"No value tried moves any of {site_count} sites on or off the list"
-    )
+    title = ENGLISH.say(
+        "Each tried value moves at most {most} sites on or off the list of {n}",
+        most=shift.max(), n=site_count,
+    )  # fmt: skip
     footer = study.footer(len(swept), "values of thresholds")
     show_figure(
         plots.thresholds_swept(swept, title=title, footer=footer),
-        alt=f"Listed pairs at each value of each threshold, least and most: {_say_range(swept)}.",
-        caption="Listed pairs of site and access network by threshold, each moved from the "
-        "published numbers by itself; figures are the values tried.",
+        alt=ENGLISH.say(
+            "The smallest and the largest number of listed pairs, by threshold: {range}.",
+            range=_say_range(swept),
+        ),
+        caption="Listed pairs of site and access network, by threshold. Each threshold is changed "
+        "alone, starting from the published numbers. The figures beside the circles are the tried "
+        "values.",
     )
-    show_table(swept[shift > 0], caption="Values that move sites on or off the list")
+    show_table(swept[shift > 0], caption="Values that add sites to the list or remove sites")
     all_values = swept.drop(columns=["gained", "lost"])
-    show_table(all_values, caption="All values tried", fold_after=12)
+    show_table(all_values, caption="All tried values", fold_after=12)
 
 
 def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
@@ -334,16 +352,20 @@ def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
     flags = flagged(months)
     show_finding(
         "coverage",
-        numbered(
+        ENGLISH.html(
             "{measurement_count} measurements of {domain_count} sites came from {network_count} "
             "networks, {access_network_count} of them access networks of the country.",
-            **numbers,
+            **marked(numbers),
         ),
-        f"OONI flags {flags:,} of them ({percent(flags / numbers['measurement_count'])}) as "
-        f"anomalous or confirmed; {months['failure_count'].sum():,} failed and say nothing.",
-        "A measurement is one test, not one person: a few probes make most of them. "
-        "Verdicts therefore count independent sessions, not rows.",
-    )
+        ENGLISH.say(
+            "OONI flags {flags} of the measurements ({share}) as anomalous or confirmed. {failed} "
+            "failed and give no information about the site.",
+            flags=flags, share=percent(flags / numbers["measurement_count"]),
+            failed=months["failure_count"].sum(),
+        ),
+        "A measurement is one test, not one person: a few probes make most measurements. "
+        "Verdicts therefore count independent sessions.",
+    )  # fmt: skip
 
 
 def claim_verdicts(numbers: Numbers) -> None:
@@ -354,22 +376,22 @@ def claim_verdicts(numbers: Numbers) -> None:
     """
     show_finding(
         "verdicts",
-        numbered(
+        ENGLISH.html(
             "{blocked_domain_count} sites were blocked or likely blocked on "
             "{blocking_network_count} of the country's access networks: "
             "{listed_access_pair_count} pairs of site and network.",
-            **numbers,
+            **marked(numbers),
         ),
-        numbered(
-            "{judged_access_pair_count} pairs of a site and an access network were tested; "
-            "{ok_access_pair_count} are reachable, and {unsettled_access_pair_count} are not "
-            "settled: on {disagreeing_access_pair_count} of these the tests disagree, on the "
-            "others too little was tested. {other_pair_count} pairs on VPNs, hosting and "
-            "foreign networks were tested as well and put no site on the list.",
-            **numbers,
+        ENGLISH.html(
+            "{judged_access_pair_count} pairs of a site and an access network were tested. "
+            "{ok_access_pair_count} are reachable. {unsettled_access_pair_count} have no "
+            "conclusion: on {disagreeing_access_pair_count} of these the tests disagree, the "
+            "others were tested too little. {other_pair_count} pairs on VPNs, hosting and "
+            "foreign networks were also tested; they put no site on the list.",
+            **marked(numbers),
         ),
-        "Observed on a network is not ordered by it: an answer may come from a resolver or a path "
-        "that another operator runs.",
+        "A block that is seen on a network is not always the work of this network: the answer may "
+        "come from another operator's resolver or route.",
     )
 
 
@@ -381,19 +403,19 @@ def claim_changes(numbers: Numbers) -> None:
     """
     show_finding(
         "changes",
-        numbered(
+        ENGLISH.html(
             "{blocked_domain_count_first} sites were listed in the first half and "
-            "{blocked_domain_count_second} in the second; {newly_blocked_count} are newly blocked "
-            "and {no_longer_blocked_count} no longer.",
-            **numbers,
+            "{blocked_domain_count_second} in the second. {newly_blocked_count} sites are newly "
+            "blocked and {no_longer_blocked_count} are no longer blocked.",
+            **marked(numbers),
         ),
-        numbered(
-            "{still_blocked_count} are still blocked, on {mixed_count} the networks disagree, and "
-            "{not_comparable_count} cannot be compared.",
-            **numbers,
+        ENGLISH.html(
+            "{still_blocked_count} sites are still blocked. On {mixed_count} sites the networks "
+            "disagree, and {not_comparable_count} sites cannot be compared.",
+            **marked(numbers),
         ),
-        "The difference of the two totals is not the number of changes: a site may be missing from "
-        "one half because it was tested too little there.",
+        "The difference between the two totals is not the number of changes: a site may be missing "
+        "from one half because it was tested too little there.",
     )
 
 
@@ -407,17 +429,18 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
     ours, theirs = counts["site_count"][0], counts["site_count"][1:]
     show_finding(
         "methods",
-        numbered(
-            "This method lists {blocked_domain_count} sites; the others list {least} to {most} on "
-            "the same measurements.",
-            blocked_domain_count=ours, least=theirs.min(), most=theirs.max(),
+        ENGLISH.html(
+            "This method lists {blocked_domain_count} sites. The other methods list {least} to "
+            "{most} sites from the same measurements.",
+            **marked({"blocked_domain_count": ours}), least=theirs.min(), most=theirs.max(),
         ),
-        numbered(
-            "{agreed} sites are on every list. {other_methods_only_count} are on another list and "
-            "not on this one; the reason for each is below.",
-            agreed=compared[list(METHODS)].all(axis=1).sum(), **count_methods(compared),
+        ENGLISH.html(
+            "{agreed} sites are on every list. {other_methods_only_count} sites are on another "
+            "list and not on this one; the reason for each is below.",
+            agreed=compared[list(METHODS)].all(axis=1).sum(), **marked(count_methods(compared)),
         ),
-        "Which list is right cannot be read off here: that takes a country whose truth is known.",
+        "This page does not show which list is right. Page 6 tests this method on simulated "
+        "countries, where the truth is known.",
         "6-validation.html",
     )  # fmt: skip
 
@@ -435,23 +458,23 @@ def claim_sweep(swept: pd.DataFrame) -> None:
         for name in ("lost", "gained")
     )
     most = swept.iloc[int(swept["lost_count"].argmax())]
-    takes_most = numbered(
-        "{threshold} at {value} takes most of them away: {lost}. ",
+    removed = ENGLISH.say(
+        "{threshold} = {value} removes the most sites: {lost}. ",
         threshold=most["threshold"], value=f"{most['value']:g}", lost=most["lost_count"],
     )  # fmt: skip
     show_finding(
         "sweep",
-        numbered(
-            "{steady} of {listed} sites stay on the list whatever single number is changed.",
+        ENGLISH.say(
+            "{steady} of {listed} sites stay on the list whichever number is changed.",
             steady=listed - len(lost), listed=listed,
         ),
-        (takes_most if lost else "") + numbered(
-            "Sites that come on it with one change or another: {gained}. Of sites and networks "
-            "{pairs} pairs are listed, and {least} to {most} with a change.",
+        (removed if lost else "") + ENGLISH.say(
+            "{gained} sites join the list in at least one case. The published numbers list {pairs} "
+            "pairs of site and network; with one change, the list has {least} to {most} pairs.",
             gained=len(gained), pairs=standing["blocked_pair_count"], least=pairs.min(),
             most=pairs.max(),
         ),
-        "Two numbers changed at once are not tried.",
+        "Changes of two numbers at once were not tried.",
     )  # fmt: skip
 
 
@@ -464,12 +487,19 @@ def claim_rule_change(flipped: pd.DataFrame) -> None:
     listed, unlisted = (flipped[flipped["change"] == name] for name in ("listed", "unlisted"))
     show_finding(
         "rule-change",
-        f"With this change {len(listed)} pairs of site and network come on the list, and "
-        f"{len(unlisted)} leave it.",
-        f"The former are pairs of {listed['domain'].nunique()} sites, the latter of "
-        f"{unlisted['domain'].nunique()}; {len(flipped)} pairs change their state.",
-        "An example of how to look, not a proposal.",
-    )
+        ENGLISH.say(
+            "With this change, {listed} pairs of site and network join the list and {unlisted} "
+            "pairs leave it.",
+            listed=len(listed), unlisted=len(unlisted),
+        ),
+        ENGLISH.say(
+            "The pairs that join belong to {joining} sites, the pairs that leave to {leaving} "
+            "sites. In total, {n} pairs change their state.",
+            joining=listed["domain"].nunique(), leaving=unlisted["domain"].nunique(),
+            n=len(flipped),
+        ),
+        "The change is an example. It is not a proposal.",
+    )  # fmt: skip
 
 
 def name_tests(table: pd.DataFrame) -> pd.DataFrame:
@@ -478,37 +508,39 @@ def name_tests(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
-    """Show how many apps and tools were found blocked, and what that is held against.
+    """Show how many apps and tools were found blocked, and with what they were compared.
 
     Args:
-        study: whose counts of other countries they were held against.
+        study: has the counts of other countries.
         numbers: of ``findings.count_apps``.
     """
     if not numbers["app_test_count"]:
         show_text(
-            "The source has no measurement of any messaging app or circumvention tool in the "
-            "period, and no counts of them are at hand: nothing is known, which is not the same "
-            "as nothing is blocked."
+            "The source has no measurement of a messaging app or a circumvention tool in the "
+            "period, and no counts of such tests are available. Nothing is known about them: they "
+            "may be blocked or open."
         )
         return
     countries = len(study.elsewhere.countries)
     control = (
-        f"Each was compared with the same weeks in {countries} other countries."
+        ENGLISH.say(
+            "Each test was compared with the same weeks in {n} other countries.", n=countries
+        )
         if countries
-        else "There are no counts of other countries, so each was compared with the country's "
-        "other networks. What fails on most of them at once may be a fault of the test."
+        else "There are no counts of other countries, so each test was compared with the country's "
+        "other networks. If a test fails on most networks at once, the test itself may be faulty."
     )
     show_finding(
         "apps",
-        numbered(
-            "{blocked_app_count} of {app_test_count} apps and tools that were tested were blocked "
-            "or likely blocked: {blocked_app_pair_count} pairs of test and network, on "
+        ENGLISH.html(
+            "{blocked_app_count} of {app_test_count} tested apps and tools were blocked or likely "
+            "blocked: {blocked_app_pair_count} pairs of test and network, on "
             "{blocked_app_network_count} of {app_network_count} networks.",
-            **numbers,
+            **marked(numbers),
         ),
         control,
-        "These tests have no control of their own. A failed test is no data; one that ran and "
-        "reached nothing is evidence.",
+        "These tests have no control of their own. A test that did not run is no evidence; a test "
+        "that ran and reached nothing is.",
         "tables/messaging_verdicts.csv",
     )
 
@@ -544,9 +576,10 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
     show_table(
         shown[columns].drop(columns=empty),
         caption="When each part was cut off",
-        note="Anomalies elsewhere: the median share of other countries in the same weeks; empty "
-        "where their counts are not at hand. Endpoints: those cut off, of those that the part "
-        "tried. messaging_intervals.csv names them, with days and moments.",
+        note="Endpoints cut off: their number, and how many endpoints of this part the probes "
+        "tried. Anomalies elsewhere: the median share of other countries in the same weeks, empty "
+        "if their counts are not available. messaging_intervals.csv has the names of the endpoints "
+        "and the time of day for each date.",
         headings={"endpoints": "Endpoints cut off"},
         fold_after=25,
         file="messaging_intervals.csv",
@@ -566,25 +599,25 @@ def show_shares(study: MessagingStudy, judged: Judged) -> None:
         here=(weeks["anomaly_count"] / weeks["valid"].where(weeks["valid"] > 0)).astype(float),
         elsewhere=weeks["typical"], panel=weeks["test_name"].map(title_of),
     )  # fmt: skip
-    broken = judged.defects["test_name"].nunique()
     countries, period = len(study.elsewhere.countries), study.periods["all"]
-    title = (
-        f"{broken} of {weeks['test_name'].nunique()} tests failed in most of {countries} other "
-        "countries for weeks as well"
-        if countries
-        else "No counts of other countries are at hand to hold these shares against"
-    )
+    title = "No counts of other countries are available for comparison"
+    if countries:
+        title = ENGLISH.say(
+            "{broken} of {n} tests failed for weeks in most of the {countries} other countries",
+            broken=judged.defects["test_name"].nunique(), n=weeks["test_name"].nunique(),
+            countries=countries,
+        )  # fmt: skip
     share = weeks.groupby("panel", sort=False)[["anomaly_count", "valid"]].sum()
     show_figure(
         shares_here_and_elsewhere(
             weeks, title=title, footer=study.footer(int(weeks["valid"].sum()), "tests"),
             since=period.since, until=period.until,
         ),
-        alt="Lines of the share of anomalies by week; over the whole period here: " + "; ".join(
+        alt="Lines: the share of anomalies by week. Shares here in the whole period: " + "; ".join(
             f"{panel} {percent(row['anomaly_count'] / max(row['valid'], 1))}"
             for panel, row in share.iterrows()
         ),
-        caption="Anomalies among tests that did not fail, by week, by OONI's flags.",
+        caption="Share of anomalies by week, by OONI's flags. Failed tests are left out.",
     )  # fmt: skip
 
 
@@ -592,7 +625,7 @@ def show_country(study: MessagingStudy) -> None:
     """Show OONI's counts of each test in the whole country beside other countries'."""
     counted = study.here.groupby("test_name", as_index=False)[[*COUNTS]].sum()
     if counted.empty:
-        show_text("OONI's counts of the whole country are not at hand.")
+        show_text("OONI's counts of the whole country are not available.")
         return
     period = study.periods["all"]
     since, until = pd.Timestamp(period.since), pd.Timestamp(period.last_day)
@@ -606,8 +639,8 @@ def show_country(study: MessagingStudy) -> None:
             ],
         )[["test", *COUNTS, "anomaly_share", "elsewhere_anomaly_share"]],
         caption="Each test in the whole country, by OONI's counts",
-        note="Counts know no network, no hours and no layer, and one probe may make most of them: "
-        "they are shown beside those of a typical other country, and say nothing of a block.",
+        note="These counts do not separate networks, hours or layers, and one probe may make most "
+        "of them. They can be compared with a typical other country. They cannot show a block.",
     )
 
 
@@ -618,7 +651,7 @@ def show_defects(judged: Judged) -> None:
             columns={"share": "typical_share"}
         )[["test", "since", "until", "typical_share", "country_count", "cause", "source"]],
         caption="Weeks in which a test failed in most other countries",
-        headings={"since": "From", "until": "To", "cause": "What is known of it",
+        headings={"since": "From", "until": "To", "cause": "Known cause",
                   "country_count": "Other countries, at least", "source": "Source"},
-        note="Found in the counts of other countries; the last columns say what is known.",
+        note="The weeks come from the counts of other countries, the causes from public sources.",
     )  # fmt: skip

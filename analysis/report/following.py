@@ -12,7 +12,7 @@ from markupsafe import Markup
 from analysis.errors import ParameterError, suggest
 from analysis.languages.language import ENGLISH
 from analysis.outcomes.rules import RULES_BY_ID
-from analysis.pages.formats import network_number, number, percent
+from analysis.pages.formats import network_number, percent
 from analysis.pages.plots import evidence_series, session_series
 from analysis.pages.show import show_figure, show_finding, show_table, show_text
 from analysis.reference.networks import DOMESTIC
@@ -54,7 +54,10 @@ class Followed:
     def name(self) -> str:
         """The site and the network, in words."""
         asn = network_number(self.verdict.probe_asn)
-        return f"{self.verdict.domain} on {self.verdict.network} ({asn})"
+        return ENGLISH.say(
+            "{site} on {network} ({asn})",
+            site=self.verdict.domain, network=self.verdict.network, asn=asn,
+        )  # fmt: skip
 
 
 def follow(
@@ -66,9 +69,9 @@ def follow(
 ) -> Followed | None:
     """Gather what the verdict on one site was made from.
 
-    Without a name it is the pair that has most to show: one that an access network lists, whose
-    behaviour changed, for which no mark decides and which holds at all hours; of these the one with
-    most sessions, of equals the first by name.
+    Without a name, it prefers a pair that an access network lists, whose behaviour changed, for
+    which no mark decides and which is blocked at all hours; of these the pair with most sessions,
+    then the first by name.
 
     Args:
         study: after ``confirm``, whose sessions it holds.
@@ -131,7 +134,7 @@ def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
 def show_followed(study: Study, followed: Followed | None) -> None:
     """Show the sessions, the stretches and the verdict of :func:`follow` as a finding."""
     if followed is None:
-        show_text("No site was judged, so none can be followed.")
+        show_text("No site was judged, so there is no site to follow.")
         return
     period, verdict = study.periods["all"], followed.verdict
     title = f"{followed.name}: {STATES[verdict.state].words.lower()}"
@@ -140,7 +143,7 @@ def show_followed(study: Study, followed: Followed | None) -> None:
         "one-site",
         f"{title}.",
         told,
-        "A day on which nobody tested says nothing, neither here nor anywhere in the report.",
+        "Nothing is known about days without a test.",
     )
     figure = session_series(
         followed.days,
@@ -152,10 +155,9 @@ def show_followed(study: Study, followed: Followed | None) -> None:
     )
     show_figure(
         figure,
-        alt=f"Sessions by day and by what they show. {told.striptags()}",
-        caption="Sessions by day: a mark for each day with such a session, larger where there were "
-        "several. The band is the stretch that counts as blocked; where there is no mark, nothing "
-        "was tested.",
+        alt=f"Sessions by day and result. {told.striptags()}",
+        caption="Each mark is a day with sessions of one result; a larger mark has more sessions. "
+        "The band is the stretch that counts as blocked. Days without a mark were not tested.",
     )
 
 
@@ -170,28 +172,32 @@ def say_followed(followed: Followed, names: Mapping[str, str], probe_cc: str) ->
     if len(stretches) and not verdict.blocked_until:  # the last one goes on
         stretches.loc[stretches.index[-1], "blocked_until"] = ""
     rows: Any = list(stretches.itertuples(index=False))
-    tested = Markup("{} sessions tested the site on {} days.")
-    said = [tested.format(f"{verdict.session_count:,}", verdict.day_count)]
+    said = [ENGLISH.html(
+        "{n} sessions tested the site on {days} days.",
+        n=verdict.session_count, days=verdict.day_count,
+    )]  # fmt: skip
     said += say_verdict(ENGLISH, verdict, rows, [], names, probe_cc)
     if verdict.rule_id:
         rule = RULES_BY_ID[verdict.rule_id]
-        fired = Markup("Most blocked sessions fired the rule {}: {}")
-        said.append(fired.format(rule.rule_id, rule.comment))
+        said.append(ENGLISH.html(
+            "The rule {rule} explains most blocked sessions: {comment}",
+            rule=rule.rule_id, comment=Markup.escape(rule.comment),
+        ))  # fmt: skip
     return Markup(" ").join(said)
 
 
 @dataclass(frozen=True)
 class Working:
-    """How the evidence on one site on one network comes about.
+    """How the evidence on one site on one network is computed.
 
     Attributes:
-        sessions: one row a session that counts, in order of time: ``time, is_hit``; ``rate``, what
-            it is held against; ``weight``, how many times likelier it is during a block.
+        sessions: one row a session that counts, in order of time: ``time, is_hit``; ``rate``, the
+            expected rate of accidents; ``weight``, how many times likelier it is during a block.
         days: one row a tested day: ``day`` and ``evidence``, the e-value after it.
-        base: how often a session would fail by itself, before the pair says so.
-        site, network: the shares that this is made of, and what they were learnt from.
+        base: the rate of accidents before the pair's own sessions adjust it.
+        site, network: the two shares that give ``base``, and what they were learnt from.
         evidence: the e-value.
-        line: the e-value from which on a pair is listed by itself.
+        line: the e-value from which on a pair without a mark is listed.
     """
 
     sessions: pd.DataFrame
@@ -204,7 +210,7 @@ class Working:
 
 
 def show_chance(judgement: Judgement, line: float) -> None:
-    """Show as a finding how many of the listed pairs are listed because accidents look otherwise.
+    """Show as a finding how many pairs are listed by their chance, without a mark.
 
     Args:
         judgement: what ``confirm`` returned.
@@ -214,17 +220,25 @@ def show_chance(judgement: Judgement, line: float) -> None:
     is_listed = whole["state"].isin(LISTED) & whole["is_domestic"].astype(bool)
     count = int((is_listed & (whole["chance"] != "")).sum())
     if not count:
-        show_text("No pair of site and network is listed because its failures are no accidents.")
+        show_text("Every listed pair of site and network has a mark of blocking.")
         return
     show_finding(
         "chance",
-        f"{count:,} pairs of a site and an access network are listed because their failures are "
-        "not accidents such as others meet.",
-        f"If the failures of a pair were accidents such as others meet here, less than one such "
-        f"pair in {number(line)} would look like it. The rates of accidents are learnt from the "
-        "same measurements, so nothing is said of what is rarer still. What a mark decides needs "
-        "no such line; what has another explanation is shown below.",
-        "A lasting fault between one network and one site is no accident, and looks like a block.",
+        ENGLISH.say_plural(
+            "{n} pair of a site and an access network is listed because its failures are unlikely "
+            "to be accidents.",
+            "{n} pairs of a site and an access network are listed because their failures are "
+            "unlikely to be accidents.",
+            count,
+        ),
+        ENGLISH.say(
+            "If nothing were blocked, fewer than 1 in {line} pairs would look like this. The rates "
+            "of accidents are learnt from the same measurements, so no smaller chance is given. "
+            "This threshold does not apply to pairs with a mark of blocking. Pairs with another "
+            "explanation are shown below.",
+            line=line,
+        ),
+        "A lasting fault between one network and one site looks like a block.",
     )
 
 
@@ -238,7 +252,7 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
 
     Returns:
         None where nothing is weighed (too few sessions failed in one way, or a mark decides), and
-        where the block holds at hours of the week, whose search has a price of its own.
+        where the block applies at hours of the week only, whose search has a price of its own.
     """
     evidence = judgement.evidence
     which = _find_series(study, evidence, verdict)
@@ -265,8 +279,10 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
 
 def _teach(shares: Floats, failures: Floats, sessions: Floats, which: int) -> tuple[float, str]:
     """A share, and what it was learnt from."""
-    told = f"{number(round(failures[which], 1))} of {number(round(sessions[which]))}"
-    return float(shares[which]), told if sessions[which] else ""
+    learnt = ENGLISH.say(
+        "{failed} of {n}", failed=round(failures[which], 1), n=round(sessions[which])
+    )
+    return float(shares[which]), learnt if sessions[which] else ""
 
 
 def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
@@ -303,63 +319,68 @@ def show_working(study: Study, judgement: Judgement, followed: Followed | None) 
     working = work_out(study, judgement, followed.verdict) if followed else None
     if followed is None or working is None:
         show_text(
-            "Here no chance is worked out: a mark that only blocking leaves decides, the block "
-            "holds at hours of the week, or the pair is not listed. Name another one."
+            "This pair has no chance to compute: a mark of blocking decides, the block applies "
+            "only at certain hours of the week, or the pair is not listed. Name another pair."
         )
         return
-    show_text(_explain(working))
+    show_text(*_explain(working))
     period, name = study.periods["all"], followed.name
     figure = evidence_series(
         working.sessions, working.days, line=working.line,
-        title=f"{name}: the evidence, session by session",
+        title=ENGLISH.say("{name}: the evidence, session by session", name=name),
         footer=study.footer(len(working.sessions), "sessions"),
         since=period.since, until=period.until,
     )  # fmt: skip
     show_figure(
         figure,
-        alt="Above, how often a session like each one fails by itself, marked by whether it "
-        "failed; below, the evidence as the days add up, with the line for the list. The table "
-        "has the numbers.",
-        caption="Above: each session, at how often one like it fails by itself. Below: the "
-        "evidence after each day (10⁵ is a 1 with five zeros); the dashed line "
-        "is that for the list.",
+        alt="Upper part: each session, how often a session like it fails by accident, and whether "
+        "it failed. Lower part: the evidence after each day, and the threshold of the list. The "
+        "table has the numbers.",
+        caption="Upper part: how often a session like this one fails by accident. Lower part: the "
+        "evidence after each day (10⁵ is a 1 with five zeros). The dashed line is the threshold of "
+        "the list.",
     )
     _show_sessions(working, name)
 
 
-def _explain(working: Working) -> str:
-    """The sum in words."""
-    sessions, days = working.sessions, len(working.days)
-    failed = int(sessions["is_hit"].sum())
-    learnt = " and ".join(
-        f"{what} in {percent(share)} of all cases{f' ({told})' if told else ''}"
-        for what, (share, told) in (
-            ("this site fails so for other operators", working.site),
-            ("other sites fail so on this network", working.network),
-        )
-    )
-    mean = (
-        "Nobody knows when a block begins and ends, so the evidence is a mean: half of it over "
-        f"all {days * (days + 1) // 2:,} stretches of the {days} tested days, half over blocks "
-        "that last from the first test on or come again after an opening. Nine tenths of it "
-        "count, since hours of the week are asked about as well."
-    )
-    return (
-        f"{len(sessions)} sessions count here: {failed} failed in one way, the others reached the "
-        f"site; what failed in another way says nothing. Going by what others see, {learnt}, "
-        f"together {percent(working.base)}. Each session is compared with that and with what "
-        "failed here before it, (earlier failures + 8 × that share) ÷ (earlier sessions + 8). "
-        "During a block (earlier failures + 3) ÷ (earlier sessions + 4) are expected to fail, at "
-        "least 75 % and at most 95 %. A failure counts as many times as it is likelier then, a "
-        "session that got through as many times as it is less likely. The days are multiplied. "
-        f"{mean} If the failures were accidents such as others meet here, the result would be no "
-        f"more than 1 on average; here it is {_say_evidence(working.evidence)}. The list begins at "
-        f"{number(working.line)}."
-    )
+def _explain(working: Working) -> list[str]:
+    """The computation in words, a text a paragraph."""
+    day_count, hit_count = len(working.days), int(working.sessions["is_hit"].sum())
+    (site, of_site), (network, of_network) = working.site, working.network
+    return [
+        ENGLISH.say(
+            "{failed} sessions failed in the same way, and {reached} reached the site. Only these "
+            "sessions count. This site fails in the same way for other operators in {site} of all "
+            "cases ({of_site}). Other sites fail in the same way on this network in {network} of "
+            "all cases ({of_network}). Together this gives {base}.",
+            failed=hit_count, reached=len(working.sessions) - hit_count,
+            site=percent(site), of_site=of_site or "no other sessions",
+            network=percent(network), of_network=of_network or "no other sessions",
+            base=percent(working.base),
+        ),
+        ENGLISH.say(
+            "For each session, the expected rate of accidents is (earlier failures + 8 × {base}) ÷ "
+            "(earlier sessions + 8). During a block, the expected rate of failures is (earlier "
+            "failures + 3) ÷ (earlier sessions + 4), at least 75 % and at most 95 %. The weight of "
+            "a session says how many times likelier its result is during a block. The weights are "
+            "multiplied.",
+            base=percent(working.base),
+        ),
+        ENGLISH.say(
+            "Nobody knows when a block begins and ends, so the evidence is a mean. Half of it "
+            "covers all {stretches} stretches of the {n} tested days. The other half covers blocks "
+            "that last from the first test on, or that come again after an opening. The mean is "
+            "multiplied by 0.9, because blocks at certain hours of the week are searched too. If "
+            "nothing were blocked, the result would be 1 or less on average. Here it is "
+            "{evidence}. A pair is listed from {line} on.",
+            stretches=day_count * (day_count + 1) // 2, n=day_count,
+            evidence=_say_evidence(working.evidence), line=working.line,
+        ),
+    ]  # fmt: skip
 
 
 def _say_evidence(evidence: float) -> str:
-    return number(round(evidence, 1)) if evidence < 1000 else "more than 1,000"
+    return ENGLISH.number(round(evidence, 1)) if evidence < 1000 else "more than 1,000"
 
 
 def _show_sessions(working: Working, name: str) -> None:
@@ -370,14 +391,14 @@ def _show_sessions(working: Working, name: str) -> None:
     )
     show_table(
         ordered[["time", "shows", "share", "weight"]],
-        caption=f"Sessions of {name}, and what each is compared with",
-        note="The share is at least 1 % and at most 99 %. Where it is as large as the share that "
-        "is expected to fail during a block, a session weighs nothing. The sessions of one day "
-        "count no more than the clearest of them twice.",
+        caption=ENGLISH.say("The weight of each session of {name}", name=name),
+        note="The expected rate of accidents is at least 1 % and at most 99 %. If it is as high as "
+        "the rate expected during a block, the session changes nothing. All sessions of one day "
+        "together count at most as much as the clearest of them twice.",
         fold_after=5,
         is_printed=False,
         headings={
-            "time": "Began, UTC", "shows": "The site was", "share": "Compared with",
-            "weight": "Times likelier",
+            "time": "Began, UTC", "shows": "The site was", "share": "Accidents expected",
+            "weight": "Times likelier during a block",
         },
     )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Our counts by month and flag beside OONI's own, and what each difference is made of.
+"""Our counts by month and flag beside OONI's own, and the causes of each difference.
 
 OONI scores a measurement when it receives it, and counts it in its API. Here the same measurements
-are read from its archive and scored again. Whoever doubts a report can look OONI's counts up, so
-they are compared cell by cell, and a difference is explained only by rows that have been counted:
+are read from its archive and scored again. Readers can check a report against OONI's counts, so
+the two are compared cell by cell. A difference is explained only by rows that have been counted:
 
 ===============  ======================================================  ========================
 rows             where they are                                          how they are known
@@ -13,10 +13,10 @@ uploaded twice   here once; at OONI twice, unless its table merged them  the led
 another flag     on both sides, where the totals are equal               differences that sum to 0
 ===============  ======================================================  ========================
 
-What came later is certain. The unknown networks and the second uploads are each taken for a month
-as a whole or not at all, whichever leaves least of the month over. What is left is called
+The rows received later are certain. The unknown networks and the second uploads are each taken
+for a whole month or not at all, whichever explains the month better. The rest is called
 unexplained. Archive objects that could not be read are named beside it and explain nothing, since
-nobody knows how many rows they hold.
+nobody knows how many rows they contain.
 """
 
 from collections import Counter
@@ -27,6 +27,7 @@ from itertools import combinations
 
 import pandas as pd
 
+from analysis.languages.language import ENGLISH
 from analysis.observations.flags import DISJOINT, DISJOINT_SQL
 from analysis.pages.formats import percent
 from analysis.period import days_between
@@ -42,14 +43,14 @@ from analysis.study.study import Study
 
 #: What a report says that has nothing to compare with.
 NOT_OONI = (
-    "These measurements were not read from OONI's archive: OONI publishes no counts that they "
-    "could be compared with."
+    "These measurements were not read from OONI's archive, so OONI has no counts to compare them "
+    "with."
 )
 
 #: Name of a cause → its sign in *here − OONI*, and how it is said.
 _CAUSES: Mapping[str, tuple[int, str]] = {
     "later": (1, "received after OONI was asked"),
-    "no_network": (1, "whose network is unknown, which OONI drops"),
+    "no_network": (1, "from an unknown network, which OONI drops"),
     "twice": (-1, "uploaded twice and counted twice by OONI"),
 }
 _CERTAIN = {"later"}
@@ -109,8 +110,12 @@ def tie_out(study: Study, months: pd.DataFrame, store: str) -> TieOut:
     causes = find_causes(study, published.asked_at)
     counts = compare(months, published.cells, causes, _not_read(study.collection))
     caveats = [
-        f"OONI was asked on {published.asked_at:%Y-%m-%d}. It scores a measurement once, when it "
-        "receives it, by the rules and fingerprints of that day; here all are scored by the same.",
+        ENGLISH.say(
+            "OONI's counts were fetched on {day}. OONI scores a measurement once, when it is "
+            "received, by the rules and fingerprints of that day. This report scores all "
+            "measurements by the same rules and fingerprints.",
+            day=published.asked_at.date(),
+        ),
         *_gaps(study, counts, days_between(period.until, published.asked_at.date())),
     ]
     return TieOut(
@@ -118,7 +123,7 @@ def tie_out(study: Study, months: pd.DataFrame, store: str) -> TieOut:
         claim=_claim(counts),
         reading=_reading(counts),
         caveat=" ".join(caveats),
-        note=f"OONI's reply has the SHA-256 {published.sha256}.",
+        note=ENGLISH.say("OONI's reply has the SHA-256 {digest}.", digest=published.sha256),
     )
 
 
@@ -187,11 +192,11 @@ def _rows_of(
         amounts["moved" if is_moved else "unexplained"] = left[cell]
         unexplained: int | None = amounts.get("unexplained", 0)
         if not ours:
-            explanation = "nothing of this month was kept here"
+            explanation = "this report has no measurement of this month"
         elif not theirs:
             explanation = "OONI has no measurement of this month"
         elif here is None:
-            explanation = "without a fingerprint list none is confirmed here"
+            explanation = "this run has no fingerprints and confirms no measurement"
             unexplained = None
         else:
             explanation = _explain(amounts, not_read)
@@ -200,7 +205,7 @@ def _rows_of(
 
 
 def _choose_causes(differences: Tally, causes: Mapping[str, Tally]) -> Mapping[str, Tally]:
-    """Those causes that leave least of a month over, of equals the fewest.
+    """The causes that explain most of a month; of equals the fewest.
 
     Of the month's total, then of its flags.
     """
@@ -232,7 +237,7 @@ def _explain(amounts: Tally, not_read: int) -> str:
     texts |= {"moved": "under another flag at OONI", "unexplained": "unexplained"}
     said = [f"{abs(amounts[name]):,} {text}" for name, text in texts.items() if amounts.get(name)]
     if amounts.get("unexplained", 0) < 0 and not_read:
-        said.append(f"archive objects of this month not read whole: {not_read:,}")
+        said.append(f"{not_read:,} archive objects of this month were not read completely")
     return "; ".join(said) or "the same"
 
 
@@ -240,11 +245,12 @@ def _claim(counts: pd.DataFrame) -> str:
     compared = counts[counts["unexplained"].notna()]
     same, over = (compared["difference"] == 0).sum(), (compared["unexplained"] != 0).sum()
     if same == len(compared):
-        return f"All {same:,} counts by month and flag are the same at OONI."
-    others = "the others differ by measurements that can be named."
-    if over:
-        others = f"{over:,} differ for a reason that is not known."
-    return f"{same:,} of {len(compared):,} counts by month and flag are the same at OONI; {others}"
+        return ENGLISH.say("All {n} counts by month and flag are the same at OONI.", n=same)
+    return ENGLISH.say(
+        "{same} of {n} counts by month and flag are the same at OONI. {over} of the others differ "
+        "for an unknown reason.",
+        same=same, n=len(compared), over=over,
+    )  # fmt: skip
 
 
 def _reading(counts: pd.DataFrame) -> str:
@@ -253,16 +259,14 @@ def _reading(counts: pd.DataFrame) -> str:
         {cell: int(counts.loc[counts["flag"] == cell, side].sum()) for cell in _CELLS}
         for side in ("here_count", "ooni_count")
     )
-    difference = here[_TOTAL] - ooni[_TOTAL]
-    more = (
-        f"{abs(difference):,} {'more' if difference > 0 else 'fewer'}" if difference else "as many"
-    )
     over = counts.loc[counts["flag"] == _TOTAL, "unexplained"].abs().sum()
-    return (
-        f"OONI counts {ooni[_TOTAL]:,} measurements of the period, this report {here[_TOTAL]:,}, "
-        f"{more} ({over:,} unexplained). OONI flags {_flagged(ooni)} of them as anomalous or "
-        f"confirmed, this report {_flagged(here)}."
-    )
+    return ENGLISH.say(
+        "OONI counts {ooni} measurements of the period and this report counts {here}. Of the "
+        "difference, {over} are unexplained. OONI flags {flagged} of its measurements "
+        "as anomalous or confirmed, this report flags {flagged_here}.",
+        ooni=ooni[_TOTAL], here=here[_TOTAL], over=over,
+        flagged=_flagged(ooni), flagged_here=_flagged(here),
+    )  # fmt: skip
 
 
 def _flagged(tally: Tally) -> str:
@@ -272,16 +276,19 @@ def _flagged(tally: Tally) -> str:
 
 
 def _gaps(study: Study, counts: pd.DataFrame, age: int) -> list[str]:
-    """What may still be missing on either side, where it matters."""
+    """Which measurements may be missing on either side, if any."""
     gaps = []
     if age < SETTLED_DAYS:
-        gaps.append(f"That was {age} days after the period: uploads may still have followed.")
+        gaps.append(ENGLISH.say(
+            "This was {n} days after the end of the period, so late uploads may be missing.", n=age
+        ))  # fmt: skip
     received = [time for file in study.collection.files if (time := _received(file.key))]
     if received and (counts["unexplained"] < 0).any():
-        gaps.append(
-            f"The newest archive object read is of {max(received):%Y-%m-%d %H:%M} UTC; what came "
-            "between the two is at OONI only, and nobody here can count it."
-        )
+        gaps.append(ENGLISH.say(
+            "The newest archive object in this report is of {time}. Measurements received after "
+            "this time are in OONI's counts only.",
+            time=max(received),
+        ))  # fmt: skip
     return gaps
 
 

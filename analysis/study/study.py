@@ -13,6 +13,7 @@ import duckdb
 import pandas as pd
 
 from analysis.errors import ContractError, NothingThereError, ParameterError
+from analysis.languages.language import ENGLISH
 from analysis.observations import fingerprints
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import DISJOINT, DISJOINT_SQL
@@ -246,7 +247,9 @@ class Opened:
 
     def footer(self, count: int, what: str) -> str:
         """Source, period and n, as the foot of a figure says them."""
-        return f"Source: OONI, {self.title}. n = {count:,} {what}."
+        return ENGLISH.say(
+            "Source: OONI, {title}. n = {n} {what}.", title=self.title, n=count, what=what
+        )
 
     def _describe_networks(self, counts: pd.DataFrame) -> pd.DataFrame:
         """Counts by ``probe_asn`` and ``probe_network_name``, with what is known of each."""

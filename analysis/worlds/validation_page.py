@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.errors import ContractError, ParameterError
+from analysis.languages.language import ENGLISH
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.pages.formats import percent
 from analysis.pages.plots import SOFT_INK, add_legend, new_canvas, styled
@@ -39,12 +40,12 @@ def read_results(name: str, folder: str | Path = "") -> pd.DataFrame:
     return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=_NUMBERS)
 
 
-#: What a reader of the results is told of their columns.
+#: Words for the columns of the results.
 HEADINGS = {
     "measure": "Measure",
-    "stratum": "Which",
-    "success_count": "Of them",
-    "trial_count": "All",
+    "stratum": "Group",
+    "success_count": "Cases",
+    "trial_count": "Out of",
     "share": "Share",
     "lower_share": "Lower bound",
     "upper_share": "Upper bound",
@@ -53,52 +54,62 @@ HEADINGS = {
     "newly_listed_count": "Newly listed",
     "broken_count": "Promises broken",
     "is_blocked": "Truly blocked",
-    "coverage": "Coverage",
-    "situation": "What is going on there",
+    "situation": "Situation",
     "constant": "Number",
     "value": "Value",
     "moved": "Moved to",
     "flipped_pair_count": "Pairs that flip",
-    "missed_pair_count": "Of them blocked, and no longer listed",
-    "false_pair_count": "Of them not blocked, and listed",
-}
-
-#: The same of the situations of the examination.
-_EXAMINED = {
-    "situation": "Situation",
-    "truth": "What is true",
-    "blocked_pair_count": "Pairs blocked",
-    "found_pair_count": "Pairs found",
+    "listed_pair_count": "Listed pairs",
+    "blocked_pair_count": "Blocked pairs",
+    "missed_pair_count": "Blocked pairs not listed",
     "false_pair_count": "Pairs listed wrongly",
     "false_site_count": "Sites listed wrongly",
-    "undecidable": "What else it could be, where nobody can tell",
+    "missed_site_count": "Blocked sites not listed",
+    "wrong_mechanism_count": "Wrong method of blocking",
+    "edge_count": "Dates",
+    "edge_not_found_count": "Dates not found",
+    "edge_outside_count": "Dates outside their bracket",
+    "false_edge_count": "Wrong dates",
+    "error_count": "Errors, weighted",
+    "edge": "Date",
+    "error_median": "Error in days, median",
+    "error_p90": "Error, 90th percentile",
+    "error_max": "Error, maximum",
+    "width_median": "Bracket in days, median",
+    "narrowest_median": "Narrowest possible bracket, median",
+    "new_share": "Share of new probes",
+    "name_count": "Names",
+    "block_count": "Blocks",
+    "found_pair_count": "Blocked pairs found",
+    "truth": "Truth",
+    "undecidable": "Other possible explanation",
 }
 
-#: What is going on with a site of a simulated country, by the name that its tables have for it.
+#: What a site of a simulated country is like, by the name that its tables have for it.
 SITUATIONS = {
     "live": "a site that works",
     "plain_http": "served without TLS",
     "shared_hosting": "shares its address with others",
-    "redirect": "sends on to another address",
+    "redirect": "redirects to another address",
     "cdn_same_asn": "a content network with many addresses in one network",
     "cdn_other_asn": "a content network with addresses in many networks",
     "cdn_http": "a content network, without TLS",
     "dead": "the name does not exist",
-    "dies": "the name ceases to exist",
+    "dies": "the name stops existing",
     "down": "the server is down",
     "outage": "the server is down for a while",
-    "unreachable": "no way leads there from the country for a while",
+    "unreachable": "no route leads there from the country for a while",
     "overloaded": "too busy to answer some requests",
-    "geo_refused": "refuses the country, by a page",
-    "geo_refused_http": "refuses the country, by a page without TLS",
+    "geo_refused": "refuses the country with a page",
+    "geo_refused_http": "refuses the country with a page without TLS",
     "geo_refused_tcp": "refuses connections from the country",
     "geo_refused_tls": "cuts handshakes from the country",
     "captcha": "asks visitors to prove that they are human",
     "ad_like": "advertising, which filters at home block",
-    "varying_page": "another page at each visit",
+    "varying_page": "a different page at each visit",
     "localised_title": "a title in the visitor's language",
-    "late": "tested from some day on",
-    "shy": "takes OONI's test helper for an attacker",
+    "late": "tested only from a later day on",
+    "shy": "refuses OONI's test helper as an attacker",
 }
 
 #: Measures of ``accuracy`` that are shown together.
@@ -180,12 +191,14 @@ BOUNDS = (
 
 
 def _footer(validation: Results) -> str:
-    version = validation.rules_version
-    return f"Source: simulated countries, rules version {version}. Bars: 95 % bounds (Wilson)."
+    return ENGLISH.say(
+        "Source: simulated countries, rules version {version}. Bars: 95 % bounds (Wilson).",
+        version=validation.rules_version,
+    )
 
 
 def _say_shares(shares: pd.DataFrame) -> str:
-    """What bars show, for who cannot see them."""
+    """What bars show, in words."""
     columns = (shares[name] for name in ("measure", "stratum", "share"))
     rows = zip(*columns, strict=True)
     return "; ".join(f"{measure}, {stratum}: {percent(share)}" for measure, stratum, share in rows)
@@ -201,32 +214,41 @@ def claim_precision(validation: Results) -> None:
     worlds = validation.read("worlds", "report")
     show_finding(
         "precision",
-        f"Of the sites listed, {validation.say('precision of sites')} are blocked; of the pairs of "
-        "site and network blocked in 6 or more sessions, "
-        f"{validation.say('recall of pairs, 6 or more sessions')} are found.",
-        f"Counted on {len(worlds)} worlds with {worlds['measurement_count'].sum():,} measurements, "
-        "none of which served to choose a threshold. Its rules: version "
-        f"{validation.rules_version}; this report's: version {RULES_VERSION}.",
-        "Simulated countries hold the faults that somebody thought of: the figures say that the "
-        "method does what it claims on those, not that a real country holds no others.",
-    )
+        ENGLISH.say(
+            "{precision} of the listed sites are blocked. {recall} of the pairs of site and "
+            "network that were blocked in 6 or more sessions are found.",
+            precision=validation.say("precision of sites"),
+            recall=validation.say("recall of pairs, 6 or more sessions"),
+        ),
+        ENGLISH.say(
+            "The figures come from {worlds} simulated countries with {n} measurements, on which no "
+            "threshold was chosen. The result has rules version {version}, this report has "
+            "version {here}.",
+            worlds=len(worlds), n=worlds["measurement_count"].sum(),
+            version=validation.rules_version, here=RULES_VERSION,
+        ),
+        "Simulated countries contain only the faults that somebody thought of. A real country may "
+        "have other faults.",
+    )  # fmt: skip
 
 
 def show_coverage(validation: Results) -> None:
     """Show precision and recall by the number of sessions in which a pair was blocked."""
     pairs = validation.shares("recall of pairs", "precision of pairs")
-    found_share = validation.say("recall of pairs", "12+")
-    title = f"With 12 or more sessions, {found_share} of blocks are found"
+    title = ENGLISH.say(
+        "With 12 or more sessions, {share} of blocks are found",
+        share=validation.say("recall of pairs", "12+"),
+    )
     show_figure(
         shares_by_stratum(pairs, title=title, footer=_footer(validation)),
-        alt=f"Recall and precision of pairs by blocked sessions: {_say_shares(pairs)}.",
-        caption="Recall and precision by coverage.",
+        alt=f"Recall and precision of pairs, by blocked sessions: {_say_shares(pairs)}.",
+        caption="Recall and precision of pairs, by the number of blocked sessions.",
     )
     show_table(pairs, caption="Pairs of site and network, by blocked sessions", headings=HEADINGS)
 
 
 def show_listed_wrongly(validation: Results) -> None:
-    """Show what is listed though it is not blocked, by what it looks like.
+    """Show what is listed wrongly, by situation.
 
     Raises:
         ContractError: the situations do not sum to all pairs that are listed wrongly.
@@ -236,42 +258,50 @@ def show_listed_wrongly(validation: Results) -> None:
     spared = validation.shares("unblocked pairs not listed").iloc[0]
     if totals["pair listed, by situation"] != spared["trial_count"] - spared["success_count"]:
         raise ContractError("false_positives: the situations do not sum")
-    told = wrong.assign(situation=wrong["stratum"].map(SITUATIONS).fillna(""))
-    show_table(told, caption="Listed though not blocked", fold_after=25, headings=HEADINGS)
+    described = wrong.assign(situation=wrong["stratum"].map(SITUATIONS).fillna(""))
+    headings = {**HEADINGS, "success_count": "Listed wrongly"}
+    show_table(described, caption="Unblocked pairs and sites", fold_after=25, headings=headings)
 
 
 def show_examined(validation: Results) -> None:
-    """Show what comes out in each situation of the outside examination."""
-    told = validation.read("examined").drop(columns=["measurement_count", "rules_version"])
-    clear = told[told["undecidable"] == ""]
+    """Show the results of the outside examination."""
+    examined = validation.read("examined").drop(columns=["measurement_count", "rules_version"])
+    clear = examined[examined["undecidable"] == ""]
     blocked, found, wrong = (
         clear[f"{name}_count"].sum() for name in ("blocked_pair", "found_pair", "false_site")
     )
-    unclear_count = told.loc[told["undecidable"] != "", "false_site_count"].sum()
+    unclear = examined[examined["undecidable"] != ""]
     show_finding(
         "examined",
-        f"In {len(clear)} situations that can be told apart, {found} of {blocked} blocked pairs "
-        f"are found, and {wrong} sites are listed wrongly.",
-        "Each is a country of half a year in which one thing goes on; blocked pairs are those that "
-        "6 sessions or more met.",
-        f"{len(told) - len(clear)} more cannot be told apart by measurements alone; "
-        f"{unclear_count} sites are listed wrongly there. The last column says what else they "
-        "could be.",
-    )
-    headings = {**HEADINGS, **_EXAMINED}
-    show_table(told, caption="Situations, and what comes out", fold_after=20, headings=headings)
+        ENGLISH.say(
+            "In {n} situations that measurements can decide, {found} of {blocked} blocked pairs "
+            "are found, and {wrong} sites are listed wrongly.",
+            n=len(clear), found=found, blocked=blocked, wrong=wrong,
+        ),
+        "Each situation is a simulated country with one problem, over half a year. Only blocked "
+        "pairs with 6 or more sessions are counted.",
+        ENGLISH.say(
+            "Measurements alone cannot decide {n} more situations. In these, {wrong} sites are "
+            "listed wrongly. The last column gives the other possible explanation.",
+            n=len(unclear), wrong=unclear["false_site_count"].sum(),
+        ),
+    )  # fmt: skip
+    show_table(examined, caption="Results by situation", fold_after=20, headings=HEADINGS)
 
 
 def show_chances(validation: Results) -> None:
-    """Show whether pairs that nobody blocks look surprising no more often than they may."""
+    """Show how often pairs that nobody blocks have a small chance."""
     table = validation.read("chances").drop(columns="rules_version")
     over = (table["share"] > table["stratum"]).sum()
-    title = f"Chance is exceeded at {over} of {len(table)} levels"
+    title = ENGLISH.say(
+        "More pairs than allowed have a small chance at {over} of {n} levels",
+        over=over, n=len(table),
+    )  # fmt: skip
     show_figure(
         chances_against_truth(table, title=title, footer=_footer(validation)),
-        alt="Share of pairs that nobody blocks with a chance of at most 0.1, 0.01 and 0.001, "
-        f"beside these numbers: {_say_shares(table)}.",
-        caption="Of pairs that nobody blocks, how many look as surprising.",
+        alt="Pairs that nobody blocks: the share with a chance of at most 0.1, 0.01 and 0.001, "
+        f"beside the allowed share. {_say_shares(table)}.",
+        caption="Pairs that nobody blocks: the share that has such a small chance.",
     )
     show_table(table, caption="Pairs that nobody blocks, by chance", headings=HEADINGS)
 
@@ -281,7 +311,7 @@ _SHARP = 5
 
 
 def show_constants(validation: Results) -> None:
-    """Show how many pairs flip where a number of the method is moved by 30 %, up or down."""
+    """Show how many pairs flip if a number of the method is moved by 30 %, up or down."""
     table = validation.read("constants")
     subject = table["module"].str.rpartition("/")[2].str.removesuffix(".py")
     table["constant"] += subject.where(subject == "", " of " + subject)
@@ -291,46 +321,65 @@ def show_constants(validation: Results) -> None:
     wrong = table.loc[table["false_pair_count"] > 0, "constant"].unique()
     show_finding(
         "constants",
-        f"Of {len(most)} numbers moved by 30 % up and down, {(most == 0).sum()} flip no pair, and "
-        f"{len(sharp)} flip {_SHARP} or more: {named}.",
-        "Counted on worlds of the outside examination. Pairs come onto the list that nobody blocks "
-        f"where these move: {', '.join(wrong) or 'none'}.",
-    )
-    table = table.drop(columns="module")
-    show_table(table, caption="Each number moved", fold_after=12, headings=HEADINGS)
+        ENGLISH.say(
+            "{n} numbers were moved up and down by 30 %. {none} of them flip no pair. {sharp} "
+            "flip {least} or more pairs: {named}.",
+            n=len(most), none=(most == 0).sum(), sharp=len(sharp), least=_SHARP, named=named,
+        ),
+        ENGLISH.say(
+            "The counts come from the worlds of the outside examination. Numbers that put an "
+            "unblocked pair on the list: {wrong}.",
+            wrong=", ".join(wrong) or "none",
+        ),
+    )  # fmt: skip
+    show_table(
+        table.drop(columns="module"), caption="Pairs that flip if a number is moved",
+        fold_after=12, headings=HEADINGS, note="The last two columns count only pairs that flip.",
+    )  # fmt: skip
 
 
 def show_steering(validation: Results) -> None:
-    """Show how much sooner blocks are listed where volunteers follow the plan."""
+    """Show how much sooner blocks are listed if volunteers follow the plan."""
     table = validation.read("steering")
     by_way = table.pivot(index="stratum", columns="measure", values="success_count")
     plan, turns = steering.WAYS.values()
-    world_count = len(steering.COUNTRIES)
     ahead = str((by_way[plan] - by_way[turns]).idxmax())
     week = table[table["stratum"] == ahead].set_index("measure")
     wrong = table.groupby("measure")["wrong_count"].last()
     shares = [percent(week["share"][way]) for way in (plan, turns)]
     found, usual = (
-        f"{week['success_count'][way]:,} of {week['trial_count'][way]:,} ({share})"
+        ENGLISH.say(
+            "{count} of {n} ({share})",
+            count=week["success_count"][way], n=week["trial_count"][way], share=share,
+        )
         for way, share in zip((plan, turns), shares, strict=True)
-    )
+    )  # fmt: skip
     show_finding(
         "steering",
-        f"After {ahead.lower().replace('week ', '')} weeks of a session a day on each network, "
-        f"{found} blocked pairs are listed where volunteers follow the plan, and {usual} where "
-        "they take the list in turns.",
-        f"Counted on {world_count} worlds whose truth is known, with the same days, probes and "
-        "faults; the week is the one in which the plan is furthest ahead, and the figure has all.",
-        "Simulated lists have a few hundred sites, real ones some two thousand: turns take longer "
-        "there, and so does the plan's first round. Pairs listed wrongly in the last week: "
-        f"{wrong[plan]:,} by the plan, {wrong[turns]:,} in turns; the table has each week.",
-    )
-    title = "{}: the plan lists {} of blocked pairs, turns {}".format(ahead, *shares)
-    version = table["rules_version"].iloc[0]
-    footer = f"Source: simulated countries, rules version {version}. Bars: 95 % bounds (Wilson)."
+        ENGLISH.say(
+            "After {weeks} weeks of one session a day on each network, {found} blocked pairs are "
+            "listed if volunteers follow the plan, and {usual} if they take the list in turns.",
+            weeks=ahead.removeprefix("Week "), found=found, usual=usual,
+        ),
+        ENGLISH.say(
+            "The counts come from {n} simulated countries with the same days, probes and faults. "
+            "In this week the plan is furthest ahead; the figure shows all weeks.",
+            n=len(steering.COUNTRIES),
+        ),
+        ENGLISH.say(
+            "Simulated lists have a few hundred sites, real lists about two thousand. Turns and "
+            "the first round of the plan take longer on a real list. Pairs listed wrongly in the "
+            "last week: {by_plan} by the plan, {in_turns} in turns. The table has each week.",
+            by_plan=wrong[plan], in_turns=wrong[turns],
+        ),
+    )  # fmt: skip
+    title = ENGLISH.say(
+        "{week}: {plan} of the blocked pairs are listed by the plan, {turns} in turns",
+        week=ahead, plan=shares[0], turns=shares[1],
+    )  # fmt: skip
     show_figure(
-        shares_by_stratum(table, title=title, footer=footer, axis=""),
-        alt=f"Share of blocked pairs that are listed, by week: {_say_shares(table)}.",
+        shares_by_stratum(table, title=title, footer=_footer(validation), axis=""),
+        alt=f"Share of blocked pairs that are listed, by week. {_say_shares(table)}.",
         caption="Blocked pairs that are listed, by week and by what volunteers test.",
     )
     headings = {**HEADINGS, "wrong_count": "Listed wrongly"}
@@ -344,20 +393,27 @@ def claim_apps(validation: Results) -> None:
     rows = table[table["stratum"] == "all"].set_index("measure")
 
     def say(measure: str) -> str:
-        return "{:,} of {:,}".format(*rows.loc[measure, ["success_count", "trial_count"]])
+        count, of = rows.loc[measure, ["success_count", "trial_count"]]
+        return ENGLISH.say("{count} of {n}", count=count, n=of)
 
     show_finding(
         "apps-validation",
-        f"Of blocks of apps and tools {say(apps.FOUND)} are found, and {say(apps.TRUE)} stretches "
-        "that are listed are true.",
-        f"Counted on {len(apps.SEEDS)} worlds in which probes run these tests every few days, "
-        "with blocks of whole parts and at hours of the week. Hours are exact in "
-        f"{say(apps.HOURS)}; what cuts off the fewer of a part's endpoints is not judged (not "
-        f"listed in {say(apps.FEWER)}); and a test that breaks for everybody is left off the "
-        f"list in {say(apps.BROKEN)} cases.",
-        "Real probes meet faults that these worlds do not have; Kenya's blocks of Telegram and the "
-        "counts of nine countries are the other test.",
-    )
+        ENGLISH.say(
+            "{found} blocks of apps and tools are found, and {true} listed stretches are true.",
+            found=say(apps.FOUND), true=say(apps.TRUE),
+        ),
+        ENGLISH.say(
+            "The counts come from {n} simulated countries. Probes run these tests every few days; "
+            "blocks cut off whole parts, some only at certain hours of the week. The hours are "
+            "exact in {hours} cases. Blocks of a minority of a part's endpoints are not judged; "
+            "{fewer} of them are not listed. A test that breaks for everybody is not listed in "
+            "{broken} cases.",
+            n=len(apps.SEEDS), hours=say(apps.HOURS), fewer=say(apps.FEWER),
+            broken=say(apps.BROKEN),
+        ),
+        "Real probes meet faults that these worlds do not have. The method was also tested on "
+        "Kenya's blocks of Telegram and on the counts of nine countries.",
+    )  # fmt: skip
     show_table(
         table.drop(columns="rules_version"), caption="Apps and circumvention tools",
         headings=HEADINGS,
@@ -371,11 +427,14 @@ def claim_forgery(validation: Results) -> None:
     broken, listed = forgery[["broken_count", "newly_listed_count"]].sum()
     show_finding(
         "forgery",
-        f"Of {forgery['pair_count'].sum():,} pairs that forgers spoke of, {listed} came onto the "
-        f"list, and {broken} moved under fewer sessions than promised.",
-        f"Judged by rules version {version}.",
-    )
-    show_table(forgery, caption="What forged reports moved", headings=HEADINGS)
+        ENGLISH.say(
+            "Forged reports named {n} pairs. {listed} of these pairs joined the list. The state of "
+            "{broken} pairs moved under fewer forged sessions than promised.",
+            n=forgery["pair_count"].sum(), listed=listed, broken=broken,
+        ),
+        ENGLISH.say("The result has rules version {version}.", version=version),
+    )  # fmt: skip
+    show_table(forgery, caption="The effect of forged reports", headings=HEADINGS)
 
 
 def show_thresholds_tried(validation: Results) -> None:
@@ -384,17 +443,22 @@ def show_thresholds_tried(validation: Results) -> None:
     version = tried.pop("rules_version").iloc[0]
     used = tried[tried["is_used"]].iloc[0]
     better = (tried["error_count"] < used["error_count"]).sum()
-    title = f"{better} of {(~tried['is_used']).sum()} other values err less than those in use"
-    footer = (
-        f"Source: simulated countries, rules version {version}. "
-        f"n = {used['blocked_pair_count']:,} blocked pairs."
+    title = ENGLISH.say(
+        "{better} of {n} other values make fewer errors than the values in use",
+        better=better, n=(~tried["is_used"]).sum(),
+    )  # fmt: skip
+    footer = ENGLISH.say(
+        "Source: simulated countries, rules version {version}. n = {n} blocked pairs.",
+        version=version,
+        n=used["blocked_pair_count"],
     )
     show_figure(
         errors_by_threshold(tried, title=title, footer=footer),
-        alt=f"Bars of errors at each value of each threshold, least and most: {_say_range(tried)}.",
-        caption="Errors by threshold, on the worlds for fitting.",
+        alt="The smallest and the largest number of weighted errors, by threshold: "
+        f"{_say_range(tried)}.",
+        caption="Weighted errors by threshold, on the worlds on which thresholds were chosen.",
     )
-    show_table(tried, caption="Every value tried", fold_after=12, headings=HEADINGS)
+    show_table(tried, caption="All tried values", fold_after=12, headings=HEADINGS)
 
 
 #: What is drawn of each measure: colour on white at least 3:1, and a shape of its own.
@@ -452,8 +516,8 @@ def chances_against_truth(frame: pd.DataFrame, *, title: str, footer: str) -> Fi
     axes.hlines(rows["height"], rows["lower_share"].clip(lower=1e-5), rows["upper_share"],
                 color=_COLOURS[0], linewidth=1.6)  # fmt: skip
     seen = rows["share"].where(rows["share"] > 0)
-    axes.plot(seen, rows["height"], "o", color=_COLOURS[0], label="Seen, with 95 % bounds")
-    axes.plot(levels, rows["height"], "|", color=_COLOURS[1], markersize=16, label="At most")
+    axes.plot(seen, rows["height"], "o", color=_COLOURS[0], label="Observed, with 95 % bounds")
+    axes.plot(levels, rows["height"], "|", color=_COLOURS[1], markersize=16, label="Allowed")
     _write_counts(axes, rows)
     axes.set_xscale("log")
     # By itself such an axis writes its numbers as formulas, which our text never is.
@@ -463,7 +527,7 @@ def chances_against_truth(frame: pd.DataFrame, *, title: str, footer: str) -> Fi
     axes.set_xlim(1e-5, 1)
     axes.set_yticks(rows["height"], [f"{level:g} or less" for level in levels])
     axes.set_ylim(len(frame) - 0.5, -0.5)
-    axes.set(xlabel="Share of pairs that nobody blocks", ylabel="Chance given")
+    axes.set(xlabel="Share of pairs that nobody blocks", ylabel="Chance")
     add_legend(axes, 2, 44)
     return figure
 
@@ -505,7 +569,7 @@ def errors_by_threshold(frame: pd.DataFrame, *, title: str, footer: str) -> Figu
     for tick, is_used in zip(axes.get_yticklabels(), frame["is_used"], strict=True):
         tick.set_fontweight("bold" if is_used else "normal")
     axes.set_ylim(len(frame) - 0.4, -0.6)
-    axes.set_xlabel("Errors over the worlds for fitting")
+    axes.set_xlabel("Weighted errors")
     axes.grid(axis="x")
     axes.tick_params(axis="both", length=0)
     add_legend(axes, 2, 44)
