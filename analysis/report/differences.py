@@ -133,17 +133,15 @@ def gather(flipped: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per site and change: what comes on the list, what leaves it, then other changes,
-        each sorted. The columns of ``flipped`` but ``probe_asn``, and ``probe_asns``, joined by
-        ``;``.
+        each sorted. ``domain``, ``probe_asns``, joined by ``;``, the states before and after, and
+        the other columns of ``flipped``.
     """
     key = [str(name) for name in flipped if name not in ("probe_asn", "period")]
     rows = flipped.groupby(key)["probe_asn"].agg(";".join).rename("probe_asns").reset_index()
     order = rows["change"].map(list(FLIPS).index)
-    return (
-        rows.assign(order=order)
-        .sort_values(["order", *key], ignore_index=True)
-        .drop(columns="order")
-    )
+    rows = rows.assign(order=order).sort_values(["order", *key], ignore_index=True)
+    first = ["domain", "probe_asns", "published_state", "state"]
+    return rows[[*first, *(name for name in key if name not in first)]]
 
 
 def _as_text(asns: pd.Series) -> pd.Series:
