@@ -191,7 +191,7 @@ TABLES = {
                "blocked_local_domain_count#"),
         _table("semester_changes", "domain", "domain is_local? change first_state second_state "
                "first_measurement_count# second_measurement_count# matched_networks "
-               "note"),
+               "note first_matched_state second_matched_state is_interrupted?"),
         _table("network_changes", "probe_asn", "probe_asn! network first_measurement_count# "
                "second_measurement_count# change"),
         _table(

@@ -356,3 +356,21 @@ def value_words(column: str, code: str) -> str:
 
 #: No smaller chance is given: rates that were learnt from the same data cannot support it.
 LEAST_CHANCE = 0.001
+
+#: How strong the evidence of a listed pair is.
+CERTAINTY: dict[str, str] = {
+    "very_strong": "very strong",
+    "strong": "strong",
+    "fair": "fair",
+    "thin": "thin",
+}
+#: The least blocked sessions for a word. Page 6 has the same groups, and how often a listed pair of
+#: each is right.
+CERTAINTY_FROM: dict[str, int] = {"very_strong": 12, "strong": 6, "fair": 0}
+
+
+def grade_certainty(blocked_session_count: int, sessions_to_flip: int) -> str:
+    """The key of ``CERTAINTY`` for a listed pair; thin where one forged session may change it."""
+    if sessions_to_flip < 2:
+        return "thin"
+    return next(word for word, least in CERTAINTY_FROM.items() if blocked_session_count >= least)

@@ -114,9 +114,14 @@ def tables(tmp_path: Path) -> Path:
     elsewhere = replace(KEPT, item="gone.test", basis=replace(YEAR, rules_version=7))
     write_table(folder, "decisions", decision_table([elsewhere, KEPT], YEAR))
     write_table(folder, "findings", table_rows("findings", {"id": "F2", "claim": HOSTILE}))
-    listed = {"domain": "a.test", "state": "blocked", "probe_asns": "AS1;AS2",
-              "blocked_from": "2024-03-01"}  # fmt: skip
-    write_table(folder, "blocked_sites", table_rows("blocked_sites", listed))
+    listed = [
+        {"domain": "a.test", "probe_asn": asn, "state": state, "blocked_from": day}
+        for asn, state, day in (
+            ("AS1", "blocked", "2024-03-01"), ("AS2", "likely_blocked", "2024-04-01"),
+            ("AS2", "blocked", "2024-05-01"), ("AS3", "likely_blocked", "2024-06-01"),
+        )
+    ]  # fmt: skip
+    write_table(folder, "blocked_site_networks", table_rows("blocked_site_networks", *listed))
     tested = {"domain": "ok.test", "probe_asn": "AS1", "period": "all"}
     write_table(folder, "verdicts", table_rows("verdicts", tested))
     return folder
@@ -156,7 +161,9 @@ def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Pa
     assert sheet.read_bytes() == same
     cells = openpyxl.load_workbook(sheet)["feedback"]
     assert [cells.cell(line, 1).value for line in (FIRST_ROW, FIRST_ROW + 1)] == ["F2", "a.test"]
-    assert cells["B4"].value == "Blocked on 2 access networks; first seen so on 1 March 2024"
+    assert cells["B4"].value == (
+        "Access networks: 2 blocked, 1 likely blocked; first seen so on 1 March 2024"
+    )
     assert {cell.data_type for row in cells.iter_rows() for cell in row} == {"s", "n", "d"}
     brought = read_filled_sheet(_filled(sheet, {
         4: (None, None, "Leave out", "Two\nlines", "editor", date(2025, 3, 1)),

@@ -14,12 +14,20 @@ from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH
 from analysis.period import Period
 from analysis.reference.events import Event
+from analysis.report import findings
 from analysis.report.finding_words import Telling, word_finding
-from analysis.report.findings import find_coincidences, find_networks, find_onset
+from analysis.report.findings import (
+    READ_TABLES,
+    add_pairs,
+    find_coincidences,
+    find_networks,
+    find_onset,
+)
 from analysis.report.first_page import word_first_page
 from analysis.report.following import Followed, follow, say_followed
 from analysis.study.confirmation import spans_by_site
 from analysis.verdicts.verdicts import Judgement
+from tests.table_rows import table_rows
 
 YEAR = Period.parse("2024-01-01", "2025-01-01")
 
@@ -34,7 +42,8 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
     finding = {
         "kind": "onset", "sites": ["a.test", "b.test", "c.test"],
         "values": {
-            "first_day": "2024-08-08", "last_day": "2024-09-07", "networks": ["One", "Two"],
+            "first_day": "2024-08-08", "last_day": "2024-09-07", "earliest_day": "2024-07-01",
+            "networks": ["One", "Two"], "by_state": [2, 1], "block_count": 3,
             "undated_count": 0, "events": [],
             "new": [_span(site, "2024-08-09") for site in ("a.test", "b.test", "c.test")],
             "older": [_span("a.test", "2024-02-01"), _span("a.test", "2024-03-01"),
@@ -42,46 +51,57 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
         },
     }  # fmt: skip
     words = word_finding(Telling(finding, {}, ENGLISH, YEAR))
-    assert "3 sites were blocked on networks that had reached them before, 2 access" in words.claim
-    assert words.caveats[0].startswith("1 of these sites was blocked before that already")
+    assert "3 sites turned from reachable to blocked or likely blocked on 2 access" in words.claim
+    assert words.caveats[1].startswith("1 of these sites was blocked or likely blocked before")
     finding["values"]["older"] = []
-    assert not word_finding(Telling(finding, {}, ENGLISH, YEAR)).caveats
+    assert len(word_finding(Telling(finding, {}, ENGLISH, YEAR)).caveats) == 1
 
 
 def test_networks_of_one_name_are_told_apart_and_a_cut_is_told() -> None:
     """Their numbers stand beside the names; of many networks the figure says how many it shows."""
     count = 25
+    numbers = range(1, count + 1)
     networks = pd.DataFrame({
-        "probe_asn": [f"AS{n}" for n in range(1, count + 1)], "kind": "isp",
-        "network": ["Twin", "Twin", "", *(f"N{n}" for n in range(4, count + 1))],
-        "blocked_domain_count": [2, 2, *[1] * (count - 2)], "domain_count": 9,
+        "probe_asn": [f"AS{n}" for n in numbers], "kind": "isp", "operator": "",
+        "network": ["Twin", "Twin", "", *(f"N{n}" for n in numbers[3:])],
     })  # fmt: skip
-    pairs = pd.DataFrame({"domain": ["a.test"], "probe_asn": ["AS1"]})
-    finding = find_networks({"networks": networks, "pairs": pairs})
+    pairs = [{"domain": site, "probe_asn": f"AS{n}", "period": "all", "state": "blocked"}
+             for n in numbers for site in ("a.test", "b.test")[: 2 if n < 3 else 1]]  # fmt: skip
+    verdicts = table_rows("verdicts", *pairs)
+    finding = find_networks(add_pairs({"networks": networks, "verdicts": verdicts}))
     assert finding is not None
     assert [row[0] for row in finding["values"]["rows"][:2]] == ["Twin (AS1)", "Twin (AS2)"]
-    numbers = {"blocking_network_count": count, "access_network_count": count}
-    words = word_finding(Telling({**finding, "kind": "networks"}, numbers, ENGLISH, YEAR))
+    counted = ("blocking_network_count", "settled_network_count", "independent_network_count")
+    words = word_finding(
+        Telling({**finding, "kind": "networks"}, dict.fromkeys(counted, count), ENGLISH, YEAR)
+    )
     assert f"Shown are the first 20 of {count}." in words.figure
 
 
 @pytest.mark.parametrize("is_published", [True, False])
 def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_published: bool) -> None:
     """The shares that were measured are those of the published numbers."""
-    names = ("blocked_domain_count", "domain_count", "blocked_registrable_domain_count",
-             "blocked_local_domain_count", "blocking_network_count", "access_network_count",
-             "network_count", "listed_access_pair_count", "judged_access_pair_count",
-             "unsettled_access_pair_count", "measurement_count", "single_network_domain_count",
-             "one_report_pair_count", "set_aside_count", "dead_name_count",
-             "unread_object_count")  # fmt: skip
     summary = {
         "probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01", "findings": [],
         "is_published_method": is_published,
     }  # fmt: skip
     (tmp_path / "findings.json").write_text(json.dumps(summary), encoding="utf-8")
-    shares = {name: {"value": 0.9} for name in ("site_precision_share", "pair_recall_share")}
-    counts = {name: {"value": 1} for name in names}
-    said = " ".join(word_first_page(tmp_path, counts | shares)["certainty"])
+    shares = [f"{name}{bound}_share" for name in ("site_precision", "pair_recall")
+              for bound in ("", "_low", "_high")]  # fmt: skip
+    halves = table_rows("semesters", {"period": "first"}, {"period": "second"})
+    no_rows = {name: table_rows(name) for name in READ_TABLES}
+    numbers = {
+        **findings.count_measured(*(no_rows[name] for name in
+                                    ("measurements_by_month", "sites", "networks"))),
+        **findings.count_verdicts(no_rows["verdicts"], no_rows["networks"]),
+        **findings.count_halves(halves, no_rows["semester_changes"]),
+        **findings.count_listed(*(no_rows[name] for name in
+                                  ("blocked_sites", "set_aside", "withheld_intervals"))),
+        "unread_object_count": 0,
+    }  # fmt: skip
+    numbers = {name: {"value": one} for name, one in numbers.items()}
+    numbers |= {name: {"value": 0.9} for name in shares}
+    said = " ".join(word_first_page(tmp_path, numbers)["certainty"])
     assert ("On simulated countries" in said) == is_published
     assert ("was not measured" in said) != is_published
 

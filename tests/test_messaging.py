@@ -428,10 +428,12 @@ def test_the_fictional_countrys_truth_is_found(
     assert not set(verdicts.loc[verdicts["test_name"] == BROKEN, "state"]) & set(LISTED)
     finding = find_apps(tables)
     assert finding["values"]["defects"] == ["Tor with Snowflake"]
-    assert finding["values"]["less"] == ["Telegram"]
     said = word_finding(Telling({"kind": "apps", **finding}, {}, ENGLISH, _YEAR))
-    assert "2 of 8" in said.claim.striptags()
-    assert any("less than the app was cut off" in caveat for caveat in said.caveats)
+    assert "Of 7 messaging apps and circumvention tools" in said.claim.striptags()
+    named = said.sites.striptags()
+    assert "Telegram on Cedar Mobile: The app's own servers (10 of 12 addresses)" in named
+    assert "Beacon Broadband, at certain hours of the week only: Web page" in named
+    assert any("0 of the 22 sessions in which" in caveat.striptags() for caveat in said.caveats)
 
 
 def test_kenyas_blocks_of_2023(shared_data: Path, tmp_path: Path) -> None:

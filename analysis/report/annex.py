@@ -4,7 +4,7 @@ with the other.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +36,14 @@ class Halves:
     network_changes: pd.DataFrame
 
 
-def compare_halves(study: Study, verdicts: pd.DataFrame, networks: pd.DataFrame) -> Halves:
+def compare_halves(
+    study: Study, verdicts: pd.DataFrame, networks: pd.DataFrame, intervals: pd.DataFrame
+) -> Halves:
     """Compare what was measured and listed in the halves of a study.
 
     Args:
         study: its observations and its periods.
-        verdicts, networks: the contract's.
+        verdicts, networks, intervals: the contract's (``blocking_intervals``).
     """
     sites = study.domains()
     local = set(sites.loc[sites["is_local"], "domain"])
@@ -49,7 +51,7 @@ def compare_halves(study: Study, verdicts: pd.DataFrame, networks: pd.DataFrame)
     tests = count_in_halves(study.connection, study.periods)
     return Halves(
         semesters=count_semesters(measured, study.periods, verdicts, networks, local),
-        changes=compare_semesters(verdicts, networks, local),
+        changes=compare_semesters(verdicts, networks, local, find_reopened(intervals)),
         panel=count_panel(verdicts, networks, local),
         network_changes=compare_networks(tests, networks),
     )
@@ -100,8 +102,24 @@ def listed_domestic(verdicts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFr
     return verdicts[verdicts["state"].isin(LISTED) & verdicts["probe_asn"].isin(domestic)]
 
 
+def find_reopened(intervals: pd.DataFrame) -> set[tuple[str, str]]:
+    """The pairs that were reached between two listed stretches.
+
+    Args:
+        intervals: the contract's ``blocking_intervals``.
+    """
+    key = ["domain", "probe_asn"]
+    ordered = intervals.sort_values([*key, "blocked_from", "blocked_from_time"])
+    is_followed = ordered.duplicated(key, keep="last")
+    reopened = ordered[is_followed & (ordered["first_seen_open_again"] != "")]
+    return set(reopened[key].itertuples(index=False, name=None))
+
+
 def compare_semesters(
-    verdicts: pd.DataFrame, networks: pd.DataFrame, local_domains: set[str]
+    verdicts: pd.DataFrame,
+    networks: pd.DataFrame,
+    local_domains: set[str],
+    reopened: Set[tuple[str, str]] = frozenset(),
 ) -> pd.DataFrame:
     """The contract's ``semester_changes``: one row per site listed in any period.
 
@@ -109,6 +127,11 @@ def compare_semesters(
     blocked or open in each: what is not working for another reason cannot say that a block was
     lifted. Where such networks disagree the change is *mixed*; where there is none it is
     *not_comparable*, and the note says why.
+
+    Args:
+        verdicts, networks: the contract's.
+        local_domains: the country's own.
+        reopened: see ``find_reopened``.
     """
     domains = sorted(set(listed_domestic(verdicts, networks)["domain"]))
     domestic = set(networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"])
@@ -128,15 +151,23 @@ def compare_semesters(
         states[domain][asn] = (first, second)
     count_of = counts.to_dict()
     rows = [
-        _change_of(domain, states[domain], count_of, names, domain in local_domains)
+        {
+            **_change_of(domain, states[domain], count_of, names),
+            "is_local": domain in local_domains,
+        }
         for domain in domains
         if domain in tested
     ]
+    for row in rows:
+        matched = row["matched_networks"].split(";")
+        is_reopened = any((row["domain"], asn) in reopened for asn in matched)
+        row["is_interrupted"] = row["change"] == "still_blocked" and is_reopened
     return pd.DataFrame(
         rows,
         columns=[
             "domain", "is_local", "change", "first_state", "second_state",
             "first_measurement_count", "second_measurement_count", "matched_networks", "note",
+            "first_matched_state", "second_matched_state", "is_interrupted",
         ],
     )  # fmt: skip
 
@@ -170,8 +201,7 @@ def _change_of(
     states: Mapping[str, tuple[str | None, str | None]],
     counts: Mapping[Hashable, int],
     names: Mapping[str, str],
-    is_local: bool,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """One site's row; ``states`` are those of the halves by network, None where not tested."""
     changes = {}
     for asn, (first, second) in states.items():
@@ -182,15 +212,17 @@ def _change_of(
         elif first == "ok" and second in LISTED:
             changes[asn] = "newly_blocked"
     kinds, pairs = set(changes.values()), list(states.values())
+    matched = [states[asn] for asn in changes]
     change = "not_comparable" if not kinds else kinds.pop() if len(kinds) == 1 else "mixed"
     return {
         "domain": domain,
-        "is_local": is_local,
         "change": change,
         "first_state": _strongest(first for first, _ in pairs),
         "second_state": _strongest(second for _, second in pairs),
         "first_measurement_count": int(counts.get((domain, "first"), 0)),
         "second_measurement_count": int(counts.get((domain, "second"), 0)),
+        "first_matched_state": _strongest(first for first, _ in matched),
+        "second_matched_state": _strongest(second for _, second in matched),
         "matched_networks": ";".join(sorted(changes)),
         "note": _why_not(pairs) if change == "not_comparable" else _who(changes, names, change),
     }

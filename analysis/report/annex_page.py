@@ -17,7 +17,13 @@ from analysis.pages.html_tables import blocks, render_table
 from analysis.period import Period
 from analysis.report.annex import link_countries
 from analysis.report.finding_words import Telling, word_finding
-from analysis.report.findings import find_categories, find_networks, find_unlisted
+from analysis.report.findings import (
+    find_categories,
+    find_everywhere,
+    find_networks,
+    find_unlisted,
+    read_tables,
+)
 from analysis.report.first_page import read_decided, read_summary, show_decision
 from analysis.report.verdict_words import (
     Row,
@@ -83,11 +89,9 @@ def annex_sections(
     """
     summary = read_summary(Path(tables))
     period = Period.parse(summary["since"], summary["until"])
-    names = ("blocked_site_networks", "blocked_sites", "categories", "networks", "set_aside")
-    read = {name: read_table(tables, name) for name in names}
-    stretches, categories = read["blocked_site_networks"], read["categories"]
+    read = read_tables(tables)
+    stretches, categories = read_table(tables, "blocked_site_networks"), read["categories"]
     networks, aside = read["networks"], read["set_aside"]
-    pairs = stretches[["domain", "probe_asn"]].drop_duplicates()
     page = Telling({}, numbers, lang, period)
     ranked = networks.sort_values(["rank", "probe_asn"], na_position="last")
     linked = link_countries(_say_column(aside, "note", lang), summary["probe_cc"], period)
@@ -102,7 +106,7 @@ def annex_sections(
         {},
         lang=lang,
     )
-    by_network = _show_finding(page, "networks", find_networks(read | {"pairs": pairs}))
+    by_network = _show_finding(page, "networks", find_networks(read))
     by_network += render_table(
         ranked,
         lang.say("Networks, sites tested and sites blocked"),
@@ -112,7 +116,8 @@ def annex_sections(
         file="networks.csv",
         lang=lang,
     )
-    set_aside = _show_finding(page, "unlisted", find_unlisted(read)) + render_table(
+    set_aside = _show_finding(page, "everywhere", find_everywhere(read))
+    set_aside += _show_finding(page, "unlisted", find_unlisted(read)) + render_table(
         linked, lang.say("Sites set aside"), "", 25, {}, file="set_aside.csv", lang=lang
     )  # fmt: skip
     return [
@@ -127,10 +132,11 @@ def annex_sections(
 
 def _show_opening(page: Telling) -> Markup:
     """How many sites are on the list, and what it has of each."""
-    answer = page.lang.html_plural(
-        "{n} site was seen blocked or likely blocked on at least one access network.",
-        "{n} sites were seen blocked or likely blocked on at least one access network.",
-        page.numbers["blocked_domain_count"], n=page.count("blocked_domain_count"),
+    answer = page.lang.html(
+        "{blocked} sites are listed: {traced} blocked and {likely} likely blocked on at least one "
+        "access network.",
+        blocked=page.count("blocked_domain_count"), traced=page.count("traced_domain_count"),
+        likely=page.count("likely_domain_count"),
     )  # fmt: skip
     what = page.lang.html(
         "They are {names} registered names, and {pairs} pairs of site and network. The list has "

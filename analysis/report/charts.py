@@ -157,7 +157,8 @@ def show_changes(study: Study, changes: pd.DataFrame, numbers: Numbers) -> None:
         told = {"kind": "changes", **finding}
         show_markup(word_finding(Telling(told, numbers, ENGLISH, study.periods["all"])).figure)
     order = changes["change"].map(list(CHANGES).index)
-    by_change = changes.assign(order=order).sort_values(["order", "domain"]).drop(columns="order")
+    shown = changes.drop(columns=["first_state", "second_state"])  # of all networks together
+    by_change = shown.assign(order=order).sort_values(["order", "domain"]).drop(columns="order")
     caption = "Listed sites, first half against second"
     show_table(by_change, caption=caption, fold_after=60, file="semester_changes.csv",
                networks=study.network_names())  # fmt: skip
@@ -379,7 +380,8 @@ def claim_verdicts(numbers: Numbers) -> None:
         ENGLISH.html(
             "{blocked_domain_count} sites were blocked or likely blocked on "
             "{blocking_network_count} of the country's access networks: "
-            "{listed_access_pair_count} pairs of site and network.",
+            "{listed_access_pair_count} pairs of site and network, {traced_access_pair_count} "
+            "blocked and {likely_access_pair_count} likely blocked.",
             **marked(numbers),
         ),
         ENGLISH.html(

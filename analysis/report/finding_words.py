@@ -7,8 +7,9 @@ The last part draws the time axes: when each site was blocked, with the period's
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import accumulate
 from typing import Any
 
 import pandas as pd
@@ -20,7 +21,6 @@ from analysis.pages.tracks import (
     Bar,
     Mark,
     Row,
-    draw_counts,
     draw_figure,
     draw_tracks,
     fold_rest,
@@ -30,8 +30,16 @@ from analysis.pages.tracks import (
 )
 from analysis.period import Period
 from analysis.reference.events import Event
+from analysis.report.findings import WINDOW_DAYS
 from analysis.report.verdict_words import schedule_words
-from analysis.vocabulary import CHANGES, MECHANISMS, SET_ASIDE_REASONS
+from analysis.vocabulary import (
+    CERTAINTY,
+    CHANGES,
+    LISTED,
+    MECHANISMS,
+    SET_ASIDE_REASONS,
+    TEST_PARTS,
+)
 
 #: Sites that are shown at once, and those that are folded under them; files have them all.
 MOST_ROWS, _MOST_FOLDED = 20, 100
@@ -197,35 +205,69 @@ class Telling:
         return [*named, self.lang.html_plural("{n} other", "{n} others", more)] if more else named
 
 
+#: These speak of the same pairs as the finding on networks, which says how strong the evidence is.
+_OF_ALL_PAIRS = ("methods", "categories")
+
+
 def word_finding(telling: Telling) -> Words:
-    """A finding in words, by its kind."""
-    return _KINDS[telling.finding["kind"]](telling)
+    """A finding in words, by its kind; a last caveat says how strong its evidence is."""
+    words = _KINDS[telling.finding["kind"]](telling)
+    counts = telling.finding.get("certainty")
+    if not counts or telling.finding["kind"] in _OF_ALL_PAIRS:
+        return words
+    return replace(words, caveats=(*words.caveats, _say_certainty(telling.lang, counts)))
+
+
+def _say_certainty(lang: Language, counts: Mapping[str, int]) -> Markup:
+    """The evidence of the listed pairs that a finding speaks of, in the words of the scale."""
+    return lang.html_plural(
+        "Evidence for this {n} pair of site and network: {grades}.",
+        "Evidence for these {n} pairs of site and network: {grades}.",
+        sum(counts.values()),
+        grades=[
+            lang.html("{count} {grade}", count=counts[word], grade=lang.say(CERTAINTY[word]))
+            for word in CERTAINTY
+        ],
+    )
 
 
 def _onset(tell: Telling) -> Words:
     lang, values = tell.lang, tell.values
-    first, last = (date.fromisoformat(values[name]) for name in ("first_day", "last_day"))
+    first, last, earliest = (
+        date.fromisoformat(values[name]) for name in ("first_day", "last_day", "earliest_day")
+    )
+    traced, likely = values["by_state"]
     claim = lang.html(
-        "Between {first} and {last}, {count} sites were blocked on networks that had reached them "
-        "before, {networks} access networks in all.",
-        first=first, last=last, count=len(tell.finding["sites"]), networks=len(values["networks"]),
+        "In tests between {first} and {last}, {count} sites turned from reachable to blocked or "
+        "likely blocked on {networks} access networks: {traced} blocked, {likely} likely blocked. "
+        "Tests lie days apart: the earliest of these blocks may have begun on {earliest}.",
+        first=first, last=last, earliest=earliest, count=len(tell.finding["sites"]),
+        networks=len(values["networks"]), traced=traced, likely=likely,
     )  # fmt: skip
-    caveats = []
+    caveats = [
+        lang.html(
+            "In no other {days} days of the period did more sites turn from reachable to blocked.",
+            days=WINDOW_DAYS,
+        )
+    ]
     if known := _count_known(values):
         caveats.append(
             lang.html_plural(
-                "{n} of these sites was blocked before that already, on some network.",
-                "{n} of these sites were blocked before that already, on some network.",
+                "{n} of these sites was blocked or likely blocked before, at another time or on "
+                "another network.",
+                "{n} of these sites were blocked or likely blocked before, at another time or on "
+                "another network.",
                 known,
             )
         )
     caveats += [
         lang.html(
-            "A known event falls in the same days: {day}, {title}. The dates coincide; that proves "
-            "no cause.",
-            day=date.fromisoformat(day), title=lang.english(title),
+            "Known event: {day}, {title}. Of these {count} blocks, {sure} began on that day or "
+            "later; the others may have begun before it. Dates that coincide prove no cause.",
+            day=date.fromisoformat(day), title=lang.english(title), count=values["block_count"],
+            sure=sure,
         )
-        for day, title in values["events"]
+        for day, title, sure in values["events"]
     ]  # fmt: skip
     if values["undated_count"]:
         caveats.append(
@@ -264,7 +306,7 @@ def _draw_onset(tell: Telling) -> Markup:
         )
         for site in shown
     ]
-    events = [(date.fromisoformat(day), title) for day, title in values["events"]]
+    events = [(date.fromisoformat(day), title) for day, title, _ in values["events"]]
     told = [f"{site}: {row.words}" for site, row in zip(shown, rows, strict=True)]
     alt = lang.say(
         "A time axis with a line for each of {count} sites. {lines}.",
@@ -286,82 +328,115 @@ def _draw_onset(tell: Telling) -> Markup:
 
 def _networks(tell: Telling) -> Words:
     lang, rows = tell.lang, tell.values["rows"]
-    most = [name for name, count, _ in rows if count == rows[0][1]]
-    claim = lang.html_plural(
-        "Sites are blocked on {blocking} of {access} access networks; most on {networks}, {count}.",
-        "Sites are blocked on {blocking} of {access} access networks; most on {networks}, {count} "
-        "each.",
-        len(most), blocking=tell.count("blocking_network_count"),
-        access=tell.count("access_network_count"), networks=tell.first_of(most, len(most)),
-        count=rows[0][1],
+    most = [row for row in rows if row[1] + row[2] == rows[0][1] + rows[0][2]]
+    claim = lang.html(
+        "Sites were blocked or likely blocked on {blocking} of {access} access networks that were "
+        "tested enough. Counting networks that share an operator or a resolver once, there are "
+        "{sources}.",
+        blocking=tell.count("blocking_network_count"), access=tell.count("settled_network_count"),
+        sources=tell.count("independent_network_count"),
     )  # fmt: skip
-    named = lang.html("No site is blocked on more than one network.")
+    largest = [
+        lang.html("{network} ({traced} blocked, {likely} likely blocked)", network=network,
+                  traced=traced, likely=likely)
+        for network, traced, likely, _ in most
+    ]  # fmt: skip
+    named = [lang.html("Most sites: {networks}.", networks=tell.first_of(largest, len(largest)))]
     if tell.values["widest"] > 1:
-        named = lang.html_plural(
-            "Blocked on most networks, {n}: {sites}.",
-            "Blocked on most networks, {n} each: {sites}.",
-            tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
+        named.append(
+            lang.html_plural(
+                "Blocked or likely blocked on most networks, {n}: {sites}.",
+                "Blocked or likely blocked on most networks, {n} each: {sites}.",
+                tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
+            )
         )  # fmt: skip
-    heads = (lang.say("Network"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
+    else:
+        named.append(lang.html("No site is listed on more than one network."))
     figure = _draw_bars(
-        lang, rows, heads,
+        lang,
+        [_state_line(lang, *row) for row in rows],
+        lang.say("Network"),
         lang.html(
-            "Listed sites of each access network, beside the sites tested there. Where none is "
-            "listed, that may be for want of tests."
+            "Listed sites of each access network: dark blocked, half as high likely blocked. "
+            "The numbers are blocked + likely blocked, of the sites tested enough there."
         ),
-    )  # fmt: skip
+    )
+    shared = [
+        lang.html(
+            "{networks} count once: they share an operator or a resolver.",
+            networks=names,
+        )
+        for names in tell.values["shared"]
+    ]
     caveat = lang.html(
         "Observed on a network does not say who ordered or carried out the blocking."
     )
-    return Words(claim, named, figure, (caveat,))
+    return Words(claim, Markup(" ").join(named), figure, (*shared, caveat))
 
 
 def _methods(tell: Telling) -> Words:
     lang = tell.lang
-    rows = [(lang.say(MECHANISMS.get(code, code)), count) for code, count in tell.values["rows"]]
+    rows = [
+        (lang.say(MECHANISMS.get(code, code)), traced, likely)
+        for code, traced, likely in tell.values["rows"]
+    ]
+    method, traced, likely = rows[0]
     claim = lang.html_plural(
-        "Sites are blocked in one way: {method}, in all {pairs} pairs of site and network.",
-        "Sites are blocked in {n} ways; most often by {method}, in {count} of {pairs} pairs of "
-        "site and network.",
-        len(rows), method=rows[0][0], count=rows[0][1],
+        "Sites were blocked or likely blocked in one way: {method}, in all {pairs} pairs of site "
+        "and network.",
+        "Sites were blocked or likely blocked in {n} ways; most often by {method}, in {count} of "
+        "{pairs} pairs of site and network.",
+        len(rows), method=method, count=traced + likely,
         pairs=tell.count("listed_access_pair_count"),
     )  # fmt: skip
     named = lang.html(
-        "By {method}: {sites}.", method=rows[0][0], sites=tell.sites(tell.finding["sites"])
+        "By {method}: {sites}.", method=method, sites=tell.sites(tell.finding["sites"])
     )
-    heads = (lang.say("Method of blocking"), lang.say("Pairs"), lang.say("Pairs"))
     figure = _draw_bars(
-        lang, rows, heads,
+        lang,
+        [_state_line(lang, *row) for row in rows],
+        lang.say("Method of blocking"),
         lang.html(
             "Pairs of a site and an access network, by the layer at which the way to the site was "
-            "cut and how. {traced} of {blocked} sites carry a trace that only blocking leaves: a "
-            "block page, a sinkhole, or an address that no site can have.",
+            "cut and how; the numbers are blocked + likely blocked. {traced} of {blocked} sites "
+            "carry a trace that only blocking leaves: a block page, a sinkhole, or an address that "
+            "no site can have.",
             traced=tell.count("traced_domain_count"), blocked=tell.count("blocked_domain_count"),
         ),
     )  # fmt: skip
-    caveat = lang.html("One site may be blocked in different ways on different networks.")
-    return Words(claim, named, figure, (caveat,))
+    caveats = (
+        lang.html(
+            "Of all pairs, {traced} are blocked and {likely} likely blocked.",
+            traced=tell.count("traced_access_pair_count"),
+            likely=tell.count("likely_access_pair_count"),
+        ),
+        lang.html("One site may be blocked in different ways on different networks."),
+    )
+    return Words(claim, named, figure, caveats)
 
 
 def _categories(tell: Telling) -> Words:
     lang = tell.lang
-    rows = [(lang.say(name), count, all_) for name, count, all_ in tell.values["rows"]]
+    rows = [(lang.say(name), *counts) for name, *counts in tell.values["rows"]]
+    name, traced, likely, tested = rows[0]
     claim = lang.html(
-        "{count} of {blocked} blocked sites are of the category {category}; {local} of all belong "
-        "to the country.",
-        count=rows[0][1], category=rows[0][0], blocked=tell.count("blocked_domain_count"),
-        local=tell.count("blocked_local_domain_count"),
+        "No category has more listed sites than {category}: {traced} blocked and {likely} likely "
+        "blocked, of {tested} that were tested enough. {local} of all {blocked} listed sites "
+        "belong to the country.",
+        category=name, traced=traced, likely=likely, tested=tested,
+        local=tell.count("blocked_local_domain_count"), blocked=tell.count("blocked_domain_count"),
     )  # fmt: skip
-    named = lang.html(
-        "{category}: {sites}.", category=rows[0][0], sites=tell.sites(tell.finding["sites"])
-    )
-    heads = (lang.say("Category"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
+    named = lang.html("{category}: {sites}.", category=name,
+                      sites=tell.sites(tell.finding["sites"]))  # fmt: skip
     figure = _draw_bars(
-        lang, rows, heads,
+        lang,
+        [_state_line(lang, *row) for row in rows],
+        lang.say("Category"),
         lang.html(
-            "Listed sites by category, beside the sites tested in it. Each site counts once."
+            "Listed sites by category; each site counts once. The numbers are blocked + likely "
+            "blocked, of the sites tested enough."
         ),
-    )  # fmt: skip
+    )
     caveat = lang.html(
         "What is tested is what stands on the test lists: a category with many sites was thought "
         "worth testing, and is not for that reason censored more."
@@ -372,10 +447,11 @@ def _categories(tell: Telling) -> Words:
 def _changes(tell: Telling) -> Words:
     lang, values = tell.lang, tell.values
     claim = lang.html(
-        "From the first half to the second, {new} sites became blocked on every network that can "
-        "be compared, {gone} were no longer blocked, and {still} stayed blocked.",
+        "From the first half to the second, {new} sites turned from reachable to blocked or likely "
+        "blocked, {gone} turned back to reachable, and {still} were blocked or likely blocked in "
+        "both halves, {interrupted} of them with reachable days in between.",
         new=tell.count("newly_blocked_count"), gone=tell.count("no_longer_blocked_count"),
-        still=tell.count("still_blocked_count"),
+        still=tell.count("still_blocked_count"), interrupted=tell.count("interrupted_count"),
     )  # fmt: skip
     named = []
     if values["newly_blocked"]:
@@ -384,32 +460,48 @@ def _changes(tell: Telling) -> Words:
     if values["no_longer_blocked"]:
         sites = tell.sites(values["no_longer_blocked"])
         named.append(lang.html("No longer blocked: {sites}.", sites=sites))
-    rows = [(lang.say(words), tell.numbers[f"{change}_count"]) for change, words in CHANGES.items()]
-    heads = (lang.say("Change"), lang.say("Sites"), lang.say("Sites"))
-    looks = [_LOOKS.get(change, "blocked") for change in CHANGES]
+    lines = []
+    for change, words in CHANGES.items():
+        traced, likely = values["by_state"][change]
+        if change in _LOOKS:
+            total = tell.numbers[f"{change}_count"]
+            lines.append(_Line(lang.say(words), (total,), lang.number(total), (_LOOKS[change],)))
+        else:
+            lines.append(_state_line(lang, lang.say(words), traced, likely))
     figure = _draw_bars(
-        lang, rows, heads,
+        lang, lines, lang.say("Change"),
         lang.html(
-            "Sites that are listed in the period or in a half. Hollow bars give no single answer: "
-            "there the networks disagree, or too little was tested in one half."
+            "Sites that are listed in the period or in a half, by their strongest state on the "
+            "networks that are compared; the numbers are blocked + likely blocked. Hollow bars "
+            "give no single answer: there the networks disagree, or too little was tested in one "
+            "half."
         ),
-        looks,
     )  # fmt: skip
-    caveat = lang.html(
-        "{mixed} sites changed on some networks and not on others, and {uncomparable} cannot be "
-        "compared. A site that is missing from one half was perhaps not tested enough in it.",
-        mixed=tell.count("mixed_count"), uncomparable=tell.count("not_comparable_count"),
+    caveats = (
+        lang.html(
+            "A change counts where every network agrees that listed the site in one half and was "
+            "tested enough in both. On {mixed} sites the networks differ, and {uncomparable} "
+            "cannot be compared.",
+            mixed=tell.count("mixed_count"), uncomparable=tell.count("not_comparable_count"),
+        ),
+        lang.html(
+            "A change between halves is not the same as a block that began in the period: a site "
+            "may be opened and blocked again within a half."
+        ),
     )  # fmt: skip
-    return Words(claim, Markup(" ").join(named), figure, (caveat,))
+    return Words(claim, Markup(" ").join(named), figure, caveats)
 
 
 def _hours(tell: Telling) -> Words:
     lang = tell.lang
+    traced, likely = tell.values["by_state"]
     claim = lang.html_plural(
-        "{n} site is blocked at hours of the week only.",
-        "{n} sites are blocked at hours of the week only.",
-        len(tell.finding["sites"]),
-    )
+        "{n} site was cut off at certain hours of the week on some network: {traced} blocked, "
+        "{likely} likely blocked.",
+        "{n} sites were cut off at certain hours of the week on some network: {traced} blocked, "
+        "{likely} likely blocked.",
+        len(tell.finding["sites"]), traced=traced, likely=likely,
+    )  # fmt: skip
     caveat = lang.html(
         "Such hours are found where tests inside them failed three times and tests outside them "
         "reached the site in between; they are whole hours."
@@ -419,7 +511,7 @@ def _hours(tell: Telling) -> Words:
         return Words(claim, Markup(""), Markup(""), (caveat,))
     site, network, utc, local, first, last = rows[0]
     named = lang.html(
-        "{site} on {network}: {hours}, from {first} to {last}.",
+        "{site} on {network}: {hours}, seen from {first} to {last}.",
         site=site_link(site), network=network, hours=schedule_words(local, lang),
         first=date.fromisoformat(first), last=date.fromisoformat(last or str(tell.period.last_day)),
     )  # fmt: skip
@@ -468,46 +560,73 @@ def _unlisted(tell: Telling) -> Words:
     lang = tell.lang
     rows = [(lang.say(SET_ASIDE_REASONS[code]), count) for code, count in tell.values["rows"]]
     claim = lang.html(
-        "{count} sites with anomalies are not listed, most for this reason: {reason}.",
-        count=tell.count("set_aside_count"), reason=rows[0][0],
+        "{count} sites with anomalies are not listed. The most frequent reason, for {most} of "
+        "them: {reason}.",
+        count=tell.count("set_aside_count"), most=rows[0][1], reason=rows[0][0],
     )  # fmt: skip
-    heads = (lang.say("Reason"), lang.say("Sites"), lang.say("Sites"))
     figure = _draw_bars(
-        lang, rows, heads,
+        lang,
+        [_Line(name, (count,), lang.number(count), ("hollow",)) for name, count in rows],
+        lang.say("Reason"),
         lang.html("Sites set aside, by the reason that explains most of what failed."),
-        ["hollow"] * len(rows),
+    )
+    caveats = (
+        lang.html(
+            "On {withheld} of them, failures in a row look like blocking, and were withheld "
+            "because something else may explain them or because they are too few.",
+            withheld=tell.count("withheld_domain_count"),
+        ),
+        lang.html("Being set aside says nothing about whether a site is accessible."),
+    )
+    return Words(claim, Markup(""), figure, caveats)
+
+
+def _everywhere(tell: Telling) -> Words:
+    lang, values = tell.lang, tell.values
+    claim = lang.html_plural(
+        "{n} site that is not listed was hardly ever reached in the country: in {reached} of "
+        "{tests} sessions on access networks, but in {reached_outside} of {outside} from VPNs, "
+        "data centres and abroad.",
+        "{n} sites that are not listed were hardly ever reached in the country: in {reached} of "
+        "{tests} sessions on access networks, but in {reached_outside} of {outside} from VPNs, "
+        "data centres and abroad.",
+        len(tell.finding["sites"]), reached=values["reached_count"], tests=values["test_count"],
+        reached_outside=values["reached_outside_count"], outside=values["outside_count"],
     )  # fmt: skip
-    caveat = lang.html("Being set aside says nothing about whether a site is accessible.")
-    return Words(claim, Markup(""), figure, (caveat,))
+    caveat = lang.html(
+        "Either all networks of the country block them, or the sites refuse visitors from the "
+        "country. The measurements cannot tell which."
+    )
+    return Words(claim, tell.name_sites(), Markup(""), (caveat,))
 
 
 def _apps(tell: Telling) -> Words:
     lang, values = tell.lang, tell.values
-    blocked, tested = (
+    settled, traced, likely = (
         counted(name, values[name], lang.number(values[name]))
-        for name in ("blocked_app_count", "app_test_count")
+        for name in ("settled_app_count", "traced_app_count", "likely_app_count")
     )
     claim = lang.html(
-        "{blocked} of {tested} messaging apps and circumvention tools that were tested were "
-        "blocked or likely blocked.",
-        blocked=blocked, tested=tested,
+        "Of {settled} messaging apps and circumvention tools that were tested enough, {traced} "
+        "were blocked and {likely} likely blocked, in whole or in part, on at least one access "
+        "network.",
+        settled=settled, traced=traced, likely=likely,
     )  # fmt: skip
-    apps = {
-        name: [lang.english(title) for title in values[name]]
-        for name in ("names", "less", "defects")
-    }
-    named = lang.html("These are {apps}.", apps=apps["names"]) if apps["names"] else Markup("")
-    caveats = []
-    if apps["less"]:
-        caveats.append(lang.html(
-            "On some of these networks less than the app was cut off: its web page alone, or "
-            "certain hours alone: {apps}.",
-            apps=apps["less"],
-        ))  # fmt: skip
-    if apps["defects"]:
+    named = tell.first_of([_say_cut(lang, one) for one in values["cut"]], len(values["cut"]))
+    caveats = [
+        lang.html(
+            "OONI flags {flagged} of the {failed} sessions in which {app} failed on {network}: it "
+            "goes by the probe’s own summary, and this report by each attempt to connect.",
+            flagged=one["flagged_count"], failed=one["failed_count"], network=one["network"],
+            app=lang.english(one["app"]),
+        )
+        for one in values["cut"]
+        if one["flagged_count"] < one["failed_count"]
+    ]  # fmt: skip
+    if values["defects"]:
         caveats.append(lang.html(
             "Tests that failed in other countries too, so that they say nothing here: {apps}.",
-            apps=apps["defects"],
+            apps=[lang.english(title) for title in values["defects"]],
         ))  # fmt: skip
     caveats.append(
         lang.html("Each test was held against the same weeks in other countries.")
@@ -519,41 +638,87 @@ def _apps(tell: Telling) -> Words:
     )
     figure = Markup("")
     if values["rows"]:
-        heads = (lang.say("App or tool"), lang.say("Networks that block"),
-                 lang.say("Of the networks tested"))  # fmt: skip
         figure = _draw_bars(
-            lang, values["rows"], heads,
-            lang.html("Networks on which each app or tool was blocked or likely blocked."),
-        )  # fmt: skip
-    return Words(claim, named, figure, tuple(caveats))
-
-
-def _draw_bars(
-    lang: Language,
-    rows: Sequence[tuple[Any, ...]],
-    heads: tuple[str, str, str],
-    reading: Markup,
-    looks: Sequence[str] = (),
-) -> Markup:
-    """The figure of rows of a name and a count, and of how many, where that is told."""
-    shown = rows[:MOST_ROWS]
-    bars = [
-        (name, count, lang.say("{count} of {total}", count=count, total=all_[0]))
-        if all_
-        else (name, count, lang.number(count))
-        for name, count, *all_ in shown
-    ]
-    if len(rows) > len(shown):
-        reading += Markup(" ") + lang.html(
-            "Shown are the first {shown} of {total}.", shown=len(shown), total=len(rows)
+            lang,
+            [_state_line(lang, *row) for row in values["rows"]],
+            lang.say("App or tool"),
+            lang.html(
+                "Access networks on which each app or tool was cut off, in whole or in part. The "
+                "numbers are blocked + likely blocked, of the networks on which it was tested "
+                "enough."
+            ),
         )
-    return draw_figure(draw_counts(bars, heads, looks), _say_counts(lang, shown), reading)
+    sentences = Markup("{}.").format(Markup("; ").join(named)) if named else Markup("")
+    return Words(claim, sentences, figure, tuple(caveats))
 
 
-def _say_counts(lang: Language, rows: Sequence[tuple[Any, ...]]) -> str:
-    """What bars show, for a reader who cannot see them."""
-    named = [lang.say("{name}: {count}", name=row[0], count=row[1]) for row in rows]
-    return lang.say("Bars, the longest first: {rows}.", rows=Markup("; ").join(named))
+def _say_cut(lang: Language, one: Mapping[str, Any]) -> Markup:
+    """What of an app was cut off on a network: which part, at which hours, how much of it."""
+    values = {
+        "app": lang.english(one["app"]), "network": one["network"],
+        "part": lang.say(TEST_PARTS.get(one["part"], one["part"])),
+        "cut": one["cut_count"], "all": one["endpoint_count"],
+    }  # fmt: skip
+    if one["is_at_hours"]:
+        return lang.html(
+            "{app} on {network}, at certain hours of the week only: {part} ({cut} of {all} "
+            "addresses)",
+            **values,
+        )
+    return lang.html("{app} on {network}: {part} ({cut} of {all} addresses)", **values)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A bar of one or two parts, with what is written beside it."""
+
+    name: str | Markup
+    parts: Sequence[int]
+    note: str
+    looks: Sequence[str] = LISTED
+
+
+def _state_line(
+    lang: Language, name: str, traced: int, likely: int, tested: int | None = None
+) -> _Line:
+    """How many are blocked and likely blocked, of so many where that is told."""
+    if tested is None:
+        note = lang.say("{traced} + {likely}", traced=traced, likely=likely)
+    else:
+        note = lang.say(
+            "{traced} + {likely} of {tested}", traced=traced, likely=likely, tested=tested
+        )
+    return _Line(name, (traced, likely), note)
+
+
+def _draw_bars(lang: Language, lines: Sequence[_Line], head: str, reading: Markup) -> Markup:
+    """The figure of some counts, the first at the top.
+
+    Args:
+        lang: of the words.
+        lines: those that there are; the first ones are shown.
+        head: what the names are.
+        reading: what the figure shows.
+    """
+    shown = lines[:MOST_ROWS]
+    most = max((sum(line.parts) for line in shown), default=0) or 1
+    rows = []
+    for line in shown:
+        edges = [0, *accumulate(line.parts)]
+        bars = [
+            Bar(start / most, end / most, look)
+            for start, end, look in zip(edges, edges[1:], line.looks, strict=False)
+            if end > start
+        ]
+        rows.append(Row(line.name, tuple(bars), "", line.note))
+    if len(lines) > len(shown):
+        reading += Markup(" ") + lang.html(
+            "Shown are the first {shown} of {total}.", shown=len(shown), total=len(lines)
+        )
+    named = [lang.say("{name}: {count}", name=line.name, count=line.note) for line in shown]
+    alt = lang.say("Bars, the longest first: {rows}.", rows=Markup("; ").join(named))
+    count = lang.say("Count")
+    return draw_figure(draw_tracks(rows, (head, count, count)), alt, reading)
 
 
 _KINDS: Mapping[str, Callable[[Telling], Words]] = {
@@ -565,4 +730,5 @@ _KINDS: Mapping[str, Callable[[Telling], Words]] = {
     "hours": _hours,
     "unlisted": _unlisted,
     "apps": _apps,
+    "everywhere": _everywhere,
 }

@@ -9,7 +9,7 @@ counts to ``run.json`` (``tables.record_findings``), where pages, sentences and 
 read them. A number has one name everywhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,12 +22,11 @@ from analysis.period import Period
 from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import UNCATEGORISED
-from analysis.report.annex import listed_domestic
 from analysis.report.verdict_words import add_local_hours
 from analysis.study.confirmation import spans_by_site
 from analysis.study.study import Study
 from analysis.tables import read_table
-from analysis.vocabulary import CHANGES, LISTED
+from analysis.vocabulary import CERTAINTY, CHANGES, LISTED, grade_certainty
 
 Numbers = Mapping[str, int]
 #: Name → the table that ``run.json`` names beside it; the others are of ``verdicts``.
@@ -39,11 +38,15 @@ _TABLES: Mapping[str, str] = {
     **dict.fromkeys(("network_count", "access_network_count", "ranked_network_count",
                      "blocking_network_count"), "networks"),
     **dict.fromkeys(("blocked_domain_count_first", "blocked_domain_count_second"), "semesters"),
-    **dict.fromkeys((f"{change}_count" for change in CHANGES), "semester_changes"),
+    **dict.fromkeys((f"{change}_count" for change in (*CHANGES, "interrupted")),
+                    "semester_changes"),
+    "withheld_domain_count": "withheld_intervals",
     **dict.fromkeys(("blocked_domain_count", "blocked_registrable_domain_count",
-                     "blocked_local_domain_count", "traced_domain_count"), "blocked_sites"),
+                     "blocked_local_domain_count", "traced_domain_count",
+                     "likely_domain_count"), "blocked_sites"),
     **dict.fromkeys(("set_aside_count", "dead_name_count"), "set_aside"),
-    **dict.fromkeys(("app_test_count", "app_network_count", "blocked_app_count",
+    **dict.fromkeys(("app_test_count", "app_network_count", "settled_app_count",
+                     "blocked_app_count", "traced_app_count", "likely_app_count",
                      "blocked_app_pair_count", "blocked_app_network_count",
                      "defective_app_count"), "messaging_verdicts"),
 }  # fmt: skip
@@ -82,19 +85,29 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
     access = networks[networks["kind"].isin(DOMESTIC)]
     judged = whole[whole["probe_asn"].isin(access["probe_asn"])]
     listed = judged[judged["state"].isin(LISTED)]
+    settled = judged[judged["state"] != "insufficient"]
+    traced, likely = _split(listed["state"])
+    certain = count_certainty(listed)
     return _whole({
         "judged_pair_count": len(whole),
         "judged_access_pair_count": len(judged),
         "other_pair_count": len(whole) - len(judged),
         "ok_access_pair_count": (judged["state"] == "ok").sum(),
         "listed_access_pair_count": len(listed),
+        "traced_access_pair_count": traced,
+        "likely_access_pair_count": likely,
+        "settled_access_pair_count": len(settled),
+        "settled_domain_count": settled["domain"].nunique(),
+        "settled_network_count": settled["probe_asn"].nunique(),
+        "independent_network_count": len(find_sources(listed, networks)),
+        **{f"{word}_pair_count": count for word, count in certain.items()},
         "blocked_domain_count": listed["domain"].nunique(),
         "unsettled_access_pair_count": (judged["state"] == "insufficient").sum(),
         "disagreeing_access_pair_count": (judged["insufficient_reason"] == "mixed").sum(),
         "single_network_domain_count": (listed.groupby("domain").size() == 1).sum(),
         "one_report_pair_count": (listed["sessions_to_flip"] == 1).sum(),
         "ranked_network_count": networks["rank"].notna().sum(),
-        "blocking_network_count": (access["blocked_domain_count"] > 0).sum(),
+        "blocking_network_count": listed["probe_asn"].nunique(),
     })  # fmt: skip
 
 
@@ -109,20 +122,28 @@ def count_halves(semesters: pd.DataFrame, changes: pd.DataFrame) -> dict[str, in
     return _whole({
         **halves,
         **{f"{change}_count": (changes["change"] == change).sum() for change in CHANGES},
+        "interrupted_count": changes["is_interrupted"].sum(),
     })  # fmt: skip
 
 
-def count_listed(blocked: pd.DataFrame, aside: pd.DataFrame) -> dict[str, int]:
-    """How many sites are on the list, and how many are set aside.
+def count_listed(
+    blocked: pd.DataFrame, aside: pd.DataFrame, withheld: pd.DataFrame
+) -> dict[str, int]:
+    """How many sites are on the list, how many are set aside, and of how many of these failures
+    were withheld.
 
     Args:
-        blocked, aside: the contract's (``blocked_sites, set_aside``).
+        blocked, aside, withheld: the contract's (``blocked_sites, set_aside,
+            withheld_intervals``).
     """
+    traced, likely = _split(blocked["state"])
     return _whole({
         "blocked_registrable_domain_count": blocked["registrable_domain"].nunique(),
         "blocked_local_domain_count": blocked["is_local"].sum(),
-        "traced_domain_count": (blocked["state"] == "blocked").sum(),
+        "traced_domain_count": traced,
+        "likely_domain_count": likely,
         "set_aside_count": len(aside),
+        "withheld_domain_count": aside["domain"].isin(withheld["domain"]).sum(),
         "dead_name_count": (aside["reason"] == "name_does_not_exist").sum(),
     })  # fmt: skip
 
@@ -145,8 +166,13 @@ def count_apps(verdicts: pd.DataFrame) -> dict[str, int]:
     whole = verdicts[verdicts["period"] == "all"]
     listed = list_blocked_apps(whole)
     broken = verdicts[verdicts["set_aside_reason"] == "instrument"]
+    settled = list_settled_apps(verdicts)
+    traced, likely = _split(_strongest(listed, "test_name"))
     return _whole({
         "app_test_count": whole["test_name"].nunique(),
+        "settled_app_count": settled["test_name"].nunique(),
+        "traced_app_count": traced,
+        "likely_app_count": likely,
         "app_network_count": whole["probe_asn"].nunique(),
         "blocked_app_count": listed["test_name"].nunique(),
         "blocked_app_pair_count": len(listed),
@@ -159,6 +185,16 @@ def list_blocked_apps(verdicts: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``messaging_verdicts`` that are blocked or likely blocked, on access networks."""
     is_listed = verdicts["state"].isin(LISTED)
     return verdicts[is_listed & (verdicts["set_aside_reason"] != "not_domestic")]
+
+
+def list_settled_apps(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``messaging_verdicts`` for the whole period that say something of an app on an
+    access network: tested enough, by a test that was not broken."""
+    whole = verdicts[verdicts["period"] == "all"]
+    broken = verdicts.loc[verdicts["set_aside_reason"] == "instrument", "test_name"]
+    is_listed = whole["state"].isin(LISTED)
+    says = is_listed | ((whole["state"] != "insufficient") & ~whole["test_name"].isin(broken))
+    return whole[says & (whole["set_aside_reason"] != "not_domestic")]
 
 
 def _whole(counts: Mapping[str, Any]) -> dict[str, int]:
@@ -257,21 +293,23 @@ def _size(begun: pd.DataFrame) -> tuple[int, int]:
     return begun["domain"].nunique(), begun["probe_asn"].nunique()
 
 
-#: Kind of finding → its number, which is never given to another kind, and the place that shows it.
-FINDINGS: Mapping[str, tuple[str, str]] = {
-    "onset": ("F1", "2-confirmation.html#when"),
-    "networks": ("F2", "4-blocked-sites.html#by-network"),
-    "methods": ("F3", "2-confirmation.html#how-each-network-blocks"),
-    "categories": ("F4", "4-blocked-sites.html#by-category"),
-    "changes": ("F5", "3-semester-comparison.html#site-by-site"),
-    "hours": ("F6", "2-confirmation.html#when"),
-    "unlisted": ("F7", "4-blocked-sites.html#set-aside"),
-    "apps": ("F8", "8-messaging-circumvention.html#by-network"),
+#: Kind of finding → its number, which is never given to another kind; the place that shows it; and
+#: the table that it is counted from.
+FINDINGS: Mapping[str, tuple[str, str, str]] = {
+    "onset": ("F1", "2-confirmation.html#when", "blocking_intervals"),
+    "networks": ("F2", "4-blocked-sites.html#by-network", "verdicts"),
+    "methods": ("F3", "2-confirmation.html#how-each-network-blocks", "verdicts"),
+    "categories": ("F4", "4-blocked-sites.html#by-category", "blocked_sites"),
+    "changes": ("F5", "3-semester-comparison.html#site-by-site", "semester_changes"),
+    "hours": ("F6", "2-confirmation.html#when", "blocking_intervals"),
+    "unlisted": ("F7", "4-blocked-sites.html#set-aside", "set_aside"),
+    "apps": ("F8", "8-messaging-circumvention.html#by-network", "messaging_verdicts"),
+    "everywhere": ("F9", "4-blocked-sites.html#set-aside", "verdicts"),
 }
-#: More about sites are not read in a meeting.
-MOST_FINDINGS = 6
-READ_TABLES = ("measurements_by_month", "verdicts", "blocking_intervals", "blocked_sites",
-               "networks", "categories", "semesters", "semester_changes", "set_aside")  # fmt: skip
+_PAIR = ["domain", "probe_asn"]
+READ_TABLES = ("measurements_by_month", "verdicts", "blocking_intervals", "withheld_intervals",
+               "blocked_sites", "networks", "categories", "semesters", "semester_changes",
+               "set_aside", "sites")  # fmt: skip
 APPS = "messaging_verdicts"
 
 Tables = Mapping[str, pd.DataFrame]
@@ -279,10 +317,17 @@ Values = dict[str, Any]
 
 
 def read_tables(tables: str | Path) -> dict[str, pd.DataFrame]:
-    """The tables of which findings are made, with ``pairs``: what is listed on access networks."""
-    read = {name: read_table(tables, name) for name in READ_TABLES}
-    whole = read["verdicts"][read["verdicts"]["period"] == "all"]
-    return read | {"pairs": listed_domestic(whole, read["networks"])}
+    """The tables of which findings are made, with two parts of ``verdicts`` of the whole period:
+    ``access``, every pair on an access network, and ``pairs``, those that are listed there."""
+    return add_pairs({name: read_table(tables, name) for name in READ_TABLES})
+
+
+def add_pairs(read: Tables) -> dict[str, pd.DataFrame]:
+    """Tables with ``access`` and ``pairs``, see ``read_tables``."""
+    verdicts, networks = read["verdicts"], read["networks"]
+    domestic = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
+    access = verdicts[(verdicts["period"] == "all") & verdicts["probe_asn"].isin(domestic)]
+    return {**read, "access": access, "pairs": access[access["state"].isin(LISTED)]}
 
 
 def count_headlines(read: Tables, study: Study) -> dict[str, int]:
@@ -291,7 +336,7 @@ def count_headlines(read: Tables, study: Study) -> dict[str, int]:
         **count_measured(read["measurements_by_month"], study.domains(), read["networks"]),
         **count_verdicts(read["verdicts"], read["networks"]),
         **count_halves(read["semesters"], read["semester_changes"]),
-        **count_listed(read["blocked_sites"], read["set_aside"]),
+        **count_listed(read["blocked_sites"], read["set_aside"], read["withheld_intervals"]),
     }
 
 
@@ -305,122 +350,214 @@ def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
 
     Returns:
         ``probe_cc, since, until``; ``is_published_method``, whether no number of the method is
-        another than the published one; ``findings``, the first six by rank, each with ``id, kind,
-        rank, sites`` (those it names or draws), ``values`` and ``evidence``.
+        another than the published one; ``findings`` by rank, see ``find_all``.
     """
     period = study.periods["all"]
-    found = {
-        "onset": _find_onset(read, study),
-        "networks": find_networks(read),
-        "methods": _find_methods(read),
-        "categories": find_categories(read),
-        "changes": find_changes(read),
-        "hours": _find_hours(read, study),
-        "unlisted": find_unlisted(read),
-        "apps": find_apps(tables),
-    }
+    found = find_all(read, period, study.known_events, study.probe_cc)
     return {
         "probe_cc": study.probe_cc,
         "since": period.since.isoformat(),
         "until": period.until.isoformat(),
         "is_published_method": not study.thresholds.changes(),
-        "findings": rank_findings(found),
+        "findings": rank_findings({**found, "apps": find_apps(tables)}),
+    }
+
+
+def find_all(
+    read: Tables, period: Period, events: Sequence[Event], probe_cc: str
+) -> dict[str, Values | None]:
+    """Every finding about web sites by its kind; None where a report has none of that kind.
+
+    A finding has ``sites``, those that it names or draws; ``site_count``, the listed ones that it
+    speaks of; ``values``, all that its sentences say; and ``certainty`` (``count_certainty``) of
+    the listed pairs that it speaks of, where there are any.
+    """
+    return {
+        "onset": find_onset_of(read, period, events),
+        "networks": find_networks(read),
+        "methods": find_methods(read),
+        "categories": find_categories(read),
+        "changes": find_changes(read),
+        "hours": find_hours(read, probe_cc),
+        "unlisted": find_unlisted(read),
+        "everywhere": find_everywhere(read),
     }
 
 
 def rank_findings(found: Mapping[str, Values | None]) -> list[Values]:
     """The event of the period first, then by the listed sites that a finding speaks of.
 
-    What is no site's comes last, and is never crowded out.
+    No finding is left out: what is not listed, and why, is told however much is listed.
 
     Args:
         found: kind → the finding; None: this report has none.
     """
     numbered = [
-        {"kind": kind, "id": FINDINGS[kind][0], "evidence": FINDINGS[kind][1], **one}
+        {"kind": kind, **dict(zip(("id", "evidence", "table"), FINDINGS[kind], strict=True)), **one}
         for kind, one in found.items()
         if one
     ]
     ranked = sorted(
         numbered, key=lambda one: (one["kind"] != "onset", -one["site_count"], one["id"])
     )
-    of_apps = [one for one in ranked if one["kind"] == "apps"]
-    of_sites = [one for one in ranked if one["kind"] != "apps"][:MOST_FINDINGS]
-    return [{**one, "rank": rank} for rank, one in enumerate([*of_sites, *of_apps], start=1)]
+    return [{**one, "rank": rank} for rank, one in enumerate(ranked, start=1)]
 
 
-def _find_onset(read: Tables, study: Study) -> Values | None:
-    """Many sites newly blocked within days."""
-    intervals = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
-    onset = find_onset(intervals, study.periods["all"])
+def count_certainty(pairs: pd.DataFrame) -> dict[str, int]:
+    """How many listed pairs have which strength of evidence, the strongest first.
+
+    Args:
+        pairs: rows of ``verdicts``.
+    """
+    told = zip(pairs["blocked_session_count"], pairs["sessions_to_flip"], strict=True)
+    words = [grade_certainty(sessions, flip) for sessions, flip in told]
+    return {word: words.count(word) for word in CERTAINTY}
+
+
+def _split(states: pd.Series) -> list[int]:
+    """How many are blocked, and how many likely blocked."""
+    return [int((states == state).sum()) for state in LISTED]
+
+
+def _strongest(pairs: pd.DataFrame, by: str = "domain") -> pd.Series:
+    """The state of each site in listed pairs: blocked where any network shows it so."""
+    is_blocked = (pairs["state"] == "blocked").groupby(pairs[by]).any()
+    return is_blocked.map({True: "blocked", False: "likely_blocked"})
+
+
+def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Values | None:
+    """Many sites that turned from reachable to blocked within weeks."""
+    intervals = read["blocking_intervals"].merge(read["pairs"][_PAIR])
+    onset = find_onset(intervals, period)
     if onset is None:
         return None
     names = _names(read)
-    older = intervals.drop(onset.begun.index)
+    begun = onset.begun
+    older = intervals.drop(begun.index)
     older = older[older["domain"].isin(onset.sites) & (older["schedule"] == "")]
+    pairs = read["pairs"].merge(begun[_PAIR].drop_duplicates())
     return {
         "sites": list(onset.sites),
         "site_count": len(onset.sites),
+        "certainty": count_certainty(pairs),
         "values": {
             "first_day": onset.first_day.isoformat(),
             "last_day": onset.last_day.isoformat(),
+            "earliest_day": min(begun["last_seen_open"]),
+            "by_state": _split(_strongest(begun)),
             "networks": [names[asn] for asn in onset.probe_asns],
+            "block_count": len(begun),
             "undated_count": len(onset.undated_sites),
             "events": [
-                [event.day.isoformat(), event.title]
-                for event in find_coincidences(onset, study.known_events)
+                [
+                    event.day.isoformat(),
+                    event.title,
+                    int((begun["last_seen_open"] >= event.day.isoformat()).sum()),
+                ]
+                for event in find_coincidences(onset, events)
             ],
-            "new": spans_by_site(onset.begun).to_dict("records"),
+            "new": spans_by_site(begun).to_dict("records"),
             "older": spans_by_site(older).to_dict("records"),
         },
     }
 
 
 def find_networks(read: Tables) -> Values | None:
-    """Where: the access networks by listed sites, and the sites that most networks list."""
-    per_site = _by_count(read["pairs"]["domain"])
+    """Where: the access networks by listed sites, those that are not independent of each other,
+    and the sites that most networks list."""
+    pairs = read["pairs"]
+    per_site = _by_count(pairs["domain"])
     if not per_site:
         return None
-    access = read["networks"][read["networks"]["kind"].isin(DOMESTIC)]
     names = _names(read)
-    access = access.assign(network=access["probe_asn"].map(names)).sort_values(
-        ["blocked_domain_count", "network", "probe_asn"], ascending=[False, True, True]
-    )
+    networks = read["networks"]
+    rows = [
+        [
+            names[str(asn)],
+            *_split(cells["state"]),
+            int((cells["state"] != "insufficient").sum()),
+        ]
+        for asn, cells in read["access"].groupby("probe_asn")
+    ]
     widest = per_site[0][1]
-    columns = ["network", "blocked_domain_count", "domain_count"]
     return {
         "sites": [site for site, count in per_site if count == widest],
         "site_count": len(per_site),
-        "values": {"widest": widest, "rows": access[columns].to_numpy().tolist()},
+        "certainty": count_certainty(pairs),
+        "values": {
+            "widest": widest,
+            "rows": sorted(rows, key=lambda row: (-row[1] - row[2], row[0])),
+            "shared": [
+                [names[asn] for asn in source]
+                for source in find_sources(pairs, networks)
+                if len(source) > 1
+            ],
+        },
     }
 
 
-def _find_methods(read: Tables) -> Values | None:
+def find_sources(pairs: pd.DataFrame, networks: pd.DataFrame) -> list[list[str]]:
+    """The networks that list a site, those together that are no independent observations.
+
+    Networks of one operator are one source. So are a network and the networks of the resolvers that
+    gave it its false answers, where all that it lists was seen through resolvers of others.
+
+    Args:
+        pairs: listed rows of ``verdicts``.
+        networks: the contract's.
+
+    Returns:
+        The numbers of each source, in order.
+    """
+    operators = dict(zip(networks["probe_asn"], networks["operator"], strict=True))
+    sources: list[set[str]] = []
+    for asn, resolvers in pairs.groupby("probe_asn")["resolver_asns"]:
+        through = {one for text in resolvers for one in text.split(";")}
+        members = {str(asn)} | (set() if through & {str(asn), ""} else through)
+        ties = members | {f"operator {operators[one]}" for one in members if operators.get(one)}
+        joined = [source for source in sources if source & ties]
+        sources = [source for source in sources if not source & ties] + [ties.union(*joined)]
+    listing = set(pairs["probe_asn"])
+    return sorted(sorted(source & listing, key=lambda asn: (len(asn), asn)) for source in sources)
+
+
+def find_methods(read: Tables) -> Values | None:
     """How: pairs by mechanism, and the sites met by the most frequent one."""
     pairs = read["pairs"]
-    rows = _by_count(pairs["mechanism"])
+    rows = [
+        [mechanism, *_split(pairs.loc[pairs["mechanism"] == mechanism, "state"])]
+        for mechanism, _ in _by_count(pairs["mechanism"])
+    ]
     if not rows:
         return None
     return {
         "sites": sorted(set(pairs.loc[pairs["mechanism"] == rows[0][0], "domain"])),
         "site_count": len(read["blocked_sites"]),
+        "certainty": count_certainty(pairs),
         "values": {"rows": rows},
     }
 
 
 def find_categories(read: Tables) -> Values | None:
-    """What: listed sites by category, and those of the largest; None where no list names any."""
-    some = read["categories"][read["categories"]["blocked_domain_count"] > 0]
-    if set(some["category_code"]) <= {UNCATEGORISED[0]}:
-        return None
-    some = some.sort_values(["blocked_domain_count", "category"], ascending=[False, True])
+    """What: listed sites by category, of those tested enough; None where no list names any."""
     blocked = read["blocked_sites"]
-    largest = some["category_code"].iloc[0]
-    columns = ["category", "blocked_domain_count", "domain_count"]
+    if set(blocked["category_code"]) <= {UNCATEGORISED[0]}:
+        return None
+    access = read["access"]
+    settled = set(access.loc[access["state"] != "insufficient", "domain"])
+    sites = read["sites"]
+    told = sites.loc[sites["domain"].isin(settled), "category_code"].value_counts()
+    rows: list[list[Any]] = [
+        [category, *_split(of_it["state"]), int(told.get(code, 0)), code]
+        for (code, category), of_it in blocked.groupby(["category_code", "category"])
+    ]
+    rows.sort(key=lambda row: (-row[1] - row[2], row[0]))
+    largest = rows[0][-1]
     return {
         "sites": sorted(blocked.loc[blocked["category_code"] == largest, "domain"]),
         "site_count": len(blocked),
-        "values": {"rows": some[columns].to_numpy().tolist()},
+        "certainty": count_certainty(read["pairs"]),
+        "values": {"rows": [row[:-1] for row in rows]},
     }
 
 
@@ -429,25 +566,35 @@ def find_changes(read: Tables) -> Values | None:
     changes = read["semester_changes"]
     if changes.empty:
         return None
+    of_change = {change: changes[changes["change"] == change] for change in CHANGES}
     sites = {
-        change: sorted(changes.loc[changes["change"] == change, "domain"])
+        change: sorted(of_change[change]["domain"])
         for change in ("newly_blocked", "no_longer_blocked")
     }
     return {
         "sites": sorted([*sites["newly_blocked"], *sites["no_longer_blocked"]]),
         "site_count": sum(map(len, sites.values())),
-        "values": sites,
+        "values": {
+            **sites,
+            "by_state": {name: _split(_matched_state(some)) for name, some in of_change.items()},
+        },
     }
 
 
-def _find_hours(read: Tables, study: Study) -> Values | None:
+def _matched_state(changes: pd.DataFrame) -> pd.Series:
+    """The stronger state of the two halves of each site, on the networks that are compared."""
+    is_blocked = (changes[["first_matched_state", "second_matched_state"]] == "blocked").any(axis=1)
+    return is_blocked.map({True: "blocked", False: "likely_blocked"})
+
+
+def find_hours(read: Tables, probe_cc: str) -> Values | None:
     """Blocks that hold at hours of the week, with the hours by the capital's clocks."""
-    intervals = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
+    intervals = read["blocking_intervals"].merge(read["pairs"][_PAIR])
     held = intervals[intervals["schedule"] != ""]
     if held.empty:
         return None
     names = _names(read)
-    local = add_local_hours(held, study.probe_cc)
+    local = add_local_hours(held, probe_cc)
     if "local_schedule" not in local:
         local = local.assign(local_schedule=local["schedule"])
     rows = [
@@ -456,13 +603,59 @@ def _find_hours(read: Tables, study: Study) -> Values | None:
         for row in local.itertuples()
     ]  # fmt: skip
     sites = sorted(set(held["domain"]))
-    return {"sites": sites, "site_count": len(sites), "values": {"rows": rows}}
+    return {
+        "sites": sites,
+        "site_count": len(sites),
+        "certainty": count_certainty(read["pairs"].merge(held[_PAIR].drop_duplicates())),
+        "values": {"rows": rows, "by_state": _split(_strongest(held))},
+    }
 
 
 def find_unlisted(read: Tables) -> Values | None:
     """Sites with anomalies that are not listed, by reason: they speak of no listed site."""
     rows = _by_count(read["set_aside"]["reason"])
     return {"sites": [], "site_count": 0, "values": {"rows": rows}} if rows else None
+
+
+#: A site counts as failing on all access networks if this share of their sessions at most, or a
+#: single one, reached it, on so many networks that were tested enough.
+_REACHED_SHARE, _LEAST_FAILING_NETWORKS = 0.1, 3
+
+
+def find_everywhere(read: Tables) -> Values | None:
+    """Sites that hardly any session on an access network reached, and that are reached from
+    outside: the country may block them, or they may refuse it. Only sites that are set aside
+    because the cause is not clear; for the others it is known."""
+    verdicts, access, aside = read["verdicts"], read["access"], read["set_aside"]
+    whole = verdicts[verdicts["period"] == "all"]
+    outside = whole[~whole["probe_asn"].isin(access["probe_asn"])]
+    settled = access[access["state"] != "insufficient"]
+    told = pd.DataFrame({
+        "network_count": settled.groupby("domain").size(),
+        "open_count": (settled["state"] == "ok").groupby(settled["domain"]).sum(),
+        "test_count": access.groupby("domain")["session_count"].sum(),
+        "reached_count": access.groupby("domain")["ok_session_count"].sum(),
+        "outside_count": outside.groupby("domain")["session_count"].sum(),
+        "reached_outside_count": outside.groupby("domain")["ok_session_count"].sum(),
+        "failed_outside_count": outside.groupby("domain")["blocked_session_count"].sum(),
+    })  # fmt: skip
+    unclear = sorted(aside.loc[aside["reason"] == "impaired", "domain"])
+    told = told.reindex(unclear).fillna(0).astype("int64")
+    is_met = (
+        (told["network_count"] >= _LEAST_FAILING_NETWORKS)
+        & (told["open_count"] == 0)
+        & (told["reached_count"] <= (_REACHED_SHARE * told["test_count"]).clip(lower=1))
+        & (told["reached_outside_count"] > told["failed_outside_count"])
+    )
+    told = told[is_met]
+    if told.empty:
+        return None
+    counts = ["test_count", "reached_count", "outside_count", "reached_outside_count"]
+    return {
+        "sites": list(told.index),
+        "site_count": 0,
+        "values": {name: int(told[name].sum()) for name in counts},
+    }
 
 
 def find_apps(tables: str | Path) -> Values | None:
@@ -473,30 +666,47 @@ def find_apps(tables: str | Path) -> Values | None:
     whole = verdicts[verdicts["period"] == "all"]
     if whole.empty:
         return None
-    numbers, listed = count_apps(verdicts), list_blocked_apps(whole)
-    blocking, tested = (rows.groupby("test_name").size() for rows in (listed, whole))
+    settled, listed = list_settled_apps(verdicts), list_blocked_apps(whole)
     broken = verdicts.loc[verdicts["set_aside_reason"] == "instrument", "test_name"]
     rows = [
-        [_title(name), int(blocking.get(name, 0)), int(tested[name])]
-        for name in tested.index
-        if name in blocking or name not in set(broken)  # of a test that says nothing, no 0
+        [_title(name), *_split(cells["state"]), len(cells)]
+        for name, cells in settled.groupby("test_name")
     ]
-    # some network cuts off less than the whole app at all hours
-    is_less = (listed["parts"] == "web") | (listed["schedule"] != "")
-    named = {
-        "names": set(listed["test_name"]), "less": set(listed.loc[is_less, "test_name"]),
-        "defects": set(broken),
-    }  # fmt: skip
+    counts = count_apps(verdicts)
+    named = ("app_test_count", "settled_app_count", "traced_app_count", "likely_app_count")
     return {
         "sites": [],
         "site_count": 0,
         "values": {
-            **{name: numbers[name] for name in ("blocked_app_count", "app_test_count")},
-            **{name: [_title(test) for test in sorted(tests)] for name, tests in named.items()},
-            "rows": sorted(rows, key=lambda row: (-row[1], row[0])),
+            **{name: counts[name] for name in named},
+            "cut": list(_list_cut_parts(listed, read_table(tables, "messaging_intervals"))),
+            "defects": [_title(test) for test in sorted(set(broken))],
+            "rows": sorted(rows, key=lambda row: (-row[1] - row[2], row[0])),
             "has_control": bool((whole["control"] == "countries").any()),
         },
     }
+
+
+def _list_cut_parts(listed: pd.DataFrame, intervals: pd.DataFrame) -> Iterator[Values]:
+    """What of each app was cut off on each network: one entry a part."""
+    ordered: Any = listed.sort_values(["test_name", "probe_asn"]).itertuples(index=False)
+    for row in ordered:
+        is_own = (intervals["test_name"] == row.test_name) & (
+            intervals["probe_asn"] == row.probe_asn
+        )
+        for part, stretches in intervals[is_own].groupby("part"):
+            last = stretches.sort_values("blocked_from_time").iloc[-1]
+            yield {
+                "app": _title(row.test_name),
+                "network": row.network or row.probe_asn,
+                "part": part,
+                "open_parts": [one for one in str(row.open_parts).split(";") if one],
+                "is_at_hours": bool(last["schedule"]),
+                "cut_count": int(last["cut_endpoint_count"]),
+                "endpoint_count": int(last["endpoint_count"]),
+                "failed_count": int(row.blocked_session_count),
+                "flagged_count": int(row.anomaly_count),
+            }
 
 
 def _title(test_name: object) -> str:

@@ -32,7 +32,7 @@ from analysis.report.findings import (
 )
 from analysis.study.study import Study
 from analysis.tables import read_table, write_json, write_table
-from analysis.vocabulary import DECISIONS
+from analysis.vocabulary import CERTAINTY, CERTAINTY_FROM, DECISIONS
 
 #: The page of the feedback form, on which every decision stands.
 FORM = "feedback.html"
@@ -231,7 +231,8 @@ def word_first_page(
         "unknowns": list(_unknowns(page)),
         "order": lang.html(
             "A finding keeps its number from draft to draft. The event of the period comes first; "
-            "the others follow by the number of listed sites that they speak of."
+            "the others follow by the number of listed sites that they speak of. What is not "
+            "listed, and why, always has its finding."
         ),
     }
 
@@ -265,41 +266,53 @@ def word_apps_alone(
 
 
 def _answer(page: Telling, summary: Mapping[str, Any]) -> Markup:
-    """One sentence; of a period with an event, what it was stands in it."""
-    values = {
-        "period": page.period, "country": country_name(summary["probe_cc"], page.lang),
-        "blocked": page.count("blocked_domain_count"), "tested": page.count("domain_count"),
-    }  # fmt: skip
+    """What is blocked; of a period with an event, what that was."""
+    lang = page.lang
+    answer = lang.html(
+        "From {period}, {traced} sites were blocked and {likely} more were likely blocked on at "
+        "least one access network in {country}, of {tested} sites that were tested enough there.",
+        period=page.period, country=country_name(summary["probe_cc"], lang),
+        traced=page.count("traced_domain_count"), likely=page.count("likely_domain_count"),
+        tested=page.count("settled_domain_count"),
+    )  # fmt: skip
     onset = next((one for one in summary["findings"] if one["kind"] == "onset"), None)
     if onset is None:
-        return page.lang.html(
-            "From {period}, {blocked} of {tested} sites tested in {country} were blocked or likely "
-            "blocked on at least one of the country’s access networks.",
-            **values,
-        )
-    first, last = (date.fromisoformat(onset["values"][n]) for n in ("first_day", "last_day"))
-    return page.lang.html(
-        "From {period}, {blocked} of {tested} sites tested in {country} were blocked or likely "
-        "blocked on at least one of the country’s access networks; {new} of them were newly "
-        "blocked on some network between {first} and {last}.",
-        **values, new=onset["site_count"], first=first, last=last,
+        return answer
+    days = {
+        name: date.fromisoformat(onset["values"][f"{name}_day"])
+        for name in ("first", "last", "earliest")
+    }
+    event = lang.html(
+        "{new} of these sites turned from reachable to blocked or likely blocked on some network "
+        "in tests between {first} and {last}, and perhaps as early as {earliest}.",
+        new=onset["site_count"], **days,
     )  # fmt: skip
+    return Markup("{} {}").format(answer, event)
 
 
 def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
     """The big numbers: each with what it counts out of what, and why it may mislead."""
     lang, count = page.lang, page.count
     yield {
-        "value": count("blocked_domain_count"),
-        "label": lang.html("sites blocked or likely blocked"),
+        "value": count("traced_domain_count"),
+        "label": lang.html("sites blocked"),
         "caveat": lang.html(
-            "Of {tested} names tested. They stand under {registrable} registered domains.",
-            tested=count("domain_count"), registrable=count("blocked_registrable_domain_count"),
+            "Of {tested} sites tested enough on an access network; {all} sites were tested.",
+            tested=count("settled_domain_count"), all=count("domain_count"),
         ),
     }  # fmt: skip
     yield {
+        "value": count("likely_domain_count"),
+        "label": lang.html("more sites likely blocked"),
+        "caveat": lang.html(
+            "Together {blocked} listed sites, under {registrable} registered domains.",
+            blocked=count("blocked_domain_count"),
+            registrable=count("blocked_registrable_domain_count"),
+        ),
+    }
+    yield {
         "value": count("blocked_local_domain_count"),
-        "label": lang.html("of them belong to the country"),
+        "label": lang.html("listed sites belong to the country"),
         "caveat": lang.html(
             "By top-level domain, by the country’s test list, or by a sourced list."
         ),
@@ -308,21 +321,25 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
         "value": count("blocking_network_count"),
         "label": lang.html("access networks list a site"),
         "caveat": lang.html(
-            "Of {access} that measured. {other} other networks are VPNs, hosting or abroad, and "
-            "are counted apart.",
-            access=count("access_network_count"),
+            "Of {access} that measured, {settled} were tested enough. Counting networks that share "
+            "an operator or a resolver once, {sources} list a site. {other} other networks are "
+            "VPNs, hosting or abroad, and are counted apart.",
+            settled=count("settled_network_count"), access=count("access_network_count"),
+            sources=count("independent_network_count"),
             other=page.numbers["network_count"] - page.numbers["access_network_count"],
         ),
-    }
+    }  # fmt: skip
     yield {
         "value": count("listed_access_pair_count"),
         "label": lang.html("pairs of a site and an access network listed"),
         "caveat": lang.html(
-            "Of {judged} pairs tested; on {unsettled} the tests are too few, or disagree.",
-            judged=count("judged_access_pair_count"),
+            "{traced} blocked and {likely} likely blocked, of {settled} pairs tested enough. On "
+            "{unsettled} more the tests are too few, or disagree.",
+            traced=count("traced_access_pair_count"), likely=count("likely_access_pair_count"),
+            settled=count("settled_access_pair_count"),
             unsettled=count("unsettled_access_pair_count"),
         ),
-    }
+    }  # fmt: skip
     yield {
         "value": count("measurement_count"),
         "label": lang.html("measurements"),
@@ -345,37 +362,50 @@ def _finding(page: Telling, finding: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _certainty(page: Telling, *, is_measured: bool) -> Iterator[Markup]:
-    """How sure: overall, whatever the coverage; how much hangs on little.
+    """How sure: on simulated countries, with bounds; the scale of evidence, and how much hangs
+    on little.
 
     ``is_measured``: the method is the one whose shares are known.
     """
     lang, count = page.lang, page.count
     shares = {
-        name: counted(f"{name}_share", page.numbers[f"{name}_share"],
-                      lang.share(page.numbers[f"{name}_share"]))
-        for name in ("site_precision", "pair_recall")
-        if f"{name}_share" in page.numbers
-    }  # fmt: skip
+        name: counted(name, number, lang.share(number))
+        for name, number in page.numbers.items()
+        if name.startswith(("site_precision", "pair_recall"))
+    }
     if not is_measured:
         yield lang.html(
             "This report was made with other numbers than the published method’s. How often such "
             "a list is right was not measured."
         )
-    elif len(shares) == 2:
+    elif len(shares) == 6:
         yield lang.html(
-            "On simulated countries whose truth is known, {precision} of the sites that the method "
-            "lists are blocked, and it finds {recall} of the pairs of site and network that are "
-            "blocked, however seldom they were tested.",
-            precision=shares["site_precision"], recall=shares["pair_recall"],
-        )  # fmt: skip
+            "On simulated countries whose truth is known, {site_precision_share} of the sites that "
+            "the method lists are blocked ({site_precision_low_share} to "
+            "{site_precision_high_share}), and it finds {pair_recall_share} "
+            "({pair_recall_low_share} to {pair_recall_high_share}) of the pairs of site and "
+            "network that are blocked, however seldom they were tested. The bounds hold with 95 % "
+            "probability; how closely these countries resemble a real one is not known.",
+            **shares,
+        )
+    yield lang.html(
+        "Evidence for a site on a network is called very strong from {very_strong} blocked "
+        "sessions, strong from {strong}, and fair below. It is called thin, however many sessions "
+        "there are, where one forged report could change the verdict: anybody may submit a "
+        "measurement. Of {pairs} listed pairs it is {grades}.",
+        very_strong=CERTAINTY_FROM["very_strong"],
+        strong=CERTAINTY_FROM["strong"],
+        pairs=count("listed_access_pair_count"),
+        grades=[
+            lang.html(
+                "{grade} for {count}", grade=lang.say(words), count=count(f"{word}_pair_count")
+            )
+            for word, words in CERTAINTY.items()
+        ],
+    )
     yield lang.html(
         "{single} of {blocked} listed sites rest on a single access network.",
         single=count("single_network_domain_count"), blocked=count("blocked_domain_count"),
-    )  # fmt: skip
-    yield lang.html(
-        "{fragile} of {pairs} listed pairs would change by one forged report: anybody may submit a "
-        "measurement.",
-        fragile=count("one_report_pair_count"), pairs=count("listed_access_pair_count"),
     )  # fmt: skip
     yield lang.html(
         "{aside} further sites have anomalies and are not listed; {dead} of them are names that do "

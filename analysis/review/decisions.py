@@ -32,7 +32,7 @@ from analysis.period import Period, parse_date
 from analysis.reference.reference_files import REPOSITORY, NodeReader, parse_country, read_file
 from analysis.report.first_page import APPLIED, NOT_APPLIED, read_decided
 from analysis.tables import TABLES, read_table
-from analysis.vocabulary import DECISIONS, STATES
+from analysis.vocabulary import DECISIONS
 
 #: One file a country.
 REVIEWS = REPOSITORY / "data" / "review"
@@ -340,14 +340,14 @@ def list_items(
     each, with what stands decided of it under the names of ``COLUMNS``.
 
     Args:
-        tables: with ``blocked_sites`` and ``decisions``.
+        tables: with ``blocked_site_networks`` and ``decisions``.
         findings: id → claim, in the language.
         lang: of the claims on sites.
     """
     decided = read_decided(tables)
     claims = dict(sorted(findings.items()))
-    for row in read_table(tables, "blocked_sites").itertuples(index=False):
-        claims[str(row.domain)] = _site_claim(row, lang)
+    for site, stretches in read_table(tables, "blocked_site_networks").groupby("domain"):
+        claims[str(site)] = _site_claim(stretches, lang)
     return [
         {**dict.fromkeys(COLUMNS, ""), "item": item, "claim": claim, **decided.get(item, {})}
         for item, claim in claims.items()
@@ -401,13 +401,13 @@ def show_form(
     return [*sections, (lang.heading("Anything else"), Markup(form.others(4)))]
 
 
-def _site_claim(row: Any, lang: Language) -> str:
-    state = lang.say(STATES[str(row.state)].words)
-    count = len(str(row.probe_asns).split(";"))
-    return lang.say_plural(
-        "{state} on {n} access network; first seen so on {day}",
-        "{state} on {n} access networks; first seen so on {day}",
-        count, state=state, day=date.fromisoformat(str(row.blocked_from)),
+def _site_claim(stretches: pd.DataFrame, lang: Language) -> str:
+    """On how many networks a site is blocked and likely blocked, and since when."""
+    is_blocked = (stretches["state"] == "blocked").groupby(stretches["probe_asn"]).any()
+    return lang.say(
+        "Access networks: {traced} blocked, {likely} likely blocked; first seen so on {day}",
+        traced=int(is_blocked.sum()), likely=int((~is_blocked).sum()),
+        day=date.fromisoformat(min(stretches["blocked_from"])),
     )  # fmt: skip
 
 

@@ -161,10 +161,10 @@ class Results:
         share, low, high = (f"{100 * row[n]:.1f}" for n in ("share", "lower_share", "upper_share"))
         return f"{share} % ({low} to {high})"
 
-    def share(self, measure: str) -> float:
-        """The share of a measure overall, whatever the coverage."""
+    def share(self, measure: str, column: str = "share") -> float:
+        """The share of a measure overall, whatever the coverage; or a bound of it."""
         frame = self.shares(measure)
-        return float(frame.loc[frame["stratum"] == "all", "share"].iloc[0])
+        return float(frame.loc[frame["stratum"] == "all", column].iloc[0])
 
     @property
     def rules_version(self) -> str:

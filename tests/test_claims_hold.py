@@ -1,0 +1,301 @@
+"""No sentence of the first page contradicts the rows that it is made from, whatever these are."""
+
+import re
+from collections.abc import Mapping
+from datetime import date, timedelta
+from random import Random
+from typing import Any
+
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.languages.language import ENGLISH
+from analysis.period import Period
+from analysis.reference.events import Event
+from analysis.report import annex, findings
+from analysis.report.finding_words import Telling, word_finding
+from analysis.vocabulary import LISTED
+from tests.table_rows import table_rows
+
+YEAR = Period.parse("2024-01-01", "2025-01-01")
+EVENT = Event(date(2024, 8, 6), "An order", "order", "invented")
+KINDS = {"AS1": "isp", "AS2": "mobile", "AS3": "unknown", "AS4": "education", "AS5": "isp",
+         "AS8": "hosting", "AS9": "vpn"}  # fmt: skip
+ACCESS = [asn for asn, kind in KINDS.items() if kind not in ("hosting", "vpn")]
+SITES = [f"{letter}.example" for letter in "abcdefgh"]
+STATES = ["blocked", "likely_blocked", "impaired", "down", "ok", "insufficient"]
+
+
+def day(number: int) -> str:
+    """A day of the year."""
+    return str(YEAR.since + timedelta(days=number))
+
+
+def make_stretches(rng: Random, site: str, asn: str, state: str) -> list[dict[str, Any]]:
+    """One or two stretches of a pair in order of time, with open tests around some of them."""
+    if rng.random() < 0.5:  # one of those that make an event
+        begins = rng.randint(216, 236)
+        edges = [(day(begins - rng.randint(1, 50)), day(begins), rng.choice(["", day(360)]))]
+    else:
+        days = sorted(day(number) for number in rng.sample(range(366), 4))
+        edges = [("", days[0], days[1]), (days[1], days[3], "")]
+    return [
+        {
+            "domain": site, "probe_asn": asn, "state": state, "blocked_from": first,
+            "blocked_until": first, "last_seen_open": before, "first_seen_open_again": after,
+            "blocked_from_time": f"{first}T00:00:00",
+            "schedule": rng.choice(["", "", "", "Mon-Fri 04:00-08:00"]),
+        }
+        for before, first, after in edges
+    ]  # fmt: skip
+
+
+def make_tables(rng: Random) -> dict[str, pd.DataFrame]:
+    """The tables of a country, of verdicts at random."""
+    verdicts: list[dict[str, Any]] = []
+    intervals: list[dict[str, Any]] = []
+    states = rng.choice([STATES, STATES[:2], STATES[2:]])
+    nationwide = rng.choice(["", *SITES])
+    for site in SITES:
+        reason = rng.choice(["impaired", "down", "anomaly_unexplained"])
+        for asn in KINDS:
+            if asn != "AS1" and rng.random() < 0.2:
+                continue  # not tested there
+            halves = [rng.choice(states) for _ in range(2)]
+            blocked, ok = rng.randint(0, 20), rng.randint(0, 20)
+            if site == nationwide:
+                is_access, reason = asn in ACCESS, "impaired"
+                halves = ["impaired" if is_access else "ok"] * 2
+                blocked, ok = (blocked + 9, rng.randint(0, 1)) if is_access else (0, ok + 1)
+            whole = min(halves, key=STATES.index)
+            row = {
+                "domain": site, "probe_asn": asn, "blocked_session_count": blocked,
+                "ok_session_count": ok, "session_count": blocked + ok + rng.randint(0, 5),
+                "sessions_to_flip": rng.randint(1, 7),
+            }  # fmt: skip
+            if whole in LISTED:
+                row["mechanism"] = rng.choice(["dns.sinkhole", "tls.reset"])
+                if row["mechanism"] == "dns.sinkhole":
+                    row["resolver_asns"] = rng.choice([asn, "AS1", "AS77"])
+                row |= {"blocked_from": day(0), "blocked_until": day(300)}
+                intervals += make_stretches(rng, site, asn, whole)
+            elif blocked:
+                row["set_aside_reason"] = reason
+            periods = zip(("all", "first", "second"), (whole, *halves), strict=True)
+            verdicts += [{**row, "period": name, "state": state} for name, state in periods]
+    operators = {asn: rng.choice(["", "", "One", "Two"]) for asn in KINDS}
+    return derive(verdicts, intervals, operators)
+
+
+def derive(
+    verdicts: list[dict[str, Any]], intervals: list[dict[str, Any]], operators: Mapping[str, str]
+) -> dict[str, pd.DataFrame]:
+    """The other tables, as the notebooks make them of verdicts and intervals."""
+    judged = table_rows("verdicts", *verdicts)
+    blocks = table_rows("blocking_intervals", *intervals)
+    names = [{"probe_asn": asn, "network": f"N{asn}", "kind": kind, "operator": operators[asn]}
+             for asn, kind in KINDS.items()]  # fmt: skip
+    networks = table_rows("networks", *names)
+    facts = pd.DataFrame({"domain": SITES}).assign(
+        category_code=["NEWS", "GAME"] * 4, category=["News", "Games"] * 4, is_local=False,
+        measurement_count=9, anomaly_count=1,
+    )  # fmt: skip
+    blocked = annex.blocked_sites(judged, networks, facts)
+    aside = annex.set_aside(judged, networks, facts)
+    changes = annex.compare_semesters(judged, networks, set(), annex.find_reopened(blocks))
+    return findings.add_pairs({
+        "verdicts": judged, "blocking_intervals": blocks, "networks": networks,
+        "blocked_sites": blocked, "set_aside": aside, "semester_changes": changes,
+        "sites": annex.list_sites(judged, networks, facts, blocked, aside),
+    })  # fmt: skip
+
+
+def tell(read: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The findings by kind, and all that each says in one text."""
+    found = findings.find_all(read, YEAR, [EVENT], "QQ")
+    ranked = findings.rank_findings(found)
+    assert {one["kind"] for one in ranked} == {kind for kind, one in found.items() if one}
+    changes = read["semester_changes"]
+    halves = pd.DataFrame({"period": ["first", "second"], "blocked_domain_count": 0})
+    numbers = {
+        **findings.count_verdicts(read["verdicts"], read["networks"].assign(rank=None)),
+        **findings.count_halves(halves, changes),
+        **findings.count_listed(read["blocked_sites"], read["set_aside"],
+                                table_rows("withheld_intervals")),
+    }  # fmt: skip
+    said = {}
+    for one in ranked:
+        words = word_finding(Telling(one, numbers, ENGLISH, YEAR))
+        parts = [words.claim, words.sites, *words.caveats]
+        said[one["kind"]] = " ".join(part.striptags() for part in parts)
+    return {one["kind"]: one for one in ranked}, said
+
+
+def numbers_in(pattern: str, text: str) -> list[int]:
+    match = re.search(pattern, text)
+    assert match, (pattern, text)
+    return [int(number) for number in match.groups()]
+
+
+def as_day(text: str) -> str:
+    return pd.to_datetime(text, format="%d %B %Y").date().isoformat()
+
+
+CASES = settings(max_examples=20, deadline=None)
+TABLES = st.integers(0, 2**32).map(lambda seed: make_tables(Random(seed)))
+
+
+@CASES
+@given(TABLES)
+def test_blocked_and_likely_blocked_are_counted_apart(read: dict[str, pd.DataFrame]) -> None:
+    """In each finding that counts them, and both are those of the rows; its grades of evidence
+    count the pairs that it speaks of."""
+    found, said = tell(read)
+    pairs = read["pairs"]
+    if pairs.empty:
+        assert not {"networks", "methods", "categories"} & set(found)
+        return
+    per_pair = pairs["state"].value_counts()
+    split = [int(per_pair.get(state, 0)) for state in LISTED]
+    assert numbers_in(r"pairs, (\d+) are blocked and (\d+) likely", said["methods"]) == split
+    for kind in ("networks", "methods"):
+        rows = found[kind]["values"]["rows"]
+        assert [sum(row[1] for row in rows), sum(row[2] for row in rows)] == split, kind
+        assert sum(found[kind]["certainty"].values()) == len(pairs)
+    is_traced = (pairs["state"] == "blocked").groupby(pairs["domain"]).any()
+    rows = found["categories"]["values"]["rows"]
+    assert sum(row[1] for row in rows) == is_traced.sum()
+    assert sum(row[2] for row in rows) == (~is_traced).sum()
+    settled = read["access"][read["access"]["state"] != "insufficient"]
+    tested = dict(zip(SITES, ["News", "Games"] * 4, strict=True))
+    enough = settled["domain"].drop_duplicates().map(tested).value_counts()
+    assert all(row[1] + row[2] <= row[3] == enough[row[0]] for row in rows)
+
+
+@CASES
+@given(TABLES)
+def test_networks_that_are_not_independent_count_once(read: dict[str, pd.DataFrame]) -> None:
+    """Those of one operator, and those that saw all they list through another's resolver."""
+    found, said = tell(read)
+    pairs = read["pairs"]
+    if pairs.empty:
+        return
+    blocking, tested, sources = numbers_in(
+        r"on (\d+) of (\d+) access networks that were tested enough.* once, there are (\d+)\.",
+        said["networks"],
+    )
+    settled = read["access"][read["access"]["state"] != "insufficient"]
+    assert blocking == pairs["probe_asn"].nunique()
+    assert tested == settled["probe_asn"].nunique()
+    shared = found["networks"]["values"]["shared"]
+    assert sources == blocking - sum(len(names) - 1 for names in shared)
+    together = {name: number for number, names in enumerate(shared) for name in names}
+    operators = dict(read["networks"][["probe_asn", "operator"]].to_numpy())
+    for one, cells in pairs.groupby("probe_asn"):
+        through = set(cells["resolver_asns"])
+        for other in set(pairs["probe_asn"]) - {one}:
+            is_served = through == {other}
+            if is_served or (operators[one] and operators[one] == operators[other]):
+                assert together[f"N{one}"] == together[f"N{other}"]
+
+
+@CASES
+@given(TABLES)
+def test_an_event_says_when_it_was_seen_and_may_have_begun(read: dict[str, pd.DataFrame]) -> None:
+    """Every block of it was open before on a test from the earliest day on, and first seen in the
+    days that are told; only those surely began after a known event that were open on it."""
+    found, said = tell(read)
+    if "onset" not in found:
+        return
+    days = r"between (\d+ \w+ \d+) and (\d+ \w+ \d+), .* begun on (\d+ \w+ \d+)\."
+    match = re.search(days, said["onset"])
+    assert match
+    first, last, earliest = map(as_day, match.groups())
+    sites = found["onset"]["sites"]
+    listed = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
+    begun = listed[
+        listed["domain"].isin(sites)
+        & listed["blocked_from"].between(first, last)
+        & (listed["last_seen_open"] >= earliest)
+        & (listed["schedule"] == "")
+    ]
+    assert set(begun["domain"]) == set(sites)
+    assert earliest in set(begun["last_seen_open"])
+    assert earliest < first <= last
+    assert found["onset"]["values"]["block_count"] == len(begun)
+    if found["onset"]["values"]["events"]:
+        count, sure = numbers_in(r"Of these (\d+) blocks, (\d+) began on that day", said["onset"])
+        assert (count, sure) == (len(begun), (begun["last_seen_open"] >= "2024-08-06").sum())
+
+
+@CASES
+@given(TABLES)
+def test_what_was_open_in_between_did_not_stay_blocked(read: dict[str, pd.DataFrame]) -> None:
+    """Each site has one change; the networks that are compared show it; an opening between two
+    blocks is told."""
+    found, said = tell(read)
+    changes = read["semester_changes"]
+    if "changes" not in found:
+        assert changes.empty
+        return
+    told = numbers_in(
+        r", (\d+) sites turned from .* blocked, (\d+) turned back .* and (\d+) were .* halves, "
+        r"(\d+) of them with reachable",
+        said["changes"],
+    )
+    names = ("newly_blocked", "no_longer_blocked", "still_blocked")
+    kinds = changes["change"].value_counts()
+    assert told[:3] == [kinds.get(name, 0) for name in names]
+    state = read["verdicts"].set_index(["domain", "probe_asn", "period"])["state"]
+    blocks = read["blocking_intervals"]
+    open_halves = {"newly_blocked": ["first"], "no_longer_blocked": ["second"],
+                   "still_blocked": []}  # fmt: skip
+    interrupted = 0
+    for row in changes[changes["change"].isin(names)].itertuples():
+        matched = row.matched_networks.split(";")
+        for asn in matched:
+            for half in ("first", "second"):
+                is_open = half in open_halves[row.change]
+                assert (state[row.domain, asn, half] == "ok") == is_open
+                assert (state[row.domain, asn, half] in LISTED) != is_open
+        own = blocks[(blocks["domain"] == row.domain) & blocks["probe_asn"].isin(matched)]
+        several = own[own.duplicated("probe_asn", keep="last")]
+        is_open_between = (several["first_seen_open_again"] != "").any()
+        assert row.is_interrupted == (is_open_between and row.change == "still_blocked")
+        interrupted += row.is_interrupted
+    assert told[3] == interrupted <= told[2]
+
+
+@CASES
+@given(TABLES)
+def test_counter_evidence_is_never_left_out(read: dict[str, pd.DataFrame]) -> None:
+    """What is set aside has its finding; so have sites that no access network reaches and others
+    do."""
+    found, said = tell(read)
+    aside = dict(read["set_aside"][["domain", "reason"]].to_numpy())
+    assert ("unlisted" in found) == bool(aside)
+    whole = read["verdicts"][read["verdicts"]["period"] == "all"]
+    unreached = []
+    for site in sorted(site for site, reason in aside.items() if reason == "impaired"):
+        rows = whole[whole["domain"] == site].to_dict("records")
+        here = [row for row in rows if row["probe_asn"] in ACCESS]
+        outside = [row for row in rows if row["probe_asn"] not in ACCESS]
+        told = [row["state"] for row in here if row["state"] != "insufficient"]
+        reached, tests = (
+            sum(row[name] for row in here) for name in ("ok_session_count", "session_count")
+        )
+        is_reached_outside = sum(row["ok_session_count"] for row in outside) > sum(
+            row["blocked_session_count"] for row in outside
+        )
+        hardly = reached <= max(1, 0.1 * tests)
+        if len(told) >= 3 and "ok" not in told and hardly and is_reached_outside:
+            unreached.append(site)
+    assert found.get("everywhere", {"sites": []})["sites"] == unreached
+    if unreached:
+        pattern = r"(\d+) sites? that .* in (\d+) of (\d+) .*, but in (\d+) of (\d+) from"
+        counts = numbers_in(pattern, said["everywhere"])
+        assert counts[0] == len(unreached)
+        assert counts[1] <= counts[2]
+        assert counts[3] <= counts[4]
+    assert not set(unreached) & set(read["blocked_sites"]["domain"])
