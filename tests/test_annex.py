@@ -559,21 +559,21 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
     words = _words(pages[f"sites/{site_file(LISTED)}"])
     for sentence in (
         "Blocked or likely blocked on 2 access networks.",
-        "11 of 12 sessions were kept from the site, from 3 February 2024 to 4 March 2024 (TLS: "
-        "reset). It was last seen open before on 1 February 2024, and open again on 9 March 2024. "
-        "If the failures were accidents such as others meet here, less than 1 in 1,000 pairs would "
-        "look so.",
-        "This holds at some hours of the week only: Mon-Fri 04:00-08:00 UTC. Open before and after "
-        "is meant of these hours alone. Nobody has tested it there since. A mark that "
-        "only blocking leaves decides. It began before the first test; the site may refuse this "
-        "network. It would take 1 forged session at least to change this.",
+        "From 3 February 2024 to 4 March 2024, 11 of 12 sessions could not reach the site (TLS: "
+        "reset). The site was last open before this on 1 February 2024, and open again on 9 March "
+        "2024. If nothing were blocked, fewer than 1 in 1,000 pairs would look like this.",
+        "This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. Only tests "
+        "at these hours count as before or after. Nobody has tested the site there since then. The "
+        "sessions left a mark: a trace that only blocking leaves. The failures began before the "
+        "first test, so the site may refuse this network. At least 1 forged session would be "
+        "needed to change this verdict.",
         f"Could it be something else? TLS: reset: {RIVALS[0].question} No. {RIVALS[4].question} "
         "No.",
-        "from 6 May 2024 to the last tests of the period",
-        "accidents such as others meet here, at most 1 in 32 pairs would look so. Of 1,200 failing "
-        "sessions all are of one platform and only 3 others tested: one household’s filter, or the "
-        "network’s block.",
-        "It would take 3 forged sessions at least to change this.",
+        "From 6 May 2024 to the last test of the period",
+        "If nothing were blocked, at most 1 in 32 pairs would look like this. All 1,200 failing "
+        "sessions are from one platform, and only 3 sessions from other platforms tested the site. "
+        "The cause may be one household’s filter or a block.",
+        "At least 3 forged sessions would be needed to change this verdict.",
         "Tunnel (AS9), VPN: 18 of 30",
         "OONI flags 12 of 40 measurements as anomalies, and 0 of these as confirmed. Other methods "
         "that would list it: OONI anomalies.",
@@ -587,7 +587,8 @@ def test_what_is_set_aside_has_its_reason_and_what_failed(pages: dict[str, str])
     assert "Set aside, and not on the list of blocked sites: The site was down." in words
     assert "5 sessions failed from 1 April 2024 to 9 April 2024. Not listed:" in words
     assert (
-        "0 of 30 sessions failed in a way that blocking could cause, 18 reached the site." in words
+        "0 of 30 sessions failed in a way that blocking could cause, and 18 reached the site."
+        in words
     )
     assert words.count("Could it be something else?") == 1  # of what was asked about
     assert (

@@ -91,11 +91,11 @@ def test_a_listing_leads_down_to_its_sessions(
         "On the list: blocked on ",
         f"rule {row.rule_id}: ",
         f"{row.blocked_session_count} blocked, {row.down_session_count} down",
-        f"It would take {row.sessions_to_flip} forged session",
+        f"At least {row.sessions_to_flip} forged session",
         f"witness: {row.witness_report_id}",
     ):
         assert words in said
-    assert re.search(r"\d+ of \d+ sessions were kept from the site, from .* \(.*\)\. It was ", said)
+    assert re.search(r"From .*, \d+ of \d+ sessions could not reach the site \(.*\)\. ", said)
     sessions = re.findall(
         r"^    \d{4}-\d\d-\d\d  (blocked|reachable|down|unclear|tells)", said, re.M
     )

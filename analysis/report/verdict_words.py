@@ -212,12 +212,14 @@ def _say_caveats(lang: Language, note: str) -> Iterator[Markup]:
         platform = _PLATFORM.fullmatch(part)
         if platform:
             yield lang.html(
-                "Of {n} failing sessions all are of one platform and only {m} others tested: one "
-                "household’s filter, or the network’s block.",
+                "All {n} failing sessions are from one platform, and only {m} sessions from other "
+                "platforms tested the site. The cause may be one household’s filter or a block.",
                 n=int(platform[1]), m=int(platform[2]),
             )  # fmt: skip
         elif part == BEFORE_FIRST_TEST:
-            yield lang.html("It began before the first test; the site may refuse this network.")
+            yield lang.html(
+                "The failures began before the first test, so the site may refuse this network."
+            )
 
 
 def word(lang: Language, text: str) -> Markup:
@@ -265,20 +267,20 @@ def _say_stretch(lang: Language, stretch: Row, probe_cc: str) -> Markup:
     }
     if stretch.blocked_until:
         kept = lang.html(
-            "{blocked} of {total} sessions were kept from the site, from {since} to {until} "
+            "From {since} to {until}, {blocked} of {total} sessions could not reach the site "
             "({mechanism}).",
             until=_day(stretch.blocked_until),
             **counts,
         )
     else:
         kept = lang.html(
-            "{blocked} of {total} sessions were kept from the site, from {since} to the last "
-            "tests of the period ({mechanism}).",
+            "From {since} to the last test of the period, {blocked} of {total} sessions could not "
+            "reach the site ({mechanism}).",
             **counts,
         )
     parts = [kept, _say_around(lang, stretch), *_say_hours(lang, stretch, probe_cc)]
     if "not tested since" in stretch.note:
-        parts.append(lang.html("Nobody has tested it there since."))
+        parts.append(lang.html("Nobody has tested the site there since then."))
     parts.append(_say_chance(lang, stretch.chance))
     return Markup(" ").join(parts)
 
@@ -286,14 +288,15 @@ def _say_stretch(lang: Language, stretch: Row, probe_cc: str) -> Markup:
 def _say_around(lang: Language, stretch: Row) -> Markup:
     before, after = _day(stretch.last_seen_open), _day(stretch.first_seen_open_again)
     if before and after:
-        return lang.html("It was last seen open before on {before}, and open again on {after}.",
-                         before=before, after=after)  # fmt: skip
+        return lang.html("The site was last open before this on {before}, and open again on "
+                         "{after}.", before=before, after=after)  # fmt: skip
     if before:
-        return lang.html("It was last seen open before on {before}, and not again after.",
-                         before=before)  # fmt: skip
+        return lang.html("The site was last open before this on {before}. No later test reached "
+                         "it.", before=before)  # fmt: skip
     if after:
-        return lang.html("It was not seen open before, and open again on {after}.", after=after)
-    return lang.html("It was seen open neither before nor after.")
+        return lang.html("No earlier test reached the site. It was open again on {after}.",
+                         after=after)  # fmt: skip
+    return lang.html("No test before or after this reached the site.")
 
 
 def _say_hours(lang: Language, stretch: Row, probe_cc: str) -> Iterator[Markup]:
@@ -307,41 +310,37 @@ def _say_hours(lang: Language, stretch: Row, probe_cc: str) -> Iterator[Markup]:
     )
     if local:
         yield lang.html(
-            "This holds at some hours of the week only: {hours} UTC, which is {local} by the "
-            "clocks of the capital.",
+            "This block applies only at certain hours of the week: {hours} UTC, which is {local} "
+            "in the capital's local time.",
             hours=schedule_words(stretch.schedule, lang),
             local=schedule_words(local, lang),
         )
     else:
         yield lang.html(
-            "This holds at some hours of the week only: {hours} UTC.",
+            "This block applies only at certain hours of the week: {hours} UTC.",
             hours=schedule_words(stretch.schedule, lang),
         )
-    yield lang.html("Open before and after is meant of these hours alone.")
+    yield lang.html("Only tests at these hours count as before or after.")
 
 
 def _say_chance(lang: Language, chance: str) -> Markup:
     if not chance:
-        return lang.html("A mark that only blocking leaves decides.")
+        return lang.html("The sessions left a mark: a trace that only blocking leaves.")
     many = pairs_of_chance(float(chance))
     if float(chance) <= LEAST_CHANCE:
         return lang.html(
-            "If the failures were accidents such as others meet here, less than 1 in {many} pairs "
-            "would look so.",
-            many=many,
+            "If nothing were blocked, fewer than 1 in {many} pairs would look like this.", many=many
         )
     return lang.html(
-        "If the failures were accidents such as others meet here, at most 1 in {many} pairs would "
-        "look so.",
-        many=many,
+        "If nothing were blocked, at most 1 in {many} pairs would look like this.", many=many
     )
 
 
 def _say_flip(lang: Language, cell: Row) -> Markup:
     """How many forged sessions would change a verdict."""
     return lang.html_plural(
-        "It would take {n} forged session at least to change this.",
-        "It would take {n} forged sessions at least to change this.",
+        "At least {n} forged session would be needed to change this verdict.",
+        "At least {n} forged sessions would be needed to change this verdict.",
         int(cell.sessions_to_flip),
     )
 
@@ -349,8 +348,8 @@ def _say_flip(lang: Language, cell: Row) -> Markup:
 def _say_failing(lang: Language, cell: Row) -> Markup:
     """What the sessions of a pair that is not listed show."""
     return lang.html(
-        "{blocked} of {all} sessions failed in a way that blocking could cause, {ok} reached the "
-        "site.",
+        "{blocked} of {all} sessions failed in a way that blocking could cause, and {ok} reached "
+        "the site.",
         blocked=int(cell.blocked_session_count),
         all=int(cell.session_count),
         ok=int(cell.ok_session_count),
@@ -379,7 +378,7 @@ def say_resolvers(lang: Language, cell: Row, names: Mapping[str, str]) -> Iterat
     numbers = [asn for asn in cell.resolver_asns.split(";") if asn and asn != cell.probe_asn]
     others = [_name_and_number(names.get(asn, ""), asn) for asn in numbers]
     if others:
-        yield lang.html("Seen through the resolver of {networks}.", networks=others)
+        yield lang.html("The false answer came from the resolver of {networks}.", networks=others)
 
 
 def _day(text: str) -> date | None:
