@@ -128,6 +128,10 @@ _INTERVAL_COLUMNS = (
     "first_seen_open_again_time"
 )
 
+#: Of a stretch: what other tables call its ``blocked_until``, ``measurement_count`` and
+#: ``session_count``, which mean something else there.
+_OF_STRETCH = "last_seen_blocked@ blocked_count# blocked_session_count#"
+
 _WATCHED = (
     "network status state mechanism schedule last_seen_open@ blocked_from@ blocked_until@ "
     "first_seen_open_again@ session_count# blocked_session_count# day_count# chance "
@@ -151,17 +155,18 @@ TABLES = {
             "down_session_count# ok_session_count# day_count# blocked_share% blocked_share_low% "
             "blocked_share_high% blocked_from@ blocked_until@ sessions_to_flip# resolver_asns "
             "operator set_aside_reason note witness_report_id witness_input witness_url evidence "
-            "chance schedule insufficient_reason",
+            "chance schedule insufficient_reason last_seen_blocked@",
         ),
-        _table("blocking_intervals", _INTERVAL_KEY, _INTERVAL_COLUMNS),
-        _table("withheld_intervals", _INTERVAL_KEY, f"{_INTERVAL_COLUMNS} reason"),
+        _table("blocking_intervals", _INTERVAL_KEY, f"{_INTERVAL_COLUMNS} {_OF_STRETCH}"),
+        _table("withheld_intervals", _INTERVAL_KEY, f"{_INTERVAL_COLUMNS} reason {_OF_STRETCH}"),
         _table("chances", "domain probe_asn", "domain probe_asn! evidence chance"),
         _table(
             "blocked_sites",
             "domain",
             "domain registrable_domain category_code category is_local? state mechanisms "
             "probe_asns networks blocked_from@ blocked_until@ measurement_count# blocked_count# "
-            "session_count# witness_url note",
+            "session_count# witness_url note last_seen_blocked@ all_measurement_count# "
+            "all_session_count#",
         ),
         _table(
             "blocked_site_networks",
@@ -170,7 +175,7 @@ TABLES = {
             "operator state mechanism last_seen_open@ blocked_until@ first_seen_open_again@ "
             "schedule session_count# blocked_session_count# day_count# blocked_share% "
             "blocked_share_low% blocked_share_high% chance sessions_to_flip# resolver_asns "
-            "witness_url note",
+            "witness_url note last_seen_blocked@",
         ),
         _table(
             "sites",
@@ -181,11 +186,11 @@ TABLES = {
         # what the rules rest on, in the order of the page that shows the first rows
         _table("answers", "", "resolver_asn! address quarter@ name_count# dead_name_count# "
                "live_name_count# dead_session_count# live_session_count# measurement_count# "
-               "is_in_control? is_proven? is_public? profile"),
+               "is_in_control? is_proven? is_public? profile own_live_name_count#"),
         _table("pages", "", "probe_asn! title name_count# reached_elsewhere_count# network_count# "
                "scattered_share% showing_share% measurement_count# is_blockpage?"),
         _table("set_aside", "domain", "domain reason measurement_count# anomaly_count# networks "
-               "note"),
+               "note flagged_count#"),
         _table("semesters", "period", "period since@ until@ measurement_count# domain_count# "
                "network_count# operator_count# blocked_domain_count# "
                "blocked_local_domain_count#"),
@@ -244,7 +249,8 @@ TABLES = {
             "measurement_count# session_count# blocked_session_count# ok_session_count# "
             "failure_count# day_count# "
             "elsewhere_anomaly_share% blocked_from@ blocked_until@ blocked_from_time note "
-            "witness_url anomaly_count# parts open_parts control set_aside_reason network",
+            "witness_url anomaly_count# parts open_parts control set_aside_reason network "
+            "last_seen_blocked@",
         ),
         _table(
             "messaging_intervals",
@@ -253,7 +259,7 @@ TABLES = {
             "chance mechanism last_seen_open_time blocked_until@ blocked_until_time "
             "first_seen_open_again_time measurement_count# session_count# day_count# "
             "elsewhere_anomaly_share% endpoint_count# cut_endpoint_count# "
-            "cut_endpoints",
+            f"cut_endpoints {_OF_STRETCH}",
         ),
         _table("messaging_by_month", "test_name month", f"test_name month {_FLAGS} counted_by"),
         _table("messaging_ledger", "", "test_name reason line_count#"),

@@ -29,7 +29,7 @@ from analysis.report.annex import (
     rank_networks,
     set_aside,
 )
-from analysis.report.annex_page import fit_rows, render_annex
+from analysis.report.annex_page import fit_rows, grade_pairs, render_annex
 from analysis.report.site_pages import (
     COMPARED,
     FLAGS,
@@ -62,6 +62,7 @@ DOMAINS = pd.DataFrame({
     "category": ["Uncategorised", "News", "News", "News", "Gambling", "Uncategorised"],
     "is_local": [False, True, False, False, False, False],
     "measurement_count": [5, 100, 80, 60, 40, 20], "anomaly_count": [0, 50, 40, 30, 20, 10],
+    "flagged_count": [0, 49, 39, 29, 19, 9],
 })  # fmt: skip
 
 
@@ -72,6 +73,7 @@ def _verdict(domain: str, probe_asn: str, **given: Any) -> dict[str, Any]:
         "mechanism": "dns.sinkhole", "rule_id": "dns.sinkhole", "measurement_count": 30,
         "blocked_count": 20, "ok_count": 5, "session_count": 25, "blocked_session_count": 18,
         "blocked_from": "2024-02-01", "blocked_until": "2024-05-01", "note": "",
+        "last_seen_blocked": "2024-05-01",
         "set_aside_reason": "", "witness_url": f"https://x.example/{probe_asn}",
     }  # fmt: skip
     return row | given
@@ -88,6 +90,7 @@ def test_a_site_on_two_networks_is_one_row_with_sums() -> None:
     verdicts = pd.DataFrame([
         _verdict("b.example", "AS2", state="likely_blocked", mechanism="tls.reset",
                  blocked_from="2024-03-01", blocked_until="2024-06-01", blocked_session_count=19,
+                 last_seen_blocked="2024-06-01",
                  note="at least since"),
         _verdict("b.example", "AS1"),
         _verdict("b.example", "AS9", blocked_until="", measurement_count=999),
@@ -101,6 +104,8 @@ def test_a_site_on_two_networks_is_one_row_with_sums() -> None:
         "networks": ["One;Two"], "blocked_from": ["2024-02-01"], "blocked_until": ["2024-06-01"],
         "measurement_count": [60], "blocked_count": [40], "session_count": [50],
         "witness_url": ["https://x.example/AS2"], "note": ["AS2: at least since"],
+        "last_seen_blocked": ["2024-06-01"], "all_measurement_count": [60 + 2 * 999],
+        "all_session_count": [100],
     })  # fmt: skip
     assert_frame_equal(blocked_sites(verdicts, NETWORKS, DOMAINS), expected)
 
@@ -109,10 +114,11 @@ def test_what_is_blocked_on_one_network_still_is_blocked() -> None:
     """One open end leaves the row open; a network without a name shows its number."""
     verdicts = pd.DataFrame([
         _verdict("a.example", "AS1", blocked_until="2024-03-01"),
-        _verdict("a.example", "AS3", blocked_until=""),
+        _verdict("a.example", "AS3", blocked_until="", last_seen_blocked="2024-12-30"),
     ])  # fmt: skip
     row = blocked_sites(verdicts, NETWORKS, DOMAINS).iloc[0]
     assert (row["blocked_until"], row["networks"]) == ("", "One;AS3")
+    assert row["last_seen_blocked"] == "2024-12-30"
 
 
 def test_a_site_seen_blocked_only_abroad_is_set_aside() -> None:
@@ -124,7 +130,8 @@ def test_a_site_seen_blocked_only_abroad_is_set_aside() -> None:
     assert blocked_sites(verdicts, NETWORKS, DOMAINS).empty
     aside = set_aside(verdicts, NETWORKS, DOMAINS).iloc[0]
     assert (aside["reason"], aside["networks"]) == ("not_domestic", "Tunnel")
-    assert (aside["measurement_count"], aside["anomaly_count"]) == (100, 50)
+    counts = ["measurement_count", "anomaly_count", "flagged_count"]
+    assert aside[counts].tolist() == [100, 50, 49]
 
 
 def test_a_site_is_set_aside_once_for_the_reason_that_its_verdicts_give() -> None:
@@ -217,7 +224,7 @@ def _interval(probe_asn: str, since: str, until: str, **given: Any) -> dict[str,
         "blocked_until_time": f"{until}T01:00:00", "last_seen_open": "", "mechanism": "tls.reset",
         "first_seen_open_again": "", "first_seen_open_again_time": "", "measurement_count": 9,
         "session_count": 8, "day_count": 6, "state": "likely_blocked", "schedule": "",
-        "chance": "1.0e-06", "reached_session_count": 2,
+        "chance": "1.0e-06", "reached_session_count": 2, "last_seen_blocked": until,
     }  # fmt: skip
     return row | given
 
@@ -263,6 +270,7 @@ def test_two_stretches_that_begin_on_one_day_are_one_row(tmp_path: Any) -> None:
     assert len(table) == 1
     assert (row["blocked_session_count"], row["session_count"]) == (16, 20)
     assert (row["blocked_until"], row["first_seen_open_again"]) == ("2024-03-01", "2024-04-01")
+    assert row["last_seen_blocked"] == "2024-03-01"
 
 
 def test_every_tested_name_has_a_status_and_a_reason() -> None:
@@ -406,8 +414,9 @@ def test_change() -> None:
         change = _change(**cells)
         found = (change["change"], change["matched_networks"], change["note"])
         assert found == (expected, matched, note), cells
-    states = ["first_state", "second_state", "first_measurement_count"]
-    assert _change(AS1=(L, X), AS2=(O, B, B), AS9=(B, B))[states].tolist() == [L, B, 20]
+    states = ["first_state", "second_state", "first_measurement_count", "first_matched_state",
+              "second_matched_state"]  # fmt: skip
+    assert _change(AS1=(L, X), AS2=(O, B, B), AS9=(B, B))[states].tolist() == [L, B, 20, O, B]
     for cells in ({"AS1": (O, O)}, {"AS9": (B, O)}):  # the comparison is about blocking
         assert compare_semesters(_verdicts(cells), FOUR_NETWORKS, set()).empty
 
@@ -536,7 +545,7 @@ def tables(tmp_path: Path) -> Path:
         for asn, unit, span, kept, reached in spans
     ]))  # fmt: skip
     keep_note(tmp_path, FLAGS, pd.DataFrame([
-        {"domain": LISTED, "measurement_count": 40, "anomaly_count": 12, "confirmed_count": 0},
+        {"domain": LISTED, "measurement_count": 40, "flagged_count": 12, "confirmed_count": 0},
     ]))  # fmt: skip
     flags = dict.fromkeys(METHODS, False) | {"this_method": True, "ooni_anomaly": True}
     keep_note(tmp_path, COMPARED, pd.DataFrame([{"domain": LISTED, **flags}]))
@@ -558,7 +567,7 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
     chance, what it takes to flip; and what others would say."""
     words = _words(pages[f"sites/{site_file(LISTED)}"])
     for sentence in (
-        "Blocked or likely blocked on 2 access networks.",
+        "Blocked on 0 and likely blocked on 2 access networks.",
         "From 3 February 2024 to 4 March 2024, 11 of 12 sessions could not reach the site (TLS: "
         "reset). The site was last open before this on 1 February 2024, and open again on 9 March "
         "2024. If nothing were blocked, fewer than 1 in 1,000 pairs would look like this.",
@@ -566,14 +575,14 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "at these hours count as before or after. Nobody has tested the site there since then. The "
         "sessions left a mark: a trace that only blocking leaves. The failures began before the "
         "first test, so the site may refuse this network. At least 1 forged session would be "
-        "needed to change this verdict.",
+        "needed to change this verdict. Evidence: thin.",
         f"Could it be something else? TLS: reset: {RIVALS[0].question} No. {RIVALS[4].question} "
         "No.",
         "From 6 May 2024 to the last test of the period",
         "If nothing were blocked, at most 1 in 32 pairs would look like this. All 1,200 failing "
         "sessions are from one platform, and only 3 sessions from other platforms tested the site. "
         "The cause may be one household’s filter or a block.",
-        "At least 3 forged sessions would be needed to change this verdict.",
+        "At least 3 forged sessions would be needed to change this verdict. Evidence: fair.",
         "Tunnel (AS9), VPN: 18 of 30",
         "OONI flags 12 of 40 measurements as anomalies, and 0 of these as confirmed. Other methods "
         "that would list it: OONI anomalies.",
@@ -621,7 +630,8 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     """With its own days and what lies around them, hours by the capital's clocks, chance and what
     flips it; nothing in it acts, and its script is allowed."""
     annex = (read_table(tables, name) for name in _ANNEX)
-    html = str(render_annex(*annex, "KE", DECIDED, ENGLISH))
+    grades = grade_pairs(read_table(tables, "verdicts"))
+    html = str(render_annex(*annex, "KE", DECIDED, grades, ENGLISH))
     rows = [
         [_words(cell.replace("<", " <")) for cell in re.findall("<t[hd].*?</t[hd]>", row)][1:]
         for row in re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)[1:]
@@ -630,10 +640,11 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     assert rows.pop(0) == []
     assert rows == [
         ["3 February 2024 open 1 February 2024", "4 March 2024 open again 9 March 2024", *shared,
-         "less than 1 in 1,000", "0"],
-        ["1 June 2024 not open before", "30 June 2024 not tested since", "11 of 12", "TLS: reset "
-         "only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–", "0"],
-        ["6 May 2024 not open before", "goes on", *shared, "1 in 32", "0"],
+         "less than 1 in 1,000", "thin 0"],
+        ["1 June 2024 no earlier test reached it", "30 June 2024 not tested since", "11 of 12",
+         "TLS: reset only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–", "thin 0"],
+        ["6 May 2024 no earlier test reached it", "still blocked at the last test", *shared,
+         "1 in 32", "fair 0"],
     ]  # fmt: skip
     assert f'<a class="site" href="sites/{site_file(LISTED)}#{site_anchor(LISTED)}">' in html
     assert "<script>" not in html

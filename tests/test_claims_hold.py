@@ -99,7 +99,7 @@ def derive(
     networks = table_rows("networks", *names)
     facts = pd.DataFrame({"domain": SITES}).assign(
         category_code=["NEWS", "GAME"] * 4, category=["News", "Games"] * 4, is_local=False,
-        measurement_count=9, anomaly_count=1,
+        measurement_count=9, anomaly_count=1, flagged_count=1,
     )  # fmt: skip
     blocked = annex.blocked_sites(judged, networks, facts)
     aside = annex.set_aside(judged, networks, facts)

@@ -338,6 +338,6 @@ def test_what_is_said_is_counted(study: Any) -> None:
         "4 of 4 sessions could not reach the site (DNS: loopback address). The site was last open "
         "before this on 2 January 2024. No later test reached it. The sessions left a mark: a "
         "trace that only blocking leaves. The false answer came from the resolver of <Two> (AS2). "
-        "At least 2 forged sessions would be needed to change this verdict. The rule dns.loopback "
-        "explains most blocked sessions: "
+        "At least 2 forged sessions would be needed to change this verdict. Evidence: fair. The "
+        "rule dns.loopback explains most blocked sessions: "
     )

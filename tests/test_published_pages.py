@@ -14,7 +14,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from analysis.languages.language import open_language
-from analysis.vocabulary import SET_ASIDE_REASONS
+from analysis.tables import read_table
+from analysis.vocabulary import CERTAINTY, SET_ASIDE_REASONS
 
 KHMER = "km"
 #: These stand on more than one page.
@@ -123,6 +124,104 @@ def test_headlines_are_what_the_tables_say(
                .drop_duplicates()) == len(pairs)  # fmt: skip
 
 
+def test_a_column_means_the_same_in_every_table(fictional_report: Path) -> None:
+    """Where tables share rows and a column, they agree; what means something else has a column of
+    its own, whose relation to the other is told in docs/tables.md."""
+    read = {name: read_table(fictional_report / "tables", name) for name in (
+        "verdicts", "blocking_intervals", "withheld_intervals", "blocked_sites", "sites",
+        "blocked_site_networks", "set_aside", "measurements_by_month", "answers", "chances",
+    )}  # fmt: skip
+    whole = read["verdicts"][read["verdicts"]["period"] == "all"]
+    pair, stretches, sites = ["domain", "probe_asn"], read["blocking_intervals"], read["sites"]
+    # days: empty where a block goes on, against the last day seen blocked
+    for name in ("verdicts", "blocked_sites", "blocked_site_networks"):
+        table = read[name]
+        is_over = table["blocked_until"] != ""
+        assert (table["blocked_until"] == table["last_seen_blocked"])[is_over].all(), name
+        assert ((table["last_seen_blocked"] != "") == (table["blocked_from"] != "")).all(), name
+    last = stretches.groupby(pair)["last_seen_blocked"].max()
+    listed = whole[whole["last_seen_blocked"] != ""].set_index(pair)["last_seen_blocked"]
+    assert last.equals(listed.sort_index())
+    # counts: all measurements and sessions against those that were blocked
+    for name in ("blocking_intervals", "withheld_intervals"):
+        table = read[name]
+        assert (table["last_seen_blocked"] == table["blocked_until"]).all(), name
+        assert (table["blocked_count"] == table["measurement_count"]).all(), name
+        assert (table["blocked_session_count"] == table["session_count"]).all(), name
+    shown = read["blocked_site_networks"].merge(
+        stretches, on=[*pair, "blocked_from"], suffixes=("", "_of_stretch"), validate="1:1"
+    )
+    for column in ("blocked_session_count", "last_seen_blocked", "chance", "day_count", "state"):
+        assert (shown[column] == shown[f"{column}_of_stretch"]).all(), column
+    annexed = read["blocked_sites"].merge(sites, on="domain", suffixes=("", "_of_site"))
+    for column in ("measurement_count", "session_count"):
+        assert (annexed[f"all_{column}"] == annexed[f"{column}_of_site"]).all(), column
+        assert (annexed[column] <= annexed[f"all_{column}"]).all(), column
+        by_site = whole.groupby("domain")[column].sum()
+        assert (sites[column] == sites["domain"].map(by_site)).all(), column
+    # evidence: that of a pair is that of its most surprising stretch, where no mark decides
+    told = whole[(whole["evidence"] != "") & whole["last_seen_blocked"].ne("")].set_index(pair)
+    most = stretches[stretches["evidence"] != ""].assign(
+        evidence=lambda table: table["evidence"].astype(float)
+    )
+    assert most.groupby(pair)["evidence"].max().equals(told["evidence"].astype(float).sort_index())
+    # flags: disjoint by month; of a site all that is flagged, without failures
+    months = read["measurements_by_month"]
+    flagged = months["anomaly_count"].sum() + months["confirmed_count"].sum()
+    assert read["set_aside"]["flagged_count"].sum() <= flagged
+    assert (read["set_aside"]["flagged_count"] <= read["set_aside"]["anomaly_count"]).all()
+    answers = read["answers"]
+    assert (
+        answers["own_live_name_count"] + answers["dead_name_count"] == answers["name_count"]
+    ).all()
+
+
+def test_a_page_of_a_site_says_what_its_tables_say(
+    pages: dict[str, PublishedPage], fictional_report: Path
+) -> None:
+    """Measurements, sessions and networks of each; flags of what is set aside; on how many networks
+    it is blocked and likely blocked."""
+    sites, aside = (_table(fictional_report, name) for name in ("sites", "set_aside"))
+    flagged = dict(aside[["domain", "flagged_count"]].to_numpy())
+    stretches = _table(fictional_report, "blocked_site_networks")
+    for row in sites[sites["page"] != ""].itertuples(index=False):
+        words = re.sub(r"\s+", " ", pages[row.page].words).replace(",", "")
+        tests = f"Tested {row.measurement_count} times in {row.session_count} sessions"
+        assert f"{tests} on {row.network_count} networks" in words, row.page
+        if row.domain in flagged:
+            said = f"OONI flags {flagged[row.domain]} of {row.measurement_count} measurements"
+            assert said in words, row.page
+        own = stretches[stretches["domain"] == row.domain]
+        is_blocked = (own["state"] == "blocked").groupby(own["probe_asn"]).any()
+        if len(own):
+            said = f"Blocked on {is_blocked.sum()} and likely blocked on {(~is_blocked).sum()}"
+            assert said in words, row.page
+
+
+def test_findings_as_data_say_what_the_tables_say(
+    fictional_report: Path, headlines: dict[str, Any]
+) -> None:
+    """Each with its id, its table and its evidence; their rows sum to the headline numbers."""
+    path = fictional_report / "tables" / "findings.json"
+    found = {one["kind"]: one for one in json.loads(path.read_text("utf-8"))["findings"]}
+    assert {"unlisted", "everywhere"} <= set(found)
+    for one in found.values():
+        assert (fictional_report / "tables" / f"{one['table']}.csv").is_file()
+    split = [headlines[f"{name}_access_pair_count"] for name in ("traced", "likely")]
+    for kind in ("networks", "methods"):
+        rows = found[kind]["values"]["rows"]
+        assert [sum(row[1] for row in rows), sum(row[2] for row in rows)] == split
+    rows = found["categories"]["values"]["rows"]
+    of_sites = [headlines[f"{name}_domain_count"] for name in ("traced", "likely")]
+    assert [sum(row[1] for row in rows), sum(row[2] for row in rows)] == of_sites
+    assert (
+        sum(count for _, count in found["unlisted"]["values"]["rows"])
+        == (headlines["set_aside_count"])
+    )
+    grades = found["networks"]["certainty"]
+    assert grades == {word: headlines[f"{word}_pair_count"] for word in CERTAINTY}
+
+
 def test_a_site_has_one_reason(pages: dict[str, PublishedPage], fictional_report: Path) -> None:
     """Whatever page says why it is not listed."""
     aside = _table(fictional_report, "set_aside").set_index("domain")["reason"].to_dict()
@@ -133,7 +232,7 @@ def test_a_site_has_one_reason(pages: dict[str, PublishedPage], fictional_report
     head, *rows = (
         [cell.get_text().strip() for cell in row.find_all(["th", "td"])]
         for caption in soup.find_all("caption")
-        if caption.get_text().startswith("Sites on which the methods differ")
+        if caption.get_text().startswith("Sites that some methods list and others do not")
         for row in caption.parent.find_all("tr")
     )
     place = head.index("Set aside because")
@@ -155,7 +254,8 @@ def test_findings_have_their_numbers_on_the_first_page_alone(
         assert len(page.ids) == len(set(page.ids)), place
     kinds = dict(zip(findings["kind"], findings["id"], strict=True))
     assert kinds == {"onset": "F1", "networks": "F2", "methods": "F3", "categories": "F4",
-                     "changes": "F5", "hours": "F6", "apps": "F8"}  # fmt: skip
+                     "changes": "F5", "hours": "F6", "unlisted": "F7", "apps": "F8",
+                     "everywhere": "F9"}  # fmt: skip
     assert ranked["kind"].iloc[0] == "onset"
     for row in findings.itertuples(index=False):
         file, _, anchor = str(row.evidence).partition("#")

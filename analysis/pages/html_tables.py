@@ -5,8 +5,9 @@ name in it, whatever their number, and it can be read aloud.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import compress
 from math import sqrt
 from typing import Any
 
@@ -126,14 +127,14 @@ def _say_codes(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
 
 def render_matrix(
     frame: pd.DataFrame, caption: str, note: str, fold_after: int, names: Mapping[str, str],
-    first_head: str = "", file: str = "verdicts.csv",
+    first_head: str = "", file: str = "verdicts.csv", counted: Collection[str] | None = None,
 ) -> Markup:  # fmt: skip
     """Sites × networks as marks; see ``show.show_matrix``."""
     if "insufficient_reason" in frame:
         reason = frame["insufficient_reason"]
         words = frame["state"] + (":" + reason).where(reason != "", "")
         frame = frame.assign(state=words)
-    states = ordered_matrix(frame)
+    states = ordered_matrix(frame, counted)
     network_count = len(states.columns)
     states = states[_find_told(states)]
     heads = [f"{names[asn]} ({asn})" if names.get(asn) else asn for asn in states.columns]
@@ -152,9 +153,15 @@ def render_matrix(
     most = states.iloc[: fold_after + MOST_FOLDED]
     for shown, part in _folded(most, caption, fold_after, "sites", len(states)):
         # the totals of what is unfolded are those of all
-        totals = (states if shown.index[0] == states.index[0] else shown).isin(LISTED).sum()
-        rows = list(_matrix_rows(shown, squares, "test" if first_head else "domain"))
-        counts, total = [number(int(count)) for count in totals], number(int(totals.sum()))
+        summed = states if shown.index[0] == states.index[0] else shown
+        is_counted = [counted is None or asn in counted for asn in states.columns]
+        totals = summed.isin(LISTED).sum()
+        rows = list(_matrix_rows(shown, squares, "test" if first_head else "domain", is_counted))
+        counts = [
+            number(int(count)) if is_told else ""
+            for count, is_told in zip(totals, is_counted, strict=True)
+        ]
+        total = number(int(totals[is_counted].sum()))
         content = blocks().matrix(part["caption"], first_head, heads, rows, counts, total)
         parts.append({**part, "content": content})
     width = _matrix_width(len(states.columns))
@@ -241,13 +248,13 @@ def _matrix_width(network_count: int) -> str:
 
 
 def _matrix_rows(
-    states: pd.DataFrame, squares: Mapping[str, Markup], column: str
+    states: pd.DataFrame, squares: Mapping[str, Markup], column: str, is_counted: Sequence[bool]
 ) -> Iterator[dict[str, Any]]:
     for site, row in zip(states.index, states.itertuples(index=False, name=None), strict=True):
         yield {
             "site": cell(column, "text", site),
             "squares": Markup("").join(squares[code] for code in row),
-            "count": sum(code in LISTED for code in row),
+            "count": sum(code in LISTED for code in compress(row, is_counted)),
         }
 
 
@@ -322,11 +329,12 @@ def _shade(count: float, most: float) -> tuple[int, str, str]:
     return shade, short, "" if short == whole.replace(",", "") else whole
 
 
-def ordered_matrix(frame: pd.DataFrame) -> pd.DataFrame:
+def ordered_matrix(frame: pd.DataFrame, counted: Collection[str] | None = None) -> pd.DataFrame:
     """Sites down, networks across, ordered so that blocks gather.
 
     Args:
         frame: ``domain, probe_asn, state``, one row per pair.
+        counted: the networks whose blocks order the sites; by default all.
 
     Returns:
         A frame of states, ``""`` where there is no row; the index is ``domain``, the columns are
@@ -335,7 +343,8 @@ def ordered_matrix(frame: pd.DataFrame) -> pd.DataFrame:
     pairs = frame.assign(probe_asn=[network_number(asn) for asn in frame["probe_asn"]])
     states = pairs.pivot(index="domain", columns="probe_asn", values="state").fillna("")
     listed = states.isin(LISTED)
-    sites = sorted(states.index, key=lambda site: (-listed.loc[site].sum(), site))
+    own = listed if counted is None else listed.loc[:, listed.columns.isin(list(counted))]
+    sites = sorted(states.index, key=lambda site: (-own.loc[site].sum(), site))
     networks = sorted(states.columns, key=lambda asn: (-listed[asn].sum(), len(asn), asn))
     return states.loc[sites, networks]
 

@@ -6,7 +6,7 @@ the style sheet that gives it its look; to an open notebook the style is sent al
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
 from typing import Any, Literal
 
@@ -152,6 +152,7 @@ def show_matrix(
     note: str = "",
     first_head: str = "",
     file: str = "verdicts.csv",
+    counted: Collection[str] | None = None,
 ) -> None:
     """Show sites × networks as marks, the most blocked first; every cell has words as well.
 
@@ -161,11 +162,12 @@ def show_matrix(
         names: ``AS123`` → name of the network.
         first_head: what heads the rows, where they are no sites.
         file: the published table that has all rows.
+        counted: the networks that count in the totals; by default all.
     """
     if frame.empty:
         show_table(frame, caption=caption, note=note)
     else:
-        matrix = render_matrix(frame, caption, note, 60, names or {}, first_head, file)
+        matrix = render_matrix(frame, caption, note, 60, names or {}, first_head, file, counted)
         _show(matrix)
 
 

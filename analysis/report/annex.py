@@ -293,9 +293,12 @@ def blocked_sites(
         networks: the contract's ``networks``.
         domains: ``domain, category_code, category, is_local``.
 
-    Counts are summed over the networks that list the site.
+    Counts are summed over the networks that list the site; ``all_…_count`` over all networks.
     """
-    listed = listed_domestic(verdicts[verdicts["period"] == "all"], networks)
+    whole = verdicts[verdicts["period"] == "all"]
+    listed = listed_domestic(whole, networks)
+    all_counts = whole.groupby("domain")[["measurement_count", "session_count"]].sum()
+    all_counts = all_counts.add_prefix("all_")
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     facts = domains.set_index("domain")[["category_code", "category", "is_local"]].to_dict("index")
     by_domain: dict[str, list[dict[Hashable, Any]]] = defaultdict(list)
@@ -307,6 +310,7 @@ def blocked_sites(
             "registrable_domain": registrable_domain(domain),
             **facts[domain],
             **_summarise(by_domain[domain], names),
+            **all_counts.loc[domain].astype(int),
         }
         for domain in sorted(by_domain)
     ]
@@ -314,6 +318,7 @@ def blocked_sites(
         "domain", "registrable_domain", "category_code", "category", "is_local", "state",
         "mechanisms", "probe_asns", "networks", "blocked_from", "blocked_until",
         "measurement_count", "blocked_count", "session_count", "witness_url", "note",
+        "last_seen_blocked", "all_measurement_count", "all_session_count",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
@@ -337,6 +342,7 @@ def _summarise(
         "networks": ";".join(names.get(asn) or asn for asn in asns),
         "blocked_from": min(row["blocked_from"] for row in rows),
         "blocked_until": "" if "" in endings else max(endings),
+        "last_seen_blocked": max(row["last_seen_blocked"] for row in rows),
         **counts,
         "witness_url": witness["witness_url"],
         "note": "; ".join(f"{row['probe_asn']}: {row['note']}" for row in rows if row["note"]),
@@ -365,7 +371,8 @@ def set_aside(
     annexed = set(listed_domestic(whole, networks)["domain"])
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     cells = whole[(whole["set_aside_reason"] != "") & ~whole["domain"].isin(annexed)]
-    counts = domains.set_index("domain")[["measurement_count", "anomaly_count"]].to_dict()
+    counted = ["measurement_count", "anomaly_count", "flagged_count"]
+    counts = domains.set_index("domain")[counted].to_dict("index")
     reason_of = find_reasons(cells)
     given = cells[cells["set_aside_reason"] == cells["domain"].map(reason_of)]
     asns_of: dict[str, list[str]] = defaultdict(list)
@@ -375,14 +382,14 @@ def set_aside(
         {
             "domain": domain,
             "reason": reason_of[domain],
-            "measurement_count": counts["measurement_count"][domain],
-            "anomaly_count": counts["anomaly_count"][domain],
+            **counts[domain],
             "networks": ";".join(names.get(asn) or asn for asn in asns_of[domain]),
             "note": REASON_SENTENCES[reason_of[domain]],
         }
         for domain in sorted(reason_of)
     ]
-    columns = ["domain", "reason", "measurement_count", "anomaly_count", "networks", "note"]
+    columns = ["domain", "reason", "measurement_count", "anomaly_count", "networks", "note",
+               "flagged_count"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -518,7 +525,7 @@ def _join_beginnings(table: pd.DataFrame) -> pd.DataFrame:
         return table
     summed = dict.fromkeys(
         ("session_count", "reached_session_count", "measurement_count"), "sum"
-    ) | {"day_count": "max", "blocked_until": "max"}
+    ) | dict.fromkeys(("day_count", "blocked_until", "last_seen_blocked"), "max")
     last = ["first_seen_open_again", "first_seen_open_again_time", "blocked_until_time"]
     how = {
         name: summed.get(name, "last" if name in last else "first")

@@ -34,7 +34,7 @@ from analysis.report.verdict_words import (
     word,
 )
 from analysis.tables import read_table
-from analysis.vocabulary import LISTED, MECHANISMS, STATES
+from analysis.vocabulary import CERTAINTY, LISTED, MECHANISMS, STATES, grade_certainty
 
 TEMPLATES = Path(__file__).parent / "templates"
 #: Rows that a page can hold; of more, a site shows those of fewer networks.
@@ -47,6 +47,7 @@ def render_annex(
     networks: pd.DataFrame,
     probe_cc: str,
     decided: Mapping[str, Mapping[str, str]],
+    grades: Mapping[tuple[str, str], str],
     lang: Language = ENGLISH,
 ) -> Markup:
     """The list, with what sorts and filters it: the country's own sites, then the others.
@@ -56,6 +57,7 @@ def render_annex(
         categories, networks: of the contract.
         probe_cc: the country, whose capital has clocks of its own.
         decided: what a meeting decided of a site, see ``first_page.read_decided``.
+        grades: how strong the evidence of each listed pair is, see ``grade_pairs``.
         lang: of the words.
     """
     stretches = add_local_hours(stretches, probe_cc)
@@ -69,7 +71,7 @@ def render_annex(
         (False, lang.say("Blocked sites from elsewhere")),
     ):
         of_kind = stretches[stretches["is_local"] == is_local]
-        groups = list(_groups(of_kind, words, names, most, lang, decided))
+        groups = list(_groups(of_kind, words, names, most, lang, decided, grades))
         if groups:
             parts.append(macros.table(caption, groups))
         else:
@@ -94,10 +96,12 @@ def annex_sections(
     networks, aside = read["networks"], read["set_aside"]
     page = Telling({}, numbers, lang, period)
     ranked = networks.sort_values(["rank", "probe_asn"], na_position="last")
-    linked = link_countries(_say_column(aside, "note", lang), summary["probe_cc"], period)
+    told = aside[["domain", "reason", "measurement_count", "flagged_count", "networks", "note"]]
+    linked = link_countries(_say_column(told, "note", lang), summary["probe_cc"], period)
     list_ = render_annex(
-        stretches, categories, networks, summary["probe_cc"], read_decided(tables), lang
-    )
+        stretches, categories, networks, summary["probe_cc"], read_decided(tables),
+        grade_pairs(read["pairs"]), lang,
+    )  # fmt: skip
     by_category = _show_finding(page, "categories", find_categories(read)) + render_table(
         _say_column(categories, "category", lang),
         lang.say("Tested and blocked sites by category"),
@@ -128,6 +132,21 @@ def annex_sections(
         (lang.heading("Set aside"), set_aside),
         (lang.heading("Limits"), Markup(_template(lang).limits())),
     ]
+
+
+def grade_pairs(pairs: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Site and network → a key of ``vocabulary.CERTAINTY``.
+
+    Args:
+        pairs: the listed rows of ``verdicts``.
+    """
+    rows: Any = pairs.itertuples(index=False)
+    return {
+        (row.domain, row.probe_asn): grade_certainty(
+            row.blocked_session_count, row.sessions_to_flip
+        )
+        for row in rows
+    }
 
 
 def _show_opening(page: Telling) -> Markup:
@@ -183,6 +202,7 @@ def _groups(
     most: int,
     lang: Language,
     decided: Mapping[str, Mapping[str, str]],
+    grades: Mapping[tuple[str, str], str],
 ) -> Iterator[dict[str, Any]]:
     """One site after the other, with its rows: those with most sessions first where not all fit."""
     by_site: dict[str, list[Row]] = {}
@@ -204,7 +224,7 @@ def _groups(
                 category=word(lang, category),
             ),
             "decision": show_decision(decided.get(domain), lang),
-            "rows": [_row(row, names, lang) for row in shown],
+            "rows": [_row(row, names, lang, grades[domain, row.probe_asn]) for row in shown],
             "more": lang.html_plural(
                 "And {n} row more, on the page of the site.",
                 "And {n} rows more, on the page of the site.",
@@ -215,14 +235,14 @@ def _groups(
         }  # fmt: skip
 
 
-def _row(row: Row, names: Mapping[str, str], lang: Language) -> dict[str, Any]:
-    """The cells of one stretch."""
+def _row(row: Row, names: Mapping[str, str], lang: Language, grade: str) -> dict[str, Any]:
+    """The cells of one stretch; ``grade`` is how strong the evidence of its pair is."""
     before, after = row.last_seen_open, row.first_seen_open_again
     if not row.blocked_until:
-        until, end = lang.html("goes on"), Markup("")
+        until, end = lang.html("still blocked at the last test"), Markup("")
     else:
         until = Markup.escape(lang.date(date.fromisoformat(row.blocked_until)))
-        end = lang.html("not open after")
+        end = lang.html("no later test reached it")
     if after:
         end = lang.html("open again {day}", day=date.fromisoformat(after))
     if "not tested since" in row.note:
@@ -234,7 +254,7 @@ def _row(row: Row, names: Mapping[str, str], lang: Language) -> dict[str, Any]:
         "since": lang.date(date.fromisoformat(row.blocked_from)),
         "before": lang.html("open {day}", day=date.fromisoformat(before))
         if before
-        else lang.html("not open before"),
+        else lang.html("no earlier test reached it"),
         "until": until,
         "after": end,
         "sessions": lang.html(
@@ -247,5 +267,6 @@ def _row(row: Row, names: Mapping[str, str], lang: Language) -> dict[str, Any]:
         "hours": schedule_words(row.schedule, lang),
         "local": schedule_words(getattr(row, "local_schedule", ""), lang),
         "chance": chance_words(row.chance, lang) if row.chance else "–",
+        "grade": lang.say(CERTAINTY[grade]),
         "flip": lang.number(int(row.sessions_to_flip)),
     }

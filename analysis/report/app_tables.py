@@ -176,6 +176,9 @@ def _network_intervals(study: MessagingStudy, judgement: Judgement) -> pd.DataFr
         rows.append({
             **reached, **count_endpoints(study.connection, reached),
             "probe_asn": f"AS{row['probe_asn']}",
+            "last_seen_blocked": reached["blocked_until"],
+            "blocked_count": reached["measurement_count"],
+            "blocked_session_count": reached["session_count"],
             "elsewhere_anomaly_share": study.elsewhere.typical_share(test, since, until),
         })  # fmt: skip
     return pd.DataFrame(rows, columns=list(TABLES["messaging_intervals"].columns))

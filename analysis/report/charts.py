@@ -123,7 +123,7 @@ def show_tested_categories(sites: pd.DataFrame) -> None:
         sites: ``Study.domains``.
     """
     named = sites[sites["domain"] != ""].assign(domain_count=1)
-    counts = ["domain_count", "measurement_count", "anomaly_count"]
+    counts = ["domain_count", "measurement_count", "flagged_count"]
     by_category = named.groupby(["category_code", "category"])[counts].sum().reset_index()
     show_table(by_category, caption="Sites and measurements by category")
 

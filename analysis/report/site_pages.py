@@ -78,7 +78,7 @@ ORDER BY placed.domain, probe_asn, unit_days, span
 
 _FLAGS = """
 SELECT domain, count(*) AS measurement_count,
-  count(*) FILTER (NOT is_failure AND (is_anomaly OR is_confirmed IS TRUE)) AS anomaly_count,
+  count(*) FILTER (NOT is_failure AND (is_anomaly OR is_confirmed IS TRUE)) AS flagged_count,
   count(*) FILTER (NOT is_failure AND is_confirmed) AS confirmed_count
 FROM observations WHERE domain <> '' GROUP BY domain ORDER BY domain
 """
@@ -516,11 +516,11 @@ def _pair(
 def _say_status(lang: Language, record: SiteRecord) -> Markup:
     """What became of the site, in one sentence."""
     if record.site.status == "listed":
-        return lang.html_plural(
-            "Blocked or likely blocked on {n} access network.",
-            "Blocked or likely blocked on {n} access networks.",
-            len(record.listed),
-        )
+        states = [cell.state for cell in record.listed]
+        return lang.html(
+            "Blocked on {traced} and likely blocked on {likely} access networks.",
+            traced=states.count("blocked"), likely=states.count("likely_blocked"),
+        )  # fmt: skip
     return lang.html(
         "Set aside, and not on the list of blocked sites: {reason}.",
         reason=word(lang, SET_ASIDE_REASONS.get(record.site.reason, record.site.reason)),
@@ -592,7 +592,7 @@ def _say_other_methods(lang: Language, record: SiteRecord) -> Iterator[Markup]:
         yield lang.html(
             "OONI flags {anomalies} of {all} measurements as anomalies, and {confirmed} of these "
             "as confirmed.",
-            anomalies=int(record.flags.anomaly_count),
+            anomalies=int(record.flags.flagged_count),
             all=int(record.flags.measurement_count),
             confirmed=int(record.flags.confirmed_count),
         )

@@ -25,7 +25,13 @@ from analysis.pages.formats import macros
 from analysis.reference.reference_files import capital_zone
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.rivals import NO, RIVALS, answer_rivals
-from analysis.vocabulary import LEAST_CHANCE, MATRIX_STATES, MECHANISMS
+from analysis.vocabulary import (
+    CERTAINTY,
+    LEAST_CHANCE,
+    MATRIX_STATES,
+    MECHANISMS,
+    grade_certainty,
+)
 
 _SCHEDULE = re.compile(r"(?P<first>\w{3})(?:-(?P<last>\w{3}))? (?P<windows>\d\d:.+)")
 _DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
@@ -148,7 +154,7 @@ def say_verdict(
     said += [_say_withheld(lang, stretch) for stretch in withheld]
     if stretches:
         said += [*say_resolvers(lang, verdict, names), *_say_caveats(lang, verdict.note)]
-        return [*said, _say_flip(lang, verdict)]
+        return [*said, _say_flip(lang, verdict), _say_grade(lang, verdict)]
     return [*said, _say_failing(lang, verdict)]
 
 
@@ -343,6 +349,12 @@ def _say_flip(lang: Language, cell: Row) -> Markup:
         "At least {n} forged sessions would be needed to change this verdict.",
         int(cell.sessions_to_flip),
     )
+
+
+def _say_grade(lang: Language, cell: Row) -> Markup:
+    """How strong the evidence of a listed pair is."""
+    grade = grade_certainty(int(cell.blocked_session_count), int(cell.sessions_to_flip))
+    return lang.html("Evidence: {grade}.", grade=lang.say(CERTAINTY[grade]))
 
 
 def _say_failing(lang: Language, cell: Row) -> Markup:

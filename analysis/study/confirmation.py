@@ -280,7 +280,8 @@ EVIDENCE = {
     "rules_fired": "Measurements by the rule that explains them",
 }
 _QUERIES = {
-    "answers": "SELECT * FROM answer_profiles "
+    "answers": "SELECT *, name_count - dead_name_count AS own_live_name_count "
+    "FROM answer_profiles "
     "ORDER BY measurement_count DESC, address, resolver_asn, quarter",
     "pages": "SELECT probe_asn, title, name_count, reached_elsewhere_count, network_count, "
     "scattered_share, showing_share, measurement_count, is_blockpage FROM page_profiles "

@@ -125,6 +125,7 @@ FROM observations GROUP BY 1, 2 ORDER BY 1, 2
 _BY_DOMAIN = """
 SELECT domain, count(*) AS measurement_count,
   count(*) FILTER (is_anomaly OR is_confirmed) AS anomaly_count,
+  count(*) FILTER (NOT is_failure AND (is_anomaly OR is_confirmed)) AS flagged_count,
   list_sort(list(DISTINCT input)) AS inputs
 FROM observations GROUP BY 1 ORDER BY 1
 """
@@ -345,7 +346,8 @@ class Study(Opened):
     def domains(self) -> pd.DataFrame:
         """One row per domain that was tested, by name; ``""`` where an input has no host name.
 
-        Columns: ``domain, category_code, category, is_local, measurement_count, anomaly_count``.
+        Columns: ``domain, category_code, category, is_local, measurement_count, anomaly_count``
+        (flagged, failures among them) and ``flagged_count`` (failures left out).
         """
         frame = count_by_domain(self.connection)
         categories = [

@@ -294,8 +294,13 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
         "first_seen_open_again", "measurement_count", "session_count", "day_count",
         "longest_gap_days", "state", "schedule", "evidence", "chance", "last_seen_open_time",
         "blocked_from_time", "blocked_until_time", "first_seen_open_again_time",
-        "reached_session_count",
+        "reached_session_count", "last_seen_blocked", "blocked_count", "blocked_session_count",
     ]  # fmt: skip
+    # what ``blocked_until`` and the counts are called in tables in which these mean something else
+    table = table.assign(
+        last_seen_blocked=table["blocked_until"], blocked_count=table["measurement_count"],
+        blocked_session_count=table["session_count"],
+    )  # fmt: skip
     columns += ["reason"] if "reason" in table else []
     ordered = table[columns].sort_values([*CELL, "blocked_from_time"], ignore_index=True)
     return ordered.astype({"domain": "str"})

@@ -432,6 +432,7 @@ def _add_dates(
     return table.assign(
         blocked_from=_iso(first),
         blocked_until=_iso(last.mask(to_the_end & is_recent)),
+        last_seen_blocked=_iso(last),
         note=["; ".join(filter(None, part)) for part in parts],
     )
 
