@@ -51,8 +51,8 @@ DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-dev report sensitivity pdf ingest watch share validate audit test check translations lab bench clean \
-  run-report run-sensitivity run-ingest run-watch run-share run-validate run-audit run-pdf FORCE
+.PHONY: help setup setup-dev report sensitivity pdf ingest watch share validate audit notice test check translations lab bench clean \
+  run-report run-sensitivity run-ingest run-watch run-share run-validate run-audit run-notice run-pdf FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | \
@@ -85,6 +85,9 @@ pdf: run-pdf  ## print findings, annex and comparison, one PDF per language; nee
 	$(finish)
 
 validate: run-validate  ## test the method on fictional countries whose truth is known; takes minutes
+	$(finish)
+
+notice: run-notice  ## put errors found in a published report (OUT) on each of its pages
 	$(finish)
 
 audit: run-audit  ## check a draft's statements (CLAIMS) against sums, published counts and a REPORT
@@ -120,6 +123,10 @@ run-audit: inherited = $(foreach v,CLAIMS REPORT OUT,\
   $(if $(filter environment,$(firstword $(origin $v))),$(if $(value $v),$v)))
 run-audit: $(STAMP)
 	$(call run,audit)
+
+run-notice: inherited =
+run-notice: $(STAMP)
+	$(call run,notice)
 
 test: $(DEV_STAMP)  ## run all tests
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \

@@ -374,3 +374,16 @@ def grade_certainty(blocked_session_count: int, sessions_to_flip: int) -> str:
     if sessions_to_flip < 2:
         return "thin"
     return next(word for word, least in CERTAINTY_FROM.items() if blocked_session_count >= least)
+
+#: Key of ``data/publisher/<cc>.yml`` → its label, in the order of the box on the first page.
+PUBLISHER = {
+    "publisher": "Published by",
+    "contact": "Contact",
+    "object_to": "Objections to",
+    "object_until": "Objections until",
+    "published": "Published on",
+    "next_report": "Next report",
+    "licence": "Licence",
+    "citation": "How to cite",
+    "funder": "Funded by",
+}

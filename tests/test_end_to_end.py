@@ -14,6 +14,9 @@ import openpyxl
 import pandas as pd
 import papermill
 import pytest
+from frictionless import Package
+
+from tests.archives import contents
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[1-9]*.ipynb"))
@@ -193,6 +196,23 @@ def test_tables_are_as_documented(tables: dict[str, pd.DataFrame]) -> None:
             assert rows == sorted(set(rows)), name
 
 
+def test_the_tables_are_described_for_programs(
+    fictional_report: Path, tables: dict[str, pd.DataFrame]
+) -> None:
+    """Frictionless reads every table by its description and finds it as described; every column
+    says what it means, and every file has its checksum."""
+    package = Package(str(fictional_report / "tables" / "datapackage.json"))
+    described = {resource.path: resource for resource in package.resources}
+    assert described.keys() == {f"{name}.csv" for name in tables}
+    assert package.resources[0].path == "blocked_sites.csv"
+    for path, resource in described.items():
+        assert all(one.description for one in resource.schema.fields), path
+    assert package.validate().flatten(["type", "rowNumber", "message"]) == []
+    files = contents(fictional_report)
+    sums = files.pop("SHA256SUMS").decode().splitlines()
+    assert sums == [f"{hashlib.sha256(files[name]).hexdigest()}  {name}" for name in sorted(files)]
+
+
 def test_the_draft_on_the_country_is_held_against_its_report(
     fictional_report: Path, tables: dict[str, pd.DataFrame]
 ) -> None:
@@ -311,6 +331,7 @@ def test_every_page_says_that_the_country_is_fictional(fictional_report: Path) -
         "feedback",
         "index",
         "narrative",
+        "tables",
     ]
     assert [page.stem for page in pages] == names
     for page in pages:

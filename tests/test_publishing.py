@@ -64,7 +64,7 @@ def _earlier(out: Path) -> Path:
 def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
     """Nothing else is published: no executed notebook, no findings folder, no build folder."""
     assert sorted(contents(demo_report)) == [
-        "1-tables.html", "2-findings.html", "index.html", "run.json",
+        "1-tables.html", "2-findings.html", "SHA256SUMS", "index.html", "run.json",
         "tables/measurements_by_month.csv",
     ]  # fmt: skip
     assert [path.name for path in demo_report.parent.iterdir()] == [demo_report.name]
@@ -301,7 +301,7 @@ def test_killed_at_any_moment_the_report_before_stands(
     going_on = _start(out, slow)
     _wait(running.exists)
     _publish([quick], out, demo_page)
-    assert contents(out).keys() == {"run.json", "index.html", "1-page.html"}
+    assert contents(out).keys() - {"SHA256SUMS"} == {"run.json", "index.html", "1-page.html"}
     assert len(_builds(out)) == 1
     _kill(going_on)
     _publish([quick], out, demo_page)
@@ -389,7 +389,7 @@ def test_two_runs_at_once_publish_one_whole_report(tmp_path: Path) -> None:
     both = [_start(out, one), _start(out, other)]
     said = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    pages = contents(out).keys() - {"run.json", "index.html"}
+    pages = contents(out).keys() - {"run.json", "index.html", "SHA256SUMS"}
     assert pages in ({"1-one.html"}, {"1-other.html"})
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 

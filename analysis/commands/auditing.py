@@ -39,6 +39,7 @@ from analysis.reference.reference_files import REPOSITORY, country_name, is_fict
 from analysis.reference.test_lists import load_test_lists
 from analysis.report.first_page import FORM, show_decisions, word_first_page
 from analysis.report.site_pages import INDEX, INDEX_TITLE
+from analysis.review import publication
 from analysis.review.changes import (
     HEADING,
     as_text,
@@ -74,6 +75,7 @@ from analysis.review.decisions import (
 )
 from analysis.review.narrative import PAGE as NARRATIVE
 from analysis.review.narrative import load_narrative, show_narrative
+from analysis.review.publication import corrections_path, load_corrections
 from analysis.review.reports import Report, read_report
 from analysis.study.parameters import absolute, changed_numbers
 from analysis.tables import write_table
@@ -127,6 +129,23 @@ def compare(before: Path, after: Path) -> str:
         check_comparable(report, name)
     changes = compare_reports(first, second)
     return "\n".join(printable(line) for line in as_text(changes, first, second))
+
+
+def add_notice(arguments: Iterable[str]) -> str:
+    """Put what was found wrong in a published report on its pages.
+
+    Returns:
+        A line for a terminal.
+
+    Raises:
+        ParameterError: the argument is wrong, or no error is on record for the report.
+    """
+    given = read_values(arguments, ("OUT",))
+    if not given.get("OUT"):
+        raise ParameterError("OUT", "", "must be given: the folder of a published report")
+    report = read_report(_path("OUT", given), "OUT")
+    found = load_corrections(corrections_path(report.probe_cc), report.period)
+    return f"notice: on {publication.add_notice(report, found)} pages of {report.folder}"
 
 
 def status_in_words(probe_cc: str, status: str, lang: Language = ENGLISH) -> str:

@@ -372,6 +372,16 @@ def compare(
 
 
 @app.command()
+def notice(
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="OUT=FOLDER")] = None,
+) -> None:
+    """Put errors found in a published report, OUT, on each of its pages."""
+    from analysis.commands.auditing import add_notice
+
+    print(add_notice(arguments or []))
+
+
+@app.command()
 def review(
     file: Annotated[Path, typer.Argument(help="a filled-in feedback sheet", metavar="FILE")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would change")] = False,

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from analysis.commands.settings import Settings, parse_settings, read_values
 from analysis.errors import NothingThereError, ParameterError, printable
 from analysis.languages.language import ENGLISH, SOURCE, Language, list_translated
 from analysis.outcomes.rules import RULES_VERSION
+from analysis.pages.dictionary import dictionary_page
 from analysis.pages.paper import PARTS, find_browser, print_pages
 from analysis.pages.publishing import Contents, publish
 from analysis.pages.rendering import (
@@ -55,6 +56,16 @@ from analysis.review.decisions import (
     review_path,
 )
 from analysis.review.narrative import load_narrative
+from analysis.review.publication import (
+    Correction,
+    check_final,
+    corrections_path,
+    load_corrections,
+    load_publisher,
+    publisher_path,
+    word_corrections,
+    word_publisher,
+)
 from analysis.review.reports import Report, read_report
 from analysis.review.standing import (
     LOG,
@@ -87,6 +98,8 @@ NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "results": ""}
 SITE_READS = ("2-confirmation", "4-blocked-sites", "5-method-comparison")
 #: The notebook that needs no web site, and the one that needs ``judge_neighbours``.
 APPS, SENSITIVITY = "8-messaging-circumvention", "7-sensitivity"
+#: The page that says what the tables hold.
+DICTIONARY = "tables.html"
 #: The page of the notebook that is made anew in other languages.
 ANNEX = "4-blocked-sites.html"
 
@@ -98,6 +111,8 @@ class HeldAgainst:
     draft: Draft | None = None
     previous: Report | None = None
     decisions: tuple[Decision, ...] = ()
+    publisher: Mapping[str, str] = field(default_factory=dict)
+    corrections: tuple[Correction, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,7 +142,11 @@ def read_earlier(settings: Settings) -> HeldAgainst:
     Raises:
         ParameterError: one of them cannot be read, or the report is of another country.
     """
-    decisions = load_decisions(review_path(settings.probe_cc), settings.probe_cc)
+    code = settings.probe_cc
+    decisions = load_decisions(review_path(code), code)
+    publisher = load_publisher(publisher_path(code))
+    check_final(settings.status, publisher, publisher_path(code))
+    corrections = load_corrections(corrections_path(code), settings.period)
     claims = settings.claims
     if claims is None and settings.is_embedded:
         claims = find_draft(settings.probe_cc, settings.period)
@@ -139,7 +158,8 @@ def read_earlier(settings: Settings) -> HeldAgainst:
         check_comparable(previous, "PREVIOUS")
     for lang in settings.languages:
         load_narrative(settings.probe_cc, lang.code)  # a fault in a text ends here
-    return HeldAgainst(load_draft(claims) if claims else None, previous, decisions)
+    draft = load_draft(claims) if claims else None
+    return HeldAgainst(draft, previous, decisions, publisher, corrections)
 
 
 def make_report(inputs: Inputs, display: Display) -> Path:
@@ -233,10 +253,13 @@ def of_sites(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
             **({"sweep_all": False} if has_sensitivity else {}),
         },
         run=run,
-        page=page_context(settings),
-        editions=[_write_all(edition, inputs, run) for edition in list_report_editions(settings)],
+        page=page_context(settings, earlier=earlier),
+        editions=[_write_all(edition, inputs, run) for edition in _list_editions(inputs)],
         first_page=_word_first_page,
-        appendices=[audit_page(earlier.draft, run)] if earlier.draft else [],
+        appendices=[
+            *([audit_page(earlier.draft, run)] if earlier.draft else []),
+            dictionary_page(DICTIONARY),
+        ],
         comparison=comparison_with(earlier.previous) if earlier.previous else None,
         given={"decisions": list_decisions(run, earlier)},
     )
@@ -254,15 +277,17 @@ def _of_apps(inputs: Inputs) -> Contents:
         notebooks=[NOTEBOOKS / f"{APPS}.ipynb"],
         parameters=settings.study.for_notebooks(),
         run=describe_run(replace(inputs, collection=None)),
-        page=page_context(settings),
-        editions=list_report_editions(settings),
+        page=page_context(settings, earlier=inputs.earlier),
+        editions=_list_editions(inputs),
         first_page=word,
+        appendices=[dictionary_page(DICTIONARY)],
     )
 
 
-def list_report_editions(settings: Settings) -> list[Edition]:
+def _list_editions(inputs: Inputs) -> list[Edition]:
     """A report in its languages, none of its pages named yet."""
-    return list_editions(settings.languages, partial(page_context, settings))
+    context = partial(page_context, inputs.settings, earlier=inputs.earlier)
+    return list_editions(inputs.settings.languages, context)
 
 
 def list_decisions(run: Mapping[str, Any], earlier: HeldAgainst) -> pd.DataFrame:
@@ -323,9 +348,13 @@ def _word_first_page(tables: Path, findings: Mapping[str, Any], lang: Language) 
     return decide_first_page(word_first_page(tables, findings, lang), tables, lang)
 
 
-def page_context(settings: Settings, lang: Language = ENGLISH) -> PageContext:
-    """What the header of every page says."""
+def page_context(
+    settings: Settings, lang: Language = ENGLISH, earlier: HeldAgainst | None = None
+) -> PageContext:
+    """What the header of every page says; of a report also who publishes it, and what was wrong in
+    its earlier edition."""
     study = settings.study
+    corrections = earlier.corrections if earlier else ()
     return PageContext(
         country=country_name(study.probe_cc, lang),
         period=lang.period(study.period),
@@ -333,6 +362,8 @@ def page_context(settings: Settings, lang: Language = ENGLISH) -> PageContext:
         data_date=study.period.last_day,
         method_changes=tuple(changed_numbers(study.thresholds)),
         title=lang.say("Internet censorship report"),
+        publisher=word_publisher(earlier.publisher, lang) if earlier else None,
+        corrections=word_corrections(corrections, lang, is_corrected=True),
         lang=lang,
     )
 
@@ -363,6 +394,12 @@ def describe_run(inputs: Inputs) -> dict[str, Any]:
         **_snapshot(settings),
         **({"claims": asdict(earlier.draft.file)} if earlier.draft else {}),
         **({"previous_digest": earlier.previous.digest} if earlier.previous else {}),
+        **({"publisher": dict(earlier.publisher)} if earlier.publisher else {}),
+        **(
+            {"corrections": [str(one) for one in earlier.corrections]}
+            if earlier.corrections
+            else {}
+        ),
         "status": status_in_words(study.probe_cc, settings.status),
         "is_fictional": is_fictional(study.probe_cc),
     }
@@ -435,7 +472,8 @@ def is_there(settings: Settings, gather: Callable[[], Inputs]) -> bool:
     run = json.loads(json.dumps(describe_run(inputs)))
     run["languages"] = [lang.code for lang in settings.languages]
     # what is there only where somebody gave it must be there in neither
-    given = {name: run.get(name) for name in (*run, "claims", "previous_digest")}
+    where_given = ("claims", "previous_digest", "publisher", "corrections")
+    given = {name: run.get(name) for name in (*run, *where_given)}
     is_same = all(report.run.get(name) == value for name, value in given.items())
     return is_same and _has_decisions(report, list_decisions(run, inputs.earlier))
 
@@ -524,7 +562,7 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
         standing = write_table(build.tables, STANDING, now.pairs)
         this = Report(build.folder, run)
         log = write_table(build.tables, LOG, add_to_log(last, news, this))
-        for edition in list_report_editions(settings):
+        for edition in list_editions(settings.languages, partial(page_context, settings)):
             lang = edition.page.lang
             item = SetItem(PAGE, lang.say("Early warning"), "", lang.code)
             sections = show_watch(log, standing, this, lang)

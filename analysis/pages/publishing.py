@@ -52,6 +52,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 from analysis.languages.language import ENGLISH, Language
+from analysis.pages.dictionary import write_datapackage
 from analysis.pages.formats import PUBLISHING
 from analysis.pages.rendering import (
     INDEX,
@@ -429,6 +430,8 @@ def _write_pages(contents: Contents, build: Build, every: Sequence[SetItem]) -> 
         contents.comparison(tables, build.run, edition.page.lang) if contents.comparison else None
         for edition in contents.editions
     ]
+    if "rules_version" in build.run:  # a report, rather than notebooks of somebody's own
+        write_datapackage(tables, build.run)
     counts = {name: facts.get("row_count") for name, facts in list_tables(tables).items()}
     for edition, section in zip(contents.editions, changes, strict=True):
         summary = contents.first_page(tables, findings, edition.page.lang)

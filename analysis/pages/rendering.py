@@ -63,6 +63,10 @@ class PageContext:
     method_changes: tuple[tuple[str, str], ...] = ()
     title: str = "Internet censorship report"
     lang: Language = ENGLISH
+    #: who publishes: label and text; None for pages that are no report's
+    publisher: tuple[tuple[str, str], ...] | None = None
+    #: errors of an earlier edition that are corrected in this one, a sentence each
+    corrections: tuple[Markup, ...] = ()
     #: the languages in which this page is there, see ``language.find_twins``
     languages: tuple[str, ...] = ()
 
@@ -435,6 +439,16 @@ _ENTRIES = {
 }
 
 
+#: What most readers want, named first.
+_MAIN_FILES = (
+    "blocked_sites.xlsx",
+    "blocked_sites.csv",
+    "set_aside.csv",
+    "verdicts.csv",
+    "datapackage.json",
+)
+
+
 def render_summary(
     summary: Summary,
     page: PageContext,
@@ -450,6 +464,7 @@ def render_summary(
         changes: what changed since an earlier draft; stands after the findings.
         up: the way from the page to the top of the report.
     """
+    of_networks = [name for name in tables if ".AS" in name]
     whole = _complete(summary)
     for finding in whole["findings"]:
         if finding["evidence"]:
@@ -461,6 +476,9 @@ def render_summary(
         every,
         index=whole,
         tables=tables,
+        main_files=[name for name in _MAIN_FILES if name in tables],
+        other_files=[name for name in tables if name not in (*_MAIN_FILES, *of_networks)],
+        network_files=of_networks,
         changes=changes,
         up=up,
         states=STATES.values(),

@@ -26,6 +26,8 @@ from analysis.errors import ContractError, ParameterError
 from analysis.temporary_folders import TemporaryFolder
 
 RECORD = "run.json"
+#: SHA-256 of every other file, as ``sha256sum --check`` reads it.
+SUMS = "SHA256SUMS"
 #: What file managers put into a folder that somebody looks at.
 _OF_THE_DESKTOP = {".DS_Store", "Thumbs.db"}
 
@@ -78,11 +80,20 @@ def published(out: Path, kind: str, *, is_copy: bool = False) -> Iterator[Build]
 
 
 def write_run(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write ``run.json`` last: it names every other file; the same bytes for the same record."""
-    files = sorted(name for name in _files(folder) if name != RECORD)
+    """Write ``run.json``, which names every other file, and the checksums of all; the same bytes
+    for the same record."""
+    written = {*_files(folder)} - {RECORD, SUMS}
+    files = sorted({*written, SUMS})
     whole = {"tables": list_tables(folder / "tables"), **record, "files": files}
     text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / RECORD).write_text(f"{text}\n", encoding="utf-8", newline="\n")
+    sums = "".join(f"{digest(folder / name)}  {name}\n" for name in sorted({*written, RECORD}))
+    (folder / SUMS).write_text(sums, encoding="utf-8", newline="\n")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
@@ -90,7 +101,7 @@ def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
     facts: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_file():
-            facts[path.name] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            facts[path.name] = {"sha256": digest(path)}
             if path.suffix == ".csv":
                 facts[path.name]["row_count"] = _count_rows(path)
     return facts

@@ -1,9 +1,7 @@
 """The annex as a spreadsheet: the same words and marks as the pages, and nothing that runs."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +9,12 @@ import pandas as pd
 import xlsxwriter
 
 from analysis import vocabulary
+from analysis.pages.dictionary import column_meaning
 from analysis.pages.headings import heading
-from analysis.reference.reference_files import REPOSITORY
 from analysis.tables import TABLES, disarm
 
 #: A file that is made twice from the same table is the same to the byte.
 CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
-_COLUMN = re.compile(r"^\| `(\w+)` \| (.+) \|$", re.MULTILINE)
-#: Code, emphasis and links, of which the words stay.
-_MARKUP = re.compile(r"(?:`|\*|\[)([^`*\]]+)(?:`|\*|\]\([^)]*\))")
 _WIDEST = 48
 _LONGEST = 32_000  # characters; a cell holds 32,767
 
@@ -81,23 +76,6 @@ def _add_pairs(
         for column, text in enumerate(pair):
             sheet.write_string(line, column, as_text(str(text)))
     sheet.freeze_panes(1, 0)
-
-
-@lru_cache(maxsize=1)
-def _documentation() -> dict[str, str]:
-    """What docs/tables.md says: table and column, and what it means."""
-    text = (REPOSITORY / "docs" / "tables.md").read_text(encoding="utf-8")
-    found: dict[str, str] = {}
-    for section in text.split("\n## ")[1:]:
-        table = section.partition(".csv")[0]
-        for column, meaning in _COLUMN.findall(section):
-            found[f"{table}.{column}"] = _MARKUP.sub(r"\1", meaning)
-    return found
-
-
-def column_meaning(table: str, column: str) -> str:
-    """What a column of a published table means, in the words of the documentation."""
-    return _documentation().get(f"{table}.{column}", "")
 
 
 def as_text(text: str) -> str:
