@@ -1,8 +1,8 @@
 """The headings of columns, on pages and in sheets, and the glossary of the first page.
 
-A column has one name in every table, and one heading. A page that calls it otherwise says so where
-it shows the table. The glossary explains each word in one or two plain sentences. Its terms are
-OONI's, but for *session*, *pair*, *chance* and *sessions to flip*.
+A column has one name in every table, and one heading. A page can give another heading for
+its own table. The glossary explains each word in one or two plain sentences. Its terms are OONI's,
+except *session*, *pair*, *chance* and *sessions to flip*.
 """
 
 from analysis.vocabulary import METHODS
@@ -169,16 +169,16 @@ def heading(column: str) -> str:
 GLOSSARY: dict[str, str] = {
     "Measurement": "One test of one address by one probe at one time.",
     "Session": (
-        "One run of a probe, told apart by its report; the best stand-in for an independent "
-        "witness."
+        "One run of a probe, known by its report. Evidence is counted in sessions, because one "
+        "run is one witness."
     ),
     "Network": (
         "An autonomous system (AS), the unit in which the internet is run. One operator may run "
         "several."
     ),
     "Access network": (
-        "A network by which people in the country get the internet: fixed-line, mobile, "
-        "education or unknown. A VPN, a hosting company or a network abroad is none."
+        "A network through which people in the country use the internet: fixed-line, mobile, "
+        "education or unknown. VPNs, hosting companies and networks abroad are not access networks."
     ),
     "Pair": (
         "A site on a network. One site that is blocked on five networks is five listed pairs."
@@ -190,18 +190,18 @@ GLOSSARY: dict[str, str] = {
     "Confirmed": "OONI's flag for a known block page or a known blocking address.",
     "Control": "The same test made at the same time from a network without censorship.",
     "Sinkhole": (
-        "An address at which answers for blocked names end: many unrelated names are sent there, "
-        "and none of them is reached."
+        "An address that a network gives for blocked names: many unrelated names get it, and no "
+        "site is reached there."
     ),
     "Blocked share": (
-        "Blocked sessions among those that were either blocked or reachable, with bounds that "
-        "hold it with 95 % probability."
+        "The share of blocked sessions among those that were blocked or reachable. Its bounds "
+        "contain the true share with a probability of 95 %."
     ),
     "Chance": (
-        "At most this share of pairs would look as blocked as this one if the failures were "
-        "accidents such as others meet here. Nothing below 1 in 1,000 is given."
+        "If nothing were blocked, at most this share of pairs would look as blocked as this one. "
+        "The smallest chance given is 1 in 1,000."
     ),
-    "Sessions to flip": "It would take at least so many forged sessions to change the state.",
+    "Sessions to flip": "At least so many forged sessions would be needed to change the state.",
     "Witness": "A measurement that anyone can look up and that shows what is claimed.",
     "Annex": (
         "The list of sites found blocked or likely blocked on at least one domestic network."

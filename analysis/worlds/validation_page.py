@@ -222,8 +222,8 @@ def claim_precision(validation: Results) -> None:
         ),
         ENGLISH.say(
             "The figures come from {worlds} simulated countries with {n} measurements, on which no "
-            "threshold was chosen. The result has rules version {version}, this report has "
-            "version {here}.",
+            "threshold was chosen. They were computed with rules version {version}; this report "
+            "uses version {here}.",
             worlds=len(worlds), n=worlds["measurement_count"].sum(),
             version=validation.rules_version, here=RULES_VERSION,
         ),
