@@ -375,6 +375,7 @@ def grade_certainty(blocked_session_count: int, sessions_to_flip: int) -> str:
         return "thin"
     return next(word for word, least in CERTAINTY_FROM.items() if blocked_session_count >= least)
 
+
 #: Key of ``data/publisher/<cc>.yml`` → its label, in the order of the box on the first page.
 PUBLISHER = {
     "publisher": "Published by",

@@ -221,12 +221,12 @@ def describe_run(name: str, sites: pd.DataFrame, since: date) -> dict[str, objec
         sites: ``url, category_code``, in the order of testing.
         since: first day of the plan.
     """
-    line = f"Sites of which a test would tell most, from {since}."
+    line = f"Sites where a test would be most useful, from {since}."
     return {
         "name": name[:_LONGEST_NAME],
         "short_description": line[:_LONGEST_LINE],
-        "description": f"{line} Made from earlier measurements; run it once a day for a week, at "
-        "different hours. Whether it is safe to test these sites where you are is yours to judge.",
+        "description": f"{line} The list comes from earlier measurements. Run it once a day for a "
+        "week, at different hours. Decide whether it is safe to test these sites where you are.",
         "nettests": [
             {
                 "test_name": "web_connectivity",
