@@ -43,7 +43,7 @@ from analysis.report.site_pages import (
 )
 from analysis.report.verdict_words import local_schedule
 from analysis.study.table_folder import keep_note
-from analysis.tables import read_table, write_table
+from analysis.tables import read_table, write_json, write_table
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.rivals import HOST_SILENT, RIVALS
 from analysis.vocabulary import METHODS
@@ -547,6 +547,8 @@ def tables(tmp_path: Path) -> Path:
     keep_note(tmp_path, FLAGS, pd.DataFrame([
         {"domain": LISTED, "measurement_count": 40, "flagged_count": 12, "confirmed_count": 0},
     ]))  # fmt: skip
+    unreached = {"kind": "everywhere", "sites": [ASIDE]}
+    write_json(tmp_path / "findings.json", {"findings": [unreached]})
     flags = dict.fromkeys(METHODS, False) | {"this_method": True, "ooni_anomaly": True}
     keep_note(tmp_path, COMPARED, pd.DataFrame([{"domain": LISTED, **flags}]))
     return tmp_path
@@ -594,6 +596,7 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
 def test_what_is_set_aside_has_its_reason_and_what_failed(pages: dict[str, str]) -> None:
     words = _words(pages[f"sites/{site_file(ASIDE)}"])
     assert "Set aside, and not on the list of blocked sites: The site was down." in words
+    assert "The measurements cannot tell which." in words
     assert "5 sessions failed from 1 April 2024 to 9 April 2024. Not listed:" in words
     assert (
         "0 of 30 sessions failed in a way that blocking could cause, and 18 reached the site."

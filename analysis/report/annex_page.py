@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH, Language, elided, visible
-from analysis.pages.formats import chance_words, make_environment, site_link
+from analysis.pages.formats import chance_words, link, make_environment, site_link
 from analysis.pages.html_tables import blocks, render_table
 from analysis.period import Period
 from analysis.report.annex import link_countries
@@ -160,9 +160,10 @@ def _show_opening(page: Telling) -> Markup:
     what = page.lang.html(
         "They are {names} registered names, and {pairs} pairs of site and network. The list has "
         "each site with its networks below it: when it was blocked there, in how many sessions, "
-        "how, and how sure that is.",
+        "how, and how strong the evidence is ({place}).",
         names=page.count("blocked_registrable_domain_count"),
         pairs=page.count("listed_access_pair_count"),
+        place=link("index.html#certainty", page.lang.say("How sure this is")),
     )
     return Markup(blocks(page.lang).finding("claim-annex", answer, what))
 

@@ -535,9 +535,10 @@ def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
     show_finding(
         "apps",
         ENGLISH.html(
-            "{blocked_app_count} of {app_test_count} tested apps and tools were blocked or likely "
-            "blocked: {blocked_app_pair_count} pairs of test and network, on "
-            "{blocked_app_network_count} of {app_network_count} networks.",
+            "Of {settled_app_count} apps and tools that were tested enough, {traced_app_count} "
+            "were blocked and {likely_app_count} likely blocked, in whole or in part: "
+            "{blocked_app_pair_count} pairs of test and network, on {blocked_app_network_count} of "
+            "{app_network_count} networks.",
             **marked(numbers),
         ),
         control,

@@ -238,12 +238,16 @@ def _onset(tell: Telling) -> Words:
     )
     traced, likely = values["by_state"]
     claim = lang.html(
-        "In tests between {first} and {last}, {count} sites turned from reachable to blocked or "
-        "likely blocked on {networks} access networks: {traced} blocked, {likely} likely blocked. "
-        "Tests lie days apart: the earliest of these blocks may have begun on {earliest}.",
-        first=first, last=last, earliest=earliest, count=len(tell.finding["sites"]),
+        "In tests between {first} and {last}, {count} sites turned from reachable to blocked "
+        "({traced}) or likely blocked ({likely}) on {networks} access networks.",
+        first=first, last=last, count=len(tell.finding["sites"]),
         networks=len(values["networks"]), traced=traced, likely=likely,
     )  # fmt: skip
+    since = lang.html(
+        "Tests lie days apart: the earliest of these blocks may have begun on {earliest}.",
+        earliest=earliest,
+    )
+    named = Markup("{} {}").format(since, tell.name_sites())
     caveats = [
         lang.html(
             "In no other {days} days of the period did more sites turn from reachable to blocked.",
@@ -279,7 +283,7 @@ def _onset(tell: Telling) -> Words:
                 values["undated_count"],
             )
         )
-    return Words(claim, tell.name_sites(), _draw_onset(tell), tuple(caveats))
+    return Words(claim, named, _draw_onset(tell), tuple(caveats))
 
 
 def _count_known(values: Mapping[str, Any]) -> int:

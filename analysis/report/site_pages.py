@@ -27,7 +27,7 @@ from analysis.period import Period, days_between
 from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.reference_files import is_fictional
-from analysis.report.first_page import read_decided, show_decision
+from analysis.report.first_page import read_decided, read_summary, show_decision
 from analysis.report.verdict_words import (
     Row,
     network_name,
@@ -418,6 +418,8 @@ def make_pages(
     sites, networks = read_table(tables, "sites"), read_table(tables, "networks")
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     decided = read_decided(tables)
+    found = read_summary(Path(tables))["findings"]
+    unreached = {site for one in found if one["kind"] == "everywhere" for site in one["sites"]}
     yield INDEX, lang.say("Find a site"), list_names(sites, lang)
     axis = make_axis(lang, setting.period, setting.events)
     for record in read_records(tables, sites):
@@ -426,8 +428,12 @@ def make_pages(
             **_describe(record, setting, lang),
             the_axis=axis,
             pairs=[_pair(cell, record, setting, names, lang, axis) for cell in _told(record)],
-            remarks=[show_decision(decided.get(domain), lang)],
+            remarks=[
+                *(_say_unreached(lang) if domain in unreached else ()),
+                show_decision(decided.get(domain), lang),
+            ],
             verdicts_link=_VERDICTS.format(setting.root),
+            certainty_link=link("../index.html#certainty", lang.say("How sure this is")),
             root=setting.root,
         )
         yield f"sites/{site_file(domain)}", elided(visible(domain)), Markup(content)
@@ -524,6 +530,22 @@ def _say_status(lang: Language, record: SiteRecord) -> Markup:
     return lang.html(
         "Set aside, and not on the list of blocked sites: {reason}.",
         reason=word(lang, SET_ASIDE_REASONS.get(record.site.reason, record.site.reason)),
+    )
+
+
+def _say_unreached(lang: Language) -> Iterator[Markup]:
+    """What a site is told of that no access network reaches, and others do."""
+    yield Markup("<p>{}</p>").format(
+        lang.html(
+            "Hardly any session on an access network reached this site; sessions from VPNs, data "
+            "centres or abroad did."
+        )
+    )
+    yield Markup("<p>{}</p>").format(
+        lang.html(
+            "Either all networks of the country block it, or the site refuses visitors from the "
+            "country. The measurements cannot tell which."
+        )
     )
 
 
