@@ -138,6 +138,14 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()  # reads all of it, which most commands and notebooks do not need
 
 
+def as_written(host: str) -> str:
+    """A host name in the letters of its language: ``xn--bcher-kva.example`` is bücher.example."""
+    try:
+        return host.encode("ascii").decode("idna")
+    except UnicodeError:
+        return host
+
+
 @lru_cache(maxsize=1 << 14)
 def registrable_domain(host: str) -> str:
     """The name somebody registered, by the Public Suffix List; the host itself if there is none."""

@@ -285,6 +285,8 @@ def test_a_name_is_found_and_the_annex_is_narrowed_and_sorted(
         (f"https://{listed.upper()}:443/path?query", listed, "", False),
         ("http://nobody.tested.it/", None, "nobody.tested.it was not tested", False),
         (f"https://mobile.{listed}/page", listed, f"mobile.{listed} was not tested", True),
+        (f"listed {listed[:6]}", listed, "", False),  # words in any order
+        (listed[:4] + "x" + listed[4:], listed, "was not tested", True),  # a letter too many
     ):
         tab.fill("#find", typed)
         shown = tab.evaluate(f"{names}.map(e => e.dataset.name)")
@@ -293,11 +295,21 @@ def test_a_name_is_found_and_the_annex_is_narrowed_and_sorted(
         assert tab.is_visible("#untested") == bool(untested)
         assert untested in tab.inner_text("#untested")
         assert tab.is_visible("#near") == is_near
+    tab.fill("#find", "nothing like any")
+    assert tab.inner_text("#nothing") == "Nothing found."
+    tab.fill("#find", listed)
+    tab.press("#find", "Enter")
+    tab.wait_for_url(f"**/{site_file(listed)}")
     assert not noise
     tab, noise = opener.open(fictional_report / "4-blocked-sites.html", 1200)
-    tab.fill(".annex-filter", listed)
     sites = "[...document.querySelectorAll('.annex tbody')].filter(one => !one.hidden)"
-    assert tab.evaluate(f"{sites}.map(one => one.dataset.name)") == [listed]
+    network = tab.evaluate(f"{sites}[0].rows[1].cells[0].textContent.trim().split(' ')[0]")
+    first = tab.evaluate(f"{sites}[0].dataset.name")
+    for typed in (first, f"{network} {first}"):
+        tab.fill(".annex-filter", typed)
+        assert tab.evaluate(f"{sites}.map(one => one.dataset.name)") == [first]
+    tab.fill(".annex-filter", "zzz")
+    assert tab.inner_text(".annex-count") == "Nothing found."
     tab.fill(".annex-filter", "")
     tab.select_option(".annex-order", "count")
     first = "[...document.querySelector('.annex').tBodies]"

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.hosts import site_anchor, site_file
+from analysis.hosts import as_written, site_anchor, site_file
 from analysis.languages.language import Language, elided, visible
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.outcomes.steps import read_type
@@ -721,13 +721,14 @@ def _groups(lang: Language) -> dict[str, tuple[Markup, Markup]]:
 def _name_item(lang: Language, row: Row) -> Markup:
     """One name with what became of it; ``data-name`` is what the search asks."""
     name = elided(visible(row.domain))
-    shown = Markup("<bdi>{}</bdi>").format(name)
+    shown = Markup("<bdi>{}</bdi>").format(elided(visible(as_written(row.domain))))
     if row.page:
         shown = Markup('<a href="{}">{}</a>').format(site_file(row.domain), shown)
     reason = _reason_words(lang, row.status, row.reason)
     tests = lang.html_plural("{n} session", "{n} sessions", int(row.session_count))
     networks = lang.html_plural("{n} network", "{n} networks", int(row.network_count))
-    facts = Markup(" · ").join([reason, tests, networks] if reason else [tests, networks])
+    encoded = row.domain if as_written(row.domain) != row.domain else ""
+    facts = Markup(" · ").join(filter(None, [encoded, reason, tests, networks]))
     return Markup('<li id="{}" data-name="{}">{} <span class="caveat">{}</span></li>').format(
         site_anchor(row.domain), name, shown, facts
     )

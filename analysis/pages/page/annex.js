@@ -12,24 +12,28 @@
 
   function textOf(row) { return row.textContent.toLowerCase(); }
 
-  // A site that holds the words is shown with all its rows, else the rows that hold them.
+  // A site that holds all words, in any order, is shown with all its rows, else the rows that hold
+  // those that the site does not.
   function narrow() {
-    var words = filter.value.trim().toLowerCase();
+    var words = filter.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     var shown = 0;
     groups.forEach(function (bodies) {
       bodies.forEach(function (body) {
         var rows = Array.prototype.slice.call(body.rows);
-        var isSite = words === "" || textOf(rows[0]).indexOf(words) >= 0;
+        var site = textOf(rows[0]);
+        var others = words.filter(function (word) { return site.indexOf(word) < 0; });
         var hits = 0;
         rows.slice(1).forEach(function (row) {
-          row.hidden = !isSite && textOf(row).indexOf(words) < 0;
+          var text = textOf(row);
+          row.hidden = others.some(function (word) { return text.indexOf(word) < 0; });
           hits += row.hidden ? 0 : 1;
         });
         body.hidden = hits === 0;
         shown += body.hidden ? 0 : 1;
       });
     });
-    count.textContent = words === "" ? "" : String(shown);
+    count.textContent = words.length === 0 ? "" :
+      shown === 0 ? count.dataset.none : String(shown);
   }
 
   function compare(one, other) {
