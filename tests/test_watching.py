@@ -5,6 +5,7 @@ import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -26,7 +27,7 @@ from analysis.review.standing import (
     find_news,
     find_standing,
 )
-from analysis.review.watch_page import show_watch
+from analysis.review.watch_page import show_watch, write_feed
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_messaging
 from analysis.tables import read_table
@@ -333,13 +334,18 @@ def test_hostile_names_are_inert(standings: tuple[Standing, Standing]) -> None:
     pairs["probe_asn"] = [f"AS{number}" for number in range(len(pairs))]
     news = find_news(None, Standing(pairs, {}))
     look = _look(PERIODS[1], input_digest=nasty)
-    for words, html in show_watch(add_to_log(None, news, look), pairs, look, ENGLISH):
+    log = add_to_log(None, news, look)
+    for words, html in show_watch(log, pairs, look, ENGLISH):
         assert not re.search("<script|\u202e", html), words
         assert len(html) < 200_000
+    feed = write_feed(log, look)
+    assert not re.search("<script|\u202e", feed)
+    ids = [one.text for one in ElementTree.fromstring(feed).iter("{http://www.w3.org/2005/Atom}id")]
+    assert len(set(ids)) == len(log) + 1
 
 
 def _look(period: Period, **run: object) -> Report:
-    dates = {"since": str(period.since), "until": str(period.until)}
+    dates = {"probe_cc": "QQ", "since": str(period.since), "until": str(period.until)}
     return Report(
         Path("look"), {"parameters": dates, "rules_version": 1, "input_digest": "", **run}
     )
