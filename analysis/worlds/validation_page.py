@@ -154,7 +154,7 @@ class Results:
         frame = self.read("accuracy", part)
         return pd.concat([frame[frame["measure"] == name] for name in measures], ignore_index=True)
 
-    def say(self, measure: str, stratum: str = "all", part: str = "report") -> str:
+    def bounded_share(self, measure: str, stratum: str = "all", part: str = "report") -> str:
         """A share with its bounds, for a sentence."""
         frame = self.shares(measure, part=part)
         row = frame[frame["stratum"] == stratum].iloc[0]
@@ -217,8 +217,8 @@ def claim_precision(validation: Results) -> None:
         ENGLISH.say(
             "{precision} of the listed sites are blocked. {recall} of the pairs of site and "
             "network that were blocked in 6 or more sessions are found.",
-            precision=validation.say("precision of sites"),
-            recall=validation.say("recall of pairs, 6 or more sessions"),
+            precision=validation.bounded_share("precision of sites"),
+            recall=validation.bounded_share("recall of pairs, 6 or more sessions"),
         ),
         ENGLISH.say(
             "The figures come from {worlds} simulated countries with {n} measurements, on which no "
@@ -237,7 +237,7 @@ def show_coverage(validation: Results) -> None:
     pairs = validation.shares("recall of pairs", "precision of pairs")
     title = ENGLISH.say(
         "With 12 or more sessions, {share} of blocks are found",
-        share=validation.say("recall of pairs", "12+"),
+        share=validation.bounded_share("recall of pairs", "12+"),
     )
     show_figure(
         shares_by_stratum(pairs, title=title, footer=_footer(validation)),
