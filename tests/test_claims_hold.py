@@ -191,6 +191,11 @@ def test_networks_that_are_not_independent_count_once(read: dict[str, pd.DataFra
     shared = found["networks"]["values"]["shared"]
     assert sources == blocking - sum(len(names) - 1 for names in shared)
     together = {name: number for number, names in enumerate(shared) for name in names}
+    of_source = pairs["probe_asn"].map(lambda asn: together.get(f"N{asn}", asn))
+    single = (of_source.groupby(pairs["domain"]).nunique() == 1).sum()
+    counts = findings.count_verdicts(read["verdicts"], read["networks"].assign(rank=None))
+    assert counts["single_source_domain_count"] == single
+    assert single >= counts["single_network_domain_count"]
     operators = dict(read["networks"][["probe_asn", "operator"]].to_numpy())
     for one, cells in pairs.groupby("probe_asn"):
         through = set(cells["resolver_asns"])

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH
@@ -104,8 +105,10 @@ def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_publishe
     }  # fmt: skip
     numbers = {name: {"value": one} for name, one in numbers.items()}
     numbers |= {name: {"value": 0.9} for name in shares}
-    said = " ".join(word_first_page(tmp_path, numbers)["certainty"])
+    said = Markup(" ").join(word_first_page(tmp_path, numbers)["certainty"])
     assert ("On simulated countries" in said) == is_published
+    assert ("90.0 % of the sites" in said.striptags()) == is_published
+    assert ("(90.0 % to 90.0 %)" in said.striptags()) == is_published
     assert ("was not measured" in said) != is_published
 
 

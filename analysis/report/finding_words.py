@@ -219,7 +219,8 @@ def word_finding(telling: Telling) -> Words:
 
 
 def _say_certainty(lang: Language, counts: Mapping[str, int]) -> Markup:
-    """The evidence of the listed pairs that a finding speaks of, in the words of the scale."""
+    """The evidence of the listed pairs that a finding speaks of, in the words of the scale; of
+    words without a pair nothing is said."""
     return lang.html_plural(
         "Evidence for this {n} pair of site and network: {grades}.",
         "Evidence for these {n} pairs of site and network: {grades}.",
@@ -227,6 +228,7 @@ def _say_certainty(lang: Language, counts: Mapping[str, int]) -> Markup:
         grades=[
             lang.html("{count} {grade}", count=counts[word], grade=lang.say(CERTAINTY[word]))
             for word in CERTAINTY
+            if counts[word]
         ],
     )
 

@@ -88,6 +88,9 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
     settled = judged[judged["state"] != "insufficient"]
     traced, likely = _split(listed["state"])
     certain = count_certainty(listed)
+    sources = find_sources(listed, networks)
+    source_of = {asn: number for number, source in enumerate(sources) for asn in source}
+    per_site = listed["probe_asn"].map(source_of).groupby(listed["domain"]).nunique()
     return _whole({
         "judged_pair_count": len(whole),
         "judged_access_pair_count": len(judged),
@@ -99,7 +102,8 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
         "settled_access_pair_count": len(settled),
         "settled_domain_count": settled["domain"].nunique(),
         "settled_network_count": settled["probe_asn"].nunique(),
-        "independent_network_count": len(find_sources(listed, networks)),
+        "independent_network_count": len(sources),
+        "single_source_domain_count": (per_site == 1).sum(),
         **{f"{word}_pair_count": count for word, count in certain.items()},
         "blocked_domain_count": listed["domain"].nunique(),
         "unsettled_access_pair_count": (judged["state"] == "insufficient").sum(),

@@ -404,8 +404,9 @@ def _certainty(page: Telling, *, is_measured: bool) -> Iterator[Markup]:
         ],
     )
     yield lang.html(
-        "{single} of {blocked} listed sites rest on a single access network.",
-        single=count("single_network_domain_count"), blocked=count("blocked_domain_count"),
+        "{single} of {blocked} listed sites rest on one access network, or on networks that share "
+        "an operator or a resolver.",
+        single=count("single_source_domain_count"), blocked=count("blocked_domain_count"),
     )  # fmt: skip
     yield lang.html(
         "{aside} further sites have anomalies and are not listed; {dead} of them are names that do "
