@@ -330,6 +330,7 @@ def test_every_page_says_that_the_country_is_fictional(fictional_report: Path) -
         "claims-audit",
         "feedback",
         "index",
+        "method-in-brief",
         "narrative",
         "tables",
     ]

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import mistune
 import pandas as pd
 from markupsafe import Markup
 
@@ -42,7 +43,7 @@ from analysis.pages.rendering import (
 from analysis.pages.replacing import published, recover
 from analysis.pages.scheduling import Display
 from analysis.period import Period, parse_date, today
-from analysis.reference.reference_files import country_name, is_fictional
+from analysis.reference.reference_files import REPOSITORY, country_name, is_fictional
 from analysis.report.annex_page import annex_sections
 from analysis.report.first_page import decide_first_page, word_apps_alone, word_first_page
 from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
@@ -259,6 +260,7 @@ def of_sites(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
         appendices=[
             *([audit_page(earlier.draft, run)] if earlier.draft else []),
             dictionary_page(DICTIONARY),
+            brief_page(),
         ],
         comparison=comparison_with(earlier.previous) if earlier.previous else None,
         given={"decisions": list_decisions(run, earlier)},
@@ -280,7 +282,7 @@ def _of_apps(inputs: Inputs) -> Contents:
         page=page_context(settings, earlier=inputs.earlier),
         editions=_list_editions(inputs),
         first_page=word,
-        appendices=[dictionary_page(DICTIONARY)],
+        appendices=[dictionary_page(DICTIONARY), brief_page()],
     )
 
 
@@ -288,6 +290,16 @@ def _list_editions(inputs: Inputs) -> list[Edition]:
     """A report in its languages, none of its pages named yet."""
     context = partial(page_context, inputs.settings, earlier=inputs.earlier)
     return list_editions(inputs.settings.languages, context)
+
+
+def brief_page() -> Appendix:
+    """The method on one page, without a formula, from docs/method-in-brief.md."""
+    text = (REPOSITORY / "docs" / "method-in-brief.md").read_text(encoding="utf-8")
+    parts = [part.partition("\n") for part in text.split("## ")[1:]]
+    sections = [(head, Markup(mistune.html(body))) for head, _, body in parts]
+    line = "How measurements become verdicts, in plain words and without a formula."
+    item = SetItem("method-in-brief.html", "Method in brief", line)
+    return Appendix(item, lambda *_: sections)
 
 
 def list_decisions(run: Mapping[str, Any], earlier: HeldAgainst) -> pd.DataFrame:

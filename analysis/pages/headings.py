@@ -166,6 +166,15 @@ def heading(column: str) -> str:
 
 
 #: Word → what it means, in the order in which a reader meets them.
+#: File of a page → its words in the menu; all others stand under *Methods*.
+MENU = {
+    "index.html": "Summary",
+    "sites/index.html": "Find a site",
+    "4-blocked-sites.html": "Annex",
+    "3-semester-comparison.html": "What changed",
+    "8-messaging-circumvention.html": "Apps",
+}
+
 GLOSSARY: dict[str, str] = {
     "Measurement": "One test of one address by one probe at one time.",
     "Session": (

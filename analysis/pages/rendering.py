@@ -41,7 +41,7 @@ from analysis.pages.formats import (
     make_environment,
     read_css,
 )
-from analysis.pages.headings import GLOSSARY
+from analysis.pages.headings import GLOSSARY, MENU
 from analysis.vocabulary import STATES
 
 TEMPLATES = Path(__file__).parent / "page"
@@ -79,6 +79,11 @@ class SetItem:
     title: str  # the notebook's first heading
     line: str  # its first paragraph
     language: str = "en"
+
+    @property
+    def menu(self) -> str:
+        """Its words in the menu; none for a page that stands under *Methods*."""
+        return MENU.get(self.file.removeprefix("../"), "")
 
 
 #: A heading (none: the page's opening), and what stands under it.
@@ -680,4 +685,6 @@ def list_items(top: Edition, others: Sequence[SetItem]) -> list[SetItem]:
     named = {item.file for item in others}
     first = [top.item, *([top.sites.item] if top.sites else [])]
     added = [item for file, item in own.items() if file not in named]
-    return top.place_items([*first, *others, *added])
+    items = top.place_items([*first, *others, *added])
+    order = list(MENU)
+    return sorted(items, key=lambda one: order.index(one.file) if one.menu else len(order))
