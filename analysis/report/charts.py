@@ -542,8 +542,8 @@ def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
             **marked(numbers),
         ),
         control,
-        "These tests have no control of their own. A test that did not run is no evidence; a test "
-        "that ran and reached nothing is.",
+        "These tests have no control of their own. A test that did not run is not evidence. A test "
+        "that ran and reached nothing is evidence.",
         "tables/messaging_verdicts.csv",
     )
 
