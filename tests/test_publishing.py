@@ -490,7 +490,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_pages_are_joined(folder: Path) -> None:
     """No id stands twice, a link to another part leads there, one out of the document is text."""
-    html = join_pages([folder / name for name in PARTS])
+    html = join_pages({name: folder / name for name in PARTS})
     ids = re.findall(' id="(.*?)"', html)
     assert len(ids) == len(set(ids)) == 4 * len(PARTS)
     assert set(re.findall('aria-labelledby="(.*?)"', html)) == {

@@ -24,6 +24,7 @@ from analysis.commands.auditing import (
 )
 from analysis.commands.settings import Settings, parse_settings, read_values
 from analysis.errors import NothingThereError, ParameterError, printable
+from analysis.hosts import site_file
 from analysis.languages.language import ENGLISH, SOURCE, Language, list_translated
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.pages.dictionary import dictionary_page
@@ -459,11 +460,14 @@ def print_report(
     browser = find_browser()
     if not is_there(settings, gather):
         make()
-    report = read_report(settings.out, "OUT")
+    report, sites = read_report(settings.out, "OUT"), []
+    if settings.prints_sites:
+        listed = read_table(report.tables, "blocked_sites")["domain"]
+        sites = [f"sites/{site_file(domain)}" for domain in listed]
     with published(report.folder, "findings", is_copy=True) as build:
         folders = [build.folder, *(build.folder / code for code in (SOURCE, *list_translated()))]
         printed = [
-            print_pages(folder, build.folder, browser, report.period.last_day)
+            print_pages(folder, build.folder, browser, report.period.last_day, sites)
             for folder in folders
             if (folder / PARTS[0]).is_file()
         ]

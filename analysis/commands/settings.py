@@ -27,6 +27,7 @@ VARIABLES: Mapping[str, str] = {
     "REPORT_LANGUAGES": "such as en,km: the first at the top of OUT, each other in its own folder",
     "PREVIOUS": "an earlier report's folder: the first page shows what changed since",
     "CLAIMS": "a draft's statements (data/claims/….yml), checked against the report's tables",
+    "PDF_SITES": "1: make pdf adds the page of each listed site",
     "KEEP_RAW": "1: keep the files that a server sends, in STORE/raw/",
     "JOBS": "processes for reading (default: one per processor); notebooks at once (default: two)",
     "SCHEDULER": "tcp://host:port of a Dask scheduler; its workers read instead, JOBS at once",
@@ -48,6 +49,7 @@ class Settings:
         previous: the folder of an earlier report, or None.
         claims: the file of a draft's statements, or None.
         keep_raw: keep what a server sends.
+        prints_sites: print the pages of listed sites, too.
         jobs: processes and notebooks at a time; None: one per processor, two notebooks.
         scheduler: address of a Dask scheduler, or ``""``.
         is_embedded: the source is the fictional country, to be simulated first.
@@ -61,6 +63,7 @@ class Settings:
     previous: Path | None
     claims: Path | None
     keep_raw: bool
+    prints_sites: bool
     jobs: int | None
     scheduler: str
     is_embedded: bool
@@ -117,6 +120,7 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
         previous=_path("PREVIOUS", given),
         claims=_path("CLAIMS", given),
         keep_raw=_whole("KEEP_RAW", given, range(2)) == 1,
+        prints_sites=_whole("PDF_SITES", given, range(2)) == 1,
         jobs=_whole("JOBS", given, range(1, 1025)),
         scheduler=parse_address(given["SCHEDULER"]) if given.get("SCHEDULER") else "",
         is_embedded=not given.get("SOURCE"),

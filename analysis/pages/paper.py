@@ -6,9 +6,10 @@ text: on somebody else's machine it would lead nowhere, and it would name a fold
 """
 
 import os
+import posixpath
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -20,7 +21,7 @@ from analysis.errors import SourceError
 
 PDF = "report.pdf"
 #: What is in it, by file name, in order.
-PARTS = ("index.html", "4-blocked-sites.html", "3-semester-comparison.html")
+PARTS = ("index.html", "4-blocked-sites.html", "3-semester-comparison.html", "feedback.html")
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 #: Attributes that name an id, or several.
@@ -47,7 +48,9 @@ def find_browser() -> str:
     )  # fmt: skip
 
 
-def print_pages(folder: Path, fallback: Path, browser: str, day: date) -> Path:
+def print_pages(
+    folder: Path, fallback: Path, browser: str, day: date, sites: Sequence[str] = ()
+) -> Path:
     """Print the pages of a folder into its ``report.pdf``.
 
     Args:
@@ -55,8 +58,13 @@ def print_pages(folder: Path, fallback: Path, browser: str, day: date) -> Path:
         fallback: the report's folder, for a page that this language does not have.
         browser: of :func:`find_browser`.
         day: that the file is dated by; the same pages and day give the same bytes.
+        sites: files of pages of sites that are to follow, below the folder.
     """
-    found = [next(p for p in (folder / n, fallback / n) if p.is_file()) for n in PARTS]
+    found = {
+        name: next(one / name for one in (folder, fallback) if (one / name).is_file())
+        for name in (*PARTS, *sites)
+        if (folder / name).is_file() or (fallback / name).is_file()
+    }
     joined = folder / _JOINED
     joined.write_text(join_pages(found), encoding="utf-8", newline="\n")
     try:
@@ -81,12 +89,12 @@ def _same_every_time(printed: bytes, day: date) -> bytes:
     return _ELEMENT.sub(lambda found: b"(node%08d)" % (int(found[1]) - least), dated)
 
 
-def join_pages(pages: Sequence[Path]) -> str:
+def join_pages(pages: Mapping[str, Path]) -> str:
     """The pages as the parts of one document, each on a new sheet.
 
     The first gives the head. Ids are made different, and links between the parts kept.
     """
-    soups = {page.name: BeautifulSoup(page.read_bytes(), "html.parser") for page in pages}
+    soups = {name: BeautifulSoup(page.read_bytes(), "html.parser") for name, page in pages.items()}
     prefixes = {name: f"part{number}-" for number, name in enumerate(soups, start=1)}
     parts = [_part(soup, name, prefixes) for name, soup in soups.items()]
     first = next(iter(soups.values()))
@@ -136,7 +144,7 @@ def _target(link: str, name: str, prefixes: dict[str, str]) -> str | None:
     if link.startswith(("https://", "data:")):
         return link
     file, _, anchor = link.partition("#")
-    file = file or name
+    file = posixpath.normpath(posixpath.join(posixpath.dirname(name), file)) if file else name
     return f"#{prefixes[file]}{anchor or 'top'}" if file in prefixes else None
 
 
