@@ -475,7 +475,7 @@ FOOT = f'@page {{ margin: 20mm; @bottom-left {{ content: "{css("Draft 2 · Nowhe
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The three pages, with ids that stand on each of them."""
+    """The pages, with ids that stand on each of them."""
     for place, name in enumerate(PARTS):
         (tmp_path / name).write_text(
             f'<!DOCTYPE html><html lang="{"km" if place else "en"}"><head><title>Report {place}'
@@ -494,15 +494,20 @@ def test_pages_are_joined(folder: Path) -> None:
     ids = re.findall(' id="(.*?)"', html)
     assert len(ids) == len(set(ids)) == 4 * len(PARTS)
     assert set(re.findall('aria-labelledby="(.*?)"', html)) == {
-        f"part{n}-own part{n}-list" for n in (1, 2, 3)
+        f"part{n}-own part{n}-list" for n in (1, 2, 3, 4)
     }
-    assert set(re.findall(r"url\((.*?)\)", html)) == {f"#part{n}-own" for n in (1, 2, 3)}
+    assert set(re.findall(r"url\((.*?)\)", html)) == {f"#part{n}-own" for n in (1, 2, 3, 4)}
     targets = set(re.findall('href="(.*?)"', html))
     assert targets - {"https://site.test/"} <= {f"#{name}" for name in ids}
     assert "#part2-list" in targets
-    assert html.count("<a>site</a>") == 3
+    assert html.count("<a>site</a>") == 4
     assert not re.search("gone|<script", html)
-    assert html.count('lang="km"') == 2
+    assert html.count('lang="km"') == 3
+    (folder / "sites").mkdir()
+    shutil.copy(folder / PARTS[1], folder / "sites" / "a.html")
+    pages = {name: folder / name for name in (PARTS[0], "sites/a.html")}
+    html = join_pages(pages).replace('href="sites/a.html"', "")
+    assert '<a href="#part2-top">site</a>' in html  # from the first page
 
 
 def test_a_printed_report(folder: Path) -> None:
@@ -524,7 +529,7 @@ def test_a_printed_report(folder: Path) -> None:
     assert (told.title, str(told.creation_date)[:10]) == ("Report 0", "2024-12-31")
     assert read.root_object["/MarkInfo"]["/Marked"]
     titles = [one["/Title"] for one in read.outline if not isinstance(one, list)]
-    assert titles == ["Part 0", "Part 1", "Part 2"]
+    assert titles == ["Part 0", "Part 1", "Part 2", "Part 3"]
     assert len(read.pages) == len(PARTS)
     for page in read.pages:
         assert "Draft 2 · Nowhere" in page.extract_text()
