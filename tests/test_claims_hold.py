@@ -3,18 +3,23 @@
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH
 from analysis.period import Period
 from analysis.reference.events import Event
 from analysis.report import annex, findings
 from analysis.report.finding_words import Telling, word_finding
+from analysis.report.first_page import word_first_page
+from analysis.tables import write_json
 from analysis.vocabulary import LISTED
 from tests.table_rows import table_rows
 
@@ -111,25 +116,37 @@ def derive(
     })  # fmt: skip
 
 
-def tell(read: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The findings by kind, and all that each says in one text."""
-    found = findings.find_all(read, YEAR, [EVENT], "QQ")
-    ranked = findings.rank_findings(found)
-    assert {one["kind"] for one in ranked} == {kind for kind, one in found.items() if one}
-    changes = read["semester_changes"]
+def count(read: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+    """The headline numbers."""
     halves = pd.DataFrame({"period": ["first", "second"], "blocked_domain_count": 0})
-    numbers = {
+    measured = {"measurement_count": 9, "domain_count": len(SITES), "network_count": len(KINDS),
+                "access_network_count": len(ACCESS), "unread_object_count": 0}  # fmt: skip
+    return {
+        **measured,
         **findings.count_verdicts(read["verdicts"], read["networks"].assign(rank=None)),
-        **findings.count_halves(halves, changes),
+        **findings.count_halves(halves, read["semester_changes"]),
         **findings.count_listed(read["blocked_sites"], read["set_aside"],
                                 table_rows("withheld_intervals")),
     }  # fmt: skip
-    said = {}
+
+
+def tell(read: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The findings by kind, and all that each says in one text."""
+    ranked = rank(read)
+    numbers, said = count(read), {}
     for one in ranked:
         words = word_finding(Telling(one, numbers, ENGLISH, YEAR))
         parts = [words.claim, words.sites, *words.caveats]
         said[one["kind"]] = " ".join(part.striptags() for part in parts)
     return {one["kind"]: one for one in ranked}, said
+
+
+def rank(read: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """The findings in their order; none is left out."""
+    found = findings.find_all(read, YEAR, [EVENT], "QQ")
+    ranked = findings.rank_findings(found)
+    assert {one["kind"] for one in ranked} == {kind for kind, one in found.items() if one}
+    return ranked
 
 
 def numbers_in(pattern: str, text: str) -> list[int]:
@@ -142,7 +159,17 @@ def as_day(text: str) -> str:
     return pd.to_datetime(text, format="%d %B %Y").date().isoformat()
 
 
-CASES = settings(max_examples=20, deadline=None)
+def first_page(ranked: list[dict[str, Any]], numbers: Mapping[str, int]) -> dict[str, Any]:
+    """All that the first page says."""
+    summary = {"probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01",
+               "is_published_method": True, "findings": ranked}  # fmt: skip
+    with TemporaryDirectory() as folder:
+        write_json(Path(folder) / "findings.json", summary)
+        values = {name: {"value": number} for name, number in numbers.items()}
+        return word_first_page(Path(folder), values, ENGLISH)
+
+
+CASES = settings(max_examples=12, deadline=None)
 TABLES = st.integers(0, 2**32).map(lambda seed: make_tables(Random(seed)))
 
 
@@ -193,7 +220,7 @@ def test_networks_that_are_not_independent_count_once(read: dict[str, pd.DataFra
     together = {name: number for number, names in enumerate(shared) for name in names}
     of_source = pairs["probe_asn"].map(lambda asn: together.get(f"N{asn}", asn))
     single = (of_source.groupby(pairs["domain"]).nunique() == 1).sum()
-    counts = findings.count_verdicts(read["verdicts"], read["networks"].assign(rank=None))
+    counts = count(read)
     assert counts["single_source_domain_count"] == single
     assert single >= counts["single_network_domain_count"]
     operators = dict(read["networks"][["probe_asn", "operator"]].to_numpy())
@@ -304,3 +331,39 @@ def test_counter_evidence_is_never_left_out(read: dict[str, pd.DataFrame]) -> No
         assert counts[1] <= counts[2]
         assert counts[3] <= counts[4]
     assert not set(unreached) & set(read["blocked_sites"]["domain"])
+
+
+@CASES
+@given(TABLES)
+def test_the_answer_counts_apart_and_out_of_what_was_tested_enough(
+    read: dict[str, pd.DataFrame],
+) -> None:
+    """So do the big numbers and what is said of certainty; each of them counts what its name says,
+    and a part is never more than the whole."""
+    numbers, ranked = count(read), rank(read)
+    page = first_page(ranked, numbers)
+    pairs, access = read["pairs"], read["access"]
+    listed = set(pairs["domain"])
+    traced = set(pairs.loc[pairs["state"] == "blocked", "domain"])
+    settled = set(access.loc[access["state"] != "insufficient", "domain"])
+    answer = page["answer"].striptags()
+    pattern = r"(\d+) sites were blocked and (\d+) more were likely .*, of (\d+) sites that"
+    assert numbers_in(pattern, answer) == [len(traced), len(listed - traced), len(settled)]
+    assert listed <= settled
+    if ranked and ranked[0]["kind"] == "onset":
+        assert numbers_in(r"\. (\d+) of these sites turned", answer)[0] <= len(listed)
+    tiles = [tile["caveat"].striptags() for tile in page["numbers"]]
+    assert numbers_in(r"Of (\d+) sites tested enough", tiles[0]) == [len(settled)]
+    assert numbers_in(r"Together (\d+) listed", tiles[1]) == [len(listed)]
+    of_pairs = numbers_in(r"(\d+) blocked and (\d+) likely blocked, of (\d+) pairs", tiles[4])
+    assert of_pairs[0] + of_pairs[1] == len(pairs) <= of_pairs[2]
+    certainty = " ".join(Markup(" ").join(page["certainty"]).striptags().split())
+    grades = numbers_in(
+        r"Of (\d+) listed pairs it is very strong for (\d+), strong for (\d+), fair for (\d+) and "
+        r"thin for (\d+)\.",
+        certainty,
+    )
+    assert grades[0] == len(pairs) == sum(grades[1:])
+    assert grades[4] == (pairs["sessions_to_flip"] < 2).sum()
+    single, whole = numbers_in(r"(\d+) of (\d+) listed sites rest on one", certainty)
+    assert single <= whole == len(listed)

@@ -102,11 +102,12 @@ def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_publishe
         **findings.count_listed(*(no_rows[name] for name in
                                   ("blocked_sites", "set_aside", "withheld_intervals"))),
         "unread_object_count": 0,
+        "simulated_country_count": 3,
     }  # fmt: skip
     numbers = {name: {"value": one} for name, one in numbers.items()}
     numbers |= {name: {"value": 0.9} for name in shares}
     said = Markup(" ").join(word_first_page(tmp_path, numbers)["certainty"])
-    assert ("On simulated countries" in said) == is_published
+    assert ("On 3 simulated countries" in said.striptags()) == is_published
     assert ("90.0 % of the sites" in said.striptags()) == is_published
     assert ("(90.0 % to 90.0 %)" in said.striptags()) == is_published
     assert ("was not measured" in said) != is_published

@@ -380,12 +380,14 @@ def _certainty(page: Telling, *, is_measured: bool) -> Iterator[Markup]:
         )
     elif len(shares) == 6:
         yield lang.html(
-            "On simulated countries whose truth is known, {site_precision_share} of the sites that "
-            "the method lists are blocked ({site_precision_low_share} to "
-            "{site_precision_high_share}), and it finds {pair_recall_share} "
-            "({pair_recall_low_share} to {pair_recall_high_share}) of the pairs of site and "
-            "network that are blocked, however seldom they were tested. The bounds hold with 95 % "
-            "probability; how closely these countries resemble a real one is not known.",
+            "On {countries} simulated countries whose truth is known, each with few, some and many "
+            "tests, {site_precision_share} of the sites that the method lists are blocked "
+            "({site_precision_low_share} to {site_precision_high_share}), and it finds "
+            "{pair_recall_share} ({pair_recall_low_share} to {pair_recall_high_share}) of the "
+            "pairs of site and network that are blocked, however seldom they were tested. The "
+            "bounds (95 %) take the cases as independent; how closely these countries resemble a "
+            "real one is not known.",
+            countries=count("simulated_country_count"),
             **shares,
         )
     yield lang.html(

@@ -167,6 +167,11 @@ class Results:
         return float(frame.loc[frame["stratum"] == "all", column].iloc[0])
 
     @property
+    def country_count(self) -> int:
+        """How many countries were simulated to report on, each with several densities of tests."""
+        return int(self.read("worlds", "report")["seed"].nunique())
+
+    @property
     def rules_version(self) -> str:
         """The version of the rules that were judged by."""
         return self._settings()["rules_version"]
@@ -221,11 +226,12 @@ def claim_precision(validation: Results) -> None:
             recall=validation.bounded_share("recall of pairs, 6 or more sessions"),
         ),
         ENGLISH.say(
-            "The figures come from {worlds} simulated countries with {n} measurements, on which no "
-            "threshold was chosen. They were computed with rules version {version}; this report "
-            "uses version {here}.",
-            worlds=len(worlds), n=worlds["measurement_count"].sum(),
-            version=validation.rules_version, here=RULES_VERSION,
+            "The figures come from {countries} simulated countries, each with few, some and many "
+            "tests: {worlds} archives with {n} measurements. No threshold was chosen on them. They "
+            "were computed with rules version {version}; this report uses version {here}.",
+            countries=validation.country_count, worlds=len(worlds),
+            n=worlds["measurement_count"].sum(), version=validation.rules_version,
+            here=RULES_VERSION,
         ),
         "Simulated countries contain only the faults that somebody thought of. A real country may "
         "have other faults.",
