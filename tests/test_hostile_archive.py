@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zlib
@@ -116,10 +117,10 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]  # fmt: skip
 
 
-def _run(words: Sequence[str], cwd: Path, **environment: str) -> None:
+def _run(program: Sequence[str], words: Sequence[str], cwd: Path, **environment: str) -> None:
     """A command, in an environment."""
     done = subprocess.run(
-        [sys.executable, "-m", "analysis", *words], cwd=cwd,
+        [sys.executable, *program, *words], cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         text=True, capture_output=True, check=False,
     )  # fmt: skip
@@ -142,6 +143,27 @@ def _interfering_user(home: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+#: The command line with two thresholds to move, and notebooks that move these.
+_TWO_THRESHOLDS = """
+from pathlib import Path
+from analysis.commands import cli, reporting
+from analysis.study.confirmation import ENDS
+for name in ENDS.keys() - {"floor_sessions", "sinkhole_names"}:
+    del ENDS[name]
+reporting.NOTEBOOKS = Path("notebooks")
+cli.main()
+"""
+
+
+def _copy_notebooks(folder: Path) -> None:
+    """Of the page of what the list depends on, a copy that judges by these."""
+    shutil.copytree(ROOT / "notebooks", folder)
+    page = folder / "7-sensitivity.ipynb"
+    text = page.read_text(encoding="utf-8")
+    two = "{name: ENDS[name] for name in ('floor_sessions', 'sinkhole_names')}"
+    page.write_text(text.replace("GRID if sweep_all else ENDS", two), encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) -> tuple[Path, Path]:
     """Two reports on the hostile archive, each from an empty store, in unlike circumstances. The
@@ -151,7 +173,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
         [*hostile_words, f"STORE={folder / name / 'store'}", f"OUT={folder / name / 'report'}"]
         for name in ("one", "other")
     )
-    _run(["report", *one, "JOBS=1"], ROOT, TZ="UTC", LC_ALL="C", PYTHONHASHSEED="0")
+    _run(["-m", "analysis"], ["report", *one, "JOBS=1"], ROOT, TZ="UTC", LC_ALL="C", PYTHONHASHSEED="0")
     report = folder / "other" / "report"
     report.mkdir(parents=True)
     (report / "index.html").touch()
@@ -159,7 +181,8 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
     home = tmp_path_factory.mktemp("home")
     there = {"TZ": "Pacific/Kiritimati", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "4242",
              **_interfering_user(home)}  # fmt: skip
-    _run(["sensitivity", *other, "JOBS=2"], home, **there)
+    _copy_notebooks(home / "notebooks")
+    _run(["-c", _TWO_THRESHOLDS], ["sensitivity", *other, "JOBS=2"], home, **there)
     return folder / "one" / "report", report
 
 

@@ -330,8 +330,11 @@ def test_a_host_refuses_everybody_inside_from_one_day_on() -> None:
             assert _ways(world, place, day)[0].connect(sites[0].v4[0], 443) == failure
 
 
-def test_a_situation_is_judged_scored_and_shipped(tmp_path: Path) -> None:
+def test_a_situation_is_judged_scored_and_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Five sites that all networks drop are found in a small world too."""
+    monkeypatch.setattr(scored_situations, "_UNTIL", "2024-04-01")
     size = {**scored_situations.SIZE, "name_count": 40, "sessions_per_day": 2}
     row, evidence = scored_situations.run_situation(
         "National drop", 91, tmp_path, write_world, size
