@@ -173,7 +173,14 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
         [*hostile_words, f"STORE={folder / name / 'store'}", f"OUT={folder / name / 'report'}"]
         for name in ("one", "other")
     )
-    _run(["-m", "analysis"], ["report", *one, "JOBS=1"], ROOT, TZ="UTC", LC_ALL="C", PYTHONHASHSEED="0")
+    _run(
+        ["-m", "analysis"],
+        ["report", *one, "JOBS=1"],
+        ROOT,
+        TZ="UTC",
+        LC_ALL="C",
+        PYTHONHASHSEED="0",
+    )
     report = folder / "other" / "report"
     report.mkdir(parents=True)
     (report / "index.html").touch()
