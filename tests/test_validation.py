@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from pandas.testing import assert_frame_equal
 
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import Thresholds
@@ -23,7 +22,6 @@ from analysis.worlds.scored_situations import hold_chances, weigh
 from analysis.worlds.scores import (
     Score,
     Truth,
-    bootstrap_bounds,
     compare_edges,
     compare_hours,
     score,
@@ -226,18 +224,6 @@ def test_forgery_breaks_a_promise_only_below_the_number(tmp_path: Path) -> None:
     assert elsewhere.tolist() == [True, False, 2]
     clean["sessions_to_flip"] = 2
     assert not scores.moved_by_forgery(clean, forged)["is_broken"].any()
-
-
-def test_a_bootstrap_over_days_keeps_a_day_together() -> None:
-    """Ten sessions that agree on each of two days are no twenty witnesses, and a pure block has
-    no width at all."""
-    days = pd.DataFrame({
-        "domain": ["a"] * 2 + ["b"] * 3, "probe_asn": ["AS1"] * 5,
-        "blocked_sessions": [10, 0, 4, 1, 2], "ok_sessions": [0, 10, 0, 0, 0],
-    })  # fmt: skip
-    bounds = bootstrap_bounds(days)
-    assert bounds.to_numpy().tolist() == [["a", "AS1", 0.0, 1.0], ["b", "AS1", 1.0, 1.0]]
-    assert_frame_equal(bounds, bootstrap_bounds(days))
 
 
 def test_wrong_arguments_are_refused() -> None:

@@ -99,21 +99,16 @@ class Score:
     hours: pd.DataFrame
 
 
-def score(tables: str | Path, truth: str | Path, bootstrap: pd.DataFrame | None = None) -> Score:
+def score(tables: str | Path, truth: str | Path) -> Score:
     """Hold a report's tables against a world's truth.
 
     Args:
         tables: ``verdicts``, ``blocking_intervals``, ``blocked_sites`` and ``set_aside``.
         truth: the world's truth, see above.
-        bootstrap: ``bootstrap_bounds`` of the listed pairs.
     """
     known = Truth.read(truth)
     verdicts = read_table(tables, "verdicts")
     pairs = _compare_pairs(verdicts[verdicts["period"] == "all"], known)
-    if bootstrap is None:
-        pairs = pairs.assign(bootstrap_low=np.nan, bootstrap_high=np.nan)
-    else:
-        pairs = pairs.merge(bootstrap, on=PAIR_KEY, how="left")
     intervals = read_table(tables, "blocking_intervals")
     listed, aside = read_table(tables, "blocked_sites"), read_table(tables, "set_aside")
     return Score(
@@ -427,10 +422,8 @@ def accuracy(scored: Score) -> pd.DataFrame:
     right = pairs[pairs["is_blocked"] & pairs["is_listed"]].assign(
         is_same=lambda f: f["mechanism"] == f["true_mechanism"],
         is_family=lambda f: _family(f["mechanism"]) == _family(f["true_mechanism"]),
-        is_covered=lambda f: _holds(f, "blocked_share_low", "blocked_share_high"),
-        is_covered_by_bootstrap=lambda f: _holds(f, "bootstrap_low", "bootstrap_high"),
+        is_covered=_bounds_hold,
     )
-    drawn = right[right["bootstrap_low"].notna()]
     by_seen = listed.assign(stratum=stratum_of(listed["blocked_session_count"].fillna(0)))
     is_well = blocked["true_session_count"] >= 6
     edges, well = scored.edges, scored.edges["blocked_session_count"] >= 6
@@ -458,14 +451,6 @@ def accuracy(scored: Score) -> pd.DataFrame:
         ),
         share_by(
             "bounds hold a share below 1", right[right["true_share"] < 1], "is_covered", "stratum"
-        ),
-        share_by(
-            "bounds by a bootstrap over days hold it", drawn[~drawn["is_forged_open"]],
-            "is_covered_by_bootstrap", "stratum",
-        ),
-        share_by(
-            "bounds by a bootstrap over days hold a share below 1", drawn[drawn["true_share"] < 1],
-            "is_covered_by_bootstrap", "stratum",
         ),
         share_by("edge found", edges, "is_found", "edge"),
         share_by("edge inside bracket", edges[edges["is_found"]], "is_inside", "edge"),
@@ -502,10 +487,12 @@ def _bracketed(edges: pd.DataFrame) -> pd.DataFrame:
     return inside.assign(is_narrow=width <= narrowest)
 
 
-def _holds(pairs: pd.DataFrame, low: str, high: str) -> pd.Series:
-    """Whether bounds hold the true share."""
-    true = pairs["true_share"]
-    return (pairs[low] <= true + 1e-9) & (pairs[high] >= true - 1e-9)
+def _bounds_hold(pairs: pd.DataFrame) -> pd.Series:
+    """Whether the bounds of the blocked share hold the true one."""
+    low, true, high = (
+        pairs[name] for name in ("blocked_share_low", "true_share", "blocked_share_high")
+    )
+    return (low <= true + 1e-9) & (high >= true - 1e-9)
 
 
 def _family(mechanisms: pd.Series) -> pd.Series:
@@ -535,33 +522,6 @@ def share_by(
          "share": hits / total.where(total > 0),
          "lower_share": low.fillna(0.0), "upper_share": high.fillna(1.0)}
     )  # fmt: skip
-
-
-def bootstrap_bounds(days: pd.DataFrame, draws: int = 500, seed: int = 1) -> pd.DataFrame:
-    """Bounds of the blocked share at 95 % that keep the sessions of a day together.
-
-    They stand beside Wilson's, for which every session is independent.
-
-    Args:
-        days: one row per day of a site on a network: ``domain, probe_asn, blocked_sessions,
-            ok_sessions``.
-        draws: how often the days of each are drawn anew, with replacement.
-        seed: of the draws; the same days and seed give the same bounds.
-
-    Returns:
-        One row per site and network, sorted: ``domain, probe_asn, bootstrap_low, bootstrap_high``.
-
-    Source of the method: the block bootstrap (Künsch 1989), a day a block; percentiles.
-    """
-    rng = np.random.default_rng(seed)
-    rows = []
-    for (domain, asn), cell in days.groupby(["domain", "probe_asn"], sort=True):
-        counts = cell[["blocked_sessions", "ok_sessions"]].to_numpy(np.int64)
-        sums = counts[rng.integers(0, len(counts), (draws, len(counts)))].sum(axis=1)
-        low, high = np.percentile(sums[:, 0] / sums.sum(axis=1), [2.5, 97.5])
-        rows.append((domain, asn, low, high))
-    columns = ["domain", "probe_asn", "bootstrap_low", "bootstrap_high"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def tally(scored: Score) -> dict[str, int]:

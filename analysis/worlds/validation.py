@@ -25,7 +25,6 @@ from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.reference.reference_files import REPOSITORY
 from analysis.study.parameters import whole_number
 from analysis.study.study import Study
-from analysis.verdicts.verdicts import Judgement
 from analysis.worlds import scored_apps, scored_situations, scores, steering
 from analysis.worlds.scored_situations import judge_world, open_world
 from analysis.worlds.scores import Score
@@ -253,8 +252,8 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     options = {**plain, **task.country}
     made = simulator.write_world(world, probe_cc=_PROBE_CC, since=_SINCE, until=_UNTIL, **options)
     study = _open(world, folder)
-    judgement = judge_world(study, task.thresholds, folder / "tables")
-    scored = scores.score(folder / "tables", world / "truth", _bootstrap(study, judgement))
+    judge_world(study, task.thresholds, folder / "tables")
+    scored = scores.score(folder / "tables", world / "truth")
     facts = {
         "world": task.label, "part": task.part, "seed": task.seed, "coverage": task.level,
         "network_count": task.country["network_count"], "name_count": task.country["name_count"],
@@ -273,25 +272,6 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
 
 def _open(world: Path, folder: Path) -> Study:
     return open_world(world, folder / "store", _PROBE_CC, _SINCE, _UNTIL)
-
-
-# The days of the listed intervals. Those of a block by hours hold sessions outside of its hours.
-_BLOCKED_DAYS = """
-SELECT s.domain::VARCHAR AS domain, concat('AS', s.probe_asn) AS probe_asn, s.day,
-  count(*) FILTER (s.class = 'blocked') AS blocked_sessions,
-  count(*) FILTER (s.class = 'ok') AS ok_sessions
-FROM sessions s SEMI JOIN listed i
-  ON s.domain::VARCHAR = i.domain AND s.probe_asn = i.probe_asn
-  AND s.day BETWEEN i.blocked_from::DATE AND i.blocked_until::DATE AND i.schedule = ''
-WHERE s.class IN ('blocked', 'ok') GROUP BY ALL ORDER BY 1, 2, 3
-"""
-
-
-def _bootstrap(study: Study, judgement: Judgement) -> pd.DataFrame:
-    study.connection.register("listed", judgement.intervals)
-    days = study.connection.execute(_BLOCKED_DAYS).df()
-    study.connection.unregister("listed")
-    return scores.bootstrap_bounds(days)
 
 
 def _forge(

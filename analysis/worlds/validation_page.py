@@ -190,8 +190,6 @@ class Results:
 BOUNDS = (
     "bounds of the share hold it",
     "bounds hold a share below 1",
-    "bounds by a bootstrap over days hold it",
-    "bounds by a bootstrap over days hold a share below 1",
 )
 
 
