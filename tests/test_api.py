@@ -5,8 +5,8 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -85,29 +85,17 @@ class _Api:
         return message
 
 
-class _Time:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = _NOW
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += timedelta(seconds=seconds)
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> _Time:
-    clock = _Time()
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time of day."""
+    clock = SimpleNamespace(now=_NOW)
     monkeypatch.setattr("analysis.sources.api._now", lambda: clock.now)
-    monkeypatch.setattr("analysis.sources.api.time", clock)
     return clock
 
 
 @pytest.fixture
 def api(
-    httpserver: HTTPServer, clock: _Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    httpserver: HTTPServer, clock: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[_Api]:
     """A server whose attempts follow each other at once."""
     found = _Api(httpserver, tmp_path)
@@ -228,47 +216,20 @@ def test_memory_is_bounded(api: _Api, body, headers, sentence) -> None:
     assert len(api.asked) == 1
 
 
-# --- the quota ------------------------------------------------------------------------------------
-
-
-def test_without_a_word_the_next_hour_is_awaited(api: _Api, clock: _Time) -> None:
-    """429 as OONI sends it."""
-    api.replies = [_BUSY, _BUSY, _GOOD]
-    assert api.months().asked_at == datetime(2026, 11, 25, 14, 1, tzinfo=UTC)
-    assert clock.slept == [41 * 60, 3600]
-    assert "waiting until 2026-11-25 13:01 UTC" in api.said[1]
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("90", 90),
-        (format_datetime(_NOW + timedelta(minutes=2), usegmt=True), 120),
-        ("soon", 41 * 60),
-        ("-5", 41 * 60),
-        ("Wed, 25 Nov 2026 13:00:00 +99999999999999", 41 * 60),
-    ],
-)
-def test_retry_after_is_honoured(api: _Api, clock: _Time, text, seconds) -> None:
-    """In seconds or as a date; what is neither counts as nothing said."""
-    api.replies = [_send({"error": "quota exceeded"}, 429, Retry_After=text), _GOOD]
+def test_a_quota_that_is_spent_ends_the_run(api: _Api) -> None:
+    """429 as OONI sends it; the next run goes on."""
+    api.replies = [_BUSY, _GOOD]
+    assert "counted by the hour, is spent" in api.refusal()
+    assert len(api.asked) == 1
     api.months()
-    assert clock.slept == [seconds]
-
-
-def test_waiting_has_an_end(api: _Api, clock: _Time) -> None:
-    api.replies = [_BUSY]
-    assert "still refuses for its quota after 3 waits" in api.refusal()
-    assert len(api.asked) == 4
-    api.replies = [_send({}, 429, Retry_After="999999999999999")]
-    assert "refuses until 2058-" in api.refusal()
-    assert len(clock.slept) == 3  # none for a time that is too far off
 
 
 # --- what is kept ---------------------------------------------------------------------------------
 
 
-def test_a_closed_period_is_asked_for_once(api: _Api, clock: _Time, tmp_path: Path) -> None:
+def test_a_closed_period_is_asked_for_once(
+    api: _Api, clock: SimpleNamespace, tmp_path: Path
+) -> None:
     """The reply lies as it was received, with where it comes from beside it."""
     first = api.months()
     clock.now += timedelta(days=400)
@@ -287,7 +248,7 @@ def test_a_closed_period_is_asked_for_once(api: _Api, clock: _Time, tmp_path: Pa
     ("asked", "requests"), [("2024-04-30", 2), ("2024-05-01", 1), ("2024-02-01", 2)]
 )
 def test_an_open_period_is_asked_for_again(
-    api: _Api, clock: _Time, asked: str, requests: int
+    api: _Api, clock: SimpleNamespace, asked: str, requests: int
 ) -> None:
     """A reply is final only once it was asked for 30 days after the period's end."""
     clock.now = datetime.fromisoformat(f"{asked}T01:00:00+00:00")

@@ -10,12 +10,11 @@ A reply is kept as it was received, with a sidecar that says whence. It is final
 for :data:`SETTLED_DAYS` after the end of its period, and then never asked for again.
 
 OONI's quota is counted by the hour, in server time spent on one client. Who asks for more is
-answered 429, as a rule without saying when to come back.
+answered 429, as a rule without saying when to come back; the run ends, and the next one goes on.
 """
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -33,7 +32,7 @@ from analysis.period import Period, days_between
 from analysis.reference.reference_files import Sidecar, write_sidecar
 from analysis.sources.archive_files import CannotRead, lock_folder
 from analysis.sources.layout import RECEIPT_MARGIN
-from analysis.sources.web import Deadline, Limits, Reply, Server, read_pause, retry
+from analysis.sources.web import Deadline, Limits, Reply, Server, retry
 
 ADDRESS = "https://api.ooni.io"
 VARIABLE = "OONI_API"
@@ -49,8 +48,6 @@ REPLY_SECONDS = 300.0
 
 _LARGEST = 16_000_000  # bytes; a month takes some two hundred
 _ANSWERS = range(200, 500)  # a refusal is one too
-_WAITS = 3  # for the quota
-_LONGEST_WAIT = timedelta(hours=2)
 _LONGEST_TEXT = 200  # characters that are not ours
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -228,7 +225,7 @@ def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Say) -> Count
         folder: where replies are kept; made where it is not there.
         probe_cc: the country.
         period: of the measurements.
-        say: is told what is asked and of every wait.
+        say: is told what is asked.
 
     Raises:
         ParameterError: ``OONI_API`` is no server's address.
@@ -300,7 +297,7 @@ def _fetch(folder: Path, question: Question, say: Say) -> Counts:
             return kept
         api = f"OONI's API ({urlsplit(url).netloc})"
         say(f"asking {api} for its {question.what}")
-        status, body = _ask(api, url, say)
+        status, body = _ask(api, url)
         asked_at = _now().replace(microsecond=0)
         _refuse_error(api, status, body)
         rows = question.read(body)
@@ -335,38 +332,21 @@ def _find(folder: Path, question: Question) -> Counts | None:
     return Counts(question.read(body), asked_at, digest)
 
 
-def _ask(api: str, url: str, say: Callable[[str], None]) -> tuple[int, bytes]:
-    """Status and body of the reply; ``say`` is told of every wait for the quota.
+def _ask(api: str, url: str) -> tuple[int, bytes]:
+    """Status and body of the reply.
 
     Raises:
-        SourceError: the server did not answer, too much, or refuses again and again.
+        SourceError: the server did not answer, too much, or its quota is spent.
     """
     server = Server("compares a report's counts with OONI's", limits=Limits(silence=150.0))
     late = f"there was no whole reply within {REPLY_SECONDS:g} seconds"
-    for attempt in range(_WAITS + 1):
-        try:
-            reply, body = retry(_receive, server, url, server.deadline(REPLY_SECONDS, late))
-        except CannotRead as error:
-            raise SourceError(f"{api} did not answer: {error}") from None
-        if reply.status != 429:
-            return reply.status, body
-        if attempt < _WAITS:
-            _wait(api, read_pause(reply.headers, _now()), say)
-    raise SourceError(f"{api} still refuses for its quota after {_WAITS} waits")
-
-
-def _wait(api: str, pause: float | None, say: Callable[[str], None]) -> None:
-    """Wait until the next request may be made."""
-    now = _now()
-    if pause is None:
-        # A minute over the hour: the server's clock is not this one's.
-        until = now.replace(minute=1, second=0, microsecond=0) + timedelta(hours=1)
-    else:
-        until = now + timedelta(seconds=max(pause, 0.0))
-    if until - now > _LONGEST_WAIT:
-        raise SourceError(f"{api} refuses until {until:%Y-%m-%d %H:%M} UTC")
-    say(f"the quota of OONI's API is spent; waiting until {until:%Y-%m-%d %H:%M} UTC")
-    time.sleep((until - now).total_seconds())
+    try:
+        reply, body = retry(_receive, server, url, server.deadline(REPLY_SECONDS, late))
+    except CannotRead as error:
+        raise SourceError(f"{api} did not answer: {error}") from None
+    if reply.status == 429:
+        raise SourceError(f"the quota of {api}, which is counted by the hour, is spent")
+    return reply.status, body
 
 
 def _receive(server: Server, url: str, deadline: Deadline) -> tuple[Reply, bytes]:

@@ -16,8 +16,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable,
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -268,22 +266,10 @@ def _refusal(reply: Reply) -> CannotRead:
         trouble = Passing(f"the server answered {status} each time")
     else:
         return CannotRead(f"the server answered {status}")
-    pause = read_pause(reply.headers, datetime.now(UTC)) or 0.0
-    trouble.after = min(max(pause, 0.0), _LONGEST_WAIT)
+    pause = reply.headers.get("Retry-After", "")
+    if pause.isascii() and pause.isdigit():  # a date is passed over
+        trouble.after = min(float(pause), _LONGEST_WAIT)
     return trouble
-
-
-def read_pause(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that ``Retry-After`` asks for, itself or as a date; None where it asks for none."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        date = parsedate_to_datetime(text)
-        date = date if date.tzinfo else date.replace(tzinfo=UTC)
-        return min((date - now).total_seconds(), 1e9)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def at_once(
