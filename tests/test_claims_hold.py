@@ -209,7 +209,7 @@ def test_networks_that_are_not_independent_count_once(read: dict[str, pd.DataFra
     if pairs.empty:
         return
     blocking, tested, sources = numbers_in(
-        r"on (\d+) of (\d+) access networks that were tested enough.* once, there are (\d+)\.",
+        r"on (\d+) of (\d+) access networks on which any .* once, there are (\d+)\.",
         said["networks"],
     )
     settled = read["access"][read["access"]["state"] != "insufficient"]
@@ -256,6 +256,14 @@ def test_an_event_says_when_it_was_seen_and_may_have_begun(read: dict[str, pd.Da
     assert earliest in set(begun["last_seen_open"])
     assert earliest < first <= last
     assert found["onset"]["values"]["block_count"] == len(begun)
+    assert sum(found["onset"]["values"]["by_state"]) == len(sites)
+    at_all_hours = listed[listed["schedule"] == ""].sort_values("blocked_from")
+    opening = at_all_hours.drop_duplicates("domain").set_index("domain")
+    undated = opening[opening["blocked_from"].between(first, last) & ~opening.index.isin(sites)]
+    assert found["onset"]["values"]["undated_count"] == len(undated)
+    for row in undated.itertuples():
+        days_before = pd.Timestamp(row.blocked_from) - pd.Timestamp(row.last_seen_open or "1970")
+        assert days_before.days > findings.BRACKET_DAYS
     if found["onset"]["values"]["events"]:
         count, sure = numbers_in(r"Of these (\d+) blocks, (\d+) began on that day", said["onset"])
         assert (count, sure) == (len(begun), (begun["last_seen_open"] >= "2024-08-06").sum())
@@ -279,6 +287,8 @@ def test_what_was_open_in_between_did_not_stay_blocked(read: dict[str, pd.DataFr
     names = ("newly_blocked", "no_longer_blocked", "still_blocked")
     kinds = changes["change"].value_counts()
     assert told[:3] == [kinds.get(name, 0) for name in names]
+    by_state = found["changes"]["values"]["by_state"]
+    assert told[:3] == [sum(by_state[name]) for name in names]
     state = read["verdicts"].set_index(["domain", "probe_asn", "period"])["state"]
     blocks = read["blocking_intervals"]
     open_halves = {"newly_blocked": ["first"], "no_longer_blocked": ["second"],

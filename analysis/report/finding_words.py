@@ -30,7 +30,7 @@ from analysis.pages.tracks import (
 )
 from analysis.period import Period
 from analysis.reference.events import Event
-from analysis.report.findings import WINDOW_DAYS
+from analysis.report.findings import BRACKET_DAYS, WINDOW_DAYS
 from analysis.report.verdict_words import schedule_words
 from analysis.vocabulary import (
     CERTAINTY,
@@ -278,11 +278,12 @@ def _onset(tell: Telling) -> Words:
     if values["undated_count"]:
         caveats.append(
             lang.html_plural(
-                "{n} more site was first seen blocked in these days; no test had reached it "
-                "before.",
-                "{n} more sites were first seen blocked in these days; no test had reached them "
-                "before.",
+                "{n} more site was first seen blocked in these days, on a network where no test of "
+                "the {days} days before had reached it.",
+                "{n} more sites were first seen blocked in these days, on a network where no test "
+                "of the {days} days before had reached them.",
                 values["undated_count"],
+                days=BRACKET_DAYS,
             )
         )
     return Words(claim, named, _draw_onset(tell), tuple(caveats))
@@ -336,9 +337,9 @@ def _networks(tell: Telling) -> Words:
     lang, rows = tell.lang, tell.values["rows"]
     most = [row for row in rows if row[1] + row[2] == rows[0][1] + rows[0][2]]
     claim = lang.html(
-        "Sites were blocked or likely blocked on {blocking} of {access} access networks that were "
-        "tested enough. Counting networks that share an operator or a resolver once, there are "
-        "{sources}.",
+        "Sites were blocked or likely blocked on {blocking} of {access} access networks on which "
+        "any site was tested enough. Counting networks that share an operator or a resolver once, "
+        "there are {sources}.",
         blocking=tell.count("blocking_network_count"), access=tell.count("settled_network_count"),
         sources=tell.count("independent_network_count"),
     )  # fmt: skip
@@ -634,14 +635,7 @@ def _apps(tell: Telling) -> Words:
             "Tests that failed in other countries too, so that they say nothing here: {apps}.",
             apps=[lang.english(title) for title in values["defects"]],
         ))  # fmt: skip
-    caveats.append(
-        lang.html("Each test was held against the same weeks in other countries.")
-        if values["has_control"]
-        else lang.html(
-            "No counts of other countries were at hand: what failed on most networks at once "
-            "cannot be told from a fault of the test."
-        )
-    )
+    caveats.append(_say_control(lang, **values["control"]))
     figure = Markup("")
     if values["rows"]:
         figure = _draw_bars(
@@ -656,6 +650,22 @@ def _apps(tell: Telling) -> Words:
         )
     sentences = Markup("{}.").format(Markup("; ").join(named)) if named else Markup("")
     return Words(claim, sentences, figure, tuple(caveats))
+
+
+def _say_control(lang: Language, compared: int, total: int) -> Markup:
+    """How many pairs of app and network were compared with other countries."""
+    if compared == total:
+        return lang.html("Each test was compared with the same weeks in other countries.")
+    if compared:
+        return lang.html(
+            "{compared} of {total} pairs of app and network were compared with the same weeks in "
+            "other countries; for the others there were no counts.",
+            compared=compared, total=total,
+        )  # fmt: skip
+    return lang.html(
+        "No counts of other countries were at hand: what failed on most networks at once cannot be "
+        "told from a fault of the test."
+    )
 
 
 def _say_cut(lang: Language, one: Mapping[str, Any]) -> Markup:

@@ -209,7 +209,7 @@ def _whole(counts: Mapping[str, Any]) -> dict[str, int]:
 #: How long sites may take, one after the other, to belong to one event.
 WINDOW_DAYS = 31
 #: A block whose last open test lies further back may be as old as that; it tells of no day.
-_BRACKET_DAYS = 60
+BRACKET_DAYS = 60
 _LEAST_SITES, _LEAST_NETWORKS = 5, 2
 #: How many times as many sites as in other windows of the period.
 _LEAST_RATIO = 3.0
@@ -226,8 +226,8 @@ class Onset:
         sites: by name.
         probe_asns: the networks, by number.
         begun: the intervals that began in it.
-        undated_sites: others that were seen blocked for the first time in these days, without a
-            test before that had reached them.
+        undated_sites: others that were seen blocked for the first time in these days, where no
+            test of the ``BRACKET_DAYS`` days before had reached them.
     """
 
     first_day: date
@@ -265,7 +265,8 @@ def find_onset(intervals: pd.DataFrame, period: Period) -> Onset | None:
     if sites < _LEAST_SITES or networks < _LEAST_NETWORKS or sites < _LEAST_RATIO * usual:
         return None
     first, last = best["day"].min(), best["day"].max()
-    seen_first = intervals.groupby("domain")["blocked_from"].min()
+    at_all_hours = intervals[intervals["schedule"] == ""]
+    seen_first = at_all_hours.groupby("domain")["blocked_from"].min()
     is_inside = seen_first.between(str(first), str(last))
     return Onset(
         first_day=first,
@@ -288,7 +289,7 @@ def _datable(intervals: pd.DataFrame) -> pd.DataFrame:
     is_bracketed = (intervals["last_seen_open"] != "") & (intervals["schedule"] == "")
     begun = intervals[is_bracketed]
     day = pd.to_datetime(begun["blocked_from"])
-    is_near = day - pd.to_datetime(begun["last_seen_open"]) <= pd.Timedelta(days=_BRACKET_DAYS)
+    is_near = day - pd.to_datetime(begun["last_seen_open"]) <= pd.Timedelta(days=BRACKET_DAYS)
     return begun.assign(day=day.dt.date)[is_near]
 
 
@@ -686,7 +687,10 @@ def find_apps(tables: str | Path) -> Values | None:
             "cut": list(_list_cut_parts(listed, read_table(tables, "messaging_intervals"))),
             "defects": [_title(test) for test in sorted(set(broken))],
             "rows": sorted(rows, key=lambda row: (-row[1] - row[2], row[0])),
-            "has_control": bool((whole["control"] == "countries").any()),
+            "control": {
+                "compared": int((settled["control"] == "countries").sum()),
+                "total": len(settled),
+            },
         },
     }
 

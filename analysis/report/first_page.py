@@ -321,9 +321,9 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
         "value": count("blocking_network_count"),
         "label": lang.html("access networks list a site"),
         "caveat": lang.html(
-            "Of {access} that measured, {settled} were tested enough. Counting networks that share "
-            "an operator or a resolver once, {sources} list a site. {other} other networks are "
-            "VPNs, hosting or abroad, and are counted apart.",
+            "On {settled} of {access} that measured, any site was tested enough. Counting networks "
+            "that share an operator or a resolver once, {sources} list a site. {other} other "
+            "networks are VPNs, hosting or abroad, and are counted apart.",
             settled=count("settled_network_count"), access=count("access_network_count"),
             sources=count("independent_network_count"),
             other=page.numbers["network_count"] - page.numbers["access_network_count"],
