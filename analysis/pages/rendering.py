@@ -312,7 +312,8 @@ def _check_outputs(cells: Sequence[nbformat.NotebookNode], file: str) -> None:
                     f"{file}: a cell shows {', '.join(sorted(kinds))}, "
                     "which a page without scripts cannot show"
                 )
-            for mime in sorted(kinds & {"image/svg+xml", "image/png"}):
+            # of a figure in two forms the page shows the first
+            for mime in sorted(kinds & {"image/svg+xml", "image/png"}, reverse=True)[:1]:
                 words = output.metadata.get(mime, {})
                 if not all(str(words.get(which, "")).strip() for which in ("alt", "caption")):
                     raise ContractError(
@@ -332,6 +333,32 @@ def _inline_figure(output: nbformat.NotebookNode) -> Markup:
     kind = "image/svg+xml"
     words = output.metadata[kind]
     return Markup(inline_svg(str(output.data[kind]), words["alt"], words["caption"]))
+
+
+#: What a figure can be had as: its type in a notebook, and the end of the file.
+_DOWNLOADS = {"image/svg+xml": "svg", "image/png": "png", "text/csv": "csv"}
+
+
+def keep_figures(executed: nbformat.NotebookNode, folder: Path, stem: str) -> None:
+    """Write the figures of a notebook as files, and note in each output which there are.
+
+    Args:
+        folder: of the report; they lie in its ``figures``.
+        stem: the notebook's name, with which theirs begin.
+    """
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    figures = [one for one in outputs if {"image/svg+xml", "image/png"} & set(one.get("data", {}))]
+    for number, output in enumerate(figures, 1):
+        files = {}
+        for mime, ending in _DOWNLOADS.items():
+            if mime in output.data:
+                files[ending] = f"figures/{stem}-{number}.{ending}"
+                content = str(output.data[mime])
+                path = folder / files[ending]
+                path.parent.mkdir(exist_ok=True)
+                is_png = ending == "png"
+                path.write_bytes(base64.b64decode(content) if is_png else content.encode())
+        output.metadata["files"] = files
 
 
 def _tidy(html: str) -> str:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from analysis.pages.formats import is_empty, is_publishing, link, notebook_style, number
 from analysis.pages.html_tables import blocks, render_matrix, render_table
 from analysis.pages.plots import style
+from analysis.tables import disarm
 from analysis.vocabulary import MATRIX_STATES
 
 
@@ -66,12 +67,25 @@ def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
             without.
         caption: one or two sentences under the figure.
     """
-    words = {"alt": alt, "caption": caption}
-    if getattr(figure, "is_dense", False):
-        _display("image/png", b64encode(figure_bytes(figure, "png")).decode("ascii"), words)
-    else:
-        _display("image/svg+xml", figure_bytes(figure, "svg").decode("utf-8"), words)
+    is_dense = getattr(figure, "is_dense", False)
+    mime = "image/png" if is_dense else "image/svg+xml"
+    data = {"image/svg+xml": "" if is_dense else figure_bytes(figure, "svg").decode("utf-8")}
+    if is_dense or is_publishing():  # a page offers each figure in every form
+        data["image/png"] = b64encode(figure_bytes(figure, "png")).decode("ascii")
+    if is_publishing():
+        data["text/csv"] = _as_csv(figure)
+    shown = {kind: content for kind, content in data.items() if content}
+    _display(shown, {mime: {"alt": alt, "caption": caption}})
     pyplot.close(figure)
+
+
+def _as_csv(figure: Figure) -> str:
+    """What was drawn, as a file that no spreadsheet runs; empty where it is not for publication."""
+    frame = getattr(figure, "frame", None)
+    if frame is None:
+        return ""
+    cells = frame.map(lambda value: disarm(value) if isinstance(value, str) else value)
+    return str(cells.to_csv(index=False, lineterminator="\n"))
 
 
 def figure_bytes(figure: Figure, format: Literal["svg", "png"]) -> bytes:
@@ -197,9 +211,8 @@ def _plain(value: object) -> str:
 def _show(html: Markup) -> None:
     style = "" if is_publishing() else notebook_style()
     wrapped = Markup('<div class="workbook">{}</div>').format(html)
-    _display("text/html", f"{style}{wrapped}", {})
+    _display({"text/html": f"{style}{wrapped}"}, {})
 
 
-def _display(mime: str, data: str, words: Mapping[str, str]) -> None:
-    metadata = {mime: dict(words)} if words else {}
-    display({mime: data}, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]
+def _display(data: Mapping[str, str], metadata: Mapping[str, object]) -> None:
+    display(dict(data), raw=True, metadata=dict(metadata))  # type: ignore[no-untyped-call]
