@@ -64,7 +64,8 @@ def _earlier(out: Path) -> Path:
 def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
     """Nothing else is published: no executed notebook, no findings folder, no build folder."""
     assert sorted(contents(demo_report)) == [
-        "1-tables.html", "2-findings.html", "SHA256SUMS", "index.html", "run.json",
+        "1-tables.html", "2-findings.html", "SHA256SUMS", "figures/1-tables-1.csv",
+        "figures/1-tables-1.png", "figures/1-tables-1.svg", "index.html", "run.json",
         "tables/measurements_by_month.csv",
     ]  # fmt: skip
     assert [path.name for path in demo_report.parent.iterdir()] == [demo_report.name]
