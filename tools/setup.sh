@@ -12,19 +12,36 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 say() { printf '%s\n' "$*" >&2; }
 
+# The versions for which the locks have wheels, and that were tried.
+tried="3.11 3.12 3.13"
+
 is_new_enough() {
   "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
+is_tried() {
+  version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || return 1
+  case " $tried " in *" $version "*) ;; *) return 1 ;; esac
+}
+
 find_python() {
   if [ -n "$wanted" ]; then
-    is_new_enough "$wanted" && python=$wanted && return
-    say "PYTHON=$wanted: is not a Python 3.11 or newer."
-    exit 1
+    if ! is_new_enough "$wanted"; then
+      say "PYTHON=$wanted: is not a Python 3.11 or newer."
+      exit 1
+    fi
+    is_tried "$wanted" || say "PYTHON=$wanted: this version has not been tried; $tried have been."
+    python=$wanted
+    return
   fi
   for python in python3 python3.13 python3.12 python3.11; do
-    is_new_enough "$python" && return
+    is_tried "$python" && return
   done
+  if is_new_enough python3; then
+    say "python3 is a version for which packages may be missing; $tried work. Install one of them and say"
+    say "  make setup PYTHON=/path/to/python3.13     (or PYTHON=python3 to try it all the same)"
+    exit 1
+  fi
   say "This needs Python 3.11 or newer, and found none: install one, or say where it is with"
   say "  make setup PYTHON=/path/to/python3"
   exit 1
