@@ -5,7 +5,7 @@ They are what OONI's API says (``sources.api``), in a file, for who does not ask
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -81,45 +81,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
-_COLUMNS = ("test_name", "since", "until", "cause", "source")
+def find_causes(test_name: str, first: date, last: date) -> pd.DataFrame:
+    """The known causes for which a test failed everywhere in a stretch of days: ``cause, source``.
 
-
-@dataclass(frozen=True)
-class Cause:
-    """One known cause; without an edge it has no beginning, or no end, that is known."""
-
-    test_name: str
-    since: date | None
-    until: date | None
-    cause: str
-    source: str
-
-
-def load_causes(path: Path = REFERENCE / "messaging_causes.csv") -> tuple[Cause, ...]:
-    """Read the list, in file order.
-
-    Raises:
-        ParameterError: a line is wrong; names it.
+    In the order of ``messaging_causes.csv``. An empty day there is an edge that nobody knows.
     """
-    causes = []
-    table = read_csv(path, _COLUMNS, "messaging_causes")
-    for line, cells in table.rows:
-        with table.at(line):
-            since, until = (
-                parse_day(name, cells[name]) if cells[name] else None for name in ("since", "until")
-            )
-        causes.append(Cause(cells["test_name"], since, until, cells["cause"], cells["source"]))
-    return tuple(causes)
-
-
-def find_causes(
-    causes: Iterable[Cause], test_name: str, first: date, last: date
-) -> tuple[Cause, ...]:
-    """The known causes of a test that held in a stretch of days."""
-    return tuple(
-        cause
-        for cause in causes
-        if cause.test_name == test_name
-        and (cause.since is None or cause.since <= last)
-        and (cause.until is None or cause.until >= first)
-    )
+    path = REFERENCE / "messaging_causes.csv"
+    known = pd.read_csv(path, dtype="str", keep_default_na=False)
+    has_begun = known["since"] <= str(last)
+    is_over = known["until"].between("0", str(first), inclusive="left")
+    return known[(known["test_name"] == test_name) & has_begun & ~is_over]

@@ -17,7 +17,7 @@ import pandas as pd
 from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
 from analysis.period import Period
-from analysis.reference.test_counts import find_causes, load_causes
+from analysis.reference.test_counts import find_causes
 from analysis.store.stage_tables import add_room
 from analysis.study.study import MessagingStudy
 from analysis.tables import TABLES
@@ -340,20 +340,21 @@ def _days(study: MessagingStudy, by_day: pd.DataFrame) -> pd.DataFrame:
 
 def _name_defects(study: MessagingStudy) -> pd.DataFrame:
     """When a test failed everywhere, with what is publicly known of it."""
-    period, causes = study.periods["all"], load_causes()
+    period = study.periods["all"]
     defects = find_defects(study.elsewhere)
     since = pd.to_datetime(defects["since"]).map(lambda day: max(day, pd.Timestamp(period.since)))
     until = pd.to_datetime(defects["until"]).map(
         lambda day: min(day, pd.Timestamp(period.last_day))
     )
     known = [
-        find_causes(causes, test, first.date(), last.date())
-        if not study.is_fictional else ()
+        find_causes(test, first.date(), last.date())
         for test, first, last in zip(defects["test_name"], since, until, strict=True)
-    ]  # fmt: skip
+    ]
+    if study.is_fictional:  # what is known is of the real tests
+        known = [some[:0] for some in known]
     return defects.assign(
-        since=since, until=until, cause=["; ".join(c.cause for c in some) for some in known],
-        source=["; ".join(dict.fromkeys(c.source for c in some)) for some in known],
+        since=since, until=until, cause=["; ".join(some["cause"]) for some in known],
+        source=["; ".join(some["source"].unique()) for some in known],
     )  # fmt: skip
 
 
