@@ -222,8 +222,8 @@ def _say_certainty(lang: Language, counts: Mapping[str, int]) -> Markup:
     """The evidence of the listed pairs that a finding speaks of, in the words of the scale; of
     words without a pair nothing is said."""
     return lang.html_plural(
-        "Evidence for this {n} pair of site and network: {grades}.",
-        "Evidence for these {n} pairs of site and network: {grades}.",
+        "Strength of the evidence for this {n} pair of site and network: {grades}.",
+        "Strength of the evidence for these {n} pairs of site and network: {grades}.",
         sum(counts.values()),
         grades=[
             lang.html("{count} {grade}", count=counts[word], grade=lang.say(CERTAINTY[word]))

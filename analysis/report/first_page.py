@@ -284,7 +284,8 @@ def _answer(page: Telling, summary: Mapping[str, Any]) -> Markup:
     }
     event = lang.html(
         "{new} of these sites turned from reachable to blocked or likely blocked on some network "
-        "in tests between {first} and {last}, and perhaps as early as {earliest}.",
+        "in tests between {first} and {last}; the earliest of these blocks may have begun on "
+        "{earliest}.",
         new=onset["site_count"], **days,
     )  # fmt: skip
     return Markup("{} {}").format(answer, event)
