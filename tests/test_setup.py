@@ -240,3 +240,34 @@ def test_a_python_without_packages_is_refused_before_anything_is_fetched(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "tools"]
     readme = (repository_root / "README.md").read_text(encoding="utf-8")
     assert "Python 3.11, 3.12 or 3.13" in readme
+
+
+def test_an_installed_package_has_what_ships(repository_root: Path, tmp_path: Path) -> None:
+    """``pip install .`` brings notebooks, lists and the words of the tables; data and reports lie in
+    the working folder."""
+    source, prefix = tmp_path / "source", tmp_path / "prefix"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(repository_root / name, source)
+    leave_out = shutil.ignore_patterns("__pycache__", "snapshots")
+    for name in ("analysis", "notebooks", "docs", "data/reference"):
+        shutil.copytree(repository_root / name, source / name, ignore=leave_out)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
+         "--no-index", "--prefix", prefix, source], check=True,
+    )  # fmt: skip
+    (site,) = prefix.glob("lib/python*/site-packages")
+    asked = (
+        "from analysis.commands.auditing import NOTEBOOKS\n"
+        "from analysis.pages.dictionary import column_meaning\n"
+        "from analysis.reference.reference_files import REFERENCE, countries\n"
+        "from analysis.study.parameters import StudyParameters\n"
+        "print(len([*NOTEBOOKS.glob('*.ipynb')]), column_meaning('verdicts', 'state') != '',\n"
+        "  countries()['KH'].name, (REFERENCE / 'validation' / 'accuracy.csv').is_file(),\n"
+        "  StudyParameters.of({}).store)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", asked], cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["10", "True", "Cambodia", "True", str(tmp_path / "data")]

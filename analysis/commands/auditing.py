@@ -35,7 +35,13 @@ from analysis.pages.rendering import (
     write_page,
 )
 from analysis.pages.replacing import published, refuse_foreign
-from analysis.reference.reference_files import REPOSITORY, country_name, is_fictional, parse_country
+from analysis.reference.reference_files import (
+    REPOSITORY,
+    SHIPPED,
+    country_name,
+    is_fictional,
+    parse_country,
+)
 from analysis.reference.test_lists import load_test_lists
 from analysis.report.first_page import FORM, show_decisions, word_first_page
 from analysis.report.site_pages import INDEX, INDEX_TITLE
@@ -81,7 +87,7 @@ from analysis.study.parameters import absolute, changed_numbers
 from analysis.tables import write_table
 from analysis.vocabulary import AUDIT_RESULTS
 
-NOTEBOOKS = REPOSITORY / "notebooks"
+NOTEBOOKS = SHIPPED / "notebooks"
 _VARIABLES = ("CLAIMS", "REPORT", "OUT")
 _ITEM = SetItem(PAGE, TITLE, LINE)
 

@@ -44,7 +44,7 @@ from analysis.pages.rendering import (
 from analysis.pages.replacing import published, recover
 from analysis.pages.scheduling import Display
 from analysis.period import Period, parse_date, today
-from analysis.reference.reference_files import REPOSITORY, country_name, is_fictional
+from analysis.reference.reference_files import SHIPPED, country_name, is_fictional
 from analysis.report.annex_page import annex_sections
 from analysis.report.first_page import decide_first_page, word_apps_alone, word_first_page
 from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
@@ -295,7 +295,7 @@ def _list_editions(inputs: Inputs) -> list[Edition]:
 
 def brief_page() -> Appendix:
     """The method on one page, without a formula, from docs/method-in-brief.md."""
-    text = (REPOSITORY / "docs" / "method-in-brief.md").read_text(encoding="utf-8")
+    text = (SHIPPED / "docs" / "method-in-brief.md").read_text(encoding="utf-8")
     parts = [part.partition("\n") for part in text.split("## ")[1:]]
     sections = [(head, Markup(mistune.html(body))) for head, _, body in parts]
     line = "How measurements become verdicts, in plain words and without a formula."

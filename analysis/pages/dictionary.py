@@ -16,7 +16,7 @@ from markupsafe import Markup
 from analysis.pages.html_tables import render_table
 from analysis.pages.rendering import Appendix, Section, SetItem
 from analysis.pages.replacing import digest
-from analysis.reference.reference_files import REPOSITORY, country_name
+from analysis.reference.reference_files import SHIPPED, country_name
 from analysis.tables import TABLES, Kind, write_json
 
 DATAPACKAGE = "datapackage.json"
@@ -43,7 +43,7 @@ _LICENCES = {
 @lru_cache(maxsize=1)
 def _documentation() -> dict[str, str]:
     """Table → what one row is, and ``table.column`` → what the column means."""
-    text = (REPOSITORY / "docs" / "tables.md").read_text(encoding="utf-8")
+    text = (SHIPPED / "docs" / "tables.md").read_text(encoding="utf-8")
     found: dict[str, str] = {}
     for section in text.split("\n## ")[1:]:
         table, _, rest = section.partition(".csv")

@@ -38,10 +38,18 @@ from analysis.errors import ContractError, ParameterError, describe_error
 from analysis.languages.language import ENGLISH, Language
 from analysis.period import Period, parse_date
 
-#: The folder that holds ``analysis/``, ``data/`` and ``notebooks/``.
-REPOSITORY = Path(__file__).resolve().parents[2]
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_INSTALLED = Path("share") / "censorship-report-workbook"
+#: The folder with what ships: ``notebooks/``, ``docs/`` and ``data/reference/``. It is the
+#: repository, or for an installed package a folder of the environment.
+SHIPPED = next(
+    (one / _INSTALLED for one in _CHECKOUT.parents if (one / _INSTALLED).is_dir()), _CHECKOUT
+)
+#: The folder in which data and reports lie by default: the repository, or for an installed package
+#: the working folder.
+REPOSITORY = _CHECKOUT if SHIPPED == _CHECKOUT else Path.cwd()
 #: Shipped reference data; ``sources.csv`` in it says where each file comes from.
-REFERENCE = REPOSITORY / "data" / "reference"
+REFERENCE = SHIPPED / "data" / "reference"
 #: Bytes of a file of reference data; registered names of all networks are 10 MB.
 FILE_LIMIT = 100_000_000
 REQUIRED_COLUMNS = ("url", "category_code", "category_description")
@@ -351,7 +359,7 @@ def capital_zone(probe_cc: str) -> ZoneInfo | None:
     return ZoneInfo(name) if name else None
 
 
-SNAPSHOTS = REFERENCE / "snapshots"
+SNAPSHOTS = REPOSITORY / "data" / "reference" / "snapshots"
 LATEST = "latest"
 
 LEGEND = "test-lists/00-LEGEND-new_category_codes.csv"

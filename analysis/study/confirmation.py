@@ -34,6 +34,7 @@ from analysis.outcomes.profiles import Profiles, add_profiles
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.reference.networks import DOMESTIC
+from analysis.reference.reference_files import SHIPPED
 from analysis.store.stage_tables import KeptTables, Tables, add_room
 from analysis.study.study import Study
 from analysis.verdicts.blocks import Evidence
@@ -325,7 +326,7 @@ SOURCES: Mapping[str, Sequence[str]] = {
     ),
     "profiles": (
         "outcomes/answers.py", "outcomes/block_pages.py", "outcomes/filters.py",
-        "outcomes/profiles.py", "../data/reference/local_filters.csv",
+        "outcomes/profiles.py", "data/reference/local_filters.csv",
     ),
     "rules": ("outcomes/outcomes.py", "outcomes/devices.py", "outcomes/rules.py"),
     "sessions": ("verdicts/sessions.py",),
@@ -453,7 +454,8 @@ def describe_source(stage: str) -> str:
 def _digest_source(stage: str) -> str:
     digest = hashlib.sha256()
     for name in SOURCES[stage]:
-        digest.update((_ROOT / name).read_bytes() + b"\0")
+        root = SHIPPED if name.startswith("data/") else _ROOT
+        digest.update((root / name).read_bytes() + b"\0")
     return digest.hexdigest()
 
 

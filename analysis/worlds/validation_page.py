@@ -15,13 +15,13 @@ from analysis.outcomes.rules import RULES_VERSION
 from analysis.pages.formats import percent
 from analysis.pages.plots import SOFT_INK, add_legend, new_canvas, styled
 from analysis.pages.show import show_figure, show_finding, show_table
-from analysis.reference.reference_files import REPOSITORY
+from analysis.reference.reference_files import REFERENCE
 from analysis.worlds import scored_apps as apps
 from analysis.worlds import steering
 from analysis.worlds.scores import FALSE_SITE_WEIGHT
 
 #: Where the last validation lies.
-RESULTS = REPOSITORY / "data" / "reference" / "validation"
+RESULTS = REFERENCE / "validation"
 
 #: Columns of the results in which an empty cell is no number.
 _NUMBERS = {name: [""] for name in ("share", "new_share", "width_median", "narrowest_median")}
