@@ -243,8 +243,8 @@ def test_a_python_without_packages_is_refused_before_anything_is_fetched(
 
 
 def test_an_installed_package_has_what_ships(repository_root: Path, tmp_path: Path) -> None:
-    """``pip install .`` brings notebooks, lists and the words of the tables; data and reports lie in
-    the working folder."""
+    """``pip install .`` brings notebooks, lists and the words of the tables; data and reports lie
+    in the working folder."""
     source, prefix = tmp_path / "source", tmp_path / "prefix"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
