@@ -1,9 +1,11 @@
-"""A share: whoever gets it reports what its sender would, or is told of damage."""
+"""A share, or a store: whoever gets it reports what its sender would, or is told of damage."""
 
 import hashlib
 import json
 import re
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,18 @@ from analysis.period import Period
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
 from analysis.store.shares import MANIFEST, share
-from analysis.store.store import Collection
+from analysis.store.store import (
+    BLANK_CHECKSUM,
+    CHECKSUM_KEY,
+    FOLDER,
+    METADATA_KEY,
+    Collection,
+    Store,
+    file_name,
+    set_checksum,
+)
 from tests.archives import CC, contents, line_of, object_key, packed, put, read_into
+from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 
 _SUMMER = Period.parse("2024-06-01", "2024-08-15")
@@ -246,3 +258,89 @@ def test_an_interrupted_share_is_finished_and_a_foreign_folder_is_left_alone(
     with pytest.raises(SourceError, match="no measurement of QQ in 2019"):
         share(theirs, CC, Period.parse("2019-01-01", "2019-02-01"), tmp_path / "empty")
     assert not (tmp_path / "empty").exists()
+
+
+# --- another store --------------------------------------------------------------------------------
+
+
+def _place(collection: Collection, key: str) -> Path:
+    return Path(collection.store.path(file_name(collection.source_id, key)))
+
+
+def test_another_store_gives_what_the_archive_gives(
+    theirs: Collection, bucket: LoopbackS3, tmp_path: Path
+):
+    """The whole store, its observations or one archive's, in a folder or behind a URL; then a store
+    that was made from such a store. What is there already is not fetched again."""
+    root = Path(theirs.store.uri)
+    bucket.objects = {
+        f"team/{path.relative_to(root)}": path.read_bytes()
+        for path in root.rglob("*") if path.is_file()
+    }  # fmt: skip
+    whole, url = tmp_path / "0", f"{bucket.url}/team"
+    sources = (root, root / FOLDER, root / FOLDER / theirs.source_id, url, whole)
+    for number, source in enumerate(sources):
+        ours = read_into(tmp_path / f"{number}", source)
+        assert ours == theirs, source
+        assert _seen(ours, _SUMMER) == _seen(theirs, _SUMMER), source
+    assert read_into(tmp_path / "0", root).read_count == 0
+    bucket.requests.clear()
+    assert read_into(tmp_path / "3", url).read_count == 0
+    assert [request for request in bucket.requests if request.endswith(".parquet")] == []
+    bucket.requests.clear()
+    request = Request(url, str(tmp_path / "3"), CC, reopen=True)  # as a notebook does
+    assert ingest(request, Fingerprints()) == theirs
+    assert not bucket.requests
+
+
+def test_of_another_store_nothing_is_counted_that_is_not_as_it_was_written(
+    theirs: Collection, tmp_path: Path
+):
+    """Neither what was damaged, nor what somebody has made up and given a checksum."""
+    root = Path(shutil.copytree(theirs.store.uri, tmp_path / "theirs"))
+    copy = replace(theirs, store=Store(str(root)))
+    damaged, forged, longer, older = (file.key for file in theirs.files[:4])
+    _flip(_place(copy, damaged))
+    _rewrite(_place(copy, forged), lambda rows: rows.set_column(
+        rows.schema.get_field_index("domain"), "domain", pa.array(["<script>"] * len(rows))
+    ))  # fmt: skip
+    _rewrite(_place(copy, longer), lambda rows: pa.concat_tables([rows, rows]))
+    _rewrite(_place(copy, older), lambda rows: rows.drop_columns(["domain"]))
+    ours = read_into(tmp_path / "ours", root)
+    told = {item.key: item.why for item in ours.not_read}
+    for key, why in (
+        (damaged, "not a whole file of observations"), (forged, "column domain cannot have"),
+        (longer, "rows by its ledger"), (older, "no such column"),
+    ):  # fmt: skip
+        assert why in told.pop(key)
+        assert not _place(ours, key).exists()
+    assert told.keys() == {_UNREADABLE}
+    assert ours.files == theirs.files[4:]
+
+
+def _rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Change a file's rows and give it a checksum that is right."""
+    metadata = {**(pq.read_metadata(path).metadata or {})}
+    told = metadata[METADATA_KEY]
+    rows = change(pq.read_table(path).replace_schema_metadata(None))
+    with pq.ParquetWriter(path, rows.schema, store_schema=False) as writer:
+        writer.write_table(rows)
+        writer.add_key_value_metadata({METADATA_KEY: told})
+        writer.add_key_value_metadata({CHECKSUM_KEY: BLANK_CHECKSUM})
+    set_checksum(path)
+
+
+def test_a_store_of_two_archives_or_of_another_country_is_refused(
+    theirs: Collection, tmp_path: Path, command: Command
+):
+    """The first with what can be named, status 2; the second with status 3, as an empty archive."""
+    root = Path(shutil.copytree(theirs.store.uri, tmp_path / "theirs"))
+    place = root / FOLDER / theirs.source_id
+    source, ours = f"SOURCE={root}", f"STORE={tmp_path / 'ours'}"
+    days = ("SINCE=2024-06-01", "UNTIL=2024-08-15")
+    status, _, said = command("ingest", "PROBE_CC=QM", *days, source, ours)
+    assert (status, "holds no web_connectivity object of QM" in said) == (3, True)
+    shutil.copytree(place, root / FOLDER / "other-0123456789ab")
+    status, _, said = command("ingest", f"PROBE_CC={CC}", *days, source, ours)
+    assert (status, f"{FOLDER}/{place.name}, {FOLDER}/other-0123456789ab" in said) == (2, True)
+    assert read_into(tmp_path / "ours", place) == theirs

@@ -526,10 +526,15 @@ _LEFT: dict[str, Callable[[bytes], bytes]] = {
 def test_a_file_that_is_not_as_it_was_written_is_read_again(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path, name: str
 ):
-    """As is one that an older or a later version has left, whole as it is."""
+    """As is one that an older or a later version has left, whole as it is. Of somebody else's
+    store it is not taken over, and stands in the list of what could not be read."""
     store = tmp_path / "store"
     damaged = sorted(name for name in undisturbed if "observations" in name)[1]
     _put(store, {**undisturbed, damaged: _LEFT[name](undisturbed[damaged])})
+    ours = _ingest(store, tmp_path / "ours")
+    if name != "an object that has changed since":  # which only its archive can know
+        assert [item.key for item in ours.not_read] == [damaged.split("/", 2)[2][:-8]]
+        assert len(ours.files) == _OBJECTS - 1
     assert not _ingest(archive, store).not_read
     assert _contents(store) == undisturbed
 

@@ -11,7 +11,7 @@ Of a server's archive it is also how a study is opened again without asking the 
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,14 @@ from analysis.sources import layout
 from analysis.sources.archive_files import ArchiveObject, Folder
 from analysis.sources.buckets import Bucket, Scope, open_source
 from analysis.sources.layout import OONI
-from analysis.store.shares import MANIFEST, import_share, reopen_share
+from analysis.store.shares import (
+    MANIFEST,
+    find_archive,
+    import_files,
+    import_share,
+    is_stored,
+    reopen_share,
+)
 from analysis.store.store import FOLDER, SUFFIX, Collection, NotRead, Provenance, Store
 from analysis.store.workers import Result, Task, count_workers, read_objects, read_on_cluster
 
@@ -48,7 +55,7 @@ class Request:
     """What is read, where it goes, and how.
 
     Attributes:
-        source: ``ooni``, a folder, URL or bucket in the archive's layout, or a share.
+        source: ``ooni``, a folder, URL or bucket in the archive's layout, a share, another store.
         store: a folder or ``s3://`` URL.
         probe_cc: two capital letters.
         period: of the measurements. OONI's archive is asked for what it received in the period and
@@ -83,7 +90,8 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
     ``fingerprints`` are what the pages are matched against.
 
     Raises:
-        ParameterError: the source is no source, or cannot have the country.
+        ParameterError: the source is no source, a store of several sources, or cannot have the
+            country.
         SourceError: it cannot be reached or holds nothing of the country, what it shares is
             damaged, or the store cannot be written.
     """
@@ -92,14 +100,16 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
     read_before = archive.reopen()
     if read_before is not None:
         return read_before
-    listed = source.objects(partial(_is_wanted, probe_cc=probe_cc))
+    listed = source.objects(partial(_is_wanted, probe_cc=probe_cc, name=source.name))
     # A manifest beside an archive's objects is somebody else's business.
     if [item.key for item in listed] == [MANIFEST]:
         share = import_share(source, listed[0], store, probe_cc, request.progress)
         archive.write_record(_Record(share=share.excerpt.folder if share.excerpt else ""))
         return share
     objects = [item for item in listed if layout.holds_country(item.key, probe_cc)]
-    if not objects:
+    other_store = "" if objects else find_archive(source, listed)
+    archive = replace(archive, task=replace(archive.task, source_id=other_store or source.id))
+    if not objects and not other_store:
         window = _choose_window(request)
         days = f" received from {window.since} to {window.last_day}" if window else ""
         raise NothingThereError(
@@ -109,8 +119,13 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
             resumes=False,
         )
     if not request.reopen:  # the run that the study belongs to has cleared them away
-        store.remove_leftovers(f"{FOLDER}/{source.id}")
-    collection = archive.read(objects)
+        store.remove_leftovers(f"{FOLDER}/{archive.task.source_id}")
+    if other_store:
+        offered = [item for item in listed if item.key != MANIFEST]
+        collection = import_files(source, offered, store, other_store, request.progress)
+        archive.record_files(collection)
+    else:
+        collection = archive.read(objects)
     if not collection.files:
         first = collection.not_read[0]
         raise SourceError(
@@ -124,7 +139,7 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
 def ingest_messaging(request: Request) -> Collection:
     """Bring a country's messaging and circumvention tests into the store.
 
-    A share as the source has none of these tests.
+    A share or another store as the source has none of these tests.
 
     Returns:
         What was read; of no object, where the source has none.
@@ -149,8 +164,9 @@ def was_read(request: Request) -> bool:
     return _open_archive(request, _NO_FINGERPRINTS).was_read
 
 
-def _is_wanted(path: str, probe_cc: str) -> bool:
-    return path == MANIFEST or layout.holds_country(path, probe_cc)
+def _is_wanted(path: str, probe_cc: str, name: str) -> bool:
+    is_object = layout.holds_country(path, probe_cc)
+    return path == MANIFEST or is_object or is_stored(path, probe_cc, name)
 
 
 def _open_archive(request: Request, fingerprints: Fingerprints, what: str = "") -> "_Archive":
@@ -171,7 +187,7 @@ def _open_archive(request: Request, fingerprints: Fingerprints, what: str = "") 
         record = msgspec.convert(store.read_note(source.id, name), _Record)
     except msgspec.ValidationError:  # there is none, or another program's
         record = _Record()
-    task = Task(source, source.id, store, fingerprints, request.keep_raw)
+    task = Task(source, record.other_store or source.id, store, fingerprints, request.keep_raw)
     return _Archive(request, task, name, record)
 
 
@@ -198,6 +214,7 @@ class _Record(msgspec.Struct, omit_defaults=True, frozen=True):
     files: list[tuple[Provenance, int, int]] = []
     not_read: list[NotRead] = []
     share: str = ""  # the folder of the share that was imported, in the place of files
+    other_store: str = ""  # of which archive the files are, where another store was imported
 
 
 @dataclass(frozen=True)
@@ -314,7 +331,10 @@ class _Archive:
         # Files that were just written are opened once more: another run may have replaced them.
         entries = self._look_at([file.key for file in collection.files])
         if collection.files == tuple(file for file, *_ in entries):
-            self.write_record(_Record(entries, list(collection.not_read)))
+            is_own = collection.source_id == self.task.source.id
+            other_store = "" if is_own else collection.source_id
+            record = _Record(entries, list(collection.not_read), other_store=other_store)
+            self.write_record(record)
 
     def write_record(self, record: _Record) -> None:
         """Record what the store holds; a disk that takes nothing more costs time, no more."""

@@ -9,11 +9,12 @@ A share is a folder, on a disk or behind a URL::
 Lines of other days and countries are counted in the ledger and left out. A measurement that came
 twice is there twice, so that any part of the period can be reported as if from the archive.
 
-A share can be the source of a report; no archive is needed then. It is copied whole into
-``STORE/shares/``. What is there already is not fetched again, and nothing that is not as its sender
-wrote it gets in. A checksum says that a file is as its sender wrote it, not that its sender is
-honest: every column is looked at before a file is taken. DuckDB reads the files, because it keeps
-to its memory whatever a file unpacks to.
+A share, or another store, can be the source of a report; no archive is needed then. A share is
+copied whole into ``STORE/shares/``, the files of another store each to its own place. What is
+there already is not fetched again, and nothing that is not as its sender wrote it gets in. A
+checksum says that a file is as its sender wrote it, not that its sender is honest: every column
+is looked at before a file is taken. DuckDB reads the files, because it keeps to its memory
+whatever a file unpacks to.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
@@ -58,6 +59,8 @@ from analysis.store.stage_tables import connect, limit_memory
 from analysis.store.store import (
     BLANK_CHECKSUM,
     CHECKSUM_KEY,
+    FOLDER,
+    SUFFIX,
     WRITING,
     Collection,
     Count,
@@ -67,6 +70,8 @@ from analysis.store.store import (
     Provenance,
     Store,
     digest_file,
+    file_name,
+    read_provenance,
     set_checksum,
 )
 from analysis.temporary_folders import TemporaryFolder
@@ -325,13 +330,21 @@ _CONDITIONS: Mapping[str, str] = {
     "measurement_start_time": "measurement_start_time >= $since::TIMESTAMP"
     " AND measurement_start_time < $until::TIMESTAMP",
     "line_number": "line_number > 0",
-    "probe_cc": "probe_cc = $cc",
+    "probe_cc": "probe_cc = coalesce($cc, probe_cc)",
     "probe_asn": "probe_asn IS NOT NULL",
     "domain": "regexp_full_match(domain, '[a-z0-9._:-]{0,253}')",
     "is_anomaly": "is_anomaly IS NOT NULL",
     "is_failure": "is_failure IS NOT NULL",
     "object_key": "length(object_key) <= 1024",
 }
+#: The scope of an object's rows: some may be of another country or of a day long past.
+_ANY_ROW: Mapping[str, object] = {"cc": None, "since": date.min, "until": date.max}
+#: A file of another store, of which SOURCE may name the root, a folder in it, or one archive's.
+_STORED = re.compile(
+    rf"(?:[^/]+/)?(?:{FOLDER}/)?(?P<source>[a-z0-9-]+-[0-9a-f]{{12}})/(?P<key>.+)"
+    + re.escape(SUFFIX)
+)
+_RECORD = r"(?:.+/)?read-{}(-[^/]*)?\.json"
 
 
 def import_share(
@@ -371,6 +384,115 @@ def import_share(
     _check_rows(collection, manifest)
     store.write_bytes(name, content)
     return collection
+
+
+def is_stored(path: str, probe_cc: str, name: str) -> bool:
+    """Whether a path below a source of some name is what another store has of a country."""
+    stored = _STORED.fullmatch(f"{name}/{path}")
+    is_record = re.fullmatch(_RECORD.format(probe_cc), path)
+    return bool(is_record or (stored and layout.holds_country(stored["key"], probe_cc)))
+
+
+def find_archive(source: Source, listed: Sequence[ArchiveObject]) -> str:
+    """The id of the archive that another store's files were made from; ``""`` where it has none.
+
+    Raises:
+        ParameterError: there are several.
+    """
+    found = [_STORED.fullmatch(f"{source.name}/{item.key}") for item in listed]
+    ids = sorted({stored["source"] for stored in found if stored})
+    if len(ids) > 1:
+        choices = ", ".join(f"{FOLDER}/{source_id}" for source_id in ids)
+        accepted = f"a store of several sources; name one of them: {choices}"
+        raise ParameterError("SOURCE", source.name, accepted)
+    return "".join(ids)
+
+
+def import_files(
+    source: Source,
+    listed: Sequence[ArchiveObject],
+    store: Store,
+    source_id: str,
+    progress: Callable[[int, int, str], None],
+) -> Collection:
+    """Copy another store's files of a country, and take over which objects its owner could not
+    read. A file that is damaged, or not what a workbook would have written, is one more of these.
+
+    Raises:
+        SourceError: the source does not answer, or its list of objects not read is none.
+    """
+    files: list[Provenance] = []
+    not_read: dict[str, NotRead] = {}
+    read_count = 0
+    for done, item in enumerate(listed, 1):
+        stored = _STORED.fullmatch(f"{source.name}/{item.key}")
+        if not stored:
+            not_read |= _fetch_not_read(source, item)
+            continue
+        key = stored["key"]
+        name = file_name(source_id, key)
+        ours = store.try_read(name) or b""
+        provenance = read_provenance(ours, key)
+        try:
+            if provenance is None or not _is_same(ours, item):
+                with store.write(name) as path:
+                    _fetch(source, item, path)
+                    # What is here already was checked when it came.
+                    if provenance is None or path.read_bytes() != ours:
+                        provenance = _check_file(path, key)
+                        read_count += 1
+            files.append(provenance)
+        except (CannotRead, ContractError) as error:
+            not_read[key] = NotRead(key, str(error))
+        progress(done, len(listed), key)
+    for file in files:
+        not_read.pop(file.key, None)
+    return Collection(
+        store,
+        source_id,
+        tuple(sorted(files, key=lambda file: file.key)),
+        tuple(not_read[key] for key in sorted(not_read)),
+        read_count,
+    )
+
+
+def _is_same(ours: bytes, item: ArchiveObject) -> bool:
+    """Whether fetching a file can be spared, by the ETag of a bucket: an MD5, but of large files.
+
+    The time of change of a file in a folder says nothing, and fetching it costs nothing.
+    """
+    md5 = hashlib.md5(ours, usedforsecurity=False).hexdigest()
+    return len(ours) == item.size and (item.etag == md5 or "-" in item.etag)
+
+
+def _check_file(path: Path, key: str) -> Provenance:
+    """What somebody else's file was made from. Raises CannotRead or ContractError."""
+    provenance = read_provenance(path.read_bytes(), key)
+    if provenance is None:
+        raise CannotRead(f"not a whole file of observations of schema {SCHEMA_VERSION}")
+    found = count_rows(path, key, _ANY_ROW).get("", 0)
+    if found != provenance.row_count:
+        raise CannotRead(f"{provenance.row_count} rows by its ledger, {found} in it")
+    return provenance
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """What another store has on record."""
+
+    not_read: list[NotRead] = []
+
+
+def _fetch_not_read(source: Source, item: ArchiveObject) -> dict[str, NotRead]:
+    try:
+        with TemporaryFolder("workbook-import-") as folder:
+            if item.size > _MOST_OBJECTS:
+                raise CannotRead("too large")
+            _fetch(source, item, folder / "record")
+            record = msgspec.json.decode((folder / "record").read_bytes(), type=_Record)
+    except (CannotRead, ValueError, RecursionError) as error:
+        why = f"{item.key} does not list the objects that could not be read: {error}"
+        raise SourceError(why, resumes=False) from None
+    return {one.key: one for one in record.not_read}
 
 
 def reopen_share(store: Store, folder: str) -> Collection | None:
@@ -474,7 +596,7 @@ def _check_rows(collection: Collection, manifest: Manifest) -> None:
 
 
 def count_rows(
-    path: Path, name: str, scope: Mapping[str, object], object_count: int
+    path: Path, name: str, scope: Mapping[str, object], object_count: int = 0
 ) -> dict[str, int]:
     """Check a file of somebody else's observations, and count its rows by object.
 
@@ -482,18 +604,24 @@ def count_rows(
         path: the file.
         name: what it is called in an error.
         scope: ``cc, since, until`` of its rows.
-        object_count: of how many objects its rows may be, which it names in ``object_key``.
+        object_count: of how many objects its rows may be, which it names in ``object_key``. 0: it
+            has no such column, and all rows are counted as one.
 
     Raises:
         ContractError: it cannot be read, or a column is missing, has another type, or a value that
             it cannot have.
     """
+    schema = _SCHEMA if object_count else OBSERVATION
     bounds = {
         field.name: f'coalesce(len("{field.name}"), 0) <= {_LONGEST}'
-        for field in _SCHEMA
+        for field in schema
         if pa.types.is_string(field.type) or pa.types.is_list(field.type)
     }
     conditions = {**bounds, **_CONDITIONS}
+    key = "object_key"
+    if not object_count:
+        key = "''"
+        del conditions["object_key"]
     counts = ", ".join(
         f'count(*) FILTER (NOT coalesce({condition}, FALSE)) AS "{column}"'
         for column, condition in conditions.items()
@@ -503,7 +631,7 @@ def count_rows(
         limit_memory(connection, 0)
         try:
             connection.read_parquet(without_glob(str(path))).create_view("foreign_row")
-            _check_columns(connection, name)
+            _check_columns(connection, name, schema)
             ((rows,),) = connection.execute("SELECT count(*) FROM foreign_row").fetchall()
             if rows * _BYTES_OF_A_ROW > path.stat().st_size:
                 raise ContractError(f"{name} is too small for the {rows} rows that it claims")
@@ -516,14 +644,14 @@ def count_rows(
                         f"{name}: column {column} cannot have what {count} rows say"
                     )
             # One more than there are names an object that there is not; nobody has to hold others.
-            by_key = "SELECT object_key, count(*) FROM foreign_row GROUP BY 1 LIMIT $most"
+            by_key = f"SELECT {key}, count(*) FROM foreign_row GROUP BY 1 LIMIT $most"
             return dict(connection.execute(by_key, {"most": object_count + 1}).fetchall())
         except (duckdb.Error, RuntimeError, ValueError) as error:  # names that are not UTF-8 too
             raise ContractError(f"{name} cannot be read: {str(error)[:300]}") from None
 
 
-def _check_columns(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    connection.from_arrow(_SCHEMA.empty_table()).create("expected")
+def _check_columns(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:
+    connection.from_arrow(schema.empty_table()).create("expected")
     found, expected = (_types(connection, table) for table in ("foreign_row", "expected"))
     for column, kind in expected.items():
         if found.get(column) != kind:

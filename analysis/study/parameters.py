@@ -130,7 +130,9 @@ class StudyParameters:
     split: str = _declare(
         "first day of the second half; empty: the month start that halves the period"
     )
-    source: str = _declare("ooni; a folder, URL or s3:// bucket in its key layout; a share")
+    source: str = _declare(
+        "ooni; a folder, URL or s3:// bucket in its key layout; a share; another store"
+    )
     receipt_margin: int = _declare(
         "days after the period that source ooni has for late uploads", RECEIPT_MARGIN
     )
@@ -347,7 +349,7 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
         also = f" (with {' and '.join(missing)}, UTC dates)" if missing else ""
         raise ParameterError(
             "SOURCE", "", f"must be given for {code}{also}: ooni, a folder, URL or "
-            "s3://bucket/prefix in the archive's key layout, or a share"
+            "s3://bucket/prefix in the archive's key layout, a share or another store"
         )  # fmt: skip
     since, until = _FICTIONAL_PERIOD
     dated = {"since": since, "until": until, **given}
