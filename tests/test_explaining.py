@@ -263,7 +263,7 @@ def test_one_can_look_around(fictional_report: Path, tmp_path: Path) -> None:
     (tables,) = [frame for frame in frames if "row_count" in frame and "outcomes" in frame]
     names = {"observations", "profiled", "outcomes", "sessions", "verdicts", "intervals", "rules"}
     assert names <= set(re.findall(r"\w+", tables))
-    assert any("unlisted" in frame for frame in frames)
+    assert any("published_state" in frame for frame in frames)
     # What is shown has the look of a page, whose style comes once.
     html = [o.data["text/html"] for o in outputs
             if o.output_type == "display_data" and "text/html" in o.data]  # fmt: skip
