@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import ContractError, ParameterError
-from analysis.languages.language import ENGLISH
+from analysis.languages.language import ENGLISH, open_language
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.period import Period
 from analysis.report.first_page import (
@@ -316,7 +316,7 @@ def _write_texts(folder: Path, **texts: str | bytes) -> Path:
 
 def _html(folder: Path, **texts: str) -> str:
     read = load_narrative("QM", "en", _write_texts(folder, **texts))
-    return "".join(content for _, content in show_narrative(read, FINDINGS, ENGLISH))
+    return "".join(content for _, content in show_narrative(read, read, FINDINGS, ENGLISH))
 
 
 def test_numbers_are_filled_in_and_what_is_missing_says_so(tmp_path: Path) -> None:
@@ -329,6 +329,17 @@ def test_numbers_are_filled_in_and_what_is_missing_says_so(tmp_path: Path) -> No
     assert "<h3>A</h3>\n<h4>B</h4>" in html  # no level is left out
     assert html.count("Missing") == len(PARTS) - 1
     assert "data/narrative/qm/en/law.md" in html
+
+
+def test_a_part_that_is_written_in_english_only_is_shown_in_english(tmp_path: Path) -> None:
+    """Marked as English, its links to the English pages; where the translation belongs is said."""
+    folder = _write_texts(tmp_path, law="{findings.domain_count} sites, [list](index.html)")
+    khmer, english = (load_narrative("QM", code, folder) for code in ("km", "en"))
+    shown = show_narrative(khmer, english, FINDINGS, open_language("km"), "../")
+    (law,) = [content for _, content in shown if 'lang="en"' in content]
+    assert "data/narrative/qm/km/law.md" in law
+    assert '1,234</data> sites, <a href="../index.html">list</a>' in law
+    assert all("data/narrative/qm/km/" in content for _, content in shown)
 
 
 @pytest.mark.parametrize(

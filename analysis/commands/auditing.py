@@ -308,11 +308,12 @@ def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
     return Appendix(SetItem(FORM, lang.say("Feedback form"), line), make)
 
 
-def narrative_page(probe_cc: str, lang: Language) -> Appendix:
-    """What people have written around the findings, in one language."""
+def narrative_page(probe_cc: str, lang: Language, up: str) -> Appendix:
+    """What people have written around the findings; ``up`` leads from it to the English pages."""
 
     def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
-        return show_narrative(load_narrative(probe_cc, lang.code), findings, lang)
+        texts, english = load_narrative(probe_cc, lang.code), load_narrative(probe_cc, "en")
+        return show_narrative(texts, english, findings, lang, up)
 
     line = lang.say("Background, law, recommendations, and how to contribute.")
     return Appendix(SetItem(NARRATIVE, lang.say("Background and recommendations"), line), make)

@@ -158,7 +158,7 @@ def read_earlier(settings: Settings) -> HeldAgainst:
         raise ParameterError("PREVIOUS", settings.previous, accepted)
     if previous:
         check_comparable(previous, "PREVIOUS")
-    for lang in settings.languages:
+    for lang in (ENGLISH, *settings.languages):
         load_narrative(settings.probe_cc, lang.code)  # a fault in a text ends here
     draft = load_draft(claims) if claims else None
     return HeldAgainst(draft, previous, decisions, publisher, corrections)
@@ -314,7 +314,7 @@ def _write_all(edition: Edition, inputs: Inputs, run: Mapping[str, Any]) -> Edit
     sites = site_pages(inputs.settings.study, inputs.lists, lang, f"../{edition.up}")
     # at the top, in English, the annex is the notebook's
     annex = () if lang == ENGLISH and not edition.folder else (_annex_page(lang, edition.up),)
-    pages = (*annex, narrative_page(probe_cc, lang), feedback_page(run, edition))
+    pages = (*annex, narrative_page(probe_cc, lang, edition.up), feedback_page(run, edition))
     return replace(edition, sites=sites, pages=pages)
 
 

@@ -76,6 +76,8 @@ def render_annex(
             parts.append(macros.table(caption, groups))
         else:
             parts.append(Markup("<p>{}: {}</p>").format(caption, lang.html("none.")))
+    if len(stretches):
+        parts.append(macros.columns(link("index.html#certainty", lang.say("How sure this is"))))
     return Markup("").join(Markup(part) for part in parts)
 
 

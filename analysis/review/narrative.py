@@ -3,7 +3,8 @@
 The texts lie in ``data/narrative/<cc>/<language>/``, one file each, in Markdown. A number of the
 report stands in them as ``{findings.key}``, by its name in ``run.json``, so that it cannot be out
 of date. Raw HTML and images do not get through; a link leads to an https address or a page of the
-report.
+report. In another language, a part that is written in English only is shown in English, and says
+so.
 """
 
 import re
@@ -15,7 +16,7 @@ import mistune
 from markupsafe import Markup
 
 from analysis.errors import ContractError, ParameterError
-from analysis.languages.language import Language, value_html, visible
+from analysis.languages.language import ENGLISH, Language, value_html, visible
 from analysis.pages.formats import is_link, link, macros
 from analysis.reference.reference_files import REPOSITORY, decode_text, read_file
 
@@ -52,14 +53,20 @@ def load_narrative(probe_cc: str, code: str, folder: Path = NARRATIVES) -> dict[
 
 
 def show_narrative(
-    texts: Mapping[str, str], findings: Mapping[str, Any], lang: Language
+    texts: Mapping[str, str],
+    english: Mapping[str, str],
+    findings: Mapping[str, Any],
+    lang: Language,
+    up: str = "",
 ) -> list[tuple[str, Markup]]:
     """The sections of the page: a part each, its numbers filled in; a missing one says so.
 
     Args:
-        texts: of :func:`load_narrative`.
+        texts: of :func:`load_narrative`, in the language of the page.
+        english: the same in English, shown where a text is empty.
         findings: name → ``{"value": …}``, as in ``run.json``.
-        lang: of the page and of the texts.
+        lang: of the page.
+        up: the way from the page to the English pages, where links of an English text lead.
 
     Raises:
         ContractError: a text names a number that the report does not have: which file, which line,
@@ -73,20 +80,32 @@ def show_narrative(
     )
     form = macros("narrative.html.j2", lang)
     sections: list[tuple[str, Markup]] = []
-    for heading, (place, source) in zip(headings, texts.items(), strict=True):
-        for line, key in _places(source):
-            if key.removeprefix("findings.") not in findings:
-                raise ContractError(
-                    f"narrative: {place}, line {line}: run.json has no {key}; it has "
-                    f"{', '.join(sorted(findings))}"
-                )
-        text = _render(source, findings, lang)
-        sections.append((heading, Markup(form.text(text) if text else form.missing(place))))
+    for heading, place, instead in zip(headings, texts, english, strict=True):
+        _check_places(place, texts[place], findings)
+        _check_places(instead, english[instead], findings)
+        if texts[place]:
+            shown = form.text(_render(texts[place], _Renderer(findings, lang)))
+        elif english[instead]:
+            shown = form.in_english(
+                _render(english[instead], _Renderer(findings, ENGLISH, up)), place
+            )
+        else:
+            shown = form.missing(place)
+        sections.append((heading, Markup(shown)))
     return sections
 
 
-def _render(source: str, findings: Mapping[str, Any], lang: Language) -> Markup:
-    markdown = mistune.create_markdown(renderer=_Renderer(findings, lang))
+def _check_places(place: str, source: str, findings: Mapping[str, Any]) -> None:
+    for line, key in _places(source):
+        if key.removeprefix("findings.") not in findings:
+            raise ContractError(
+                f"narrative: {place}, line {line}: run.json has no {key}; it has "
+                f"{', '.join(sorted(findings))}"
+            )
+
+
+def _render(source: str, renderer: "_Renderer") -> Markup:
+    markdown = mistune.create_markdown(renderer=renderer)
     markdown.inline.register("finding_key", _PLACE, _parse_place, before="link")
     return Markup(str(markdown(source)).strip())
 
@@ -94,10 +113,11 @@ def _render(source: str, findings: Mapping[str, Any], lang: Language) -> Markup:
 class _Renderer(mistune.HTMLRenderer):
     """Markdown in which nothing acts: no raw HTML, no image, no link but to a page or over TLS."""
 
-    def __init__(self, findings: Mapping[str, Any], lang: Language) -> None:
+    def __init__(self, findings: Mapping[str, Any], lang: Language, up: str = "") -> None:
         super().__init__(escape=True)
         self.findings = findings
         self.lang = lang
+        self.up = up
         self.above = _PART
 
     def text(self, text: str) -> str:
@@ -112,7 +132,9 @@ class _Renderer(mistune.HTMLRenderer):
         return text  # what it shows, in words
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        return str(link(url, Markup(text))) if is_link(url) else text
+        if not is_link(url):
+            return text
+        return str(link(url if url.startswith("https:") else self.up + url, Markup(text)))
 
     def finding_key(self, key: str) -> str:
         value = self.findings[key]["value"]
