@@ -21,7 +21,8 @@ PYTHON ?=
 # Taken from the environment where they are not given to make. Every variable given to make is
 # passed on by whatever name, so that the command line can refuse a misspelt one.
 PARAMETERS := PROBE_CC SINCE UNTIL SPLIT SOURCE RECEIPT_MARGIN STORE TEST_LIST NETWORKS \
-  FINGERPRINTS EVENTS TEST_COUNTS REFERENCE PROJECT OUT PDF_SITES KEEP_RAW JOBS SCHEDULER STATUS PREVIOUS CLAIMS REPORT_LANGUAGES
+  FINGERPRINTS EVENTS TEST_COUNTS REFERENCE PROJECT OUT PDF_SITES KEEP_RAW JOBS SCHEDULER STATUS PREVIOUS CLAIMS REPORT_LANGUAGES \
+  ACCEPT_FIELDS
 # These belong to make.
 OWN := PYTHON SHELL MAKEFLAGS MAKEOVERRIDES
 
@@ -51,8 +52,8 @@ DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-dev report sensitivity pdf ingest watch share validate audit notice test check translations lab bench clean \
-  run-report run-sensitivity run-ingest run-watch run-share run-validate run-audit run-notice run-pdf FORCE
+.PHONY: help setup setup-dev report sensitivity pdf ingest doctor watch share validate audit notice test check translations lab bench clean \
+  run-report run-sensitivity run-ingest run-doctor run-watch run-share run-validate run-audit run-notice run-pdf FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | \
@@ -73,6 +74,9 @@ sensitivity: run-sensitivity  ## add to a report the page that shows what its li
 	$(finish)
 
 ingest: run-ingest  ## read the archive only, into Parquet files and a ledger; resumes
+	$(finish)
+
+doctor: run-doctor  ## say in two minutes what a report would meet; run it before your first month
 	$(finish)
 
 watch: run-watch  ## show what changed since the last run; exit status 10 if anything did
@@ -107,6 +111,9 @@ run-ingest: $(STAMP)
 
 run-watch: $(STAMP)
 	$(call run,watch)
+
+run-doctor: $(STAMP)
+	$(call run,doctor)
 
 run-share: $(STAMP)
 	$(call run,share)

@@ -146,6 +146,12 @@ TABLES = {
         _table("ingestion_ledger", "", "reason line_count#"),
         _table("objects_not_read", "key", "key why"),
         _table("measurements_by_month", "month", f"month {_FLAGS}"),
+        _table(
+            "fields_met",
+            "kind name",
+            "kind name session_count# session_share% network_count# day_share% "
+            "many_network_count# tested_network_count# first_day@ last_day@ is_too_much?",
+        ),
         _table("thresholds", "name", "name value meaning published_value least most"),
         _table(
             "verdicts",
@@ -313,7 +319,7 @@ TABLES = {
 WRITTEN_BY: Mapping[str, str] = {
     name: notebook
     for notebook, names in {
-        "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month",
+        "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month fields_met",
         "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals chances "
         "networks answers pages",
         "3-semester-comparison": "semesters semester_changes network_changes",

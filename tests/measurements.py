@@ -73,6 +73,26 @@ def control(*, dns: str | None = None, addresses: Iterable[str] = (SITE,), http:
     }
 
 
+def complete(**changes: Any) -> dict[str, Any]:
+    """A measurement with every field that all versions send; ``changes`` are of its test keys."""
+    request = page()
+    request["request"] = {"url": HTTPS, "method": "GET"}
+    helper = control()
+    helper["http_request"]["headers"] = {}
+    return {
+        "input": HTTPS, "measurement_start_time": "2024-07-01 10:00:00", "probe_asn": "AS64500",
+        "probe_cc": "QQ", "report_id": "r", "software_name": "ooniprobe", "test_version": "0.5.28",
+        "software_version": "3.20", "test_name": "web_connectivity",
+        "test_keys": {
+            "queries": [lookup("192.0.2.10")], "tcp_connect": [connect()],
+            "tls_handshakes": [shake()], "requests": [request], "control": helper,
+            "accessible": True, "blocking": False, "control_failure": None,
+            "dns_consistency": "consistent", "dns_experiment_failure": None,
+            "http_experiment_failure": None, **changes,
+        },
+    }  # fmt: skip
+
+
 SAME = {"body_proportion": 1.0, "status_code_match": True, "headers_match": True,
         "title_match": True}  # fmt: skip
 DIFFERENT = {"body_proportion": 0.1, "status_code_match": True, "headers_match": False,

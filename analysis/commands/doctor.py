@@ -43,7 +43,7 @@ from analysis.sources.web import Limits, Server, at_once
 from analysis.store.database import IN_PERIOD, observations_from_table
 from analysis.store.ingestion import silent
 from analysis.store.lines import LINE_LIMIT, Decompressed, LineReader
-from analysis.store.shares import MANIFEST, is_stored
+from analysis.store.shares import MANIFEST
 from analysis.store.store import Row, table_of
 from analysis.study.parameters import find_lists, wants_snapshot
 from analysis.temporary_folders import TemporaryFolder
@@ -104,7 +104,7 @@ def _examine_source(settings: Settings) -> Iterator[Finding]:
         return
     archived = [item for item in objects if layout.find_test(item.key)]
     if not archived:
-        yield _describe_other(settings, source, objects)
+        yield _describe_other(settings, objects)
         return
     size, count = sum(i.size for i in archived) / share, len(archived) / share
     yield Finding(
@@ -272,10 +272,7 @@ def _list_objects(
     code = settings.probe_cc
     wanted = partial(layout.holds_country, probe_cc=code, tests=FOLDERS)
     if settings.study.source != OONI or isinstance(source, Folder):
-        every = source.objects(
-            lambda key: wanted(key) or key == MANIFEST or is_stored(key, code, source.name)
-        )
-        return every, 1.0
+        return source.objects(lambda key: wanted(key) or key == MANIFEST), 1.0
     days = list(window.days())
     chosen = _spread_over(days, _DAYS)
     now = datetime.now(UTC)
@@ -293,22 +290,14 @@ def _spread_over(items: Sequence[_Item], count: int) -> list[_Item]:
     return [items[place * (len(items) - 1) // (count - 1)] for place in range(count)]
 
 
-def _describe_other(
-    settings: Settings, source: Source, objects: Sequence[ArchiveObject]
-) -> Finding:
-    """A source that is no archive: a share, another store, or nothing of the country."""
+def _describe_other(settings: Settings, objects: Sequence[ArchiveObject]) -> Finding:
+    """A source that is no archive: a share, or nothing of the country."""
     if objects:
-        size = sum(item.size for item in objects) / 1e6
-        return Finding(
-            "ok",
-            f"a share or store of {len(objects):,} files, {size:,.0f} MB: "
-            "it is imported, and nothing of it is read here",
-        )
+        return Finding("ok", "a share: it is imported, and nothing of it is read here")
     return Finding(
         "stop",
-        f"{settings.study.source} holds nothing of {settings.probe_cc} in the "
-        "days that were listed: check PROBE_CC, SINCE and UNTIL, and that its keys are "
-        "those of OONI's archive (docs/user-guide.md)",
+        f"{settings.study.source} holds nothing of {settings.probe_cc}: check PROBE_CC, SINCE and "
+        "UNTIL, and that its keys are those of OONI's archive (docs/user-guide.md)",
     )
 
 

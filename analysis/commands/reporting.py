@@ -46,6 +46,7 @@ from analysis.pages.scheduling import Display
 from analysis.period import Period, parse_date, today
 from analysis.reference.reference_files import SHIPPED, country_name, is_fictional
 from analysis.report.annex_page import annex_sections
+from analysis.report.fields_met import refuse_changed_fields
 from analysis.report.first_page import decide_first_page, word_apps_alone, word_first_page
 from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
 from analysis.review.changes import check_comparable
@@ -212,6 +213,7 @@ def open_sites(inputs: Inputs) -> Study | None:
 
     Raises:
         NothingThereError: it has neither.
+        ContractError: OONI's fields have changed.
     """
     settings = inputs.settings
     if inputs.collection is None:
@@ -222,13 +224,15 @@ def open_sites(inputs: Inputs) -> Study | None:
         if not inputs.apps.files:
             raise
         return None
-    return Study(
+    study = Study(
         parameters=settings.study,
         periods={"all": settings.period},
         collection=inputs.collection,
         observations=observations,
         lists=inputs.lists,
     )
+    refuse_changed_fields(study)
+    return study
 
 
 def _refuse_comparison(settings: Settings) -> None:
@@ -396,6 +400,7 @@ def describe_run(inputs: Inputs) -> dict[str, Any]:
             **({"receipt_margin": study.receipt_margin} if study.source == OONI else {}),
             **({"reference": str(settings.snapshot.day)} if settings.snapshot else {}),
             **({"project": study.project} if study.project else {}),
+            **({"accept_fields": 1} if study.accept_fields else {}),
             **changes,
         },
         "changed_thresholds": changes,

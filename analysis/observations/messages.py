@@ -195,6 +195,8 @@ class Measurement(Struct, gc=False):
     software_name: str | None = None
     software_version: str | None = None
     test_version: str | None = None
+    verification_status: str | None = None  # since 2026: whether OONI knows the sender
+    probe_id: str | None = None  # since 2026: of a sender on one network
     annotations: Annotations | None = None
     test_keys: TestKeys | None = None
 

@@ -397,7 +397,7 @@ _SCORES: Mapping[str, Callable[[Keys, MessagingMeasurement], Score]] = {
 
 
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
-MESSAGING_VERSION = 3
+MESSAGING_VERSION = 4
 
 _ENDPOINT = pa.struct([
     ("part", pa.string()),  # of ``messaging_tests.Tested.parts``

@@ -510,6 +510,7 @@ def observe(
     line_number: int,
     fingerprints: Fingerprints,
     received: Received | None = None,
+    fields_met: list[str] | None = None,
 ) -> tuple[Any, ...]:
     """The observation of one web_connectivity measurement, a ``schema.Observation``.
 
@@ -596,6 +597,7 @@ def observe(
         is_anomaly=flags.is_anomaly,
         is_confirmed=None if fingerprints.is_empty else flags.is_confirmed,
         is_failure=flags.is_failure,
+        fields_met=fields_met,
     )
 
 
@@ -625,4 +627,6 @@ def probe_columns(read: Measurement, line_number: int) -> dict[str, Any]:
         "test_version": clip_text(read.test_version),
         "platform": clip_text(notes.platform),
         "run_link_id": read_run_link(notes.ooni_run_link_id),
+        "verification_status": clip_text(read.verification_status),
+        "probe_id": clip_text(read.probe_id),
     }

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 #: How an address relates to what the control resolved for the same name:
 #: ``address`` the control got this very address, ``asn`` one in the same network,
@@ -72,6 +72,8 @@ PROBE = [
     ("test_version", pa.string()),
     ("platform", pa.string()),
     ("run_link_id", pa.uint64()),  # the OONI Run link that was followed; null: none
+    ("verification_status", pa.string()),  # what OONI says of the sender, since 2026; null: nothing
+    ("probe_id", pa.string()),  # the sender's name on this network, since 2026; null: none
 ]
 
 OBSERVATION = pa.schema(
@@ -139,6 +141,8 @@ OBSERVATION = pa.schema(
         ("is_anomaly", pa.bool_()),
         ("is_confirmed", pa.bool_()),
         ("is_failure", pa.bool_()),
+        # what of the line was not as expected, see fields.py; null: it was not looked at
+        ("fields_met", pa.list_(pa.string())),
     ]
 )
 

@@ -21,6 +21,7 @@ from isal import isal_zlib
 
 from analysis.errors import describe_error
 from analysis.observations import messages, messaging, observation
+from analysis.observations.fields import find_changes
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received
 from analysis.observations.messaging import MESSAGING
@@ -42,6 +43,10 @@ _MOST_DECOMPRESSED = 2 * LINE_LIMIT
 _MOST_TIMES = 100
 #: So does one with more lines than this and one for each ten compressed bytes.
 _MOST_LINES, _BYTES_OF_A_LINE = 100_000, 10
+
+#: One line in so many of an object is compared with the known fields, and its first; that takes as
+#: long as to read it.
+_LOOKED_AT = 32
 
 _COMPRESSED_BLOCK = 1 << 17
 _DECOMPRESSED_BLOCK = 1 << 18  # more at a time, and the processor's cache holds no block of it
@@ -128,11 +133,13 @@ class LineReader:
         fingerprints: what pages are matched against.
         received: when the archive received them, where that is known.
         test: the messaging or circumvention test; else web_connectivity.
+        looked_at: the reports of which a line was compared with the fields that are known.
     """
 
     fingerprints: Fingerprints = field(default_factory=Fingerprints)
     received: Received | None = None
     test: Tested | None = None
+    looked_at: set[str] = field(default_factory=set)
 
     def read_all(self, stream: io.RawIOBase) -> Iterator[tuple[int, Row | str]]:
         """Number and observation of each line that is not empty, or why there is none.
@@ -183,8 +190,22 @@ class LineReader:
             observation.check(measured)
             return "other_test"
         return observation.observe(
-            measured, line_number=number, fingerprints=self.fingerprints, received=self.received
+            measured,
+            line_number=number,
+            fingerprints=self.fingerprints,
+            received=self.received,
+            fields_met=self._look_at(line, number, measured.report_id or ""),
         )
+
+    def _look_at(self, line: bytes, number: int, report_id: str) -> list[str] | None:
+        """What of a line is not as expected; None where others are to be looked at.
+
+        A session's lines are of one probe, so its first says it for all.
+        """
+        if report_id in self.looked_at or len(self.looked_at) * _LOOKED_AT > number:
+            return None
+        self.looked_at.add(report_id)
+        return find_changes(line)
 
 
 def _is_cut(stream: io.RawIOBase) -> bool:

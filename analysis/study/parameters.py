@@ -157,6 +157,11 @@ class StudyParameters:
     project: str = _declare(
         "a project's OONI Run links and networks, such as 10182,AS38901: counted apart"
     )
+    accept_fields: int = _declare(
+        "1: go on although fields of OONI's have changed, and say so on page 1",
+        0,
+        needs_country=False,
+    )
     thresholds: Thresholds = field(
         default_factory=Thresholds,
         metadata={
@@ -196,6 +201,7 @@ class StudyParameters:
             **_read_paths({"store": REPOSITORY / "data", **given}),
             reference=str(given.get("reference", "")),
             project=str(Campaign.of(str(given.get("project", "")))),
+            accept_fields=whole_number("ACCEPT_FIELDS", given.get("accept_fields", 0), range(2)),
             thresholds=_read_thresholds(values),
         )
         tables = given.get("tables", _WORK / study.label / "tables")
