@@ -25,8 +25,10 @@ from analysis.languages.language import catalogue_path, list_translated, read_ca
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages import headings
 from analysis.pages.headings import GLOSSARY
+from analysis.pages.rendering import describe
 from analysis.report.annex import REASON_SENTENCES
 from analysis.review.changes import HEADING, NOT_LISTED, OF_RUN, WITHDRAWN
+from analysis.review.claims import LINE
 from analysis.review.watch_page import NOTES
 from analysis.verdicts.intervals import TOO_FEW, USUAL
 from analysis.verdicts.rivals import RIVALS
@@ -88,6 +90,9 @@ def _words() -> Iterator[tuple[str, str]]:
         if rule.outcome == "blocked":
             yield "analysis/outcomes/rules.py", rule.comment
     yield from (("analysis/pages/headings.py", word) for word in GLOSSARY)
+    for notebook in sorted(ROOT.glob("notebooks/[1-9]-*.ipynb")):
+        yield f"notebooks/{notebook.name}", describe(notebook).line
+    yield "analysis/review/claims.py", LINE
     categories = ROOT / "data" / "reference" / "categories.csv"
     with categories.open(encoding="utf-8", newline="") as file:
         yield from ((f"data/reference/{categories.name}", row["category"])

@@ -302,7 +302,7 @@ def brief_page() -> Appendix:
     text = (SHIPPED / "docs" / "method-in-brief.md").read_text(encoding="utf-8")
     parts = [part.partition("\n") for part in text.split("## ")[1:]]
     sections = [(head, Markup(mistune.html(body))) for head, _, body in parts]
-    line = "How measurements become verdicts, in plain words and without a formula."
+    line = ENGLISH.say("How measurements become verdicts, in plain words and without a formula.")
     item = SetItem("method-in-brief.html", "Method in brief", line)
     return Appendix(item, lambda *_: sections)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from analysis.languages.language import ENGLISH
 from analysis.pages.html_tables import render_table
 from analysis.pages.rendering import Appendix, Section, SetItem
 from analysis.pages.replacing import digest
@@ -65,7 +66,7 @@ def dictionary_page(file: str) -> Appendix:
     def make(_: Path, __: Mapping[str, Any]) -> list[Section]:
         return [(f"{name}.csv", _show(name)) for name in _in_order(_OF_REPORTS)]
 
-    line = "What each table of a report holds, column by column."
+    line = ENGLISH.say("What each table of a report holds, column by column.")
     return Appendix(SetItem(file, "Tables: what they hold", line), make)
 
 

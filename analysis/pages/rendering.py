@@ -537,6 +537,8 @@ def _link_evidence(target: str, page: PageContext, every: Sequence[SetItem], up:
     for item in every:
         if item.file in (file, f"{up}{file}"):
             place = anchor.replace("-", " ")
+            if place and item.language == page.lang.code != ENGLISH.code:
+                place = page.lang.say(place.capitalize())  # the heading of the section
             words: str | Markup = f"{item.title}, {place}" if place else item.title
             if item.language != page.lang.code:
                 words = Markup('<bdi lang="{}">{}</bdi>').format(item.language, words)
