@@ -43,7 +43,7 @@ from analysis.sources.web import Limits, Server, at_once
 from analysis.store.database import IN_PERIOD, observations_from_table
 from analysis.store.ingestion import silent
 from analysis.store.lines import LINE_LIMIT, Decompressed, LineReader
-from analysis.store.shares import MANIFEST
+from analysis.store.shares import MANIFEST, is_stored
 from analysis.store.store import Row, table_of
 from analysis.study.parameters import find_lists, wants_snapshot
 from analysis.temporary_folders import TemporaryFolder
@@ -272,7 +272,11 @@ def _list_objects(
     code = settings.probe_cc
     wanted = partial(layout.holds_country, probe_cc=code, tests=FOLDERS)
     if settings.study.source != OONI or isinstance(source, Folder):
-        return source.objects(lambda key: wanted(key) or key == MANIFEST), 1.0
+        # A share and another store are sources too.
+        every = source.objects(
+            lambda key: wanted(key) or key == MANIFEST or is_stored(key, code, source.name)
+        )
+        return every, 1.0
     days = list(window.days())
     chosen = _spread_over(days, _DAYS)
     now = datetime.now(UTC)
@@ -293,7 +297,9 @@ def _spread_over(items: Sequence[_Item], count: int) -> list[_Item]:
 def _describe_other(settings: Settings, objects: Sequence[ArchiveObject]) -> Finding:
     """A source that is no archive: a share, or nothing of the country."""
     if objects:
-        return Finding("ok", "a share: it is imported, and nothing of it is read here")
+        return Finding(
+            "ok", "a share or another store: it is imported, and nothing of it is read here"
+        )
     return Finding(
         "stop",
         f"{settings.study.source} holds nothing of {settings.probe_cc}: check PROBE_CC, SINCE and "
