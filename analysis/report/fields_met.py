@@ -53,7 +53,8 @@ ssl_invalid_hostname ssl_unknown_authority ssl_unknown_autority task_timed_out t
 timed_out unknown_error wrong_protocol_type
 """
 
-# One row a name that a row has and that was not expected.
+# One row a name that a row has and that was not expected. A share is anybody's, and so are its
+# names.
 _NAMED = f"""
 WITH named AS (
   SELECT probe_asn, measurement_start_time::DATE AS day, report_id, unnest(list_concat(
@@ -74,6 +75,7 @@ WITH named AS (
 ), cut AS (
   SELECT probe_asn, day, report_id,
     regexp_replace(given[:{NAME_LENGTH}], '[^A-Za-z0-9_.:-]', '?', 'g') AS name FROM named
+  WHERE regexp_matches(given, '^(missing|retyped|new|version|failure):')
 ), most AS (
   SELECT name FROM cut GROUP BY name
   ORDER BY count(DISTINCT (probe_asn, day, report_id)) DESC, name LIMIT {_MOST_NAMES}

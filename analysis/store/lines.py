@@ -46,7 +46,7 @@ _MOST_LINES, _BYTES_OF_A_LINE = 100_000, 10
 
 #: One line in so many of an object is compared with the known fields, and its first; that takes as
 #: long as to read it.
-_LOOKED_AT = 32
+_LOOKED_AT = 64
 
 _COMPRESSED_BLOCK = 1 << 17
 _DECOMPRESSED_BLOCK = 1 << 18  # more at a time, and the processor's cache holds no block of it
@@ -200,9 +200,14 @@ class LineReader:
     def _look_at(self, line: bytes, number: int, report_id: str) -> list[str] | None:
         """What of a line is not as expected; None where others are to be looked at.
 
-        A session's lines are of one probe, so its first says it for all.
+        A session's lines are of one probe, so its first says it for all. A long line would take
+        several times as much memory.
         """
-        if report_id in self.looked_at or len(self.looked_at) * _LOOKED_AT > number:
+        if (
+            len(line) > messages.TOLERANT_LIMIT
+            or report_id in self.looked_at
+            or len(self.looked_at) * _LOOKED_AT > number
+        ):
             return None
         self.looked_at.add(report_id)
         return find_changes(line)
