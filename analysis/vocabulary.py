@@ -238,6 +238,13 @@ NETWORK_KINDS: dict[str, str] = {
     "unknown": "Unknown",
 }
 
+#: Where the kind of a network comes from.
+KIND_SOURCES: dict[str, str] = {
+    "list": "List",
+    "name rule": "Rule on its name",
+    "none": "None",
+}
+
 #: What kind of event a date marks. The last takes what fits none of the others.
 EVENT_KINDS: dict[str, str] = {
     "order": "Order",
@@ -324,6 +331,7 @@ VALUES: dict[str, dict[str, str]] = {
     "mechanism": MECHANISMS,
     "mechanisms": MECHANISMS,
     "kind": NETWORK_KINDS,
+    "kind_source": KIND_SOURCES,
     "event_kind": EVENT_KINDS,
     "result": AUDIT_RESULTS,
     "cause": CAUSES,

@@ -651,6 +651,9 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     ]  # fmt: skip
     assert f'<a class="site" href="sites/{site_file(LISTED)}#{site_anchor(LISTED)}">' in html
     assert "<script>" not in html
+    headings = re.findall('<th scope="col".*?>(.*?)</th>', html)
+    explained = re.findall("<li><strong>(.*?)</strong>", html)
+    assert set(explained) == set(headings) != set()
     item = SetItem("4-blocked-sites.html", "Annex", "")
     context = PageContext("Nowhere", "a year", "Draft", date(2024, 1, 1))
     assert "script-src 'sha256-" in render_sections([("", Markup(html))], item, context, [item])

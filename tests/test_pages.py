@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from traitlets.config import Config
 
+from analysis.languages.language import open_language
 from analysis.pages import plots, show
 from analysis.pages.formats import cell, column_kind, percent
 from analysis.pages.html_tables import (
@@ -163,6 +164,16 @@ def test_a_network_is_known_by_its_name() -> None:
                        "Lantern", "&lt;b&gt;", "AS2"]  # fmt: skip
     assert rows[2] == ["Resolver", "Ltd", "AS9", "Falcon", "Falcon", "AS1"]
     assert '<bdi title="AS9">Resolver Ltd</bdi>' in html
+
+
+def test_codes_are_said_in_the_language_of_the_page() -> None:
+    """Each code of a list; an empty cell says so; a text that is no code stays as it is."""
+    frame = pd.DataFrame({"mechanisms": ["tls.reset;http.timeout", "", "new.code"]})
+    khmer = open_language("km")
+    html = str(render_table(frame, "", "", 9, {}, lang=khmer))
+    assert [khmer.say(words) in html for words in ("TLS: reset", "HTTP: no answer")] == [True] * 2
+    assert f'aria-label="{khmer.say("none")}"' in html
+    assert "new.code" in html
 
 
 def test_what_a_file_has_is_not_printed_at_length() -> None:

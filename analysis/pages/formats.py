@@ -232,7 +232,8 @@ def cell(
     if kind == "state":
         return state_cell("" if is_empty(value) else str(value), lang)
     if is_empty(value):
-        return _macro("empty")
+        none: Markup = macros("values.html.j2", lang).empty()
+        return none
     if kind == "asn":
         return network_cell(network_number(value), networks)
     if kind == "date":

@@ -116,8 +116,9 @@ def _say_codes(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
     """The frame with the words of a language for the codes of the vocabulary; the rest as it is."""
 
     def say(column: str, code: object) -> object:
-        words = value_words(column, str(code))
-        return code if words == str(code) else lang.say(words)
+        items = [item.strip() for item in str(code).split(";")]
+        words = [value_words(column, item) for item in items]
+        return code if words == items else "; ".join(lang.say(word) for word in words)
 
     said = frame.copy()
     for name in frame.columns.intersection(list(VALUES)):

@@ -77,7 +77,8 @@ def render_annex(
         else:
             parts.append(Markup("<p>{}: {}</p>").format(caption, lang.html("none.")))
     if len(stretches):
-        parts.append(macros.columns(link("index.html#certainty", lang.say("How sure this is"))))
+        how_sure = link("index.html#certainty", lang.say("How sure this is"))
+        parts.append(macros.list_columns(how_sure))
     return Markup("").join(Markup(part) for part in parts)
 
 
@@ -126,13 +127,14 @@ def annex_sections(
     set_aside += _show_finding(page, "unlisted", find_unlisted(read)) + render_table(
         linked, lang.say("Sites set aside"), "", 25, {}, file="set_aside.csv", lang=lang
     )  # fmt: skip
+    macros = _template(lang)
     return [
         ("", _show_opening(page)),
         (lang.heading("The list"), list_),
-        (lang.heading("By category"), by_category),
-        (lang.heading("By network"), by_network),
-        (lang.heading("Set aside"), set_aside),
-        (lang.heading("Limits"), Markup(_template(lang).limits())),
+        (lang.heading("By category"), by_category + Markup(macros.category_columns())),
+        (lang.heading("By network"), by_network + Markup(macros.network_columns())),
+        (lang.heading("Set aside"), set_aside + Markup(macros.aside_columns())),
+        (lang.heading("Limits"), Markup(macros.limits())),
     ]
 
 
