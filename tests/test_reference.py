@@ -20,6 +20,7 @@ from analysis.reference.networks import (
     kind_by_name,
     load_networks,
 )
+from analysis.reference.outages import load_outages, mark_outages
 from analysis.reference.reference_files import (
     REFERENCE,
     SNAPSHOTS,
@@ -392,3 +393,22 @@ def test_the_simulated_events_pass_for_a_fictional_country_only(tmp_path: Path) 
     assert [event.source for event in load_events(path, "QQ").events] == ["invented"] * 3
     with pytest.raises(ParameterError, match="is not an https"):
         load_events(path, "KH")
+
+
+def test_outages_are_marked(tmp_path: Path) -> None:
+    """On the network and inside the days; a wrong line is named, and nothing else changes."""
+    path = tmp_path / "outages.csv"
+    path.write_text("since,until,probe_asn,source\n2024-03-01,2024-03-05,AS1,IODA\n", "utf-8")
+    rows = [("AS1", "2024-03-01", "2024-03-04", "old"), ("AS1", "2024-03-01", "2024-03-05", ""),
+            ("AS2", "2024-03-01", "2024-03-04", "")]  # fmt: skip
+    columns = ["probe_asn", "blocked_from", "last_seen_blocked", "note"]
+    marked = mark_outages(pd.DataFrame(rows, columns=columns), load_outages(path))
+    said = "old; inside an outage recorded from 2024-03-01 to 2024-03-04 (IODA)"
+    assert marked["note"].tolist() == [said, "", ""]
+    for days, rest in (
+        ("2024-03-05,2024-03-05", ",x"), ("2024-03-01,2024-03-02", "ASx,x"), ("a,b", ",x"),
+        ("2024-03-01,2024-03-02", ","),
+    ):  # fmt: skip
+        path.write_text(f"since,until,probe_asn,source\n{days},{rest}\n", "utf-8")
+        with pytest.raises(ParameterError, match=r"OUTAGES=.*line 2: "):
+            load_outages(path)

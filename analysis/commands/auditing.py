@@ -320,7 +320,7 @@ def narrative_page(probe_cc: str, lang: Language, up: str) -> Appendix:
 
 
 #: What is one country's own.
-_OF_ONE = ("EVENTS", "NETWORKS", "PREVIOUS", "CLAIMS")
+_OF_ONE = ("EVENTS", "NETWORKS", "OUTAGES", "PREVIOUS", "CLAIMS")
 _MOST = 40  # countries; a table with more columns is read by nobody
 
 

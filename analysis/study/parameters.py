@@ -151,6 +151,9 @@ class StudyParameters:
     test_counts: str = _declare(
         "CSV of OONI's counts of tests of apps and tools, by country and day"
     )
+    outages: str = _declare(
+        "CSV since,until,probe_asn,source of outages that somebody else recorded: they are marked"
+    )
     reference: str = _declare(
         "UTC date of a snapshot for the lists not given, or latest (default with ooni)"
     )
@@ -389,7 +392,7 @@ def _read_period(code: str, given: Mapping[str, Any]) -> Period:
 
 def _read_paths(given: Mapping[str, Any]) -> dict[str, str]:
     """Source, store and lists with absolute paths; of test lists there may be several."""
-    names = ("source", "store", "test_counts", *LISTS)
+    names = ("source", "store", "test_counts", "outages", *LISTS)
     paths = {name: absolute(name, given.get(name, "")) for name in names}
     lists = [part for part in str(given.get("test_list", "")).split(",") if part]
     return {**paths, "test_list": ",".join(absolute("test_list", part) for part in lists)}

@@ -22,6 +22,7 @@ from analysis.period import Period
 from analysis.reference import networks, test_lists
 from analysis.reference.events import Event, EventList, load_events
 from analysis.reference.networks import DOMESTIC, NetworkList, NetworkNames, describe
+from analysis.reference.outages import Outages, load_outages
 from analysis.reference.reference_files import ReferenceFile, country_name, is_fictional
 from analysis.reference.test_counts import COUNTS, NO_COUNTS, TestCounts, frame_of, load_test_counts
 from analysis.reference.test_lists import LocalSites, TestLists, is_local
@@ -53,12 +54,13 @@ class ReferenceLists:
     events: EventList
     local_sites: LocalSites = field(repr=False)
     test_counts: TestCounts = field(repr=False, default=NO_COUNTS)
+    outages: Outages = field(repr=False, default=Outages())
 
     @property
     def files(self) -> list[ReferenceFile]:
         """The files that were read for the study: test lists, networks, names, events, counts."""
         files = (self.networks.file, self.network_names.file, self.events.file,
-                 self.test_counts.file)  # fmt: skip
+                 self.test_counts.file, self.outages.file)  # fmt: skip
         return [*self.test_lists.files, *(file for file in files if file)]
 
     def name_networks(self, measured: pd.DataFrame) -> dict[str, str]:
@@ -98,6 +100,7 @@ def load_lists(parameters: StudyParameters) -> ReferenceLists:
         events=load_events(parameters.events or None, code),
         local_sites=test_lists.load_local_sites(code),
         test_counts=load_test_counts(parameters.test_counts),
+        outages=load_outages(parameters.outages),
     )
 
 
