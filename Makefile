@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 
 # What the rules below are made of; no parameter is called so.
-override MADE_HERE := PY STAMP DEV_STAMP LAB LAB_SETTINGS PARAMETERS OWN NEWLINE given inherited quote one_line \
+override MADE_HERE := PY STAMP DEV_STAMP LAB LAB_SETTINGS BUNDLE PARAMETERS OWN NEWLINE given inherited quote one_line \
   arguments NOTE MAKE_ID run DRY_RUN noted finish
 $(foreach v,$(MADE_HERE),$(if $(filter command,$(firstword $(origin $v))),\
   $(error $v: there is no such parameter; exit status 2)))
@@ -52,7 +52,7 @@ DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-dev report sensitivity pdf ingest doctor watch share validate audit notice test check translations lab bench clean \
+.PHONY: help setup setup-dev report sensitivity pdf ingest doctor watch share validate audit notice test check bundle translations lab bench clean \
   run-report run-sensitivity run-ingest run-doctor run-watch run-share run-validate run-audit run-notice run-pdf FORCE
 
 help:  ## list the targets
@@ -148,6 +148,11 @@ check: $(DEV_STAMP)  ## check lint, types, stripped notebooks and import directi
 	@$(PY) -m mypy
 	@set -- notebooks/*.ipynb; if [ -e "$$1" ]; then $(PY) -m nbstripout --verify "$$@"; fi
 	@$(PY) -m pytest -q -p no:cacheprovider tests/test_architecture.py
+
+BUNDLE := dist/censorship-report-workbook.tar
+
+bundle: $(STAMP)  ## write one file from which make setup works without a network (SHARE: goes along)
+	@sh tools/bundle.sh $(BUNDLE) $(call quote,$(SHARE))
 
 translations: $(DEV_STAMP)  ## update the catalogues of other languages to the English sentences
 	@$(PY) tools/translations.py

@@ -10,6 +10,9 @@ stamp=$2
 venv=.venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
+# A bundle (tools/bundle.sh) has the wheels beside it, and asks no registry.
+[ -d wheels ] && offline="--no-index --find-links wheels" || offline=
+
 say() { printf '%s\n' "$*" >&2; }
 
 # The versions for which the locks have wheels, and that were tried.
@@ -50,9 +53,9 @@ find_python() {
 # uv installs in seconds what takes pip more than a minute; the result is the same.
 install() {
   if "$venv" -m uv --version >/dev/null 2>&1; then
-    "$venv" -m uv pip install --quiet --python "$venv" "$@"
+    "$venv" -m uv pip install --quiet --python "$venv" $offline "$@"
   else
-    "$venv" -m pip install --quiet --no-compile "$@"
+    "$venv" -m pip install --quiet --no-compile $offline "$@"
   fi
 }
 
@@ -87,7 +90,7 @@ if [ -n "$wanted" ] || ! is_new_enough "$venv" || ! "$venv" -m pip --version >/d
   fi
 fi
 
-"$venv" -m pip install --quiet --require-hashes -r tools/uv.txt ||
+"$venv" -m pip install --quiet --require-hashes $offline -r tools/uv.txt ||
   say "uv cannot be installed here; pip does the same more slowly."
 install --require-hashes -r requirements.lock
 install --no-deps --no-build-isolation --editable .
