@@ -648,7 +648,7 @@ def _apps(tell: Telling) -> Words:
                 "enough."
             ),
         )
-    sentences = Markup("{}.").format(Markup("; ").join(named)) if named else Markup("")
+    sentences = lang.html("{parts}.", parts=Markup("; ").join(named)) if named else Markup("")
     return Words(claim, sentences, figure, tuple(caveats))
 
 

@@ -178,7 +178,7 @@ def say_rivals(lang: Language, stretches: Sequence[Row], withheld: Sequence[Row]
                            answer=word(lang, answer))
             for question, answer in answer_rivals(mechanism, state, reason)
         ]  # fmt: skip
-        said.append(Markup("{}: {}").format(named, Markup(" ").join(answers)))
+        said.append(lang.html("{name}: {words}", name=named, words=Markup(" ").join(answers)))
     return said
 
 
