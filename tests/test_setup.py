@@ -254,7 +254,7 @@ def test_an_installed_package_has_what_ships(repository_root: Path, tmp_path: Pa
         shutil.copytree(repository_root / name, source / name, ignore=leave_out)
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
-         "--no-index", "--prefix", prefix, source], check=True,
+         "--no-index", "--ignore-installed", "--prefix", prefix, source], check=True,
     )  # fmt: skip
     (site,) = prefix.glob("lib/python*/site-packages")
     asked = (
