@@ -85,7 +85,9 @@ def test_good_servers(
     assert not store.exists()
 
 
-def test_servers_that_do_not_answer(command: Command, archive: LoopbackS3, tmp_path: Path) -> None:
+def test_servers_that_do_not_answer(
+    command: Command, archive: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The archive, the API and the lists are named, each with what to do."""
     archive.is_down = True
     status, said, _ = command("doctor", *_KH, "SOURCE=ooni", f"STORE={tmp_path / 'store'}")
@@ -94,6 +96,10 @@ def test_servers_that_do_not_answer(command: Command, archive: LoopbackS3, tmp_p
     assert _levels(said, "cannot be listed") == ["stop"]
     assert _levels(said, "the network names") == ["look"]
     assert all("HTTPS_PROXY" in text for level, text in _lines(said) if level == "stop")
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@127.0.0.1:9")
+    _, said, _ = command("doctor", *_KH, "SOURCE=ooni", f"STORE={tmp_path / 'store'}")
+    assert "through the proxy 127.0.0.1:9" in said
+    assert "secret" not in said
 
 
 def test_a_slow_archive_is_given_up(

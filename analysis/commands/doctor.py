@@ -172,7 +172,7 @@ def _ask_servers(settings: Settings) -> Iterator[Finding]:
     if not asked:
         return
     through = next((os.environ[name] for name in _PROXIES if os.environ.get(name)), "")
-    proxy = urlsplit(through if "://" in through else f"//{through}").hostname
+    proxy = through.rpartition("//")[2].rpartition("@")[2]  # without a password
     yield Finding(
         "ok",
         f"servers are asked through the proxy {proxy}"
