@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.errors import ContractError, NothingThereError, ParameterError
 from analysis.languages.language import ENGLISH
@@ -288,6 +289,9 @@ class Study(Opened):
             f"method: {changes or 'as published'}\n"
             "study.connection: DuckDB with the table observations; after confirm with outcomes, too"
         )
+
+    def _repr_html_(self) -> str:
+        return str(Markup("<pre>{}</pre>").format(repr(self)))
 
     def only(self, condition: str) -> "Study":
         """The same study of some measurements alone: ``study.only("probe_asn = 64498")``.
