@@ -530,7 +530,10 @@ def test_the_page_shows_it_where_the_source_is_oonis(
     others = dict.fromkeys(("test_list", "networks", "fingerprints", "events"), "")
     others["tables"] = str(tmp_path / "tables")
     page = execute(
-        repository_root / "notebooks" / "1-ingestion.ipynb", {**words, **others}, Kernels()
+        repository_root / "notebooks" / "1-ingestion.ipynb",
+        {**words, **others},
+        Kernels(),
+        tmp_path / "failed.ipynb",
     )
     outputs = [output for cell in page.cells for output in cell.get("outputs", [])]
     shown = "".join(output["data"].get("text/html", "") for output in outputs if "data" in output)

@@ -404,3 +404,15 @@ def test_a_long_timeline_is_folded() -> None:
     assert [part.count('<th scope="row">') for part in (shown, folded)] == [20, 100]
     assert "Show 100 of the other 280 sites" in folded
     assert ("An &lt;order&gt;" in html, "<order>" in html) == (True, False)
+
+
+def test_the_evidence_of_a_site_that_nobody_reached_is_drawn_in_full() -> None:
+    """A kind of session that did not occur takes no room: both axes keep their height."""
+    days = pd.to_datetime(["2024-10-02", "2024-10-19", "2024-10-30"])
+    sessions = pd.DataFrame({"time": days, "is_hit": True, "rate": [0.01, 0.1, 0.4]})
+    evidence = pd.DataFrame({"day": days, "evidence": [1.0, 90.0, 9000.0]})
+    figure = plots.evidence_series(
+        sessions, evidence, line=1000.0, title="a.test", footer="n = 3",
+        since=date(2024, 10, 1), until=date(2024, 11, 1),
+    )  # fmt: skip
+    assert all(axes.get_position().height > 0.2 for axes in figure.axes)

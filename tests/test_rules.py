@@ -216,7 +216,7 @@ def test_a_notebook_names_only_what_differs_from_the_published_numbers() -> None
     changed = Thresholds.of(given)
     assert changed == Thresholds(floor_days=9, share_floor=0.6)
     assert changed.changes() == {"floor_days": 9, "share_floor": 0.6}
-    with pytest.raises(ParameterError, match=r"^floor_day=9: .* there are floor_days, "):
+    with pytest.raises(ParameterError, match=r"^floor_day=9: .* did you mean floor_days"):
         Thresholds.of({"thresholds": {"floor_day": 9}})
 
 

@@ -260,8 +260,9 @@ def evidence_series(
     for is_hit, state, words in RESULTS:
         some = sessions[sessions["is_hit"] == is_hit]
         at = mdates.date2num(pd.to_datetime(some["time"]))  # type: ignore[no-untyped-call]
+        # marks may stand on the edge; a line without marks would stretch the layout to 1970
         above.plot(
-            at, 100 * some["rate"], **marker(state), label=f"Session: {words}", clip_on=False
+            at, 100 * some["rate"], **marker(state), label=f"Session: {words}", clip_on=some.empty
         )
     above.set_ylim(0, max(10.0, 108 * sessions["rate"].max()))
     above.set_ylabel("Fails by accident,\nper cent")

@@ -81,6 +81,12 @@ class SetItem:
     language: str = "en"
 
     @property
+    def number(self) -> str:
+        """What sentences call a notebook's page: *page 2*; empty for other pages."""
+        digits = self.file.removeprefix("../").partition("-")[0]
+        return digits if digits.isdecimal() else ""
+
+    @property
     def menu(self) -> str:
         """Its words in the menu; none for a page that stands under *Methods*."""
         return MENU.get(self.file.removeprefix("../"), "")
