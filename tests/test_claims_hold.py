@@ -357,8 +357,8 @@ def test_the_answer_counts_apart_and_out_of_what_was_tested_enough(
     traced = set(pairs.loc[pairs["state"] == "blocked", "domain"])
     settled = set(access.loc[access["state"] != "insufficient", "domain"])
     answer = page["answer"].striptags()
-    pattern = r"(\d+) sites were blocked and (\d+) more were likely .*, of (\d+) sites that"
-    assert numbers_in(pattern, answer) == [len(traced), len(listed - traced), len(settled)]
+    pattern = r"of (\d+) sites that .*, (\d+) were blocked and (\d+) more were likely blocked"
+    assert numbers_in(pattern, answer) == [len(settled), len(traced), len(listed - traced)]
     assert listed <= settled
     if ranked and ranked[0]["kind"] == "onset":
         assert numbers_in(r"\. (\d+) of these sites turned", answer)[0] <= len(listed)

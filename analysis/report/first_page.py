@@ -269,8 +269,8 @@ def _answer(page: Telling, summary: Mapping[str, Any]) -> Markup:
     """What is blocked; of a period with an event, what that was."""
     lang = page.lang
     answer = lang.html(
-        "From {period}, of {tested} sites that were tested enough on at least one access network in "
-        "{country}, {traced} were blocked and {likely} more were likely blocked.",
+        "From {period}, of {tested} sites that were tested enough on at least one access network "
+        "in {country}, {traced} were blocked and {likely} more were likely blocked.",
         period=page.period, country=country_name(summary["probe_cc"], lang),
         traced=page.count("traced_domain_count"), likely=page.count("likely_domain_count"),
         tested=page.count("settled_domain_count"),
