@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.formats import is_publishing
 from analysis.pages.show import show_finding, show_table, show_text
@@ -235,7 +236,10 @@ def read_published(
     """
     published = find_published(study)
     if not is_publishing() and (published / "verdicts.csv").is_file():
-        return read_table(published, "verdicts"), "the published report"
+        try:
+            return read_table(published, "verdicts"), "the published report"
+        except ParameterError as error:  # it was made by another version of the workbook
+            show_text(f"The published report is not compared until it is made again: {error}")
     if thresholds.changes():
         return find_verdicts(study, networks, Thresholds()), "the published numbers"
     return None
