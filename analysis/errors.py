@@ -24,9 +24,14 @@ def printable(text: object, limit: int = 2000) -> str:
     return shown if len(shown) <= limit else f"{shown[:limit]}…"
 
 
+def find_near(name: str, known: Iterable[str], likeness: float = 0.75) -> list[str]:
+    """The known names that are most like one, three at most."""
+    return difflib.get_close_matches(name, list(known), n=3, cutoff=likeness)
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """``; did you mean floor_sessions?`` where a known name is like the one given, else nothing."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.75)
+    near = find_near(name, known)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -91,7 +91,8 @@ def styled(
             figure.set_layout_engine("none")
             for text in figure.findobj(Text):
                 text.set_parse_math(False)
-            if "time" not in frame:  # which would say when single volunteers ran their probes
+            # days and times of one network would say when single volunteers ran their probes
+            if not {"day", "time"} & set(frame):
                 figure.frame = frame  # type: ignore[attr-defined]
             return figure
 

@@ -1,6 +1,5 @@
 """A report's folder, which somebody else may have sent."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import msgspec
 
 from analysis.errors import ParameterError
+from analysis.pages.replacing import digest
 from analysis.period import Period
 from analysis.reference.reference_files import read_file
 
@@ -29,7 +29,7 @@ class Report:
     @property
     def digest(self) -> str:
         """SHA-256 of its ``run.json``, which holds the digests of its tables."""
-        return hashlib.sha256((self.folder / "run.json").read_bytes()).hexdigest()
+        return digest(self.folder / "run.json")
 
     @property
     def probe_cc(self) -> str:
@@ -100,7 +100,7 @@ def check_tables(report: Report, names: Iterable[str], parameter: str) -> None:
             accepted = f"its tables/{name}.csv is missing"
             raise ParameterError(parameter, report.folder, accepted)
         known = noted.get(f"{name}.csv", {}).get("sha256")
-        if known and known != hashlib.sha256(path.read_bytes()).hexdigest():
+        if known and known != digest(path):
             raise ParameterError(
                 parameter, report.folder, f"its tables/{name}.csv is not the one that its run.json "
                 "names; put it back as it was written"

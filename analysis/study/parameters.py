@@ -8,7 +8,6 @@ A country's totals are everybody's. ``PROJECT`` counts a project's own measureme
 its OONI Run links, whose number the probes send along, and of its networks.
 """
 
-import difflib
 import hashlib
 import re
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import ParameterError
+from analysis.errors import ParameterError, find_near
 from analysis.outcomes.thresholds import MEANINGS, Thresholds
 from analysis.period import Period, today
 from analysis.reference.reference_files import (
@@ -280,7 +279,7 @@ def check_names(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if name in known or isinstance(value, bool) or not isinstance(value, str | int | float):
             continue
-        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.88):
+        if near := find_near(name, known, 0.88):
             raise ParameterError(
                 name,
                 value,
