@@ -292,7 +292,7 @@ TABLES = {
         _table(
             "side_by_side",
             "probe_cc",
-            "probe_cc country is_fictional? has_report? why since@ until@ common_domain_count# "
+            "probe_cc country is_fictional? since@ until@ common_domain_count# "
             "common_blocked_domain_count# common_blocked_share% common_blocked_share_low% "
             "common_blocked_share_high% common_pair_count# common_blocked_pair_count# "
             "common_blocked_pair_share% measurement_count# access_measurement_count# "

@@ -34,7 +34,8 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference.events import load_events
 from analysis.reference.test_lists import load_test_lists
-from analysis.review.claims import Draft, audit_claims, load_draft, show_audit
+from analysis.review.audits import audit_claims, show_audit
+from analysis.review.claims import Draft, load_draft
 from analysis.sources.archive_files import ArchiveObject, CannotRead, Folder
 from analysis.sources.buckets import _read_page
 from analysis.sources.layout import holds_country

@@ -17,7 +17,6 @@ import pytest
 import typer.main
 
 from analysis.commands import cli
-from analysis.commands.auditing import plan_reports
 from analysis.commands.judging import judge_files
 from analysis.commands.reporting import watch_settings
 from analysis.commands.settings import VARIABLES, parse_settings
@@ -320,7 +319,7 @@ def _check_command(program: str, name: str, arguments: list[str]) -> None:
         values = given.get("arguments") or []
         if name == "watch":
             watch_settings(values)
-        elif name not in ("audit", "refresh") and plan_reports(values) is None:
+        elif name not in ("audit", "refresh"):
             parse_settings(values)
 
 

@@ -258,9 +258,8 @@ def test_an_installed_package_has_what_ships(repository_root: Path, tmp_path: Pa
     )  # fmt: skip
     (site,) = prefix.glob("lib/python*/site-packages")
     asked = (
-        "from analysis.commands.auditing import NOTEBOOKS\n"
         "from analysis.pages.dictionary import column_meaning\n"
-        "from analysis.reference.reference_files import REFERENCE, countries\n"
+        "from analysis.reference.reference_files import NOTEBOOKS, REFERENCE, countries\n"
         "from analysis.study.parameters import StudyParameters\n"
         "print(len([*NOTEBOOKS.glob('*.ipynb')]), column_meaning('verdicts', 'state') != '',\n"
         "  countries()['KH'].name, (REFERENCE / 'validation' / 'accuracy.csv').is_file(),\n"

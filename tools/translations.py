@@ -27,8 +27,8 @@ from analysis.pages import headings
 from analysis.pages.headings import GLOSSARY
 from analysis.pages.rendering import describe
 from analysis.report.annex import REASON_SENTENCES
+from analysis.review.audits import ITEM
 from analysis.review.changes import HEADING, NOT_LISTED, OF_RUN, WITHDRAWN
-from analysis.review.claims import LINE
 from analysis.review.watch_page import NOTES
 from analysis.verdicts.intervals import TOO_FEW, USUAL
 from analysis.verdicts.rivals import RIVALS
@@ -92,7 +92,7 @@ def _words() -> Iterator[tuple[str, str]]:
     yield from (("analysis/pages/headings.py", word) for word in GLOSSARY)
     for notebook in sorted(ROOT.glob("notebooks/[1-9]-*.ipynb")):
         yield f"notebooks/{notebook.name}", describe(notebook).line
-    yield "analysis/review/claims.py", LINE
+    yield "analysis/review/audits.py", ITEM.line
     categories = ROOT / "data" / "reference" / "categories.csv"
     with categories.open(encoding="utf-8", newline="") as file:
         yield from ((f"data/reference/{categories.name}", row["category"])

@@ -94,25 +94,8 @@ def _stop_by_signals() -> list[int]:
 
 @app.command()
 def report(arguments: Arguments = None) -> None:
-    """Make a report: read the archive, run the notebooks, publish the pages.
-
-    PROBE_CC=KH,MY,VN makes a report of each country, and a page that compares them.
-    """
-    from analysis.commands.auditing import make_reports, plan_reports, publish_side_by_side
-
-    plan = plan_reports(arguments or [])
-    if plan is None:
-        print(f"report: {_nearby(_report(parse_settings(arguments or [])))}")
-        return
-    reports, failed = make_reports(plan, _report, say)
-    for made in reports:
-        print(f"report: {_nearby(made.folder / 'index.html')}")
-    if reports:
-        languages = plan.settings[0].languages
-        page = publish_side_by_side(reports, failed, plan.out, languages)
-        print(f"side by side: {_nearby(page)}")
-    for error in failed.values():
-        raise error
+    """Make a report: read the archive, run the notebooks, publish the pages."""
+    print(f"report: {_nearby(_report(parse_settings(arguments or [])))}")
 
 
 @app.command("side-by-side")
@@ -121,7 +104,7 @@ def side_by_side(
     out: Annotated[Path | None, typer.Option(help="the folder for the page")] = None,
 ) -> None:
     """Compare reports of several countries on one page. They need the same method and period."""
-    from analysis.commands.auditing import hold_side_by_side
+    from analysis.review.countries_page import hold_side_by_side
 
     print(f"side by side: {_nearby(hold_side_by_side(folders, out))}")
 
@@ -373,7 +356,7 @@ def audit(
     """Check a draft's statements against sums, published counts and a report's tables."""
     from analysis.commands.auditing import audit as audited
 
-    print(audited(arguments or []))
+    _tell(audited(arguments or []))
 
 
 @app.command()
@@ -382,9 +365,9 @@ def compare(
     after: Annotated[Path, typer.Argument(help="a later report's folder", metavar="B")],
 ) -> None:
     """Compare two reports: numbers, findings and sites that differ, and what may be the cause."""
-    from analysis.commands.auditing import compare as compared
+    from analysis.review.changes import compare as compared
 
-    print(compared(before, after))
+    _tell(compared(before, after))
 
 
 @app.command()
@@ -392,9 +375,13 @@ def notice(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="OUT=FOLDER")] = None,
 ) -> None:
     """Put errors found in a published report, OUT, on each of its pages."""
-    from analysis.commands.auditing import add_notice
+    from analysis.review.publication import add_notice
 
-    print(add_notice(arguments or []))
+    given = read_values(arguments or [], ("OUT",))
+    if not given.get("OUT"):
+        raise ParameterError("OUT", "", "must be given: the folder of a published report")
+    out = Path(given["OUT"]).resolve()
+    print(f"notice: on {add_notice(out)} pages of {_nearby(out)}")
 
 
 @app.command()
@@ -403,9 +390,9 @@ def review(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would change")] = False,
 ) -> None:
     """Copy a meeting's feedback sheet into data/review/<cc>.yml, and print what changes."""
-    from analysis.commands.auditing import review as reviewed
+    from analysis.review.feedback import review as reviewed
 
-    print(reviewed(file, dry_run=dry_run))
+    _tell(reviewed(file, dry_run=dry_run))
 
 
 def _tell(lines: Iterable[str]) -> None:

@@ -14,14 +14,6 @@ import mistune
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.commands.auditing import (
-    NOTEBOOKS,
-    audit_page,
-    comparison_with,
-    feedback_page,
-    narrative_page,
-    status_in_words,
-)
 from analysis.commands.settings import Settings, parse_settings, read_values
 from analysis.errors import NothingThereError, ParameterError, printable
 from analysis.hosts import site_file
@@ -44,12 +36,13 @@ from analysis.pages.rendering import (
 from analysis.pages.replacing import published, recover
 from analysis.pages.scheduling import Display
 from analysis.period import Period, parse_date, today
-from analysis.reference.reference_files import SHIPPED, country_name, is_fictional
+from analysis.reference.reference_files import NOTEBOOKS, SHIPPED, country_name, is_fictional
 from analysis.report.annex_page import annex_sections
 from analysis.report.fields_met import refuse_changed_fields
 from analysis.report.first_page import decide_first_page, word_apps_alone, word_first_page
 from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
-from analysis.review.changes import check_comparable
+from analysis.review.audits import audit_page
+from analysis.review.changes import check_comparable, comparison_with
 from analysis.review.claims import Draft, find_draft, load_draft
 from analysis.review.decisions import (
     Basis,
@@ -58,7 +51,8 @@ from analysis.review.decisions import (
     load_decisions,
     review_path,
 )
-from analysis.review.narrative import load_narrative
+from analysis.review.feedback import feedback_page
+from analysis.review.narrative import load_narrative, narrative_page
 from analysis.review.publication import (
     Correction,
     check_final,
@@ -421,6 +415,14 @@ def describe_run(inputs: Inputs) -> dict[str, Any]:
         "status": status_in_words(study.probe_cc, settings.status),
         "is_fictional": is_fictional(study.probe_cc),
     }
+
+
+def status_in_words(probe_cc: str, status: str, lang: Language = ENGLISH) -> str:
+    """What every page says of a report: the words given to it, and that a country is fictional."""
+    if not is_fictional(probe_cc):
+        return status or lang.say("Draft")
+    fictional = lang.say("Fictional country")
+    return f"{status} · {fictional}" if status else fictional
 
 
 def _snapshot(settings: Settings) -> dict[str, object]:

@@ -100,6 +100,11 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
         ParameterError: an argument is no ``NAME=VALUE``, a name is unknown, or a value is wrong.
     """
     given, thresholds = _split_arguments(arguments)
+    if "," in given.get("PROBE_CC", ""):
+        raise ParameterError(
+            "PROBE_CC", given["PROBE_CC"], "make a report of each country, then compare them with "
+            "'python -m analysis side-by-side FOLDER FOLDER'"
+        )  # fmt: skip
     values = {name.lower(): value for name, value in given.items()}
     study = StudyParameters.of({**values, "thresholds": thresholds})
     # a list that is given as empty is none, for the fictional country too

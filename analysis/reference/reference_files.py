@@ -50,6 +50,7 @@ SHIPPED = next(
 REPOSITORY = _CHECKOUT if SHIPPED == _CHECKOUT else Path.cwd()
 #: Shipped reference data; ``sources.csv`` in it says where each file comes from.
 REFERENCE = SHIPPED / "data" / "reference"
+NOTEBOOKS = SHIPPED / "notebooks"
 #: Bytes of a file of reference data; registered names of all networks are 10 MB.
 FILE_LIMIT = 100_000_000
 REQUIRED_COLUMNS = ("url", "category_code", "category_description")

@@ -6,19 +6,21 @@ put down to one of them.
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.errors import ParameterError
+from analysis.errors import ParameterError, printable
 from analysis.languages.language import ENGLISH, Language
 from analysis.pages.html_tables import blocks, render_table
+from analysis.pages.rendering import Comparison, Section
 from analysis.reference.reference_files import country_name
 from analysis.report.first_page import read_decided
 from analysis.review.decisions import is_finding
-from analysis.review.reports import Report, check_tables
-from analysis.tables import TABLES, read_table
+from analysis.review.reports import Report, check_tables, read_report
+from analysis.tables import TABLES, read_table, write_table
 from analysis.vocabulary import CAUSES, DECISIONS, LISTED, STATES
 
 HEADING = "What changed since the last draft"
@@ -257,7 +259,31 @@ def _say_note(note: str, lang: Language) -> str:
     return "; ".join(parts)
 
 
-def as_text(changes: pd.DataFrame, before: Report, after: Report) -> Iterator[str]:
+def comparison_with(previous: Report) -> Comparison:
+    """What a report that is being made says of an earlier one."""
+
+    def make(tables: Path, run: Mapping[str, Any], lang: Language) -> Section:
+        now = Report(tables.parent, run)
+        changes = write_table(tables, "changes", compare_reports(previous, now))
+        return lang.say(HEADING), show_changes(changes, previous, now, lang)
+
+    return make
+
+
+def compare(before: Path, after: Path) -> Iterator[str]:
+    """What differs between two reports' folders, as lines for a terminal.
+
+    Raises:
+        ParameterError: one is no report, or they are of two countries.
+    """
+    first, second = (read_report(one, name) for one, name in ((before, "A"), (after, "B")))
+    for report, name in ((first, "A"), (second, "B")):
+        check_comparable(report, name)
+    changes = compare_reports(first, second)
+    yield from map(printable, _as_text(changes, first, second))
+
+
+def _as_text(changes: pd.DataFrame, before: Report, after: Report) -> Iterator[str]:
     """The same for a terminal, a line a change; no character of a measurement can act there."""
     yield _runs(before, after)
     for kind, words in KINDS.items():

@@ -1,70 +1,103 @@
-"""The page of countries side by side: in the order of the alphabet, and why in no other."""
+"""Reports of several countries on one page: in the order of the alphabet, and why in no other."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup
 
 from analysis.errors import ParameterError
-from analysis.languages.language import Heading, Language
+from analysis.languages.language import ENGLISH
 from analysis.pages.formats import link
 from analysis.pages.html_tables import blocks, render_table
+from analysis.pages.rendering import Edition, Section, SetItem, write_alone
+from analysis.pages.replacing import published
 from analysis.reference.networks import DOMESTIC
-from analysis.reference.reference_files import country_name, is_fictional
-from analysis.review.reports import Report
-from analysis.tables import read_table
+from analysis.reference.reference_files import REPOSITORY, country_name, is_fictional
+from analysis.review.reports import Report, check_tables, read_report
+from analysis.tables import read_table, write_table
 from analysis.verdicts.states import strength, wilson_bounds
 from analysis.vocabulary import LISTED
 
 #: What must be the same for numbers of two reports to stand side by side.
 _SAME = ("rules_version", "code_version", "changed_thresholds")
+_READ = ("verdicts", "networks", "measurements_by_month")
+_PAGE = "index.html"
+_SHOWN_SITES = 60
+#: Where a report lies from the page, at most: further away the way would name other folders of
+#: this machine.
+_LONGEST_WAY = 5
 
 
-@dataclass(frozen=True)
-class SideBySide:
-    """The contract's tables of countries side by side.
+def hold_side_by_side(folders: Sequence[Path], out: Path | None) -> Path:
+    """Make the page of some reports; returns it.
 
-    Attributes:
-        countries: ``side_by_side``, a row a country.
-        mechanisms: ``side_by_side_mechanisms``, a row a country and mechanism.
-        sites: ``side_by_side_sites``, a row a country and site that one of them lists.
-    """
-
-    countries: pd.DataFrame
-    mechanisms: pd.DataFrame
-    sites: pd.DataFrame
-
-
-def check_side_by_side(reports: Sequence[Report]) -> None:
-    """Refuse reports whose numbers cannot stand side by side.
+    Args:
+        folders: of the reports, one a country.
+        out: the folder of the page; by default one that names countries and period.
 
     Raises:
-        ParameterError: two are of one country, of two periods, or made by two methods.
+        ParameterError: fewer than two reports, they cannot be compared, or ``out`` holds something
+            else.
     """
+    if len(folders) < 2:
+        given = folders[0] if folders else ""
+        raise ParameterError("REPORT", given, "two folders or more are accepted, a country each")
+    reports = [read_report(folder.resolve(), "REPORT") for folder in folders]
+    reports.sort(key=lambda report: report.probe_cc)
+    _check_comparable(reports)
+    first, codes = reports[0], [report.probe_cc for report in reports]
+    if out is None:
+        out = REPOSITORY / "reports" / "side-by-side" / "-".join(codes).lower() / str(first.period)
+    tables = compare_countries(reports)
+    page = replace(first.page, country=ENGLISH.listed(sorted(map(country_name, codes))))
+    with published(out, "reports") as build:
+        written = {name: write_table(build.tables, name, frame) for name, frame in tables.items()}
+        sections = _show(written, _find_ways(reports, out.resolve()))
+        item = SetItem(_PAGE, "Countries side by side", "")
+        write_alone(build.folder, Edition(page, ""), item, sections)
+        parameters = {"since": str(first.period.since), "until": str(first.period.until)}
+        build.run = {
+            "parameters": {"probe_cc": ",".join(codes), **parameters},
+            **{name: first.run.get(name) for name in _SAME},
+            "reports": {report.probe_cc: report.digest for report in reports},
+        }
+    return out.resolve() / _PAGE
+
+
+def _check_comparable(reports: Sequence[Report]) -> None:
+    """Refuse reports whose numbers cannot stand side by side."""
     first, codes = reports[0], [report.probe_cc for report in reports]
     for place, report in enumerate(reports):
         if report.probe_cc in codes[:place]:
             accepted = f"is a second report of {country_name(report.probe_cc)}; one is accepted"
             raise ParameterError("REPORT", report.folder, accepted)
         if report.period != first.period:
-            accepted = f"is of {report.period}; {first.period} is accepted, as of the first"
+            accepted = f"is of {report.period}; {first.period} is accepted, as of {first.folder}"
             raise ParameterError("REPORT", report.folder, accepted)
         for name in _SAME:
             if report.run.get(name) != first.run.get(name):
                 accepted = f"has another {name} than {first.folder}; make both with one method"
                 raise ParameterError("REPORT", report.folder, accepted)
+        check_tables(report, _READ, "REPORT")
 
 
-def compare_countries(
-    reports: Sequence[Report], failed: Mapping[str, str] | None = None
-) -> SideBySide:
-    """Hold reports of one method and period side by side.
+def _find_ways(reports: Sequence[Report], out: Path) -> dict[str, Path]:
+    """Country → where its report lies from the page, unless that is far away."""
+    ways = {
+        report.probe_cc: Path(os.path.relpath(report.folder.resolve(), out)) for report in reports
+    }
+    return {code: way / _PAGE for code, way in ways.items() if len(way.parts) <= _LONGEST_WAY}
+
+
+def compare_countries(reports: Sequence[Report]) -> dict[str, pd.DataFrame]:
+    """The contract's tables of countries side by side, by name.
 
     Args:
-        reports: one a country; see ``check_side_by_side``.
-        failed: code of a country without a report → why there is none.
+        reports: one a country, of one method and period.
 
     Raises:
         ParameterError: a report has no tables, or they are not as the workbook writes them.
@@ -73,11 +106,12 @@ def compare_countries(
     told_in = pairs[pairs["is_told"]].groupby("domain")["probe_cc"].nunique()
     common = told_in.index[told_in == len(reports)]
     pairs = pairs.assign(is_common=pairs["domain"].isin(common))
-    rows = [_count_country(report, pairs) for report in reports]
-    for code, why in (failed or {}).items():
-        rows.append({**_named(code), "has_report": False, "why": why, "since": "", "until": ""})
-    countries = pd.DataFrame(rows).sort_values("probe_cc", ignore_index=True)
-    return SideBySide(_with_shares(countries), _count_mechanisms(pairs), _list_sites(pairs))
+    countries = pd.DataFrame([_count_country(report, pairs) for report in reports])
+    return {
+        "side_by_side": _add_shares(countries),
+        "side_by_side_mechanisms": _count_mechanisms(pairs),
+        "side_by_side_sites": _list_sites(pairs),
+    }
 
 
 def _read_pairs(report: Report) -> pd.DataFrame:
@@ -102,9 +136,9 @@ def _count_country(report: Report, pairs: pd.DataFrame) -> dict[str, Any]:
     access = networks[networks["kind"].isin(DOMESTIC)]
     tests = int(access["measurement_count"].sum())
     return {
-        **_named(report.probe_cc, report.run.get("is_fictional")),
-        "has_report": True,
-        "why": "",
+        "probe_cc": report.probe_cc,
+        "country": country_name(report.probe_cc),
+        "is_fictional": is_fictional(report.probe_cc),
         "since": str(report.period.since),
         "until": str(report.period.until),
         "measurement_count": int(months["measurement_count"].sum()),
@@ -114,7 +148,7 @@ def _count_country(report: Report, pairs: pd.DataFrame) -> dict[str, Any]:
         "network_count": len(access),
         "largest_network_share": access["measurement_count"].max() / tests if tests else None,
         "domain_count": own["domain"].nunique(),
-        "own_domain_count": len({*own["domain"]} - {*others["domain"]}) if len(others) else None,
+        "own_domain_count": len({*own["domain"]} - {*others["domain"]}),
         "pair_count": len(own),
         "told_pair_count": int(own["is_told"].sum()),
         "blocked_pair_count": len(listed),
@@ -128,26 +162,15 @@ def _count_country(report: Report, pairs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _named(code: str, fictional: object = None) -> dict[str, Any]:
-    is_made_up = is_fictional(code) if fictional is None else bool(fictional)
-    return {"probe_cc": code, "country": country_name(code), "is_fictional": is_made_up}
-
-
-def _with_shares(countries: pd.DataFrame) -> pd.DataFrame:
-    """Counts as whole numbers, empty where there is no report, and their shares."""
-    counts = [name for name in countries if str(name).endswith("_count")]
-    whole = countries.astype(dict.fromkeys(counts, "Int64"))
-    hits, total = (
-        whole[name].astype("float64")
-        for name in ("common_blocked_domain_count", "common_domain_count")
-    )
+def _add_shares(countries: pd.DataFrame) -> pd.DataFrame:
+    """The counts with their shares; nothing is a share of 0."""
+    hits, total = countries["common_blocked_domain_count"], countries["common_domain_count"]
     low, high = wilson_bounds(hits, total)
 
     def share(part: str, of: str) -> pd.Series:
-        of_all = whole[of].astype("float64")
-        return whole[part].astype("float64") / of_all.where(of_all > 0)
+        return countries[part] / countries[of].where(countries[of] > 0)
 
-    return whole.assign(
+    return countries.assign(
         common_blocked_share=share("common_blocked_domain_count", "common_domain_count"),
         common_blocked_pair_share=share("common_blocked_pair_count", "common_pair_count"),
         common_blocked_share_low=low,
@@ -176,67 +199,123 @@ def _list_sites(pairs: pd.DataFrame) -> pd.DataFrame:
         state=("state", "first"),
         network_count=("state", "size"),
         blocked_network_count=("is_listed", "sum"),
-        mechanisms=("listed_mechanism", _joined),
+        mechanisms=("listed_mechanism", lambda names: ";".join(sorted(set(names.dropna())))),
         is_common=("is_common", "first"),
     )
     return sites.reset_index()
 
 
-def _joined(names: pd.Series) -> str:
-    return ";".join(sorted(set(names.dropna())))
+class _Table(NamedTuple):
+    """A table of the page, a row a country: what it shows, column → heading, how it is read."""
+
+    caption: str
+    headings: Mapping[str, str]
+    note: str = ""
 
 
-_SHOWN_SITES = 60
-#: Files of the comparison, as a page leads to them.
-_FILES = ("side_by_side.csv", "side_by_side_mechanisms.csv", "side_by_side_sites.csv")
+_COMMON = _Table(
+    "The sites of which something can be said in every country",
+    {
+        "country": "Country",
+        "common_blocked_domain_count": "Blocked of these",
+        "common_domain_count": "Sites tested enough in all",
+        "common_blocked_share": "Share",
+        "common_blocked_share_low": "Lower 95 % bound",
+        "common_blocked_share_high": "Upper 95 % bound",
+        "common_blocked_pair_share": "Share of pairs with a network",
+    },
+    "Blocked: on at least one access network. A country in which more networks were tested has "
+    "more chances for that; the last column counts each network for itself.",
+)
+_RATES = _Table(
+    "Blocked tests and sites",
+    {
+        "country": "Country",
+        "blocked_per_thousand": "Blocked tests of 1,000",
+        "access_measurement_count": "Tests on access networks",
+        "blocked_domain_count": "Sites blocked",
+        "domain_count": "Sites tested",
+        "blocked_domain_share": "Sites blocked, share of tested",
+    },
+    "A blocked test is one of a pair of site and network that the report lists. Who tests chiefly "
+    "what is known to be blocked finds more of it: these rates depend on the lists that volunteers "
+    "ran, the table above does not.",
+)
+_NETWORKS = _Table(
+    "Access networks and pairs",
+    {
+        "country": "Country",
+        "blocked_network_count": "Access networks that block",
+        "network_count": "Access networks tested",
+        "blocked_pair_count": "Pairs blocked",
+        "told_pair_count": "Pairs with a conclusion",
+    },
+)
+_TESTED = _Table(
+    "What was tested",
+    {
+        "country": "Country",
+        "measurement_count": "Tests",
+        "tested_month_count": "Months with tests",
+        "month_count": "Months",
+        "network_count": "Access networks tested",
+        "largest_network_share": "Tests on the busiest of them",
+        "domain_count": "Sites tested",
+        "own_domain_count": "Tested in no other country",
+        "told_pair_share": "Pairs with a conclusion, share",
+    },
+)
+_HOW_TO_READ = (
+    "The countries stand in the order of the alphabet. They are not ranked: the number of blocked "
+    "sites grows with the number of tests, of sites on the lists and of networks, and these are "
+    "what volunteers chose, in each country by themselves.",
+    "All reports are of the same days, judged by the same rules with the same numbers. A site is "
+    "compared where every country tested it enough for a conclusion; of a site that was not tested "
+    "nothing follows.",
+)
 
 
-def show_side_by_side(
-    compared: SideBySide, links: Mapping[str, str], lang: Language
-) -> list[tuple[str | Heading, Markup]]:
+def _show(tables: Mapping[str, pd.DataFrame], ways: Mapping[str, Path]) -> list[Section]:
     """The sections of the page, each with its heading.
 
     Args:
-        compared: what is compared.
-        links: code of a country → where its report lies, from the page; without one, it has none.
-        lang: of the words.
+        tables: of ``compare_countries``, as they were written.
+        ways: country → its report, from the page.
     """
-    names = [country_name(code, lang) for code in compared.countries["probe_cc"]]
-    every = compared.countries.assign(country=names).sort_values("country", ignore_index=True)
-    made = every[every["has_report"]]
+    countries = tables["side_by_side"].sort_values("country", ignore_index=True)
+    per_thousand = (1000 * countries["blocked_measurement_share"]).round(1)
+    rates = countries.assign(blocked_per_thousand=per_thousand)
+    methods = _show_methods(countries, tables["side_by_side_mechanisms"])
+    files = [link(f"tables/{name}.csv", f"{name}.csv") for name in tables]
+    reading = [*_HOW_TO_READ, ENGLISH.html("All rows: {tables}.", tables=files)]
+    cautions = Markup(blocks().paragraphs(list(_say_cautions(countries))))
     return [
-        ("", _show_opening(every, links, lang)),
-        (lang.heading("The same sites in every country"), _show_common(made, lang)),
-        (lang.heading("For as many tests"), _show_rates(made, lang)),
-        (lang.heading("Networks and methods"), _show_networks(made, compared, lang)),
-        (lang.heading("Sites"), _show_sites(made, compared, lang)),
-        (lang.heading("How far they can be compared"), _show_coverage(made, lang)),
-        (lang.heading("How to read this"), _say_how_to_read(lang)),
+        ("", Markup(blocks().paragraphs(list(_say_opening(countries, ways))))),
+        ("The same sites in every country", _show_table(countries, _COMMON)),
+        ("For as many tests", _show_table(rates, _RATES)),
+        ("Networks and methods", _show_table(countries, _NETWORKS) + methods),
+        ("Sites", _show_sites(countries, tables["side_by_side_sites"])),
+        ("How far they can be compared", cautions + _show_table(countries, _TESTED)),
+        ("How to read this", Markup(blocks().paragraphs(reading))),
     ]
 
 
-def _rows(countries: pd.DataFrame) -> Iterable[Any]:
-    return countries.itertuples(index=False)
+def _show_table(frame: pd.DataFrame, table: _Table) -> Markup:
+    """The columns that have headings, none of the rows folded."""
+    shown = frame[list(table.headings)]
+    return render_table(shown, table.caption, table.note, len(frame) or 1, table.headings)
 
 
-def _prose(lang: Language, *paragraphs: Markup) -> Markup:
-    return Markup(blocks(lang).paragraphs(paragraphs))
-
-
-def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language) -> Markup:
-    made, missing = every[every["has_report"]], every[~every["has_report"]]
-    common = int(made["common_domain_count"].iloc[0])
+def _say_opening(countries: pd.DataFrame, ways: Mapping[str, Path]) -> Iterator[Markup]:
+    common = int(countries["common_domain_count"].iloc[0])
+    rows: list[Any] = list(countries.itertuples(index=False))
     if common:
         shares = [
-            lang.say(
-                "{country} {blocked} ({share})",
-                country=row.country,
-                blocked=int(row.common_blocked_domain_count),
-                share=lang.share(row.common_blocked_share),
-            )
-            for row in _rows(made)
+            f"{row.country} {row.common_blocked_domain_count} "
+            f"({ENGLISH.share(row.common_blocked_share)})"
+            for row in rows
         ]
-        told = lang.html_plural(
+        yield ENGLISH.html_plural(
             "{n} site was tested enough in every country to say something of it. Of these "
             "were blocked: {shares}.",
             "{n} sites were tested enough in every country to say something of them. Of these "
@@ -245,113 +324,47 @@ def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language)
             shares=shares,
         )
     else:
-        told = lang.html(
+        yield ENGLISH.html(
             "No site was tested enough in every country: what is blocked in one cannot "
             "be held against what is blocked in another."
         )
-    said = [told]
-    said += [
-        lang.html("{country} has no report: {why}", country=row.country, why=row.why)
-        for row in _rows(missing)
-    ]
-    made_up = made.loc[made["is_fictional"], "country"]
-    if 0 < len(made_up) < len(made):
-        said.append(
-            lang.html("No such country exists: {countries}. It is simulated.",
-                      countries=list(made_up))
-        )  # fmt: skip
+    made_up = countries.loc[countries["is_fictional"], "country"]
+    if 0 < len(made_up) < len(countries):
+        yield ENGLISH.html(
+            "No such country exists: {countries}. It is simulated.", countries=list(made_up)
+        )
     leads = [
-        Markup('<a href="{}">{}</a>').format(links[row.probe_cc], row.country)
-        for row in _rows(made)
-        if row.probe_cc in links
+        Markup('<a href="{}">{}</a>').format(ways[row.probe_cc].as_posix(), row.country)
+        for row in rows
+        if row.probe_cc in ways
     ]
     if leads:
-        said.append(lang.html("The reports: {reports}.", reports=leads))
-    return _prose(lang, *said)
+        yield ENGLISH.html("The reports: {reports}.", reports=leads)
 
 
-def _show_common(made: pd.DataFrame, lang: Language) -> Markup:
-    return _show(
-        made,
-        lang,
-        caption=lang.say("The sites of which something can be said in every country"),
-        headings={
-            "country": lang.say("Country"),
-            "common_blocked_domain_count": lang.say("Blocked of these"),
-            "common_domain_count": lang.say("Sites tested enough in all"),
-            "common_blocked_share": lang.say("Share"),
-            "common_blocked_share_low": lang.say("Lower 95 % bound"),
-            "common_blocked_share_high": lang.say("Upper 95 % bound"),
-            "common_blocked_pair_share": lang.say("Share of pairs with a network"),
-        },
-        note=lang.say(
-            "Blocked: on at least one access network. A country in which more networks were tested "
-            "has more chances for that; the last column counts each network for itself."
-        ),
-    )
-
-
-def _show_rates(made: pd.DataFrame, lang: Language) -> Markup:
-    per_thousand = (1000 * made["blocked_measurement_share"]).round(1)
-    return _show(
-        made.assign(blocked_per_thousand=per_thousand),
-        lang,
-        caption=lang.say("Blocked tests and sites"),
-        headings={
-            "country": lang.say("Country"),
-            "blocked_per_thousand": lang.say("Blocked tests of 1,000"),
-            "access_measurement_count": lang.say("Tests on access networks"),
-            "blocked_domain_count": lang.say("Sites blocked"),
-            "domain_count": lang.say("Sites tested"),
-            "blocked_domain_share": lang.say("Sites blocked, share of tested"),
-        },
-        note=lang.say(
-            "A blocked test is one of a pair of site and network that the report lists. Who tests "
-            "chiefly what is known to be blocked finds more of it: these rates depend on the lists "
-            "that volunteers ran, the table above does not."
-        ),
-    )
-
-
-def _show_networks(made: pd.DataFrame, compared: SideBySide, lang: Language) -> Markup:
-    networks = _show(
-        made,
-        lang,
-        caption=lang.say("Access networks and pairs"),
-        headings={
-            "country": lang.say("Country"),
-            "blocked_network_count": lang.say("Access networks that block"),
-            "network_count": lang.say("Access networks tested"),
-            "blocked_pair_count": lang.say("Pairs blocked"),
-            "told_pair_count": lang.say("Pairs with a conclusion"),
-        },
-    )
-    listed = made[made["blocked_pair_count"] > 0]
-    shares = compared.mechanisms.pivot(index="mechanism", columns="probe_cc", values="pair_share")
+def _show_methods(countries: pd.DataFrame, mechanisms: pd.DataFrame) -> Markup:
+    """A row a method, a column a country that lists a pair."""
+    listed = countries[countries["blocked_pair_count"] > 0]
+    shares = mechanisms.pivot(index="mechanism", columns="probe_cc", values="pair_share")
     shares = shares.reindex(columns=list(listed["probe_cc"])).fillna(0.0).add_suffix("_share")
-    methods = _show(
-        shares.reset_index(),
-        lang,
-        caption=lang.say("Methods of blocking"),
-        headings={"mechanism": "", **_names(listed, "_share")},
-        note=lang.say(
-            "Of the listed pairs of each country, the share in which each method was seen. A "
-            "country without a listed pair has no column."
-        ),
+    table = _Table(
+        "Methods of blocking",
+        {"mechanism": "", **_name_columns(listed, "_share")},
+        "Of the listed pairs of each country, the share in which each method was seen. A country "
+        "without a listed pair has no column.",
     )
-    return networks + methods
+    return _show_table(shares.reset_index(), table)
 
 
-def _names(made: pd.DataFrame, suffix: str) -> dict[str, str]:
+def _name_columns(countries: pd.DataFrame, suffix: str) -> dict[str, str]:
     """Column of a country → its name."""
-    return dict(zip(made["probe_cc"] + suffix, made["country"], strict=True))
+    return dict(zip(countries["probe_cc"] + suffix, countries["country"], strict=True))
 
 
-def _show_sites(made: pd.DataFrame, compared: SideBySide, lang: Language) -> Markup:
+def _show_sites(countries: pd.DataFrame, sites: pd.DataFrame) -> Markup:
     """A row a site, a column a country; those that most countries list stand first."""
-    sites = compared.sites
     states = sites.pivot(index="domain", columns="probe_cc", values="state")
-    states = states.reindex(columns=list(made["probe_cc"])).fillna("").add_suffix("_state")
+    states = states.reindex(columns=list(countries["probe_cc"])).fillna("").add_suffix("_state")
     is_blocked = sites["blocked_network_count"] > 0
     frame = states.assign(
         country_count=is_blocked.groupby(sites["domain"]).sum().astype("int64"),
@@ -360,92 +373,39 @@ def _show_sites(made: pd.DataFrame, compared: SideBySide, lang: Language) -> Mar
     frame = frame.sort_values(
         ["country_count", "is_common", "domain"], ascending=[False, False, True]
     )
+    headings = {
+        **_name_columns(countries, "_state"),
+        "country_count": "Countries that block",
+        "is_common": "Tested enough in all",
+    }
     return render_table(
         frame,
-        lang.say("Sites that at least one of the countries blocks"),
-        lang.say("The strongest state on any access network of the country."),
+        "Sites that at least one of the countries blocks",
+        "The strongest state on any access network of the country.",
         _SHOWN_SITES,
-        {
-            **_names(made, "_state"),
-            "country_count": lang.say("Countries that block"),
-            "is_common": lang.say("Tested enough in all"),
-        },
+        headings,
         file="side_by_side_sites.csv",
-        lang=lang,
     )
 
 
-def _show_coverage(made: pd.DataFrame, lang: Language) -> Markup:
-    return _prose(lang, *_say_cautions(made, lang)) + _show(
-        made,
-        lang,
-        caption=lang.say("What was tested"),
-        headings={
-            "country": lang.say("Country"),
-            "measurement_count": lang.say("Tests"),
-            "tested_month_count": lang.say("Months with tests"),
-            "month_count": lang.say("Months"),
-            "network_count": lang.say("Access networks tested"),
-            "largest_network_share": lang.say("Tests on the busiest of them"),
-            "domain_count": lang.say("Sites tested"),
-            "own_domain_count": lang.say("Tested in no other country"),
-            "told_pair_share": lang.say("Pairs with a conclusion, share"),
-        },
-    )
-
-
-def _say_cautions(made: pd.DataFrame, lang: Language) -> Iterator[Markup]:
+def _say_cautions(countries: pd.DataFrame) -> Iterator[Markup]:
     """What differs in what was tested, of these countries."""
-    by_tests = made.sort_values("measurement_count", kind="stable")
-    counts, names = by_tests["measurement_count"].tolist(), by_tests["country"].tolist()
-    if counts[0] and counts[-1] >= 2 * counts[0]:
-        yield lang.html(
+    by_tests = countries.sort_values("measurement_count", kind="stable")
+    fewest, most = by_tests.iloc[0], by_tests.iloc[-1]
+    if 0 < 2 * fewest["measurement_count"] <= most["measurement_count"]:
+        yield ENGLISH.html(
             "{more} has {times} times as many tests as {fewer}: where more is tested, more is "
             "found.",
-            more=names[-1], fewer=names[0], times=round(counts[-1] / counts[0]),
+            more=most["country"], fewer=fewest["country"],
+            times=round(most["measurement_count"] / fewest["measurement_count"]),
         )  # fmt: skip
-    gaps = made.loc[made["tested_month_count"] < made["month_count"], "country"]
-    if len(gaps):
-        yield lang.html("In some months nothing was tested: {countries}.", countries=list(gaps))
-    few = made.loc[made["told_pair_share"] < 0.5, "country"]
-    if len(few):
-        yield lang.html(
-            "Of fewer than half of the pairs of site and network there is a conclusion: "
-            "{countries}.", countries=list(few),
-        )  # fmt: skip
-    one = made.loc[made["largest_network_share"] > 0.5, "country"]
-    if len(one):
-        yield lang.html(
-            "One network has more than half of the tests, and its users may not be those of the "
-            "country: {countries}.", countries=list(one),
-        )  # fmt: skip
-
-
-def _say_how_to_read(lang: Language) -> Markup:
-    files = [link(f"tables/{name}", name) for name in _FILES]
-    return _prose(
-        lang,
-        lang.html(
-            "The countries stand in the order of the alphabet. They are not ranked: the number of "
-            "blocked sites grows with the number of tests, of sites on the lists and of networks, "
-            "and these are what volunteers chose, in each country by themselves."
-        ),
-        lang.html(
-            "All reports are of the same days, judged by the same rules with the same numbers. A "
-            "site is compared where every country tested it enough for a conclusion; of a site "
-            "that was not tested nothing follows."
-        ),
-        lang.html("All rows: {tables}.", tables=files),
-    )
-
-
-def _show(
-    frame: pd.DataFrame,
-    lang: Language,
-    *,
-    caption: str,
-    headings: Mapping[str, str],
-    note: str = "",
-) -> Markup:
-    """The columns that have headings, as a table of which nothing is folded."""
-    return render_table(frame[list(headings)], caption, note, len(frame) or 1, headings, lang=lang)
+    few_months = countries["tested_month_count"] < countries["month_count"]
+    for applies, sentence in (
+        (few_months, "In some months nothing was tested: {countries}."),
+        (countries["told_pair_share"] < 0.5, "Of fewer than half of the pairs of site and network "
+         "there is a conclusion: {countries}."),
+        (countries["largest_network_share"] > 0.5, "One network has more than half of the tests, "
+         "and its users may not be those of the country: {countries}."),
+    ):  # fmt: skip
+        if applies.any():
+            yield ENGLISH.html(sentence, countries=list(countries.loc[applies, "country"]))

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from analysis.errors import ContractError, ParameterError
 from analysis.languages.language import ENGLISH, Language, value_html, visible
 from analysis.pages.formats import is_link, link, macros
+from analysis.pages.rendering import Appendix, Section, SetItem
 from analysis.reference.reference_files import REPOSITORY, decode_text, read_file
 
 NARRATIVES = REPOSITORY / "data" / "narrative"
@@ -52,13 +53,24 @@ def load_narrative(probe_cc: str, code: str, folder: Path = NARRATIVES) -> dict[
     return {f"{known_as}/{part}.md": _read(place / f"{part}.md") for part in PARTS}
 
 
+def narrative_page(probe_cc: str, lang: Language, up: str) -> Appendix:
+    """The page of a report that is being made; ``up`` leads from it to the English pages."""
+
+    def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
+        texts, english = load_narrative(probe_cc, lang.code), load_narrative(probe_cc, "en")
+        return show_narrative(texts, english, findings, lang, up)
+
+    line = lang.say("Background, law, recommendations, and how to contribute.")
+    return Appendix(SetItem(PAGE, lang.say("Background and recommendations"), line), make)
+
+
 def show_narrative(
     texts: Mapping[str, str],
     english: Mapping[str, str],
     findings: Mapping[str, Any],
     lang: Language,
     up: str = "",
-) -> list[tuple[str, Markup]]:
+) -> list[Section]:
     """The sections of the page: a part each, its numbers filled in; a missing one says so.
 
     Args:
@@ -79,7 +91,7 @@ def show_narrative(
         lang.heading("How to contribute"),
     )
     form = macros("narrative.html.j2", lang)
-    sections: list[tuple[str, Markup]] = []
+    sections: list[Section] = []
     for heading, place, instead in zip(headings, texts, english, strict=True):
         _check_places(place, texts[place], findings)
         _check_places(instead, english[instead], findings)

@@ -22,7 +22,7 @@ from analysis.pages.replacing import SUMS, published
 from analysis.period import Period, parse_date
 from analysis.reference.reference_files import REPOSITORY, NodeReader
 from analysis.review.decisions import PARSERS, REVIEWS
-from analysis.review.reports import Report
+from analysis.review.reports import read_report
 from analysis.vocabulary import PUBLISHER
 
 PUBLISHERS = REPOSITORY / "data" / "publisher"
@@ -150,8 +150,8 @@ def word_corrections(
     return tuple(said)
 
 
-def add_notice(report: Report, corrections: Sequence[Correction]) -> int:
-    """Put errors that were found on every page of a published report; all else stays as it was.
+def add_notice(folder: Path) -> int:
+    """Put errors that were found in a published report on each of its pages; all else stays.
 
     The checksums are written again, and the earlier ones are kept beside them.
 
@@ -159,8 +159,10 @@ def add_notice(report: Report, corrections: Sequence[Correction]) -> int:
         The number of pages.
 
     Raises:
-        ParameterError: no error was announced for the report, or all are on its pages.
+        ParameterError: it is no report, no error was announced for it, or all are on its pages.
     """
+    report = read_report(folder, "OUT")
+    corrections = load_corrections(corrections_path(report.probe_cc), report.period)
     day = max((one.day for one in corrections), default=None)
     kept = f"{SUMS}.before-{day}"
     if day is None or (report.folder / kept).exists():

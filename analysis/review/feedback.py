@@ -1,0 +1,324 @@
+"""The form on which a meeting decides: a page to print, and the same as a spreadsheet.
+
+Anybody may have sent a sheet that comes back filled in. It is bounded before it is opened, only
+text and days are taken from it, and what is wrong is named by its cell.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeVar
+from zipfile import BadZipFile, ZipFile
+
+import openpyxl
+import xlsxwriter
+from markupsafe import Markup
+
+from analysis.errors import ParameterError, printable
+from analysis.languages.language import ENGLISH, Language, list_translated, open_language
+from analysis.pages.formats import link, macros
+from analysis.pages.rendering import Appendix, Edition, Section, SetItem
+from analysis.pages.spreadsheet import CREATED, as_text
+from analysis.period import Period
+from analysis.reference.reference_files import parse_country, read_file
+from analysis.report.first_page import FORM, read_decided, show_decisions, word_first_page
+from analysis.review.decisions import (
+    PARSERS,
+    Basis,
+    Decision,
+    check_decisions,
+    is_finding,
+    merge_decisions,
+    parse_number,
+    review_path,
+)
+from analysis.tables import read_table
+from analysis.vocabulary import DECISIONS
+
+T = TypeVar("T")
+
+#: Lies among the tables.
+SHEET = "feedback.xlsx"
+#: Its sheet that is filled in, and the one that says of what run it is.
+ITEMS, ABOUT = "feedback", "about"
+#: Columns of the sheet in order, each with its width; what an item has, by name.
+COLUMNS = {"item": 26, "claim": 60, "decision": 14, "reason": 50, "role": 24, "date": 13}
+#: The first row of the sheet that holds an item; above it stand the title and the headings.
+FIRST_ROW = 3
+_MORE_ROWS = 200  # that the drop-down reaches below the last item, for other sites
+#: Bounds of a sheet, all far above what this workbook writes: bytes as sent, bytes as unpacked,
+#: rows; and the rows of any sheet there is.
+_MOST_SENT, _MOST_UNPACKED, _MOST_ROWS, _LAST_ROW = 5_000_000, 50_000_000, 5_000, 1_048_576
+_ASKED = ("decision", "reason", "role", "date")
+
+
+def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
+    """The form of a report that is being made; beside the first one, its sheet.
+
+    Args:
+        run: what ``run.json`` will say.
+        edition: the language, and where its pages lie.
+    """
+    page, lang = edition.page, edition.page.lang
+
+    def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
+        check_decisions(tables)
+        worded = word_first_page(tables, findings, lang)["findings"]
+        claims = {one["id"]: Markup(f"{one['claim']} {one['sites']}").striptags() for one in worded}
+        items = list_items(tables, claims, lang)
+        if not edition.folder:
+            title = f"{lang.say('Feedback form')} · {page.country} · {page.period} · {page.status}"
+            write_sheet(tables, title, items, Basis.of_run(run), lang)
+        opening, *boxes = _show_form(items, lang, edition.up)
+        return [opening, *show_decisions(tables, lang), *boxes]
+
+    line = lang.say("Each finding and each listed site, with boxes to tick, for a meeting.")
+    return Appendix(SetItem(FORM, lang.say("Feedback form"), line), make)
+
+
+def list_items(
+    tables: Path, findings: Mapping[str, str], lang: Language = ENGLISH
+) -> list[dict[str, str]]:
+    """The findings in the order of their ids, then the listed sites by name: a line to decide on
+    each, with what stands decided of it under the names of ``COLUMNS``.
+
+    Args:
+        tables: with ``blocked_site_networks`` and ``decisions``.
+        findings: id → claim, in the language.
+        lang: of the claims on sites.
+    """
+    decided = read_decided(tables)
+    claims = dict(sorted(findings.items()))
+    for site, stretches in read_table(tables, "blocked_site_networks").groupby("domain"):
+        is_blocked = (stretches["state"] == "blocked").groupby(stretches["probe_asn"]).any()
+        claims[str(site)] = lang.say(
+            "Access networks: {traced} blocked, {likely} likely blocked; first seen so on {day}",
+            traced=int(is_blocked.sum()), likely=int((~is_blocked).sum()),
+            day=date.fromisoformat(min(stretches["blocked_from"])),
+        )  # fmt: skip
+    return [
+        {**dict.fromkeys(COLUMNS, ""), "item": item, "claim": claim, **decided.get(item, {})}
+        for item, claim in claims.items()
+    ]
+
+
+def _show_form(items: Sequence[Mapping[str, str]], lang: Language, up: str) -> list[Section]:
+    """The sections of the form for paper: how it is used, then the findings and the sites.
+
+    ``up`` is the way from the page to the top of the report, where the sheet lies.
+    """
+    form = macros("form.html.j2", lang)
+    of_findings = [one for one in items if is_finding(one["item"])]
+    of_sites = [one for one in items if not is_finding(one["item"])]
+    sections: list[Section] = [("", form.opening(link(f"{up}tables/{SHEET}", SHEET)))]
+    if of_findings:
+        sections.append((lang.heading("Findings"), form.items(of_findings, DECISIONS)))
+    if of_sites:
+        sections.append((lang.heading("Listed sites"), form.items(of_sites, DECISIONS)))
+    return [*sections, (lang.heading("Anything else"), form.others(4))]
+
+
+def write_sheet(
+    tables: Path,
+    title: str,
+    items: Sequence[Mapping[str, str]],
+    basis: Basis,
+    lang: Language = ENGLISH,
+) -> None:
+    """Write ``feedback.xlsx``: a row an item, columns to fill in, and a sheet on the run.
+
+    No text in it is a formula or a link. The same items give the same bytes.
+    """
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    with xlsxwriter.Workbook(str(tables / SHEET), options) as book:
+        book.set_properties({"title": title, "created": CREATED})
+        _write_items(book, title, items, lang)
+        about = book.add_worksheet(ABOUT)
+        about.set_column(0, 1, 24)
+        cells = {
+            "probe_cc": basis.probe_cc,
+            "since": str(basis.period.since),
+            "until": str(basis.period.until),
+            "rules_version": str(basis.rules_version),
+            "thresholds": basis.changes,
+        }
+        for line, pair in enumerate(cells.items()):
+            about.write_row(line, 0, map(as_text, pair))
+
+
+def _write_items(
+    book: xlsxwriter.Workbook, title: str, items: Sequence[Mapping[str, str]], lang: Language
+) -> None:
+    sheet: Any = book.add_worksheet(ITEMS)
+    bold = book.add_format({"bold": True, "valign": "top"})
+    given = book.add_format({"text_wrap": True, "valign": "top"})
+    asked = book.add_format(
+        {"text_wrap": True, "valign": "top", "bg_color": "#F6F4F0", "num_format": "yyyy-mm-dd"}
+    )
+    words = {code: lang.say(one) for code, one in DECISIONS.items()}
+    for column, width in enumerate(COLUMNS.values()):
+        sheet.set_column(column, column, width)
+    sheet.write_row(0, 0, [as_text(title)], bold)
+    sheet.write_row(1, 0, _headings(lang), bold)
+    for line, one in enumerate(items, start=FIRST_ROW - 1):
+        sheet.write_row(line, 0, [as_text(one["item"]), as_text(one["claim"])], given)
+        answers = [words.get(one["decision"], ""), one["reason"], one["role"]]
+        sheet.write_row(line, 2, map(as_text, answers), asked)
+        sheet.write(line, 5, date.fromisoformat(one["date"]) if one["date"] else None, asked)
+    first, last = FIRST_ROW - 1, FIRST_ROW + len(items) + _MORE_ROWS
+    choice = {"validate": "list", "source": [*words.values()]}
+    sheet.data_validation(first, 2, last, 2, choice)
+    since = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+    day = {"validate": "date", "criteria": ">=", "value": since}
+    sheet.data_validation(first, 5, last, 5, day)
+    sheet.freeze_panes(2, 1)
+
+
+def _headings(lang: Language) -> list[str]:
+    """What heads each of ``COLUMNS``."""
+    return [
+        lang.say("Finding or site"),
+        lang.say("What the report says"),
+        lang.say("Decision"),
+        lang.say("Reason, and other words if it is to be reworded"),
+        lang.say("Raised by (a role, no name)"),
+        lang.say("Day of the meeting"),
+    ]
+
+
+# The sheet, filled in ----------------------------------------------------------------------------
+
+
+def review(file: Path, *, dry_run: bool) -> Iterator[str]:
+    """Bring a sheet's decisions into ``data/review/<cc>.yml``.
+
+    Args:
+        file: the sheet that a report wrote, filled in.
+        dry_run: say what would change, and write nothing.
+
+    Returns:
+        Lines for a terminal: each decision that is new or changed.
+
+    Raises:
+        ParameterError: the sheet or the country's file is wrong; nothing was written.
+    """
+    brought = read_filled_sheet(file)
+    if not brought:
+        yield "no decision stands on the sheet; nothing was changed"
+        return
+    path = review_path(brought[0].basis.probe_cc)
+    changes = merge_decisions(path, brought, dry_run=dry_run)
+    yield from map(printable, changes)
+    done = "would change" if dry_run else "changed"
+    same = len(brought) - len(changes)
+    yield f"data/review/{path.name}: {len(changes)} {done}, {same} stood there already"
+
+
+def read_filled_sheet(path: Path) -> list[Decision]:
+    """The decisions on a sheet; a row whose columns were left empty holds none.
+
+    Raises:
+        ParameterError: it is no such sheet, or a cell is wrong; names the file and the cell.
+    """
+    about, rows = _read_cells(path, read_file(path, "FILE", _MOST_SENT))
+    basis = _checked(path, f"sheet {ABOUT}", about, _read_basis)
+    found: dict[str, Decision] = {}
+    for line, cells in rows.items():
+        places = {name: f"cell {'ABCDEF'[n]}{line}" for n, name in enumerate(COLUMNS)}
+        texts = {name: _checked(path, places[name], cells[name], _text) for name in COLUMNS}
+        if not any(texts[name] for name in _ASKED):
+            continue
+        told = {
+            name: _checked(path, places[name], texts[name], parse)
+            for name, parse in PARSERS.items()
+        }
+        one = Decision(**told, basis=basis)
+        if one.item in found:
+            raise _fault(path, f"{places['item']}: {one.item} stands in a row above")
+        found[one.item] = one
+    return list(found.values())
+
+
+def _read_cells(path: Path, data: bytes) -> tuple[dict[str, str], dict[int, dict[str, Any]]]:
+    """What the sheet says of its run; line → its cells by the names of ``COLUMNS``, for the lines
+    below the headings, wherever a meeting has moved these."""
+    try:
+        with ZipFile(BytesIO(data)) as archive:
+            size = sum(file.file_size for file in archive.infolist())
+    # No archive, names that are no text, or one of a later version of the format.
+    except (BadZipFile, ValueError, NotImplementedError):
+        raise _fault(path, "is no XLSX file") from None
+    if size > _MOST_UNPACKED:
+        raise _fault(path, f"unpacks to more than {_MOST_UNPACKED / 1e6:g} MB")
+    headings = [
+        [_plain(words) for words in _headings(open_language(code))]
+        for code in ("en", *list_translated())
+    ]
+    rows: dict[int, dict[str, Any]] = {}
+    is_below = False
+    try:
+        book = openpyxl.load_workbook(BytesIO(data), read_only=True, keep_links=False)
+        about = {
+            _plain(row[0].value): _plain(row[1].value)
+            for row in book[ABOUT].iter_rows(max_row=20, max_col=2)
+            if len(row) == 2
+        }
+        cells = book[ITEMS].iter_rows(max_row=_LAST_ROW, max_col=len(COLUMNS))
+        for line, row in enumerate(cells, start=1):
+            texts = [_plain(cell.value) for cell in row]
+            if is_below and any(texts):
+                rows[line] = dict(zip(COLUMNS, row, strict=True))
+            is_below = is_below or texts in headings
+    except Exception:  # noqa: BLE001 - of a broken file the library raises what comes
+        accepted = f"cannot be read as a feedback sheet, with the sheets {ITEMS} and {ABOUT}"
+        raise _fault(path, accepted) from None
+    if not is_below:
+        named = ", ".join(headings[0])
+        raise _fault(path, f"has lost the headings that it was sent with, in their order: {named}")
+    if max(rows, default=0) > _MOST_ROWS:
+        raise _fault(path, f"has more than {_MOST_ROWS:,} rows")
+    return about, rows
+
+
+def _read_basis(cells: Mapping[str, str]) -> Basis:
+    """The run that a sheet says it is of."""
+    for name in ("probe_cc", "since", "until", "rules_version"):
+        if not cells.get(name):
+            raise ParameterError(name, "", "must stand on the sheet, as the report wrote it")
+    changes = [part.partition("=") for part in cells.get("thresholds", "").split("; ") if part]
+    return Basis(
+        parse_country(cells["probe_cc"]),
+        Period.parse(cells["since"], cells["until"]),
+        int(parse_number(cells["rules_version"])),
+        tuple(sorted((name, parse_number(value)) for name, _, value in changes)),
+    )
+
+
+def _text(cell: Any) -> str:
+    """A cell as text; a day as ISO."""
+    if getattr(cell, "data_type", "") == "f":
+        raise ParameterError("formula", cell.value, "write its value")
+    if isinstance(cell.value, datetime | date):
+        return str(cell.value)[:10]
+    return _plain(cell.value).removeprefix("'")
+
+
+def _plain(value: object) -> str:
+    """A cell's text on one line, without what a terminal or a page would obey."""
+    words = "" if value is None else str(value)
+    kept = "".join(char if char.isprintable() or char in "\u200b\u200c\u200d" else " "
+                   for char in words[:40_000])  # fmt: skip
+    return " ".join(kept.split())
+
+
+def _checked(path: Path, place: str, given: Any, parse: Callable[[Any], T]) -> T:
+    try:
+        return parse(given)
+    except ParameterError as error:
+        raise _fault(path, f"{place}: {error}") from None
+
+
+def _fault(path: Path, message: str) -> ParameterError:
+    """What is wrong with the file, to be raised."""
+    return ParameterError("FILE", path, message)
