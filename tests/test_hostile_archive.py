@@ -196,7 +196,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
 #: Where the other pages and ``run.json`` name the page of what the list depends on.
 _NAMED = re.compile(
     rb'\s*<(li|dt)>\s*<a href="7-sensitivity\.html">.*?</(li|dd)>'
-    rb'|\s*"(figures/)?7-sensitivity[\w.-]*",',
+    rb'|\s*"7-sensitivity[\w.-]*",',
     re.DOTALL,
 )
 

@@ -1,9 +1,9 @@
 """What pages show: right words for every kind of value, and nothing that acts as markup."""
 
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -29,8 +29,6 @@ from analysis.pages.html_tables import (
     ordered_matrix,
     render_table,
 )
-from analysis.pages.rendering import inline_svg
-from analysis.pages.show import figure_bytes
 from analysis.pages.tracks import Bar, Mark, Row, draw_counts, draw_tracks, span_bars
 from analysis.period import Period
 from analysis.reference.events import Event
@@ -238,56 +236,33 @@ def test_states_differ_without_colour() -> None:
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
 READ = {"title": "A finding <b>", "alt": 'seen: "<b>"', "reading": "Each <b>"}
 EVIL = ["$\\frac{", "$$", "ok\u202e\x00\n", "ខ្មែរ", "<script>", "x" * 300, "_^\\"]
+MONTHS = pd.DataFrame({
+    "month": ["2023-07", "2023-09"], "ok_count": [5, 6], "anomaly_count": [1, 0],
+    "confirmed_count": [None, None], "failure_count": [0, 2],
+})  # fmt: skip
+WEEKS = pd.DataFrame({"panel": EVIL, "week": date(2023, 7, 3), "here": 0.5, "elsewhere": None})
+YEAR = {"since": date(2023, 7, 1), "until": date(2023, 9, 1)}
 
 
-def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
-    """Each function with a frame whose every name is hostile."""
-    count = range(len(EVIL))
-    months = pd.DataFrame({
-        "month": ["2023-07", "2023-09"], "ok_count": [5, 6], "anomaly_count": [1, 0],
-        "confirmed_count": [None, None], "failure_count": [0, 2],
-    })  # fmt: skip
-    intervals = pd.DataFrame({
-        "domain": EVIL, "network": EVIL, "state": ["blocked", "likely_blocked", *EVIL[2:]],
-        "blocked_from": "2023-07-17", "blocked_until": [None, *["2023-08-01"] * 6],
-        "last_seen_open": [None, "2023-07-01", *[None] * 5], "first_seen_open_again": None,
-    })  # fmt: skip
-    return {
-        "results_by_month": (plots.results_by_month, months),
-        "session_series": (
-            lambda frame, **named: plots.session_series(
-                frame, intervals.iloc[:2].fillna(""), since=date(2023, 7, 1),
-                until=date(2023, 9, 1), **named,
-            ),
-            pd.DataFrame({"day": ["2023-07-17", "2023-08-31"], "blocked_session_count": [1, 0],
-                          "ok_session_count": [0, 9], "down_session_count": [0, 1],
-                          "unclear_session_count": [2, 0]}),
-        ),
-        "thresholds_swept": (
-            plots.thresholds_swept,
-            pd.DataFrame({"threshold": EVIL, "value": 0.5, "is_standing": True,
-                          "blocked_pair_count": [*count]}),
-        ),
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", _frames())
-def test_hostile_names_are_drawn_as_they_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No name is read as mathematics, none draws a warning, and nobody's settings matter."""
-    draw, frame = _frames()[name]
-    before = frame.copy(deep=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.simplefilter("ignore", ResourceWarning)  # of whatever the collector finds just now
-        first = figure_bytes(draw(frame, **WORDS), "svg")
-        monkeypatch.setitem(mpl.rcParams, "font.size", 30.0)
-        monkeypatch.setitem(mpl.rcParams, "axes.facecolor", "red")
-        assert figure_bytes(draw(frame, **WORDS), "svg") == first
-    pd.testing.assert_frame_equal(frame, before)
+@pytest.mark.parametrize(
+    ("draw", "frame"),
+    [(plots.results_by_month, MONTHS), (partial(plots.shares_here_and_elsewhere, **YEAR), WEEKS)],
+    ids=["months", "shares"],
+)
+def test_hostile_names_are_drawn_as_they_are(
+    draw: Callable[..., Figure], frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No name is read as mathematics, and nobody's settings matter; the picture has its words."""
+    words = {"alt": 'seen: "<b>"', "caption": "<script>"}
+    first = shown(lambda: show.show_figure(draw(frame, **WORDS), **words))
+    monkeypatch.setitem(mpl.rcParams, "font.size", 30.0)
+    monkeypatch.setitem(mpl.rcParams, "axes.facecolor", "red")
+    assert shown(lambda: show.show_figure(draw(frame, **WORDS), **words)) == first
+    assert 'alt="seen: &#34;&lt;b&gt;&#34;"' in first
+    assert "<script" not in first
     # A report on a country without a block is still a report.
-    for empty in (frame.iloc[:0], pd.DataFrame()):
-        texts = [text.get_text() for text in draw(empty, **WORDS).findobj(Text)]
-        assert "There is nothing to show." in texts
+    texts = [text.get_text() for text in draw(frame.iloc[:0], **WORDS).findobj(Text)]
+    assert "There is nothing to show." in texts
 
 
 def test_coverage_shows_absence_as_absence() -> None:
@@ -324,27 +299,6 @@ def test_a_grid_holds_every_name_and_none_acts(
     assert not re.search("<script>|\u202e", html)
     assert "ខ្មែរ" in html
     assert "No rows." in draw(frame.iloc[:0], **READ)
-
-
-def test_a_figure_on_a_page_is_text_and_its_ids_are_its_own() -> None:
-    """Names in it can be searched and stay text; two figures of a page share no id, and each finds
-    its own parts; no style of one holds for the page."""
-    frame = pd.DataFrame({
-        "month": ["2023-07"], "ok_count": [5], "anomaly_count": [2], "confirmed_count": [1],
-        "failure_count": [1],
-    })  # fmt: skip
-    title = '<script>"a" & b</script> url(#x)'
-    svg = figure_bytes(plots.results_by_month(frame, title=title, footer="n"), "svg").decode()
-    one, two = (inline_svg(svg, 'seen: "<b>"', caption) for caption in ("One", "Two"))
-    ids, others = (set(re.findall(r' id="([^"]+)"', text)) for text in (one, two))
-    used = re.findall(r'url\(#(f[^)]+)\)|href="#([^"]+)"', one)
-    assert {first or second for first, second in used} == ids
-    assert not ids & others
-    colours, kept = (set(re.findall(r' fill="(#[^"]+)"', text)) for text in (svg, one))
-    assert kept == colours != set()  # of hatches
-    assert '&lt;script&gt;"a" &amp; b&lt;/script&gt; url(#x)</text>' in one
-    assert 'aria-label="seen: &quot;&lt;b&gt;&quot;"' in one
-    assert not re.search("<style|<script|<metadata|<!DOCTYPE|<\\?xml", one)
 
 
 # Bars and time axes ------------------------------------------------------------------------------
@@ -404,15 +358,3 @@ def test_a_long_timeline_is_folded() -> None:
     assert [part.count('<th scope="row">') for part in (shown, folded)] == [20, 100]
     assert "Show 100 of the other 280 sites" in folded
     assert ("An &lt;order&gt;" in html, "<order>" in html) == (True, False)
-
-
-def test_the_evidence_of_a_site_that_nobody_reached_is_drawn_in_full() -> None:
-    """A kind of session that did not occur takes no room: both axes keep their height."""
-    days = pd.to_datetime(["2024-10-02", "2024-10-19", "2024-10-30"])
-    sessions = pd.DataFrame({"time": days, "is_hit": True, "rate": [0.01, 0.1, 0.4]})
-    evidence = pd.DataFrame({"day": days, "evidence": [1.0, 90.0, 9000.0]})
-    figure = plots.evidence_series(
-        sessions, evidence, line=1000.0, title="a.test", footer="n = 3",
-        since=date(2024, 10, 1), until=date(2024, 11, 1),
-    )  # fmt: skip
-    assert all(axes.get_position().height > 0.2 for axes in figure.axes)

@@ -1,7 +1,6 @@
-"""One case worked through: what is drawn adds up to the chance that the table prints."""
+"""One case worked through: what the notebook computes is the chance that the table prints."""
 
 from types import SimpleNamespace
-from typing import Any
 
 import nbformat
 import numpy as np
@@ -9,23 +8,11 @@ import pandas as pd
 import pytest
 
 from analysis.reference.reference_files import REPOSITORY
-from analysis.report.following import _add_up
 from analysis.verdicts.blocks import weigh_days
 from analysis.verdicts.rates import expect
 from tests.series import series_of
 
 NOTEBOOK = REPOSITORY / "notebooks" / "2-confirmation.ipynb"
-
-
-@pytest.mark.parametrize("which", [0, 1])
-def test_the_days_add_up_to_the_evidence(which: int) -> None:
-    """The last day of a series has its e-value."""
-    series = series_of([0, 1, 1, 0, 1, 1], [1, 1, 0], days=[[0, 1, 1, 2, 5, 6], [0, 1, 2]])
-    weighed = weigh_days(series, np.full(len(series.row), 0.02))
-    evidence: Any = SimpleNamespace(series=series, so_far=weighed.so_far)
-    days = _add_up(evidence, which)
-    assert len(days) == (5, 3)[which]
-    assert days["evidence"].iloc[-1] == pytest.approx(np.exp(weighed.evidence[which]))
 
 
 def test_the_notebook_computes_it_by_hand(

@@ -64,7 +64,6 @@ from analysis.pages.rendering import (
     SetItem,
     Summary,
     describe,
-    keep_figures,
     list_items,
     render_page,
     render_sections,
@@ -383,7 +382,6 @@ def _make_page(
 ) -> None:
     executed = execute(notebook, values, kernels, failed)
     _report_warnings(notebook.stem, executed)
-    keep_figures(executed, folder, notebook.stem)
     item, top = describe(notebook), contents.editions[0]
     twins = {page.item.file for edition in contents.editions for page in edition.pages}
     languages = top.page.languages if item.file in twins else ()

@@ -22,7 +22,6 @@ from functools import lru_cache
 from html import unescape
 from pathlib import Path
 from typing import Any, TypeAlias
-from xml.etree import ElementTree
 
 import mistune
 import nbformat
@@ -48,7 +47,7 @@ TEMPLATES = Path(__file__).parent / "page"
 
 #: Cells that are not shown: they hold paths and job counts, which differ between machines.
 HIDDEN_TAGS = frozenset({"setup", "parameters", "injected-parameters"})
-_SHOWN = {"text/html", "image/svg+xml", "image/png", "text/plain"}
+_SHOWN = {"text/html", "text/plain"}
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ class _Exporter(TemplateExporter):
 def _templates(lang: Language) -> Environment:
     """Read once, however many pages they make."""
     environment = make_environment(TEMPLATES, lang=lang)
-    environment.filters |= {"inline_figure": _inline_figure, "is_a_frame": _is_a_frame}
+    environment.filters["is_a_frame"] = _is_a_frame
     return environment
 
 
@@ -313,121 +312,27 @@ def _check_outputs(cells: Sequence[nbformat.NotebookNode], file: str) -> None:
     for cell in cells:
         for output in cell.get("outputs", []):
             kinds = set(output.get("data", {}))
+            if any(kind.startswith("image/") for kind in kinds):
+                raise ContractError(
+                    f"{file}: a picture has no text for those who cannot see it; show it with "
+                    "show.show_figure"
+                )
             if kinds and not kinds & _SHOWN:
                 raise ContractError(
                     f"{file}: a cell shows {', '.join(sorted(kinds))}, "
                     "which a page without scripts cannot show"
                 )
-            # of a figure in two forms the page shows the first
-            for mime in sorted(kinds & {"image/svg+xml", "image/png"}, reverse=True)[:1]:
-                words = output.metadata.get(mime, {})
-                if not all(str(words.get(which, "")).strip() for which in ("alt", "caption")):
-                    raise ContractError(
-                        f"{file}: a figure has no alternative text or no caption; show it with "
-                        "show.show_figure"
-                    )
 
 
 def _is_a_frame(output: nbformat.NotebookNode) -> bool:
     """Whether it is what a cell ends in, as text: the HTML beside it is JupyterLab's."""
-    data = output.get("data", {})
-    is_figure = "image/svg+xml" in data or "image/png" in data
-    return output.output_type == "execute_result" and "text/plain" in data and not is_figure
-
-
-def _inline_figure(output: nbformat.NotebookNode) -> Markup:
-    kind = "image/svg+xml"
-    words = output.metadata[kind]
-    return Markup(inline_svg(str(output.data[kind]), words["alt"], words["caption"]))
-
-
-#: What a figure can be had as: its type in a notebook, and the end of the file.
-_DOWNLOADS = {"image/svg+xml": "svg", "image/png": "png", "text/csv": "csv"}
-
-
-def keep_figures(executed: nbformat.NotebookNode, folder: Path, stem: str) -> None:
-    """Write the figures of a notebook as files, and note in each output which there are.
-
-    Args:
-        folder: of the report; they lie in its ``figures``.
-        stem: the notebook's name, with which theirs begin.
-    """
-    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
-    figures = [one for one in outputs if {"image/svg+xml", "image/png"} & set(one.get("data", {}))]
-    for number, output in enumerate(figures, 1):
-        files = {}
-        for mime, ending in _DOWNLOADS.items():
-            if mime in output.data:
-                files[ending] = f"figures/{stem}-{number}.{ending}"
-                content = str(output.data[mime])
-                path = folder / files[ending]
-                path.parent.mkdir(exist_ok=True)
-                is_png = ending == "png"
-                path.write_bytes(base64.b64decode(content) if is_png else content.encode())
-        output.metadata["files"] = files
+    return output.output_type == "execute_result" and "text/plain" in output.get("data", {})
 
 
 def _tidy(html: str) -> str:
     """No trailing space, one line feed at the end: the same bytes from any template layout."""
     lines = map(str.rstrip, html.replace("\r\n", "\n").split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
-
-
-_SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-_REFERENCE, _OF_LINK = re.compile(r"(?<=url\(#)[^)]+"), re.compile(r"(?<=^#).+")
-#: The figure was laid out with the first, the widest of them: another only leaves more air.
-_FONTS = "'DejaVu Sans', 'Segoe UI', Roboto, 'Noto Sans', Arial, sans-serif"
-
-
-def inline_svg(svg: str, alt: str, caption: str) -> str:
-    """An SVG file as an element of a page.
-
-    Every id that nothing refers to is dropped and the others get a name of their own, since a page
-    may hold many figures. The style for all elements becomes one of the figure's own: elsewhere on
-    the page it would hold as well.
-
-    Args:
-        svg: as ``show.figure_bytes`` draws it.
-        alt: what is seen, in words.
-        caption: of the figure, unique on its page.
-    """
-    ElementTree.register_namespace("", _SVG)
-    ElementTree.register_namespace("xlink", _LINK)
-    root = ElementTree.fromstring(svg)
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
-                parent.remove(child)
-    _rename(root, hashlib.sha256(f"{caption}{svg}".encode()).hexdigest()[:8])
-    for name in ("width", "height", "version"):
-        root.attrib.pop(name, None)
-    root.attrib |= {
-        "role": "img", "aria-label": alt, "focusable": "false",
-        "style": f"stroke-linejoin: round; stroke-linecap: butt; font-family: {_FONTS}",
-    }  # fmt: skip
-    for text in root.iter(f"{{{_SVG}}}text"):
-        text.set("style", text.get("style", "").replace("font-family: 'DejaVu Sans'; ", ""))
-    return ElementTree.tostring(root, encoding="unicode")
-
-
-def _rename(root: ElementTree.Element, prefix: str) -> None:
-    """Keep the ids that something refers to, under names of this figure's own.
-
-    A link is ``#name``; elsewhere that is a colour, such as that of a hatch.
-    """
-    found = [
-        (element, name, match[0])
-        for element in root.iter()
-        for name, value in element.attrib.items()
-        if (match := (_OF_LINK if name.endswith("href") else _REFERENCE).search(value))
-    ]
-    used = {target for _, _, target in found}
-    for element in root.iter():
-        name = element.attrib.pop("id", "")
-        if name in used:
-            element.set("id", f"f{prefix}-{name}")
-    for element, name, target in found:
-        element.set(name, element.attrib[name].replace(f"#{target}", f"#f{prefix}-{target}"))
 
 
 #: What a page holds that needs a script. No text of a measurement looks so: its quotes are escaped.

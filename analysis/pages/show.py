@@ -8,7 +8,7 @@ import re
 from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from IPython.display import display
@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 from analysis.pages.formats import is_empty, is_publishing, link, notebook_style, number
 from analysis.pages.html_tables import blocks, render_matrix, render_table
 from analysis.pages.plots import style
-from analysis.tables import disarm
 from analysis.vocabulary import MATRIX_STATES
 
 
@@ -57,46 +56,17 @@ def show_table(
 
 
 def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
-    """Show a figure and close it.
-
-    A figure with the attribute ``is_dense`` becomes a PNG, any other an SVG; the same figure
-    gives the same bytes on every run.
+    """Show a figure as a picture and close it; the same figure gives the same bytes on every run.
 
     Args:
-        alt: what a reader who cannot see it needs to know; the template refuses a figure
-            without.
+        alt: what a reader who cannot see it needs to know.
         caption: one or two sentences under the figure.
     """
-    is_dense = getattr(figure, "is_dense", False)
-    mime = "image/png" if is_dense else "image/svg+xml"
-    data = {"image/svg+xml": "" if is_dense else figure_bytes(figure, "svg").decode("utf-8")}
-    if is_dense or is_publishing():  # a page offers each figure in every form
-        data["image/png"] = b64encode(figure_bytes(figure, "png")).decode("ascii")
-    if is_publishing():
-        data["text/csv"] = _as_csv(figure)
-    shown = {kind: content for kind, content in data.items() if content}
-    _display(shown, {mime: {"alt": alt, "caption": caption}})
-    pyplot.close(figure)
-
-
-def _as_csv(figure: Figure) -> str:
-    """What was drawn, as a file that no spreadsheet runs; empty where it is not for publication."""
-    frame = getattr(figure, "frame", None)
-    if frame is None:
-        return ""
-    cells = frame.map(lambda value: disarm(value) if isinstance(value, str) else value)
-    return str(cells.to_csv(index=False, lineterminator="\n"))
-
-
-def figure_bytes(figure: Figure, format: Literal["svg", "png"]) -> bytes:
-    """A figure as a file, the same bytes for the same figure: no date, no version, no chance."""
-    buffer = BytesIO()
+    drawn = BytesIO()
     with style():
-        if format == "png":
-            figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
-        else:
-            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+    pyplot.close(figure)
+    _show(blocks().picture(b64encode(drawn.getvalue()).decode("ascii"), alt, caption))
 
 
 def show_finding(
@@ -209,10 +179,6 @@ def _plain(value: object) -> str:
 
 
 def _show(html: Markup) -> None:
-    style = "" if is_publishing() else notebook_style()
+    look = "" if is_publishing() else notebook_style()
     wrapped = Markup('<div class="workbook">{}</div>').format(html)
-    _display({"text/html": f"{style}{wrapped}"}, {})
-
-
-def _display(data: Mapping[str, str], metadata: Mapping[str, object]) -> None:
-    display(dict(data), raw=True, metadata=dict(metadata))  # type: ignore[no-untyped-call]
+    display({"text/html": f"{look}{wrapped}"}, raw=True)  # type: ignore[no-untyped-call]

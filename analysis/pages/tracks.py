@@ -127,7 +127,7 @@ def month_marks(lang: Language, period: Period) -> list[Mark]:
     ]
 
 
-def span_bars(span: Mapping[str, Any], period: Period, look: str = "") -> tuple[Bar, ...]:
+def span_bars(span: Mapping[Any, Any], period: Period, look: str = "") -> tuple[Bar, ...]:
     """A stretch of blocking on the axis: a bar, and thin lines to the nearest tests that reached
     the site; to the axis' ends where there is none.
 

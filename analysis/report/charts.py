@@ -19,6 +19,7 @@ from analysis.pages.show import (
     show_table,
     show_text,
 )
+from analysis.pages.tracks import Bar, Row, draw_figure, draw_tracks
 from analysis.reference.events import event_table
 from analysis.reference.test_counts import COUNTS
 from analysis.report.app_tables import Judged, title_of
@@ -77,11 +78,6 @@ def _say_rows(names: pd.Series, *values: pd.Series) -> str:
         f"{name} {' of '.join(f'{value:,}' for value in reversed(row))}"
         for name, *row in zip(names, *values, strict=True)
     )
-
-
-def _say_range(swept: pd.DataFrame) -> str:
-    pairs = swept.groupby("threshold")["blocked_pair_count"].agg(["min", "max"])
-    return "; ".join(f"{name} {row['min']} to {row['max']}" for name, row in pairs.iterrows())
 
 
 def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -> None:
@@ -327,17 +323,21 @@ def show_sweep(study: Study, swept: pd.DataFrame) -> None:
         "Each tried value moves at most {most} sites on or off the list of {n}",
         most=shift.max(), n=site_count,
     )  # fmt: skip
-    footer = study.footer(len(swept), "values of thresholds")
-    show_figure(
-        plots.thresholds_swept(swept, title=title, footer=footer),
-        alt=ENGLISH.say(
-            "The smallest and the largest number of listed pairs, by threshold: {range}.",
-            range=_say_range(swept),
-        ),
-        caption="Listed pairs of site and access network, by threshold. Each threshold is changed "
-        "alone, starting from the published numbers. The figures beside the circles are the tried "
-        "values.",
+    most = max(swept["blocked_pair_count"].max(), 1)
+    rows = []
+    for name, of_name in swept.groupby("threshold", sort=False):
+        low, high = of_name["blocked_pair_count"].min(), of_name["blocked_pair_count"].max()
+        used = of_name.loc[of_name["is_standing"], "blocked_pair_count"].max()
+        bars = (Bar(low / most, high / most, "tested"), Bar(used / most, used / most, "edge"))
+        rows.append(Row(str(name), bars, "", f"{low:,} to {high:,}"))
+    tracks = draw_tracks(rows, ("Threshold", "Listed pairs", "Listed pairs"))
+    reading = (
+        "Listed pairs of site and access network, by threshold: from the smallest to the largest "
+        "number at the tried values, each threshold changed alone. The line is the number at the "
+        f"published value. {study.footer(len(swept), 'values of thresholds')}"
     )
+    said = "; ".join(f"{row.label} {row.note}" for row in rows)
+    show_markup(draw_figure(tracks, f"Bars by threshold: {said}.", reading, title=title))
     show_table(swept[shift > 0], caption="Values that add sites to the list or remove sites")
     all_values = swept.drop(columns=["gained", "lost"])
     show_table(all_values, caption="All tried values", fold_after=12)

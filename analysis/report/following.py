@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from math import exp
 from typing import Any
 
@@ -13,8 +14,16 @@ from analysis.errors import ParameterError, suggest
 from analysis.languages.language import ENGLISH
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages.formats import network_number, percent
-from analysis.pages.plots import evidence_series, session_series
-from analysis.pages.show import show_figure, show_finding, show_table, show_text
+from analysis.pages.show import show_finding, show_markup, show_table, show_text
+from analysis.pages.tracks import (
+    Bar,
+    Row,
+    draw_figure,
+    draw_tracks,
+    month_marks,
+    place_of,
+    span_bars,
+)
 from analysis.reference.networks import DOMESTIC
 from analysis.report.verdict_words import say_verdict
 from analysis.study.study import Study
@@ -136,29 +145,37 @@ def show_followed(study: Study, followed: Followed | None) -> None:
     if followed is None:
         show_text("No site was judged, so there is no site to follow.")
         return
-    period, verdict = study.periods["all"], followed.verdict
-    title = f"{followed.name}: {STATES[verdict.state].words.lower()}"
+    title = f"{followed.name}: {STATES[followed.verdict.state].words.lower()}"
     told = say_followed(followed, study.network_names(), study.probe_cc)
-    show_finding(
-        "one-site",
-        f"{title}.",
-        told,
-        "Nothing is known about days without a test.",
-    )
-    figure = session_series(
-        followed.days,
-        followed.stretches,
-        title=title,
-        footer=study.footer(verdict.session_count, "sessions"),
-        since=period.since,
-        until=period.until,
-    )
-    show_figure(
-        figure,
-        alt=f"Sessions by day and result. {told.striptags()}",
-        caption="Each mark is a day with sessions of one result; a larger mark has more sessions. "
-        "The band is the stretch that counts as blocked. Days without a mark were not tested.",
-    )
+    show_finding("one-site", f"{title}.", told, "Nothing is known about days without a test.")
+    show_markup(_draw_days(study, followed, told.striptags()))
+
+
+#: Class of session → the words beside its line, and how its days look.
+_CLASSES = {
+    "blocked_session_count": ("Sessions: blocked", "blocked"),
+    "unclear_session_count": ("Sessions: cause unclear", "hollow"),
+    "down_session_count": ("Sessions: site down", "hollow"),
+    "ok_session_count": ("Sessions: reachable", "tested"),
+}
+
+
+def _draw_days(study: Study, followed: Followed, alt: str) -> Markup:
+    """The stretches, and a line per class of session with a bar for each day that had some."""
+    period, days = study.periods["all"], followed.days
+    stretches = followed.stretches.to_dict("records")
+    bars = [bar for stretch in stretches for bar in span_bars(stretch, period)]
+    rows = [Row("Stretches that count as blocked", tuple(bars))]
+    for column, (words, look) in _CLASSES.items():
+        starts = [
+            place_of(date.fromisoformat(day), period) for day in days.loc[days[column] > 0, "day"]
+        ]
+        marks = tuple(Bar(start, start + 1 / period.day_count, look) for start in starts)
+        rows.append(Row(words, marks, "", ENGLISH.number(int(days[column].sum()))))
+    tracks = draw_tracks(rows, ("", "Time", "Sessions"), month_marks(ENGLISH, period))
+    footer = study.footer(followed.verdict.session_count, "sessions")
+    reading = f"Each mark is a day with sessions of one result. {footer}"
+    return draw_figure(tracks, f"Sessions by day and result. {alt}", reading)
 
 
 def say_followed(followed: Followed, names: Mapping[str, str], probe_cc: str) -> Markup:
@@ -193,7 +210,6 @@ class Working:
     Attributes:
         sessions: one row a session that counts, in order of time: ``time, is_hit``; ``rate``, the
             expected rate of accidents; ``weight``, how many times likelier it is during a block.
-        days: one row a tested day: ``day`` and ``evidence``, the e-value after it.
         base: the rate of accidents before the pair's own sessions adjust it.
         site, network: the two shares that give ``base``, and what they were learnt from.
         evidence: the e-value.
@@ -201,7 +217,6 @@ class Working:
     """
 
     sessions: pd.DataFrame
-    days: pd.DataFrame
     base: float
     site: tuple[float, str]
     network: tuple[float, str]
@@ -266,7 +281,7 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
         "weight": np.exp(e_values.weigh_sessions(series.some(which, which + 1), rates)),
     })  # fmt: skip
     return Working(
-        sessions, _add_up(evidence, which),
+        sessions,
         base=float(evidence.expected.base()[at.start]),
         site=_teach(lessons.site(), lessons.site_failures, lessons.site_sessions, which),
         network=_teach(
@@ -298,18 +313,8 @@ def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
     return int(numbers[np.argmax(evidence.log_evidence[numbers])])
 
 
-def _add_up(evidence: Evidence, which: int) -> pd.DataFrame:
-    """The e-value as the days of a series add up."""
-    series, days = evidence.series, e_values.find_days(evidence.series)
-    first, last = np.searchsorted(days, series.starts[which : which + 2])
-    return pd.DataFrame({
-        "day": series.column("day")[days[first:last]],
-        "evidence": np.exp(np.clip(evidence.so_far[first:last], -700, 700)),
-    })  # fmt: skip
-
-
 def show_working(study: Study, judgement: Judgement, followed: Followed | None) -> None:
-    """Show what each session of a case weighs: in words, as a figure and as a table.
+    """Show what each session of a case weighs: in words and as a table.
 
     Args:
         study: after ``confirm``.
@@ -324,28 +329,13 @@ def show_working(study: Study, judgement: Judgement, followed: Followed | None) 
         )
         return
     show_text(*_explain(working))
-    period, name = study.periods["all"], followed.name
-    figure = evidence_series(
-        working.sessions, working.days, line=working.line,
-        title=ENGLISH.say("{name}: the evidence, session by session", name=name),
-        footer=study.footer(len(working.sessions), "sessions"),
-        since=period.since, until=period.until,
-    )  # fmt: skip
-    show_figure(
-        figure,
-        alt="Upper part: each session, how often a session like it fails by accident, and whether "
-        "it failed. Lower part: the evidence after each day, and the threshold of the list. The "
-        "table has the numbers.",
-        caption="Upper part: how often a session like this one fails by accident. Lower part: the "
-        "evidence after each day (10⁵ is a 1 with five zeros). The dashed line is the threshold of "
-        "the list.",
-    )
-    _show_sessions(working, name)
+    _show_sessions(working, followed.name)
 
 
 def _explain(working: Working) -> list[str]:
     """The computation in words, a text a paragraph."""
-    day_count, hit_count = len(working.days), int(working.sessions["is_hit"].sum())
+    day_count = working.sessions["time"].dt.date.nunique()
+    hit_count = int(working.sessions["is_hit"].sum())
     (site, of_site), (network, of_network) = working.site, working.network
     return [
         ENGLISH.say(
