@@ -63,10 +63,6 @@ def test_real_measurements_have_known_fields(shared_data: Path) -> None:
         measurement = json.loads(file.read_bytes())
         if measurement.get("test_version", "") >= "0.4":
             assert _changes_of(measurement) == [], file.name
-    for file in (shared_data / "messaging" / "samples").glob("*.json"):
-        measurement = json.loads(file.read_bytes())
-        found = find_changes(json.dumps(measurement).encode(), is_app=True)
-        assert not [name for name in found if name.startswith("new")], file.name
 
 
 def test_one_line_of_a_session_is_looked_at() -> None:

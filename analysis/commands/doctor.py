@@ -10,58 +10,50 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from functools import partial
-from hashlib import sha256
-from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import duckdb
+import pyarrow as pa
 import stamina
 
 from analysis.commands.settings import Settings
 from analysis.errors import RESUMES, ContractError, SourceError, printable
-from analysis.observations.fields import find_changes
-from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.pages.formats import list_fonts
 from analysis.pages.paper import find_browser
 from analysis.period import Period, today
 from analysis.reference.networks import describe, load_network_names, load_networks
 from analysis.reference.reference_files import held
-from analysis.report.fields_met import count_fields_met, name_changes
+from analysis.report.fields_met import count_fields_met, read_fields_met
 from analysis.sources import api, layout, reference_data
-from analysis.sources.archive_files import ArchiveObject, CannotRead, Folder
+from analysis.sources.archive_files import ArchiveObject, CannotRead
 from analysis.sources.buckets import Scope, Source, open_source
 from analysis.sources.layout import FOLDERS, OONI, WEB
 from analysis.sources.web import Limits, Server, at_once
 from analysis.store.database import IN_PERIOD, observations_from_table
 from analysis.store.ingestion import silent
-from analysis.store.lines import LINE_LIMIT, Decompressed, LineReader
+from analysis.store.lines import read_files
 from analysis.store.shares import MANIFEST, is_stored
-from analysis.store.store import Row, table_of
+from analysis.store.store import Store
 from analysis.study.parameters import find_lists, wants_snapshot
 from analysis.temporary_folders import TemporaryFolder
 
 #: Seconds for the list servers and the API together, for the listing, and for the objects.
 _ASKING, _LISTING, _FETCHING = 20.0, 40.0, 30.0
 #: Days that are listed of OONI's archive, and objects that are read, of this size at most (bytes).
-_DAYS, _SITES, _APPS, _LARGEST = 4, 8, 4, 1_000_000
+_DAYS, _SAMPLED, _LARGEST = 4, 8, 1_000_000
 #: Bytes of the store and of the tables made of it, for a measurement; and what a report takes.
 _BYTES_OF_A_ROW, _BYTES_OF_A_REPORT = 720, 1_000_000_000
 _MEMORY = 4_000_000_000  # bytes
-_CLOCK = 120  # seconds by which a clock may be off
-_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "http_proxy", "HTTP_PROXY")
 _MOST = 8  # names in a line
 _TRY = "try another line, HTTPS_PROXY=…, or a mirror (docs/commands.md)"
 
 Level = Literal["ok", "look", "stop"]
-_Item = TypeVar("_Item")
 
 
 class Finding(NamedTuple):
@@ -82,40 +74,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """
     yield from _examine_machine(settings)
     # A server may ask for minutes between attempts; here are three, and no pause.
-    with stamina.set_testing(True, attempts=3):
+    with (
+        stamina.set_testing(True, attempts=3),
+        TemporaryFolder("workbook-doctor-") as folder,
+    ):
         yield from _ask_servers(settings)
-        yield from _examine_source(settings)
-
-
-def _examine_source(settings: Settings) -> Iterator[Finding]:
-    """How much a source has, and what some of its objects hold."""
-    if settings.is_embedded and not Path(settings.study.source).is_dir():
-        yield Finding("ok", "the fictional country is not there yet; 'make report' simulates it")
-        return
-    window = _choose_window(settings)
-    scope = Scope(settings.probe_cc, window, None, silent)
-    source = open_source(settings.study.source, scope)
-    try:
-        with _time_limit(source, _LISTING):
-            objects, share = _list_objects(settings, source, window)
-    except SourceError as error:
-        why = str(error).removesuffix(".").removesuffix(f". {RESUMES}")
-        yield Finding("stop", f"{why}; {_TRY}")
-        return
-    archived = [item for item in objects if layout.find_test(item.key)]
-    if not archived:
-        yield _describe_other(settings, objects)
-        return
-    size, count = sum(i.size for i in archived) / share, len(archived) / share
-    yield Finding(
-        "ok",
-        f"{count:,.0f} objects of {size / 1e6:,.0f} MB for {settings.probe_cc}"
-        + (f", estimated from {_DAYS} days" if share < 1 else ""),
-    )
-    yield from _examine_objects(settings, source, archived, size)
-
-
-# --- the machine ----------------------------------------------------------------------------------
+        yield from _examine_source(settings, folder)
 
 
 def _examine_machine(settings: Settings) -> Iterator[Finding]:
@@ -134,111 +98,97 @@ def _examine_machine(settings: Settings) -> Iterator[Finding]:
         yield Finding("look", f"{error} A report does without")
 
 
-def _examine_disk(settings: Settings, lines: float, size: float) -> Finding:
-    if "://" in settings.study.store:
-        return Finding("ok", f"the store is {urlsplit(settings.study.store).hostname}, not a disk")
-    place = Path(settings.study.store)
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    needed = lines * _BYTES_OF_A_ROW + _BYTES_OF_A_REPORT + (size if settings.keep_raw else 0)
-    if not os.access(place, os.W_OK):
-        return Finding("stop", f"nothing can be written to {place}: give another STORE")
-    if free < needed:
-        return Finding(
-            "stop",
-            f"{free / 1e9:,.1f} GB are free at {place}, some {needed / 1e9:,.1f} GB are needed: "
-            "make room, or give another STORE",
-        )
-    return Finding("ok", f"{free / 1e9:,.1f} GB free at {place}; some {needed / 1e9:,.1f} needed")
-
-
 # --- the servers ----------------------------------------------------------------------------------
 
 
 class _Asked(NamedTuple):
-    """A server to be asked: what for, where, and what a run does without it."""
+    """A server to be asked: what for, where, what a run does without it; and what reads a reply."""
 
     what: str
     url: str
     without: Level
     may_lack: bool = False
-    question: api.Question | None = None
+    read: Callable[[bytes], object] | None = None
 
 
 def _ask_servers(settings: Settings) -> Iterator[Finding]:
-    """Whether the API and the list servers answer, each asked once, and what their clocks say."""
-    asked = list(_list_servers(settings))
-    if not asked:
-        return
-    through = next((os.environ[name] for name in _PROXIES if os.environ.get(name)), "")
-    proxy = through.rpartition("//")[2].rpartition("@")[2]  # without a password
-    yield Finding(
-        "ok",
-        f"servers are asked through the proxy {proxy}"
-        if proxy
-        else "servers are asked without a proxy",
-    )
-    server = Server("checks whether it answers", "gzip", Limits(10.0, 10.0, _ASKING))
-    clocks: list[float] = []
-    with closing(at_once(partial(_ask, server, clocks), asked, server.stop)) as answers:
-        yield from sorted(finding for _, finding in answers)
-    if not clocks:
-        return
-    off = min(clocks, key=abs)
-    if abs(off) > _CLOCK:
-        side = "fast" if off > 0 else "slow"
-        yield Finding(
-            "look",
-            f"this machine's clock is {abs(off) / 60:,.0f} minutes {side}: "
-            "set it, or days are cut wrongly",
-        )
-    else:
-        yield Finding("ok", "this machine's clock agrees with the servers")
-
-
-def _list_servers(settings: Settings) -> Iterator[_Asked]:
-    study = settings.study
+    """Whether the API and the list servers answer, each asked once."""
+    study, asked = settings.study, []
     if study.source == OONI:
         day = study.period.since
-        one_day = Period(day, day + timedelta(days=1))
-        question = api.by_month(study.probe_cc, one_day)
-        yield _Asked("OONI's API", question.url(), "stop", question=question)
+        question = api.by_month(study.probe_cc, Period(day, day + timedelta(days=1)))
+        asked.append(_Asked("OONI's API", question.url(), "stop", read=question.read))
     if wants_snapshot(study) and not study.reference:
         is_held = bool(held(study.probe_cc))
         for item in reference_data.items(study.probe_cc, today()):
             without: Level = "look" if item.may_fail or is_held else "stop"
-            yield _Asked(f"the {item.role}", item.urls[-1], without, item.may_not_exist)
+            asked.append(_Asked(f"the {item.role}", item.urls[-1], without, item.may_not_exist))
+    server = Server("checks whether it answers", "gzip", Limits(10.0, 10.0, _ASKING))
+    with closing(at_once(partial(_ask, server), asked, server.stop)) as answers:
+        yield from sorted(finding for _, finding in answers)
 
 
-def _ask(server: Server, clocks: list[float], asked: _Asked) -> Finding:
-    """Ask one server once; its clock is put among the ``clocks``."""
+def _ask(server: Server, asked: _Asked) -> Finding:
     where = f"{asked.what} ({urlsplit(asked.url).netloc})"
-    started = time.monotonic()
     deadline = server.deadline(_ASKING, f"no answer within {_ASKING:g} seconds")
     try:
         with closing(server.open(asked.url, deadline, accepts=range(200, 600))) as reply:
-            _read_clock(reply.headers.get("Date", ""), clocks)
             if reply.status == 404 and asked.may_lack:
                 return Finding("ok", f"{where} answers: none for this country")
             if reply.status != 200:
                 raise CannotRead(f"it answers {reply.status}")
             if "text/html" in reply.headers.get("Content-Type", ""):
                 raise CannotRead("it sends a web page, as the login of a network does")
-            if asked.question:
-                asked.question.read(b"".join(reply.blocks(_LARGEST, deadline)))
+            if asked.read:
+                asked.read(b"".join(reply.blocks(_LARGEST, deadline)))
     except (CannotRead, ContractError) as error:
         step = "a run goes on without" if asked.without == "look" else _TRY
         return Finding(asked.without, f"{where}: {error}; {step}")
-    return Finding("ok", f"{where} answers within {time.monotonic() - started:.1f} seconds")
+    return Finding("ok", f"{where} answers")
 
 
-def _read_clock(text: str, clocks: list[float]) -> None:
-    """How many seconds this machine is ahead of a server."""
-    try:
-        clocks.append(time.time() - parsedate_to_datetime(text).timestamp())
-    except ValueError:
+# --- the source -----------------------------------------------------------------------------------
+
+
+def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
+    """How much a source has, and what some of its objects hold."""
+    code, study = settings.probe_cc, settings.study
+    if settings.is_embedded and not Path(study.source).is_dir():
+        yield Finding("ok", "the fictional country is not there yet; 'make report' simulates it")
         return
+    # The days of receipt that a run asks OONI's archive for, and some in their middle.
+    period = settings.period.extended(study.receipt_margin)
+    days = [day for day in period.days() if day <= today()] or [period.since]
+    listed = days[max(0, len(days) - _DAYS) // 2 :][:_DAYS]
+    window = Period(listed[0], listed[-1] + timedelta(days=1))
+    source = open_source(study.source, Scope(code, window, Store(str(folder)), silent))
+
+    def is_wanted(key: str) -> bool:
+        is_object = layout.holds_country(key, code, FOLDERS)
+        return is_object or key == MANIFEST or is_stored(key, code, source.name)
+
+    try:
+        with _time_limit(source, _LISTING):
+            objects = source.objects(is_wanted)
+    except SourceError as error:
+        why = str(error).removesuffix(".").removesuffix(f". {RESUMES}")
+        yield Finding("stop", f"{why}; {_TRY}")
+        return
+    archived = [item for item in objects if layout.find_test(item.key)]
+    if archived:
+        share = len(listed) / len(days) if study.source == OONI else 1.0
+        size, count = sum(i.size for i in archived) / share, len(archived) / share
+        estimated = f", estimated from {len(listed)} days" if share < 1 else ""
+        yield Finding("ok", f"{count:,.0f} objects of {size / 1e6:,.0f} MB for {code}{estimated}")
+        yield from _examine_objects(settings, source, archived, size, folder)
+    elif objects:
+        yield Finding("ok", "a share or another store: it is imported, and nothing is read here")
+    else:
+        yield Finding(
+            "stop",
+            f"{study.source} holds nothing of {code}: check PROBE_CC, SINCE and UNTIL, and that "
+            "its keys are those of OONI's archive (docs/user-guide.md)",
+        )
 
 
 @contextmanager
@@ -252,255 +202,141 @@ def _time_limit(source: Source, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-# --- the source -----------------------------------------------------------------------------------
-
-
-def _choose_window(settings: Settings) -> Period:
-    """The days of receipt that a run asks OONI's archive for."""
-    period = settings.period.extended(settings.study.receipt_margin)
-    return Period(period.since, max(min(period.until, today()), period.since + timedelta(days=1)))
-
-
-def _list_objects(
-    settings: Settings, source: Source, window: Period
-) -> tuple[list[ArchiveObject], float]:
-    """The country's objects, and which share of all they are: OONI's archive is listed in part.
-
-    Raises:
-        SourceError: it cannot be listed.
-    """
-    code = settings.probe_cc
-    wanted = partial(layout.holds_country, probe_cc=code, tests=FOLDERS)
-    if settings.study.source != OONI or isinstance(source, Folder):
-        # A share and another store are sources too.
-        every = source.objects(
-            lambda key: wanted(key) or key == MANIFEST or is_stored(key, code, source.name)
-        )
-        return every, 1.0
-    days = list(window.days())
-    chosen = _spread_over(days, _DAYS)
-    now = datetime.now(UTC)
-    prefixes = [prefix for day in chosen for prefix in layout.list_prefixes(day, code, now)]
-    list_one = partial(source.list_below, wanted=wanted, hours=24)
-    with closing(at_once(list_one, prefixes, source.stop)) as listed:
-        objects = [item for _, items in listed for item in items]
-    return sorted(objects), len(chosen) / len(days)
-
-
-def _spread_over(items: Sequence[_Item], count: int) -> list[_Item]:
-    """So many of some items, as far from each other as can be."""
-    if len(items) <= count:
-        return list(items)
-    return [items[place * (len(items) - 1) // (count - 1)] for place in range(count)]
-
-
-def _describe_other(settings: Settings, objects: Sequence[ArchiveObject]) -> Finding:
-    """A source that is no archive: a share, or nothing of the country."""
-    if objects:
-        return Finding(
-            "ok", "a share or another store: it is imported, and nothing of it is read here"
-        )
-    return Finding(
-        "stop",
-        f"{settings.study.source} holds nothing of {settings.probe_cc}: check PROBE_CC, SINCE and "
-        "UNTIL, and that its keys are those of OONI's archive (docs/user-guide.md)",
-    )
-
-
-# --- some objects ---------------------------------------------------------------------------------
-
-
-@dataclass
-class _Sample:
-    """What some objects hold.
-
-    Attributes:
-        rows: observations of web sites.
-        reasons: the other lines, by the ledger's reasons.
-        changes: fields of apps that are not as expected.
-        size: compressed bytes of the objects that were read.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
-    changes: Counter[str] = field(default_factory=Counter)
-    size: int = 0
-
-
 def _examine_objects(
-    settings: Settings, source: Source, objects: Sequence[ArchiveObject], size: float
+    settings: Settings,
+    source: Source,
+    objects: Sequence[ArchiveObject],
+    size: float,
+    folder: Path,
 ) -> Iterator[Finding]:
-    """Read a handful of objects, of different days and tests, as a run would."""
-    small = [item for item in objects if 0 < item.size <= _LARGEST]
-    sites = [item for item in small if layout.find_test(item.key) == WEB]
-    apps = [item for item in small if layout.find_test(item.key) != WEB]
-    chosen = [*_spread_over(sites, _SITES), *_spread_over(apps, _APPS)]
+    """Read a handful of objects, of different days, as a run would; ``size`` is that of all."""
+    sites = [item for item in objects if layout.find_test(item.key) == WEB]
+    small = [item for item in sites if 0 < item.size <= _LARGEST]
+    chosen = small[:: max(1, len(small) // _SAMPLED)][:_SAMPLED]
     if not chosen:
         yield Finding("look", f"no object is smaller than {_LARGEST / 1e6:g} MB: none was read")
         return
-    sample, started = _Sample(), time.monotonic()
-    with TemporaryFolder("workbook-doctor-") as folder:
-        fetched = partial(_fetch, source, folder)
-        with (
-            _time_limit(source, _FETCHING),
-            closing(at_once(fetched, chosen, source.stop)) as results,
-        ):
-            failed = {item.key: why for item, why in results if why}
-        seconds = time.monotonic() - started
-        for item in chosen:
-            if item.key not in failed:
-                _read_object(item, folder / _file_of(item), sample)
+    paths = {item: folder / f"{number}.jsonl.gz" for number, item in enumerate(chosen)}
+
+    def fetch(item: ArchiveObject) -> str:
+        try:
+            source.fetch(item, paths[item])
+        except (CannotRead, OSError) as error:
+            return str(error)
+        return ""
+
+    started = time.monotonic()
+    with _time_limit(source, _FETCHING), closing(at_once(fetch, chosen, source.stop)) as results:
+        failed = {item: why for item, why in results if why}
     if failed:
-        key, why = min(failed.items())
+        first = min(failed)
         level: Level = "stop" if len(failed) > len(chosen) / 2 else "look"
         yield Finding(
             level,
-            f"{len(failed)} of {len(chosen)} objects could not be read; {key}: "
-            f"{why}. The same run later may read them",
+            f"{len(failed)} of {len(chosen)} objects could not be read; {first.key}: "
+            f"{failed[first]}. The same run later may read them",
         )
-    if not sample.size:
+    read = [item for item in chosen if item not in failed]
+    if not read:
         return
-    reading = time.monotonic() - started - seconds
-    per_byte = max(seconds, reading / (settings.jobs or os.cpu_count() or 1)) / sample.size
+    fetched = time.monotonic()
+    table, errors = read_files([paths[item] for item in read])
+    sampled = sum(item.size for item in read)
+    reading = (time.monotonic() - fetched) / (settings.jobs or os.cpu_count() or 1)
+    seconds = max(fetched - started, reading) * size / sampled
+    said = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
     yield Finding(
         "ok",
-        f"reading them takes about {_in_words(size * per_byte)} at the speed of "
-        f"{len(chosen) - len(failed)} objects ({sample.size / 1e6:.1f} MB)",
+        f"reading them takes about {said} at the speed of {len(read)} objects "
+        f"({sampled / 1e6:.1f} MB)",
     )
-    lines = sample.reasons.total() + len(sample.rows)
-    yield _examine_disk(settings, lines * size / sample.size, size)
-    yield from _examine_rows(settings, sample)
+    lines = table.num_rows + len(errors)
+    yield _examine_disk(settings, lines * size / sampled, size)
+    yield from _examine_rows(settings, table, Counter(e.error.partition(":")[0] for e in errors))
 
 
-def _fetch(source: Source, folder: Path, item: ArchiveObject) -> str:
-    """Put an object into a folder; why not, where it cannot be had."""
-    try:
-        source.fetch(item, folder / _file_of(item))
-    except (CannotRead, OSError) as error:
-        return str(error)
-    return ""
+def _examine_disk(settings: Settings, lines: float, size: float) -> Finding:
+    if "://" in settings.study.store:
+        return Finding("ok", f"the store is {urlsplit(settings.study.store).hostname}, not a disk")
+    place = Path(settings.study.store)
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    needed = lines * _BYTES_OF_A_ROW + _BYTES_OF_A_REPORT + (size if settings.keep_raw else 0)
+    said = f"{free / 1e9:,.1f} GB free at {place}; some {needed / 1e9:,.1f} needed"
+    if not os.access(place, os.W_OK):
+        return Finding("stop", f"nothing can be written to {place}: give another STORE")
+    if free < needed:
+        return Finding("stop", f"{said}: make room, or give another STORE")
+    return Finding("ok", said)
 
 
-def _file_of(item: ArchiveObject) -> str:
-    return sha256(item.key.encode()).hexdigest()
+def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) -> Iterator[Finding]:
+    """What a run would keep of some lines, and what of it is not as known.
 
-
-def _read_object(item: ArchiveObject, path: Path, sample: _Sample) -> None:
-    """Add to a sample what an object holds."""
-    test = BY_FOLDER.get(layout.find_test(item.key) or "")
-    reader = LineReader(received=layout.parse_receipt(item.key), test=test)
-    sample.size += item.size
-    with FileIO(path) as stream:
-        for _, result in reader.read_all(Decompressed(stream)):
-            if isinstance(result, str):
-                sample.reasons[result.partition(":")[0]] += 1
-            elif test:
-                sample.reasons["kept"] += 1
-            else:
-                sample.rows.append(result)
-    if test:
-        with FileIO(path) as stream:
-            first = BufferedReader(Decompressed(stream)).readline(LINE_LIMIT)
-        sample.changes.update(find_changes(first, is_app=True))
-
-
-def _examine_rows(settings: Settings, sample: _Sample) -> Iterator[Finding]:
-    """What a run would keep, and what of it is not as known."""
-    period, code = settings.period, settings.probe_cc
-    scope = {"cc": code, "since": period.since, "until": period.until}
-    with closing(observations_from_table(table_of(sample.rows))) as connection:
+    Args:
+        settings: of the run.
+        table: the observations.
+        reasons: how many other lines there are, by the ledger's reasons.
+    """
+    period = settings.period
+    scope = {"cc": settings.probe_cc, "since": period.since, "until": period.until}
+    with closing(observations_from_table(table)) as connection:
         connection.execute(
             f"DELETE FROM observations WHERE probe_cc <> $cc OR NOT {IN_PERIOD}", scope
         )
         ((kept,),) = connection.execute("SELECT count(*) FROM observations").fetchall()
-        sample.reasons["other_country or out_of_period"] = len(sample.rows) - kept
-        sample.reasons["kept"] += kept
-        yield _describe_ledger(settings, sample.reasons)
-        if sample.changes:
-            yield Finding("look", f"not expected, of apps: {_list(sorted(sample.changes))}")
-        if kept:
-            yield from _examine_fields(settings, connection)
-            yield from _examine_networks(settings, connection)
+        reasons["other_country or out_of_period"] = table.num_rows - kept
+        lines = reasons.total() + kept
+        if not kept:
+            yield Finding(
+                "stop",
+                f"none of {lines:,} lines is a measurement of {settings.probe_cc} in the period: "
+                "check PROBE_CC, SINCE and UNTIL",
+            )
+            return
+        others = [f"{count:,} {reason}" for reason, count in sorted(reasons.items()) if count]
+        broken = sum(reasons[name] for name in ("truncated_file", "not_json", "invalid"))
+        level: Level = "look" if broken > kept / 100 else "ok"
+        told = f"; {', '.join(others)} (docs/tables.md)" if others else ""
+        yield Finding(level, f"the ledger would keep {kept:,} of {lines:,} lines{told}")
+        yield _examine_fields(settings, connection)
+        yield from _examine_networks(settings, connection)
 
 
-def _describe_ledger(settings: Settings, reasons: Counter[str]) -> Finding:
-    lines, kept = reasons.total(), reasons["kept"]
-    if not kept:
-        return Finding(
-            "stop",
-            f"none of {lines:,} lines is a measurement of {settings.probe_cc} "
-            "in the period: check PROBE_CC, SINCE and UNTIL",
-        )
-    others = [
-        f"{count:,} {reason}"
-        for reason, count in sorted(reasons.items())
-        if count and reason != "kept"
-    ]
-    broken = sum(reasons[name] for name in ("truncated_file", "not_json", "invalid"))
-    level: Level = "look" if broken > kept / 100 else "ok"
-    told = f"; {', '.join(others)} (docs/tables.md)" if others else ""
-    return Finding(level, f"the ledger would keep {kept:,} of {lines:,} lines{told}")
-
-
-def _examine_fields(settings: Settings, connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+def _examine_fields(settings: Settings, connection: duckdb.DuckDBPyConnection) -> Finding:
     """Fields, versions and failures, as a run counts them."""
-    met = count_fields_met(connection)
-    versions = connection.execute(_VERSIONS).fetchall()
-    yield Finding("ok", "test versions: " + _list(f"{name} ({n:,})" for name, n in versions))
-    if met["is_too_much"].any():
-        level: Level = "look" if settings.study.accept_fields else "stop"
-        yield Finding(
-            level,
-            f"OONI's fields have changed: {name_changes(met)}. Use a newer "
-            "version of the workbook; ACCEPT_FIELDS=1 goes on",
-        )
-    others = met[~met["is_too_much"].astype(bool)]
-    if len(others):
-        names = _list(others["kind"] + " " + others["name"])
-        yield Finding("look", f"not expected, in few sessions: {names}")
-    if met.empty:
-        yield Finding("ok", "every field, test version and kind of failure is known")
-
-
-_VERSIONS = """
-SELECT coalesce(test_version, 'none'), count(*) FROM observations GROUP BY 1 ORDER BY 2 DESC, 1
-"""
+    met, is_accepted = count_fields_met(connection), settings.study.accept_fields
+    said = read_fields_met(met, is_accepted=False)
+    if not met["is_too_much"].any():
+        return Finding("ok" if met.empty else "look", said)
+    step = "Use a newer version of the workbook; ACCEPT_FIELDS=1 goes on"
+    return Finding("look" if is_accepted else "stop", f"{said} {step}")
 
 
 _NETWORKS = """
 SELECT probe_asn, mode(probe_network_name ORDER BY probe_network_name) FROM observations GROUP BY 1
 """
-_RESOLVERS = "SELECT DISTINCT resolver_asn FROM observations WHERE resolver_asn > 0"
 
 
 def _examine_networks(
     settings: Settings, connection: duckdb.DuckDBPyConnection
 ) -> Iterator[Finding]:
-    """Networks without a name or a kind, and resolvers of networks that nothing names."""
+    """Networks without a name or a kind."""
     study = find_lists(settings.study)
     listed = load_networks(study.networks or None, study.probe_cc)
     registered = load_network_names(study.network_names).names
     reported = dict(connection.execute(_NETWORKS).fetchall())
     described = describe(reported, listed, registered)
-    unnamed = described[described["network"] == "AS" + described["probe_asn"].astype(str)]
-    unknown = described[described["kind"] == "unknown"]
-    advice = "give NETWORKS=<CSV> (docs/user-guide.md, section 2)"
-    for frame, what in ((unnamed, "name"), (unknown, "kind")):
-        if len(frame):
-            asns = _list("AS" + frame["probe_asn"].astype(str))
-            yield Finding(
-                "look",
-                f"{len(frame)} of {len(described)} networks have no {what}: {asns}; {advice}",
-            )
-    if unnamed.empty and unknown.empty:
-        yield Finding("ok", f"{len(described)} networks, each with name and kind")
-    known = listed.networks.keys() | registered.keys() | reported.keys()
-    resolvers = {asn for (asn,) in connection.execute(_RESOLVERS).fetchall()}
-    others = sorted(resolvers - known)
-    if others:
-        yield Finding(
-            "ok", "resolvers of networks that no list names: " + _list(f"AS{asn}" for asn in others)
-        )
+    unnamed = described["network"] == "AS" + described["probe_asn"].astype(str)
+    for lacking, what in ((unnamed, "name"), (described["kind"] == "unknown", "kind")):
+        asns = _list("AS" + described.loc[lacking, "probe_asn"].astype(str))
+        said = f"{lacking.sum()} of {len(described)} networks have no {what}"
+        if asns:
+            advice = "give NETWORKS=<CSV> (docs/user-guide.md, section 2)"
+            yield Finding("look", f"{said}: {asns}; {advice}")
+        else:
+            yield Finding("ok", said)
 
 
 def _list(names: Iterable[str]) -> str:
@@ -508,9 +344,3 @@ def _list(names: Iterable[str]) -> str:
     every = list(names)
     more = f" and {len(every) - _MOST} more" if len(every) > _MOST else ""
     return ", ".join(every[:_MOST]) + more
-
-
-def _in_words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

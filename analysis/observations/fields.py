@@ -14,7 +14,7 @@ import msgspec
 from msgspec import inspect as types
 
 from analysis.observations import messages
-from analysis.observations.messages import Measurement, MessagingMeasurement
+from analysis.observations.messages import Measurement
 
 #: Names of one line that are kept, and their length: whoever uploads a line chooses its names.
 NAME_COUNT, NAME_LENGTH = 20, 80
@@ -84,45 +84,21 @@ _NAMES: Mapping[type[msgspec.Struct], tuple[str, str]] = {
         "discovered_h3_endpoint title",
     ),
     messages.IpInfo: ("asn", "flags"),
-    messages.Target: (
-        "failure target_address target_protocol",
-        "agent network_events queries requests summary target_name target_source tcp_connect "
-        "tls_handshakes",
-    ),
-    messages.Keys: (
-        "",
-        "agent bootstrap_time client_resolver default_timeout dir_port_accessible dir_port_total "
-        "failed_operation max_runtime network_events obfs4_accessible obfs4_total "
-        "or_port_accessible or_port_dirauth_accessible or_port_dirauth_total or_port_total "
-        "persistent_datadir registration_server_failure registration_server_status "
-        "rendezvous_method signal_backend_failure socksproxy telegram_http_blocking "
-        "telegram_tcp_blocking telegram_web_failure timeout tor_log tor_logs tor_progress_summary "
-        "tor_progress_tag tor_version transport_name whatsapp_endpoints_blocked "
-        "whatsapp_endpoints_dns_inconsistent whatsapp_endpoints_status whatsapp_web_failure "
-        "whatsapp_web_status",
-    ),
-}
-#: An app's test has no input.
-_EXPECTED, _OTHERS = _NAMES[Measurement]
-_ALL: Mapping[type[msgspec.Struct], tuple[str, str]] = {
-    **_NAMES,
-    MessagingMeasurement: (_EXPECTED.replace("input ", ""), f"input {_OTHERS}"),
 }
 _SHAPES: Mapping[type[msgspec.Struct], tuple[frozenset[str], frozenset[str]]] = {
     kind: (frozenset(expected.split()), frozenset(f"{expected} {others}".split()))
-    for kind, (expected, others) in _ALL.items()
+    for kind, (expected, others) in _NAMES.items()
 }
 
 
-def find_changes(line: bytes, *, is_app: bool = False) -> list[str]:
+def find_changes(line: bytes) -> list[str]:
     """What one line has that is not known, or lacks: ``new:x``, ``missing:x``, ``retyped:x``.
 
     Of each list the first item is compared. Nothing is expected of an empty object, and nothing is
     said of names that users choose, such as annotations.
 
     Args:
-        line: one measurement as JSON, which has been decoded before.
-        is_app: whether it is of a messaging or circumvention test.
+        line: one measurement of a web site as JSON, which has been decoded before.
 
     Returns:
         The names, sorted, without odd characters, at most ``NAME_COUNT``.
@@ -132,11 +108,11 @@ def find_changes(line: bytes, *, is_app: bool = False) -> list[str]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []  # the tolerant path has read it: a byte order mark, for instance
     found: set[str] = set()
-    _compare(_APP if is_app else _WEB, value, "", found)
+    _compare(_WEB, value, "", found)
     return sorted(found)[:NAME_COUNT]
 
 
-_WEB, _APP = types.type_info(Measurement), types.type_info(MessagingMeasurement)
+_WEB = types.type_info(Measurement)
 
 
 def _compare(kind: types.Type, value: Any, path: str, found: set[str]) -> None:
