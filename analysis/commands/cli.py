@@ -302,11 +302,7 @@ def judge(
     Prints in the order of the files and their lines. Exit status 3 if no measurement could be
     read.
     """
-    from analysis.commands.judging import (
-        as_json,
-        as_text,
-        judge_files,
-    )
+    from analysis.commands.judging import as_json, as_text, judge_files
 
     is_judged = False
     for result in judge_files(files, fingerprints):
@@ -339,12 +335,11 @@ def explain(
     arguments: Arguments = None,
     asn: Annotated[str, typer.Option(help="one network, such as AS123")] = "",
     out: Annotated[Path | None, typer.Option(help="the report's folder")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="for a program")] = False,
 ) -> None:
     """Show why a site is, or is not, on a report's list, from the verdict to its measurements."""
     from analysis.commands.judging import explain as explained
 
-    print(explained(domain, asn, out, arguments or [], as_json=as_json))
+    print(explained(domain, asn, out, arguments or []))
 
 
 @app.command()

@@ -52,7 +52,6 @@ from analysis.vocabulary import (
     LISTED,
     MECHANISMS,
     NETWORK_KINDS,
-    PERIODS,
     SET_ASIDE_REASONS,
     STATES,
 )
@@ -333,9 +332,7 @@ _CLASSES = {"ok": "reachable", "unclear": "unclear", "none": "tells nothing"}
 Row = Any  # one row of a table, as itertuples gives it
 
 
-def explain(
-    domain: str, asn: str, out: Path | None, arguments: Sequence[str], *, as_json: bool = False
-) -> str:
+def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -> str:
     """Why a site is on the list of a report, or why it is not.
 
     Args:
@@ -344,8 +341,6 @@ def explain(
         out: the report's folder; by default that which the arguments name.
         arguments: ``NAME=VALUE`` as for ``report``: STORE, SOURCE, NETWORKS, FINGERPRINTS … say
             where the observations and lists are that the report was made from.
-        as_json: a site's verdicts and measurements for a program: ``domain, verdicts``, rows of
-            the table, and ``measurements`` by network, as ``judge --json`` gives them.
 
     Returns:
         Lines for a terminal; no character of a measurement can act there.
@@ -358,13 +353,8 @@ def explain(
     tables, parameters = folder / "tables", run["parameters"]
     asked = domain.strip().lower()
     test = next((one for one in BY_NAME.values() if asked in (one.name, one.title.lower())), None)
-    if test and as_json:
-        where = "tables/messaging_verdicts.csv and messaging_intervals.csv have them"
-        raise ParameterError("--json", domain, f"is for sites; of apps and tools {where}")
     if test:
         lines = [test.title, *_app_lines(tables, test.name, asn)]
-    elif as_json:
-        return _site_json(tables, domain, asn, parameters, arguments)
     else:
         lines = _site_lines(tables, domain, asn, parameters, arguments)
     return "\n".join(printable(line, 400) for line in lines).rstrip()
@@ -386,22 +376,6 @@ def _find_site(tables: Path, domain: str, asn: str) -> tuple[str, pd.DataFrame]:
             f"was never tested in this report, which says nothing about its being reachable{also}",
         )  # fmt: skip
     return site, _of_network(rows, asn, site)
-
-
-def _site_json(
-    tables: Path, domain: str, asn: str, parameters: Mapping[str, Any], arguments: Sequence[str]
-) -> str:
-    site, rows = _find_site(tables, domain, asn)
-    study, why_none = _open_published(site, rows, parameters, arguments)
-    if study is None:
-        raise ParameterError("SOURCE", "", why_none)
-    measurements = {
-        name: list(read_results(study.connection, site, int(name.removeprefix("AS"))))
-        for name in rows["probe_asn"].unique()
-    }
-    verdicts = rows.astype(object).where(rows.notna(), None).to_dict("records")
-    said = {"domain": site, "verdicts": verdicts, "measurements": measurements}
-    return json.dumps(said, default=str, indent=1)
 
 
 def _site_lines(
@@ -427,7 +401,6 @@ def _site_lines(
         lines += [f"  {text.striptags()}" for text in said]
         rivals = [f"    {text.striptags()}" for text in say_rivals(ENGLISH, stretches, others)]
         lines += ["  could it be something else?", *rivals] if rivals else []
-        lines += _half_lines(rows[rows["probe_asn"] == row.probe_asn])
         if study is not None:
             lines += _session_lines(study, site, str(row.probe_asn), is_every=bool(asn))
     return [*lines, "", why_none]
@@ -523,18 +496,6 @@ def _shortfall(row: Row, thresholds: Thresholds) -> str:
     )
 
 
-def _half_lines(rows: pd.DataFrame) -> Iterator[str]:
-    """The states of the two halves, in one line."""
-    halves = rows[rows["period"] != "all"].sort_values("period")
-    parts = [
-        f"{PERIODS[str(row.period)].lower()}: {_state(str(row.state))} "
-        f"({row.session_count} sessions)"
-        for row in halves.itertuples(index=False)
-    ]
-    if parts:
-        yield f"  {'; '.join(parts)}"
-
-
 def _thresholds_of(parameters: Mapping[str, Any]) -> Thresholds:
     """Those of a run: the published ones, but for what it says."""
     changed = {name: value for name, value in parameters.items() if name in DECLARATIONS}
@@ -544,13 +505,24 @@ def _thresholds_of(parameters: Mapping[str, Any]) -> Thresholds:
 def _open_published(
     site: str, rows: pd.DataFrame, parameters: Mapping[str, Any], arguments: Sequence[str]
 ) -> tuple[Study | None, str]:
-    """The study behind a report, judged as it was published; or nothing, and the reason."""
+    """The study behind a report, judged as it was published; or nothing, and the reason.
+
+    A store that holds nothing of the source is left alone: reading an archive takes hours.
+    """
+    alone = "From the tables alone: "
     is_named = any(argument.startswith("SOURCE=") for argument in arguments)
     if not (is_named or "receipt_margin" in parameters or is_fictional(parameters["probe_cc"])):
-        return None, "From the tables alone. Name what the report was made from: STORE=… SOURCE=…"
-    study = _study(_settings(arguments, parameters))
-    if isinstance(study, str):
-        return None, f"From the tables alone: {study}"
+        return None, f"{alone}name what the report was made from: STORE=… SOURCE=…"
+    settings = _settings(arguments, parameters)
+    try:
+        if not was_read(request_of(settings.study)):
+            return None, (
+                f"{alone}the store holds no observations of {settings.probe_cc} from this SOURCE. "
+                "Name those that the report was made from: STORE=… SOURCE=…"
+            )
+        study = open_study(find_lists(settings.study), jobs=settings.jobs)
+    except (ParameterError, SourceError) as error:
+        return None, f"{alone}{error}"
     verdicts = confirm(study, study.networks(), _thresholds_of(parameters)).verdicts
     again = verdicts[verdicts["domain"] == site].assign(
         probe_asn=lambda frame: "AS" + frame["probe_asn"].astype(str)
@@ -559,9 +531,9 @@ def _open_published(
     both = rows[columns].merge(again[columns], how="left", indicator=True)
     if (both["_merge"] != "both").any():
         return None, (
-            "From the tables alone: the observations in the store, judged with the lists given, "
-            "do not give the published counts. Name the STORE, SOURCE, NETWORKS and FINGERPRINTS "
-            "that the report was made from."
+            f"{alone}the observations in the store, judged with the lists given, do not give the "
+            "published counts. Name the STORE, SOURCE, NETWORKS and FINGERPRINTS that the report "
+            "was made from."
         )
     return study, ""
 
@@ -578,22 +550,6 @@ def _settings(arguments: Sequence[str], parameters: Mapping[str, Any]) -> Settin
         given["RECEIPT_MARGIN"] = f"RECEIPT_MARGIN={parameters['receipt_margin']}"
     given.setdefault("EVENTS", "EVENTS=")  # no event takes part in a verdict
     return parse_settings(list(given.values()))
-
-
-def _study(settings: Settings) -> Study | str:
-    """The observations that the report was made from; or why they are not to be had.
-
-    A store that holds nothing of the source is left alone: reading an archive takes hours.
-    """
-    try:
-        if not was_read(request_of(settings.study)):
-            return (
-                f"the store holds no observations of {settings.probe_cc} from this SOURCE. Name "
-                "those that the report was made from: STORE=… SOURCE=…"
-            )
-        return open_study(find_lists(settings.study), jobs=settings.jobs)
-    except (ParameterError, SourceError) as error:
-        return f"{error}"
 
 
 _SESSIONS = """
