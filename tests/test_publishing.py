@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
-from analysis.commands import cli, reporting
+from analysis.commands import reporting
 from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 from analysis.pages.formats import css
@@ -549,19 +548,9 @@ def test_without_a_browser_nothing_is_begun(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_report_of_other_inputs_is_made_anew(
-    fictional_report: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Data, lists, status, languages and decisions are those of now, or it is not printed."""
-    store = fictional_report.parent / "store"
-    usual = [f"STORE={store}", f"OUT={fictional_report}", "REPORT_LANGUAGES=en,km"]
-
-    def is_there(*changes: str) -> bool:
-        settings = parse_settings([*usual, *changes])
-        return reporting.is_there(settings, partial(cli._gather, settings, reopen=True))
-
-    assert is_there()
-    for change in ("STATUS=Draft 3", "EVENTS="):
-        assert not is_there(change), change
-    monkeypatch.setattr(reporting, "review_path", lambda _: tmp_path / "none.yml")
-    assert not is_there()
+def test_a_report_of_other_settings_is_made_anew(fictional_report: Path) -> None:
+    """Status, languages, numbers and period are those that are asked for, or it is not printed."""
+    usual = [f"OUT={fictional_report}", "REPORT_LANGUAGES=en,km"]
+    assert reporting.is_there(parse_settings(usual))
+    for change in ("STATUS=Draft 3", "REPORT_LANGUAGES=en", "floor_days=4", "UNTIL=2024-12-01"):
+        assert not reporting.is_there(parse_settings([*usual, change])), change

@@ -147,11 +147,11 @@ def _gather(settings: Settings, *, reopen: bool = False) -> "Inputs":
     from analysis.commands.reporting import Inputs, read_earlier
 
     earlier = read_earlier(settings)
-    return Inputs(*_read(settings, counts=not reopen, reopen=reopen), earlier)
+    return Inputs(*_read(settings, reopen=reopen), earlier)
 
 
 def _read(
-    settings: Settings, *, counts: bool = True, reopen: bool = False
+    settings: Settings, *, reopen: bool = False
 ) -> "tuple[Settings, ReferenceLists, Collection | None, Collection]":
     """The settings with their lists, the lists, and what the source has of sites and of apps."""
     from analysis.study.study import load_lists
@@ -159,21 +159,20 @@ def _read(
     _simulate_embedded(settings)
     settings = with_lists(settings, say)
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
-    return settings, lists, *read_all(settings, counts=counts, reopen=reopen)
+    return settings, lists, *read_all(settings, reopen=reopen)
 
 
 @app.command()
 def pdf(arguments: Arguments = None) -> None:
     """Print the findings, the annex and the comparison as one PDF per language.
 
-    Makes the report first if it is missing, or if its data, lists, decisions or method have
-    changed. Needs Chromium.
+    Makes the report first if it is missing, or has another status, language or method. Needs
+    Chromium.
     """
     settings = parse_settings(arguments or [])
     from analysis.commands.reporting import print_report
 
-    gather = partial(_gather, settings, reopen=True)
-    for file in print_report(settings, gather, partial(_report, settings)):
+    for file in print_report(settings, partial(_report, settings)):
         print(f"pdf: {_nearby(file)}")
 
 
@@ -424,7 +423,7 @@ def _nearby(path: Path) -> Path:
 
 
 def read_all(
-    settings: Settings, *, counts: bool = True, reopen: bool = False
+    settings: Settings, *, reopen: bool = False
 ) -> tuple["Collection | None", "Collection"]:
     """Bring the store up to date: web sites, None where there are none; apps and tools.
 
@@ -435,7 +434,7 @@ def read_all(
 
     nothing = None
     try:
-        collection = read_sites(settings, counts=counts, reopen=reopen)
+        collection = read_sites(settings, reopen=reopen)
     except NothingThereError as error:
         collection, nothing = None, error
     with show_progress("reading apps and tools", "listing apps and tools") as told:
@@ -445,13 +444,14 @@ def read_all(
     return collection, apps
 
 
-def read_sites(settings: Settings, *, counts: bool = True, reopen: bool = False) -> "Collection":
+def read_sites(settings: Settings, *, reopen: bool = False) -> "Collection":
     """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
     from analysis.observations.fingerprints import load
     from analysis.sources.layout import OONI
     from analysis.store.ingestion import ingest
 
-    trouble = _ask_for_counts(settings) if counts and settings.study.source == OONI else None
+    is_asked = settings.study.source == OONI and not reopen
+    trouble = _ask_for_counts(settings) if is_asked else None
     with show_progress("reading the archive", "listing the archive") as told:
         fingerprints = load(settings.study.fingerprints or None)
         if left_out := fingerprints.left_out:

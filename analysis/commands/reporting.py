@@ -1,6 +1,5 @@
 """``report``, ``pdf`` and ``watch``: from checked settings to published pages."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -447,16 +446,9 @@ def _reference(lists: ReferenceLists) -> list[dict[str, object]]:
     return [asdict(file) for file in (*files, lists.fingerprint_file) if file]
 
 
-def print_report(
-    settings: Settings, gather: Callable[[], Inputs], make: Callable[[], object]
-) -> list[Path]:
+def print_report(settings: Settings, make: Callable[[], object]) -> list[Path]:
     """Print the report that the settings mean; one that is not there yet is made first, and so is
-    one of other data, lists, decisions or languages than those of now.
-
-    Args:
-        settings: of the run.
-        gather: reads what a report is made of, as it was last read of a server.
-        make: makes the report.
+    one by other rules, in other languages or with another status.
 
     Returns:
         The files, one a language.
@@ -465,7 +457,7 @@ def print_report(
         SourceError: there is no Chromium.
     """
     browser = find_browser()
-    if not is_there(settings, gather):
+    if not is_there(settings):
         make()
     report, sites = read_report(settings.out, "OUT"), []
     if settings.prints_sites:
@@ -482,31 +474,21 @@ def print_report(
     return [report.folder / file for file in files]
 
 
-def is_there(settings: Settings, gather: Callable[[], Inputs]) -> bool:
-    """Whether the report in its place is the one that would be made now: of the same data, lists
-    and decisions, by the same method, with this status and in these languages.
+def is_there(settings: Settings) -> bool:
+    """Whether the report in its place is one of these settings. Whether its data and lists are
+    those of now is not asked: what was published is what is printed.
     """
     if not (settings.out / "run.json").is_file():
         return False
     report = read_report(settings.out, "OUT")
-    if report.probe_cc != settings.probe_cc or report.period != settings.period:
-        return False
-    inputs = gather()
-    run = json.loads(json.dumps(describe_run(inputs)))
-    run["languages"] = [lang.code for lang in settings.languages]
-    # what is there only where somebody gave it must be there in neither
-    where_given = ("claims", "previous_digest", "publisher", "corrections")
-    given = {name: run.get(name) for name in (*run, *where_given)}
-    is_same = all(report.run.get(name) == value for name, value in given.items())
-    return is_same and _has_decisions(report, list_decisions(run, inputs.earlier))
-
-
-def _has_decisions(report: Report, decisions: pd.DataFrame) -> bool:
-    if not (report.tables / "decisions.csv").is_file():
-        return False
-    then = read_table(report.tables, "decisions")
-    now = decisions[list(then.columns)].astype("str")
-    return bool(then.to_numpy().tolist() == now.to_numpy().tolist())
+    wanted = {
+        "status": status_in_words(settings.probe_cc, settings.status),
+        "languages": [lang.code for lang in settings.languages],
+        "rules_version": RULES_VERSION,
+        "changed_thresholds": settings.study.thresholds.changes(),
+    }
+    is_of_study = (report.probe_cc, report.period) == (settings.probe_cc, settings.period)
+    return is_of_study and all(report.run.get(name) == value for name, value in wanted.items())
 
 
 #: Days of a look where SINCE is not given: half of them miss a fifth of the pairs that a year

@@ -4,8 +4,8 @@ The lists are OONI-shaped CSVs (``fingerprints_dns.csv``, ``fingerprints_http.cs
 evidence, not a verdict: only :meth:`Fingerprints.confirms` repeats what OONI publishes.
 
 All literal patterns of one location (the body, one header) are found in one Aho-Corasick pass. The
-few regular expressions are literals joined by ``.*``; they are searched piece by piece, in linear
-time, because a page may be written to make a backtracking matcher hang.
+few regular expressions are looked for by their longest literal, and then by RE2, in linear time: a
+page may be written to make a backtracking matcher hang.
 """
 
 import csv
@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from analysis.errors import ParameterError
@@ -73,8 +75,7 @@ class Fingerprints:
     @cached_property
     def left_out(self) -> tuple[str, ...]:
         """Names of those that match nothing: expressions of more than is searched for."""
-        expressions = (one for one in self.http if one.pattern_type == "regexp")
-        return tuple(one.name for one in expressions if _pieces(one.pattern) is None)
+        return tuple(one.name for one in self.http if _literal(one) is None)
 
     @cached_property
     def digest(self) -> str:
@@ -141,10 +142,9 @@ class _Matcher:
     """All patterns of one location."""
 
     def __init__(self, fingerprints: Iterable[Fingerprint]) -> None:
-        self.literals: list[bytes] = []
-        self._targets: list[tuple[Fingerprint, Sequence[re.Pattern[bytes]]]] = []
-        for fingerprint in fingerprints:
-            self._add(fingerprint)
+        found = [(literal, one) for one in fingerprints if (literal := _literal(one))]
+        self.literals = [literal.encode() for literal, _ in found]
+        self._targets = [one for _, one in found]
         self._longest = max(map(len, self.literals), default=0)
 
     @cached_property
@@ -153,18 +153,6 @@ class _Matcher:
         is_small = sum(map(len, self.literals)) <= _DFA_LIMIT
         chosen = Implementation.DFA if is_small else Implementation.ContiguousNFA
         return BytesAhoCorasick(self.literals, implementation=chosen)
-
-    def _add(self, fingerprint: Fingerprint) -> None:
-        literal = fingerprint.pattern.encode()
-        pieces: tuple[re.Pattern[bytes], ...] = ()
-        if fingerprint.pattern_type == "regexp":
-            parsed = _pieces(fingerprint.pattern)
-            if parsed is None:
-                return
-            literal, pieces = parsed
-        if literal:
-            self.literals.append(literal)
-            self._targets.append((fingerprint, pieces))
 
     def most_at_once(self) -> int:
         """How many patterns can end at one place of a page: those that end like the same one."""
@@ -180,67 +168,46 @@ class _Matcher:
             hits = self._automaton.find_matches_as_indexes(window, overlapping=True)
             for index, start, end in hits:
                 if index not in done:
-                    one, pieces = self._targets[index]
-                    if _is_found(one.pattern_type, pieces, content, at + start, at + end):
-                        names.add(one.name)
+                    if _is_found(self._targets[index], content, at + start, at + end):
+                        names.add(self._targets[index].name)
                     done.add(index)
             if len(hits) > _WINDOW:  # a page that is full of them: go on without these
-                rest = (one for n, (one, _) in enumerate(self._targets) if n not in done)
+                rest = (one for n, one in enumerate(self._targets) if n not in done)
                 return sorted(names.union(_Matcher(rest).names_in(content, at + _WINDOW)))
         return sorted(names)
 
 
-def _is_found(
-    kind: str, pieces: Sequence[re.Pattern[bytes]], content: bytes, start: int, end: int
-) -> bool:
+def _is_found(one: Fingerprint, content: bytes, start: int, end: int) -> bool:
     """Whether a pattern is in a page, where the first of its literal is known."""
-    if kind == "regexp":
-        return _has_in_order(content, pieces)
-    return kind == "contains" or (start == 0 and (kind == "prefix" or end == len(content)))
+    if one.pattern_type == "regexp":
+        page = pa.array([content], pa.binary())
+        return bool(pc.match_substring_regex(page, one.pattern)[0].as_py())
+    is_whole = start == 0 and (one.pattern_type == "prefix" or end == len(content))
+    return one.pattern_type == "contains" or is_whole
 
 
-def _pieces(pattern: str) -> tuple[bytes, tuple[re.Pattern[bytes], ...]] | None:
-    r"""Split a regular expression of literals, ``.`` and ``.*`` into pieces without repetition.
-
-    Returns:
-        The longest literal (to look for first) and the pieces in order, or None where the
-        expression holds anything else.
+def _literal(one: Fingerprint) -> str | None:
+    """The pattern; of a regular expression of literals, ``.`` and ``.*`` its longest literal, and
+    None where it holds anything else.
     """
-    literals: list[bytes] = [b""]
-    pieces = [""]
-    for token in re.findall(r"\\.|\.\*|.", pattern, re.DOTALL):
-        if token == ".*":
-            pieces.append("")
-            literals.append(b"")
-        elif token == ".":
-            pieces[-1] += "."
-            literals.append(b"")
-        elif (token[0] == "\\" and token[1:].isalnum()) or token in "[]()*+?|^$":
+    if one.pattern_type != "regexp":
+        return one.pattern
+    if re.search(r"\{[0-9]", one.pattern):
+        return None
+    literals = [""]
+    for token in re.findall(r"\\.|\.\*|.", one.pattern, re.DOTALL):
+        if token in (".", ".*"):
+            literals.append("")
+        elif (token[0] == "\\" and not _is_mark(token[1:])) or token in "[]()*+?|^$\n":
             return None
         else:
-            letter = token[-1]
-            pieces[-1] += re.escape(letter)
-            literals[-1] += letter.encode()
-    compiled = tuple(re.compile(piece.encode()) for piece in pieces if piece)
-    return max(literals, key=len), compiled
+            literals[-1] += token[-1]
+    return max(literals, key=len)
 
 
-def _has_in_order(content: bytes, pieces: Sequence[re.Pattern[bytes]]) -> bool:
-    """Whether one line of ``content`` holds all pieces in order."""
-    position = 0
-    while first := pieces[0].search(content, position):
-        line_end = content.find(b"\n", first.end())
-        line_end = len(content) if line_end < 0 else line_end
-        at = first.end()
-        for piece in pieces[1:]:
-            match = piece.search(content, at, line_end)
-            if match is None:
-                break
-            at = match.end()
-        else:
-            return True
-        position = line_end
-    return False
+def _is_mark(escaped: str) -> bool:
+    """Whether a backslash before it means the character itself."""
+    return escaped.isascii() and not escaped.isalnum()
 
 
 def load(folder: str | None) -> Fingerprints:
