@@ -122,36 +122,31 @@ def test_a_month_without_measurements_is_absent(api: _Api) -> None:
     assert asked.headers["User-Agent"].startswith("censorship-report-workbook")
 
 
-@pytest.mark.parametrize(
-    ("reply", "sentence"),
-    [
-        (_send({"msg": "Invalid time grain", "v": 0}, 400),
-         "refused with status 400: Invalid time grain."),
-        (_send({"msg": "axis_x and axis_y cannot be the same", "v": 0}),
-         "sent no result: axis_x and axis_y cannot be the same."),
-        (_send({"detail": "no such country"}, 400), "refused with status 400: no such country."),
-        (_send({"detail": [{"loc": ["query", "since"], "msg": "not a date", "type": "x"}]}, 422),
-         "refused with status 422: [{'loc': ['query', 'since'], 'msg': 'not a date'"),
-        (_send({"v": 0}), "sent no result: without saying why."),
-        (_send({"msg": "\x1b[2J\u202e\n" + "x" * 10_000, "v": 0}, 400), "400: �[2J��xxx"),
-        (_send(b"<html>log in</html>"), "sent no JSON."),
-        (_send(b"<html>gone</html>", 404), "sent status 404 and no JSON."),
-        (_send(b"", 302, Location="http://192.0.2.1/"), "sent status 302 and no JSON."),
-        (_send(b"", 302, Location="http://xn--/"), "sent status 302 and no JSON."),
-        (_send(b'{"v":0,"result":[{"ok_count":1'), "sent no JSON."),
-        (_send(b'{"v":' + b"[" * 100_000), "sent no JSON."),
-        (_send(b'{"v":0,"msg":"\xff\xfe"}'), "sent no JSON."),
-        (_send([1, 2]), "sent no result: without saying why."),
-    ],
-)  # fmt: skip
-def test_a_refusal_is_one_sentence(api: _Api, tmp_path, reply, sentence) -> None:
+_REFUSALS = [
+    (_send({"msg": "Invalid time grain", "v": 0}, 400), 'status 400: {"msg": "Invalid time grain'),
+    (_send({"msg": "the axes are the same", "v": 0}), 'status 200: {"msg": "the axes are the same'),
+    (_send({"detail": [{"loc": ["query"], "msg": "not a date"}]}, 422), 'status 422: {"detail":'),
+    (_send({"msg": "\x1b[2J\u202e\n" + "x" * 10_000, "v": 0}, 400), 'status 400: {"msg": '),
+    (_send(b"\x1b[2J" + b"x" * 10_000), "status 200: \ufffd[2Jxxx"),
+    (_send(b"<html>log in</html>"), "status 200: <html>log in"),
+    (_send(b"", 302, Location="http://192.0.2.1/"), "status 302: "),
+    (_send(b"", 302, Location="http://xn--/"), "status 302: "),
+    (_send(b'{"v":0,"result":[{"ok_count":1'), "status 200: "),
+    (_send(b'{"v":' + b"[" * 100_000), "status 200: "),
+    (_send(b'{"v":0,"msg":"\xff\xfe"}'), "status 200: "),
+    (_send(gzip.compress(b"{}"), Content_Encoding="gzip"), "status 200: "),
+    (_send([1, 2]), "status 200: [1, 2]"),
+]
+
+
+def test_a_refusal_is_one_sentence(api: _Api, tmp_path: Path) -> None:
     """In each of its shapes; what the server says is cut and cannot act. Nothing of it is kept."""
-    api.replies = [reply]
-    message = api.refusal()
-    assert f"OONI's API ({urlsplit(api.url).netloc}) " in message
-    assert sentence in message
-    assert len(api.asked) == 1
-    assert not list(tmp_path.rglob("*.json"))
+    for reply, sentence in _REFUSALS:
+        api.replies, api.asked = [reply], []
+        message = api.refusal()
+        assert f"OONI's API ({urlsplit(api.url).netloc}) sent no counts but {sentence}" in message
+        assert len(api.asked) == 1
+        assert not list(tmp_path.rglob("*.json"))
 
 
 _NO_COUNTS = [
@@ -197,22 +192,10 @@ def test_waiting_for_a_reply_ends(api: _Api, monkeypatch: pytest.MonkeyPatch) ->
     assert "there was no whole reply within 0.3 seconds" in api.refusal()
 
 
-@pytest.mark.parametrize(
-    ("body", "headers", "sentence"),
-    [
-        (b" " * 17_000_000, {}, "more than 16 MB"),
-        (
-            gzip.compress(b"{}"),
-            {"Content-Encoding": "gzip"},
-            "packed its reply, which was not asked",
-        ),
-    ],
-    ids=["long", "packed"],
-)
-def test_memory_is_bounded(api: _Api, body, headers, sentence) -> None:
-    """A reply may grow on the way, and would when it is unpacked; neither is taken in."""
-    api.replies = [_send(body, **headers)]
-    assert sentence in api.refusal()
+def test_memory_is_bounded(api: _Api) -> None:
+    """A reply may grow on the way; it is not taken in."""
+    api.replies = [_send(b" " * 17_000_000)]
+    assert "more than 16 MB" in api.refusal()
     assert len(api.asked) == 1
 
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
 from analysis.errors import ContractError, ParameterError, SourceError, printable
 from analysis.observations.messaging_tests import BY_NAME, TESTS
@@ -32,7 +32,7 @@ from analysis.period import Period, days_between
 from analysis.reference.reference_files import Sidecar, write_sidecar
 from analysis.sources.archive_files import CannotRead, lock_folder
 from analysis.sources.layout import RECEIPT_MARGIN
-from analysis.sources.web import Deadline, Limits, Reply, Server, retry
+from analysis.sources.web import Limits, Server, retry
 
 ADDRESS = "https://api.ooni.io"
 VARIABLE = "OONI_API"
@@ -190,15 +190,6 @@ class _Result(msgspec.Struct):
     result: list[Row]
 
 
-class _Reply(msgspec.Struct):
-    """A reply, or one of the shapes in which the API refuses."""
-
-    result: msgspec.Raw | UnsetType = UNSET
-    msg: Any = None
-    detail: Any = None
-    error: Any = None
-
-
 def by_month(probe_cc: str, period: Period) -> Question:
     """The counts of a country's web_connectivity measurements."""
     query = {"test_name": "web_connectivity", "probe_cc": probe_cc}
@@ -297,9 +288,8 @@ def _fetch(folder: Path, question: Question, say: Say) -> Counts:
             return kept
         api = f"OONI's API ({urlsplit(url).netloc})"
         say(f"asking {api} for its {question.what}")
-        status, body = _ask(api, url)
+        body = _ask(api, url)
         asked_at = _now().replace(microsecond=0)
-        _refuse_error(api, status, body)
         rows = question.read(body)
         digest = sha256(body).hexdigest()
         sidecar = Sidecar(
@@ -332,50 +322,31 @@ def _find(folder: Path, question: Question) -> Counts | None:
     return Counts(question.read(body), asked_at, digest)
 
 
-def _ask(api: str, url: str) -> tuple[int, bytes]:
-    """Status and body of the reply.
+def _ask(api: str, url: str) -> bytes:
+    """A reply that holds a result. OONI refuses in four shapes, one of them with status 200.
 
     Raises:
-        SourceError: the server did not answer, too much, or its quota is spent.
+        SourceError: the server did not answer, too much, or something else, which stands in the
+            sentence; or its quota is spent.
     """
     server = Server("compares a report's counts with OONI's", limits=Limits(silence=150.0))
     late = f"there was no whole reply within {REPLY_SECONDS:g} seconds"
+    deadline = server.deadline(REPLY_SECONDS, late)
     try:
-        reply, body = retry(_receive, server, url, server.deadline(REPLY_SECONDS, late))
+        reply, body = retry(server.read, url, deadline, _LARGEST, _ANSWERS)
     except CannotRead as error:
         raise SourceError(f"{api} did not answer: {error}") from None
     if reply.status == 429:
         raise SourceError(f"the quota of {api}, which is counted by the hour, is spent")
-    return reply.status, body
-
-
-def _receive(server: Server, url: str, deadline: Deadline) -> tuple[Reply, bytes]:
-    reply, body = server.read(url, deadline, _LARGEST, _ANSWERS)
-    if reply.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise CannotRead("it packed its reply, which was not asked for")
-    return reply, body
+    try:
+        parts = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except _NOT_JSON:
+        parts = {}
+    if reply.status != 200 or "result" not in parts:
+        said = printable(body.decode("utf-8", "replace"), _LONGEST_TEXT)
+        raise SourceError(f"{api} sent no counts but status {reply.status}: {said}")
+    return body
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _refuse_error(api: str, status: int, body: bytes) -> None:
-    """Tell a refusal from a reply. OONI has four shapes of it, one of them with status 200.
-
-    Raises:
-        SourceError: it is one, or no JSON at all; what the server said stands in the sentence.
-    """
-    try:
-        reply = msgspec.json.decode(body, type=_Reply)
-    except msgspec.ValidationError:
-        reply = _Reply()  # JSON, but no object
-    except _NOT_JSON:
-        what = f"status {status} and no JSON" if status != 200 else "no JSON"
-        raise SourceError(f"{api} sent {what}") from None
-    said = reply.msg or reply.detail or reply.error or "without saying why"
-    reason = printable(said, _LONGEST_TEXT)
-    if status != 200:
-        raise SourceError(f"{api} refused with status {status}: {reason}")
-    if reply.result is UNSET:
-        raise SourceError(f"{api} sent no result: {reason}")
