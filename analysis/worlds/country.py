@@ -587,14 +587,12 @@ class Target:
     """Where a request goes.
 
     ``host`` is the name in its one spelling. ``written`` is the name as the URL spells it, in
-    ASCII: probes put that into their queries and server names. ``authority`` goes into the Host
-    header, with the port where the URL names one.
+    ASCII: probes put that into their queries and server names.
     """
 
     url: str
     host: str
     written: str
-    authority: str
     is_https: bool
     port: int
 
@@ -608,8 +606,7 @@ def parse(url: str) -> Target:
     if not written.isascii():
         written = host
     port = parts.port or (443 if is_https else 80)
-    authority = f"{written}:{parts.port}" if parts.port else written
-    return Target(url, host, written, authority, is_https, port)
+    return Target(url, host, written, is_https, port)
 
 
 def endpoint(address: str, port: int) -> str:

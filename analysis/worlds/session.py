@@ -276,34 +276,28 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Who holds an address, in the words of the probe's own database; and its public resolvers."""
+    """Who holds an address, in the words of the probe's own database."""
 
     plan: AddressPlan
     networks: dict[int, str]
-    udp: str
-    doh: str
 
     def query(
         self, engine: str, host: str, kind: str, failure: str | None, addresses: Sequence[str]
     ) -> Json:
         """One item of ``queries``, without what the two versions add."""
-        resolver = {"udp": self.udp, "doh": self.doh}.get(engine, "")
         return {
             "answers": [self._answer(address) for address in addresses] or None,
             "engine": engine,
             "failure": failure,
             "hostname": host,
             "query_type": kind,
-            "resolver_hostname": None,
-            "resolver_port": None,
-            "resolver_address": resolver,
         }
 
     def _answer(self, address: str) -> Json:
         asn = self.plan.asn(address)
         kind, key = ("AAAA", "ipv6") if ":" in address else ("A", "ipv4")
         name = self.networks.get(asn, "")
-        return {"asn": asn, "as_org_name": name, "answer_type": kind, key: address, "ttl": None}
+        return {"asn": asn, "as_org_name": name, "answer_type": kind, key: address}
 
     def are_akin(self, one: Lookup, other: Lookup) -> bool:
         """Whether two answers have an address in common, or a network."""
@@ -324,41 +318,16 @@ class Session:
     path: Path
     helper: Helper
     names: Names
-    network_type: str
     helper_failure_rate: float
     run_link: str  # of a campaign that the volunteer takes part in
 
 
-_ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-_LANGUAGE = "en-US,en;q=0.9"
-_AGENT = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/[scrubbed] Safari/537.3"
-)
-_EXTENSIONS = {
-    "dnst": 0, "httpt": 0, "netevents": 0, "tcpconnect": 0, "tlshandshake": 0, "tunnel": 0,
-}  # fmt: skip
-_NO_TOR = {"exit_ip": None, "exit_name": None, "is_tor": False}
-_NO_RESPONSE = {
-    "body": "",
-    "body_is_truncated": False,
-    "code": 0,
-    "headers_list": None,
-    "headers": None,
-}
-#: The headers that a probe asks its helper to send.
-_CONTROL_HEADERS = {
-    "Accept": [_ACCEPT],
-    "Accept-Language": [_LANGUAGE],
-    "User-Agent": [_AGENT.replace("[scrubbed]", "122.0.0.0")],
-}
+_NO_RESPONSE = {"body": "", "code": 0, "headers": None}
 _NO_CONTROL = {
     "tcp_connect": None,
-    "http_request": {
-        "body_length": 0, "failure": None, "title": "", "headers": None, "status_code": 0,
-    },
+    "http_request": {"body_length": 0, "failure": None, "headers": None, "status_code": 0},
     "dns": {"failure": None, "addrs": None},
-}  # fmt: skip
+}
 #: Headers that say nothing about which site answered.
 _COMMON = {
     "accept-ranges", "age", "cache-control", "connection", "content-encoding", "content-length",
@@ -368,18 +337,8 @@ _COMMON = {
 
 Blocking = str | bool | None
 
-# x_status of 0.4
-_SECURE, _CLEARTEXT, _GONE, _NOT_COMPARED, _CONTROL_FAILED = 1, 2, 4, 8, 16
-_DNS, _DIFF, _CONNECT, _READ_WRITE, _UNKNOWN, _HANDSHAKE = 32, 64, 128, 256, 512, 1024
-_AT_DNS, _AT_CONNECT, _AT_HTTP = 2048, 4096, 8192
-_STATUS = {
-    REFUSED: _CONNECT,
-    RESET: _READ_WRITE,
-    CLOSED: _READ_WRITE,
-    TIMED_OUT: _UNKNOWN,
-    WRONG_HOST: _HANDSHAKE,
-    UNKNOWN_AUTHORITY: _HANDSHAKE,
-}
+#: Failures that 0.4 knows the meaning of.
+_KNOWN = {REFUSED, RESET, CLOSED, TIMED_OUT, WRONG_HOST, UNKNOWN_AUTHORITY}
 # x_blocking_flags of 0.5
 _DNS_BLOCKED, _TCP_BLOCKED, _TLS_BLOCKED, _HTTP_BLOCKED, _HTTP_DIFFERS, _REACHED = (
     1, 2, 4, 8, 16, 32,
@@ -397,12 +356,11 @@ _LAYERS = ("tcp", "tls", "http")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One URL to measure in a session, with the helper's answer to be had, and the date."""
+    """One URL to measure in a session, with the helper's answer to be had."""
 
     session: Session
     target: Target
     ask: Callable[[list[str]], Control]
-    date: str
 
     def word(self, answer: Lookup) -> str | None:
         """The failure of a lookup as the system words it."""
@@ -424,22 +382,17 @@ def measure(session: Session, url: str) -> tuple[Json, bool]:
         return session.helper.measure(target, addresses, path.day)
 
     path.timeout_count = 0
-    date = path.moment.strftime("%a, %d %b %Y %H:%M:%S GMT")
-    task = Task(session, target, ask, date)
+    task = Task(session, target, ask)
     test_keys = _measure_05(task) if software.is_new else _measure_04(task)
     is_sound = path.state == "good" and not path.timeout_count and not is_lost
     asn = path.network.resolver_asn
     document = {
         "annotations": {
             **({"ooni_run_link_id": session.run_link} if session.run_link else {}),
-            "architecture": "arm64" if software.platform == "android" else "amd64",
-            "engine_name": "ooniprobe-engine",
             "engine_version": software.engine_version,
-            "network_type": session.network_type,
             "platform": software.platform,
         },
         "data_format_version": "0.2.0",
-        **({"extensions": _EXTENSIONS} if software.is_new else {}),
         "input": target.url,
         "measurement_start_time": str(path.moment),
         "probe_asn": f"AS{path.network.asn}",
@@ -452,89 +405,58 @@ def measure(session: Session, url: str) -> tuple[Json, bool]:
         "resolver_network_name": session.names.networks.get(asn, ""),
         "software_name": software.name,
         "software_version": software.version,
-        "test_helpers": {"backend": {"address": "https://0.th.example", "type": "https"}},
         "test_keys": test_keys,
         "test_name": "web_connectivity",
         "test_runtime": round(path.rng.uniform(0.5, 9.0), 3),
-        "test_start_time": str(session.start - timedelta(seconds=2)),
         "test_version": software.test_version,
     }
     return document, is_sound
 
 
-def _request_json(target: Target, referer: str | None) -> Json:
-    """The request that a probe sends. 0.5 always writes a Referer, empty at first."""
-    headers = {"Accept": _ACCEPT, "Accept-Language": _LANGUAGE, "Host": target.authority}
-    if referer is not None:
-        headers["Referer"] = referer
-    headers["User-Agent"] = _AGENT
-    return {
-        "body": "",
-        "body_is_truncated": False,
-        "headers_list": [[name, value] for name, value in headers.items()],
-        "headers": headers,
-        "method": "GET",
-        "tor": _NO_TOR,
-        "x_transport": "tcp",
-        "url": target.url,
-    }
+def _exchange_json(target: Target, page: Page | None, failure: str | None) -> Json:
+    """One request and its response, or the empty one that stands for none; what is not UTF-8 as
+    base64.
+    """
+    response: Json = _NO_RESPONSE
+    if page is not None:
+        body: str | Json = page.body if isinstance(page.body, str) else {
+            "data": base64.b64encode(page.body).decode(), "format": "base64"
+        }  # fmt: skip
+        response = {"body": body, "code": page.code, "headers": dict(page.headers)}
+    request = {"method": "GET", "url": target.url}
+    return {"failure": failure, "request": request, "response": response}
 
 
-def _response_json(page: Page | None, date: str) -> Json:
-    """The response, or the empty one that stands for none; what is not UTF-8 as base64."""
-    if page is None:
-        return _NO_RESPONSE
-    headers = _dated(page, date)
-    body: str | Json = page.body if isinstance(page.body, str) else {
-        "data": base64.b64encode(page.body).decode(), "format": "base64"
-    }  # fmt: skip
-    return {
-        "body": body,
-        "body_is_truncated": False,
-        "code": page.code,
-        "headers_list": [[name, value] for name, value in headers.items()],
-        "headers": headers,
-    }
-
-
-def _dated(page: Page, date: str) -> dict[str, str]:
-    """The page's headers with the Date that every server adds."""
-    return dict(sorted([*page.headers, ("Date", date)]))
-
-
-def _control_json(control: Control, task: Task) -> Json:
+def _control_json(control: Control) -> Json:
     """The reply as probes of 3.17 and later store it."""
     page = control.page
     reply: Json = {
-        "tcp_connect": {
-            where: {"status": failure is None, "failure": failure}
-            for where, failure in sorted(control.tcp.items())
-        },
-        "tls_handshake": {
-            where: {
-                "server_name": task.target.written, "status": failure is None, "failure": failure,
-            }
-            for where, failure in sorted(control.tls.items())
-        },
-        "quic_handshake": {},
+        "tcp_connect": _ends_json(control.tcp),
+        "tls_handshake": _ends_json(control.tls),
         "http_request": {
             "body_length": -1 if page is None else page.length,
-            "discovered_h3_endpoint": "",
             "failure": control.http_failure,
             "title": "" if page is None else page.title,
-            "headers": {} if page is None else _dated(page, task.date),
+            "headers": {} if page is None else dict(page.headers),
             "status_code": -1 if page is None else page.code,
         },
-        "http3_request": None,
         "dns": {
             "failure": "dns_name_error" if control.dns.failure else None,
             "addrs": list(control.dns.addresses),
         },
         "ip_info": dict(sorted(control.ip_info.items())),
-    }  # fmt: skip
+    }
     if not control.ip_info:
         del reply["ip_info"], reply["tls_handshake"]
     return reply
+
+
+def _ends_json(ends: Mapping[str, str | None]) -> Json:
+    """Endpoint → how the helper's own attempt there ended."""
+    return {
+        where: {"status": failure is None, "failure": failure}
+        for where, failure in sorted(ends.items())
+    }
 
 
 def compare_pages(seen: Page | None, control: Page | None) -> Json:
@@ -576,11 +498,11 @@ def _measure_04(task: Task) -> Json:
     path = task.session.path
     answer = path.lookup(task.target.host)
     control = task.ask(list(answer.addresses))
-    connects, handshakes = _connect_all(task, answer, control)
+    connects, handshakes = _connect_all(task, answer)
     requests, page = _browse(task, answer)
     consistency = None if control.failure else _compare_answers(task, answer, control)
     comparison = compare_pages(page, control.page)
-    blocking, accessible, status = _conclude_04(
+    blocking, accessible = _conclude_04(
         answer.failure == NXDOMAIN, consistency, control, connects, requests[0], comparison
     )
     dns_failure = task.word(answer)
@@ -593,58 +515,42 @@ def _measure_04(task: Task) -> Json:
             )
             queries.append({**query, "t": runtime / 1e9, "tags": None})
     return {
-        "agent": "redirect",
-        "client_resolver": path.network.resolver_address,
-        "retries": None,
-        "socksproxy": None,
-        "network_events": [_connect_event(item) for item in connects] or None,
         "tls_handshakes": handshakes or None,
         "queries": queries,
         "dns_experiment_failure": dns_failure,
         "dns_consistency": consistency,
         "control_failure": control.failure,
-        "control": _NO_CONTROL if control.failure else _control_json(control, task),
+        "control": _NO_CONTROL if control.failure else _control_json(control),
         "tcp_connect": connects or None,
         "requests": requests,
         "http_experiment_failure": requests[0]["failure"],
-        "body_length_match": comparison["body_length_match"],
-        "body_proportion": comparison["body_proportion"],
-        "status_code_match": comparison["status_code_match"],
-        "headers_match": comparison["headers_match"],
-        "title_match": comparison["title_match"],
+        **comparison,
         "accessible": accessible,
         "blocking": blocking,
-        "x_status": status,
-        "x_dns_runtime": runtime,
-        "x_th_runtime": runtime * 2,
-        "x_tcptls_runtime": runtime,
-        "x_http_runtime": runtime * 3,
     }
 
 
 def _conclude_04(
     is_missing: bool, consistency: str | None, control: Control, connects: list[Json],
     last: Json, comparison: Json,
-) -> tuple[Blocking, bool | None, int]:  # fmt: skip
-    """``blocking``, ``accessible`` and ``x_status``; ``last`` is the request of the final page."""
-    failure, lied = last["failure"], 0 if consistency == "consistent" else _DNS
+) -> tuple[Blocking, bool | None]:  # fmt: skip
+    """``blocking`` and ``accessible``; ``last`` is the request of the final page."""
+    failure, is_lie = last["failure"], consistency != "consistent"
     if failure is None and last["request"]["url"].startswith("https:"):
-        return False, True, _SECURE
+        return False, True
     if control.failure is not None:
-        return None, None, _NOT_COMPARED
+        return None, None
     if is_missing:
-        return "dns" if lied else False, False, _AT_DNS | (lied or _GONE)
+        return "dns" if is_lie else False, False
     if connects and not any(item["status"]["success"] for item in connects):
-        return "dns" if lied else "tcp_ip", False, _CONNECT | _AT_CONNECT | lied
-    if control.http_failure is not None:
-        return None, None, _CONTROL_FAILED
-    if failure is not None and failure not in _STATUS:
-        return None, None, _AT_HTTP
+        return "dns" if is_lie else "tcp_ip", False
+    if control.http_failure is not None or (failure is not None and failure not in _KNOWN):
+        return None, None
     if failure is not None:
-        return "dns" if lied else "http-failure", False, _AT_HTTP | _STATUS[failure] | lied
+        return "dns" if is_lie else "http-failure", False
     if _is_same_page(comparison):
-        return False, True, _CLEARTEXT
-    return "dns" if lied else "http-diff", False, _DIFF | lied
+        return False, True
+    return "dns" if is_lie else "http-diff", False
 
 
 def _compare_answers(task: Task, answer: Lookup, control: Control) -> str:
@@ -657,7 +563,7 @@ def _compare_answers(task: Task, answer: Lookup, control: Control) -> str:
     return "consistent" if is_same else "inconsistent"
 
 
-def _connect_all(task: Task, answer: Lookup, control: Control) -> tuple[list[Json], list[Json]]:
+def _connect_all(task: Task, answer: Lookup) -> tuple[list[Json], list[Json]]:
     """Connections to every address that the resolver gave; handshakes where the URL is https."""
     target, path = task.target, task.session.path
     connects: list[Json] = []
@@ -666,61 +572,30 @@ def _connect_all(task: Task, answer: Lookup, control: Control) -> tuple[list[Jso
         failure = path.connect(address, target.port)
         if failure is not None:
             failure = task.session.software.words or failure
-        status: Json = {"failure": failure, "success": failure is None}
-        if control.tcp.get(endpoint(address, target.port), "untried") is None:
-            status = {"blocked": failure is not None, **status}
+        status = {"failure": failure, "success": failure is None}
         t = round(path.rng.uniform(0.05, 1.5), 3)
         item = {"ip": address, "port": target.port, "status": status, "t": t, "tags": None}
         connects.append(item)
         if failure is None and target.is_https:
-            handshakes.append(_handshake_json_04(task, path.handshake(address, target.host), t))
+            handshakes.append({
+                "failure": path.handshake(address, target.host), "no_tls_verify": False,
+                "server_name": target.written, "t": round(t + 0.04, 3),
+                "tags": ["tcptls_experiment"],
+            })  # fmt: skip
     return connects, handshakes
-
-
-def _connect_event(item: Json) -> Json:
-    return {
-        "address": endpoint(item["ip"], item["port"]),
-        "failure": item["status"]["failure"],
-        "operation": "connect",
-        "proto": "tcp",
-        "t": item["t"],
-        "tags": ["tcptls_experiment"],
-    }
-
-
-def _handshake_json_04(task: Task, failure: str | None, t: float) -> Json:
-    done = failure is None
-    return {
-        "cipher_suite": "TLS_AES_128_GCM_SHA256" if done else "",
-        "failure": failure,
-        "negotiated_protocol": "h2" if done else "",
-        "no_tls_verify": False,
-        "peer_certificates": None,
-        "server_name": task.target.written,
-        "t": round(t + 0.04, 3),
-        "tags": ["tcptls_experiment"],
-        "tls_version": "TLSv1.3" if done else "",
-    }
 
 
 def _browse(task: Task, answer: Lookup) -> tuple[list[Json], Page | None]:
     """Fetch the page, following redirects; the newest request first."""
     target, path = task.target, task.session.path
     requests: list[Json] = []
-    referer: str | None = None
     while True:
         page, failure = _fetch(task, target, answer)
-        item = {
-            "failure": failure,
-            "request": _request_json(target, referer),
-            "response": _response_json(page, task.date),
-            "t": round(path.rng.uniform(0.4, 3.0), 3),
-            "tags": None,
-        }
-        requests.insert(0, item)
+        t = round(path.rng.uniform(0.4, 3.0), 3)
+        requests.insert(0, {**_exchange_json(target, page, failure), "t": t, "tags": None})
         if page is None or not page.location:
             return requests, page
-        referer, target = target.url, parse(page.location)
+        target = parse(page.location)
         answer = path.lookup(target.host)
 
 
@@ -792,7 +667,7 @@ class _Measurement05:
     def _record(
         self, engine: str, target: Target, lookup: Lookup, base: int, tags: list[str]
     ) -> None:
-        """UDP and DoH ask for A and AAAA apart, and know the code of the answer."""
+        """UDP and DoH ask for A and AAAA apart."""
         number, task = self._number(base), self.task
         is_system = engine == "getaddrinfo"
         by_type = [("A", lookup.v4), ("AAAA", lookup.v6)]
@@ -800,8 +675,6 @@ class _Measurement05:
             failure = lookup.failure or (None if addresses else "dns_no_answer")
             written = task.word(lookup) if is_system else failure
             query = task.session.names.query(engine, target.written, kind, written, addresses)
-            if failure == NXDOMAIN and not is_system:
-                query["rcode"] = 3
             t0 = round(task.session.path.rng.uniform(0, 0.01), 4)
             query |= {"t0": t0, "t": round(t0 + 0.03, 4), "tags": tags, "transaction_id": number}
             self.queries.append(query)
@@ -810,9 +683,7 @@ class _Measurement05:
         self.numbers[base] += 1
         return base + self.numbers[base]
 
-    def visit(
-        self, target: Target, system: Lookup, addresses: list[str], depth: int, referer: str
-    ) -> None:
+    def visit(self, target: Target, system: Lookup, addresses: list[str], depth: int) -> None:
         """Try every address; the first good connection gets the page, and follows redirects."""
         path = self.task.session.path
         for address in addresses:
@@ -824,7 +695,7 @@ class _Measurement05:
                 self.flows.append(flow)
                 self._connect(flow)
                 if flow.failure is None and flow.is_main and not self.is_page_taken:
-                    self._fetch(flow, referer)
+                    self._fetch(flow)
 
     def _connect(self, flow: _Flow) -> None:
         failure = self.task.session.path.connect(flow.address, flow.port)
@@ -837,29 +708,26 @@ class _Measurement05:
         if failure is None and flow.port == 443:
             flow.layer = "tls"
             failure = self.task.session.path.handshake(flow.address, flow.target.host)
-            self.handshakes.append(_handshake_json_05(flow, failure))
+            self.handshakes.append({
+                "address": endpoint(flow.address, 443), "failure": failure, "no_tls_verify": False,
+                "server_name": flow.target.written, "t0": flow.t0, "t": round(flow.t0 + 0.05, 3),
+                "tags": flow.tags, "transaction_id": flow.number,
+            })  # fmt: skip
             if failure is None:
                 self.valid.add(flow.address)
         flow.failure = failure
 
-    def _fetch(self, flow: _Flow, referer: str) -> None:
+    def _fetch(self, flow: _Flow) -> None:
         self.is_page_taken = True
         flow.layer = "http"
         page, flow.failure = self.task.session.path.fetch(flow.address, flow.target)
-        item: Json = {"network": "tcp"}
+        item = _exchange_json(flow.target, page, flow.failure)
         if not self.task.session.software.omits_address:
             item["address"] = endpoint(flow.address, flow.port)
-        if flow.port == 443:
-            item["alpn"] = "http/1.1"
         item |= {
-            "failure": flow.failure,
-            "request": _request_json(flow.target, referer),
-            "response": _response_json(page, self.task.date),
-            "t0": flow.t0,
-            "t": round(flow.t0 + 0.2, 3),
-            "tags": flow.tags,
+            "t0": flow.t0, "t": round(flow.t0 + 0.2, 3), "tags": flow.tags,
             "transaction_id": flow.number,
-        }
+        }  # fmt: skip
         self.requests.insert(0, item)
         if page is None or not page.location:
             flow.page = page
@@ -869,27 +737,8 @@ class _Measurement05:
         system, addresses = self.resolve(following, flow.depth + 1)
         if not addresses:
             self.redirect_failure = self.task.word(system)
-        self.visit(following, system, addresses, flow.depth + 1, flow.target.url)
+        self.visit(following, system, addresses, flow.depth + 1)
         self.is_page_taken = True
-
-
-def _handshake_json_05(flow: _Flow, failure: str | None) -> Json:
-    done = failure is None
-    return {
-        "network": "tcp",
-        "address": endpoint(flow.address, 443),
-        "cipher_suite": "TLS_AES_128_GCM_SHA256" if done else "",
-        "failure": failure,
-        "negotiated_protocol": "http/1.1" if done else "",
-        "no_tls_verify": False,
-        "peer_certificates": None,
-        "server_name": flow.target.written,
-        "t0": flow.t0,
-        "t": round(flow.t0 + 0.05, 3),
-        "tags": flow.tags,
-        "tls_version": "TLSv1.3" if done else "",
-        "transaction_id": flow.number,
-    }
 
 
 def _measure_05(task: Task) -> Json:
@@ -898,7 +747,7 @@ def _measure_05(task: Task) -> Json:
     system, known = run.resolve(target, 0)
     control = task.ask(known)
     extra = [address for address in control.dns.addresses if address not in known]
-    run.visit(target, system, [*known, *extra], 0, "")
+    run.visit(target, system, [*known, *extra], 0)
     last = next((flow for flow in run.flows if flow.page is not None), None)
     page = last.page if last is not None and last.is_classic else None
     comparison = compare_pages(page, control.page)
@@ -908,29 +757,12 @@ def _measure_05(task: Task) -> Json:
     http_failure = dns_failure = task.word(system)
     if dns_failure is None and page is None:
         http_failure = run.redirect_failure or _find_failure(run.flows)
-    endpoints = [endpoint(address, port) for address in known for port in (443, 80)]
     return {
-        "agent": "redirect",
-        "client_resolver": task.session.path.network.resolver_address,
-        "retries": None,
-        "socksproxy": None,
-        "network_events": None,
-        "x_dns_whoami": None,
-        "x_doh": None,
-        "x_do53": None,
-        "x_dns_duplicate_responses": None,
         "queries": run.queries,
         "requests": run.requests,
         "tcp_connect": run.connects,
         "tls_handshakes": run.handshakes,
-        "x_control_request": {
-            "http_request": target.url,
-            "http_request_headers": _CONTROL_HEADERS,
-            "tcp_connect": endpoints or None,
-            "x_quic_enabled": False,
-        },
-        "control": None if control.failure else _control_json(control, task),
-        "x_conn_priority_log": None,
+        "control": None if control.failure else _control_json(control),
         "control_failure": control.failure,
         "x_dns_flags": dns_flags,
         "dns_experiment_failure": dns_failure,

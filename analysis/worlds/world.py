@@ -148,7 +148,6 @@ def make_world(design: Design) -> World:
         forgeries = plan_forgeries(seed, networks, sites, censorship, period.day_count)
     names = {network.asn: network.name for network in networks}
     names |= {asn: f"Hosting {asn - CONTENT_ASNS[0]}" for asn in CONTENT_ASNS}
-    udp = f"{plan.take(CONTENT_ASNS[1])}:53"
     return World(
         probe_cc=design.probe_cc,
         period=period,
@@ -159,7 +158,7 @@ def make_world(design: Design) -> World:
         internet=internet,
         censorship=censorship,
         helper=Helper(seed, internet),
-        names=Names(plan, names, udp, "https://doh.example/dns-query"),
+        names=Names(plan, names),
         forgeries=forgeries,
         watches=watches,
         omission_share=0.33 if "no_addresses" in cases else 0.0,
@@ -316,7 +315,6 @@ def open_session(world: World, network: Network, day: int, start: datetime, rng:
     report_id = _report_id(world, start, network, rng)
     if rng.random() < 0.004:
         report_id = ""  # the collector could not be reached to open a report
-    mobile = network.kind == "mobile" and software.platform == "android"
     rate = 0.6 if stream(world.seed, "helper", day).random() < 0.015 else 0.02
     is_volunteer = stream(world.seed, "volunteer", start, network.asn).random() < _VOLUNTEER_SHARE
     return Session(
@@ -327,7 +325,6 @@ def open_session(world: World, network: Network, day: int, start: datetime, rng:
         path=path,
         helper=world.helper,
         names=world.names,
-        network_type="mobile" if mobile else "wifi",
         helper_failure_rate=max(rate, network.lost_control_share),
         run_link=RUN_LINK if is_volunteer and day >= _VOLUNTEERS_FROM else "",
     )

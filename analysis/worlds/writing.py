@@ -96,12 +96,8 @@ def write_world(
         write_apps(partial, world, design.app_seed)
     text = json.dumps({**stamp, "counts": counts}, indent=1, sort_keys=True)
     (partial / _STAMP).write_text(text + "\n", encoding="utf-8")
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
+    shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
     return counts
 
 
