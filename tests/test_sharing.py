@@ -253,7 +253,7 @@ def test_an_interrupted_share_is_finished_and_a_foreign_folder_is_left_alone(
     share(theirs, CC, _SUMMER, shared)
     assert contents(shared) == whole
     put(tmp_path / "other", "thesis.txt", b"years of work")
-    with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier share"):
+    with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier share alone"):
         share(theirs, CC, _SUMMER, tmp_path / "other")
     with pytest.raises(SourceError, match="no measurement of QQ in 2019"):
         share(theirs, CC, Period.parse("2019-01-01", "2019-02-01"), tmp_path / "empty")

@@ -18,7 +18,6 @@ whatever a file unpacks to.
 """
 
 import hashlib
-import json
 import os
 import re
 from collections import Counter
@@ -204,24 +203,13 @@ def check(out: Path) -> None:
     """Refuse a folder that holds something else.
 
     Raises:
-        ParameterError: ``out`` is a file, or a folder with content but without a share's manifest.
+        ParameterError: ``out`` is a file, or a folder with what is no part of a share.
     """
-    if not out.exists():
-        return
+    names = [path.name for path in out.iterdir()] if out.is_dir() else []
     # What an interrupted run has written is nobody's file.
-    names = [path.name for path in out.iterdir()] if out.is_dir() else [""]
-    is_bare = all(NAME.fullmatch(name) or name.startswith(WRITING) for name in names)
-    if not (is_bare or _has_manifest(out)):
-        raise ParameterError("OUT", out, "must be new, empty, or hold an earlier share")
-
-
-def _has_manifest(folder: Path) -> bool:
-    """Whether there is the manifest of a share, of this version of the workbook or another."""
-    try:
-        told = json.loads((folder / MANIFEST).read_bytes())
-        return str(told["format"]).startswith(FORMAT.rpartition(",")[0])
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
-        return False
+    others = [n for n in names if not (n == MANIFEST or NAME.fullmatch(n) or n.startswith(WRITING))]
+    if others or out.is_file():
+        raise ParameterError("OUT", out, "must be new, empty, or hold an earlier share alone")
 
 
 def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> Manifest:
@@ -617,11 +605,12 @@ def count_rows(
         for field in schema
         if pa.types.is_string(field.type) or pa.types.is_list(field.type)
     }
-    conditions = {**bounds, **_CONDITIONS}
-    key = "object_key"
-    if not object_count:
-        key = "''"
-        del conditions["object_key"]
+    conditions = {
+        column: condition
+        for column, condition in {**bounds, **_CONDITIONS}.items()
+        if column in schema.names
+    }
+    key = "object_key" if object_count else "''"
     counts = ", ".join(
         f'count(*) FILTER (NOT coalesce({condition}, FALSE)) AS "{column}"'
         for column, condition in conditions.items()
@@ -653,12 +642,10 @@ def count_rows(
 def _check_columns(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:
     connection.from_arrow(schema.empty_table()).create("expected")
     found, expected = (_types(connection, table) for table in ("foreign_row", "expected"))
-    for column, kind in expected.items():
-        if found.get(column) != kind:
-            has = found.get(column, "no such column")
+    for column in {**expected, **found}:
+        kind, has = expected.get(column, "left out"), found.get(column, "no such column")
+        if kind != has:
             raise ContractError(f"{name}: column {column} must be {kind}, not {has}")
-    for column in found.keys() - expected.keys():
-        raise ContractError(f"{name}: there is no column {column}")
 
 
 def _types(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
