@@ -321,7 +321,20 @@ class Target(Struct, gc=False):
     tcp_connect: list[Connect] | None = None
 
 
-class Keys(Struct, gc=False):
+#: Messenger's services, of each of which its test says two things.
+_SERVICES = ("b_api", "b_graph", "edge", "external_cdn", "scontent_cdn", "star", "stun")
+_Facebook = msgspec.defstruct(
+    "FacebookKeys",
+    [
+        (f"facebook_{service}_{said}", bool | None, None)
+        for service in _SERVICES
+        for said in ("dns_consistent", "reachable")
+    ],
+    gc=False,
+)
+
+
+class Keys(_Facebook, gc=False):  # type: ignore[misc, valid-type, call-arg]
     """The result of one test."""
 
     queries: list[Query] | None = None
@@ -337,26 +350,12 @@ class Keys(Struct, gc=False):
     signal_backend_status: str | None = None
     facebook_dns_blocking: bool | None = None
     facebook_tcp_blocking: bool | None = None
-    facebook_b_api_dns_consistent: bool | None = None
-    facebook_b_api_reachable: bool | None = None
-    facebook_b_graph_dns_consistent: bool | None = None
-    facebook_b_graph_reachable: bool | None = None
-    facebook_edge_dns_consistent: bool | None = None
-    facebook_edge_reachable: bool | None = None
-    facebook_external_cdn_dns_consistent: bool | None = None
-    facebook_external_cdn_reachable: bool | None = None
-    facebook_scontent_cdn_dns_consistent: bool | None = None
-    facebook_scontent_cdn_reachable: bool | None = None
-    facebook_star_dns_consistent: bool | None = None
-    facebook_star_reachable: bool | None = None
-    facebook_stun_dns_consistent: bool | None = None
-    facebook_stun_reachable: bool | None = None
 
 
 class MessagingMeasurement(Measurement, gc=False):
     """One line of the archive of one of these tests."""
 
-    test_keys: Keys | None = None  # type: ignore[assignment]
+    test_keys: Keys | None = None
 
 
 _APP_DECODER = msgspec.json.Decoder(MessagingMeasurement)

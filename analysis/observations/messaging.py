@@ -427,10 +427,9 @@ def observe(
     """The row of one measurement, a ``MessagingRow``.
 
     Raises:
-        observation.Invalid: see ``observation.check``; or its report_id is too long.
+        observation.Invalid: see ``observation.check``.
     """
     probe = observation.probe_columns(read, line_number)
-    observation.check_report_id(read)
     is_anomaly, is_failure = flag(read, probe["measurement_start_time"], received)
     return MessagingRow(
         report_id=read.report_id or "",

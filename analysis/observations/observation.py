@@ -491,7 +491,7 @@ def check(read: Measurement) -> int:
 
     Raises:
         Invalid: the first thing wrong: no_test_name, no_start_time, bad_start_time,
-            bad_probe_cc, bad_probe_asn.
+            bad_probe_cc, bad_probe_asn, report_id_too_long.
     """
     if not read.test_name:
         raise Invalid("no_test_name")
@@ -501,6 +501,8 @@ def check(read: Measurement) -> int:
         raise Invalid("bad_probe_cc")
     if parse_asn(read.probe_asn) is None:
         raise Invalid("bad_probe_asn")
+    if len(read.report_id or "") > TEXT_LIMIT:
+        raise Invalid("report_id_too_long")
     return started
 
 
@@ -517,7 +519,7 @@ def observe(
     Bodies are read from the line that ``read`` was decoded from, which must not have changed.
 
     Raises:
-        Invalid: see :func:`check`; or no_input, input_too_long, report_id_too_long.
+        Invalid: see :func:`check`; or no_input, input_too_long.
     """
     probe = probe_columns(read, line_number)
     url = read.input
@@ -525,7 +527,6 @@ def observe(
         raise Invalid("no_input")
     if len(url) > _INPUT_LIMIT:
         raise Invalid("input_too_long")
-    check_report_id(read)
     keys = read.test_keys or _NO_KEYS
     control = ControlView(keys)
     dns = read_queries(keys, hosts.normalise(url), fingerprints)
@@ -599,12 +600,6 @@ def observe(
         is_failure=flags.is_failure,
         fields_met=fields_met,
     )
-
-
-def check_report_id(read: Measurement) -> None:
-    """Raises: Invalid: report_id_too_long."""
-    if read.report_id is not None and len(read.report_id) > TEXT_LIMIT:
-        raise Invalid("report_id_too_long")
 
 
 def probe_columns(read: Measurement, line_number: int) -> dict[str, Any]:
