@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import duckdb
 import pandas as pd
 import pytest
 from markupsafe import Markup
@@ -34,12 +33,8 @@ from analysis.report.site_pages import (
     COMPARED,
     FLAGS,
     INDEX,
-    LEAST_SESSIONS,
-    SPANS,
     Setting,
-    count_spans,
     make_pages,
-    say_spelling,
 )
 from analysis.report.verdict_words import local_schedule
 from analysis.study.table_folder import keep_note
@@ -335,28 +330,6 @@ def test_a_page_has_a_file_that_no_name_can_bend() -> None:
         assert site_file(domain).removesuffix(".html").endswith(site_anchor(domain)[1:10])
 
 
-def test_spans_are_as_short_as_sessions_allow_and_thin_ones_are_left_out() -> None:
-    """A network with many sessions a day has days, one with few has weeks or more; what fewer than
-    three sessions ran in is not shown, of whatever site."""
-    busy = [("a.example", 1, f"b{n}", f"2024-01-0{n % 9 + 1}", "blocked") for n in range(27)]
-    thin = [("a.example", 2, f"t{n}", f"2024-02-{n + 1:02}", "ok") for n in range(4)]
-    lone = [("a.example", 1, "lone", "2024-03-01", "ok")]
-    other = [("b.example", 1, "b0", "2024-01-01", "ok")]
-    connection = duckdb.connect()
-    connection.execute("CREATE TYPE host_name AS ENUM ('a.example', 'b.example')")
-    connection.execute("CREATE TABLE sessions (domain host_name, probe_asn UINTEGER, "
-                       "session VARCHAR, day DATE, class VARCHAR)")  # fmt: skip
-    rows = [*busy, *thin, *lone, *other]
-    connection.executemany("INSERT INTO sessions VALUES (?, ?, ?, ?, ?)", rows)
-    since = pd.Timestamp("2024-01-01").date()
-    spans = count_spans(connection, ["a.example"], since)
-    by_network = spans.groupby("probe_asn")[["unit_days", "blocked_count", "ok_count"]].sum()
-    assert spans["domain"].unique().tolist() == ["a.example"]
-    assert list(spans.loc[spans["probe_asn"] == "AS1", "span"]) == list(range(9))
-    assert by_network.loc["AS1"].tolist() == [9, 9 * LEAST_SESSIONS, 0]
-    assert by_network.loc["AS2"].tolist() == [7, 0, 4]
-
-
 # --- One semester against the other: only what both can tell. -------------------------------------
 
 FOUR_NETWORKS = pd.DataFrame({
@@ -538,12 +511,6 @@ def tables(tmp_path: Path) -> Path:
     }  # fmt: skip
     for name, rows in written.items():
         write_table(tmp_path, name, table_rows(name, *rows))
-    spans = [("AS1", 7, 4, 2, 0), ("AS1", 7, 5, 1, 1), ("AS1", 7, 52, 0, 3), ("AS2", 1, 0, 0, 0)]
-    keep_note(tmp_path, SPANS, pd.DataFrame([
-        {"domain": LISTED, "probe_asn": asn, "unit_days": unit, "span": span,
-         "blocked_count": kept, "ok_count": reached, "down_count": 1, "unclear_count": 0}
-        for asn, unit, span, kept, reached in spans
-    ]))  # fmt: skip
     keep_note(tmp_path, FLAGS, pd.DataFrame([
         {"domain": LISTED, "measurement_count": 40, "flagged_count": 12, "confirmed_count": 0},
     ]))  # fmt: skip
@@ -663,15 +630,3 @@ def test_a_large_annex_shows_some_rows_of_each_site() -> None:
     """What does not fit a page stands on the page of the site."""
     for counts, most in (([3, 1], 3), ([31] * 500, 4), ([1] * 3000, 1), ([], 1)):
         assert fit_rows(pd.Series(counts, dtype="int64"), 2000) == most
-
-
-@pytest.mark.parametrize(
-    ("domain", "spelled"),
-    [("xn--80ak6aa92e.example", ["аррӏе.example"]), ("xn--\ud800", []), ("xn--a.example", []),
-     ("plain.example", [])],
-)  # fmt: skip
-def test_a_name_is_spelled_out_in_its_own_script(domain: str, spelled: list[str]) -> None:
-    """Beside the form that was tested, so that no letter of another script passes for a Latin one;
-    what cannot be decoded stops nothing."""
-    said = " ".join(say_spelling(ENGLISH, domain))
-    assert re.findall("written <bdi>(.+)</bdi>", said) == spelled

@@ -255,5 +255,5 @@ def test_one_can_look_around(fictional_report: Path, tmp_path: Path) -> None:
     # What is shown has the look of a page, whose style comes once.
     html = [o.data["text/html"] for o in outputs
             if o.output_type == "display_data" and "text/html" in o.data]  # fmt: skip
-    assert [part.count("<style>") for part in html] == [1] + [0] * (len(html) - 1)
+    assert [part.count("<style>") for part in html] == [1] * len(html)
     assert all('<div class="workbook">' in part for part in html)
