@@ -285,7 +285,7 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
     )
     if events:
         reading += Markup(" ") + lang.html(
-            "Known events, as thin lines; a day that coincides proves no cause:"
+            "Known events are thin lines; a day that coincides proves no cause."
         )
     return draw_figure(tracks, lang.say("Networks"), reading, number_events(lang, events))
 
