@@ -257,21 +257,23 @@ def _gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
     is_alike = withheld["why"].isin((EVERYWHERE, *USUAL))
     apart = withheld.index.where(~is_alike, -1)
     keys = [withheld["why"].isin(USUAL), *(withheld[name] for name in _ALIKE), apart]
-    rows = [
-        {**rows_of.iloc[0], "probe_asn": ";".join(rows_of["probe_asn"]),
-         "blocked_from": rows_of["blocked_from"].min(),
-         "blocked_until": rows_of["blocked_until"].max(),
-         "last_seen_open": rows_of["last_seen_open"].min(),
-         "first_seen_open_again": rows_of["first_seen_open_again"].max(),
-         "session_count": rows_of["session_count"].sum(),
-         "chance": min(rows_of["chance"], key=lambda text: float(text or 1))}
-        for _, rows_of in withheld.groupby(keys)
-    ]  # fmt: skip
-    gathered = pd.DataFrame(rows, columns=withheld.columns)
+    gathered = withheld.groupby(keys).agg({
+        **dict.fromkeys(withheld, "first"),
+        "probe_asn": ";".join,
+        "blocked_from": "min", "last_seen_open": "min",
+        "blocked_until": "max", "first_seen_open_again": "max",
+        "session_count": "sum",
+        "chance": _smallest,
+    })  # fmt: skip
+    gathered = gathered.reset_index(drop=True)
     return gathered.drop(columns="day_count").rename(columns={"probe_asn": "probe_asns"})
 
 
 _ALIKE = ["domain", "why", "mechanism"]
+
+
+def _smallest(chances: pd.Series) -> str:
+    return str(min(chances, key=lambda text: float(text or 1)))
 
 
 def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:

@@ -48,10 +48,10 @@ _WINDOWS: list[Windows] = [
     *(((a, b),) for a, b in combinations(range(25), 2)),
     *(((a, b), (c, d)) for a, b, c, d in combinations(range(25), 4)),
 ]
-_WINDOW_HOURS: Flags = np.array(
-    [np.any([(np.arange(24) >= a) & (np.arange(24) < b) for a, b in one], axis=0)
-     for one in _WINDOWS]
-)  # fmt: skip
+_WINDOW_HOURS: Flags = np.zeros((len(_WINDOWS), 24), dtype=bool)
+for _place, _windows in enumerate(_WINDOWS):
+    for _since, _until in _windows:
+        _WINDOW_HOURS[_place, _since:_until] = True
 _ONE_WINDOW_COUNT = sum(len(one) == 1 for one in _WINDOWS)
 #: What a second window must add, for there are more ways to place two than one.
 SECOND_WINDOW = log((len(_WINDOWS) - _ONE_WINDOW_COUNT) / _ONE_WINDOW_COUNT)
@@ -203,8 +203,9 @@ class Asked:
         day, most = np.searchsorted(self.days, self.times.astype("datetime64[D]")), 0.0
         for share in _DAY_SHARES:
             by_day = np.bincount(day, self._score(share), len(self.days))
-            ranges = [_best_range(by_day * of_run[self.weekdays])[0] for of_run in _RUN_DAYS]
-            most = max(most, *ranges, _sum_stretches(by_day.tolist()))
+            sums = np.cumsum(np.where(_RUN_DAYS[:, self.weekdays], by_day, 0.0), axis=1)
+            lowest = np.minimum(np.minimum.accumulate(sums, axis=1), 0.0)
+            most = max(most, float((sums - lowest).max()), _sum_stretches(by_day.tolist()))
         return most
 
     def _score(self, share: float) -> Numbers:
@@ -297,9 +298,10 @@ def _search(asked: Asked) -> Found:
     for since, until in _starts(asked, sums):
         best, gains = Found(-inf, 0, (), since, until), True
         while gains:
-            held = _by_run(sums[best.until] - sums[best.since]) @ _WINDOW_HOURS.T - _WINDOW_PRICES
-            run, window = np.unravel_index(held.argmax(), held.shape)
-            now = _fit_range(asked, int(run), _WINDOWS[window])
+            by_hour = _by_run(sums[best.until] - sums[best.since])
+            run = int(_walk_hours(by_hour).argmax())
+            window = int((_WINDOW_HOURS @ by_hour[run] - _WINDOW_PRICES).argmax())
+            now = _fit_range(asked, run, _WINDOWS[window])
             gains = now.score > best.score
             best = now if gains else best
         found.append(best)

@@ -183,8 +183,11 @@ def count_to_explain(
 def has_so_few(found: int, others: int, hits: int, total: int) -> float:
     """How likely no more than ``found`` of the hits are among the others by chance.
 
-    Were any session as likely to be a hit as any other: the hypergeometric distribution.
+    Were any session as likely to be a hit as any other: the hypergeometric distribution. 1 where
+    they are no fewer than expected, whose sum would be long.
     """
+    if found * total >= others * hits:
+        return 1.0
     ways = sum(
         comb(others, count) * comb(total - others, hits - count) for count in range(found + 1)
     )
