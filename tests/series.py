@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.verdicts.columns import BLOCKED, OK
 from analysis.verdicts.series import Series
-from analysis.verdicts.sessions import KINDS
+from analysis.verdicts.sessions import BLOCKED, KINDS, OK
 
 DAY_ONE = np.datetime64("2024-01-01T08:00:00", "s")
 
@@ -30,17 +29,16 @@ def series_of(
     time = DAY_ONE + number * 86_400
     sessions = {
         "place": np.arange(len(hits)), "cell": cell, "session": np.arange(len(hits)),
-        "software": np.zeros(len(hits), int), "release": np.zeros(len(hits), int), "time": time,
+        "software": np.zeros(len(hits), int), "time": time,
         "day": time.astype("datetime64[D]"),
         "class": np.where(hits, BLOCKED, OK),
         "kind": np.where(hits, KINDS.index(kind), -1),
         "is_dns": np.full(len(hits), kind.startswith("dns")),
         "is_speaking": np.ones(len(hits), bool),
     }  # fmt: skip
-    known = pd.DataFrame({
-        "domain": range(len(cells)), "probe_asn": 64500, "network": 0, "operator": 0,
-        "is_domestic": True,
-    })  # fmt: skip
+    known = pd.DataFrame(
+        {"domain": range(len(cells)), "probe_asn": 64500, "network": 0, "operator": 0}
+    )
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     kinds = np.full(len(cells), KINDS.index(kind), np.int8)
     return Series(known, sessions, kinds, starts, np.arange(len(hits)), hits)

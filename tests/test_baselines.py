@@ -326,7 +326,7 @@ MODULES = {
     "rules": ["outcomes/outcomes", "outcomes/devices"],
     "sessions": ["verdicts/sessions"],
     "verdicts": [f"verdicts/{name}" for name in (
-        "series", "expectation", "blocks", "intervals", "rivals", "reasons", "cells",
+        "series", "blocks", "intervals", "rivals", "reasons", "cells",
         "states", "verdicts")],
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from analysis.outcomes.steps import create_views, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.study.confirmation import Maker, Method
-from analysis.verdicts.blocks import count_stretches, find_blocks
+from analysis.verdicts.blocks import find_blocks
 from analysis.verdicts.series import FAILING
 from analysis.verdicts.sessions import KINDS, SESSION_VIEWS
 from analysis.verdicts.verdicts import weigh_sessions
@@ -67,10 +67,10 @@ def test_the_fast_judge_agrees_with_the_plain_one(seed: int) -> None:
         expected, _ = plain[pairs[number]][KINDS[series.kind[number]]]
         if number not in evidence.schedules and KINDS[series.kind[number]] != "mark":
             assert evidence.log_evidence[number] == pytest.approx(log(expected), abs=1e-6)
-    counted = count_stretches(evidence.stretches, evidence.elements_of(evidence.stretches))
-    is_block = find_blocks(evidence, counted, log(LINE), thresholds)
+    stretches, elements = evidence.stretches, evidence.elements
+    is_block = find_blocks(evidence, stretches, elements, log(LINE), thresholds)
     found = defaultdict(set)
-    for row in counted.stretches[is_block].itertuples():
+    for row in stretches[is_block].itertuples():
         rows = series.row[[row.first, row.last]]
         first, last = (series.sessions["day"][rows].astype("datetime64[D]").astype(int)).tolist()
         found[pairs[row.series]].add((KINDS[row.kind], first, last, row.hits))

@@ -13,10 +13,9 @@ import pytest
 from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.thresholds import Thresholds
 from analysis.store.stage_tables import add_room
-from analysis.verdicts.columns import read_sessions
-from analysis.verdicts.expectation import learn_expectation
 from analysis.verdicts.rates import LEAST, expect
 from analysis.verdicts.sessions import KINDS, Operators, add_sessions
+from analysis.verdicts.verdicts import weigh_sessions
 from tests.series import series_of
 
 #: What fails → class, mechanism and rule.
@@ -74,12 +73,12 @@ def rates_of(*tests: Outcome, site: str = "a.example", asn: int = ONE) -> float:
     operators = Operators(frozenset([ONE, TWO, THREE, THIN]), {TWO: "Two", THREE: "Two"})
     place = add_room(connection, "sessions")
     made = add_sessions(connection, Outcomes.of(connection), operators, thresholds, place)
-    expected = learn_expectation(read_sessions(connection, made), thresholds)
-    series, cells = expected.series, expected.series.cells
+    evidence = weigh_sessions(connection, made, thresholds)
+    series, cells = evidence.series, evidence.series.cells
     site_number = sorted({one.site for one in tests}).index(site)
     is_own = (cells["domain"] == site_number) & (cells["probe_asn"] == asn)
     (number,) = np.flatnonzero(is_own.to_numpy()[series.cell] & (series.kind < len(KINDS)))
-    (rate,) = np.unique(expected.base()[series.places_of(number)])
+    (rate,) = np.unique(evidence.lessons.base(series)[series.places_of(number)])
     return float(rate)
 
 

@@ -17,12 +17,17 @@ from analysis.verdicts.hours import (
     Schedule,
     count_times,
     find_schedule,
+    fit_range,
     fit_schedule,
-    weigh_hours,
 )
 from analysis.verdicts.site_hours import find_of_site
 
 MONDAY = np.datetime64("2024-01-01T00:00:00", "s")
+
+
+def _ratio(schedule: Schedule, asked: Asked) -> float:
+    """The likelihood ratio of sessions at the hours of a schedule, over their best days."""
+    return fit_range(asked, schedule.hours).log_ratio
 
 
 def _times(rng: np.random.Generator, per_day: int, day_count: int = 63) -> NDArray[np.datetime64]:
@@ -147,11 +152,11 @@ def test_what_others_name_is_not_chosen_on_the_series() -> None:
     assert str(found[3]) == "Mon-Fri 06:00-12:00"
     named = found[1]
     assert str(named) == str(found[2]) == "Mon-Fri 04:00-08:00"
-    assert found[3].by_others == pytest.approx(weigh_hours(named, later))
+    assert found[3].by_others == pytest.approx(_ratio(named, later))
     # Half is what the search found, at its price, and half what nobody searched for here.
-    halves = [found[3].log_ratio - SEARCH_PRICE, weigh_hours(named, later)]
+    halves = [found[3].log_ratio - SEARCH_PRICE, _ratio(named, later)]
     assert found[3].log_evidence == pytest.approx(np.log(np.exp(halves).sum() / 2))
-    both = [weigh_hours(one, mornings[0]) for one in (named, found[3])]
+    both = [_ratio(one, mornings[0]) for one in (named, found[3])]
     assert found[1].by_others == pytest.approx(np.logaddexp(*both) - np.log(2))
     alone = _find({3: later})[3]
     assert alone.log_evidence == alone.log_ratio - SEARCH_PRICE
@@ -165,7 +170,7 @@ def test_at_given_hours_the_expectation_is_at_most_one() -> None:
     for outcome in product((False, True), repeat=len(times)):
         is_hit, rates = np.array(outcome), np.full(len(times), 0.3)
         probability = np.where(is_hit, rates, 1 - rates).prod()
-        held = weigh_hours(schedule, Asked(times, is_hit, rates)) - log_stretch_count(np.array([6]))
+        held = _ratio(schedule, Asked(times, is_hit, rates)) - log_stretch_count(np.array([6]))
         expectation += probability * float(np.exp(held)[0])
     assert 0.1 < expectation <= 1
 

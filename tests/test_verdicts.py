@@ -11,7 +11,6 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.period import Period
-from analysis.verdicts import series
 from analysis.verdicts.rivals import EVERYWHERE
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
@@ -712,15 +711,3 @@ def test_the_order_of_rows_changes_nothing() -> None:
     assert_frame_equal(one.intervals, other.intervals)
     assert_frame_equal(one.withheld, other.withheld)
     assert_frame_equal(one.chances, other.chances)
-
-
-def test_series_are_worked_through_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is whole in its part, so that it changes nothing how many sessions a part has."""
-    together = country()
-    monkeypatch.setattr(series, "_AT_A_TIME", 40)
-    apart = country.__wrapped__()
-    parts = list(apart.evidence.series.parts())
-    assert len(parts) > 10
-    assert max(len(part.row) for _, part in parts) > 40, "one is longer than a part"
-    for name in ("verdicts", "intervals", "withheld", "chances", "defects"):
-        assert_frame_equal(getattr(together, name), getattr(apart, name))

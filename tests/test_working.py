@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.reference.reference_files import REPOSITORY
-from analysis.verdicts.blocks import weigh_days
+from analysis.verdicts.e_values import weigh_evidence
 from analysis.verdicts.rates import expect
 from tests.series import series_of
 
@@ -23,7 +23,7 @@ def test_the_notebook_computes_it_by_hand(
     base = np.full(len(series.row), 0.06)
     rates = expect(series, base)
     sessions = pd.DataFrame({"time": series.column("time"), "is_hit": series.is_hit})
-    found = float(np.exp(weigh_days(series, rates).evidence[0]))
+    found = float(np.exp(weigh_evidence(series, rates).evidence[0]))
     working = SimpleNamespace(sessions=sessions, base=0.06, evidence=found)
     cells = nbformat.read(NOTEBOOK, 4).cells
     (cell,) = (cell.source for cell in cells if "evidence_by_hand" in cell.source)

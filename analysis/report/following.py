@@ -29,7 +29,6 @@ from analysis.report.verdict_words import say_verdict
 from analysis.study.study import Study
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import Evidence
-from analysis.verdicts.e_values import Floats
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED, STATES
 
@@ -275,29 +274,28 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
         return None
     series, at = evidence.series, evidence.series.places_of(which)
     is_hit, rates = series.is_hit[at], evidence.rates[at]
-    lessons = evidence.expected.lessons
+    lessons = evidence.lessons
+    taught = lessons.table.iloc[which]
     sessions = pd.DataFrame({
         "time": series.column("time", at), "is_hit": is_hit, "rate": rates,
-        "weight": np.exp(e_values.weigh_sessions(series.some(which, which + 1), rates)),
+        "weight": np.exp(e_values.weigh_sessions(series, evidence.rates)[at]),
     })  # fmt: skip
     return Working(
         sessions,
-        base=float(evidence.expected.base()[at.start]),
-        site=_teach(lessons.site(), lessons.site_failures, lessons.site_sessions, which),
+        base=float(lessons.base(series)[at.start]),
+        site=_teach(lessons.site()[which], taught["site_failures"], taught["site_sessions"]),
         network=_teach(
-            lessons.network(), lessons.network_failures, lessons.network_reports, which
+            lessons.network()[which], taught["network_failures"], taught["network_reports"]
         ),
         evidence=exp(min(evidence.log_evidence[which], 700.0)),
         line=study.thresholds.chance_line,
     )  # fmt: skip
 
 
-def _teach(shares: Floats, failures: Floats, sessions: Floats, which: int) -> tuple[float, str]:
+def _teach(share: float, failures: float, sessions: float) -> tuple[float, str]:
     """A share, and what it was learnt from."""
-    learnt = ENGLISH.say(
-        "{failed} of {n}", failed=round(failures[which], 1), n=round(sessions[which])
-    )
-    return float(shares[which]), learnt if sessions[which] else ""
+    learnt = ENGLISH.say("{failed} of {n}", failed=round(failures, 1), n=round(sessions))
+    return float(share), learnt if sessions else ""
 
 
 def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:

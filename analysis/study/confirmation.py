@@ -331,8 +331,8 @@ SOURCES: Mapping[str, Sequence[str]] = {
     "rules": ("outcomes/outcomes.py", "outcomes/devices.py", "outcomes/rules.py"),
     "sessions": ("verdicts/sessions.py",),
     "verdicts": (
-        "period.py", "vocabulary.py", "verdicts/columns.py", "verdicts/series.py",
-        "verdicts/e_values.py", "verdicts/expectation.py", "verdicts/hours.py",
+        "period.py", "vocabulary.py", "verdicts/series.py",
+        "verdicts/e_values.py", "verdicts/hours.py",
         "verdicts/onsets.py", "verdicts/probes.py", "verdicts/rates.py", "verdicts/rivals.py",
         "verdicts/site_hours.py", "verdicts/stretches.py", "verdicts/blocks.py",
         "verdicts/caveats.py", "verdicts/cells.py", "verdicts/intervals.py", "verdicts/reasons.py",

@@ -8,7 +8,6 @@ evidence floor whether they are enough to say so.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import log
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,15 +15,12 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import e_values
-from analysis.verdicts.expectation import Expectation
 from analysis.verdicts.hours import Schedule
-from analysis.verdicts.rates import expect
+from analysis.verdicts.rates import Lessons, expect
 from analysis.verdicts.series import FAILING, MARK, Series
 from analysis.verdicts.states import is_most
 from analysis.verdicts.stretches import find_stretches
 
-#: What does not work for whatever reason has no rate of chance: more sessions than not.
-_EVEN = 0.1
 #: The share of sessions inside a block that fail, for its edges; where part of a network's routers
 #: block, the second.
 _EDGE_SHARES = (0.9, 0.6)
@@ -39,35 +35,33 @@ class Evidence:
     """How surprising the failures of each series are.
 
     Attributes:
-        expected: what it was weighed against.
+        series: those in which something fails.
+        lessons: what each session is held against is learnt from these.
+        schedules: the hours of the week at which a series holds, by its number.
         rates: what each session is held against, see ``rates.expect``.
         log_evidence: the logarithm of each series' e-value; −∞ of whatever fails.
-        of_hours: what a schedule adds to that, by number of the series.
-        by_day, so_far: of each tested day of each series, see ``e_values.Weighed``.
-        stretches: one row a stretch: ``series, kind, cell``, and the places ``first, last`` of its
+        of_hours: what a schedule adds to that; 0 of a series without one.
+        by_day: of each tested day of each series, see ``e_values.Weighed``.
+        stretches: one row a stretch: ``series, kind, cell``; a number for its ``manner``, the
+            network and the kind; and the places ``first, last`` of its
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
-            of the sessions at its hours.
+            of the sessions at its hours. With ``hits, misses, hit_days``.
+        elements: the sessions of each stretch: its ``stretch`` (a label), ``row, day, is_hit``.
     """
 
-    expected: Expectation
+    series: Series
+    lessons: Lessons
+    schedules: Mapping[int, Schedule]
     rates: NDArray[np.float64]
     log_evidence: NDArray[np.float64]
-    of_hours: Mapping[int, float]
+    of_hours: NDArray[np.float64]
     by_day: NDArray[np.float64]
-    so_far: NDArray[np.float64]
     stretches: pd.DataFrame
-
-    @property
-    def series(self) -> Series:
-        return self.expected.series
-
-    @property
-    def schedules(self) -> Mapping[int, Schedule]:
-        return self.expected.schedules
+    elements: pd.DataFrame
 
     def elements_of(self, stretches: pd.DataFrame) -> pd.DataFrame:
-        """The sessions of stretches, see ``elements_of``."""
-        return elements_of(self.series, self.schedules, stretches)
+        """The sessions of some stretches."""
+        return self.elements[self.elements["stretch"].isin(stretches.index)]
 
     def schedule_text(self, series: pd.Series, group: pd.Series) -> pd.Series:
         """The hours of each group of stretches, empty unless all of them have the same."""
@@ -77,53 +71,52 @@ class Evidence:
         return by_group.first().where(by_group.nunique() == 1, "")
 
 
-def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
+def weigh_evidence(
+    series: Series, lessons: Lessons, schedules: Mapping[int, Schedule], thresholds: Thresholds
+) -> Evidence:
     """Say how surprising each series is, and where its stretches lie.
 
     Args:
-        expected: see ``expectation.learn_expectation``.
+        series, lessons, schedules: see ``Evidence``.
         thresholds: ``change_cost``.
     """
-    series, schedules, base = expected.series, expected.schedules, expected.base()
-    rates = np.empty(len(base))
-    for at, part in series.parts():
-        rates[at] = expect(part, base[at])
-    of_kinds = series.of_kinds()
-    log_evidence = np.full(len(series.kind), -np.inf)
-    weighed = weigh_days(of_kinds, rates)
-    log_evidence[: len(weighed.evidence)] = weighed.evidence
-    of_hours = {
-        number: float(np.logaddexp(0, _weigh_schedule(series, number, one) - log_evidence[number]))
-        for number, one in schedules.items()
-    }
-    log_evidence[list(of_hours)] += list(of_hours.values())
+    base = lessons.base(series)
+    rates = expect(series, base)
+    weighed = e_values.weigh_evidence(series, rates)
+    log_evidence = np.where(series.kind == FAILING, -np.inf, weighed.evidence)
+    of_hours = np.zeros(len(log_evidence))
+    for number, one in schedules.items():
+        hours = _weigh_schedule(series, number, one)
+        of_hours[number] = np.logaddexp(0, hours - log_evidence[number])
     stretches = _find_stretches(series, base, schedules, thresholds)
+    elements = _elements_of(series, schedules, stretches)
     return Evidence(
-        expected, rates, log_evidence, of_hours, weighed.by_day, weighed.so_far, stretches
-    )
-
-
-def weigh_days(of_kinds: Series, rates: NDArray[np.float64], forged: int = 0) -> e_values.Weighed:
-    """``e_values.weigh_evidence`` of the series of one kind, some at a time."""
-    parts = [e_values.Weighed(*np.zeros((3, 0)))]
-    parts += [e_values.weigh_evidence(part, rates[at], forged) for at, part in of_kinds.parts()]
-    return e_values.Weighed(*map(np.concatenate, zip(*parts, strict=True)))
+        series, lessons, schedules, rates, log_evidence + of_hours, of_hours, weighed.by_day,
+        count_stretches(stretches, elements), elements,
+    )  # fmt: skip
 
 
 def _find_stretches(
-    series: Series, rates: NDArray[np.float64], schedules: Mapping[int, Schedule],
+    series: Series, base: NDArray[np.float64], schedules: Mapping[int, Schedule],
     thresholds: Thresholds,
 ) -> pd.DataFrame:  # fmt: skip
-    """The stretches of all series; of one with a schedule, its one."""
-    places = [np.zeros((0, 2), np.int64)]
-    for at, part in series.parts():
-        edge_rates = np.where(np.repeat(part.kind, part.lengths) == FAILING, _EVEN, rates[at])
-        ratios = [e_values.log_ratios(part.is_hit, edge_rates, share) for share in _EDGE_SHARES]
-        places.append(at.start + find_stretches(part, ratios, thresholds.change_cost))
-    stretches = _between_hits(series, np.concatenate(places))
-    stretches = stretches[~stretches["series"].isin(list(schedules))]
-    scheduled = _between_hits(series, _scheduled_places(series, schedules))
-    return pd.concat([stretches, scheduled], ignore_index=True)
+    """The stretches of all series, from their first hit to their last; of one with a schedule, the
+    one at its hours.
+    """
+    ratios = [e_values.log_ratios(series.is_hit, base, share) for share in _EDGE_SHARES]
+    places = find_stretches(series, ratios, thresholds.change_cost)
+    is_scheduled = np.isin(series.series[places[:, 0]], list(schedules))
+    places = np.concatenate([places[~is_scheduled], _scheduled_places(series, schedules)])
+    hits = np.flatnonzero(series.is_hit)
+    first = np.searchsorted(hits, places[:, 0])
+    last = np.searchsorted(hits, places[:, 1], side="right") - 1
+    first, last = hits[first[last >= first]], hits[last[last >= first]]
+    which = series.series[first]
+    kind, network = series.kind[which], series.look_up("network", series.row[first])
+    return pd.DataFrame({
+        "series": which, "kind": kind, "cell": series.cell[which],
+        "manner": network.astype(np.int64) * (FAILING + 1) + kind, "first": first, "last": last,
+    })  # fmt: skip
 
 
 def _weigh_schedule(series: Series, number: int, schedule: Schedule) -> float:
@@ -144,67 +137,34 @@ def _scheduled_places(series: Series, schedules: Mapping[int, Schedule]) -> NDAr
     return np.array(places, np.int64).reshape(-1, 2)
 
 
-def _between_hits(series: Series, places: NDArray[np.int64]) -> pd.DataFrame:
-    """The stretches from their first hit to their last; those without a hit are left out."""
-    hits = np.flatnonzero(series.is_hit)
-    first = np.searchsorted(hits, places[:, 0])
-    last = np.searchsorted(hits, places[:, 1], side="right") - 1
-    is_kept = last >= first
-    first, last = hits[first[is_kept]], hits[last[is_kept]]
-    which = np.searchsorted(series.starts, first, side="right") - 1
-    return pd.DataFrame(
-        {"series": which, "kind": series.kind[which], "cell": series.cell[which], "first": first,
-         "last": last}
-    )  # fmt: skip
-
-
-def elements_of(
+def _elements_of(
     series: Series, schedules: Mapping[int, Schedule], stretches: pd.DataFrame
 ) -> pd.DataFrame:
-    """The sessions of each stretch: ``stretch`` (its label), ``place, row, day, is_hit``."""
-    first = stretches["first"].to_numpy(np.int32)
-    length = stretches["last"].to_numpy(np.int32) - first + 1
-    begins = (np.cumsum(length) - length).astype(np.int32)
-    stretch = np.repeat(stretches.index.to_numpy(np.int32), length)
-    place = np.repeat(first - begins, length) + np.arange(length.sum(), dtype=np.int32)
-    inside, which = np.ones(len(place), bool), stretches["series"].to_numpy()
-    for at in np.flatnonzero(np.isin(which, list(schedules))):
-        some = slice(begins[at], begins[at] + length[at])
-        time = series.column("time", slice(first[at], first[at] + length[at]))
-        inside[some] = schedules[which[at]].is_inside(time)
-    if not inside.all():
-        stretch, place = stretch[inside], place[inside]
-    row = series.row[place].astype(np.int32)
-    return pd.DataFrame({
-        "stretch": stretch, "place": place, "row": row,
-        "day": series.sessions["day"][row], "is_hit": series.is_hit[place],
+    """The sessions of each stretch, see ``Evidence``."""
+    first = stretches["first"].to_numpy()
+    length = stretches["last"].to_numpy() - first + 1
+    stretch = np.repeat(stretches.index.to_numpy(), length)
+    place = np.repeat(first - np.cumsum(length) + length, length) + np.arange(length.sum())
+    row, which = series.row[place], series.series[place]
+    inside = np.ones(len(place), bool)
+    for number, schedule in schedules.items():
+        of_series = which == number
+        inside[of_series] = schedule.is_inside(series.sessions["time"][row[of_series]])
+    elements = pd.DataFrame({
+        "stretch": stretch, "row": row, "day": series.sessions["day"][row],
+        "is_hit": series.is_hit[place],
     })  # fmt: skip
+    return elements[inside].reset_index(drop=True)
 
 
-class Counted(NamedTuple):
-    """Stretches and what lies in them.
-
-    Attributes:
-        stretches: as ``Evidence.stretches``, with ``hits, misses, hit_days``.
-        elements: their sessions, see ``elements_of``.
-    """
-
-    stretches: pd.DataFrame
-    elements: pd.DataFrame
-
-
-def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> Counted:
-    """Count the sessions of stretches among ``elements``."""
-    hits = elements[elements["is_hit"]]
-    by_stretch = {
-        "hits": hits.groupby("stretch").size(),
-        "misses": elements[~elements["is_hit"]].groupby("stretch").size(),
-        "hit_days": hits.groupby("stretch")["day"].nunique(),
-    }
-    counts = {
-        name: found.reindex(stretches.index, fill_value=0) for name, found in by_stretch.items()
-    }
-    return Counted(stretches.assign(**counts), elements)
+def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataFrame:
+    """Stretches with ``hits, misses, hit_days``, as counted among the ``elements``."""
+    hits = elements[elements["is_hit"]].groupby("stretch")["day"]
+    misses = elements[~elements["is_hit"]].groupby("stretch")
+    counts = {"hits": hits.size(), "misses": misses.size(), "hit_days": hits.nunique()}
+    return stretches.assign(**{
+        name: found.reindex(stretches.index, fill_value=0) for name, found in counts.items()
+    })  # fmt: skip
 
 
 def find_likely(
@@ -217,7 +177,7 @@ def find_likely(
     of the share together.
 
     Args:
-        stretches: see ``Counted``.
+        stretches: those that are asked about.
         lines: the logarithm of the evidence that each series needs, or all of them; a mark needs
             none.
     """
@@ -234,7 +194,11 @@ def find_likely(
 
 
 def find_blocks(
-    evidence: Evidence, counted: Counted, line: float, thresholds: Thresholds
+    evidence: Evidence,
+    stretches: pd.DataFrame,
+    elements: pd.DataFrame,
+    line: float,
+    thresholds: Thresholds,
 ) -> pd.Series:
     """Which stretches are blocks: surprising, mostly failing, and enough of them.
 
@@ -244,10 +208,10 @@ def find_blocks(
     its other series need no more than ``LOWER_LINE``.
 
     Args:
-        counted: the stretches that are asked about.
+        stretches: those that are asked about.
+        elements: the sessions that count.
         line: the logarithm of the evidence that a cell needs.
     """
-    stretches, elements = counted
     hits = elements.loc[elements["is_hit"], ["stretch", "day"]]
     hits = hits.assign(cell=stretches["cell"].reindex(hits["stretch"]).to_numpy())
 
@@ -265,12 +229,7 @@ def find_blocks(
 
 
 def ask_again(
-    evidence: Evidence,
-    counted: Counted,
-    is_block: pd.Series,
-    reason: pd.Series,
-    line: float,
-    thresholds: Thresholds,
+    evidence: Evidence, stretches: pd.DataFrame, line: float, thresholds: Thresholds
 ) -> pd.DataFrame:
     """Which blocks stand without those that are withheld.
 
@@ -278,45 +237,38 @@ def ask_again(
     of the e-value only what is theirs counts.
 
     Args:
-        counted: all stretches.
-        is_block: see ``find_blocks``.
-        reason: why each is withheld, if it is.
+        stretches: all of them, with ``is_block``, see ``find_blocks``, and the ``reason`` why one
+            is withheld, if it is.
         line: the logarithm of the evidence that a cell needs.
 
     Returns:
-        By stretch: ``is_listed``; ``log_evidence``, what is left of its series' e-value.
+        The stretches with ``is_listed``, and what is left of their series' e-value,
+        ``log_evidence``.
     """
-    stretches, elements = counted
-    is_left = is_block & (reason == "")
+    is_left = stretches["is_block"] & (stretches["reason"] == "")
     series = stretches["series"]
-    is_part = np.zeros(len(evidence.series.kind), bool)
-    is_part[series[is_block & ~is_left]] = True
-    together = np.full(len(is_part), -np.inf)
-    np.logaddexp.at(together, series[is_left], stretch_evidence(evidence, stretches)[is_left])
-    left = replace(evidence, log_evidence=np.where(is_part, together, evidence.log_evidence))
-    is_listed = find_blocks(left, Counted(stretches[is_left], elements), line, thresholds)
-    return pd.DataFrame({
-        "is_listed": is_listed.reindex(stretches.index, fill_value=False),
-        "log_evidence": left.log_evidence[series],
-    })  # fmt: skip
-
-
-def stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.float64]:
-    """The part of each series' e-value that is this very stretch's: a bound on its chance."""
-    of_kinds = evidence.series.of_kinds()
-    if not len(of_kinds.kind):
-        return np.full(len(stretches), -np.inf)
-    days, count = e_values.find_days(of_kinds), len(of_kinds.kind)
-    sums = np.append(0, np.cumsum(evidence.by_day))
-    first, end = (
-        np.searchsorted(days, stretches[name].to_numpy(), side="right")
-        for name in ("first", "last")
+    is_part = np.isin(
+        np.arange(len(evidence.log_evidence)), series[stretches["is_block"] & ~is_left]
     )
-    first = np.minimum(first, end) - 1
-    series = stretches["series"].to_numpy()
-    starts, number = np.searchsorted(days, of_kinds.starts), np.minimum(series, count - 1)
+    together = np.full(len(is_part), -np.inf)
+    np.logaddexp.at(together, series[is_left], _weigh_stretches(evidence, stretches[is_left]))
+    left = replace(evidence, log_evidence=np.where(is_part, together, evidence.log_evidence))
+    is_listed = find_blocks(left, stretches[is_left], evidence.elements, line, thresholds)
+    return stretches.assign(
+        is_listed=is_listed.reindex(stretches.index, fill_value=False),
+        log_evidence=left.log_evidence[series],
+    )
+
+
+def _weigh_stretches(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.float64]:
+    """The part of each series' e-value that is this very stretch's: a bound on its chance."""
+    days, number = e_values.find_days(evidence.series), stretches["series"].to_numpy()
+    sums = np.append(0, np.cumsum(evidence.by_day))
+    starts = np.searchsorted(days, evidence.series.starts)
+    first = np.searchsorted(days, stretches["first"], side="right") - 1
+    end = np.searchsorted(days, stretches["last"], side="right")
     changes = (first > starts[number]).astype(np.int64) + (end < starts[number + 1])
     own = sums[end] - sums[first] + e_values.weigh_stretch(np.diff(starts)[number], changes)
-    scheduled = stretches["series"].isin(list(evidence.schedules)).to_numpy()
-    own = np.where(scheduled, evidence.log_evidence[series], own)
-    return np.where(series < count, own, -np.inf)
+    is_scheduled = np.isin(number, list(evidence.schedules))
+    evidence_of: NDArray[np.float64] = np.where(is_scheduled, evidence.log_evidence[number], own)
+    return evidence_of

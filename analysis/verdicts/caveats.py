@@ -7,9 +7,9 @@ import pandas as pd
 from analysis.hosts import registrable_domain
 from analysis.outcomes.steps import read_type
 from analysis.verdicts.blocks import Evidence
-from analysis.verdicts.columns import OK
 from analysis.verdicts.probes import find_heavy_probes
 from analysis.verdicts.series import MARK
+from analysis.verdicts.sessions import OK
 
 ONE_PLATFORM = (
     "of {n} failing sessions all are of one platform and only {m} others tested: one household's "
@@ -29,9 +29,11 @@ def find_caveats(
         stretches: all of them, with ``is_listed``.
     """
     listed = stretches[stretches["is_listed"]]
-    caveats = pd.Series("", stretches.index, dtype=object)
-    for number, (failing, others) in find_heavy_probes(connection, evidence, listed).items():
-        caveats[number] = ONE_PLATFORM.format(n=failing, m=others)
+    heavy = {
+        manner: ONE_PLATFORM.format(n=failing, m=others)
+        for manner, (failing, others) in find_heavy_probes(connection, evidence, listed).items()
+    }
+    caveats = stretches["manner"].map(heavy).where(stretches["is_listed"]).astype(object).fillna("")
     caveats[_find_alone(connection, evidence, listed)] = BEFORE_FIRST_TEST
     return caveats
 

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts.blocks import Counted, Evidence, count_stretches, find_blocks
-from analysis.verdicts.columns import DOWN, OK
+from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks
 from analysis.verdicts.series import FAILING, MARK
-from analysis.verdicts.sessions import KINDS
+from analysis.verdicts.sessions import DOWN, KINDS, OK
 from analysis.verdicts.states import meets_floor, strength
 
 #: Marks on so many days: a cell that is not listed all the same is not ok.
@@ -44,21 +43,21 @@ class Inside:
 
 
 def look_inside(
-    evidence: Evidence, stretches: pd.DataFrame, elements: pd.DataFrame, period: Period,
-    thresholds: Thresholds,
-) -> Inside:  # fmt: skip
+    evidence: Evidence, stretches: pd.DataFrame, period: Period, thresholds: Thresholds
+) -> Inside:
     """The stretches in a period; one is listed where the period's own sessions meet the floor.
 
     Args:
         stretches: as ``intervals.judge_stretches`` returns them, for the whole period.
-        elements: their sessions, see ``Evidence.elements_of``.
     """
+    elements = evidence.elements
     elements = elements[lies_in(elements["day"].to_numpy(), period)].reset_index(drop=True)
-    counted = count_stretches(stretches.drop(columns=["hits", "misses", "hit_days"]), elements)
-    listed = Counted(counted.stretches[counted.stretches["is_listed"]], elements)
-    is_listed = find_blocks(evidence, listed, -np.inf, thresholds)
-    is_listed = is_listed.reindex(counted.stretches.index, fill_value=False)
-    return Inside(elements, counted.stretches.assign(is_listed=is_listed))
+    counted = count_stretches(stretches, elements)
+    listed = counted[counted["is_listed"]]
+    is_listed = find_blocks(evidence, listed, elements, -np.inf, thresholds)
+    return Inside(
+        elements, counted.assign(is_listed=is_listed.reindex(counted.index, fill_value=False))
+    )
 
 
 def lies_in(day: NDArray[np.datetime64], period: Period) -> NDArray[np.bool_]:

@@ -80,12 +80,10 @@ class Weighed(NamedTuple):
     Attributes:
         evidence: the part of each series' e-value that whole days have.
         by_day: what each tested day says (``find_days``).
-        so_far: ``evidence`` as it is after each tested day.
     """
 
     evidence: Floats
     by_day: Floats
-    so_far: Floats
 
 
 def weigh_evidence(series: Series, rates: Floats, forged: int = 0) -> Weighed:
@@ -97,10 +95,8 @@ def weigh_evidence(series: Series, rates: Floats, forged: int = 0) -> Weighed:
     order, active = lay_side_by_side(counts)
     begins = starts[order]
     change, stay = _log_odds(counts[order])
-    price = log_stretch_count(counts[order])
     opened, blocked = np.full((2, len(counts)), log(0.5))
     ending, stretches = np.full((2, len(counts)), -np.inf)
-    so_far = np.empty(len(by_day))
     for place, count in enumerate(active):
         here, some = begins[:count] + place, slice(count)
         was_open, was_blocked = opened[some], blocked[some]
@@ -112,10 +108,10 @@ def weigh_evidence(series: Series, rates: Floats, forged: int = 0) -> Weighed:
         opened[some], blocked[some] = was_open, was_blocked + by_day[here]
         ending[some] = np.logaddexp(ending[some], 0.0) + by_day[here]
         stretches[some] = np.logaddexp(stretches[some], ending[some])
-        chain = np.logaddexp(opened[some], blocked[some])
-        so_far[here] = np.logaddexp(chain, stretches[some] - price[some])
-    so_far += log(OF_DAYS / 2)
-    return Weighed(so_far[starts[1:] - 1], by_day, so_far)
+    chain = np.logaddexp(opened, blocked)
+    evidence = np.empty(len(counts))
+    evidence[order] = np.logaddexp(chain, stretches - log_stretch_count(counts[order]))
+    return Weighed(evidence + log(OF_DAYS / 2), by_day)
 
 
 def log_stretch_count(day_count: NDArray[np.int64]) -> Floats:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from math import inf, log
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.verdicts.e_values import log_ratios
+from analysis.verdicts.series import best_range
 
 Times = NDArray[np.datetime64]
 Flags = NDArray[np.bool_]
@@ -43,21 +43,12 @@ _DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _RUNS = [(0, 6), *((first, (first + n) % 7) for n in range(6) for first in range(7))]
 _RUN_DAYS: Flags = np.array([(np.arange(7) - a) % 7 <= (b - a) % 7 for a, b in _RUNS])
 _RUN_BREADTHS = _BREADTH * _RUN_DAYS.sum(axis=1, keepdims=True)
-#: One or two half-open windows of hours, and window × hour, whether they hold it.
-_WINDOWS: list[Windows] = [
-    *(((a, b),) for a, b in combinations(range(25), 2)),
-    *(((a, b), (c, d)) for a, b, c, d in combinations(range(25), 4)),
-]
-_WINDOW_HOURS: Flags = np.zeros((len(_WINDOWS), 24), dtype=bool)
-for _place, _windows in enumerate(_WINDOWS):
-    for _since, _until in _windows:
-        _WINDOW_HOURS[_place, _since:_until] = True
-_ONE_WINDOW_COUNT = sum(len(one) == 1 for one in _WINDOWS)
+#: The ends of one half-open window of hours, and of two.
+_WINDOWS = [np.array(list(combinations(range(25), count))) for count in (2, 4)]
 #: What a second window must add, for there are more ways to place two than one.
-SECOND_WINDOW = log((len(_WINDOWS) - _ONE_WINDOW_COUNT) / _ONE_WINDOW_COUNT)
-_WINDOW_PRICES = SECOND_WINDOW * (np.arange(len(_WINDOWS)) >= _ONE_WINDOW_COUNT)
+SECOND_WINDOW = log(len(_WINDOWS[1]) / len(_WINDOWS[0]))
 #: Ln of the number of schedules that are compared over one range of days.
-SEARCH_PRICE = log(len(_RUNS) * len(_WINDOWS))
+SEARCH_PRICE = log(len(_RUNS) * sum(map(len, _WINDOWS)))
 
 
 def _split(times: Times) -> tuple[Times, NDArray[np.int64], NDArray[np.int64]]:
@@ -106,8 +97,13 @@ class Schedule:
     @property
     def of_week(self) -> Flags:
         """weekday × hour: whether it holds."""
-        inside: Flags = np.outer(_RUN_DAYS[self.run], _WINDOW_HOURS[_WINDOWS.index(self.windows)])
+        inside: Flags = np.outer(_RUN_DAYS[self.run], _hours_in(self.windows))
         return inside
+
+    @property
+    def score(self) -> float:
+        """The ratio less the price of a second window."""
+        return self.log_ratio - SECOND_WINDOW * (len(self.windows) - 1)
 
     def is_inside(self, times: Times) -> Flags:
         """Whether the block holds at these moments, by weekday, hour and range of days."""
@@ -130,19 +126,12 @@ class Schedule:
         return f"{'-'.join(names)} {', '.join(windows)}"
 
 
-class Found(NamedTuple):
-    """A run of weekdays and its windows over a half-open range of the tested days."""
-
-    score: float
-    run: int
-    windows: Windows
-    since: int
-    until: int
-
-    @property
-    def log_ratio(self) -> float:
-        """The score without the price of a second window: the search has one of its own."""
-        return self.score + SECOND_WINDOW * (len(self.windows) - 1)
+def _hours_in(windows: Windows) -> Flags:
+    """Which of a day's hours the windows hold."""
+    hours = np.zeros(24, bool)
+    for since, until in windows:
+        hours[since:until] = True
+    return hours
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,15 +218,6 @@ def count_times(is_hit: Flags) -> int:
     return int(np.count_nonzero(is_hit[1:] & ~is_hit[:-1]) + is_hit[0]) if len(is_hit) else 0
 
 
-def _best_range(scores: Numbers) -> tuple[float, int, int]:
-    """The range of largest sum: its sum, first place and end; the shortest of several."""
-    sums = np.append(0.0, np.cumsum(scores))
-    lowest = np.minimum.accumulate(sums)
-    until = int((sums - lowest).argmax())
-    since = int(np.flatnonzero(sums[: until + 1] == lowest[until])[-1])
-    return float(sums[until] - lowest[until]), since, until
-
-
 def _sum_stretches(by_day: list[float]) -> float:
     """The most that several stretches of days hold; all but the first pay for their two edges."""
     price = 2 * log(max(len(by_day), 2))
@@ -267,45 +247,59 @@ def fit_schedule(schedule: Schedule, asked: Asked) -> Schedule | None:
     """
     if not asked.may_hold(MARGIN):
         return None
-    return _claim(asked, _fit_range(asked, schedule.run, schedule.windows), MARGIN)
+    return _claim(asked, fit_range(asked, schedule.hours), MARGIN)
 
 
-def weigh_hours(schedule: Schedule, asked: Asked) -> float:
-    """Ln of the likelihood ratio at the hours of a schedule, over the days at which it is largest.
+def fit_range(asked: Asked, hours: tuple[int, Windows]) -> Schedule:
+    """Some hours over the range of days on which they explain most.
 
     Whether anybody would claim them there is not asked.
     """
-    return _fit_range(asked, schedule.run, schedule.windows).log_ratio
+    run, windows = hours
+    inside = asked.by_hour[:, _hours_in(windows)].sum(axis=1) * _RUN_DAYS[run, asked.weekdays]
+    most, since, until = best_range(inside)
+    return Schedule(run, windows, asked.days[since], asked.days[until - 1], most)
 
 
-def _claim(asked: Asked, found: Found, margin: float) -> Schedule | None:
+def _claim(asked: Asked, schedule: Schedule, margin: float) -> Schedule | None:
     """The schedule, if it explains so much more than days do, and its days show the contrast."""
-    if found.log_ratio < asked.by_days + margin or found.since == found.until:
+    if schedule.log_ratio < asked.by_days + margin:
         return None
-    first, last = asked.days[found.since], asked.days[found.until - 1]
-    schedule = Schedule(found.run, found.windows, first, last, found.log_ratio)
     # Inside it fails, outside it is open; neither says of a session whether it holds.
     telling = schedule.is_inside(asked.times) == asked.is_hit
     return schedule if count_times(asked.is_hit[telling]) >= LEAST_TIMES else None
 
 
-def _search(asked: Asked) -> Found:
+def _search(asked: Asked) -> Schedule:
     """The schedule that explains most: from several ranges of days, hours and days in turn."""
     by_weekday = np.zeros((len(asked.days) + 1, 7, 24))
     by_weekday[np.arange(len(asked.days)) + 1, asked.weekdays] = asked.by_hour
     sums = by_weekday.cumsum(axis=0)
     found = []
     for since, until in _starts(asked, sums):
-        best, gains = Found(-inf, 0, (), since, until), True
-        while gains:
-            by_hour = _by_run(sums[best.until] - sums[best.since])
-            run = int(_walk_hours(by_hour).argmax())
-            window = int((_WINDOW_HOURS @ by_hour[run] - _WINDOW_PRICES).argmax())
-            now = _fit_range(asked, run, _WINDOWS[window])
-            gains = now.score > best.score
-            best = now if gains else best
+        best, now = None, _find_hours(asked, sums[until] - sums[since])
+        while best is None or now.score > best.score:
+            best = now
+            since, until = np.searchsorted(asked.days, [best.first_day, best.last_day])
+            now = _find_hours(asked, sums[until + 1] - sums[since])
         found.append(best)
     return max(found, key=lambda one: one.score)
+
+
+def _find_hours(asked: Asked, by_weekday: Numbers) -> Schedule:
+    """The hours that hold most of weekday × hour, over the range of days that fits them."""
+    by_run = _by_run(by_weekday)
+    run = int(_walk_hours(by_run).argmax())
+    return fit_range(asked, (run, _find_windows(by_run[run])))
+
+
+def _find_windows(by_hour: Numbers) -> Windows:
+    """The one or two windows of a day that hold most."""
+    sums = np.append(0.0, np.cumsum(by_hour))
+    one, two = (np.diff(sums[ends], axis=1)[:, ::2].sum(axis=1) for ends in _WINDOWS)
+    which, held = (0, one) if one.max() >= two.max() - SECOND_WINDOW else (1, two)
+    ends = _WINDOWS[which][held.argmax()].tolist()
+    return tuple(zip(ends[::2], ends[1::2], strict=True))
 
 
 def _starts(asked: Asked, sums: Numbers) -> list[tuple[int, int]]:
@@ -338,11 +332,3 @@ def _walk_hours(scores: Numbers) -> Numbers:
         after_first = np.maximum(after_first, first)
         first = np.maximum(first, 0.0) + of_hour
     return np.asarray(np.maximum.reduce([first, after_first, second, after_second]))
-
-
-def _fit_range(asked: Asked, run: int, windows: Windows) -> Found:
-    """The range of days on which these hours explain most."""
-    hours = _WINDOW_HOURS[_WINDOWS.index(windows)]
-    inside = asked.by_hour[:, hours].sum(axis=1) * _RUN_DAYS[run, asked.weekdays]
-    best, since, until = _best_range(inside)
-    return Found(best - SECOND_WINDOW * (len(windows) - 1), run, windows, since, until)

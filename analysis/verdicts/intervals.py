@@ -1,6 +1,5 @@
 """What is listed and what is withheld, as intervals with dates, moments and counts."""
 
-from dataclasses import dataclass
 from math import log
 
 import duckdb
@@ -13,17 +12,14 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import (
     LOWER_LINE,
-    Counted,
     Evidence,
     ask_again,
-    count_stretches,
     find_blocks,
     find_likely,
 )
-from analysis.verdicts.columns import BLOCKED, OK
 from analysis.verdicts.rivals import EVERYWHERE, Scene, ask_rivals, find_margins
 from analysis.verdicts.series import FAILING, MARK
-from analysis.verdicts.sessions import KINDS
+from analysis.verdicts.sessions import BLOCKED, KINDS, OK
 from analysis.verdicts.states import meets_floor
 
 CELL = ["domain", "probe_asn"]
@@ -59,7 +55,7 @@ FROM fired GROUP BY number ORDER BY number
 
 #: The days around which each block lies, as shares of its failures. A stray failure before or after
 #: an outage would stretch it over days on which the site worked.
-_CORE = (15, 85)  # per cent
+_CORE = {"since": 15, "until": 85}  # per cent
 
 
 def explain_hits(connection: duckdb.DuckDBPyConnection, hits: pd.DataFrame) -> pd.DataFrame:
@@ -78,88 +74,70 @@ def explain_hits(connection: duckdb.DuckDBPyConnection, hits: pd.DataFrame) -> p
     return rules
 
 
-@dataclass(frozen=True)
-class Decided:
-    """What decides whether each stretch is listed.
-
-    Attributes:
-        counted: all stretches.
-        is_block: see ``blocks.find_blocks``.
-        mechanism, margin: of blocks, by stretch, see ``rivals.find_margins``.
-        reason: why a block is withheld; empty where it is not.
-        left: what ``blocks.ask_again`` leaves.
-    """
-
-    counted: Counted
-    is_block: pd.Series
-    mechanism: pd.Series
-    margin: pd.Series
-    reason: pd.Series
-    left: pd.DataFrame
-
-
 def decide(
     connection: duckdb.DuckDBPyConnection,
     evidence: Evidence,
     thresholds: Thresholds,
     *,
     has_control: bool = False,
-) -> Decided:
+) -> pd.DataFrame:
     """Decide which stretches are listed.
 
     Where others than the country's own networks say what works (``has_control``), what fails on all
     of these is no riddle.
+
+    Returns:
+        ``Evidence.stretches`` with ``is_block``, see ``blocks.find_blocks``; of blocks ``mechanism,
+        margin`` (see ``rivals.find_margins``), and the ``reason`` why one is withheld, empty of
+        others; and what ``blocks.ask_again`` leaves.
     """
-    counted = count_stretches(evidence.stretches, evidence.elements_of(evidence.stretches))
-    stretches, elements = counted
-    line = log(thresholds.chance_line)
-    is_block = find_blocks(evidence, counted, line, thresholds)
-    kinds = np.array(KINDS)[stretches.loc[is_block, "kind"].to_numpy(np.int64)]
-    hours = {number: one.hours_of_week() for number, one in evidence.schedules.items()}
-    blocks = stretches[is_block].assign(
-        kind=pd.Series(kinds, stretches.index[is_block], dtype=str),
-        hours=stretches.loc[is_block, "series"].map(hours).astype(object),
-    )
-    inside = elements[elements["stretch"].isin(blocks.index)]
+    stretches, line = evidence.stretches, log(thresholds.chance_line)
+    is_block = find_blocks(evidence, stretches, evidence.elements, line, thresholds)
+    blocks = stretches[is_block]
+    inside = evidence.elements_of(blocks)
     create_tables(connection, {"fired_rules": _FIRED_RULES}, {})
     rules = explain_hits(connection, name_hits(evidence, inside, "stretch"))
-    cells = evidence.series.cells[[*CELL, "operator"]]
-    blocks = blocks.join(rules[["mechanism", "rule_id"]]).join(cells, on="cell")
-    scene = Scene(connection, evidence, counted, blocks.join(_place_hits(inside)), thresholds)
-    told = ask_rivals(scene)
-    reason = pd.Series("", stretches.index, dtype=object)
-    reason.update(told.mask((told == EVERYWHERE) & has_control, ""))
-    left = ask_again(evidence, counted, is_block, reason, line, thresholds)
-    margin = find_margins(scene)
-    return Decided(counted, is_block, rules["mechanism"], margin, reason, left)
+    hours = {number: one.hours_of_week() for number, one in evidence.schedules.items()}
+    asked = (
+        blocks.assign(
+            kind=np.array(KINDS, object)[blocks["kind"].to_numpy(np.int64)],
+            hours=blocks["series"].map(hours).astype(object),
+        )
+        .join(rules[["mechanism", "rule_id"]])
+        .join(evidence.series.cells[[*CELL, "operator"]], on="cell")
+        .join(_place_hits(inside))
+    )
+    scene = Scene(connection, evidence, asked, thresholds)
+    reason = ask_rivals(scene)
+    stretches = stretches.assign(
+        is_block=is_block,
+        mechanism=rules["mechanism"],
+        margin=find_margins(scene).reindex(stretches.index, fill_value=np.inf),
+        reason=reason.mask((reason == EVERYWHERE) & has_control, "")
+        .reindex(stretches.index, fill_value=""),
+    )  # fmt: skip
+    return ask_again(evidence, stretches, line, thresholds)
 
 
 def judge_stretches(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, said: Decided, thresholds: Thresholds
+    evidence: Evidence, stretches: pd.DataFrame, thresholds: Thresholds
 ) -> pd.DataFrame:
-    """Say of each stretch whether it is listed, and if not, why.
+    """Say of each stretch that ``decide`` leaves out why it is not listed.
 
     Returns:
-        One row a stretch, as ``Evidence.stretches``, with ``hits, misses, hit_days``,
-        ``mechanism``, ``is_listed``, ``reason`` (why a surprising one is not listed; empty of
-        others), ``margin`` (see ``rivals.find_margins``), ``log_evidence``, what is left of its
-        series' e-value, and the ``interval`` that a listed one is part of, −1 of others.
+        The stretches, with a ``reason`` of each surprising one that is not listed, and the
+        ``interval`` that a listed one is part of, −1 of others.
     """
-    (stretches, elements), left = said.counted, said.left
     is_few = find_likely(evidence, stretches, log(thresholds.chance_line), thresholds)
-    is_few &= stretches["hits"] > 1
-    reason = said.reason.mask(is_few & ~said.is_block, TOO_FEW)
-    stretches = stretches.join(said.mechanism).assign(
-        reason=reason.mask(said.is_block & (reason == "") & ~left["is_listed"], TOO_FEW),
-        is_listed=left["is_listed"],
-        margin=said.margin.reindex(stretches.index, fill_value=np.inf),
-        log_evidence=left["log_evidence"],
+    is_few &= (stretches["hits"] > 1) & ~stretches["is_block"]
+    is_few |= stretches["is_block"] & (stretches["reason"] == "") & ~stretches["is_listed"]
+    stretches = stretches.assign(
+        reason=stretches["reason"].mask(is_few, TOO_FEW), interval=_join(evidence, stretches)
     )
-    stretches = stretches.assign(interval=_join(evidence, stretches))
-    is_unexplained = _find_unexplained(evidence, stretches, elements, thresholds)
     words = np.where(
         _fail_everywhere(evidence, stretches), EVERYWHERE, _say_usual(evidence)[stretches["cell"]]
     )
+    is_unexplained = _find_unexplained(evidence, stretches, thresholds)
     return stretches.assign(reason=stretches["reason"].mask(is_unexplained, words))
 
 
@@ -168,15 +146,14 @@ def _place_hits(elements: pd.DataFrame) -> pd.DataFrame:
 
     ``first_day, last_day``; and ``since, until``, the days between which all but a few of them lie.
     """
-    hits = elements.loc[elements["is_hit"], ["stretch", "day"]]
-    hits = hits.sort_values(["stretch", "day"], kind="stable")
-    stretch, day = hits["stretch"].to_numpy(), hits["day"].to_numpy()
-    first = np.flatnonzero(np.diff(stretch, prepend=-1))
-    count = np.diff(np.append(first, len(stretch)))
-    since, until = (first + np.maximum(-(-share * count // 100), 1) - 1 for share in _CORE)
-    days = {"first_day": first, "last_day": first + count - 1, "since": since, "until": until}
-    placed = {name: day[at] for name, at in days.items()}
-    return pd.DataFrame(placed, pd.Index(stretch[first], name="stretch"))
+    hits = elements[elements["is_hit"]].sort_values(["stretch", "day"])
+    by_stretch = hits.groupby("stretch")["day"]
+    place, count = by_stretch.cumcount() + 1, by_stretch.transform("size")
+    core = {
+        name: hits[100 * place >= share * count].groupby("stretch")["day"].min()
+        for name, share in _CORE.items()
+    }
+    return pd.DataFrame({"first_day": by_stretch.min(), "last_day": by_stretch.max(), **core})
 
 
 def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.bool_]:
@@ -197,12 +174,10 @@ def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.
 
 def _say_usual(evidence: Evidence) -> NDArray[np.object_]:
     """By cell: what explains failures that are no surprise, by what teaches their rates most."""
-    lessons, cell = evidence.expected.lessons, evidence.series.of_kinds().cell
-    site, network = np.zeros((2, len(evidence.series.cells)))
-    np.maximum.at(site, cell, lessons.site())
-    np.maximum.at(network, cell, lessons.network())
-    told = np.full(len(site), -np.inf)
-    np.maximum.at(told, cell, evidence.log_evidence[: len(cell)])
+    lessons = evidence.lessons
+    taught = {"site": lessons.site(), "network": lessons.network(), "told": evidence.log_evidence}
+    most = pd.DataFrame(taught).groupby(evidence.series.cell).max()
+    site, network, told = (most[name].to_numpy() for name in taught)
     cases = {
         BELOW_LINE: told >= LOWER_LINE,
         SITE_FAILS: (site >= network) & (site >= _USUAL_SHARE),
@@ -212,9 +187,10 @@ def _say_usual(evidence: Evidence) -> NDArray[np.object_]:
 
 
 def _find_unexplained(
-    evidence: Evidence, stretches: pd.DataFrame, elements: pd.DataFrame, thresholds: Thresholds
+    evidence: Evidence, stretches: pd.DataFrame, thresholds: Thresholds
 ) -> pd.Series:
     """Stretches that mostly fail, not for the control too, and that no kind of failure explains."""
+    elements = evidence.elements
     state = evidence.series.sessions["class"][elements["row"]]
     blocked = elements[state == BLOCKED].groupby("stretch").size()
     is_blocked = 2 * blocked.reindex(stretches.index, fill_value=0) > stretches["hits"]
@@ -313,43 +289,45 @@ def _describe(
     names: NDArray[np.object_],
 ) -> pd.DataFrame:
     """Dates, moments, counts and chance of each ``number`` of stretches."""
-    series, sessions = evidence.series, evidence.series.sessions
+    series, sessions, row = evidence.series, evidence.series.sessions, evidence.series.row
     elements = evidence.elements_of(stretches)
-    elements["number"] = stretches["number"].reindex(elements["stretch"]).to_numpy()
-    hits = elements[elements["is_hit"]]
-    by_number = hits.groupby("number")
-    table = pd.DataFrame({
-        "first_row": by_number["row"].min(), "last_row": by_number["row"].max(),
-        "session_count": by_number["row"].nunique(), "day_count": by_number["day"].nunique(),
-    })  # fmt: skip
-    rules = explain_hits(connection, name_hits(evidence, elements, "number"))
-    table = table.join(rules).fillna({"mechanism": ""})
-    table["longest_gap_days"] = _longest_gaps(elements)
-    table["reached_session_count"] = _count_reached(evidence, elements)
+    elements = elements.assign(number=stretches["number"].reindex(elements["stretch"]).to_numpy())
+    hits = elements[elements["is_hit"]].groupby("number")
+    reached = elements[sessions["class"][elements["row"]] == OK].groupby("number")
+    days = elements[["number", "day"]].drop_duplicates().sort_values(["number", "day"])
+    gaps = days.groupby("number")["day"].diff().dt.days
+    before, after = _open_around(evidence, stretches)
     # by time: places are by kind first
-    row = series.row
-    told = stretches.assign(first_row=row[stretches["first"]], last_row=row[stretches["last"]])
-    opening = told.sort_values("first_row").drop_duplicates("number").set_index("number")
-    closing = told.sort_values("last_row").drop_duplicates("number", keep="last")
-    closing = closing.set_index("number")
-    before, after = _open_around(evidence, opening, closing)
-    table["last_seen_open_row"], table["first_seen_open_again_row"] = before, after
-    first = table["first_row"].to_numpy()
+    told = stretches.assign(
+        before=before, after=after, first=row[stretches["first"]], last=row[stretches["last"]]
+    )
+    rows = pd.DataFrame({
+        "blocked_from": hits["row"].min(),
+        "blocked_until": hits["row"].max(),
+        "last_seen_open": told.sort_values("first").groupby("number")["before"].first(),
+        "first_seen_open_again": told.sort_values("last").groupby("number")["after"].last(),
+    })  # fmt: skip
+    counts = pd.DataFrame({
+        "session_count": hits["row"].nunique(), "day_count": hits["day"].nunique(),
+        "reached_session_count": reached["row"].nunique(),
+        "longest_gap_days": gaps.groupby(days["number"]).max(),
+    }).fillna(0).astype("int64")  # fmt: skip
+    table = counts.join(explain_hits(connection, name_hits(evidence, elements, "number")))
+    first = rows["blocked_from"].to_numpy()
     table["domain"] = names[series.look_up("domain", first)]
     table["probe_asn"] = series.look_up("probe_asn", first).astype("int64")
-    for name, column in (("blocked_from", "first_row"), ("blocked_until", "last_row"),
-                      ("last_seen_open", "last_seen_open_row"),
-                      ("first_seen_open_again", "first_seen_open_again_row")):  # fmt: skip
-        at = table[column].to_numpy(np.int64)
-        table[f"{name}_time"] = _write_out(sessions["time"], at)
-        table[name] = _write_out(sessions["day"], at)
+    for name in rows:
+        table[f"{name}_time"] = _write_out(sessions["time"], rows[name].to_numpy())
+        table[name] = _write_out(sessions["day"], rows[name].to_numpy())
     table["schedule"] = evidence.schedule_text(stretches["series"], stretches["number"])
     # what decides: of a listed stretch what is left without withheld ones, else the whole series'
     of_series = evidence.log_evidence[stretches["series"]]
     log_evidence = stretches["log_evidence"].where(stretches["is_listed"], of_series)
     is_unweighed = stretches["kind"].isin([MARK, FAILING]).groupby(stretches["number"]).any()
     most = log_evidence.groupby(stretches["number"]).max().mask(is_unweighed)
-    return table.assign(evidence=evidence_text(most), chance=chance_text(most))
+    return table.fillna({"mechanism": ""}).assign(
+        evidence=evidence_text(most), chance=chance_text(most)
+    )
 
 
 def _write_out(moments: NDArray[np.datetime64], at: NDArray[np.int64]) -> NDArray[np.str_]:
@@ -376,44 +354,18 @@ def _text(values: NDArray[np.float64], form: str, told: pd.Series) -> pd.Series:
     return text.mask(told.isna(), "")
 
 
-def _count_reached(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
-    """Sessions of each number that reached the site; what failed in any kind did not."""
-    ordered = elements.sort_values("is_hit", ascending=False, kind="stable")
-    once = ordered.drop_duplicates(["number", "row"])
-    is_open = evidence.series.sessions["class"][once["row"]] == OK
-    counts: pd.Series = once[is_open].groupby("number").size()
-    return counts.reindex(elements["number"].unique(), fill_value=0)
-
-
-def _longest_gaps(elements: pd.DataFrame) -> pd.Series:
-    """The most days between two tested days of each number."""
-    days = elements[["number", "day"]].drop_duplicates().sort_values(["number", "day"])
-    gap = days.groupby("number")["day"].diff().dt.days
-    longest: pd.Series = gap.groupby(days["number"]).max().fillna(0).astype("int64")
-    return longest
-
-
 def _open_around(
-    evidence: Evidence, opening: pd.DataFrame, closing: pd.DataFrame
-) -> tuple[pd.Series, pd.Series]:
-    """The rows of the last open session before and the first after each number, or −1."""
+    evidence: Evidence, stretches: pd.DataFrame
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of the last open session before and the first after each stretch, or −1."""
     series = evidence.series
     is_open = ~series.is_hit & (series.column("class") == OK)
-    time = series.column("time")
     for number, schedule in evidence.schedules.items():
         at = series.places_of(number)
-        is_open[at] &= schedule.is_at_its_hours(time[at])
-    places = np.flatnonzero(is_open)
-    before = np.searchsorted(places, opening["first"].to_numpy()) - 1
-    after = np.searchsorted(places, closing["last"].to_numpy(), side="right")
-    padded = np.append(places, -1)
-    first_place = padded[before]  # −1 picks the padding
-    has_before = (before >= 0) & (first_place >= series.starts[opening["series"]])
-    last_place = padded[np.minimum(after, len(places))]
-    has_after = (after < len(places)) & (
-        last_place < series.starts[closing["series"].to_numpy() + 1]
-    )
-    return (
-        pd.Series(np.where(has_before, series.row[first_place], -1), opening.index),
-        pd.Series(np.where(has_after, series.row[last_place], -1), closing.index),
-    )
+        is_open[at] &= schedule.is_at_its_hours(series.column("time", at))
+    places = np.concatenate([[-1], np.flatnonzero(is_open), [len(is_open)]])
+    before = places[np.searchsorted(places, stretches["first"]) - 1]
+    after = places[np.searchsorted(places, stretches["last"], side="right")]
+    rows, begin = np.append(series.row, -1), series.starts[stretches["series"]]
+    end = series.starts[stretches["series"] + 1]
+    return rows[np.where(before >= begin, before, -1)], rows[np.where(after < end, after, -1)]

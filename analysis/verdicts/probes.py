@@ -1,7 +1,7 @@
 """Failures of one kind of probe that others do not have: an antivirus, a filter, a defect."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from math import comb
 
 import duckdb
@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.outcomes.steps import read_type
-from analysis.verdicts.blocks import Counted, Evidence
-from analysis.verdicts.columns import OK
+from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.series import FAILING
+from analysis.verdicts.sessions import OK
 
 #: Of the failing sessions at least this share is of the one kind of probe, since others fail by
 #: accident now and then, ...
@@ -22,12 +22,13 @@ CHANCE = 1000
 #: One probe is nearly a network where less than this share of the sessions is of others.
 _OTHERS = 0.25
 _VERSION = re.compile(r"[-. 0-9]+$")
+_RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 #: Said of a probe that runs by itself.
 _UNATTENDED = "-unattended"
 
 
 def find_kinds_of_probe(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, counted: Counted, blocks: pd.Index
+    connection: duckdb.DuckDBPyConnection, evidence: Evidence, blocks: pd.DataFrame
 ) -> set[int]:
     """Blocks of which one platform, or one version and older ones, explain what fails.
 
@@ -37,78 +38,70 @@ def find_kinds_of_probe(
 
     Args:
         connection: finds the names of software.
-        evidence, counted: of all stretches.
-        blocks: the numbers of the stretches that are asked about.
+        evidence: of all stretches.
+        blocks: the stretches that are asked about.
     """
-    stretches = counted.stretches
     found = set()
-    for asked in (stretches.loc[blocks], _ask_with_others(stretches, blocks)):
-        by_session = _read_probes(connection, evidence, asked)
-        found |= {place for place, told in by_session.groupby("place") if _fails_alone(told)}
-    places = _places_of(evidence, stretches.loc[blocks])
-    return {number for number, place in zip(blocks, places.tolist(), strict=True) if place in found}
+    for asked in (evidence.stretches.loc[blocks.index], _ask_with_others(evidence, blocks)):
+        by_manner = _read_probes(connection, evidence, asked).groupby("manner")
+        found |= {manner for manner, told in by_manner if _fails_alone(told)}
+    return set(blocks.index[blocks["manner"].isin(found)])
 
 
-def _ask_with_others(stretches: pd.DataFrame, blocks: pd.Index) -> pd.DataFrame:
+def _ask_with_others(evidence: Evidence, blocks: pd.DataFrame) -> pd.DataFrame:
     """Blocks, and what else mostly fails."""
+    stretches = evidence.stretches
     is_failing = (stretches["hits"] >= 2) & (stretches["hits"] > stretches["misses"])
     is_failing &= stretches["kind"] < FAILING
-    return stretches[stretches.index.isin(blocks) | is_failing]
+    return stretches[stretches.index.isin(blocks.index) | is_failing]
 
 
 def find_heavy_probes(
     connection: duckdb.DuckDBPyConnection, evidence: Evidence, blocks: pd.DataFrame
-) -> dict[int, tuple[int, int]]:
-    """Blocks whose failures all come from one platform that makes most tests, by their number.
+) -> dict[Hashable, tuple[int, int]]:
+    """Where all failures come from one platform that makes most tests: a ``manner`` of ``blocks``.
 
     With how many sessions failed in that way on the network, at the sites that fail so, and how
     many of others reached these meanwhile: less than a quarter of all. Where everybody in the
     country uses one platform it says nothing.
     """
-    counts = {}
+    counts: dict[Hashable, tuple[int, int]] = {}
     if len({_platform_of(name) for name in read_type(connection, "software_name")}) < 2:
-        return {}
-    for place, sessions in _read_probes(connection, evidence, blocks).groupby("place"):
+        return counts
+    for manner, sessions in _read_probes(connection, evidence, blocks).groupby("manner"):
         failing = sessions.loc[sessions["is_hit"], "platform"]
         others = int((sessions["platform"] != failing.iloc[0]).sum())
         if failing.nunique() == 1 and others < _OTHERS * len(sessions):
-            counts[place] = (len(failing), others)
-    places = _places_of(evidence, blocks).tolist()
-    return {
-        number: counts[place]
-        for number, place in zip(blocks.index, places, strict=True) if place in counts
-    }  # fmt: skip
+            counts[manner] = (len(failing), others)
+    return counts
 
 
 def _read_probes(
     connection: duckdb.DuckDBPyConnection, evidence: Evidence, asked: pd.DataFrame
 ) -> pd.DataFrame:
-    """The sessions that tell something of stretches, each once for a network and kind of failure:
-    ``place`` (a number for these), ``is_hit, program, platform, release``.
+    """The sessions that tell something of stretches, each once for a ``manner``: ``is_hit, program,
+    platform, release``.
     """
     series = evidence.series
-    spans = asked.groupby("series").agg({"first": "min", "last": "max"})
+    spans = asked.groupby("series").agg({"first": "min", "last": "max", "manner": "first"})
     length = (spans["last"] - spans["first"] + 1).to_numpy()
     place = np.repeat(spans["first"].to_numpy() - np.cumsum(length) + length, length)
     place += np.arange(len(place))
-    is_hit = series.is_hit[place]
-    told = is_hit | (series.sessions["class"][series.row[place]] == OK)
-    place, is_hit = place[told], is_hit[told]
     row = series.row[place]
-    software = read_type(connection, "software_name")
-    program, _ = pd.factorize(np.array([_program_of(name) for name in software], object))
-    platform, _ = pd.factorize(np.array([_platform_of(name) for name in software], object))
-    kind = np.repeat(series.kind[spans.index], length)[told]
     sessions = pd.DataFrame({
-        "place": _place(series.look_up("network", row), kind),
-        "session": series.sessions["session"][row], "is_hit": is_hit,
-        "program": program[series.sessions["software"][row]],
-        "platform": platform[series.sessions["software"][row]],
-        "release": series.sessions["release"][row],
-    })  # fmt: skip
-    return sessions.groupby(["place", "session"], as_index=False).agg(
-        {"is_hit": "max", "program": "first", "platform": "first", "release": "first"}
+        "manner": np.repeat(spans["manner"].to_numpy(), length), "is_hit": series.is_hit[place],
+        "session": series.sessions["session"][row], "software": series.sessions["software"][row],
+    })[series.is_hit[place] | (series.sessions["class"][row] == OK)]  # fmt: skip
+    once = sessions.groupby(["manner", "session"], as_index=False).agg(
+        {"is_hit": "max", "software": "first"}
     )
+    names = read_type(connection, "software_name")
+    software = pd.DataFrame({
+        "program": map(_program_of, names), "platform": map(_platform_of, names),
+        "release": pd.Series(map(_release_of, names), dtype=object).rank(method="dense"),
+    })  # fmt: skip
+    joined: pd.DataFrame = once.join(software, on="software")
+    return joined
 
 
 def _program_of(software: str) -> str:
@@ -121,14 +114,13 @@ def _platform_of(software: str) -> str:
     return _program_of(software).removesuffix(_UNATTENDED)
 
 
-def _places_of(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.int64]:
-    network = evidence.series.cells["network"].to_numpy()[stretches["cell"]]
-    return _place(network, stretches["kind"].to_numpy())
+def _release_of(software: str) -> tuple[tuple[int, ...], str]:
+    """The version, for comparison.
 
-
-def _place(network: NDArray[np.int64], kind: NDArray[np.int8]) -> NDArray[np.int64]:
-    place: NDArray[np.int64] = network.astype(np.int64) * (FAILING + 1) + kind
-    return place
+    Platforms share the engine, and so its faults, by number. What has no number is oldest, by name.
+    """
+    found = _RELEASE.search(software)
+    return (tuple(map(int, found[0].split("."))), "") if found else ((), software)
 
 
 def _fails_alone(sessions: pd.DataFrame) -> bool:
@@ -168,16 +160,15 @@ def count_to_explain(
     Of those that are listed; one more than ``most`` where more are needed.
     """
     listed = stretches[stretches["is_listed"]]
-    by_session = _read_probes(connection, evidence, _ask_with_others(stretches, listed.index))
+    by_session = _read_probes(connection, evidence, _ask_with_others(evidence, listed))
     counts = {}
-    for place, sessions in by_session.groupby("place"):
+    for manner, sessions in by_session.groupby("manner"):
         is_hit, fewest = sessions["is_hit"].to_numpy(), most + 1
         for is_kind in _kinds_of(sessions):
             while fewest > 1 and _explains(is_hit, is_kind, fewest - 1):
                 fewest -= 1
-        counts[place] = fewest
-    fewest_of = [counts[place] for place in _places_of(evidence, listed).tolist()]
-    return pd.Series(fewest_of, listed.index, dtype="int64").reindex(stretches.index)
+        counts[manner] = fewest
+    return stretches["manner"].map(counts).where(stretches["is_listed"])
 
 
 def has_so_few(found: int, others: int, hits: int, total: int) -> float:

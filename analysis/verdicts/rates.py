@@ -11,12 +11,14 @@ cell in which at least half of the sessions fail so.
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.verdicts.columns import BLOCKED, DOWN, Flags, SessionColumns
-from analysis.verdicts.series import MARK, Series
-from analysis.verdicts.sessions import KINDS
+from analysis.outcomes.steps import create_views
+from analysis.verdicts.series import FAILING, MARK, Series, find_candidates
+from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Sessions
 
 Floats = NDArray[np.float64]
 
@@ -26,92 +28,122 @@ LEAST, MOST = 0.01, 0.99
 _PSEUDO, _PRIOR = 4, 0.02
 #: Sessions that the base rate is worth beside the earlier ones of the cell.
 _BASE_WORTH = 8
+#: What does not work for whatever reason has no rate of chance: more sessions than not.
+_EVEN = 0.1
+
+# What teaches the series of one kind. Only networks that speak for others teach. What fails in
+# another kind says nothing of this one, and what is down for the control nothing at all. Votes are
+# rounded, so that their sum is the same in whatever order.
+_LESSONS = """
+WITH told AS (
+  SELECT domain, probe_asn, operator, network, is_witness, session, class, place,
+    coalesce(kind::VARCHAR = $kind, FALSE) AS is_hit
+  FROM heard_sessions JOIN networks USING (probe_asn) WHERE class <> 'none'
+), mostly AS (
+  SELECT domain, probe_asn FROM told GROUP BY ALL HAVING 2 * count(*) FILTER (is_hit) >= count(*)
+), taught AS MATERIALIZED (
+  SELECT t.* FROM told t LEFT JOIN mostly m USING (domain, probe_asn)
+  WHERE is_witness AND class <> 'down' AND (is_hit OR class <> 'blocked')
+    AND NOT (is_hit AND m.domain IS NOT NULL)
+    AND place NOT IN (SELECT place FROM candidates_at_hand)
+), sites AS (
+  SELECT enum_code(domain) AS domain, operator, count(*) FILTER (is_hit) AS failures,
+    count(*) AS sessions
+  FROM taught GROUP BY ALL
+), reports AS (
+  SELECT network, (count(*) FILTER (is_hit) / count(*))::DECIMAL(18, 12) AS vote
+  FROM taught GROUP BY network, session
+), votes AS (
+  SELECT network, sum(vote)::DOUBLE AS failures, count(*) AS reports FROM reports GROUP BY network
+), every AS (
+  SELECT count(*) FILTER (is_hit) AS failures, count(*) AS sessions FROM taught
+), elsewhere AS (
+  SELECT number, sum(failures) AS failures, sum(sessions) AS sessions
+  FROM series_at_hand a JOIN sites s ON s.domain = a.domain AND s.operator <> a.operator
+  GROUP BY number
+)
+SELECT number, coalesce(e.failures, 0)::DOUBLE AS site_failures,
+  coalesce(e.sessions, 0)::DOUBLE AS site_sessions,
+  coalesce(v.failures, 0) AS network_failures, coalesce(reports, 0)::DOUBLE AS network_reports,
+  (every.failures + $pseudo * $prior) / (every.sessions + $pseudo) AS usual
+FROM series_at_hand LEFT JOIN elsewhere e USING (number) LEFT JOIN votes v USING (network), every
+ORDER BY number
+"""
+#: The columns of ``Lessons.table``.
+TAUGHT = ("site_failures", "site_sessions", "network_failures", "network_reports", "usual")
 
 
 @dataclass(frozen=True)
 class Lessons:
-    """What the base rate of each series is learnt from; of marks nothing is.
+    """What the base rates are learnt from.
 
     Attributes:
-        site_failures, site_sessions: of other operators, at the site.
-        network_failures, network_reports: the votes of the network's reports, and how many voted.
-        usual: how often any site fails in this kind.
+        table: a row a series, zeros where nothing is weighed: ``site_failures, site_sessions``, of
+            other operators at the site; ``network_failures, network_reports``, the votes of the
+            network's reports, and how many voted; ``usual``, how often any site fails in this kind.
+        elsewhere: of each session of each series, how often it fails at least, from what is known
+            besides.
     """
 
-    site_failures: Floats
-    site_sessions: Floats
-    network_failures: Floats
-    network_reports: Floats
-    usual: Floats
+    table: pd.DataFrame
+    elsewhere: Floats
 
     def site(self, forged: int = 0) -> Floats:
         """How often the site fails for other operators, were so many failing sessions forged."""
-        return (self.site_failures + forged + _PSEUDO * self.usual) / (
-            self.site_sessions + forged + _PSEUDO
-        )
+        return self._share("site_failures", "site_sessions", forged)
 
     def network(self, forged: int = 0) -> Floats:
         """How often other sites fail on the network, were so many failing reports forged."""
-        return (self.network_failures + forged + _PSEUDO * self.usual) / (
-            self.network_reports + forged + _PSEUDO
+        return self._share("network_failures", "network_reports", forged)
+
+    def _share(self, failures: str, sessions: str, forged: int) -> Floats:
+        table = self.table
+        drawn = table[failures] + forged + _PSEUDO * table["usual"]
+        return (drawn / (table[sessions] + forged + _PSEUDO)).to_numpy(np.float64)
+
+    def base(self, series: Series, forged: int = 0) -> Floats:
+        """How often each session would fail, before the cell says so itself.
+
+        Args:
+            series: all of them.
+            forged: failures that are added to what the site and the network teach.
+        """
+        site, network = (
+            np.repeat(share, series.lengths) for share in (self.site(forged), self.network(forged))
         )
+        rates = (1 - (1 - np.maximum(site, self.elsewhere)) * (1 - network)).clip(LEAST, MOST)
+        kind = np.repeat(series.kind, series.lengths)
+        return np.select([kind == MARK, kind == FAILING], [LEAST, _EVEN], rates)
 
 
-def learn(sessions: SessionColumns, series: Series, candidates: Flags) -> Lessons:
+def learn(
+    connection: duckdb.DuckDBPyConnection, sessions: Sessions, series: Series, elsewhere: Floats
+) -> Lessons:
     """Learn how often the sessions of each series would fail if nobody blocked.
 
-    Only networks that speak for others teach (``networks.is_witness``). What fails in another kind
-    says nothing of this one, and what is down for the control nothing at all.
-
     Args:
+        connection: to all tables.
         sessions: all of them.
-        series: those of one kind of failure.
-        candidates: which of their sessions do not teach.
+        series: those in which something fails.
+        elsewhere: see ``Lessons``.
     """
-    is_candidate = np.zeros(len(sessions.state), bool)
-    is_told = sessions.is_told & (sessions.state != DOWN)
-    is_told &= sessions.layout.of_cells("is_witness")[sessions.layout.cell]
-    parts = [np.zeros((5, 0))]
-    for kind in range(len(KINDS)):
-        first, end = series.numbers_of(kind)
-        if kind == MARK or first == end:
-            parts.append(np.zeros((5, end - first)))
-            continue
-        at = series.places_of(first, end)
-        is_candidate[:] = False
-        is_candidate[series.sessions["place"][series.row[at][candidates[at]]]] = True
-        parts.append(_learn_kind(sessions, series.some(first, end), is_told, is_candidate))
-    return Lessons(*np.concatenate(parts, axis=1))
-
-
-def _learn_kind(
-    sessions: SessionColumns, series: Series, is_told: Flags, is_candidate: Flags
-) -> Floats:
-    """The columns of ``Lessons`` for series of one kind, a row each."""
-    layout, cell = sessions.layout, sessions.layout.cell
-    is_blocked = sessions.state == BLOCKED
-    is_hit = is_blocked & (sessions.kind == series.kind[0])
-    mostly = 2 * sessions.count_cells(is_hit) >= sessions.count_cells(sessions.is_told)
-    teaches = is_told & (is_hit | ~is_blocked) & ~is_candidate & ~(is_hit & mostly[cell])
-    failed = teaches & is_hit
-    usual = (np.count_nonzero(failed) + _PSEUDO * _PRIOR) / (np.count_nonzero(teaches) + _PSEUDO)
+    candidates = find_candidates(series)
+    place, kind = series.column("place"), np.repeat(series.kind, series.lengths)
     first = series.first_rows()
-    site, operator, network = (
-        series.look_up(name, first).astype(np.int64) for name in ("domain", "operator", "network")
+    asked = pd.DataFrame(
+        {name: series.look_up(name, first) for name in ("domain", "network", "operator")}
     )
-    # The site for other operators: for all, less the own one.
-    elsewhere = []
-    for which in (failed, teaches):
-        by_cell = sessions.count_cells(which)
-        of_site = np.bincount(layout.of_cells("domain"), by_cell)
-        of_own = np.bincount(layout.own_sites, by_cell)
-        elsewhere.append(of_site[site] - of_own[layout.find_own_sites(site, operator)])
-    # Each report has one vote on its network, the share of sites that fail in it.
-    reports = len(layout.network_of_report)
-    tested = np.bincount(layout.of_report[teaches], minlength=reports)
-    share = np.bincount(layout.of_report[failed], minlength=reports) / np.maximum(tested, 1)
-    votes = [np.bincount(layout.network_of_report, vote)[network] for vote in (share, tested > 0)]
-    return np.array([*elsewhere, *votes, np.full(len(site), usual)])
+    table = pd.DataFrame(0.0, asked.index, list(TAUGHT))
+    with sessions.opened(connection) as opened:
+        create_views(opened, SESSION_VIEWS)
+        for number in np.unique(series.kind[series.is_weighed]):
+            of_kind = asked[series.kind == number].rename_axis("number").reset_index()
+            opened.register("series_at_hand", of_kind)
+            is_candidate = pd.DataFrame({"place": place[candidates & (kind == number)]})
+            opened.register("candidates_at_hand", is_candidate)
+            given = {"kind": KINDS[number], "pseudo": _PSEUDO, "prior": _PRIOR}
+            table.update(opened.execute(_LESSONS, given).df().set_index("number"))
+    return Lessons(table, elsewhere)
 
 
 def count_before(series: Series) -> tuple[Floats, NDArray[np.int64]]:
@@ -128,7 +160,7 @@ def expect(series: Series, base: NDArray[Any], forged: int = 0) -> Floats:
     says so about itself.
 
     Args:
-        series: some of them.
+        series: all of them.
         base: of each session of each series.
         forged: failures before the first session.
     """

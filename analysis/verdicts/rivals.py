@@ -17,7 +17,7 @@ import pyarrow as pa
 from analysis.hosts import registrable_domain
 from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.blocks import Counted, Evidence
+from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.onsets import NEAR_DAYS, Onset, by_manner, meeting, tighten
 from analysis.verdicts.probes import find_kinds_of_probe
 
@@ -143,7 +143,6 @@ class Scene:
     Attributes:
         connection: holds ``sessions``, ``networks``, ``site_networks``.
         evidence: of all series.
-        counted: all stretches.
         blocks: the blocks, by number of the stretch: ``kind`` (a name), ``mechanism, rule_id``,
             ``hours`` (of the week, from Monday's first; none of what holds all day); numbers for
             ``domain, probe_asn, operator``; ``first_day, last_day`` of the failures, and ``since,
@@ -153,7 +152,6 @@ class Scene:
 
     connection: duckdb.DuckDBPyConnection
     evidence: Evidence
-    counted: Counted
     blocks: pd.DataFrame
     thresholds: Thresholds
 
@@ -298,7 +296,7 @@ def _do_resolvers_fail(scene: Scene) -> set[int]:
 
 
 def _is_kind_of_probe(scene: Scene) -> set[int]:
-    return find_kinds_of_probe(scene.connection, scene.evidence, scene.counted, scene.blocks.index)
+    return find_kinds_of_probe(scene.connection, scene.evidence, scene.blocks)
 
 
 def _number_days(days: pd.Series) -> list[int]:

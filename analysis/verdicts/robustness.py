@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.blocks import Evidence, weigh_days
+from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import MARKED_DAYS, Inside
-from analysis.verdicts.e_values import MOST_SHARE
+from analysis.verdicts.e_values import MOST_SHARE, weigh_evidence
 from analysis.verdicts.rates import expect
 from analysis.verdicts.series import MARK
 from analysis.verdicts.states import Z_95
@@ -54,18 +54,12 @@ def weigh_forging(evidence: Evidence, line: float) -> pd.DataFrame:
         evidence: of the sessions as they are.
         line: the logarithm of the evidence that each needs.
     """
-    series = evidence.series.of_kinds()
-    of_hours = list(evidence.of_hours)
-    to_chance = np.full(len(evidence.series.kind), MOST + 1)
+    series = evidence.series
+    to_chance = np.full(len(series.kind), MOST + 1)
     for count in range(MOST, 0, -1):
-        base = evidence.expected.base(count)
-        rates = np.empty(len(series.row))
-        for at, part in series.parts():
-            rates[at] = expect(part, base[at], count)
-        weights = weigh_days(series, rates, count).evidence
-        weights[of_hours] += list(evidence.of_hours.values())
-        is_chance = series.is_weighed & (weights - count * _STEP < line)
-        to_chance[: len(is_chance)][is_chance] = count
+        rates = expect(series, evidence.lessons.base(series, count), count)
+        weights = weigh_evidence(series, rates, count).evidence + evidence.of_hours
+        to_chance[series.is_weighed & (weights - count * _STEP < line)] = count
     return pd.DataFrame({"to_chance": to_chance})
 
 

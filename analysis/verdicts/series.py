@@ -1,25 +1,43 @@
 """The sessions of one site on one network, in order, seen as hits and misses of one kind."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.verdicts.columns import BLOCKED, OK, UNCLEAR, Places, SessionColumns, to_places
-from analysis.verdicts.sessions import KINDS
+from analysis.outcomes.steps import create_views
+from analysis.verdicts.sessions import BLOCKED, KINDS, OK, SESSION_VIEWS, UNCLEAR, Sessions
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 MARK = KINDS.index("mark")
 #: Not a kind of its own: whatever does not work, the control's failures included.
 FAILING = len(KINDS)
 #: Failures more than sessions otherwise, from which on a stretch may be a block.
 CANDIDATE_GAIN = 4
-#: What is known of a session of ``columns.Layout.rows``, as it is there.
-_OF_ROWS = ("session", "software", "release", "time", "day")
-#: So many sessions of series are worked through at a time.
-_AT_A_TIME = 1 << 20
+
+# The sessions of sites on networks in which enough failed for a state other than ok.
+_ROWS = """
+WITH told AS (
+  FROM heard_sessions WHERE class <> 'none'
+), failing AS (
+  SELECT domain, probe_asn FROM told
+  GROUP BY ALL HAVING count(*) FILTER (class <> 'ok') >= $floor_sessions
+)
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn, network, operator,
+  session::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day, place,
+  enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns,
+  is_speaking
+FROM told SEMI JOIN failing USING (domain, probe_asn) JOIN networks USING (probe_asn)
+ORDER BY told.domain, probe_asn, time, session
+"""
+_OF_CELLS = ("domain", "probe_asn", "network", "operator")
 
 
 @dataclass(frozen=True)
@@ -28,11 +46,11 @@ class Series:
 
     Attributes:
         cells: those in which anything fails, one row each: numbers for ``domain, probe_asn,
-            network, operator``, and ``is_domestic``.
+            network, operator``.
         sessions: what can be interpreted of them, by name of the column, a value a session, sorted
             by cell and time: ``cell``, its place in ``cells``; numbers for ``session, software,
-            release, class, kind``; ``time`` (seconds), ``day``; ``is_dns, is_speaking``; ``place``,
-            the session's row in ``columns.SessionColumns``.
+            class, kind``; ``time`` (seconds), ``day``; ``is_dns, is_speaking``; ``place``, see
+            ``sessions.Sessions``.
         kind: the kind of each series, a place in ``KINDS`` or ``FAILING``, in order.
         starts: where each series begins in ``row``; with the end of the last.
         row: the place of each session of a series in ``sessions``.
@@ -42,16 +60,16 @@ class Series:
     cells: pd.DataFrame
     sessions: Mapping[str, NDArray[Any]]
     kind: NDArray[np.int8]
-    starts: NDArray[np.int64]
-    row: Places
-    is_hit: NDArray[np.bool_]
+    starts: Ints
+    row: Ints
+    is_hit: Flags
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> Ints:
         return np.diff(self.starts)
 
     @property
-    def series(self) -> NDArray[np.int64]:
+    def series(self) -> Ints:
         """The series of each session."""
         return np.repeat(np.arange(len(self.kind), dtype=np.int64), self.lengths)
 
@@ -59,77 +77,42 @@ class Series:
         """A column of ``sessions``, for each session of each series, or for some places."""
         return self.sessions[name][self.row[at]]
 
-    def look_up(self, name: str, rows: Places) -> NDArray[Any]:
+    def look_up(self, name: str, rows: Ints) -> NDArray[Any]:
         """A column of ``cells``, for some rows of ``sessions``."""
         values: NDArray[Any] = self.cells[name].to_numpy()[self.sessions["cell"][rows]]
         return values
 
-    def places_of(self, number: int, end: int | None = None) -> slice:
-        """Where the sessions of one series, or of those up to another, lie in ``row``."""
-        end = number + 1 if end is None else end
-        return slice(int(self.starts[number]), int(self.starts[end]))
-
-    def numbers_of(self, kind: int) -> tuple[int, int]:
-        """The first series of a kind, and the one after the last."""
-        first, end = (int(np.searchsorted(self.kind, kind, side)) for side in ("left", "right"))
-        return first, end
+    def places_of(self, number: int) -> slice:
+        """Where the sessions of one series lie in ``row``."""
+        return slice(int(self.starts[number]), int(self.starts[number + 1]))
 
     @property
-    def is_weighed(self) -> NDArray[np.bool_]:
+    def is_weighed(self) -> Flags:
         """Which series chance is asked of: those of one kind of failure that is no mark."""
-        weighed: NDArray[np.bool_] = (self.kind != MARK) & (self.kind < FAILING)
+        weighed: Flags = (self.kind != MARK) & (self.kind < FAILING)
         return weighed
 
-    def of_kinds(self) -> "Series":
-        """The series of one kind of failure, which stand before those of whatever fails."""
-        return self.some(0, self.numbers_of(FAILING)[0])
-
-    def some(self, first: int, end: int) -> "Series":
-        """The series from one on, up to another."""
-        at = self.places_of(first, end)
-        return replace(
-            self, kind=self.kind[first:end], starts=self.starts[first : end + 1] - at.start,
-            row=self.row[at], is_hit=self.is_hit[at],
-        )  # fmt: skip
-
-    def parts(self) -> Iterator[tuple[slice, "Series"]]:
-        """The series, some at a time, each whole: their places in ``row``, and they themselves.
-
-        What is worked out for each session of all series at once takes much room.
-        """
-        for first, end in divide(self.lengths, _AT_A_TIME):
-            yield self.places_of(first, end), self.some(first, end)
-
-    def first_rows(self) -> Places:
+    def first_rows(self) -> Ints:
         """The row of the first session of each series."""
         return self.row[self.starts[:-1]]
 
     @property
-    def cell(self) -> NDArray[np.int64]:
+    def cell(self) -> Ints:
         """The cell of each series."""
-        return self.sessions["cell"][self.first_rows()]
+        cells: Ints = self.sessions["cell"][self.first_rows()]
+        return cells
 
 
-def divide(lengths: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
-    """Ranges of things that follow each other and together have at most so many sessions.
-
-    One that has more by itself is a range of its own.
-    """
-    ends, first, begin = np.cumsum(lengths), 0, 0
-    while first < len(ends):
-        end = max(int(np.searchsorted(ends, begin + most, side="right")), first + 1)
-        yield first, end
-        first, begin = end, int(ends[end - 1])
-
-
-def lay_side_by_side(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
+def lay_side_by_side(lengths: Ints) -> tuple[Ints, list[int]]:
     """The series from the longest on, and how many of them have a place, for each place from 0."""
     order = np.argsort(-lengths, kind="stable")
     places = np.arange(int(lengths.max(initial=0)))
     return order, np.searchsorted(-lengths[order], -places, side="left").tolist()
 
 
-def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
+def read_series(
+    connection: duckdb.DuckDBPyConnection, sessions: Sessions, floor_sessions: int
+) -> Series:
     """The series of every cell and kind with as many hits as a state needs.
 
     A session that found the site down too, or that failed in another kind, is in none but the
@@ -137,53 +120,46 @@ def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
     that does not speak for the network, where lookups are what fails.
 
     Args:
+        connection: to all tables.
         sessions: all of them.
         floor_sessions: how many hits a state needs.
     """
-    layout = sessions.layout
-    failing = sessions.find_failing(floor_sessions)
-    place = to_places(np.flatnonzero(sessions.is_told & failing[layout.cell]))
-    laid = {name: layout.rows[name].to_numpy()[place] for name in _OF_ROWS}
-    told = laid | {
-        "time": laid["time"].astype("datetime64[s]"), "day": layout.first_day + laid["day"],
-        "place": place, "class": sessions.state[place], "kind": sessions.kind[place],
-        "is_dns": sessions.is_dns[place], "is_speaking": sessions.is_speaking[place],
-        "cell": (np.cumsum(failing, dtype=np.int32) - 1)[layout.cell[place]],
-    }  # fmt: skip
+    with sessions.opened(connection) as opened:
+        create_views(opened, SESSION_VIEWS)
+        read = opened.execute(_ROWS, {"floor_sessions": floor_sessions}).fetchnumpy()
+    told = {name: np.asarray(values) for name, values in read.items()}
+    told |= {"time": told["time"].astype("M8[s]"), "day": told["day"].astype("M8[D]")}
+    key = (told["domain"].astype(np.int64) << 32) + told["probe_asn"]
+    is_first = np.diff(key, prepend=-1) != 0
+    cells = pd.DataFrame({name: told.pop(name)[is_first] for name in _OF_CELLS})
+    told["cell"] = np.cumsum(is_first) - 1
     kinds = [*range(len(KINDS)), FAILING]
-    parts = [_of_one_kind(told, kind, floor_sessions) for kind in kinds]
-    rows = np.concatenate([row for row, _ in parts])
-    which = np.repeat(np.array(kinds, np.int8), [len(row) for row, _ in parts])
-    cell = told["cell"][rows]
-    starts = np.flatnonzero(
-        np.concatenate([[True], (cell[1:] != cell[:-1]) | (which[1:] != which[:-1])])[: len(rows)]
-    )
-    is_hit = np.concatenate([is_hit for _, is_hit in parts])
-    cells = layout.cells[failing].reset_index(drop=True)
-    return Series(cells, told, which[starts], np.append(starts, len(rows)), rows, is_hit)
+    parts = [_of_one_kind(told, len(cells), kind, floor_sessions) for kind in kinds]
+    row, is_hit = (np.concatenate(part) for part in zip(*parts, strict=True))
+    which = np.repeat(np.array(kinds, np.int8), [len(rows) for rows, _ in parts])
+    number = which.astype(np.int64) * len(cells) + told["cell"][row]
+    starts = np.flatnonzero(np.diff(number, prepend=-1))
+    return Series(cells, told, which[starts], np.append(starts, len(row)), row, is_hit)
 
 
 def _of_one_kind(
-    sessions: Mapping[str, NDArray[Any]], kind: int, least: int
-) -> tuple[Places, NDArray[np.bool_]]:
+    sessions: Mapping[str, NDArray[Any]], cell_count: int, kind: int, least: int
+) -> tuple[Ints, Flags]:
     """The rows that count for a kind, of the cells with enough hits, and which are hits."""
     state, cell = sessions["class"], sessions["cell"]
-    cell_count = int(cell.max(initial=-1)) + 1
-    is_hit = state != OK
-    if kind != FAILING:
-        is_hit = (state == BLOCKED) & (sessions["kind"] == kind)
+    is_hit = state != OK if kind == FAILING else (state == BLOCKED) & (sessions["kind"] == kind)
     hit_count = np.bincount(cell[is_hit], minlength=cell_count)
-    row = np.flatnonzero((hit_count >= least)[cell])
+    counts = (hit_count >= least)[cell]
     if kind != FAILING:
-        of_lookup = is_hit & sessions["is_dns"]
-        is_lookup = 2 * np.bincount(cell[of_lookup], minlength=cell_count) > hit_count
-        is_open = np.isin(state[row], (OK, UNCLEAR))
-        is_heard = sessions["is_speaking"][row] | ~is_lookup[cell[row]]
-        row = row[is_hit[row] | (is_open & is_heard)]
-    return to_places(row), is_hit[row]
+        of_lookup = np.bincount(cell[is_hit & sessions["is_dns"]], minlength=cell_count)
+        is_open = np.isin(state, (OK, UNCLEAR))
+        is_open &= sessions["is_speaking"] | (2 * of_lookup <= hit_count)[cell]
+        counts &= is_hit | is_open
+    row = np.flatnonzero(counts)
+    return row, is_hit[row]
 
 
-def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> NDArray[np.bool_]:
+def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> Flags:
     """Which sessions lie in a stretch that may be a block: these teach nothing about chance.
 
     In each series the segment of largest sum, +1 for a hit and −1 otherwise, where it is at
@@ -191,45 +167,21 @@ def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> NDArray[np.b
     blocked more than once. Needs no rate of failure, so that nothing is circular: a block of part
     of a year does not excuse itself, nor a network that blocks half of what is tested.
     """
-    parts = [_find_candidates(part, least) for _, part in series.parts()]
-    return np.concatenate([np.zeros(0, bool), *parts])
-
-
-def _find_candidates(series: Series, least: int) -> NDArray[np.bool_]:
-    inside = np.zeros(len(series.row), bool)
-    starts, steps = series.starts, np.where(series.is_hit, 1, -1)
-    place = np.arange(len(steps))
-    while len(place):
-        lengths = np.diff(starts)
-        first, end, gain = _best_segments(steps, starts)
-        found = gain >= least
-        is_found = np.repeat(found, lengths)
-        at = np.arange(len(place))
-        is_taken = is_found & (at >= np.repeat(first, lengths)) & (at <= np.repeat(end, lengths))
-        inside[place[is_taken]] = True
-        # What is left of a series lies before the segment and after it.
-        is_after = at > np.repeat(end, lengths)
-        part = 2 * np.repeat(np.arange(len(lengths)), lengths) + is_after
-        left = is_found & ~is_taken
-        place, steps, part = place[left], steps[left], part[left]
-        starts = np.append(np.flatnonzero(np.diff(part, prepend=-1)), len(part))
+    inside, steps = np.zeros(len(series.row), bool), np.where(series.is_hit, 1.0, -1.0)
+    parts = list(pairwise(series.starts.tolist()))
+    while parts:
+        begin, end = parts.pop()
+        gain, since, until = best_range(steps[begin:end])
+        if gain >= least:
+            inside[begin + since : begin + until] = True
+            parts += [(begin, begin + since), (begin + until, end)]
     return inside
 
 
-def _best_segments(
-    steps: NDArray[np.int64], starts: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of each series the first and last place of the segment of largest sum, and the sum."""
-    which = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    sums = np.concatenate([[0], np.cumsum(steps)])
-    # Each series lies below the one before it, so that the least sum so far is always its own.
-    below = which * (2 * (len(steps) + 1))
-    before, after = sums[:-1] - below, sums[1:] - below
-    lowest = np.minimum.accumulate(before)
-    gains = after - lowest
-    gain = np.maximum.reduceat(gains, starts[:-1])
-    at_best = np.flatnonzero(gains == gain[which])
-    end = np.empty(len(gain), np.int64)
-    end[which[at_best[::-1]]] = at_best[::-1]
-    first = np.maximum.accumulate(np.where(before == lowest, np.arange(len(steps)), 0))[end]
-    return first, end, gain
+def best_range(scores: NDArray[np.float64]) -> tuple[float, int, int]:
+    """The range of largest sum: its sum, first place and end; the shortest of several."""
+    sums = np.append(0.0, np.cumsum(scores))
+    lowest = np.minimum.accumulate(sums)
+    until = int((sums - lowest).argmax())
+    since = int(np.flatnonzero(sums[: until + 1] == lowest[until])[-1])
+    return float(sums[until] - lowest[until]), since, until

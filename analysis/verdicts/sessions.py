@@ -22,6 +22,8 @@ from analysis.store.stage_tables import Tables
 #: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
 #: (nothing that can be interpreted) are both *unknown* in the published tables.
 CLASSES = ("blocked", "down", "ok", "unclear", "none")
+#: Their places.
+BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
 #: How a blocked session failed: what only blocking leaves (a mark); else the act that failed, a
 #: lookup, a connection, or the naming of the site in a handshake or a request (a box that reads
 #: names cuts either), and whether somebody answered or nobody did. Sessions of two kinds do not

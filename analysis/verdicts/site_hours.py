@@ -14,10 +14,10 @@ from analysis.verdicts.hours import (
     Asked,
     Schedule,
     find_schedule,
+    fit_range,
     fit_schedule,
-    weigh_hours,
 )
-from analysis.verdicts.series import Series
+from analysis.verdicts.series import FAILING, Series
 
 #: A kind of failure and a network: a series of a site.
 _Key = tuple[int, int]
@@ -27,7 +27,7 @@ def find_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, Sche
     """The hours of the week at which series fail, by the number of the series.
 
     Args:
-        series: those of kinds of failure.
+        series: all of them; whatever fails has no hours.
         rates: how likely each of their sessions would fail if nobody blocked.
     """
     first = series.first_rows()
@@ -51,7 +51,8 @@ def _may_have_hours(series: Series) -> NDArray[np.bool_]:
     """The series that fail several times, open in between."""
     begins = series.is_hit.copy()
     begins[1:] &= ~series.is_hit[:-1] | (series.series[1:] != series.series[:-1])
-    return np.bincount(series.series, begins, len(series.kind)) >= LEAST_TIMES
+    times = np.bincount(series.series, begins, len(series.kind))
+    return (times >= LEAST_TIMES) & (series.kind < FAILING)
 
 
 def find_of_site(asked: Mapping[_Key, Asked]) -> dict[_Key, Schedule]:
@@ -94,5 +95,7 @@ def _weigh_others(
     if others and not named:
         together = find_schedule(Asked.together(others.values()))
         named = [together] if together else []
-    ratios = [weigh_hours(one, asked[key]) for one in {one.hours: one for one in named}.values()]
+    ratios = [
+        fit_range(asked[key], one).log_ratio for one in dict.fromkeys(one.hours for one in named)
+    ]
     return float(np.logaddexp.reduce(ratios)) - log(len(ratios)) if ratios else None

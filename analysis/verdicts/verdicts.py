@@ -18,8 +18,6 @@ from analysis.period import Period
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.caveats import find_caveats
 from analysis.verdicts.cells import MARKED_DAYS, Inside, judge_inside, look_inside
-from analysis.verdicts.columns import read_sessions
-from analysis.verdicts.expectation import Elsewhere, learn_expectation
 from analysis.verdicts.intervals import (
     CELL,
     chance_text,
@@ -32,6 +30,7 @@ from analysis.verdicts.intervals import (
     withheld_table,
 )
 from analysis.verdicts.probes import count_to_explain
+from analysis.verdicts.rates import learn
 from analysis.verdicts.reasons import (
     count_defects,
     count_filters,
@@ -48,8 +47,9 @@ from analysis.verdicts.robustness import (
     sessions_to_flip,
     weigh_forging,
 )
-from analysis.verdicts.series import MARK
+from analysis.verdicts.series import MARK, Series, read_series
 from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Sessions
+from analysis.verdicts.site_hours import find_schedules
 from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
 from analysis.vocabulary import LISTED
@@ -134,6 +134,9 @@ FROM counted m JOIN days s ON enum_code(m.domain) = s.domain AND m.probe_asn = s
   LEFT JOIN unheard u ON u.domain = m.domain AND u.probe_asn = m.probe_asn
 """
 
+#: Says of each session of the series how often it would fail at least, from what is known besides.
+Elsewhere = Callable[[Series], NDArray[np.float64]]
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -200,9 +203,9 @@ def list_pairs(
     """
     evidence = weigh_sessions(connection, sessions, thresholds)
     with sessions.opened(connection) as opened:
-        is_listed = decide(opened, evidence, thresholds).left["is_listed"]
+        stretches = decide(opened, evidence, thresholds)
         names = read_type(opened, "host_name")
-    listed = evidence.stretches.loc[is_listed, "cell"]
+    listed = stretches.loc[stretches["is_listed"], "cell"]
     cells: pd.DataFrame = evidence.series.cells[CELL].iloc[listed].drop_duplicates()
     cells = cells.reset_index(drop=True)
     return cells.assign(domain=pd.Series(names[cells["domain"]], dtype="str"))
@@ -214,9 +217,11 @@ def weigh_sessions(
     thresholds: Thresholds,
     elsewhere: Elsewhere | None = None,
 ) -> Evidence:
-    """How surprising the failures are, see ``learn_expectation``."""
-    read = read_sessions(connection, sessions)
-    return weigh_evidence(learn_expectation(read, thresholds, elsewhere), thresholds)
+    """How surprising the failures are; without ``elsewhere`` nothing is known besides."""
+    series = read_series(connection, sessions, thresholds.floor_sessions)
+    told = elsewhere(series) if elsewhere else np.zeros(len(series.row))
+    lessons = learn(connection, sessions, series, told)
+    return weigh_evidence(series, lessons, find_schedules(series, lessons.base(series)), thresholds)
 
 
 def judge_cells(
@@ -231,7 +236,7 @@ def judge_cells(
         connection: to all tables.
         sessions: what is judged.
         scope: of which periods, and by which numbers.
-        elsewhere: see ``learn_expectation``.
+        elsewhere: see ``Elsewhere``.
     """
     evidence = weigh_sessions(connection, sessions, scope.thresholds, elsewhere)
     with sessions.opened(connection) as opened:
@@ -245,8 +250,8 @@ def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Sco
     create_views(connection, SESSION_VIEWS)
     steps = {"measurement_counts": _MEASUREMENT_COUNTS, "cell_parts": _CELL_PARTS}
     create_tables(connection, steps, {})
-    said = decide(connection, evidence, thresholds, has_control=scope.has_control)
-    stretches = judge_stretches(connection, evidence, said, thresholds)
+    decided = decide(connection, evidence, thresholds, has_control=scope.has_control)
+    stretches = judge_stretches(evidence, decided, thresholds)
     stretches = stretches.assign(
         caveat=find_caveats(connection, evidence, stretches),
         to_probe=count_to_explain(connection, evidence, stretches, MOST),
@@ -259,10 +264,9 @@ def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Sco
         find_refusing(connection, thresholds),
         find_surprising_cells(evidence),
     )
-    elements = evidence.elements_of(stretches)
     tables = []
     for name, period in periods.items():
-        inside = look_inside(evidence, stretches, elements, period, thresholds)
+        inside = look_inside(evidence, stretches, period, thresholds)
         table = _verdicts_of(connection, period, inside, rest, thresholds)
         tables.append(table.assign(period=name))
     verdicts = pd.concat(tables, ignore_index=True)
