@@ -80,10 +80,14 @@ def test_good_servers(
     assert "5 objects of 0 MB for KH, estimated from 4 days" in said
     assert "the ledger would keep 4 of 4 lines" in said
     assert _levels(said, "Every field, test version and kind of failure") == ["ok"]
+    assert "test versions: 0.5.28" in said
+    assert _levels(said, "clock differs from the servers' by 0 seconds") == ["ok"]
     assert not store.exists()
 
 
-def test_servers_that_do_not_answer(command: Command, archive: LoopbackS3, tmp_path: Path) -> None:
+def test_servers_that_do_not_answer(
+    command: Command, archive: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The archive, the API and the lists are named, each with what to do."""
     archive.is_down = True
     status, said, _ = command("doctor", *_KH, "SOURCE=ooni", f"STORE={tmp_path / 'store'}")
@@ -92,6 +96,10 @@ def test_servers_that_do_not_answer(command: Command, archive: LoopbackS3, tmp_p
     assert _levels(said, "cannot be listed") == ["stop"]
     assert _levels(said, "the network names") == ["look"]
     assert all("HTTPS_PROXY" in text for level, text in _lines(said) if level == "stop")
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@127.0.0.1:9")
+    _, said, _ = command("doctor", *_KH, "SOURCE=ooni", f"STORE={tmp_path / 'store'}")
+    assert "servers are asked through: 127.0.0.1:9" in said
+    assert "secret" not in said
 
 
 def test_a_slow_archive_is_given_up(
@@ -149,13 +157,14 @@ def test_changed_fields(command: Command, tmp_path: Path) -> None:
 
 
 def test_lines_and_networks(command: Command, tmp_path: Path) -> None:
-    """Broken lines, and networks without a name or kind."""
-    lines = {day: [_line(day, asn=64500), b"{"] for day in _DAYS}
+    """Broken lines, networks without a name or kind, and resolvers that no list names."""
+    lines = {day: [_line(day, asn=64500, resolver_asn="AS64501"), b"{"] for day in _DAYS}
     status, said, _ = command("doctor", *_put_archive(tmp_path, lines))
     assert status == 0
     assert _levels(said, "would keep 5 of 10 lines; 5 not_json") == ["look"]
     assert _levels(said, "1 of 1 networks have no name: AS64500; give NETWORKS=") == ["look"]
     assert _levels(said, "1 of 1 networks have no kind: AS64500; give NETWORKS=") == ["look"]
+    assert "no list names: AS64501" in said
 
 
 def test_another_store(command: Command, tmp_path: Path) -> None:

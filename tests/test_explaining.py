@@ -1,5 +1,6 @@
 """What a researcher does with a report: asks why, looks around."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -100,6 +101,15 @@ def test_a_listing_leads_down_to_its_sessions(
     assert sessions.count("blocked") == row.blocked_session_count
     assert f"{row.rule_id}: resolver: " in said or f"{row.rule_id}: page" in said
     assert said.count(row.witness_report_id) > 1, "each measurement is named"
+    status, printed, _ = command(
+        "explain", row.domain, f"STORE={store}", "--asn", row.probe_asn, "--json",
+        "--out", str(fictional_report),
+    )  # fmt: skip
+    told = json.loads(printed)
+    assert (status, told["verdicts"][0]["state"]) == (0, "blocked")
+    measurements = told["measurements"][row.probe_asn]
+    assert len(measurements) == row.measurement_count
+    assert row.witness_report_id in {one["report_id"] for one in measurements}
 
 
 @pytest.mark.parametrize("state", ["insufficient", "impaired", "down", "ok"])

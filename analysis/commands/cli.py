@@ -334,11 +334,12 @@ def explain(
     arguments: Arguments = None,
     asn: Annotated[str, typer.Option(help="one network, such as AS123")] = "",
     out: Annotated[Path | None, typer.Option(help="the report's folder")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="a site's, for a program")] = False,
 ) -> None:
     """Show why a site is, or is not, on a report's list, from the verdict to its measurements."""
     from analysis.commands.judging import explain as explained
 
-    print(explained(domain, asn, out, arguments or []))
+    print(explained(domain, asn, out, arguments or [], as_json=as_json))
 
 
 @app.command()

@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import duckdb
 import pyarrow as pa
@@ -50,6 +52,7 @@ _DAYS, _SAMPLED, _LARGEST = 4, 8, 1_000_000
 #: Bytes of the store and of the tables made of it, for a measurement; and what a report takes.
 _BYTES_OF_A_ROW, _BYTES_OF_A_REPORT = 720, 1_000_000_000
 _MEMORY = 4_000_000_000  # bytes
+_CLOCK = 120  # seconds by which a clock may be off
 _MOST = 8  # names in a line
 _TRY = "try another line, HTTPS_PROXY=…, or a mirror (docs/commands.md)"
 
@@ -123,16 +126,31 @@ def _ask_servers(settings: Settings) -> Iterator[Finding]:
         for item in reference_data.items(study.probe_cc, today()):
             without: Level = "look" if item.may_fail or is_held else "stop"
             asked.append(_Asked(f"the {item.role}", item.urls[-1], without, item.may_not_exist))
+    if not asked:
+        return
+    proxies = getproxies()
+    proxy = proxies.get("https") or proxies.get("all") or proxies.get("http") or "none"
+    proxy = proxy.rpartition("//")[2].rpartition("@")[2]  # without a password
+    yield Finding("ok", f"the proxy that servers are asked through: {proxy}")
     server = Server("checks whether it answers", "gzip", Limits(10.0, 10.0, _ASKING))
-    with closing(at_once(partial(_ask, server), asked, server.stop)) as answers:
+    ahead: list[float] = []
+    with closing(at_once(partial(_ask, server, ahead), asked, server.stop)) as answers:
         yield from sorted(finding for _, finding in answers)
+    if ahead:
+        off = min(ahead, key=abs)
+        advice = "; set it, or days are cut wrongly" if abs(off) > _CLOCK else ""
+        said = f"this machine's clock differs from the servers' by {abs(off):,.0f} seconds{advice}"
+        yield Finding("look" if advice else "ok", said)
 
 
-def _ask(server: Server, asked: _Asked) -> Finding:
+def _ask(server: Server, ahead: list[float], asked: _Asked) -> Finding:
+    """Ask one server; by how many seconds this machine is ahead of it is put to the others."""
     where = f"{asked.what} ({urlsplit(asked.url).netloc})"
     deadline = server.deadline(_ASKING, f"no answer within {_ASKING:g} seconds")
     try:
         with closing(server.open(asked.url, deadline, accepts=range(200, 600))) as reply:
+            if date := reply.headers.get("Date"):
+                ahead.append(time.time() - parsedate_to_datetime(date).timestamp())
             if reply.status == 404 and asked.may_lack:
                 return Finding("ok", f"{where} answers: none for this country")
             if reply.status != 200:
@@ -141,7 +159,7 @@ def _ask(server: Server, asked: _Asked) -> Finding:
                 raise CannotRead("it sends a web page, as the login of a network does")
             if asked.read:
                 asked.read(b"".join(reply.blocks(_LARGEST, deadline)))
-    except (CannotRead, ContractError) as error:
+    except (CannotRead, ContractError, ValueError) as error:
         step = "a run goes on without" if asked.without == "look" else _TRY
         return Finding(asked.without, f"{where}: {error}; {step}")
     return Finding("ok", f"{where} answers")
@@ -300,6 +318,8 @@ def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) ->
         level: Level = "look" if broken > kept / 100 else "ok"
         told = f"; {', '.join(others)} (docs/tables.md)" if others else ""
         yield Finding(level, f"the ledger would keep {kept:,} of {lines:,} lines{told}")
+        versions = [str(version) for (version,) in connection.execute(_VERSIONS).fetchall()]
+        yield Finding("ok", f"test versions: {_list(versions)}")
         yield _examine_fields(settings, connection)
         yield from _examine_networks(settings, connection)
 
@@ -314,6 +334,8 @@ def _examine_fields(settings: Settings, connection: duckdb.DuckDBPyConnection) -
     return Finding("look" if is_accepted else "stop", f"{said} {step}")
 
 
+_VERSIONS = "SELECT DISTINCT coalesce(test_version, 'none') FROM observations ORDER BY 1"
+_RESOLVERS = "SELECT DISTINCT resolver_asn FROM observations WHERE resolver_asn > 0 ORDER BY 1"
 _NETWORKS = """
 SELECT probe_asn, mode(probe_network_name ORDER BY probe_network_name) FROM observations GROUP BY 1
 """
@@ -322,7 +344,7 @@ SELECT probe_asn, mode(probe_network_name ORDER BY probe_network_name) FROM obse
 def _examine_networks(
     settings: Settings, connection: duckdb.DuckDBPyConnection
 ) -> Iterator[Finding]:
-    """Networks without a name or a kind."""
+    """Networks without a name or a kind, and resolvers of networks that nothing names."""
     study = find_lists(settings.study)
     listed = load_networks(study.networks or None, study.probe_cc)
     registered = load_network_names(study.network_names).names
@@ -337,6 +359,11 @@ def _examine_networks(
             yield Finding("look", f"{said}: {asns}; {advice}")
         else:
             yield Finding("ok", said)
+    known = listed.networks.keys() | registered.keys() | reported.keys()
+    resolvers = [asn for (asn,) in connection.execute(_RESOLVERS).fetchall() if asn not in known]
+    if resolvers:
+        asns = _list(f"AS{asn}" for asn in resolvers)
+        yield Finding("ok", f"resolvers of networks that no list names: {asns}")
 
 
 def _list(names: Iterable[str]) -> str:

@@ -332,7 +332,9 @@ _CLASSES = {"ok": "reachable", "unclear": "unclear", "none": "tells nothing"}
 Row = Any  # one row of a table, as itertuples gives it
 
 
-def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -> str:
+def explain(
+    domain: str, asn: str, out: Path | None, arguments: Sequence[str], *, as_json: bool = False
+) -> str:
     """Why a site is on the list of a report, or why it is not.
 
     Args:
@@ -341,6 +343,8 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
         out: the report's folder; by default that which the arguments name.
         arguments: ``NAME=VALUE`` as for ``report``: STORE, SOURCE, NETWORKS, FINGERPRINTS … say
             where the observations and lists are that the report was made from.
+        as_json: a site's verdicts and measurements for a program: ``domain, verdicts``, rows of
+            the table, and ``measurements`` by network, as ``judge --json`` gives them.
 
     Returns:
         Lines for a terminal; no character of a measurement can act there.
@@ -353,8 +357,10 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
     tables, parameters = folder / "tables", run["parameters"]
     asked = domain.strip().lower()
     test = next((one for one in BY_NAME.values() if asked in (one.name, one.title.lower())), None)
-    if test:
+    if test and not as_json:
         lines = [test.title, *_app_lines(tables, test.name, asn)]
+    elif as_json:
+        return _site_json(tables, domain, asn, parameters, arguments)
     else:
         lines = _site_lines(tables, domain, asn, parameters, arguments)
     return "\n".join(printable(line, 400) for line in lines).rstrip()
@@ -376,6 +382,22 @@ def _find_site(tables: Path, domain: str, asn: str) -> tuple[str, pd.DataFrame]:
             f"was never tested in this report, which says nothing about its being reachable{also}",
         )  # fmt: skip
     return site, _of_network(rows, asn, site)
+
+
+def _site_json(
+    tables: Path, domain: str, asn: str, parameters: Mapping[str, Any], arguments: Sequence[str]
+) -> str:
+    site, rows = _find_site(tables, domain, asn)
+    study, why_none = _open_published(site, rows, parameters, arguments)
+    if study is None:
+        raise ParameterError("SOURCE", "", why_none)
+    measurements = {
+        name: list(read_results(study.connection, site, int(name.removeprefix("AS"))))
+        for name in rows["probe_asn"].unique()
+    }
+    verdicts = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    said = {"domain": site, "verdicts": verdicts, "measurements": measurements}
+    return json.dumps(said, default=str, indent=1)
 
 
 def _site_lines(

@@ -18,7 +18,6 @@ from analysis.pages.show import show_figure, show_finding, show_table
 from analysis.reference.reference_files import REFERENCE
 from analysis.worlds import scored_apps as apps
 from analysis.worlds import steering
-from analysis.worlds.scores import FALSE_SITE_WEIGHT
 
 #: Where the last validation lies.
 RESULTS = REFERENCE / "validation"
@@ -71,6 +70,7 @@ HEADINGS = {
     "edge_outside_count": "Dates outside their bracket",
     "false_edge_count": "Wrong dates",
     "error_count": "Errors, weighted",
+    "is_used": "In use",
     "edge": "Date",
     "error_median": "Error in days, median",
     "error_p90": "Error, 90th percentile",
@@ -207,11 +207,6 @@ def _say_shares(shares: pd.DataFrame) -> str:
     return "; ".join(f"{measure}, {stratum}: {percent(share)}" for measure, stratum, share in rows)
 
 
-def _say_range(tried: pd.DataFrame) -> str:
-    errors = tried.groupby("threshold")["error_count"].agg(["min", "max"])
-    return "; ".join(f"{name} {row['min']} to {row['max']}" for name, row in errors.iterrows())
-
-
 def claim_precision(validation: Results) -> None:
     """Show how often the list is right, and how much of what is blocked is on it."""
     worlds = validation.read("worlds", "report")
@@ -296,18 +291,12 @@ def show_examined(validation: Results) -> None:
 def show_chances(validation: Results) -> None:
     """Show how often pairs that nobody blocks have a small chance."""
     table = validation.read("chances").drop(columns="rules_version")
-    over = (table["share"] > table["stratum"]).sum()
-    title = ENGLISH.say(
-        "More pairs than allowed have a small chance at {over} of {n} levels",
-        over=over, n=len(table),
+    note = ENGLISH.say(
+        "More pairs than allowed have a small chance at {over} of {n} levels.",
+        over=(table["share"] > table["stratum"]).sum(), n=len(table),
     )  # fmt: skip
-    show_figure(
-        chances_against_truth(table, title=title, footer=_footer(validation)),
-        alt="Pairs that nobody blocks: the share with a chance of at most 0.1, 0.01 and 0.001, "
-        f"beside the allowed share. {_say_shares(table)}.",
-        caption="Pairs that nobody blocks: the share that has such a small chance.",
-    )
-    show_table(table, caption="Pairs that nobody blocks, by chance", headings=HEADINGS)
+    caption = "Pairs that nobody blocks: the share with a chance of at most 0.1, 0.01 and 0.001"
+    show_table(table, caption=caption, note=note, headings=HEADINGS)
 
 
 #: From how many flips on a number counts as sharp.
@@ -446,23 +435,13 @@ def show_thresholds_tried(validation: Results) -> None:
     tried = validation.read("sensitivity")
     version = tried.pop("rules_version").iloc[0]
     used = tried[tried["is_used"]].iloc[0]
-    better = (tried["error_count"] < used["error_count"]).sum()
-    title = ENGLISH.say(
-        "{better} of {n} other values make fewer errors than the values in use",
-        better=better, n=(~tried["is_used"]).sum(),
+    note = ENGLISH.say(
+        "{better} of {n} other values make fewer errors than the values in use. Rules version "
+        "{version}.",
+        better=(tried["error_count"] < used["error_count"]).sum(),
+        n=(~tried["is_used"]).sum(), version=version,
     )  # fmt: skip
-    footer = ENGLISH.say(
-        "Source: simulated countries, rules version {version}. n = {n} blocked pairs.",
-        version=version,
-        n=used["blocked_pair_count"],
-    )
-    show_figure(
-        errors_by_threshold(tried, title=title, footer=footer),
-        alt="The smallest and the largest number of weighted errors, by threshold: "
-        f"{_say_range(tried)}.",
-        caption="Weighted errors by threshold, on the worlds on which thresholds were chosen.",
-    )
-    show_table(tried, caption="All tried values", fold_after=12, headings=HEADINGS)
+    show_table(tried, caption="All tried values", note=note, fold_after=12, headings=HEADINGS)
 
 
 #: What is drawn of each measure: colour on white at least 3:1, and a shape of its own.
@@ -506,36 +485,6 @@ def shares_by_stratum(
     return figure
 
 
-@styled
-def chances_against_truth(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
-    """How often pairs that nobody blocks had a chance so small, beside how often they may.
-
-    Args:
-        frame: ``stratum`` (the chance), ``success_count, trial_count, share, lower_share,
-            upper_share``, from the largest chance down.
-    """
-    levels = frame["stratum"].astype("float64")
-    rows = frame.assign(height=range(len(frame)))
-    figure, axes = new_canvas(title, footer, 0.55 * len(frame) + 1.3)
-    axes.hlines(rows["height"], rows["lower_share"].clip(lower=1e-5), rows["upper_share"],
-                color=_COLOURS[0], linewidth=1.6)  # fmt: skip
-    seen = rows["share"].where(rows["share"] > 0)
-    axes.plot(seen, rows["height"], "o", color=_COLOURS[0], label="Observed, with 95 % bounds")
-    axes.plot(levels, rows["height"], "|", color=_COLOURS[1], markersize=16, label="Allowed")
-    _write_counts(axes, rows)
-    axes.set_xscale("log")
-    # By itself such an axis writes its numbers as formulas, which our text never is.
-    places = range(5, -1, -1)
-    axes.set_xticks([10.0**-place for place in places], [f"{10**-n:.{n}f}" for n in places])
-    axes.minorticks_off()
-    axes.set_xlim(1e-5, 1)
-    axes.set_yticks(rows["height"], [f"{level:g} or less" for level in levels])
-    axes.set_ylim(len(frame) - 0.5, -0.5)
-    axes.set(xlabel="Share of pairs that nobody blocks", ylabel="Chance")
-    add_legend(axes, 2, 44)
-    return figure
-
-
 def _write_counts(axes: Axes, rows: pd.DataFrame) -> None:
     """How many of how many, at the right of each row; the lines of the axes."""
     for row in rows.itertuples():
@@ -544,37 +493,3 @@ def _write_counts(axes: Axes, rows: pd.DataFrame) -> None:
                       color=SOFT_INK)  # fmt: skip
     axes.grid(axis="x")
     axes.tick_params(axis="both", length=0)
-
-
-@styled
-def errors_by_threshold(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
-    """Bars of what goes wrong at each value of each threshold; the value in use is in bold.
-
-    Args:
-        frame: ``threshold, value, is_used, false_site_count, missed_pair_count,
-            wrong_mechanism_count, edge_outside_count``, sorted.
-    """
-    series = {
-        f"Sites listed wrongly, × {FALSE_SITE_WEIGHT}":
-            ("false_site_count", FALSE_SITE_WEIGHT, "#8C1127", ""),
-        "Blocked pairs missed": ("missed_pair_count", 1, "#1F7A8C", "////"),
-        "Wrong method of blocking": ("wrong_mechanism_count", 1, "#D9A441", ".."),
-        "Dates outside their bracket": ("edge_outside_count", 1, "#8A8A8A", ""),
-    }  # fmt: skip
-    figure, axes = new_canvas(title, footer, 0.2 * len(frame) + 1.2)
-    base = pd.Series(0.0, frame.index)
-    for label, (column, weight, colour, hatch) in series.items():
-        values = weight * frame[column].astype("float64")
-        axes.barh(range(len(frame)), values, left=base, color=colour, hatch=hatch,
-                  edgecolor="white", height=0.72, label=label)  # fmt: skip
-        base = base + values
-    labels = [f"{row.threshold} = {row.value:g}" for row in frame.itertuples()]
-    axes.set_yticks(range(len(frame)), labels, fontsize=8.5)
-    for tick, is_used in zip(axes.get_yticklabels(), frame["is_used"], strict=True):
-        tick.set_fontweight("bold" if is_used else "normal")
-    axes.set_ylim(len(frame) - 0.4, -0.6)
-    axes.set_xlabel("Weighted errors")
-    axes.grid(axis="x")
-    axes.tick_params(axis="both", length=0)
-    add_legend(axes, 2, 44)
-    return figure
