@@ -26,6 +26,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -199,27 +200,41 @@ def _check_forged(pairs: pd.DataFrame, truth: Truth) -> pd.DataFrame:
 
 _Pair = tuple[str, str]
 _NEVER = date.max.toordinal()
+_EDGES = ("onset", "ending")
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """An onset or an ending, as it is true or as an interval says.
+
+    Attributes:
+        day: the first day of blocking, or the day after the last, counted since the year 1;
+            ``_NEVER`` where it goes on.
+        after, by: moments, ISO text, between which it lies; the true one is at ``by``.
+        width: days from the last one seen open to the first one blocked, or the other way round;
+            None where none was seen open.
+    """
+
+    day: int
+    after: str
+    by: str
+    width: int | None = None
+
+    def holds(self, true: "_Edge") -> bool:
+        """Whether the true edge lies in the bracket."""
+        return self.after < true.by <= self.by
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A stretch of blocking, as it is true or as an interval says.
+    """A stretch of blocking, as it is true or as an interval says."""
 
-    Attributes:
-        since: its first day, counted since the year 1.
-        until: the day after its last; ``_NEVER`` where it goes on.
-        moments: ISO text; of a block when it began and ended, of an interval its first and last
-            blocked session, the last open one before and the first open one after.
-        open_before: of an interval, the last day seen open before it; None where there is none.
-        open_after: the first one after it.
-    """
-
-    since: int
-    until: int
-    moments: tuple[str, ...]
+    onset: _Edge
+    ending: _Edge
     mechanism: str = ""
-    open_before: int | None = None
-    open_after: int | None = None
+
+    def edge(self, name: str) -> _Edge:
+        return self.onset if name == "onset" else self.ending
 
 
 def _day(text: str) -> int | None:
@@ -227,17 +242,19 @@ def _day(text: str) -> int | None:
 
 
 def _read_block(row: Any) -> _Span:
-    moments = (row.since_time, row.until_time)
-    return _Span(_day(row.since) or 1, _day(row.until) or _NEVER, moments, row.mechanism)
+    onset = _Edge(_day(row.since) or 1, "", row.since_time)
+    return _Span(onset, _Edge(_day(row.until) or _NEVER, "", row.until_time), row.mechanism)
 
 
 def _read_interval(row: Any) -> _Span:
-    moments = (row.blocked_from_time, row.blocked_until_time, row.last_seen_open_time,
-               row.first_seen_open_again_time)  # fmt: skip
-    until = (_day(row.blocked_until) or _NEVER - 1) + 1
-    return _Span(_day(row.blocked_from) or 1, until, moments,
-                 open_before=_day(row.last_seen_open),
-                 open_after=_day(row.first_seen_open_again))  # fmt: skip
+    first, last = _day(row.blocked_from) or 1, _day(row.blocked_until) or _NEVER - 1
+    before, after = _day(row.last_seen_open), _day(row.first_seen_open_again)
+    return _Span(
+        _Edge(first, row.last_seen_open_time, row.blocked_from_time,
+              None if before is None else first - before),
+        _Edge(last + 1, row.blocked_until_time, row.first_seen_open_again_time or "9999",
+              None if after is None else after - last),
+    )  # fmt: skip
 
 
 def _group(frame: pd.DataFrame, read: Callable[[Any], _Span]) -> dict[_Pair, list[_Span]]:
@@ -245,21 +262,7 @@ def _group(frame: pd.DataFrame, read: Callable[[Any], _Span]) -> dict[_Pair, lis
     groups: defaultdict[_Pair, list[_Span]] = defaultdict(list)
     for row in frame.itertuples():
         groups[str(row.domain), str(row.probe_asn)].append(read(row))
-    return {key: sorted(spans, key=lambda span: span.since) for key, spans in groups.items()}
-
-
-def _holds_onset(span: _Span, block: _Span) -> bool:
-    """Whether the block begins after the interval's last open session, and by its first one."""
-    first, _, before, _ = span.moments
-    began = block.moments[0]
-    return (not before or before < began) and began <= first
-
-
-def _holds_ending(span: _Span, block: _Span) -> bool:
-    """Whether the block ends after the interval's last session, and by the first open one."""
-    _, last, _, after = span.moments
-    ended = block.moments[1]
-    return last < ended and (not after or ended <= after)
+    return {key: sorted(spans, key=lambda span: span.onset.day) for key, spans in groups.items()}
 
 
 def compare_edges(intervals: pd.DataFrame, truth: Truth) -> pd.DataFrame:
@@ -293,52 +296,37 @@ def compare_edges(intervals: pd.DataFrame, truth: Truth) -> pd.DataFrame:
 def _find_edges(
     blocks: Sequence[_Span], number: int, tests: Mapping[int, int], claimed: Sequence[_Span]
 ) -> Iterable[dict[str, object]]:
-    """The onset and the ending of one block, where sound tests lie on both sides."""
+    """The onset and the ending of one block, where sound tests lie on both sides, beside those of
+    the interval that is nearest of those that meet the block.
+    """
     block = blocks[number]
-    opened = blocks[number - 1].until if number else 1
-    closed = blocks[number + 1].since if number + 1 < len(blocks) else _NEVER
-    held = [day for day in tests if block.since <= day < block.until]
-    before = [day for day in tests if opened <= day < block.since]
-    after = [day for day in tests if block.until <= day < closed]
-    met = [span for span in claimed if span.since < block.until and span.until > block.since]
-    shared = {
-        "mechanism": block.mechanism,
-        "blocked_session_count": sum(tests[day] for day in held),
-        "is_found": bool(met),
-        "is_inside": False,
-    }
-    if held and before:
-        onset = {"edge": "onset", "true_day": block.since,
-                 "open_session_count": sum(tests[day] for day in before),
-                 "narrowest_days": min(held) - max(before)}  # fmt: skip
-        yield {**shared, **onset, **_locate_onset(block, met)}
-    if held and after:
-        ending = {"edge": "ending", "true_day": block.until,
-                  "open_session_count": sum(tests[day] for day in after),
-                  "narrowest_days": min(after) - max(held)}  # fmt: skip
-        yield {**shared, **ending, **_locate_ending(block, met)}
-
-
-def _locate_onset(block: _Span, met: Sequence[_Span]) -> dict[str, object]:
-    """Where the interval that is nearest of those that meet the block puts its first day."""
-    if not met:
-        return {}
-    span = min(met, key=lambda span: abs(span.since - block.since))
-    width = None if span.open_before is None else span.since - span.open_before
-    return {"is_inside": _holds_onset(span, block), "error_days": span.since - block.since,
-            "width_days": width}  # fmt: skip
-
-
-def _locate_ending(block: _Span, met: Sequence[_Span]) -> dict[str, object]:
-    """The same of the day after its last; nothing where the interval goes on."""
-    if not met:
-        return {}
-    span = min(met, key=lambda span: abs(span.until - block.until))
-    if span.until == _NEVER:
-        return {}
-    width = None if span.open_after is None else span.open_after - (span.until - 1)
-    return {"is_inside": _holds_ending(span, block), "error_days": span.until - block.until,
-            "width_days": width}  # fmt: skip
+    since, until = block.onset.day, block.ending.day
+    opened = blocks[number - 1].ending.day if number else 1
+    closed = blocks[number + 1].onset.day if number + 1 < len(blocks) else _NEVER
+    held = [day for day in tests if since <= day < until]
+    before = [day for day in tests if opened <= day < since]
+    after = [day for day in tests if until <= day < closed]
+    met = [one for one in claimed if one.onset.day < until and one.ending.day > since]
+    for name, free in zip(_EDGES, (before, after), strict=True):
+        if not held or not free:
+            continue
+        true = block.edge(name)
+        found: dict[str, object] = {
+            "edge": name,
+            "mechanism": block.mechanism,
+            "true_day": true.day,
+            "blocked_session_count": sum(tests[day] for day in held),
+            "open_session_count": sum(tests[day] for day in free),
+            "narrowest_days": min(abs(one - other) for one in held for other in free),
+            "is_found": bool(met),
+            "is_inside": False,
+        }
+        claims = sorted((one.edge(name) for one in met), key=lambda one: abs(one.day - true.day))
+        if claims and claims[0].day < _NEVER:  # nothing is said of where an interval goes on
+            found["is_inside"] = claims[0].holds(true)
+            found["error_days"] = claims[0].day - true.day
+            found["width_days"] = claims[0].width
+        yield found
 
 
 def _check_claims(intervals: pd.DataFrame, truth: Truth) -> pd.DataFrame:
@@ -347,13 +335,11 @@ def _check_claims(intervals: pd.DataFrame, truth: Truth) -> pd.DataFrame:
     rows = []
     for key, spans in _group(intervals, _read_interval).items():
         blocks = true.get(key, [])
-        for span in spans:
-            if span.open_before is not None:
-                is_true = any(_holds_onset(span, block) for block in blocks)
-                rows.append((*key, bool(blocks), "onset", is_true))
-            if span.open_after is not None and span.until != _NEVER:
-                is_true = any(_holds_ending(span, block) for block in blocks)
-                rows.append((*key, bool(blocks), "ending", is_true))
+        for span, name in product(spans, _EDGES):
+            claim = span.edge(name)
+            if claim.width is not None and claim.day < _NEVER:
+                is_true = any(claim.holds(block.edge(name)) for block in blocks)
+                rows.append((*key, bool(blocks), name, is_true))
     frame = pd.DataFrame(rows, columns=[*PAIR_KEY, "is_blocked", "edge", "is_true"])
     return frame.merge(truth.forged_open(), on=PAIR_KEY, how="left")
 
