@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import duckdb
 import pyarrow as pa
@@ -36,7 +35,7 @@ from analysis.sources import api, layout, reference_data
 from analysis.sources.archive_files import ArchiveObject, CannotRead
 from analysis.sources.buckets import Scope, Source, open_source
 from analysis.sources.layout import FOLDERS, OONI, WEB
-from analysis.sources.web import Limits, Server, at_once
+from analysis.sources.web import Limits, Server, at_once, find_proxy
 from analysis.store.database import IN_PERIOD, observations_from_table
 from analysis.store.ingestion import silent
 from analysis.store.lines import read_files
@@ -128,10 +127,7 @@ def _ask_servers(settings: Settings) -> Iterator[Finding]:
             asked.append(_Asked(f"the {item.role}", item.urls[-1], without, item.may_not_exist))
     if not asked:
         return
-    proxies = getproxies()
-    proxy = proxies.get("https") or proxies.get("all") or proxies.get("http") or "none"
-    proxy = proxy.rpartition("//")[2].rpartition("@")[2]  # without a password
-    yield Finding("ok", f"the proxy that servers are asked through: {proxy}")
+    yield Finding("ok", f"the proxy that servers are asked through: {find_proxy() or 'none'}")
     server = Server("checks whether it answers", "gzip", Limits(10.0, 10.0, _ASKING))
     ahead: list[float] = []
     with closing(at_once(partial(_ask, server, ahead), asked, server.stop)) as answers:

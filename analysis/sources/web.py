@@ -18,6 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.request import getproxies
 
 import stamina.instrumentation
 
@@ -182,6 +183,13 @@ class Server:
         finally:
             result.cancel()  # the caller may have been interrupted
             self._awaited.discard(result)
+
+
+def find_proxy() -> str:
+    """The proxy that the environment names, without user and password; empty where there is none."""
+    proxies = getproxies()
+    address = proxies.get("https") or proxies.get("all") or proxies.get("http") or ""
+    return address.rpartition("//")[2].rpartition("@")[2]
 
 
 _starting = threading.RLock()  # the collector may come in between, and close a client
