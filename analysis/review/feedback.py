@@ -90,12 +90,18 @@ def list_items(
     """
     decided = read_decided(tables)
     claims = dict(sorted(findings.items()))
-    for site, stretches in read_table(tables, "blocked_site_networks").groupby("domain"):
-        is_blocked = (stretches["state"] == "blocked").groupby(stretches["probe_asn"]).any()
+    stretches = read_table(tables, "blocked_site_networks")
+    pairs = stretches.assign(traced=stretches["state"] == "blocked").groupby(
+        ["domain", "probe_asn"], as_index=False
+    ).agg({"traced": "max", "blocked_from": "min"})  # fmt: skip
+    sites = pairs.groupby("domain").agg(
+        traced=("traced", "sum"), n=("traced", "size"), first=("blocked_from", "min")
+    )
+    for site, found in sites.to_dict("index").items():
         claims[str(site)] = lang.say(
             "Access networks: {traced} blocked, {likely} likely blocked; first seen so on {day}",
-            traced=int(is_blocked.sum()), likely=int((~is_blocked).sum()),
-            day=date.fromisoformat(min(stretches["blocked_from"])),
+            traced=found["traced"], likely=found["n"] - found["traced"],
+            day=date.fromisoformat(found["first"]),
         )  # fmt: skip
     return [
         {**dict.fromkeys(COLUMNS, ""), "item": item, "claim": claim, **decided.get(item, {})}
