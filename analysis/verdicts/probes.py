@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Hashable, Iterator
-from math import comb
+from math import exp, lgamma
 
 import duckdb
 import numpy as np
@@ -174,12 +174,15 @@ def count_to_explain(
 def has_so_few(found: int, others: int, hits: int, total: int) -> float:
     """How likely no more than ``found`` of the hits are among the others by chance.
 
-    Were any session as likely to be a hit as any other: the hypergeometric distribution. 1 where
-    they are no fewer than expected, whose sum would be long.
+    Were any session as likely to be a hit as any other: the hypergeometric distribution.
     """
-    if found * total >= others * hits:
-        return 1.0
-    ways = sum(
-        comb(others, count) * comb(total - others, hits - count) for count in range(found + 1)
+    rest, ways = total - others, _log_ways(total, hits)
+    return sum(
+        exp(_log_ways(others, count) + _log_ways(rest, hits - count) - ways)
+        for count in range(max(0, hits - rest), found + 1)
     )
-    return ways / comb(total, hits)
+
+
+def _log_ways(n: int, k: int) -> float:
+    """Ln of the number of ways to choose ``k`` of ``n``; whole numbers of that size are slow."""
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
