@@ -225,8 +225,6 @@ def test_a_notebook_runs_after_those_whose_tables_it_reads() -> None:
         read = set(re.findall(r'read_table\(tables, "(\w+)"\)', code))
         if "write_findings(" in code:
             read |= {*READ_TABLES, "messaging_verdicts"}
-        if "show_flips(" in code:
-            read |= {"verdicts"}
         writers = {WRITTEN_BY[name] for name in read}
         if "read_note(tables, REACHED)" in code:
             writers.add("2-confirmation")

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
-from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -12,7 +11,6 @@ import pytest
 from bs4 import BeautifulSoup
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from traitlets.config import Config
@@ -24,8 +22,6 @@ from analysis.pages.html_tables import (
     MOST_FOLDED,
     MOST_NETWORKS,
     MOST_ROWS,
-    draw_coverage,
-    draw_methods,
     ordered_matrix,
     render_table,
 )
@@ -234,20 +230,24 @@ def test_states_differ_without_colour() -> None:
 # --- Figures: they draw what the frame says, whatever strings are in it, or say that it is empty. -
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
-READ = {"title": "A finding <b>", "alt": 'seen: "<b>"', "reading": "Each <b>"}
 EVIL = ["$\\frac{", "$$", "ok\u202e\x00\n", "ខ្មែរ", "<script>", "x" * 300, "_^\\"]
 MONTHS = pd.DataFrame({
     "month": ["2023-07", "2023-09"], "ok_count": [5, 6], "anomaly_count": [1, 0],
     "confirmed_count": [None, None], "failure_count": [0, 2],
 })  # fmt: skip
 WEEKS = pd.DataFrame({"panel": EVIL, "week": date(2023, 7, 3), "here": 0.5, "elsewhere": None})
+COUNTS = pd.DataFrame({name: range(len(EVIL)) for name in EVIL}, index=EVIL)
 YEAR = {"since": date(2023, 7, 1), "until": date(2023, 9, 1)}
 
 
 @pytest.mark.parametrize(
     ("draw", "frame"),
-    [(plots.results_by_month, MONTHS), (partial(plots.shares_here_and_elsewhere, **YEAR), WEEKS)],
-    ids=["months", "shares"],
+    [
+        (plots.results_by_month, MONTHS),
+        (plots.heat_map, COUNTS),
+        (partial(plots.shares_here_and_elsewhere, **YEAR), WEEKS),
+    ],
+    ids=["months", "counts", "shares"],
 )
 def test_hostile_names_are_drawn_as_they_are(
     draw: Callable[..., Figure], frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
@@ -263,42 +263,6 @@ def test_hostile_names_are_drawn_as_they_are(
     # A report on a country without a block is still a report.
     texts = [text.get_text() for text in draw(frame.iloc[:0], **WORDS).findobj(Text)]
     assert "There is nothing to show." in texts
-
-
-def test_coverage_shows_absence_as_absence() -> None:
-    """A network without tests in a month has an empty cell, not a zero, and a month without tests
-    keeps its place; the more, the darker, with all digits of what is cut."""
-    frame = pd.DataFrame({
-        "month": ["2023-07", "2023-09", "2023-09"], "network": ["A", "A", "B"],
-        "measurement_count": [12345, 7, 987],
-    })  # fmt: skip
-    html = str(draw_coverage(frame, **READ))
-    heads = re.findall('<th scope="col"[^>]*>(.*?)</th>', html)
-    assert heads == ["Network", "2023-07", "2023-08", "2023-09", "Measurements"]
-    cells = re.findall("<td[^>]*>.*?</td>", html)
-    assert cells == [
-        '<td class="s8" title="12,345">12k</td>', "<td></td>", '<td class="s1">7</td>',
-        '<td class="number">12,352</td>',
-        "<td></td>", "<td></td>", '<td class="s2">987</td>', '<td class="number">987</td>',
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("draw", "named"),
-    [(draw_coverage, {"month": "2023-07", "measurement_count": range(len(EVIL))}),
-     (draw_methods, {"mechanism": EVIL, "domain_count": 1})],
-    ids=["coverage", "methods"],
-)  # fmt: skip
-def test_a_grid_holds_every_name_and_none_acts(
-    draw: Callable[..., Markup], named: dict[str, Any]
-) -> None:
-    """Names are text that can be searched; without rows it says so."""
-    frame = pd.DataFrame({"network": EVIL}).assign(**named)
-    html = str(draw(frame, **READ))
-    assert html == str(draw(frame.sample(frac=1, random_state=1), **READ))
-    assert not re.search("<script>|\u202e", html)
-    assert "ខ្មែរ" in html
-    assert "No rows." in draw(frame.iloc[:0], **READ)
 
 
 # Bars and time axes ------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from analysis.pages.headings import GLOSSARY
 from analysis.pages.rendering import describe
 from analysis.report.annex import REASON_SENTENCES
 from analysis.review.audits import ITEM
-from analysis.review.changes import HEADING, NOT_LISTED, OF_RUN, WITHDRAWN
+from analysis.review.changes import HEADING, OF_RUN
 from analysis.review.watch_page import NOTES
 from analysis.verdicts.intervals import TOO_FEW, USUAL
 from analysis.verdicts.rivals import RIVALS
@@ -76,8 +76,7 @@ def _words() -> Iterator[tuple[str, str]]:
         for name, value in vars(module).items():
             if name.isupper():
                 yield from ((place, word) for word in _read(value))
-    changed = (HEADING, NOT_LISTED, WITHDRAWN)
-    yield from (("analysis/review/changes.py", words) for words in changed)
+    yield "analysis/review/changes.py", HEADING
     for words in OF_RUN.values():
         yield from (("analysis/review/changes.py", word) for word in words.values())
     yield from (("analysis/report/annex.py", words) for words in REASON_SENTENCES.values())

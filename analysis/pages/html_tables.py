@@ -1,20 +1,15 @@
-"""A frame → HTML: a table, or a matrix with a row and a column for each pair.
-
-A grid of counts is a table whose cells are shaded, and no picture: the browser's search finds each
-name in it, whatever their number, and it can be read aloud.
-"""
+"""A frame → HTML: a table, or a matrix with a row and a column for each pair."""
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import compress
-from math import sqrt
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.languages.language import ENGLISH, Language, elided
+from analysis.languages.language import ENGLISH, Language
 from analysis.pages.formats import (
     NOTES,
     Kind,
@@ -27,8 +22,7 @@ from analysis.pages.formats import (
     number,
 )
 from analysis.pages.headings import heading
-from analysis.pages.tracks import draw_figure
-from analysis.vocabulary import LISTED, MATRIX_STATES, MECHANISMS, VALUES, State, value_words
+from analysis.vocabulary import LISTED, MATRIX_STATES, VALUES, State, value_words
 
 #: What its class lets the style sheet do with a column's cells.
 _CLASSES: dict[Kind, str] = {
@@ -259,77 +253,6 @@ def _matrix_rows(
         }
 
 
-#: Rows of a grid, or bars of a figure; of more the first are shown.
-MOST_GRID_ROWS = 60
-#: Shades of a grid, ``s1`` to ``s8`` in the style sheet.
-_SHADES = 8
-#: Columns whose heads stand upright beside each other.
-_UPRIGHT_HEADS = 14
-
-
-def draw_coverage(frame: pd.DataFrame, *, title: str, alt: str, reading: str) -> Markup:
-    """Measurements by network and month; an empty cell is no test.
-
-    Args:
-        frame: ``network, month, measurement_count``, a row for each pair that was measured.
-        title: what the grid shows.
-        alt: the same with values, for who cannot see it.
-        reading: how to read it.
-    """
-    counts = frame.pivot_table(
-        index="network", columns="month", values="measurement_count", aggfunc="sum"
-    )
-    if not counts.empty:
-        months = pd.period_range(min(frame["month"]), max(frame["month"]), freq="M")
-        counts = counts.reindex(columns=[str(month) for month in months])
-    return _draw(counts, ("Network", "Measurements"), title, alt, reading)
-
-
-def draw_methods(frame: pd.DataFrame, *, title: str, alt: str, reading: str) -> Markup:
-    """Blocked sites by network and method of blocking, the most used method first.
-
-    Args:
-        frame: ``network, mechanism, domain_count``, a row for each pair that was seen.
-        title, alt, reading: see ``draw_coverage``.
-    """
-    counts = frame.assign(mechanism=[MECHANISMS.get(m, m) for m in frame["mechanism"]]).pivot_table(
-        index="network", columns="mechanism", values="domain_count", aggfunc="sum"
-    )
-    order = counts.sum().sort_values(ascending=False, kind="stable").index
-    return _draw(counts[order], ("Network", "Sites"), title, alt, reading)
-
-
-def _draw(
-    counts: pd.DataFrame, heads: tuple[str, str], title: str, alt: str, reading: str
-) -> Markup:
-    """Counts with a shade for each; rows by their sum, the largest first."""
-    form = macros("blocks.html.j2", ENGLISH)
-    if counts.empty:
-        return draw_figure(Markup(form.nothing(title, "")), alt, reading)
-    totals = counts.sum(axis=1)
-    order = sorted(counts.index, key=lambda row: (-totals[row], row))
-    shown = counts.loc[order[:MOST_GRID_ROWS]]
-    most = max(shown.max().max(), 10)
-    rows = [
-        (elided(str(name)), [_shade(count, most) for count in row], number(int(totals[name])))
-        for name, row in zip(shown.index, shown.to_numpy(), strict=True)
-    ]
-    columns = [elided(str(name)) for name in shown.columns]
-    grid = form.grid(title, heads, columns, rows, len(columns) > _UPRIGHT_HEADS)
-    if len(shown) < len(counts):
-        reading += f" The first {len(shown)} of {len(counts):,} networks are shown."
-    return draw_figure(Markup(grid), alt, reading, title=title)
-
-
-def _shade(count: float, most: float) -> tuple[int, str, str]:
-    """A count's shade, its digits, and all of them where they are cut."""
-    if not count > 0:
-        return 0, "", ""
-    short, whole = _short(count), number(int(count))
-    shade = max(1, round(_SHADES * sqrt(count / most)))
-    return shade, short, "" if short == whole.replace(",", "") else whole
-
-
 def ordered_matrix(frame: pd.DataFrame, counted: Collection[str] | None = None) -> pd.DataFrame:
     """Sites down, networks across, ordered so that blocks gather.
 
@@ -348,12 +271,3 @@ def ordered_matrix(frame: pd.DataFrame, counted: Collection[str] | None = None) 
     sites = sorted(states.index, key=lambda site: (-own.loc[site].sum(), site))
     networks = sorted(states.columns, key=lambda asn: (-listed[asn].sum(), len(asn), asn))
     return states.loc[sites, networks]
-
-
-def _short(count: float) -> str:
-    """A count in at most five characters: 987, 1.2k, 56k, 1.2M."""
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if count >= size:
-            short = count / size
-            return f"{short:.1f}{unit}" if short < 9.95 else f"{short:.0f}{unit}"
-    return f"{count:.0f}"

@@ -14,10 +14,12 @@ from typing import Any, Concatenate, Literal, ParamSpec, cast
 
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib import dates as mdates
 from matplotlib import style as mpl_style
 from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
@@ -170,6 +172,33 @@ def shares_here_and_elsewhere(
         one.tick_params(length=0)
     figure.supylabel("Per cent", fontsize=9.5)
     add_legend(grid[-1, 0], 2, 34)
+    return figure
+
+
+#: Rows of a heat map; of more, the largest are shown.
+_MOST_ROWS = 60
+
+
+@styled
+def heat_map(counts: pd.DataFrame, *, title: str, footer: str) -> Figure:
+    """Counts with a shade for each, the row with the largest sum first; an empty cell is empty.
+
+    Args:
+        counts: what is counted by name (rows) and by something else (columns).
+    """
+    order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:_MOST_ROWS]
+    shown = counts.loc[order]
+    if len(shown) < len(counts):
+        footer += f" The first {len(shown)} of {len(counts):,} rows are shown."
+    figure, axes = new_canvas(title, footer, 0.3 * len(shown) + 1.2)
+    seaborn.heatmap(
+        shown.astype(float), norm=PowerNorm(0.5), cmap="GnBu", linewidths=1, cbar=False, ax=axes,
+        annot=len(shown.columns) <= 14, fmt=",.0f", annot_kws={"fontsize": 7.5},
+        xticklabels=[short_label(name) for name in shown.columns],
+        yticklabels=[short_label(name) for name in shown.index],
+    )  # fmt: skip
+    axes.set(xlabel="", ylabel="")
+    axes.tick_params(length=0)
     return figure
 
 

@@ -5,6 +5,7 @@ the style sheet that gives it its look; to an open notebook the style is sent al
 """
 
 import re
+import warnings
 from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
@@ -63,7 +64,8 @@ def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
         caption: one or two sentences under the figure.
     """
     drawn = BytesIO()
-    with style():
+    # a name may have letters that the font lacks
+    with style(), warnings.catch_warnings(action="ignore"):
         figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
     pyplot.close(figure)
     _show(blocks().picture(b64encode(drawn.getvalue()).decode("ascii"), alt, caption))

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import xlsxwriter
 
-from analysis import vocabulary
 from analysis.pages.dictionary import column_meaning
 from analysis.pages.headings import heading
 from analysis.tables import TABLES, disarm
+from analysis.vocabulary import STATES
 
 #: A file that is made twice from the same table is the same to the byte.
 CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+#: No text in a book becomes a formula, a link or a number.
+INERT = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+_FORMATS = {"share": "0.0 %", "count": "#,##0"}
 _WIDEST = 48
 _LONGEST = 32_000  # characters; a cell holds 32,767
 
@@ -38,44 +40,34 @@ def write_spreadsheet(
         sources: what the table rests on: name → version, digest or day.
     """
     kinds = TABLES[name].columns
-    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with xlsxwriter.Workbook(str(Path(folder) / f"{name}.xlsx"), options) as book:
+    words = {column: heading(column) for column in kinds}
+    shown = pd.DataFrame(
+        {words[column]: _values(frame[column], column, kind) for column, kind in kinds.items()}
+    )
+    meanings = [(words[column], column_meaning(name, column)) for column in kinds]
+    made_of = [(as_text(source), as_text(str(value))) for source, value in sources.items()]
+    with pd.ExcelWriter(
+        Path(folder) / f"{name}.xlsx", engine="xlsxwriter", date_format="yyyy-mm-dd",
+        engine_kwargs={"options": INERT},
+    ) as writer:  # fmt: skip
+        book: Any = writer.book
         book.set_properties({"title": title, "created": CREATED})
-        bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
-        sheet = book.add_worksheet(name)
-        sheet.write_string(0, 0, title, bold)
-        for column, one in enumerate(kinds):
-            words_of = heading(one)
-            sheet.write_string(1, column, words_of, bold)
-            sheet.set_column(column, column, _width(frame[one], words_of))
-        write = _Writer(book, sheet)
-        for line, row in enumerate(frame[list(kinds)].itertuples(index=False), start=2):
-            for column, (one, value) in enumerate(zip(kinds, row, strict=True)):
-                write.cell(line, column, "state" if one == "state" else kinds[one], value)
-        sheet.freeze_panes(2, 1)
-        sheet.autofilter(1, 0, len(frame) + 1, len(kinds) - 1)
-        meanings = {heading(one): column_meaning(name, one) for one in kinds}
-        _add_pairs(book, bold, "definitions", ("Column", "Meaning"), meanings)
-        _add_pairs(book, bold, "provenance", ("Source", "Version, digest or day"), sources)
-
-
-def _add_pairs(
-    book: xlsxwriter.Workbook,
-    bold: Any,
-    name: str,
-    heads: tuple[str, str],
-    pairs: Mapping[str, object],
-) -> None:
-    """A sheet of two columns."""
-    sheet = book.add_worksheet(name)
-    wrapped = book.add_format({"text_wrap": True, "valign": "top"})
-    for column, (head, width) in enumerate(zip(heads, (32, 100), strict=True)):
-        sheet.write_string(0, column, head, bold)
-        sheet.set_column(column, column, width, wrapped)
-    for line, pair in enumerate(pairs.items(), start=1):
-        for column, text in enumerate(pair):
-            sheet.write_string(line, column, as_text(str(text)))
-    sheet.freeze_panes(1, 0)
+        shown.to_excel(writer, sheet_name=name, startrow=1, index=False, freeze_panes=(2, 1))
+        sheet: Any = writer.sheets[name]
+        sheet.write_string(0, 0, title, book.add_format({"bold": True}))
+        for place, (column, kind) in enumerate(kinds.items()):
+            width = max(10, *(len(str(value)) + 2 for value in shown[words[column]]))
+            look = book.add_format({"num_format": _FORMATS.get(kind, "@")})
+            sheet.set_column(place, place, min(width, _WIDEST), look)
+        sheet.autofilter(1, 0, len(shown) + 1, len(kinds) - 1)
+        for other, heads, rows in (
+            ("definitions", ["Column", "Meaning"], meanings),
+            ("provenance", ["Source", "Version, digest or day"], made_of),
+        ):
+            pairs = pd.DataFrame(rows, columns=heads)
+            pairs.to_excel(writer, sheet_name=other, index=False, freeze_panes=(1, 0))
+            beside: Any = writer.sheets[other]
+            beside.set_column(0, 1, 60, book.add_format({"text_wrap": True}))
 
 
 def as_text(text: str) -> str:
@@ -83,40 +75,14 @@ def as_text(text: str) -> str:
     return disarm(text)[:_LONGEST]
 
 
-class _Writer:
-    """Writes one cell by its kind; no text becomes a formula, a link or a number."""
-
-    def __init__(self, book: xlsxwriter.Workbook, sheet: Any) -> None:
-        self.sheet = sheet
-        self.share = book.add_format({"num_format": "0.0 %"})
-        self.count = book.add_format({"num_format": "#,##0"})
-        self.day = book.add_format({"num_format": "yyyy-mm-dd"})
-        self.states = {
-            state: book.add_format({"font_color": look.colour})
-            for state, look in vocabulary.STATES.items()
-            if look.colour
-        }
-
-    def cell(self, line: int, column: int, kind: str, value: Any) -> None:
-        if kind in ("count", "share"):
-            if not pd.isna(value):
-                style = self.share if kind == "share" else self.count
-                self.sheet.write_number(line, column, float(value), style)
-        elif kind == "date" and value:
-            day = date.fromisoformat(value)
-            self.sheet.write_datetime(
-                line, column, datetime(day.year, day.month, day.day), self.day
-            )
-        elif kind == "flag":
-            self.sheet.write_string(line, column, "yes" if value else "no")
-        elif kind == "state":
-            look = vocabulary.STATES[value]
-            text = f"{look.mark} {look.words}".strip()
-            self.sheet.write_string(line, column, text, self.states.get(value))
-        else:
-            self.sheet.write_string(line, column, as_text(str(value)))
-
-
-def _width(column: pd.Series, heading: str) -> int:
-    longest = max((len(str(value)) for value in column), default=0)
-    return min(_WIDEST, max(10, longest + 2, min(len(heading), 16)))
+def _values(values: pd.Series, column: str, kind: str) -> list[object]:
+    """A column as a reader sees it: numbers and days as such, all else as text."""
+    if kind in _FORMATS:
+        return list(values)
+    if kind == "date":
+        return [date.fromisoformat(day) if day else None for day in values]
+    if kind == "flag":
+        return ["yes" if value else "no" for value in values]
+    if column == "state":
+        return [f"{STATES[code].mark} {STATES[code].words}".strip() for code in values]
+    return [as_text(str(value)) for value in values]

@@ -9,7 +9,6 @@ import pandas as pd
 from analysis.languages.language import ENGLISH
 from analysis.pages import plots
 from analysis.pages.formats import marked, percent
-from analysis.pages.html_tables import draw_coverage, draw_methods
 from analysis.pages.plots import shares_here_and_elsewhere
 from analysis.pages.show import (
     show_figure,
@@ -98,10 +97,16 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
         steady=(per_network == months).sum(), n=len(networks), months=months,
         network=most.index[0], share=percent(most.iloc[0] / total),
     )  # fmt: skip
+    counts = monthly.pivot(index="network", columns="month", values="measurement_count")
+    every = pd.period_range(counts.columns.min(), counts.columns.max(), freq="M").astype(str)
     what = "Measurements by network and month. An empty cell was not tested."
-    alt = f"{what} Totals: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}."
-    reading = f"{what} {study.footer(total, 'measurements')}"
-    show_markup(draw_coverage(monthly, title=title, alt=alt, reading=reading))
+    show_figure(
+        plots.heat_map(
+            counts.reindex(columns=every), title=title, footer=study.footer(total, "measurements")
+        ),
+        alt=f"{what} Totals: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}.",
+        caption=what,
+    )
     show_table(
         networks.drop(columns="is_domestic").assign(
             probe_asn="AS" + networks["probe_asn"].astype(str)
@@ -167,23 +172,29 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
         study: whose period and country the footer names.
         listed: ``domain, probe_asn, network, mechanism``, one row per listed pair.
     """
-    named = listed.assign(network=listed["network"] + " (" + listed["probe_asn"] + ")")
-    counts = named.groupby(["network", "mechanism"]).size().rename("domain_count").reset_index()
-    by_mechanism = counts.groupby("mechanism")["domain_count"].sum().sort_values(ascending=False)
+    named = listed.assign(
+        network=listed["network"] + " (" + listed["probe_asn"] + ")",
+        mechanism=listed["mechanism"].map(MECHANISMS),
+    )
+    counts = pd.crosstab(named["network"], named["mechanism"])
+    by_mechanism = counts.sum().sort_values(ascending=False, kind="stable")
     title = "No method of blocking was seen"
     if len(by_mechanism):
         title = ENGLISH.say_plural(
             "{n} method of blocking: {most}",
             "{n} methods of blocking; the most common is {most}",
-            len(by_mechanism), most=MECHANISMS[str(by_mechanism.index[0])],
+            len(by_mechanism), most=by_mechanism.index[0],
         )  # fmt: skip
-    alt = "; ".join(
-        f"{row.network}, {MECHANISMS[str(row.mechanism)]}: {row.domain_count}"
-        for row in counts.itertuples()
-    )
     what = "Listed sites by network and method of blocking"
-    reading = f"{what}. {study.footer(len(listed), 'pairs of site and network')}"
-    show_markup(draw_methods(counts, title=title, alt=f"{what}: {alt}.", reading=reading))
+    said = "; ".join(f"{name}: {count}" for name, count in by_mechanism.items())
+    show_figure(
+        plots.heat_map(
+            counts.where(counts > 0)[by_mechanism.index],
+            title=title, footer=study.footer(len(listed), "pairs of site and network"),
+        ),
+        alt=f"{what}. Pairs by method: {said}.",
+        caption=f"{what}.",
+    )  # fmt: skip
 
 
 def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -> None:

@@ -47,14 +47,6 @@ OF_RUN: Mapping[str, Mapping[str, str]] = {
 }
 #: Words of a change that no list of words has.
 NOT_LISTED, WITHDRAWN = "not listed", "withdrawn"
-#: What the columns of a change hold that is ours: an earlier report is anybody's.
-_OURS = {
-    NOT_LISTED,
-    WITHDRAWN,
-    *(state.words for state in STATES.values()),
-    *DECISIONS.values(),
-    *(words for of_cause in OF_RUN.values() for words in of_cause.values()),
-}
 
 
 def compare_reports(before: Report, after: Report) -> pd.DataFrame:
@@ -198,65 +190,32 @@ def show_changes(
 ) -> Markup:
     """The section of the first page: what differs between the runs, and the changes by kind.
 
-    Changes on single networks are counted; the table has them. Findings are held against each
-    other by their claims in English, whatever the language.
+    Changes on single networks are counted; the table has them. Drafts are compared in English,
+    whatever the language, and so are their tables.
     """
     compared = lang.say("Compared with the draft of {period}.", period=before.period)
     opening = [f"{compared} {_runs(before, after, lang)}", " ".join(_counts(changes, lang))]
-    content = Markup(blocks().paragraphs(opening))
-    tables = Markup("")
     shown = changes[changes["kind"] != "site_network"]
     if shown["note"].nunique() < 2:  # the opening says it
         shown = shown.drop(columns="note")
-    headings = {"before": lang.say("Before"), "after": lang.say("Now")}
-    captions = {
-        "number": (lang.say("Numbers that changed"), lang.say("Number")),
-        "finding": (lang.say("Findings that changed"), lang.say("Finding")),
-        "site": (lang.say("Sites that changed"), lang.say("Site")),
-    }
-    for kind, (caption, item) in captions.items():
-        rows = _say_rows(shown[shown["kind"] == kind].drop(columns="kind"), kind, lang)
-        if rows.empty:
-            continue
-        table = render_table(rows, caption, "", 12, {"item": item, **headings}, lang=lang)
-        if kind == "finding" and lang != ENGLISH:
-            table = Markup('<div lang="{}">{}</div>').format(ENGLISH.code, table)
-        tables += table
-    return content + tables
+    tables = Markup("")
+    for kind, (caption, item) in _CAPTIONS.items():
+        rows = shown[shown["kind"] == kind].drop(columns="kind")
+        if kind == "site":
+            rows = rows.rename(columns={"item": "domain"})
+        if len(rows):
+            headings = {"item": item, "domain": item, "before": "Before", "after": "Now"}
+            tables += render_table(rows, caption, "", 12, headings)
+    in_english = Markup('<div lang="{}">{}</div>').format(ENGLISH.code, tables)
+    return Markup(blocks().paragraphs(opening)) + in_english
 
 
-def _say_rows(rows: pd.DataFrame, kind: str, lang: Language) -> pd.DataFrame:
-    """The rows of one kind, in the words of a language as far as they are ours."""
-    causes = [
-        ";".join(lang.say(CAUSES[one]) if one in CAUSES else one for one in cause.split(";"))
-        for cause in rows["cause"]
-    ]
-    said = rows.assign(cause=causes)
-    if "note" in said:
-        said["note"] = [_say_note(note, lang) for note in said["note"]]
-    if kind != "site":
-        return said
-    for name in ("before", "after"):
-        said[name] = [_say(words, lang) for words in said[name]]
-    return said.rename(columns={"item": "domain"})
-
-
-def _say(words: str, lang: Language) -> str:
-    return lang.say(words) if words in _OURS else words
-
-
-def _say_note(note: str, lang: Language) -> str:
-    """What differs between the runs and what was decided, in the words of a language."""
-    parts = []
-    for part in note.split("; "):
-        verb, _, told = part.partition(": ")
-        words = [_say(one, lang) for one in told.split(", ")]
-        said = {
-            "differs": lang.say("differs: {what}", what=words),
-            "decided": lang.say("decided: {what}", what=words),
-        }
-        parts.append(said.get(verb, part))
-    return "; ".join(parts)
+#: Kind of change → what its table is, and what heads its first column.
+_CAPTIONS = {
+    "number": ("Numbers that changed", "Number"),
+    "finding": ("Findings that changed", "Finding"),
+    "site": ("Sites that changed", "Site"),
+}
 
 
 def comparison_with(previous: Report) -> Comparison:

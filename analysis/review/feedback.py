@@ -19,7 +19,7 @@ from analysis.errors import ParameterError, printable
 from analysis.languages.language import ENGLISH, Language, list_translated, open_language
 from analysis.pages.formats import link, macros
 from analysis.pages.rendering import Appendix, Edition, Section, SetItem
-from analysis.pages.spreadsheet import CREATED, as_text
+from analysis.pages.spreadsheet import CREATED, INERT, as_text
 from analysis.period import Period
 from analysis.reference.reference_files import parse_country, read_file
 from analysis.report.first_page import FORM, read_decided, show_decisions, word_first_page
@@ -136,8 +136,7 @@ def write_sheet(
 
     No text in it is a formula or a link. The same items give the same bytes.
     """
-    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with xlsxwriter.Workbook(str(tables / SHEET), options) as book:
+    with xlsxwriter.Workbook(str(tables / SHEET), INERT) as book:
         book.set_properties({"title": title, "created": CREATED})
         _write_items(book, title, items, lang)
         about = book.add_worksheet(ABOUT)

@@ -16,7 +16,7 @@ import mistune
 from markupsafe import Markup
 
 from analysis.errors import ContractError, ParameterError
-from analysis.languages.language import ENGLISH, Language, value_html, visible
+from analysis.languages.language import ENGLISH, Language, visible
 from analysis.pages.formats import is_link, link, macros
 from analysis.pages.rendering import Appendix, Section, SetItem
 from analysis.reference.reference_files import REPOSITORY, decode_text, read_file
@@ -27,7 +27,7 @@ PAGE = "narrative.html"
 PARTS = ("background", "law", "recommendations", "how-to-contribute")
 
 _MOST_BYTES = 200_000
-_PLACE = r"\{findings\.(?P<findings_name>[a-z][a-z0-9_]*)\}"
+_PLACE = re.compile(r"\{findings\.([a-z][a-z0-9_]*)\}")
 _ANY_PLACE = re.compile(r"\{([^{}\n]*)\}")
 _KEY = re.compile(r"findings\.[a-z][a-z0-9_]*")
 #: Levels of headings: that of a part, which the page gives it, above those in its text.
@@ -96,11 +96,9 @@ def show_narrative(
         _check_places(place, texts[place], findings)
         _check_places(instead, english[instead], findings)
         if texts[place]:
-            shown = form.text(_render(texts[place], _Renderer(findings, lang)))
+            shown = form.text(_render(texts[place], findings, lang))
         elif english[instead]:
-            shown = form.in_english(
-                _render(english[instead], _Renderer(findings, ENGLISH, up)), place
-            )
+            shown = form.in_english(_render(english[instead], findings, ENGLISH, up), place)
         else:
             shown = form.missing(place)
         sections.append((heading, Markup(shown)))
@@ -116,19 +114,24 @@ def _check_places(place: str, source: str, findings: Mapping[str, Any]) -> None:
             )
 
 
-def _render(source: str, renderer: "_Renderer") -> Markup:
-    markdown = mistune.create_markdown(renderer=renderer)
-    markdown.inline.register("finding_key", _PLACE, _parse_place, before="link")
-    return Markup(str(markdown(source)).strip())
+def _render(source: str, findings: Mapping[str, Any], lang: Language, up: str = "") -> Markup:
+    """A text as HTML, each number in its place."""
+    html = str(mistune.create_markdown(renderer=_Renderer(up))(source)).strip()
+
+    def fill(place: re.Match[str]) -> str:
+        value = findings[place[1]]["value"]
+        is_share = isinstance(value, float) and place[1].endswith("_share")
+        words = lang.share(value) if is_share else lang.number(value)
+        return Markup('<data value="{}" data-key="{}">{}</data>').format(value, place[1], words)
+
+    return Markup(_PLACE.sub(fill, html))
 
 
 class _Renderer(mistune.HTMLRenderer):
     """Markdown in which nothing acts: no raw HTML, no image, no link but to a page or over TLS."""
 
-    def __init__(self, findings: Mapping[str, Any], lang: Language, up: str = "") -> None:
+    def __init__(self, up: str) -> None:
         super().__init__(escape=True)
-        self.findings = findings
-        self.lang = lang
         self.up = up
         self.above = _PART
 
@@ -147,17 +150,6 @@ class _Renderer(mistune.HTMLRenderer):
         if not is_link(url):
             return text
         return str(link(url if url.startswith("https:") else self.up + url, Markup(text)))
-
-    def finding_key(self, key: str) -> str:
-        value = self.findings[key]["value"]
-        is_share = isinstance(value, float) and key.endswith("_share")
-        words = self.lang.share(value) if is_share else value_html(value, self.lang.locale)
-        return Markup('<data value="{}" data-key="{}">{}</data>').format(value, key, words)
-
-
-def _parse_place(inline: Any, match: re.Match[str], state: Any) -> int:
-    state.append_token({"type": "finding_key", "raw": match["findings_name"]})
-    return match.end()
 
 
 def _read(path: Path) -> str:

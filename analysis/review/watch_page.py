@@ -4,20 +4,16 @@ It is made of the two tables and of what the run says, so that a second look at 
 the same bytes.
 """
 
-import hashlib
 from collections.abc import Iterator
 from datetime import date
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.errors import printable
 from analysis.languages.language import Heading, Language
 from analysis.observations.messaging_tests import BY_NAME
 from analysis.pages.formats import link
 from analysis.pages.html_tables import blocks, render_table
-from analysis.reference.reference_files import country_name
 from analysis.report.annex import AFTER, SINCE
 from analysis.report.app_tables import DEFECT_NOTE
 from analysis.report.verdict_words import say_note
@@ -29,9 +25,6 @@ from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
 PAGE = "watch.html"
 #: Notes of pairs that other languages have words for; those of withheld stretches have them anyway.
 NOTES = (SINCE, AFTER, UNSEEN, UNTESTED.words, DEFECT_NOTE, ONE_PLATFORM, BEFORE_FIRST_TEST)
-#: The news as an Atom feed, beside the page.
-FEED = "watch.atom.xml"
-_ATOM = "http://www.w3.org/2005/Atom"
 _SHOWN, _FEW = 40, 12
 _BEGINNING = [
     "domain", "network", "state", "mechanism", "schedule", "last_seen_open", "blocked_from",
@@ -90,47 +83,6 @@ def show_watch(
         (lang.heading("How to read this"), Markup(reading)),
         (lang.heading("Provenance"), Markup(blocks(lang).definitions(entries, "provenance"))),
     ]
-
-
-def write_feed(log: pd.DataFrame, look: Report) -> str:
-    """The news as an Atom feed (RFC 4287), an entry a change of a pair, the latest look first.
-
-    An entry keeps its id from look to look; its time is the end of the last day that the look
-    reached.
-
-    Args:
-        log: the contract's ``watch``.
-        look: what its ``run.json`` will say.
-    """
-    cc = look.probe_cc.lower()
-    feed = Element("feed", xmlns=_ATOM)
-    _add(feed, "id", f"urn:censorship-report-workbook:watch:{cc}")
-    _add(feed, "title", f"Early warning: {country_name(look.probe_cc)}")
-    _add(feed, "updated", _end_of(str(look.period.last_day)))
-    SubElement(SubElement(feed, "author"), "name").text = "Censorship report workbook"
-    SubElement(feed, "link", rel="alternate", href=PAGE)
-    latest = log.sort_values(["look", "item", "probe_asn"], ascending=[False, True, True])
-    for row in latest.itertuples(index=False):
-        entry = SubElement(feed, "entry")
-        key = (cc, row.look, row.item, row.test_name, row.probe_asn, row.change)
-        _add(entry, "id", f"urn:sha256:{hashlib.sha256(repr(key).encode()).hexdigest()}")
-        words = WATCH_CHANGES[str(row.change)]
-        _add(entry, "title", f"{words}: {row.item} on {row.network} ({row.probe_asn})")
-        _add(entry, "updated", _end_of(str(row.look)))
-        _add(entry, "summary", f"First seen on {row.blocked_from}. {row.note}".strip())
-        if str(row.witness_url).startswith("https://"):
-            SubElement(entry, "link", rel="related", href=str(row.witness_url))
-    indent(feed)
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{tostring(feed, encoding="unicode")}\n'
-
-
-def _add(parent: Element, name: str, text: str) -> None:
-    """An element with a text of anybody's, without the characters that XML does not know."""
-    SubElement(parent, name).text = printable(text, 1000)
-
-
-def _end_of(day: str) -> str:
-    return f"{day}T23:59:59Z"
 
 
 def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
