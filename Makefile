@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 
 # What the rules below are made of; no parameter is called so.
-override MADE_HERE := PY STAMP DEV_STAMP LAB LAB_SETTINGS BUNDLE PARAMETERS OWN NEWLINE given inherited quote one_line \
+override MADE_HERE := PY STAMP LAB_STAMP DEV_STAMP LAB LAB_SETTINGS BUNDLE PARAMETERS OWN NEWLINE given inherited quote one_line \
   arguments NOTE MAKE_ID run DRY_RUN noted finish
 $(foreach v,$(MADE_HERE),$(if $(filter command,$(firstword $(origin $v))),\
   $(error $v: there is no such parameter; exit status 2)))
@@ -13,6 +13,7 @@ $(foreach v,$(MADE_HERE),$(if $(filter command,$(firstword $(origin $v))),\
 # Relative on purpose: the folder's name may hold spaces, and scripts in .venv/bin would not start.
 PY := .venv/bin/python
 STAMP := .venv/.installed-from-lock
+LAB_STAMP := .venv/.installed-from-lab-lock
 # What tests, checks, benchmarks and a cluster need besides.
 DEV_STAMP := .venv/.installed-from-dev-lock
 # Which Python builds .venv; empty means the first of those that is new enough.
@@ -52,7 +53,7 @@ DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-dev report sensitivity pdf ingest doctor watch share validate audit notice test check bundle translations lab bench clean \
+.PHONY: help setup setup-reader setup-dev report sensitivity pdf ingest doctor watch share validate audit notice test check bundle translations lab bench clean \
   run-report run-sensitivity run-ingest run-doctor run-watch run-share run-validate run-audit run-notice run-pdf FORCE
 
 help:  ## list the targets
@@ -63,7 +64,9 @@ help:  ## list the targets
 	@echo '  variables: $(PARAMETERS)'
 	@echo '  and the thresholds that the notebooks show; all commands: $(PY) -m analysis --help'
 
-setup: $(STAMP)  ## install what a report and JupyterLab need, from the hashed lock
+setup: $(LAB_STAMP)  ## install what a report and JupyterLab need, from the hashed locks
+
+setup-reader: $(STAMP)  ## the same without JupyterLab: for reports, judge, audit, review and watch
 
 setup-dev: $(DEV_STAMP)  ## install what tests, checks and a cluster (SCHEDULER) need as well
 
@@ -161,7 +164,7 @@ translations: $(DEV_STAMP)  ## update the catalogues of other languages to the E
 LAB := -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/0-start.ipynb
 LAB_SETTINGS := .venv/etc/jupyter/labconfig
 
-lab: $(STAMP)  ## open JupyterLab on notebooks/0-start.ipynb
+lab: $(LAB_STAMP)  ## open JupyterLab on notebooks/0-start.ipynb
 	@mkdir -p $(LAB_SETTINGS) && echo '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}' \
 	  > $(LAB_SETTINGS)/page_config.json
 	@if [ "$$(id -u)" = 0 ]; then \
@@ -187,5 +190,8 @@ endif
 $(STAMP): requirements.lock pyproject.toml tools/uv.txt tools/setup.sh
 	@sh tools/setup.sh $(call quote,$(call one_line,PYTHON)) $(STAMP)
 
-$(DEV_STAMP): $(STAMP) requirements-dev.lock
+$(LAB_STAMP): $(STAMP) requirements-lab.lock
+	@sh tools/setup.sh --lab $(LAB_STAMP)
+
+$(DEV_STAMP): $(LAB_STAMP) requirements-dev.lock
 	@sh tools/setup.sh --dev $(DEV_STAMP)

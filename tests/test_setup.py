@@ -14,8 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 MAKE = shutil.which("make")
-#: What a report needs, and what tests, checks and a cluster need besides.
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+#: What a report needs; what JupyterLab, and what tests, checks and a cluster need besides.
+LOCKS = ("requirements.lock", "requirements-lab.lock", "requirements-dev.lock")
 needs_make = pytest.mark.skipif(MAKE is None, reason="make is not installed")
 
 
@@ -35,11 +35,11 @@ def _pins(path: Path) -> list[Requirement]:
 def test_everything_that_the_project_asks_for_is_pinned(repository_root: Path) -> None:
     """A conda user and a pip user get the same versions, of which each is accepted."""
     tools = [_pins(repository_root / "tools" / f"{name}.txt") for name in ("uv", "s3-server")]
-    report, dev, constraints = (
+    report, lab, dev, constraints = (
         _pins(repository_root / name) for name in (*LOCKS, "constraints.txt")
     )
     assert all(tools)
-    assert {(pin.name, str(pin.specifier)) for pin in (*report, *dev)} == {
+    assert {(pin.name, str(pin.specifier)) for pin in (*report, *lab, *dev)} == {
         (pin.name, str(pin.specifier)) for pin in constraints
     }
     content = tomllib.loads((repository_root / "pyproject.toml").read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def test_everything_that_the_project_asks_for_is_pinned(repository_root: Path) -
     extras = [text for extra in project["optional-dependencies"].values() for text in extra]
     besides = [text for text in extras if project["name"] not in text]
     for texts, pins in (
-        ([*project["dependencies"], *back_end], report), (besides, [*report, *dev]),
+        ([*project["dependencies"], *back_end], report), (besides, [*report, *lab, *dev]),
     ):  # fmt: skip
         for wanted in map(Requirement, texts):
             name = canonicalize_name(wanted.name)
@@ -75,7 +75,7 @@ for a; do printf "[%s]\\n" "$a"; done
 [ -z "$EXIT_STATUS_FILE" ] || { echo "$ENDS_WITH" >"$EXIT_STATUS_FILE"; exit 0; }
 exit $ENDS_WITH"""
     _script(folder / ".venv/bin/python", body)
-    for stamp in (".installed-from-lock", ".installed-from-dev-lock"):
+    for stamp in (".installed-from-lock", ".installed-from-lab-lock", ".installed-from-dev-lock"):
         (folder / ".venv" / stamp).write_text(f"{folder.resolve()}\n")
     return folder
 
@@ -195,16 +195,20 @@ def test_make_clean_keeps_what_was_fetched(house: Path) -> None:
 
 @needs_make
 def test_what_tests_need_comes_with_those_who_need_it(house: Path) -> None:
-    """A report is made without the second lock; tests, checks and a cluster bring it along."""
-    cases = (
-        (["report"], False),
-        (["ingest", "SCHEDULER=tcp://host:8786"], True),
-        (["check"], True),
+    """A report is made without JupyterLab; tests, checks and a cluster bring all along."""
+    cases: tuple[tuple[list[str], set[str]], ...] = (
+        (["report"], set()),
+        (["setup-reader"], set()),
+        (["setup"], {"lab"}),
+        (["ingest", "SCHEDULER=tcp://host:8786"], {"lab", "dev"}),
+        (["check"], {"lab", "dev"}),
     )
-    for words, installs in cases:
-        (house / ".venv" / ".installed-from-dev-lock").unlink(missing_ok=True)
+    for words, wanted in cases:
+        for name in ("lab", "dev"):
+            (house / ".venv" / f".installed-from-{name}-lock").unlink(missing_ok=True)
         _, lines = _make(house, *words)
-        assert any("[requirements-dev.lock]" in line for line in lines) == installs, words
+        installed = {name for name in ("lab", "dev") if f"[requirements-{name}.lock]" in lines}
+        assert installed == wanted, words
 
 
 @needs_make

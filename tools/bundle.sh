@@ -14,7 +14,7 @@ folder=$work/censorship-report-workbook
 mkdir "$folder"
 git archive HEAD | tar -x -C "$folder"
 .venv/bin/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
-  -r requirements.lock -r tools/uv.txt -d "$folder/wheels"
+  -r requirements.lock -r requirements-lab.lock -r tools/uv.txt -d "$folder/wheels"
 if [ -n "$share" ]; then
   mkdir -p "$folder/shared"
   cp -R "$share" "$folder/shared/"

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Builds .venv from the hashed locks; `make setup` and `make setup-dev` call it.
+# Builds .venv from the hashed locks; `make` calls it.
 #
 #   tools/setup.sh PYTHON STAMP     what a report needs; PYTHON may be empty, STAMP is written last
+#   tools/setup.sh --lab STAMP      what JupyterLab needs besides
 #   tools/setup.sh --dev STAMP      what tests, checks and a cluster need besides
 set -eu
 cd "$(dirname "$0")/.."
@@ -74,12 +75,12 @@ set_notebook_filter() {
 }
 
 rm -f "$stamp"
-if [ "$wanted" = --dev ]; then
-  install --require-hashes -r requirements.lock -r requirements-dev.lock
+case "$wanted" in --*)
+  install --require-hashes -r requirements.lock -r "requirements-${wanted#--}.lock"
   compile_bytecode
   pwd -P >"$stamp"
   exit
-fi
+esac
 
 if [ -n "$wanted" ] || ! is_new_enough "$venv" || ! "$venv" -m pip --version >/dev/null 2>&1; then
   find_python
