@@ -250,14 +250,20 @@ def as_text(result: Mapping[str, Any]) -> str:
 _OTHER_TEST = "other_test"
 _MOST_SHOWN = 8
 
+# A measurement is blocked where any part of it is, else ok where any part is.
 _JUDGED_APPS = """
-SELECT m.object_key, source_file AS file, m.line_number AS line, m.report_id, m.test_name,
-  probe_cc, 'AS' || m.probe_asn AS probe_asn, m.is_failure, part, o.class, o.mechanism,
-  tried_count, cut_count,
-  [e FOR e IN endpoints IF e.part = o.part AND e.layer IS NOT NULL] AS ended
-FROM messaging m JOIN (SELECT * EXCLUDE (test_part), test_part AS part FROM outcomes) o
-  USING (object_key, line_number)
-ORDER BY m.object_key, part
+SELECT m.object_key, source_file AS file, m.line_number AS line, m.report_id, '' AS input,
+  m.test_name, probe_cc, 'AS' || m.probe_asn AS probe_asn, m.is_failure,
+  CASE WHEN bool_or(o.class = 'blocked') THEN 'blocked' WHEN bool_or(o.class = 'ok') THEN 'ok'
+    ELSE 'unknown' END AS class,
+  coalesce(first(o.mechanism ORDER BY test_part) FILTER (o.class = 'blocked'), '') AS mechanism,
+  map_from_entries(list((test_part::VARCHAR, {'class': o.class, 'mechanism': o.mechanism,
+    'tried_count': tried_count, 'cut_count': cut_count,
+    'ended': [{'endpoint': e.endpoint, 'layer': e.layer, 'failure': e.failure}
+      FOR e IN endpoints IF e.part = test_part AND e.layer IS NOT NULL]}) ORDER BY test_part)
+  ) AS parts
+FROM messaging m JOIN outcomes o USING (object_key, line_number)
+GROUP BY ALL ORDER BY m.object_key
 """
 
 
@@ -268,35 +274,15 @@ def judge_app_tests(paths: Sequence[Path]) -> dict[tuple[str, int], dict[str, An
     each part ``class, mechanism, tried_count, cut_count`` and the endpoints that were not reached.
     """
     tables = [read_files(paths, test=test)[0] for test in TESTS]
-    rows = pa.concat_tables(tables)
-    keys = pa.array([f"{number:012}" for number in range(rows.num_rows)], pa.string())
+    read = pa.concat_tables(tables)
+    keys = pa.array([f"{number:012}" for number in range(read.num_rows)], pa.string())
     connection = connect()
-    connection.from_arrow(rows.append_column("object_key", keys)).create("messaging")
+    connection.from_arrow(read.append_column("object_key", keys)).create("messaging")
     add_messaging_outcomes(connection, read_endpoints(connection)).use(connection)
-    found: dict[tuple[str, int], dict[str, Any]] = {}
     cursor = connection.execute(_JUDGED_APPS)
     columns = [column[0] for column in cursor.description or []]
-    for values in cursor.fetchall():
-        row = dict(zip(columns, values, strict=True))
-        one = found.setdefault((row["file"], row["line"]), {
-            **{name: row[name] for name in ("file", "line", "report_id", "test_name", "probe_cc",
-                                            "probe_asn", "is_failure")},
-            "input": "", "class": "unknown", "mechanism": "", "layers": {}, "parts": {},
-        })  # fmt: skip
-        one["parts"][row["part"]] = _app_part(row)
-        if row["class"] == "blocked" and one["class"] != "blocked":
-            one["mechanism"] = row["mechanism"]
-        one["class"] = min(one["class"], row["class"], key=("blocked", "ok", "unknown").index)
-    return found
-
-
-def _app_part(row: Mapping[str, Any]) -> dict[str, Any]:
-    ended = [
-        {"endpoint": one["endpoint"], "layer": one["layer"], "failure": one["failure"]}
-        for one in row["ended"] or ()
-    ]
-    names = ("class", "mechanism", "tried_count", "cut_count")
-    return {**{name: row[name] for name in names}, "ended": ended}
+    rows = [dict(zip(columns, values, strict=True)) for values in cursor.fetchall()]
+    return {(row["file"], row["line"]): {**row, "layers": {}} for row in rows}
 
 
 def _app_as_text(result: Mapping[str, Any]) -> str:

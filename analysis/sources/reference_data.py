@@ -46,36 +46,24 @@ from analysis.temporary_folders import TemporaryFolder
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a file may cost.
+def download(url: str, size: int, seconds: float) -> tuple[bytes, bytes] | None:
+    """What a server sends, and the same unpacked where it comes packed with gzip, by whatever name;
+    None where it has no such file.
 
-    Attributes:
-        size: bytes, as the server sends them and unpacked.
+    Args:
+        url: the address.
+        size: bytes that it may have, as it is sent and unpacked.
         seconds: for all attempts together.
-    """
-
-    size: int
-    seconds: float
-
-
-def download(url: str, target: Path, limits: Limits) -> tuple[int, str] | None:
-    """Fetch a file; bytes and SHA-256 of what was sent, None where the server has no such file.
-
-    What comes packed with gzip, by whatever name, is unpacked.
 
     Raises:
-        CannotRead: it cannot be had, or is larger or slower than the limits allow.
+        CannotRead: it cannot be had, or is larger or slower.
     """
     server = Server("fetches reference data", "gzip")
-    late = f"it did not arrive within {limits.seconds:g} seconds"
-    deadline = server.deadline(limits.seconds, late)
-    reply, sent = retry(server.read, url, deadline, limits.size, (200, 404, 410))
+    deadline = server.deadline(seconds, f"it did not arrive within {seconds:g} seconds")
+    reply, sent = retry(server.read, url, deadline, size, (200, 404, 410))
     if reply.status != 200:
         return None
-    is_packed = sent.startswith(_GZIP_MAGIC)
-    target.write_bytes(_unpack(sent, limits.size) if is_packed else sent)
-    return len(sent), sha256(sent).hexdigest()
+    return sent, _unpack(sent, size) if sent.startswith(_GZIP_MAGIC) else sent
 
 
 def _unpack(packed: bytes, limit: int) -> bytes:
@@ -108,8 +96,8 @@ ADDRESSES = {
 }  # fmt: skip
 
 _NC = "CC BY-NC-SA 4.0"
-_LIST_LIMITS = Limits(size=16_000_000, seconds=300)
-_NAMES_LIMITS = Limits(size=256_000_000, seconds=1800)
+#: Bytes and seconds that a list may take, and the table of names.
+_LIST_LIMITS, _NAMES_LIMITS = (16_000_000, 300.0), (256_000_000, 1800.0)
 _LEGEND_COLUMNS = ("Category Description", "New Code")
 
 
@@ -126,9 +114,9 @@ class Item:
         role: what it is used for.
         licence: that of the source.
         urls: addresses; the first that has the file is taken.
-        limits: what it may cost.
-        read: reads it as a report does; raises ParameterError where a report could not.
-        draw: makes the file from a larger one that is fetched.
+        limits: bytes and seconds that it may take.
+        read: reads it as a report does, drawing it first where it is part of a larger one; raises
+            ParameterError where a report could not.
         may_not_exist: the source has it for some countries only.
         may_fail: a report does without it.
     """
@@ -137,9 +125,8 @@ class Item:
     role: str
     licence: str
     urls: tuple[str, ...]
-    limits: Limits
+    limits: tuple[int, float]
     read: Callable[[Path], Content]
-    draw: Callable[[Path, Path], None] | None = None
     may_not_exist: bool = False
     may_fail: bool = False
 
@@ -172,7 +159,6 @@ def items(code: str, today: date) -> tuple[Item, ...]:
             tuple(dict.fromkeys(names.replace("{month}", f"{day:%Y-%m}") for day in months)),
             _NAMES_LIMITS,
             _read_names,
-            draw=extract_names,
             may_fail=True,
         ),
     )
@@ -201,6 +187,7 @@ def _read_marks(path: Path, kind: str) -> Content:
 
 
 def _read_names(path: Path) -> Content:
+    extract_names(path, path)
     return len(load_network_names(path).names), ""
 
 
@@ -275,7 +262,7 @@ def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: S
     target = build / item.name
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        sidecar = _fetch(target, build.with_name("sent"), item, _before(item.name, folder), now)
+        sidecar = _fetch(target, item, _before(item.name, folder), now)
     except CannotRead as error:
         message = f"the {item.role} cannot be fetched from {item.urls[-1]}: {error}"
         if item.may_fail:
@@ -299,10 +286,8 @@ def _before(name: str, folder: Path) -> tuple[str, Sidecar] | None:
     return None
 
 
-def _fetch(
-    target: Path, sent: Path, item: Item, before: tuple[str, Sidecar] | None, now: datetime
-) -> Sidecar:
-    """Fetch a file, read it as a report will, and describe it; ``sent`` is for what is sent.
+def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: datetime) -> Sidecar:
+    """Fetch a file, read it as a report will, and describe it.
 
     Raises:
         CannotRead: it cannot be had, or cannot be what it should be.
@@ -310,15 +295,23 @@ def _fetch(
     about = partial(
         Sidecar, fetched_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"), role=item.role, licence=item.licence
     )
-    replies = ((url, download(url, sent, item.limits)) for url in item.urls)
-    url, was_sent = next((one for one in replies if one[1]), ("", None))
-    if was_sent is None:
+    replies = ((url, download(url, *item.limits)) for url in item.urls)
+    url, reply = next((one for one in replies if one[1]), (item.urls[-1], None))
+    if reply is None:
         if item.may_not_exist and not before:
-            return about(url=item.urls[-1], status=404)
+            return about(url=url, status=404)
         raise CannotRead("the server has no such file")
-    row_count, latest = _read(target, sent, item)
+    sent, content = reply
+    target.write_bytes(content)
+    try:
+        row_count, latest = item.read(target)
+    except ParameterError as error:
+        # The parameter and the temporary path say nothing to anybody.
+        what = str(error).rpartition(f"{target.parent}/")[2][:300]
+        raise CannotRead(f"what arrived cannot be used: {what}") from None
     _refuse_shrunk(row_count, before)
     data = target.read_bytes()
+    is_drawn = data != sent
     return about(
         url=url,
         status=200,
@@ -326,20 +319,9 @@ def _fetch(
         sha256=sha256(data).hexdigest(),
         row_count=row_count,
         date=latest,
-        source_size=was_sent[0] if item.draw else 0,
-        source_sha256=was_sent[1] if item.draw else "",
+        source_size=len(sent) if is_drawn else 0,
+        source_sha256=sha256(sent).hexdigest() if is_drawn else "",
     )
-
-
-def _read(target: Path, sent: Path, item: Item) -> Content:
-    """Read a fetched file as a report will, drawing it first where it is part of a larger one."""
-    try:
-        (item.draw or os.replace)(sent, target)
-        return item.read(target)
-    except ParameterError as error:
-        # The parameter and the temporary path say nothing to anybody.
-        what = str(error).rpartition(f"{target.parent}/")[2][:300]
-        raise CannotRead(f"what arrived cannot be used: {what}") from None
 
 
 def _refuse_shrunk(row_count: int, before: tuple[str, Sidecar] | None) -> None:

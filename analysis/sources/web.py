@@ -186,7 +186,7 @@ class Server:
 
 
 def find_proxy() -> str:
-    """The proxy that the environment names, without user and password; empty where there is none."""
+    """The proxy that the environment names, without user and password; ``""`` for none."""
     proxies = getproxies()
     address = proxies.get("https") or proxies.get("all") or proxies.get("http") or ""
     return address.rpartition("//")[2].rpartition("@")[2]

@@ -240,7 +240,7 @@ class _Archive:
         if record.share:
             return reopen_share(task.store, record.share)
         on_record = [ArchiveObject(file.key, file.size, file.etag) for file, *_ in record.files]
-        files = self._find_current(on_record)
+        files, _ = self._find_current(on_record)
         if not files or len(files) < len(on_record):
             return None
         return Collection(task.store, task.source_id, tuple(files), tuple(record.not_read))
@@ -253,20 +253,26 @@ class _Archive:
             SourceError: the source stopped answering, or a server refuses most of what it lists.
         """
         task, sizes = self.task, {item.key: item.size for item in objects}
-        files = self._find_current(objects)
+        files, with_others = self._find_current(objects)
+        if with_others:
+            size = sum(file.size for file in with_others) / 1e6
+            self.request.notify(
+                f"{len(with_others):,} objects ({size:,.0f} MB) are read again, because the store "
+                "has them with other fingerprints. To avoid it, stop, and give the FINGERPRINTS or "
+                "the REFERENCE of the earlier run"
+            )
         known = {file.key for file in files}
         pending = [item for item in objects if item.key not in known]
-        self._say_read_again(pending)
         not_read: list[NotRead] = []
-        size = 0
+        read_size = 0
         with closing(self._read_pending(pending, len(known))) as results:
             for done, (key, result) in enumerate(results, len(known) + 1):
                 if isinstance(result, NotRead):
                     not_read.append(result)
                 else:
                     files.append(result)
-                size += sizes[key]
-                self.request.progress(done, len(objects), f"{size / 1e6:,.0f} MB {key}")
+                read_size += sizes[key]
+                self.request.progress(done, len(objects), f"{read_size / 1e6:,.0f} MB {key}")
         collection = Collection(
             task.store,
             task.source_id,
@@ -276,19 +282,6 @@ class _Archive:
         )
         self.record_files(collection)
         return collection
-
-    def _say_read_again(self, pending: Sequence[ArchiveObject]) -> None:
-        """Say how much is read again for its fingerprints alone, and how that is avoided."""
-        by_key = {item.key: item for item in pending}
-        files = [file for file, *_ in self._look_at(list(by_key))]
-        again = [file for file in files if file.is_current(by_key[file.key], file.fingerprints)]
-        if again:
-            size = sum(file.size for file in again) / 1e6
-            self.request.notify(
-                f"{len(again):,} objects ({size:,.0f} MB) are read again, because the store has "
-                "them with other fingerprints. To avoid it, stop, and give the FINGERPRINTS or the "
-                "REFERENCE of the earlier run"
-            )
 
     def _read_pending(self, pending: Sequence[ArchiveObject], known_count: int) -> _Results:
         """What became of each object, by key, as long as the source gives any."""
@@ -308,12 +301,18 @@ class _Archive:
                     f"{failed} of {count} objects could not be read; the last, {key}: {result.why}"
                 )
 
-    def _find_current(self, objects: Sequence[ArchiveObject]) -> list[Provenance]:
-        """What the files were made from that reading their object would give again."""
+    def _find_current(
+        self, objects: Sequence[ArchiveObject]
+    ) -> tuple[list[Provenance], list[Provenance]]:
+        """What the files were made from that reading their object would give again; and that of
+        files of which it would, with other fingerprints.
+        """
         by_key = {item.key: item for item in objects}
         files = [file for file, *_ in self._look_at(list(by_key))]
-        digest = self.task.fingerprints.digest
-        return [file for file in files if file.is_current(by_key[file.key], digest)]
+        whole = [file for file in files if file.is_current(by_key[file.key], file.fingerprints)]
+        ours = self.task.fingerprints.digest
+        others = [file for file in whole if file.fingerprints != ours]
+        return [file for file in whole if file.fingerprints == ours], others
 
     def _look_at(self, keys: Sequence[str]) -> list[tuple[Provenance, int, int]]:
         """The files of some objects that are there and whole, as a record has them."""
