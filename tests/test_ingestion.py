@@ -374,7 +374,7 @@ _FORGERIES: dict[str, tuple[str, Callable[[pa.Table], pa.Table], str]] = {
         "2024", _texts("measurement_start_time"), "column measurement_start_time must be TIMEST",
     ),
     "a missing column": ("2024", lambda t: t.drop_columns(["tls"]), "column tls must be STRUCT"),
-    "one more column": ("2024", lambda t: t.append_column("x", t["domain"]), "column x must be left"),
+    "one more column": ("2024", lambda t: t.append_column("x", t["domain"]), "column x must be"),
     "another country": ("2024", _texts("probe_cc"), "column probe_cc cannot have what 2 rows say"),
     "fewer rows": ("2024", lambda t: t.slice(1), "has 2 rows by its ledger, not 1"),
     "more rows": ("2024", lambda t: pa.concat_tables([t, t]), "has 2 rows by its ledger, not 4"),
