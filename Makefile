@@ -53,7 +53,7 @@ DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-reader setup-dev report sensitivity pdf ingest doctor watch share validate audit notice test check bundle translations lab bench clean \
+.PHONY: help setup setup-reader setup-dev report sensitivity pdf ingest doctor watch share validate audit notice test check bundle release translations lab bench clean \
   run-report run-sensitivity run-ingest run-doctor run-watch run-share run-validate run-audit run-notice run-pdf FORCE
 
 help:  ## list the targets
@@ -156,6 +156,9 @@ BUNDLE := dist/censorship-report-workbook.tar
 
 bundle: $(STAMP)  ## write one file from which make setup works without a network (SHARE: goes along)
 	@sh tools/bundle.sh $(BUNDLE) $(call quote,$(SHARE))
+
+release: $(STAMP)  ## write what a release consists of into dist/, from a clean tree; see docs/maintaining.md
+	@sh tools/release.sh
 
 translations: $(DEV_STAMP)  ## update the catalogues of other languages to the English sentences
 	@$(PY) tools/translations.py

@@ -20,5 +20,7 @@ if [ -n "$share" ]; then
   cp -R "$share" "$folder/shared/"
 fi
 mkdir -p "$(dirname "$out")"
-tar -C "$work" -cf "$out" censorship-report-workbook
+# The same bytes for the same commit, whoever packs it and when.
+tar --sort=name --mtime="@$(git log -1 --format=%ct)" --owner=0 --group=0 --numeric-owner \
+  -C "$work" -cf "$out" censorship-report-workbook
 printf '%s\n' "bundle: $out, $(du -h "$out" | cut -f1); there: tar -xf, then make report"
