@@ -2,6 +2,6 @@
 
 In: the bytes of a measurement, and OONI's fingerprints. Out: a ``schema.Observation``.
 No network, and of files only the fingerprints; every text from outside is bounded here.
-Start at ``observation.observe``; ``messages`` is OONI's JSON, ``attempts`` what a probe tried,
-``control`` what the test helper saw, ``web_pages`` what came back.
+Start at ``observation.observe``; ``messages`` is OONI's JSON, ``attempts`` what a probe tried, and
+``messaging.observe`` reads the tests of apps and tools.
 """

@@ -8,7 +8,12 @@ The score of a pair is a product of four numbers between 0 and 1, each to be che
 *age*        a half where the pair was tested on the last day, one after four weeks or never;
 *reach*      one for a provider of homes or phones, a half for other access networks.
 
-A pair that has its verdict and was tested lately scores nothing.
+A pair that has its verdict and was tested lately scores nothing. In a product each part can veto,
+and a coordinator can repeat the sum by hand; expected information could not be checked, and of
+points added up one part would make up for another. Subscribers would be better weights than
+``reach``, but there is no free list of them for many countries. Against it: what is listed wrongly
+would be listed sooner too, and a block that begins on a site that was open everywhere is seen only
+when the site's turn comes.
 
 From the scores comes a plan of a week for each network, with files for volunteers. OONI Run's
 descriptors are those of ooni/spec, backends/bk-005-ooni-run-v2.md (2024.02.23): a coordinator

@@ -14,9 +14,13 @@ another flag     on both sides, where the totals are equal               differe
 ===============  ======================================================  ========================
 
 The rows received later are certain. The unknown networks and the second uploads are each taken
-for a whole month or not at all, whichever explains the month better. The rest is called
-unexplained. Archive objects that could not be read are named beside it and explain nothing, since
-nobody knows how many rows they contain.
+for a whole month or not at all, whichever explains the month better: if a part could be used, forty
+second uploads would explain every difference up to forty. Another flag explains a month only if its
+totals agree; otherwise nothing says which rows are missing. The rest is called unexplained: a
+tolerance, such as "within 1 %", would hide it. Archive objects that could not be read are named
+beside it and explain nothing, since nobody knows how many rows they contain. Against it: a set of
+causes may fit by chance, so each is printed with its count. Categories are not compared, because
+OONI joins its lists without a country.
 """
 
 from collections import Counter

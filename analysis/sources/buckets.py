@@ -2,7 +2,7 @@
 
 What a bucket says and sends is taken for hostile. So it is asked over ``web``, which bounds both,
 and not through the library that keeps a store (``objectstore``): that one takes a web page for an
-empty listing, and goes where a redirect leads (decision 0009).
+empty listing, and goes where a redirect leads (docs/decisions/0020-the-live-archive.md).
 
 ``SOURCE`` may be::
 

@@ -2,7 +2,7 @@
 
 It lists which data a snapshot holds, from where, and how each file is read. The addresses can be
 replaced by environment variables, for a mirror where a source is blocked, or to pin a commit;
-docs/decisions/0018-snapshots-of-reference-data.md says why these sources.
+data/reference/README.md says why these sources.
 """
 
 import gzip

@@ -6,7 +6,7 @@ before.
 
 They stay on disk, by the digest of all that they were made from: what a notebook computes, the
 next one opens. A stage of a study is one file,
-``STORE/stages/<study>.<stage>-<digest>.<checksum>.duckdb``. The digest is of what went into it,
+``STORE/stages/<study>.<stage>_<digest>.<checksum>.duckdb``. The digest is of what went into it,
 so that nothing stale can be served; the checksum is of the file's bytes, so that a damaged one
 counts as none and is made again. A file appears whole or not at all, whoever makes it at the
 same time, and can be deleted at any time. Those that were not used for longest go when all of
