@@ -834,6 +834,28 @@ def claim_what_to_test(pairs: pd.DataFrame) -> None:
     )  # fmt: skip
 
 
+def show_comparison(thin: pd.DataFrame, run: Mapping[str, object]) -> None:
+    """Show the networks on which a block cannot be told from a broken connection.
+
+    Args:
+        thin: ``ranking.find_without_comparison``.
+        run: ``ranking.write_run``.
+    """
+    if thin.empty:
+        show_text(
+            "On every access network with 100 measurements or more, at least 30 sites were reached."
+        )
+        return
+    show_table(
+        thin,
+        caption="Networks with little to compare with",
+        headings={"tested_count": "Sites tested", "reached_count": "Sites reached"},
+        fold_after=_SHOWN,
+    )
+    caption = "Everyday sites to add"
+    show_table(pd.DataFrame([run]), caption=caption, headings=PLAN_HEADINGS)
+
+
 def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:
     """Show what a week of the plan holds, and the files to hand out.
 

@@ -48,6 +48,12 @@ LEAST_SUSPICION = 0.02
 STALE_DAYS = 28
 #: Pairs of each network that are published: more than a week of volunteers can test.
 MOST_PAIRS = 200
+#: So many sites that are reached tell a block from a broken connection.
+EVERYDAY = 30
+#: Of a network that is asked for such sites: fewer measurements are a visit.
+_LEAST_MEASUREMENTS = 100
+#: Categories of everyday sites: control content, e-commerce, culture, government, search.
+_HARMLESS = ("CTRL", "COMM", "CULTR", "GOVT", "SRCH")
 #: Where a test tells nothing: there is no site.
 _NO_SITE = "name_does_not_exist"
 _REACH = {"isp": 1.0, "mobile": 1.0}
@@ -218,6 +224,54 @@ def _plan_network(pairs: pd.DataFrame, first_day: date) -> Iterator[dict[Any, An
             yield {**row, "day": first_day + timedelta(days=day), "place": place}
 
 
+def find_without_comparison(verdicts: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
+    """The access networks on which hardly anything was ever reached, by number.
+
+    A session in which nothing is reached may have a broken connection. Where only suspected sites
+    are tested, nothing tells the two apart.
+
+    Args:
+        verdicts, ranked: the contract's ``verdicts`` and ``networks``.
+
+    Returns:
+        ``probe_asn, network, tested_count, reached_count``: sites, of which fewer than
+        ``EVERYDAY`` were ever reached. Networks with next to no measurements are left out.
+    """
+    whole = verdicts[(verdicts["period"] == "all") & (verdicts["domain"] != "")]
+    counts = whole.assign(is_reached=whole["ok_session_count"] > 0).groupby("probe_asn").agg(
+        tested_count=("domain", "size"), reached_count=("is_reached", "sum")
+    )  # fmt: skip
+    access = list_access_networks(ranked).merge(counts, on="probe_asn")
+    is_thin = access["reached_count"] < EVERYDAY
+    is_thin &= access["measurement_count"] >= _LEAST_MEASUREMENTS
+    columns = ["probe_asn", "network", "tested_count", "reached_count"]
+    return access.loc[is_thin, columns].sort_values("probe_asn", ignore_index=True)
+
+
+def choose_everyday(sites: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The ``EVERYDAY`` sites to test beside suspected ones: those that most networks reach.
+
+    Args:
+        sites: ``choose_sites``.
+        verdicts: the contract's ``verdicts``.
+
+    Returns:
+        Rows of ``sites``, with nowhere a problem. Where no network reaches a site, those of
+        harmless categories, by name.
+    """
+    whole = verdicts[verdicts["period"] == "all"]
+    has_problem = ~whole["state"].isin(["ok", "insufficient"])
+    reached = whole.loc[whole["state"] == "ok", "domain"].value_counts()
+    counted = sites.assign(
+        count=sites["domain"].map(reached).fillna(0),
+        is_harmless=sites["category_code"].isin(_HARMLESS),
+    )
+    counted = counted[counted["is_harmless"] | (counted["count"] > 0)]
+    counted = counted[~counted["domain"].isin(whole.loc[has_problem, "domain"])]
+    order = ["is_harmless", "count", "domain"]
+    return counted.sort_values(order, ascending=[False, False, True]).head(EVERYDAY)
+
+
 def describe_run(name: str, sites: pd.DataFrame, since: date) -> dict[str, object]:
     """An OONI Run v2 descriptor: what the app tests when a volunteer follows its link.
 
@@ -261,26 +315,37 @@ def write_runs(folder: str | Path, pairs: pd.DataFrame, plan: pd.DataFrame) -> p
     for asn, of in plan.groupby("probe_asn", sort=True):
         sites = by_rank.loc[sorted(set(of["rank"]))]
         name = f"{of['network'].iloc[0]} ({asn})"
-        rows.append(_write_run(Path(folder), str(asn), name, sites, of["day"].min()))
+        title = f"What to test next, {asn}"
+        stem, since = f"{_PREFIX}.{asn}", of["day"].min()
+        rows.append(write_run(Path(folder), stem, title, name, sites, since))
     if rows:
         planned = by_rank.loc[sorted(set(plan["rank"]))].drop_duplicates("domain")
         most = planned.head(SITES_A_DAY * DAYS)
-        rows.insert(0, _write_run(Path(folder), "all", "All networks", most, plan["day"].min()))
+        stem, since = f"{_PREFIX}.all", plan["day"].min()
+        every = write_run(Path(folder), stem, "What to test next", "All networks", most, since)
+        rows.insert(0, every)
     return pd.DataFrame(rows, columns=["network", "site_count", "descriptor_url", "plain_list_url"])
 
 
-def _write_run(
-    folder: Path, label: str, name: str, sites: pd.DataFrame, since: date
+def write_run(
+    folder: Path, stem: str, title: str, name: str, sites: pd.DataFrame, since: date
 ) -> dict[str, object]:
-    descriptor, plain = f"{_PREFIX}.{label}.json", f"{_PREFIX}.{label}.txt"
-    # a network's name comes from a probe: its number alone is shown on phones
-    title = "What to test next" + ("" if label == "all" else f", {label}")
+    """Write a descriptor and a plain list of sites; returns a row as ``write_runs`` does.
+
+    Args:
+        folder: of the tables.
+        stem: of both files.
+        title: shown on phones; no network's name, which comes from a probe.
+        name: what the page calls it.
+        sites: ``url, category_code``, in the order of testing.
+        since: first day of the plan.
+    """
     content = json.dumps(describe_run(title, sites, since), indent=1, ensure_ascii=True)
-    (folder / descriptor).write_text(f"{content}\n", encoding="utf-8")
+    (folder / f"{stem}.json").write_text(f"{content}\n", encoding="utf-8")
     text = "".join(f"{url}\n" for url in sites["url"])
-    (folder / plain).write_text(text, encoding="ascii")
-    return {"network": name, "site_count": len(sites), "descriptor_url": f"tables/{descriptor}",
-            "plain_list_url": f"tables/{plain}"}  # fmt: skip
+    (folder / f"{stem}.txt").write_text(text, encoding="ascii")
+    return {"network": name, "site_count": len(sites), "descriptor_url": f"tables/{stem}.json",
+            "plain_list_url": f"tables/{stem}.txt"}  # fmt: skip
 
 
 #: Characters of an address; the longest of Citizen Lab's lists has 155.
