@@ -26,9 +26,9 @@ OUT = ROOT / "data" / "reference" / "validation" / "constants.csv"
 #: Module → its constants. A threshold has no module.
 CONSTANTS = {
     "verdicts/series.py": "CANDIDATE_GAIN",
-    "verdicts/rates.py": "LEAST _PSEUDO _PRIOR _BASE_WORTH",
+    "verdicts/rates.py": "LEAST _PSEUDO _PRIOR _BASE_WORTH _EVEN",
     "verdicts/e_values.py": "LEAST_SHARE MOST_SHARE _SHARE_WORTH OF_DAYS",
-    "verdicts/blocks.py": "_EVEN LOWER_LINE",
+    "verdicts/blocks.py": "LOWER_LINE",
     "verdicts/onsets.py": "KNOWN_DAYS NEAR_DAYS",
     "verdicts/probes.py": "_SHARE CHANCE",
     "verdicts/rivals.py": "_OPERATORS _REACHED_SHARE _HOSTS _HOST_DAYS _ROUTE_DAYS",
