@@ -9,6 +9,7 @@ all networks of this one is no longer what an outage would be.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import duckdb
 import numpy as np
@@ -30,13 +31,25 @@ _HEARD = 4
 #: Sessions that the usual rate is worth beside those that were counted.
 _PSEUDO = 4
 
-# Failures of each operator by part and day, whatever their kind: a defect of the test shows at one
-# layer here and at another there.
-_OPERATOR_DAYS = """
-SELECT domain::VARCHAR AS domain, n.operator, day,
-  count(*) FILTER (class = 'blocked') AS hits, count(*) AS sessions
-FROM sessions JOIN networks n USING (probe_asn)
-WHERE class IN ('blocked', 'ok', 'unclear') AND is_domestic GROUP BY ALL
+# What other operators' sessions showed of each part about each day, whatever the kind: a defect of
+# the test shows at one layer here and at another there.
+_NEAR_SHARES = """
+WITH near AS (
+  SELECT a.number, n.operator, count(*) AS sessions,
+    count(*) FILTER (s.class = 'blocked') AS hits
+  FROM asked_at_hand a JOIN sessions s ON enum_code(s.domain) = a.domain
+      AND s.day BETWEEN a.day::DATE - $days AND a.day::DATE + $days
+    JOIN networks n ON n.probe_asn = s.probe_asn AND n.operator <> a.operator
+  WHERE s.class IN ('blocked', 'ok', 'unclear') AND n.is_domestic GROUP BY ALL
+), heard AS (
+  SELECT number, sum(least(sessions, $heard)) AS sessions,
+    sum(least(sessions, $heard) * (hits / sessions)::DECIMAL(18, 12))::DOUBLE AS hits
+  FROM near GROUP BY number
+)
+SELECT number,
+  CASE WHEN coalesce(2 * hits >= sessions, TRUE) THEN $most ELSE hits / (sessions + $pseudo) END
+    AS share
+FROM asked_at_hand LEFT JOIN heard USING (number) ORDER BY number
 """
 
 
@@ -78,13 +91,8 @@ def judge_messaging(
         connection, sessions, scope: see ``judge_cells``.
         control: what other countries say; without it the country's other networks are asked.
     """
-
-    def elsewhere(series: Series) -> Floats:
-        with sessions.opened(connection) as opened:
-            return _share_elsewhere(opened, series, control)
-
     scope = replace(scope, has_control=not control.shares.empty)
-    return judge_cells(connection, sessions, scope, elsewhere)
+    return judge_cells(connection, sessions, scope, partial(_share_elsewhere, control=control))
 
 
 def _share_elsewhere(
@@ -100,13 +108,11 @@ def _share_elsewhere(
     domains = read_type(connection, "host_name")[series.look_up("domain", series.row)]
     test = np.array([name.partition("/")[0] for name in domains], object)
     abroad = control.look_up(test, series.column("day"))
-    here = _share_on_other_networks(connection, series, domains)
+    here = _share_on_other_networks(connection, series)
     return np.where(np.isnan(abroad), here, abroad)
 
 
-def _share_on_other_networks(
-    connection: duckdb.DuckDBPyConnection, series: Series, domains: NDArray[np.object_]
-) -> Floats:
+def _share_on_other_networks(connection: duckdb.DuckDBPyConnection, series: Series) -> Floats:
     """The share of other operators' sessions that fail within ``NEAR_DAYS``, drawn towards none.
 
     What may itself be a block teaches here too: without other countries, what fails on most
@@ -114,38 +120,13 @@ def _share_on_other_networks(
     the others fail as well, or nobody else tested, a failure tells nothing: the rate is the
     highest.
     """
-    by_day = connection.execute(_OPERATOR_DAYS).df()
     frame = pd.DataFrame({
-        "domain": domains, "operator": series.look_up("operator", series.row).astype(np.int64),
-        "day": series.column("day").astype("datetime64[us]"),
+        "domain": series.look_up("domain", series.row),
+        "operator": series.look_up("operator", series.row), "day": series.column("day"),
     })  # fmt: skip
-    asked = frame.drop_duplicates().reset_index(drop=True)
-    shares: Floats = np.zeros(len(asked), np.float64)
-    for domain, rows in asked.groupby("domain"):
-        told = by_day[by_day["domain"] == domain]
-        shares[rows.index] = _near_share(told, rows)
-    by_place = pd.Series(shares, pd.MultiIndex.from_frame(asked))
-    return np.asarray(by_place.reindex(pd.MultiIndex.from_frame(frame)), np.float64)
-
-
-def _near_share(told: pd.DataFrame, asked: pd.DataFrame) -> Floats:
-    """For each operator and day asked about, what the other operators saw around that day."""
-    days = pd.date_range(
-        min(told["day"].min(), asked["day"].min()), max(told["day"].max(), asked["day"].max())
-    )
-    window = 2 * NEAR_DAYS + 1
-    sums = {
-        name: told.pivot_table(index="day", columns="operator", values=name, aggfunc="sum")
-        .reindex(days).fillna(0).rolling(window, min_periods=1, center=True).sum()
-        for name in ("hits", "sessions")
-    }  # fmt: skip
-    heard = sums["sessions"].clip(upper=_HEARD)
-    failing = heard * (sums["hits"] / sums["sessions"].where(sums["sessions"] > 0)).fillna(0)
-    at = days.get_indexer(pd.Index(asked["day"]))
-    own = heard.columns.get_indexer(pd.Index(asked["operator"]))
-    heard_by_all, failing_by_all = heard.sum(axis=1).to_numpy(), failing.sum(axis=1).to_numpy()
-    own_heard = np.where(own >= 0, heard.to_numpy()[at, own], 0)
-    own_failing = np.where(own >= 0, failing.to_numpy()[at, own], 0)
-    others, failed = heard_by_all[at] - own_heard, failing_by_all[at] - own_failing
-    is_mute = (others <= 0) | (2 * failed >= others)
-    return np.asarray(np.where(is_mute, MOST, failed / (others + _PSEUDO)), np.float64)
+    number = frame.groupby(list(frame)).ngroup()
+    asked = frame.assign(number=number).drop_duplicates("number")
+    connection.register("asked_at_hand", asked)
+    given = {"days": NEAR_DAYS, "heard": _HEARD, "pseudo": _PSEUDO, "most": MOST}
+    shares = connection.execute(_NEAR_SHARES, given).df()["share"].to_numpy(np.float64)
+    return np.asarray(shares[number], np.float64)

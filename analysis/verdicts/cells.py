@@ -73,7 +73,7 @@ def judge_inside(
     Returns:
         One row a cell, by its number: ``domain, probe_asn``; ``state`` (empty where it is
         neither listed nor failing), the ``stretch`` that it rests on; ``is_open``, whether it is
-        open outside what fails; ``reason``, why something surprising is not
+        open where nothing fails; ``reason``, why something surprising is not
         listed; and of its listed stretches ``hits, open_inside, first_hit, last_hit``, and whether
         a session ``ends_otherwise`` after the last of them.
     """
@@ -86,13 +86,11 @@ def judge_inside(
     )
     best = ranked.drop_duplicates("cell").rename_axis("stretch").reset_index().set_index("cell")
     why = inside.counted[(inside.counted["reason"] != "") & (inside.counted["hits"] > 0)]
-    elements = inside.elements
-    rows = elements.loc[elements["stretch"].isin(inside.counted.index[is_failing]), "row"]
     return (
         cells[["domain", "probe_asn"]]
         .join(best[["state", "stretch"]])
         .fillna({"state": ""})
-        .join(_find_open(evidence, rows.unique(), period, thresholds))
+        .join(_find_open(evidence, period, thresholds))
         .join(why.groupby("cell")["reason"].first())
         .join(_sum_listed(evidence, inside, period))
     )
@@ -123,16 +121,13 @@ def _states(
     return np.select(list(cases.values()), list(cases), default="")
 
 
-def _find_open(
-    evidence: Evidence, failing_rows: NDArray[np.int64], period: Period, thresholds: Thresholds
-) -> pd.Series:
-    """By cell: whether it is open in enough sessions outside the stretches that fail."""
+def _find_open(evidence: Evidence, period: Period, thresholds: Thresholds) -> pd.Series:
+    """By cell: whether it is open in enough sessions, where no stretch of it fails."""
     sessions = evidence.series.sessions
-    is_outside = lies_in(sessions["day"], period) & _tell_of_network(evidence)
-    is_outside[failing_rows] = False
-    outside = pd.DataFrame({name: sessions[name][is_outside] for name in ("cell", "class", "day")})
-    opened = outside[outside["class"] == OK].groupby("cell")["day"]
-    counts = pd.DataFrame({"total": outside.groupby("cell").size(), "ok": opened.size(),
+    tells = lies_in(sessions["day"], period) & _tell_of_network(evidence)
+    told = pd.DataFrame({name: sessions[name][tells] for name in ("cell", "class", "day")})
+    opened = told[told["class"] == OK].groupby("cell")["day"]
+    counts = pd.DataFrame({"total": told.groupby("cell").size(), "ok": opened.size(),
                            "days": opened.nunique()}).fillna(0)  # fmt: skip
     is_open = meets_floor(counts["ok"], counts["days"], counts["total"], thresholds)
     every = pd.RangeIndex(len(evidence.series.cells), name="cell")

@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.outcomes.steps import create_views
 from analysis.verdicts.series import FAILING, MARK, Series, find_candidates
-from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Sessions
+from analysis.verdicts.sessions import KINDS
 
 Floats = NDArray[np.float64]
 
@@ -116,14 +115,11 @@ class Lessons:
         return np.select([kind == MARK, kind == FAILING], [LEAST, _EVEN], rates)
 
 
-def learn(
-    connection: duckdb.DuckDBPyConnection, sessions: Sessions, series: Series, elsewhere: Floats
-) -> Lessons:
+def learn(connection: duckdb.DuckDBPyConnection, series: Series, elsewhere: Floats) -> Lessons:
     """Learn how often the sessions of each series would fail if nobody blocked.
 
     Args:
-        connection: to all tables.
-        sessions: all of them.
+        connection: finds ``heard_sessions`` and ``networks``.
         series: those in which something fails.
         elsewhere: see ``Lessons``.
     """
@@ -134,15 +130,13 @@ def learn(
         {name: series.look_up(name, first) for name in ("domain", "network", "operator")}
     )
     table = pd.DataFrame(0.0, asked.index, list(TAUGHT))
-    with sessions.opened(connection) as opened:
-        create_views(opened, SESSION_VIEWS)
-        for number in np.unique(series.kind[series.is_weighed]):
-            of_kind = asked[series.kind == number].rename_axis("number").reset_index()
-            opened.register("series_at_hand", of_kind)
-            is_candidate = pd.DataFrame({"place": place[candidates & (kind == number)]})
-            opened.register("candidates_at_hand", is_candidate)
-            given = {"kind": KINDS[number], "pseudo": _PSEUDO, "prior": _PRIOR}
-            table.update(opened.execute(_LESSONS, given).df().set_index("number"))
+    for number in np.unique(series.kind[series.is_weighed]):
+        of_kind = asked[series.kind == number].rename_axis("number").reset_index()
+        is_candidate = pd.DataFrame({"place": place[candidates & (kind == number)]})
+        connection.register("series_at_hand", of_kind)
+        connection.register("candidates_at_hand", is_candidate)
+        given = {"kind": KINDS[number], "pseudo": _PSEUDO, "prior": _PRIOR}
+        table.update(connection.execute(_LESSONS, given).df().set_index("number"))
     return Lessons(table, elsewhere)
 
 

@@ -1,7 +1,5 @@
 """Why a site with problems is not listed, and why a cell says nothing."""
 
-from collections.abc import Mapping
-
 import duckdb
 import numpy as np
 import pandas as pd
@@ -24,11 +22,6 @@ SELECT enum_code(domain)::INTEGER AS domain, probe_asn,
 FROM measurement_counts
 WHERE (is_problem OR set_aside NOT IN ('', 'broken_session')) AND part >= $since AND part < $until
 GROUP BY ALL
-"""
-
-_PROBLEM_CELLS = """
-SELECT DISTINCT enum_code(domain)::INTEGER AS domain, probe_asn, TRUE AS has_problem
-FROM measurement_counts WHERE is_problem AND part >= $since AND part < $until
 """
 
 # Answers of a resolver that somebody chose, where the network's own give the site.
@@ -57,20 +50,6 @@ HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
 """
 
 
-def find_refusing(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> set[int]:
-    """The sites that refuse the country, by number.
-
-    Args:
-        connection: holds ``sessions`` and ``domestic_resolvers``.
-        thresholds: ``refusal_share`` and ``floor_sessions``.
-    """
-    share = {
-        "refusal_share": exact(thresholds.refusal_share),
-        "floor_sessions": thresholds.floor_sessions,
-    }
-    return set(connection.execute(_REFUSING_SITES, share).df()["domain"])
-
-
 def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """Which it is: too few sessions, too few days (of a mark, too), or tests that disagree."""
     total = count_heard(table)
@@ -81,50 +60,32 @@ def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     return why.where(table["state"] == "insufficient", "")
 
 
-def count_defects(inside: Inside, evidence: Evidence) -> pd.DataFrame:
-    """Sessions of each site that failed in one kind of probe alone: ``domain, problem_count``."""
-    of_probe = inside.counted.index[inside.counted["reason"] == ONE_KIND_OF_PROBE]
-    elements = inside.elements
-    rows = elements.loc[elements["is_hit"] & elements["stretch"].isin(of_probe), "row"].unique()
-    found = pd.DataFrame({"domain": evidence.series.look_up("domain", rows)})
-    return found.groupby("domain").size().rename("problem_count").reset_index()
-
-
-def count_filters(connection: duckdb.DuckDBPyConnection, period: Period) -> pd.DataFrame:
-    """Sessions of each site that a chosen resolver's filter met: ``domain, problem_count``."""
-    inside = {"since": period.since, "until": period.until}
-    return connection.execute(_CHOSEN_FILTERS, inside).df()
-
-
-def find_surprising_cells(evidence: Evidence) -> pd.DataFrame:
-    """The cells with failures that are surprising, or leave a mark: ``domain, probe_asn``."""
-    series = evidence.series
-    is_beyond = series.is_weighed & (evidence.log_evidence >= LOWER_LINE)
-    cells = np.unique(series.cell[is_beyond | (series.kind == MARK)])
-    found: pd.DataFrame = series.cells[CELL].iloc[cells].reset_index(drop=True)
-    return found
-
-
 def set_aside_reasons(
     connection: duckdb.DuckDBPyConnection,
     table: pd.DataFrame,
+    evidence: Evidence,
+    inside: Inside,
     period: Period,
-    refusing: set[int],
-    surprising: pd.DataFrame,
-    known: Mapping[str, pd.DataFrame],
+    thresholds: Thresholds,
 ) -> pd.Series:
     """Why a site with problems is not listed: one reason a site, the one that explains most.
 
     Args:
-        refusing: the sites that refuse the country.
-        surprising: the cells, ``domain, probe_asn``, whose failures chance does not explain.
-        known: by reason, ``domain, problem_count``: failures that no rule of one measurement
-            explains, but what the sessions show together.
+        connection: holds ``measurement_counts, sessions`` and what they are made of.
+        table: the cells of the period, with their ``state`` and whether one ``has_problem``.
+        evidence: of all series.
+        inside: the stretches as far as they lie in the period.
+        thresholds: ``refusal_share`` and ``floor_sessions``.
     """
-    inside = {"since": period.since, "until": period.until}
-    problems = _sum_problems(connection.execute(_PROBLEMS, inside).df(), table, surprising)
-    for name, found in known.items():
-        problems = _take_out(problems, found, name)
+    dates = {"since": period.since, "until": period.until}
+    problems = _sum_problems(connection.execute(_PROBLEMS, dates).df(), table, evidence)
+    # what the sessions show together, and no rule of one measurement explains
+    problems = _take_out(problems, _count_defects(inside, evidence), "instrument")
+    filters = connection.execute(_CHOSEN_FILTERS, dates).df()
+    problems = _take_out(problems, filters, "local_filter")
+    share = exact(thresholds.refusal_share)
+    given = {"refusal_share": share, "floor_sessions": thresholds.floor_sessions}
+    refusing = connection.execute(_REFUSING_SITES, given).df()["domain"]
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
     # Broken sessions are no site's own: they explain what nothing else does. Of as many that are
@@ -135,30 +96,40 @@ def set_aside_reasons(
     ranked = problems.sort_values(order, ascending=[True, True, False, True, True])
     largest = ranked.drop_duplicates("domain").set_index("domain")["problem"]
     reason = table["domain"].map(largest.where(largest.isin(SET_ASIDE_REASONS)))
-    flagged = connection.execute(_PROBLEM_CELLS, inside).df()
-    is_asked = table[CELL].merge(flagged, on=CELL, how="left")["has_problem"].notna()
-    is_asked = is_asked.set_axis(table.index) & ~table["state"].isin(LISTED)
+    is_asked = table["has_problem"] & ~table["state"].isin(LISTED)
     otherwise = table["domain"].map(_by_state(table[is_asked]))
     return reason.where(reason.notna(), otherwise).where(is_asked, "").fillna("")
 
 
-def _sum_problems(
-    problems: pd.DataFrame, table: pd.DataFrame, surprising: pd.DataFrame
-) -> pd.DataFrame:
+def _sum_problems(problems: pd.DataFrame, table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
     """The problems of each site: ``domain, problem, problem_count``.
 
-    Where a network mostly reaches the site and shows nothing that chance would not, what no rule
-    explains needs no reason: it must not outweigh one that there is.
+    Where a network mostly reaches the site and shows nothing that is surprising or a mark, what no
+    rule explains needs no reason: it must not outweigh one that there is.
     """
+    series = evidence.series
+    is_beyond = series.is_weighed & (evidence.log_evidence >= LOWER_LINE) | (series.kind == MARK)
+    surprising = series.cells[CELL].iloc[np.unique(series.cell[is_beyond])]
     is_reached = table["state"].isin(["ok", "insufficient"]) & (
         table["ok_session_count"] > table["blocked_session_count"]
     )
-    reached = table.loc[is_reached, CELL].merge(surprising, on=CELL, how="left", indicator=True)
-    usual = reached.loc[reached["_merge"] == "left_only", CELL].assign(is_usual=True)
-    cells = problems.merge(usual, on=CELL, how="left")
-    counts = cells["is_usual"].isna() | cells["problem"].isin(SET_ASIDE_REASONS)
-    sums = cells[counts].groupby(["domain", "problem"])["problem_count"].sum()
+    reached, surprised, cells = (
+        pd.MultiIndex.from_frame(one[CELL])
+        for one in (table[is_reached], surprising, problems)
+    )  # fmt: skip
+    is_usual = cells.isin(reached) & ~cells.isin(surprised)
+    counts = ~is_usual | problems["problem"].isin(SET_ASIDE_REASONS)
+    sums = problems[counts].groupby(["domain", "problem"])["problem_count"].sum()
     return sums.reset_index()
+
+
+def _count_defects(inside: Inside, evidence: Evidence) -> pd.DataFrame:
+    """Sessions of each site that failed in one kind of probe alone: ``domain, problem_count``."""
+    of_probe = inside.counted.index[inside.counted["reason"] == ONE_KIND_OF_PROBE]
+    elements = inside.elements
+    rows = elements.loc[elements["is_hit"] & elements["stretch"].isin(of_probe), "row"].unique()
+    found = pd.DataFrame({"domain": evidence.series.look_up("domain", rows)})
+    return found.groupby("domain").size().rename("problem_count").reset_index()
 
 
 def _take_out(problems: pd.DataFrame, found: pd.DataFrame, reason: str) -> pd.DataFrame:

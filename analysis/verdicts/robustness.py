@@ -16,7 +16,6 @@ more than is told apart here.
 
 from math import log
 
-import duckdb
 import numpy as np
 import pandas as pd
 
@@ -35,70 +34,56 @@ MOST = 6
 _STEP = log(1 / (1 - MOST_SHARE))
 #: Two reports that hold every site upset what is known of an address or a page.
 _OF_PROFILE = 2
-#: What asked the network's own resolver, of cells that others were asked of as well.
-_OWN_SESSIONS = """
-SELECT enum_code(domain)::INTEGER AS domain, probe_asn,
-  count(*) FILTER (is_via_own AND class <> 'none') AS own_session_count
-FROM sessions GROUP BY ALL HAVING NOT bool_and(coalesce(is_via_own, FALSE))
-"""
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
 _PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.blockpage", "dns.other",
              "http.blockpage"]  # fmt: skip
 
 
-def weigh_forging(evidence: Evidence, line: float) -> pd.DataFrame:
-    """By number of the series: the fewest forged sessions after which it may be no surprise
-    (``to_chance``); ``MOST + 1`` where more are needed.
+def count_to_chance(evidence: Evidence, stretches: pd.DataFrame, line: float) -> pd.Series:
+    """By stretch: the fewest forged sessions after which its series may be no surprise; one more
+    than ``MOST`` where more are needed, without end of a mark.
 
     Args:
         evidence: of the sessions as they are.
+        stretches: all of them.
         line: the logarithm of the evidence that each needs.
     """
     series = evidence.series
-    to_chance = np.full(len(series.kind), MOST + 1)
+    fewest = np.where(series.kind == MARK, np.inf, MOST + 1)
     for count in range(MOST, 0, -1):
         rates = expect(series, evidence.lessons.base(series, count), count)
         weights = weigh_evidence(series, rates, count).evidence + evidence.of_hours
-        to_chance[series.is_weighed & (weights - count * _STEP < line)] = count
-    return pd.DataFrame({"to_chance": to_chance})
+        fewest[series.is_weighed & (weights - count * _STEP < line)] = count
+    return pd.Series(fewest[stretches["series"]], stretches.index)
 
 
-def count_own_sessions(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Sessions through the network's own resolver, of the cells that others were asked of too.
-
-    Columns: ``domain`` (a number), ``probe_asn, own_session_count``.
-    """
-    return connection.execute(_OWN_SESSIONS).df()
-
-
-def sessions_to_flip(
-    table: pd.DataFrame, inside: Inside, forging: pd.DataFrame, own: pd.DataFrame,
-    thresholds: Thresholds,
-) -> pd.Series:  # fmt: skip
+def sessions_to_flip(table: pd.DataFrame, inside: Inside, thresholds: Thresholds) -> pd.Series:
     """The smallest number of forged sessions that could move each state.
 
     Args:
         table: ``state, stretch`` (that it rests on), ``mechanism``, the sessions of each class
-            (``blocked_session_count`` …) and ``unclear_sessions``, of the period.
-        inside: the stretches as far as they lie in the period.
-        forging: see ``weigh_forging``.
-        own: see ``count_own_sessions``.
+            (``blocked_session_count`` …) and ``unclear_sessions``, of the period;
+            ``own_session_count``, those through the network's own resolver, where others were asked
+            as well.
+        inside: the stretches as far as they lie in the period, with ``to_chance`` and ``to_probe``.
         thresholds: the evidence floor.
 
     Returns:
         Whole numbers from 1.
     """
-    counted = inside.counted.join(forging, on="series")
-    rests = counted.reindex(table["stretch"]).set_axis(table.index)
+    rests = inside.counted.reindex(table["stretch"]).set_axis(table.index)
     is_listed = table["state"].isin(LISTED)
     hits, total = rests["hits"], rests["hits"] + rests["misses"]
     thin = _to_thin_out(hits, total, thresholds.share_floor)
     recut = (hits - thresholds.floor_sessions - 2) // 2
-    by_chance = rests["to_chance"].where(rests["kind"] != MARK, np.inf)
     is_profiled = table["mechanism"].isin(_PROFILED)
     profile = pd.Series(np.where(is_profiled, _OF_PROFILE, np.inf), table.index)
-    to_speak = _to_speak(table, own, thresholds)
-    ways = [thin, recut, by_chance, rests["to_probe"], profile, rests["margin"], to_speak]
+    # the network's own resolver speaks for it, where others had to
+    lacking = thresholds.floor_sessions - table["own_session_count"]
+    is_lookup = table["mechanism"].fillna("").str.startswith("dns.")
+    to_speak = lacking.where(is_lookup & (lacking > 0), np.inf)
+    others = (rests[name] for name in ("to_chance", "to_probe", "margin"))
+    ways = [thin, recut, profile, to_speak, *others]
     listed = pd.concat(ways, axis=1).min(axis=1)
     # What else the cell shows, with a few marks of blocking, makes a likely block a sure one.
     through = table["ok_session_count"] + table["down_session_count"]
@@ -117,14 +102,6 @@ def sessions_to_flip(
     of_state = [is_listed, table["state"].isin(["impaired", "down"]), table["state"] == "ok"]
     fewest = pd.Series(np.select(of_state, list(of_ways.values()), default=made_up), table.index)
     return fewest.fillna(1).floordiv(1).clip(1, MOST + 1).astype("int64")
-
-
-def _to_speak(table: pd.DataFrame, own: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """Sessions after which the network's own resolver speaks for it, where others had to."""
-    told = table[["domain", "probe_asn"]].merge(own, on=["domain", "probe_asn"], how="left")
-    lacking = thresholds.floor_sessions - told["own_session_count"].set_axis(table.index)
-    is_lookup = table["mechanism"].fillna("").str.startswith("dns.")
-    return lacking.where(is_lookup & (lacking > 0), np.inf)
 
 
 def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:

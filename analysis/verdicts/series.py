@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.outcomes.steps import create_views
-from analysis.verdicts.sessions import BLOCKED, KINDS, OK, SESSION_VIEWS, UNCLEAR, Sessions
+from analysis.verdicts.sessions import BLOCKED, KINDS, OK, UNCLEAR
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -110,9 +109,7 @@ def lay_side_by_side(lengths: Ints) -> tuple[Ints, list[int]]:
     return order, np.searchsorted(-lengths[order], -places, side="left").tolist()
 
 
-def read_series(
-    connection: duckdb.DuckDBPyConnection, sessions: Sessions, floor_sessions: int
-) -> Series:
+def read_series(connection: duckdb.DuckDBPyConnection, floor_sessions: int) -> Series:
     """The series of every cell and kind with as many hits as a state needs.
 
     A session that found the site down too, or that failed in another kind, is in none but the
@@ -120,13 +117,10 @@ def read_series(
     that does not speak for the network, where lookups are what fails.
 
     Args:
-        connection: to all tables.
-        sessions: all of them.
+        connection: finds ``heard_sessions`` and ``networks``.
         floor_sessions: how many hits a state needs.
     """
-    with sessions.opened(connection) as opened:
-        create_views(opened, SESSION_VIEWS)
-        read = opened.execute(_ROWS, {"floor_sessions": floor_sessions}).fetchnumpy()
+    read = connection.execute(_ROWS, {"floor_sessions": floor_sessions}).fetchnumpy()
     told = {name: np.asarray(values) for name, values in read.items()}
     told |= {"time": told["time"].astype("M8[s]"), "day": told["day"].astype("M8[D]")}
     key = (told["domain"].astype(np.int64) << 32) + told["probe_asn"]

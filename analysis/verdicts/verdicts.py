@@ -31,22 +31,9 @@ from analysis.verdicts.intervals import (
 )
 from analysis.verdicts.probes import count_to_explain
 from analysis.verdicts.rates import learn
-from analysis.verdicts.reasons import (
-    count_defects,
-    count_filters,
-    count_heard,
-    find_refusing,
-    find_surprising_cells,
-    set_aside_reasons,
-    why_insufficient,
-)
+from analysis.verdicts.reasons import count_heard, set_aside_reasons, why_insufficient
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
-from analysis.verdicts.robustness import (
-    MOST,
-    count_own_sessions,
-    sessions_to_flip,
-    weigh_forging,
-)
+from analysis.verdicts.robustness import MOST, count_to_chance, sessions_to_flip
 from analysis.verdicts.series import MARK, Series, read_series
 from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Sessions
 from analysis.verdicts.site_hours import find_schedules
@@ -98,7 +85,7 @@ _CELL_COUNTS = """
 WITH inside AS (
   FROM measurement_counts WHERE part >= $since AND part < $until
 ), counted AS (
-  SELECT domain, probe_asn,
+  SELECT domain, probe_asn, coalesce(bool_or(is_problem), FALSE) AS has_problem,
     sum(measurement_count)::BIGINT AS measurement_count,
     coalesce(sum(measurement_count) FILTER (class = 'blocked'), 0)::BIGINT AS blocked_count,
     coalesce(sum(measurement_count) FILTER (class = 'down'), 0)::BIGINT AS down_count,
@@ -124,18 +111,26 @@ WITH inside AS (
 ), unheard AS (
   SELECT domain, probe_asn, count(*) AS unheard_sessions FROM unheard_sessions
   WHERE day >= $since AND day < $until GROUP BY ALL
+), own AS (
+  -- what asked the network's own resolver, where others were asked as well
+  SELECT domain, probe_asn,
+    count(*) FILTER (is_via_own AND class <> 'none')::DOUBLE AS own_session_count
+  FROM sessions GROUP BY ALL HAVING NOT bool_and(coalesce(is_via_own, FALSE))
 )
 SELECT s.domain, m.probe_asn, m.* EXCLUDE (domain, probe_asn),
   s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns,
-  coalesce(unheard_sessions, 0) AS unheard_sessions, coalesce(marked_days, 0) AS marked_days
+  coalesce(unheard_sessions, 0) AS unheard_sessions, coalesce(marked_days, 0) AS marked_days,
+  own_session_count
 FROM counted m JOIN days s ON enum_code(m.domain) = s.domain AND m.probe_asn = s.probe_asn
   LEFT JOIN resolvers r ON r.domain = m.domain AND r.probe_asn = m.probe_asn
   LEFT JOIN marked k ON k.domain = m.domain AND k.probe_asn = m.probe_asn
   LEFT JOIN unheard u ON u.domain = m.domain AND u.probe_asn = m.probe_asn
+  LEFT JOIN own o ON o.domain = m.domain AND o.probe_asn = m.probe_asn
 """
 
-#: Says of each session of the series how often it would fail at least, from what is known besides.
-Elsewhere = Callable[[Series], NDArray[np.float64]]
+#: Says of each session of the series how often it would fail at least, from what is known besides;
+#: the connection finds ``sessions`` and ``networks``.
+Elsewhere = Callable[[duckdb.DuckDBPyConnection, Series], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -201,8 +196,8 @@ def list_pairs(
 
     What ``judge_cells`` lists, without what it says of them.
     """
-    evidence = weigh_sessions(connection, sessions, thresholds)
     with sessions.opened(connection) as opened:
+        evidence = _weigh(opened, thresholds)
         stretches = decide(opened, evidence, thresholds)
         names = read_type(opened, "host_name")
     listed = stretches.loc[stretches["is_listed"], "cell"]
@@ -212,15 +207,23 @@ def list_pairs(
 
 
 def weigh_sessions(
+    connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
+) -> Evidence:
+    """How surprising the failures are, without what is known besides."""
+    with sessions.opened(connection) as opened:
+        return _weigh(opened, thresholds)
+
+
+def _weigh(
     connection: duckdb.DuckDBPyConnection,
-    sessions: Sessions,
     thresholds: Thresholds,
     elsewhere: Elsewhere | None = None,
 ) -> Evidence:
-    """How surprising the failures are; without ``elsewhere`` nothing is known besides."""
-    series = read_series(connection, sessions, thresholds.floor_sessions)
-    told = elsewhere(series) if elsewhere else np.zeros(len(series.row))
-    lessons = learn(connection, sessions, series, told)
+    """How surprising the failures are, over a connection that finds the sessions alone."""
+    create_views(connection, SESSION_VIEWS)
+    series = read_series(connection, thresholds.floor_sessions)
+    told = elsewhere(connection, series) if elsewhere else np.zeros(len(series.row))
+    lessons = learn(connection, series, told)
     return weigh_evidence(series, lessons, find_schedules(series, lessons.base(series)), thresholds)
 
 
@@ -238,38 +241,31 @@ def judge_cells(
         scope: of which periods, and by which numbers.
         elsewhere: see ``Elsewhere``.
     """
-    evidence = weigh_sessions(connection, sessions, scope.thresholds, elsewhere)
     with sessions.opened(connection) as opened:
+        evidence = _weigh(opened, scope.thresholds, elsewhere)
         return _judge(opened, evidence, scope)
 
 
 def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Scope) -> Judgement:
-    """The judgement of ``judge_cells``, over a connection that finds the sessions alone."""
     periods, thresholds = scope.periods, scope.thresholds
     _add_period_parts(connection, periods.values())
-    create_views(connection, SESSION_VIEWS)
     steps = {"measurement_counts": _MEASUREMENT_COUNTS, "cell_parts": _CELL_PARTS}
     create_tables(connection, steps, {})
-    decided = decide(connection, evidence, thresholds, has_control=scope.has_control)
-    stretches = judge_stretches(evidence, decided, thresholds)
+    stretches = decide(connection, evidence, thresholds, has_control=scope.has_control)
+    stretches = judge_stretches(evidence, stretches, thresholds)
     stretches = stretches.assign(
         caveat=find_caveats(connection, evidence, stretches),
         to_probe=count_to_explain(connection, evidence, stretches, MOST),
+        to_chance=count_to_chance(evidence, stretches, log(thresholds.chance_line)),
     )
     names = read_type(connection, "host_name")
-    rest = _Rest(
-        evidence,
-        weigh_forging(evidence, log(thresholds.chance_line)),
-        count_own_sessions(connection),
-        find_refusing(connection, thresholds),
-        find_surprising_cells(evidence),
+    verdicts = pd.concat(
+        [
+            _verdicts_of(connection, evidence, stretches, period, thresholds).assign(period=name)
+            for name, period in periods.items()
+        ],
+        ignore_index=True,
     )
-    tables = []
-    for name, period in periods.items():
-        inside = look_inside(evidence, stretches, period, thresholds)
-        table = _verdicts_of(connection, period, inside, rest, thresholds)
-        tables.append(table.assign(period=name))
-    verdicts = pd.concat(tables, ignore_index=True)
     verdicts["domain"] = names[verdicts["domain"]]
     verdicts = add_witness(connection, verdicts, periods, has_explorer=scope.has_explorer)
     return Judgement(
@@ -314,30 +310,19 @@ def _defects(
     return by_version.reset_index()
 
 
-@dataclass(frozen=True)
-class _Rest:
-    """What the verdicts of every period rest on, besides the stretches that lie inside of it.
-
-    Attributes:
-        evidence: how surprising each series is.
-        forging: see ``robustness.weigh_forging``.
-        own: see ``robustness.count_own_sessions``.
-        refusing: the sites that refuse the country, by number.
-        surprising: see ``reasons.find_surprising_cells``.
-    """
-
-    evidence: Evidence
-    forging: pd.DataFrame
-    own: pd.DataFrame
-    refusing: set[int]
-    surprising: pd.DataFrame
+#: What the verdicts of a period are worked out from, and what they do not show.
+_WORKING = [
+    "has_problem", "ok_days", "unclear_sessions", "unheard_sessions", "own_session_count",
+    "last_known", "first_open", "is_open", "reason", "hits", "open_inside", "first_hit",
+    "last_hit", "ends_otherwise", "stretch", "cell", "marked_days", "caveat",
+]  # fmt: skip
 
 
 def _verdicts_of(
     connection: duckdb.DuckDBPyConnection,
+    evidence: Evidence,
+    stretches: pd.DataFrame,
     period: Period,
-    inside: Inside,
-    rest: _Rest,
     thresholds: Thresholds,
 ) -> pd.DataFrame:
     """One period's rows of ``verdicts``, sites by number, without a witness.
@@ -345,7 +330,7 @@ def _verdicts_of(
     A stretch is judged once, over the whole of it. In a half it counts where the half's own
     sessions meet the floor.
     """
-    evidence = rest.evidence
+    inside = look_inside(evidence, stretches, period, thresholds)
     dates = {"since": period.since, "until": period.until}
     table = connection.execute(_CELL_COUNTS, dates).df()
     cells = judge_inside(evidence, inside, period, thresholds)
@@ -354,14 +339,10 @@ def _verdicts_of(
     table = table.merge(cells.astype({"probe_asn": "uint32"}), on=CELL, how="left")
     table["state"] = _fill_states(table, thresholds)
     is_listed = table["state"].isin(LISTED)
-    table["sessions_to_flip"] = sessions_to_flip(table, inside, rest.forging, rest.own, thresholds)
+    table["sessions_to_flip"] = sessions_to_flip(table, inside, thresholds)
     table["insufficient_reason"] = why_insufficient(table, thresholds)
-    known = {
-        "instrument": count_defects(inside, evidence),
-        "local_filter": count_filters(connection, period),
-    }
     table["set_aside_reason"] = set_aside_reasons(
-        connection, table, period, rest.refusing, rest.surprising, known
+        connection, table, evidence, inside, period, thresholds
     )
     table = _add_share(table, is_listed)
     table = _add_dates(table, is_listed, period, thresholds)
@@ -370,11 +351,7 @@ def _verdicts_of(
         table[column] = table[column].where(is_listed, "")
     told = ["rule_id", "mechanism", "resolver_asns", "schedule", "evidence", "chance"]
     table[told] = table[told].fillna("")
-    return table.drop(columns=[
-        "ok_days", "unclear_sessions", "unheard_sessions", "last_known", "first_open", "is_open",
-        "reason", "hits", "open_inside", "first_hit", "last_hit", "ends_otherwise", "stretch",
-        "cell", "marked_days", "caveat",
-    ])  # fmt: skip
+    return table.drop(columns=_WORKING)
 
 
 def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
