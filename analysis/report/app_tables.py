@@ -21,7 +21,7 @@ from analysis.reference.test_counts import find_causes
 from analysis.store.stage_tables import add_room
 from analysis.study.study import MessagingStudy
 from analysis.tables import TABLES
-from analysis.verdicts.app_verdicts import NO_CONTROL, Control, judge_messaging
+from analysis.verdicts.app_verdicts import judge_messaging
 from analysis.verdicts.elsewhere import DEFECT_SHARE, find_defects
 from analysis.verdicts.sessions import Operators, add_sessions
 from analysis.verdicts.states import strength
@@ -144,8 +144,7 @@ def _judge_networks(study: MessagingStudy) -> Judgement:
     operators = Operators.of(study.networks())
     scope = Scope(study.periods, thresholds, has_explorer=not study.is_fictional)
     tried = read_endpoints(connection)
-    days = study.elsewhere.by_day(study.periods["all"])
-    control = Control(days.rename(columns={"typical": "share"})) if len(days) else NO_CONTROL
+    control = study.elsewhere.by_day(study.periods["all"])
     outcomes = add_messaging_outcomes(connection, tried)
     place = add_room(connection, "sessions")
     sessions = add_sessions(connection, outcomes, operators, thresholds, place)
@@ -333,9 +332,7 @@ def _days(study: MessagingStudy, by_day: pd.DataFrame) -> pd.DataFrame:
     days = (
         pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
     )
-    days = days.astype({"day": "datetime64[us]", "test_name": "str"})
-    elsewhere = study.elsewhere.by_day(study.periods["all"])
-    return days.merge(elsewhere, on=["test_name", "day"], how="left")
+    return days.astype({"day": "datetime64[us]", "test_name": "str"})
 
 
 def _name_defects(study: MessagingStudy) -> pd.DataFrame:

@@ -333,7 +333,7 @@ SOURCES: Mapping[str, Sequence[str]] = {
     "verdicts": (
         "period.py", "vocabulary.py", "verdicts/series.py",
         "verdicts/e_values.py", "verdicts/hours.py",
-        "verdicts/onsets.py", "verdicts/probes.py", "verdicts/rates.py", "verdicts/rivals.py",
+        "verdicts/probes.py", "verdicts/rates.py", "verdicts/rivals.py",
         "verdicts/site_hours.py", "verdicts/stretches.py", "verdicts/blocks.py",
         "verdicts/caveats.py", "verdicts/cells.py", "verdicts/intervals.py", "verdicts/reasons.py",
         "verdicts/robustness.py", "verdicts/states.py", "verdicts/verdicts.py",

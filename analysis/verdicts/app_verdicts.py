@@ -8,7 +8,7 @@ else on the country's other networks. Where other countries say that the test wo
 all networks of this one is no longer what an outage would be.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import duckdb
@@ -53,50 +53,22 @@ FROM asked_at_hand LEFT JOIN heard USING (number) ORDER BY number
 """
 
 
-@dataclass(frozen=True)
-class Control:
-    """What is known of a test besides the country's own measurements.
-
-    Attributes:
-        shares: one row a test and day: ``test_name, day, share``, the share of tests that fail in
-            other countries about that day; a day on which nobody knows is not there.
-    """
-
-    shares: pd.DataFrame
-
-    def tests(self) -> set[str]:
-        """The tests of which other countries say something."""
-        return set(self.shares["test_name"])
-
-    def look_up(self, test_name: NDArray[np.object_], day: NDArray[np.generic]) -> Floats:
-        """The share of each pair of test and day; NaN where other countries say nothing."""
-        known = self.shares.set_index(["test_name", "day"])["share"]
-        asked = pd.MultiIndex.from_arrays([test_name, day.astype("datetime64[us]")])
-        found: Floats = known.reindex(asked).to_numpy(np.float64)
-        return found
-
-
-NO_CONTROL = Control(pd.DataFrame({"test_name": [], "day": pd.to_datetime([]), "share": []}))
-
-
 def judge_messaging(
-    connection: duckdb.DuckDBPyConnection,
-    sessions: Sessions,
-    scope: Scope,
-    control: Control = NO_CONTROL,
+    connection: duckdb.DuckDBPyConnection, sessions: Sessions, scope: Scope, control: pd.DataFrame
 ) -> Judgement:
     """Judge every part of every test on every network.
 
     Args:
         connection, sessions, scope: see ``judge_cells``.
-        control: what other countries say; without it the country's other networks are asked.
+        control: what other countries say, see ``Elsewhere.by_day``; where they say nothing, the
+            country's other networks are asked.
     """
-    scope = replace(scope, has_control=not control.shares.empty)
+    scope = replace(scope, has_control=not control.empty)
     return judge_cells(connection, sessions, scope, partial(_share_elsewhere, control=control))
 
 
 def _share_elsewhere(
-    connection: duckdb.DuckDBPyConnection, series: Series, control: Control
+    connection: duckdb.DuckDBPyConnection, series: Series, control: pd.DataFrame
 ) -> Floats:
     """What failed of each session's test about that day in other countries, else on other networks.
 
@@ -106,10 +78,13 @@ def _share_elsewhere(
         control: what other countries say.
     """
     domains = read_type(connection, "host_name")[series.look_up("domain", series.row)]
-    test = np.array([name.partition("/")[0] for name in domains], object)
-    abroad = control.look_up(test, series.column("day"))
+    asked = pd.DataFrame({
+        "test_name": pd.Series(domains, dtype="str").str.partition("/")[0],
+        "day": series.column("day"),
+    }).astype({"day": control["day"].dtype})  # fmt: skip
+    abroad = asked.merge(control, on=["test_name", "day"], how="left")["share"]
     here = _share_on_other_networks(connection, series)
-    return np.where(np.isnan(abroad), here, abroad)
+    return np.where(abroad.isna(), here, abroad)
 
 
 def _share_on_other_networks(connection: duckdb.DuckDBPyConnection, series: Series) -> Floats:

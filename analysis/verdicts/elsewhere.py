@@ -1,9 +1,8 @@
 """What messaging and circumvention tests find in other countries, week by week.
 
-A test that fails everywhere is a defect of the test. Two shares of each week say how far: that of a
-typical country, and that which nine in ten countries do not exceed, since a test may fail more in
-some countries than in others for reasons that are no block. A week is asked for with its
-neighbours: a defect that begins in the middle of one is half there.
+A test that fails everywhere is a defect of the test; the share of each week in a typical country
+says how far. A week is asked for with its neighbours: a defect that begins in the middle of one is
+half there.
 
 The numbers here and in ``app_verdicts`` are no thresholds of the method's list: they move no site,
 so that the sweep would show nothing of them. docs/method.md lists them with their reasons.
@@ -12,7 +11,6 @@ so that the sweep would show nothing of them. docs/method.md lists them with the
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 
 from analysis.period import Period
@@ -21,11 +19,8 @@ from analysis.period import Period
 _LEAST_TESTS = 10
 #: Countries that must fail for a test to be called defective.
 _LEAST_COUNTRIES = 2
-#: Countries whose worst week says how far a test may fail by itself: of two it says too little.
-_LEAST_WITNESSES = 3
 #: From this share in a typical country on a test fails everywhere.
 DEFECT_SHARE = 0.5
-_HIGH = 0.9
 _WEEK_DAYS = 7
 _Days = TypeVar("_Days", pd.Timestamp, pd.DatetimeIndex)
 
@@ -35,8 +30,7 @@ class Elsewhere:
     """The shares of tests that are anomalies in other countries.
 
     Attributes:
-        weeks: one row a test and week (its Sunday): ``test_name, week, typical, high,
-            country_count``; ``high`` is NaN where fewer than three countries are heard.
+        weeks: one row a test and week (its Sunday): ``test_name, week, typical, country_count``.
         countries: those that are heard, by code.
         counts: one row a test, country and week: ``test_name, probe_cc, week, anomaly_count,
             valid_count``; the country itself left out.
@@ -47,19 +41,18 @@ class Elsewhere:
     counts: pd.DataFrame
 
     def by_day(self, period: Period) -> pd.DataFrame:
-        """One row a test and day: ``test_name, day, typical, high``, of the weeks around it."""
-        rows = []
-        for test, weeks in self.weeks.groupby("test_name"):
-            around = weeks.set_index("week")[["typical", "high"]]
-            every = pd.date_range(around.index.min(), around.index.max(), freq="7D")
-            around = around.reindex(every).rolling(3, min_periods=1, center=True).max()
-            days = pd.DatetimeIndex(list(period.days()))
-            known = around.reindex(week_of(days)).set_axis(days)
-            rows.append(known.rename_axis("day").reset_index().assign(test_name=test))
-        if not rows:
-            nothing = pd.DataFrame({"test_name": [], "day": [], "typical": [], "high": []})
-            return nothing.astype({"test_name": "str", "day": "datetime64[us]"})
-        return pd.concat(rows, ignore_index=True).dropna(subset=["typical"])
+        """One row a test and day on which anybody knows: ``test_name, day, share``, the typical one
+        of the weeks around it.
+        """
+        days = pd.DatetimeIndex(list(period.days()))
+        asked = pd.DataFrame({"day": days, "week": week_of(days)})
+        near = [
+            self.weeks.assign(week=self.weeks["week"] + pd.Timedelta(days=shift))
+            for shift in (-_WEEK_DAYS, 0, _WEEK_DAYS)
+        ]
+        around = pd.concat(near).groupby(["test_name", "week"])["typical"].max()
+        told = asked.merge(around.rename("share").reset_index(), on="week")
+        return told[["test_name", "day", "share"]]
 
     def typical_share(self, test_name: str, since: pd.Timestamp, until: pd.Timestamp) -> float:
         """The median, over countries, of the share of anomalies in the weeks of two days."""
@@ -98,18 +91,10 @@ def look_elsewhere(counts: pd.DataFrame, probe_cc: str) -> Elsewhere:
     heard = heard.assign(share=heard["anomaly_count"] / heard["valid_count"])
     weeks = (
         heard.groupby(["test_name", "week"])["share"]
-        .agg(typical="median", high=_high, country_count="size")
+        .agg(typical="median", country_count="size")
         .reset_index()
     )
     return Elsewhere(weeks, tuple(sorted(heard["probe_cc"].unique())), summed)
-
-
-def _high(shares: pd.Series) -> float:
-    """The share that nine in ten do not exceed; of fewer than ten, none."""
-    if len(shares) < _LEAST_WITNESSES:
-        return float("nan")
-    ordered = np.sort(shares.to_numpy())
-    return float(ordered[int(np.ceil(_HIGH * len(ordered))) - 1])
 
 
 def find_defects(elsewhere: Elsewhere) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from analysis.verdicts.blocks import (
     find_blocks,
     find_likely,
 )
-from analysis.verdicts.rivals import EVERYWHERE, Scene, ask_rivals, find_margins
+from analysis.verdicts.rivals import EVERYWHERE, ask_rivals
 from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.sessions import BLOCKED, KINDS, OK
 from analysis.verdicts.states import meets_floor
@@ -88,7 +88,7 @@ def decide(
 
     Returns:
         ``Evidence.stretches`` with ``is_block``, see ``blocks.find_blocks``; of blocks ``mechanism,
-        margin`` (see ``rivals.find_margins``), and the ``reason`` why one is withheld, empty of
+        margin`` (see ``rivals.ask_rivals``), and the ``reason`` why one is withheld, empty of
         others; and what ``blocks.ask_again`` leaves.
     """
     stretches, line = evidence.stretches, log(thresholds.chance_line)
@@ -103,19 +103,14 @@ def decide(
             kind=np.array(KINDS, object)[blocks["kind"].to_numpy(np.int64)],
             hours=blocks["series"].map(hours).astype(object),
         )
-        .join(rules[["mechanism", "rule_id"]])
+        .join(rules["mechanism"])
         .join(evidence.series.cells[[*CELL, "operator"]], on="cell")
         .join(_place_hits(inside))
     )
-    scene = Scene(connection, evidence, asked, thresholds)
-    reason = ask_rivals(scene)
-    stretches = stretches.assign(
-        is_block=is_block,
-        mechanism=rules["mechanism"],
-        margin=find_margins(scene).reindex(stretches.index, fill_value=np.inf),
-        reason=reason.mask((reason == EVERYWHERE) & has_control, "")
-        .reindex(stretches.index, fill_value=""),
-    )  # fmt: skip
+    told = ask_rivals(connection, evidence, asked, thresholds)
+    told["reason"] = told["reason"].mask((told["reason"] == EVERYWHERE) & has_control, "")
+    stretches = stretches.assign(is_block=is_block, mechanism=rules["mechanism"]).join(told)
+    stretches = stretches.fillna({"reason": "", "margin": np.inf})
     return ask_again(evidence, stretches, line, thresholds)
 
 

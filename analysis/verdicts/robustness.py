@@ -5,7 +5,7 @@ Anybody may submit a measurement. Each number is the least of these ways:
 - within the cell, sessions that make the share of failures too small, or cut a stretch in two;
 - failures before the first session, at the site elsewhere and on the network, which raise what each
   session is held against (``rates.expect``), and successes, which weigh against a block;
-- with other operators, sessions that make it fail everywhere (``rivals.find_margins``);
+- with other operators, sessions that make it fail everywhere (``rivals.ask_rivals``);
 - of other kinds of probe, sessions that reach the site, so that one kind fails alone;
 - of sites and pages, two reports that hold every site upset what is known of an address or a page;
 - what makes up another state from nothing: the sessions that the floor still lacks.
