@@ -58,17 +58,26 @@ FROM fired GROUP BY number ORDER BY number
 _CORE = {"since": 15, "until": 85}  # per cent
 
 
-def explain_hits(connection: duckdb.DuckDBPyConnection, hits: pd.DataFrame) -> pd.DataFrame:
-    """The rule and the mechanism of most sessions of each group, and its blocked measurements.
+def explain_hits(
+    connection: duckdb.DuckDBPyConnection, evidence: Evidence, elements: pd.DataFrame, group: str
+) -> pd.DataFrame:
+    """The rule and the mechanism of most failing sessions of each group, and its blocked
+    measurements.
 
     Args:
-        connection: holds what ``judge_stretches`` makes of ``outcomes``.
-        hits: ``number``, the group, and a session of it, see ``name_hits``.
+        connection: holds what ``decide`` makes of ``outcomes``.
+        elements: see ``Evidence``, with the column ``group``.
 
     Returns:
-        By number: ``rule_id, mechanism, measurement_count``.
+        By the number of the group: ``rule_id, mechanism, measurement_count``.
     """
-    connection.register("hits_at_hand", hits)
+    hits, series = elements[elements["is_hit"]], evidence.series
+    rows = hits["row"].to_numpy()
+    hits_at_hand = pd.DataFrame({
+        "number": hits[group].to_numpy(), **{name: series.look_up(name, rows) for name in CELL},
+        "session": series.sessions["session"][rows],
+    })  # fmt: skip
+    connection.register("hits_at_hand", hits_at_hand)
     rules = connection.execute(_RULES).df().set_index("number")
     connection.unregister("hits_at_hand")
     return rules
@@ -96,7 +105,7 @@ def decide(
     blocks = stretches[is_block]
     inside = evidence.elements_of(blocks)
     create_tables(connection, {"fired_rules": _FIRED_RULES}, {})
-    rules = explain_hits(connection, name_hits(evidence, inside, "stretch"))
+    rules = explain_hits(connection, evidence, inside, "stretch")
     hours = {number: one.hours_of_week() for number, one in evidence.schedules.items()}
     asked = (
         blocks.assign(
@@ -201,16 +210,6 @@ def _find_unexplained(
     return is_unexplained
 
 
-def name_hits(evidence: Evidence, elements: pd.DataFrame, group: str) -> pd.DataFrame:
-    """The hits: ``number``, the column ``group``, and ``domain, probe_asn, session`` as numbers."""
-    hits, series = elements[elements["is_hit"]], evidence.series
-    rows = hits["row"].to_numpy()
-    return pd.DataFrame({
-        "number": hits[group].to_numpy(), **{name: series.look_up(name, rows) for name in CELL},
-        "session": series.sessions["session"][rows],
-    })  # fmt: skip
-
-
 def _join(evidence: Evidence, stretches: pd.DataFrame) -> pd.Series:
     """Numbers of the intervals: listed stretches of one cell that overlap are one of them."""
     row = evidence.series.row
@@ -225,56 +224,47 @@ def _join(evidence: Evidence, stretches: pd.DataFrame) -> pd.Series:
     return number.reindex(stretches.index, fill_value=-1)
 
 
-def interval_table(
+_COLUMNS = [
+    *CELL, "blocked_from", "mechanism", "last_seen_open", "blocked_until",
+    "first_seen_open_again", "measurement_count", "session_count", "day_count",
+    "longest_gap_days", "state", "schedule", "evidence", "chance", "last_seen_open_time",
+    "blocked_from_time", "blocked_until_time", "first_seen_open_again_time",
+    "reached_session_count", "last_seen_blocked", "blocked_count", "blocked_session_count",
+    "reason",
+]  # fmt: skip
+
+
+def interval_tables(
     connection: duckdb.DuckDBPyConnection,
     evidence: Evidence,
     stretches: pd.DataFrame,
     names: NDArray[np.object_],
-) -> pd.DataFrame:
-    """The contract's ``blocking_intervals``: one row per listed interval of a site on a network.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The contract's ``blocking_intervals``, one row per listed interval of a site on a network,
+    and ``withheld_intervals``, surprising stretches that are not listed.
 
-    Besides, ``reached_session_count``: sessions inside it that reached the site.
+    Besides, ``reached_session_count``: sessions inside that reached the site.
     """
-    listed = stretches.assign(number=stretches["interval"])[stretches["is_listed"]]
-    table = _describe(connection, evidence, listed, names)
-    state = (
-        listed.groupby("number")["kind"]
-        .min()
-        .map(lambda kind: "blocked" if kind == MARK else "likely_blocked")
+    told = stretches[stretches["is_listed"] | (stretches["reason"] != "")]
+    apart = stretches["interval"].max() + 1 + np.arange(len(told))
+    told = told.assign(number=told["interval"].where(told["is_listed"], apart))
+    by_number = told.groupby("number")
+    state = np.where(by_number["kind"].min() == MARK, "blocked", "likely_blocked")
+    is_listed, reason = by_number["is_listed"].first(), by_number["reason"].first()
+    table = _describe(connection, evidence, told, names).assign(
+        state=np.where(is_listed, state, "impaired"), reason=reason.mask(is_listed, "")
     )
-    return _ordered(table.assign(state=state))
-
-
-def withheld_table(
-    connection: duckdb.DuckDBPyConnection,
-    evidence: Evidence,
-    stretches: pd.DataFrame,
-    names: NDArray[np.object_],
-) -> pd.DataFrame:
-    """The contract's ``withheld_intervals``: surprising stretches that are not listed."""
-    withheld = stretches[stretches["reason"] != ""]
-    withheld = withheld.assign(number=np.arange(len(withheld)))
-    table = _describe(connection, evidence, withheld, names)
-    reason = withheld.set_index("number")["reason"]
-    return _ordered(table.assign(state="impaired", reason=reason))
-
-
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    columns = [
-        *CELL, "blocked_from", "mechanism", "last_seen_open", "blocked_until",
-        "first_seen_open_again", "measurement_count", "session_count", "day_count",
-        "longest_gap_days", "state", "schedule", "evidence", "chance", "last_seen_open_time",
-        "blocked_from_time", "blocked_until_time", "first_seen_open_again_time",
-        "reached_session_count", "last_seen_blocked", "blocked_count", "blocked_session_count",
-    ]  # fmt: skip
     # what ``blocked_until`` and the counts are called in tables in which these mean something else
     table = table.assign(
         last_seen_blocked=table["blocked_until"], blocked_count=table["measurement_count"],
         blocked_session_count=table["session_count"],
-    )  # fmt: skip
-    columns += ["reason"] if "reason" in table else []
-    ordered = table[columns].sort_values([*CELL, "blocked_from_time"], ignore_index=True)
-    return ordered.astype({"domain": "str"})
+    ).astype({"domain": "str"})  # fmt: skip
+    order = [*CELL, "blocked_from_time"]
+    listed, withheld = (
+        table.loc[is_told, _COLUMNS].sort_values(order, ignore_index=True)
+        for is_told in (is_listed, ~is_listed)
+    )
+    return listed.drop(columns="reason"), withheld
 
 
 def _describe(
@@ -307,7 +297,7 @@ def _describe(
         "reached_session_count": reached["row"].nunique(),
         "longest_gap_days": gaps.groupby(days["number"]).max(),
     }).fillna(0).astype("int64")  # fmt: skip
-    table = counts.join(explain_hits(connection, name_hits(evidence, elements, "number")))
+    table = counts.join(explain_hits(connection, evidence, elements, "number"))
     first = rows["blocked_from"].to_numpy()
     table["domain"] = names[series.look_up("domain", first)]
     table["probe_asn"] = series.look_up("probe_asn", first).astype("int64")

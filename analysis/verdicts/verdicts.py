@@ -24,10 +24,8 @@ from analysis.verdicts.intervals import (
     decide,
     evidence_text,
     explain_hits,
-    interval_table,
+    interval_tables,
     judge_stretches,
-    name_hits,
-    withheld_table,
 )
 from analysis.verdicts.probes import count_to_explain
 from analysis.verdicts.rates import learn
@@ -270,8 +268,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Sco
     verdicts = add_witness(connection, verdicts, periods, has_explorer=scope.has_explorer)
     return Judgement(
         verdicts.sort_values([*CELL, "period"], ignore_index=True),
-        interval_table(connection, evidence, stretches, names),
-        withheld_table(connection, evidence, stretches, names),
+        *interval_tables(connection, evidence, stretches, names),
         _chances(evidence, names),
         _defects(connection, evidence, stretches),
         lambda: evidence,
@@ -371,8 +368,7 @@ def _rules_of_cells(
     them; and ``evidence`` and ``chance`` of the most surprising way to fail, unless a mark decides.
     """
     elements = inside.listed_elements()
-    hits = name_hits(evidence, elements, "cell")
-    rules = explain_hits(connection, hits)[["rule_id", "mechanism"]]
+    rules = explain_hits(connection, evidence, elements, "cell")[["rule_id", "mechanism"]]
     listed = inside.listed
     series = evidence.series
     weighed = pd.Series(evidence.log_evidence[series.is_weighed])
