@@ -23,7 +23,8 @@ from analysis.report import other_methods
 from analysis.store import stage_tables
 from analysis.store.stage_tables import KeptTables
 from analysis.study import confirmation
-from analysis.study.confirmation import SOURCES, TABLES, Maker, Method, confirm, find_verdicts
+from analysis.study.confirmation import TABLES, Maker, Method, confirm, find_verdicts
+from analysis.study.imported import IMPORTED
 from analysis.verdicts.sessions import Operators, Sessions
 from tests.letters import days, study_of
 from tests.observations import PROBE_NETWORK, connection_with, observation
@@ -253,11 +254,11 @@ def test_what_other_methods_say_is_found_again(
 def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:
     """Whatever the code of a stage imports is part of its digest, or of an earlier stage's."""
     covered: set[str] = set()
-    for stage, names in SOURCES.items():
-        covered.update(names)
-        read = [name for name in names if name.endswith(".py")]
-        imported = {other for name in read for other in _imports(name)}
-        assert imported - covered - HANDED_IN == set(), stage
+    for part in ("outcomes", "verdicts", "other_methods"):
+        names = {name.removeprefix("analysis/") for name in IMPORTED[part]}
+        covered |= names
+        imported = {other for name in names for other in _imports(name)}
+        assert imported - covered - HANDED_IN == set(), part
 
 
 def _imports(name: str) -> set[str]:

@@ -83,7 +83,9 @@ def test_a_misspelt_name_is_refused_and_a_changed_number_is_announced(
 
 def test_an_edited_file_asks_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python would go on with the rules that it imported, and say that nothing changes."""
-    monkeypatch.setitem(imported._IMPORTED, "analysis/outcomes/rules.py", "another digest")
+    monkeypatch.setitem(
+        imported.IMPORTED["outcomes"], "analysis/outcomes/rules.py", "another digest"
+    )
     with pytest.raises(ParameterError, match=r"^analysis=analysis/outcomes/rules\.py: edited"):
         study_of({})
 

@@ -22,7 +22,8 @@ from analysis.outcomes.frames import keep_frames, keep_table, read_frame
 from analysis.outcomes.steps import create_views
 from analysis.outcomes.thresholds import Thresholds
 from analysis.store.stage_tables import KeptTables
-from analysis.study.confirmation import Maker, Method, describe_source
+from analysis.study.confirmation import Maker, Method
+from analysis.study.imported import IMPORTED
 from analysis.verdicts.sessions import Operators
 from analysis.vocabulary import METHODS
 
@@ -401,7 +402,7 @@ def find_baselines(
     """
     method = Method(thresholds, (), fingerprints, Operators(frozenset(), {}))
     made_from = [
-        method.describe("features"), fingerprints.digest, describe_source("other_methods")
+        method.describe("features"), fingerprints.digest, IMPORTED["other_methods"]
     ]  # fmt: skip
     place = kept.find(connection, "other_methods", made_from)
     if place is None:

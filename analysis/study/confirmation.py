@@ -11,7 +11,6 @@ stage that it acts on. What each value lists is kept beside the stages as soon a
 sweep that was interrupted goes on with the next value.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
@@ -20,22 +19,22 @@ from functools import partial
 from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import duckdb
 import pandas as pd
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import Features, add_features
+from analysis.outcomes.filters import local_filters
 from analysis.outcomes.frames import keep_frames, read_frame
 from analysis.outcomes.outcomes import Outcomes, apply_rules
 from analysis.outcomes.profiles import Profiles, add_profiles
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.reference.networks import DOMESTIC
-from analysis.reference.reference_files import SHIPPED
 from analysis.store.stage_tables import KeptTables, Tables, add_room
+from analysis.study.imported import IMPORTED
 from analysis.study.study import Study
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.sessions import Operators, Sessions, add_sessions
@@ -315,36 +314,11 @@ def evidence(study: Study, name: str) -> pd.DataFrame:
     return frame
 
 
-#: Stage, or what follows from them, → the files that say how it is made, besides those of the
-#: stages before it.
-SOURCES: Mapping[str, Sequence[str]] = {
-    "features": (
-        "hosts.py", "observations/schema.py", "store/stage_tables.py", "outcomes/thresholds.py",
-        "outcomes/macros.py", "outcomes/steps.py", "outcomes/frames.py",
-        "outcomes/enumerations.py",
-        "outcomes/controls.py", "outcomes/features.py",
-    ),
-    "profiles": (
-        "outcomes/answers.py", "outcomes/block_pages.py", "outcomes/filters.py",
-        "outcomes/profiles.py", "data/reference/local_filters.csv",
-    ),
-    "rules": ("outcomes/outcomes.py", "outcomes/devices.py", "outcomes/rules.py"),
-    "sessions": ("verdicts/sessions.py",),
-    "verdicts": (
-        "period.py", "vocabulary.py", "verdicts/series.py",
-        "verdicts/e_values.py", "verdicts/hours.py",
-        "verdicts/probes.py", "verdicts/rates.py", "verdicts/rivals.py",
-        "verdicts/site_hours.py", "verdicts/stretches.py", "verdicts/blocks.py",
-        "verdicts/caveats.py", "verdicts/cells.py", "verdicts/intervals.py", "verdicts/reasons.py",
-        "verdicts/robustness.py", "verdicts/states.py", "verdicts/verdicts.py",
-        "verdicts/witnesses.py", "study/confirmation.py",
-    ),
-    "other_methods": ("report/other_methods.py",),
-}  # fmt: skip
+#: Stage → the part of ``IMPORTED`` that says how it is made, and all stages after it.
+_MADE_BY = {"features": "outcomes", "sessions": "verdicts"}
 #: The stages that leave tables in a connection; the last one leaves a judgement.
 TABLES = STAGES[:-1]
 _LIBRARIES = ("duckdb", "publicsuffixlist")
-_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -377,7 +351,7 @@ class Method:
     def describe(self, last: Stage) -> list[object]:
         """All that decides a stage's result, as JSON can say it."""
         return [
-            [stage, describe_source(stage), self._numbers(stage), self._given(stage)]
+            [stage, IMPORTED.get(_MADE_BY.get(stage, "")), self._numbers(stage), self._given(stage)]
             for stage in STAGES[: STAGES.index(last) + 1]
         ]
 
@@ -389,7 +363,7 @@ class Method:
         if stage == "features":
             return [version(library) for library in _LIBRARIES]
         if stage == "profiles":
-            return self.fingerprints.digest
+            return [self.fingerprints.digest, str(local_filters())]
         if stage == "rules":
             domestic = sorted(self.operators.domestic_asns)
             return [[astuple(rule) for rule in self.rules], domestic]
@@ -444,22 +418,6 @@ class Maker:
             make(place)
             return place
         return self.kept.provide(self.connection, stage, self.method.describe(stage), make)
-
-
-def describe_source(stage: str) -> str:
-    """The digest of the code that makes a stage, as it was imported."""
-    return _IMPORTED[stage]
-
-
-def _digest_source(stage: str) -> str:
-    digest = hashlib.sha256()
-    for name in SOURCES[stage]:
-        root = SHIPPED if name.startswith("data/") else _ROOT
-        digest.update((root / name).read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-_IMPORTED: Final = {stage: _digest_source(stage) for stage in SOURCES}
 
 
 #: Threshold → the values that it is tried at, beside the published one. A number that moves no

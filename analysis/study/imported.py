@@ -1,4 +1,4 @@
-"""Whether the files of the method on disk are those that this process imported."""
+"""The files of the method, as this process imported them."""
 
 import hashlib
 from pathlib import Path
@@ -7,18 +7,27 @@ from typing import Final
 from analysis.errors import ParameterError
 
 _ROOT = Path(__file__).resolve().parents[1]
-_JUDGING = ("outcomes", "verdicts", "study")
+#: What a judgement is made by → its files; an editor's own begin with a dot, and may lead nowhere.
+_FILES = {
+    "outcomes": ["hosts.py", "observations/schema.py", "store/stage_tables.py",
+                 "outcomes/[!.]*.py"],
+    "verdicts": ["period.py", "vocabulary.py", "verdicts/[!.]*.py", "study/confirmation.py"],
+    "study": ["study/[!.]*.py"],
+    "other_methods": ["report/other_methods.py"],
+}  # fmt: skip
 
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "none"
 
 
-#: An editor's own files begin with a dot, and may lead nowhere.
-_IMPORTED: Final = {
-    str(path.relative_to(_ROOT.parent)): _digest(path)
-    for name in _JUDGING
-    for path in sorted((_ROOT / name).glob("[!.]*.py"))
+IMPORTED: Final = {
+    part: {
+        str(path.relative_to(_ROOT.parent)): _digest(path)
+        for pattern in patterns
+        for path in sorted(_ROOT.glob(pattern))
+    }
+    for part, patterns in _FILES.items()
 }
 
 
@@ -28,7 +37,7 @@ def check_imported() -> None:
     Raises:
         ParameterError: a file was edited; says to restart the kernel.
     """
-    files = _IMPORTED.items()
+    files = [item for part in IMPORTED.values() for item in part.items()]
     edited = [name for name, digest in files if _digest(_ROOT.parent / name) != digest]
     if edited:
         accepted = "edited after this kernel imported it: restart the kernel and run all cells"
