@@ -22,7 +22,7 @@ from analysis.errors import ContractError, ParameterError
 from analysis.languages.language import ENGLISH
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_NAME, LAYERS
-from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
+from analysis.outcomes.app_outcomes import add_messaging_outcomes
 from analysis.period import Period
 from analysis.reference.test_counts import COUNTS, load_test_counts
 from analysis.report.app_tables import Judged, judge_apps
@@ -61,7 +61,7 @@ def _rows(folder: Path, store: Path, **changes: Any) -> tuple[Collection, Messag
 def _shown(*documents: dict[str, Any], folder: Path) -> list[tuple[str, str, str]]:
     """What each part shows, in the order of the measurements: part, class, mechanism."""
     _, rows = _rows(write_archive(folder / "archive", documents), folder / "store")
-    outcomes = add_messaging_outcomes(rows.connection, read_endpoints(rows.connection))
+    outcomes = add_messaging_outcomes(rows.connection)
     outcomes.use(rows.connection)
     query = """SELECT domain::VARCHAR, if(evidence = 'none', 'none', class), mechanism FROM outcomes
                ORDER BY measurement_start_time, domain"""
@@ -248,7 +248,7 @@ def test_a_source_without_any_of_these_tests_has_none(tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     collection, rows = _rows(tmp_path / "archive", tmp_path / "store")
     assert (collection.files, rows.ledger().empty) == ((), True)
-    outcomes = add_messaging_outcomes(rows.connection, read_endpoints(rows.connection))
+    outcomes = add_messaging_outcomes(rows.connection)
     outcomes.use(rows.connection)
     assert rows.connection.execute("SELECT count(*) FROM outcomes").fetchall() == [(0,)]
 

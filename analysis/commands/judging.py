@@ -26,7 +26,7 @@ from analysis.hosts import normalise, registrable_domain
 from analysis.languages.language import ENGLISH
 from analysis.observations.fingerprints import Fingerprints, load
 from analysis.observations.messaging_tests import BY_NAME, TESTS
-from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
+from analysis.outcomes.app_outcomes import add_messaging_outcomes
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import LAYERS, RULES_BY_ID
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
@@ -278,7 +278,7 @@ def judge_app_tests(paths: Sequence[Path]) -> dict[tuple[str, int], dict[str, An
     keys = pa.array([f"{number:012}" for number in range(read.num_rows)], pa.string())
     connection = connect()
     connection.from_arrow(read.append_column("object_key", keys)).create("messaging")
-    add_messaging_outcomes(connection, read_endpoints(connection)).use(connection)
+    add_messaging_outcomes(connection).use(connection)
     cursor = connection.execute(_JUDGED_APPS)
     columns = [column[0] for column in cursor.description or []]
     rows = [dict(zip(columns, values, strict=True)) for values in cursor.fetchall()]

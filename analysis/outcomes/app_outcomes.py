@@ -110,6 +110,13 @@ FROM messaging JOIN messaging_told USING (object_key, line_number)
 WHERE probe_asn > 0  -- OONI drops what is of no network
 """
 
+_STEPS = {
+    "messaging_endpoint": _ENDPOINTS,
+    "messaging_outcome": _PART_OUTCOMES,
+    "messaging_told": _PARTS_TOLD,
+    "messaging_placed": _OUTCOMES,
+}
+
 # What the judge asks of an outcome besides: rules are named as the mechanism that they see.
 _RULED = """
 SELECT * EXCLUDE (session_name) REPLACE (domain::host_name AS domain,
@@ -120,53 +127,38 @@ FROM messaging_placed JOIN session_names USING (session_name)
 """
 
 
-class Endpoints(Tables):
-    """Where the endpoints of each test ended: ``messaging_endpoint``, and what that makes of each
-    part, ``messaging_outcome``; with the measurements, ``messaging``.
-    """
+def add_messaging_outcomes(connection: duckdb.DuckDBPyConnection) -> Outcomes:
+    """Create ``outcomes`` of ``messaging``: one row a measurement and part of its test.
 
+    Besides the columns that the judge asks for: ``test_name, test_part``, and of the part's
+    endpoints ``tried_count`` and ``cut_count``, those that ended at a layer that decides. Where
+    each ended is in ``messaging_endpoint``, what that makes of each part in ``messaging_outcome``.
 
-def read_endpoints(connection: duckdb.DuckDBPyConnection) -> Endpoints:
-    """Read of each measurement of ``messaging``, in a connection's own database, where its
-    endpoints ended.
+    Args:
+        connection: holds ``messaging`` in its own database.
     """
-    place = add_room(connection, "endpoints")
-    endpoints = Endpoints((place, *Tables.of(connection).catalogs))
-    with endpoints.opened(connection) as opened:
+    place = add_room(connection, "outcomes")
+    outcomes = Outcomes.beside(Tables.of(connection), place)
+    parts = [
+        (test.name, part.name, LAYERS.index(part.decides_until) + 1, part.needs_all)
+        for test in TESTS
+        for part in test.parts
+    ]
+    columns = ["test_name", "part", "last_layer", "needs_all"]
+    frame = pd.DataFrame(parts, columns=columns).astype({"last_layer": "uint8"})
+    given = {"layers": list(LAYERS), "of_the_probe": _OF_THE_PROBE}
+    with outcomes.opened(connection) as opened:
         arms = " ".join(f"WHEN regexp_matches(failure, '{p}') THEN '{name}'" for name, p in MANNERS)
         opened.execute(
             f"CREATE MACRO {place}.manner_of(failure) AS CASE {arms} ELSE '{_FAILED}' END"
         )
-        parts = [
-            (test.name, part.name, LAYERS.index(part.decides_until) + 1, part.needs_all)
-            for test in TESTS
-            for part in test.parts
-        ]
-        columns = ["test_name", "part", "last_layer", "needs_all"]
-        frame = pd.DataFrame(parts, columns=columns).astype({"last_layer": "uint8"})
         keep_table(opened, "messaging_part", pa.Table.from_pandas(frame), place)
-        steps = {"messaging_endpoint": _ENDPOINTS, "messaging_outcome": _PART_OUTCOMES}
-        given = {"layers": list(LAYERS), "of_the_probe": _OF_THE_PROBE}
-        create_tables(opened, steps, given, place)
-    return endpoints
-
-
-def add_messaging_outcomes(connection: duckdb.DuckDBPyConnection, endpoints: Endpoints) -> Outcomes:
-    """Create ``outcomes``: one row a measurement and part of its test.
-
-    Besides the columns that the judge asks for: ``test_name, test_part``, and of the part's
-    endpoints ``tried_count`` and ``cut_count``, those that ended at a layer that decides.
-    """
-    place = add_room(connection, "outcomes")
-    outcomes, layers = Outcomes.beside(endpoints, place), {"layers": list(LAYERS)}
-    with outcomes.opened(connection) as opened:
-        create_tables(opened, {"messaging_told": _PARTS_TOLD}, {}, place)
-        create_tables(opened, {"messaging_placed": _OUTCOMES}, layers, place)
+        create_tables(opened, _STEPS, given, place)
         names = {
             "host_name": "SELECT domain AS name FROM messaging_placed",
             "software_name": "SELECT software AS name FROM messaging_placed",
         }
         create_text_enumerations(opened, names, place)
         number_sessions(opened, "SELECT session_name FROM messaging_placed", place)
-        create_tables(opened, {"outcomes": _RULED}, layers, place)
+        create_tables(opened, {"outcomes": _RULED}, given, place)
     return outcomes

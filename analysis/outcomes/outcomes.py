@@ -1,10 +1,11 @@
 """Which rule each layer of a measurement fires, and what the measurement shows as a whole."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import asdict
 from typing import Self
 
 import duckdb
-import pyarrow as pa
+import pandas as pd
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.devices import find_broken_sessions
@@ -209,28 +210,20 @@ def _check_conditions(
 
 def _add_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...], place: str) -> None:
     """``rules``: one row per rule, as the SQL joins them; its texts are enumerations."""
-    types = {
-        "rule_id": ("rule_name", [rule.rule_id for rule in rules]),
+    table = pd.DataFrame(map(asdict, rules)).rename(columns={"outcome": "class"})
+    table = table.drop(columns=["condition", "comment"]).assign(rule_order=range(len(rules)))
+    types: dict[str, tuple[str, Iterable[str]]] = {
+        "rule_id": ("rule_name", table["rule_id"]),
         "class": ("class_name", ["blocked", "down", "ok", "unknown"]),
         "evidence": ("evidence_name", ["none", "discarded", "scored"]),
-        "mechanism": ("mechanism_name", sorted({rule.mechanism for rule in rules})),
-        "set_aside": ("reason_name", sorted({rule.set_aside for rule in rules})),
+        "mechanism": ("mechanism_name", sorted(set(table["mechanism"]))),
+        "set_aside": ("reason_name", sorted(set(table["set_aside"]))),
     }
     for name, texts in types.values():
         listed = ", ".join(f"'{text}'" for text in texts)
         create_type(connection, name, f"({listed})", place)
-    rows = pa.table({
-        "rule_id": [rule.rule_id for rule in rules],
-        "class": [rule.outcome for rule in rules],
-        "mechanism": [rule.mechanism for rule in rules],
-        "evidence": [rule.evidence for rule in rules],
-        "is_artefact": [rule.is_artefact for rule in rules],
-        "is_about_target": [rule.is_about_target for rule in rules],
-        "set_aside": [rule.set_aside for rule in rules],
-        "rule_order": pa.array(range(len(rules)), pa.uint8()),
-    })  # fmt: skip
-    connection.register("rules_at_hand", rows)
+    connection.register("rules_at_hand", table)
     typed = ", ".join(f"{column}::{name} AS {column}" for column, (name, _) in types.items())
-    query = f"SELECT * REPLACE ({typed}) FROM rules_at_hand"
+    query = f"SELECT * REPLACE ({typed}, rule_order::UTINYINT AS rule_order) FROM rules_at_hand"
     create_tables(connection, {"rules": query}, {}, place)
     connection.unregister("rules_at_hand")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.observations.messaging_tests import BY_NAME, TESTS
-from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
+from analysis.outcomes.app_outcomes import add_messaging_outcomes
 from analysis.period import Period
 from analysis.reference.test_counts import find_causes
 from analysis.store.stage_tables import add_room
@@ -61,7 +61,7 @@ def count_endpoints(
     was in: addresses come and go. It is cut off where it was in at least half of its tries.
 
     Args:
-        connection: holds what ``outcomes.messaging.read_endpoints`` makes.
+        connection: holds what ``app_outcomes.add_messaging_outcomes`` makes.
         stretch: ``test_name, part, probe_asn`` (a number), ``blocked_from_time,
             blocked_until_time``.
 
@@ -143,9 +143,8 @@ def _judge_networks(study: MessagingStudy) -> Judgement:
     connection, thresholds = study.connection, study.parameters.thresholds
     operators = Operators.of(study.networks())
     scope = Scope(study.periods, thresholds, has_explorer=not study.is_fictional)
-    tried = read_endpoints(connection)
     control = study.elsewhere.by_day(study.periods["all"])
-    outcomes = add_messaging_outcomes(connection, tried)
+    outcomes = add_messaging_outcomes(connection)
     place = add_room(connection, "sessions")
     sessions = add_sessions(connection, outcomes, operators, thresholds, place)
     parts = judge_messaging(connection, sessions, scope, control)

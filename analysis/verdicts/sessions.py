@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import duckdb
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -152,10 +151,27 @@ SELECT domain, mode(site_asn ORDER BY site_asn) AS site_asn
 FROM outcomes WHERE site_asn IS NOT NULL GROUP BY domain
 """
 
-_RESOLVER_STEPS = {
+# A network without a name of its operator is its own.
+_NETWORKS = """
+WITH counted AS (
+  SELECT probe_asn, count(DISTINCT session) >= $floor_sessions
+    AND count(DISTINCT day) >= $floor_days AS is_enough
+  FROM sessions GROUP BY probe_asn
+)
+SELECT probe_asn, (row_number() OVER (ORDER BY probe_asn) - 1)::INTEGER AS network,
+  (dense_rank() OVER (ORDER BY coalesce(name, 'AS' || probe_asn)) - 1)::INTEGER AS operator,
+  asn IS NOT NULL AS is_domestic, is_domestic AND is_enough AS is_witness
+FROM counted LEFT JOIN operator_names USING (probe_asn)
+  LEFT JOIN domestic_resolvers ON asn = probe_asn
+"""
+
+_STEPS = {
+    "sessions": _SESSIONS,
     "resolver_cells": _RESOLVER_CELLS,
     "cleared_cells": _CLEARED_CELLS,
     "unheard_sessions": _UNHEARD_SESSIONS,
+    "site_networks": _SITE_NETWORKS,
+    "networks": _NETWORKS,
 }
 
 
@@ -230,34 +246,7 @@ def add_sessions(
         create_type(opened, "session_class", str(CLASSES), place)
         create_type(opened, "failure_kind", str(KINDS), place)
         create_views(opened, {"session_measurements": _SESSION_MEASUREMENTS})
-        steps = {"sessions": _SESSIONS, **_RESOLVER_STEPS, "site_networks": _SITE_NETWORKS}
-        create_tables(opened, steps, numbers, place)
-        keep_table(opened, "networks", _networks(opened, operators, thresholds), place)
+        names = pd.DataFrame(operators.names.items(), columns=["probe_asn", "name"])
+        opened.register("operator_names", names.astype({"probe_asn": "uint32", "name": "str"}))
+        create_tables(opened, _STEPS, numbers, place)
     return sessions
-
-
-_NETWORK_COUNTS = """
-SELECT probe_asn, count(DISTINCT session) >= $floor_sessions
-  AND count(DISTINCT day) >= $floor_days AS is_enough
-FROM sessions GROUP BY probe_asn ORDER BY probe_asn
-"""
-
-
-def _networks(
-    connection: duckdb.DuckDBPyConnection, operators: Operators, thresholds: Thresholds
-) -> pa.Table:
-    floor = {name: getattr(thresholds, name) for name in ("floor_sessions", "floor_days")}
-    rows = connection.execute(_NETWORK_COUNTS, floor).fetchall()
-    asns = [asn for asn, _ in rows]
-    names, _ = pd.factorize(
-        np.array([operators.names.get(asn, f"AS{asn}") for asn in asns], object)
-    )
-    is_domestic = [asn in operators.domestic_asns for asn in asns]
-    is_witness = [asn in operators.domestic_asns and enough for asn, enough in rows]
-    return pa.table({
-        "probe_asn": pa.array(asns, pa.uint32()),
-        "network": pa.array(range(len(asns)), pa.int32()),
-        "operator": pa.array(names, pa.int32()),
-        "is_domestic": pa.array(is_domestic, pa.bool_()),
-        "is_witness": pa.array(is_witness, pa.bool_()),
-    })  # fmt: skip

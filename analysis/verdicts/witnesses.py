@@ -44,7 +44,7 @@ WITH candidates AS (
   SELECT l.number, o.session, o.input,
     row_number() OVER nth AS position, count(*) OVER (PARTITION BY l.number) AS total
   FROM outcomes o JOIN listed l ON l.domain::host_name = o.domain AND l.probe_asn = o.probe_asn
-    AND l.rule_id = o.rule_id AND o.day BETWEEN l.since AND l.until
+    AND l.rule_id = o.rule_id AND o.day BETWEEN l.blocked_from::DATE AND l.until::DATE
   WHERE o.has_report AND o.class = 'blocked'
   WINDOW nth AS (PARTITION BY l.number
                  ORDER BY o.measurement_start_time, o.session, o.input)
@@ -68,28 +68,13 @@ def add_witness(
         table: the verdicts of all periods.
         periods: by name.
     """
-    listed = table.loc[
-        table["rule_id"] != "", [*CELL, "period", "rule_id", "blocked_from", "blocked_until"]
-    ]
-    to_the_end = {name: period.last_day.isoformat() for name, period in periods.items()}
-    until = listed["blocked_until"].mask(
-        listed["blocked_until"] == "", listed["period"].map(to_the_end)
-    )
-    listed = listed.assign(
-        number=listed.index,
-        since=pd.to_datetime(listed["blocked_from"]),
-        until=pd.to_datetime(until),
-    )
-    connection.register("listed", listed)
+    listed = table.loc[table["rule_id"] != "", [*CELL, "rule_id", "blocked_from"]]
+    to_the_end = table["period"].map({name: str(one.last_day) for name, one in periods.items()})
+    until = table["blocked_until"].mask(table["blocked_until"] == "", to_the_end)
+    connection.register("listed", listed.assign(number=listed.index, until=until))
     witnesses = connection.execute(_WITNESSES).df().set_index("number")
     connection.unregister("listed")
-    table = table.join(witnesses)
-    for column in ("witness_report_id", "witness_input"):
-        table[column] = table[column].fillna("")
-    table["witness_url"] = ""
-    seen = table["witness_report_id"] != "" if has_explorer else table.index[:0]
-    shown = table.loc[seen, ["witness_report_id", "witness_input"]]
-    table.loc[seen, "witness_url"] = [
-        measurement_url(*pair) for pair in shown.itertuples(index=False)
-    ]
-    return table
+    table = table.join(witnesses).fillna({"witness_report_id": "", "witness_input": ""})
+    pairs = zip(table["witness_report_id"], table["witness_input"], strict=True)
+    urls = [measurement_url(*pair) if has_explorer else "" for pair in pairs]
+    return table.assign(witness_url=urls)
