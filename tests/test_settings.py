@@ -56,11 +56,11 @@ _WRONG = [
     ([*KH[:3], "UNTIL=2999-01-01"], "UNTIL=2999-01-01: lies ahead; 20"),
     (["floor_sessions=-1"], "floor_sessions=-1: a whole number from 1 to 1000 is accepted"),
     (["floor_sessions=1e9"], "floor_sessions=1e9: a whole number from 1 to 1000 is accepted"),
-    (["share_floor=5"], "share_floor=5.0: a number from 0 to 1 is accepted"),
+    (["share_floor=5"], "share_floor=5: a number from 0 to 1 is accepted"),
     (["share_floor=nan"], "share_floor=nan: a number from 0 to 1 is accepted"),
     (["change_cost=inf"], "change_cost=inf: a number from 0 to 100 is accepted"),
     (["change_cost=-inf"], "change_cost=-inf: a number from 0 to 100 is accepted"),
-    (["chance_line=1e-400"], "chance_line=0.0: a number from 1 to 1e+06 is accepted"),
+    (["chance_line=1e-400"], "chance_line=1e-400: a number from 1 to 1e+06 is accepted"),
     (["pool_days=" + "9" * 5000], f"pool_days={'9' * 300}…: a whole number from 0 to 366 is"),
     (["chance_share=0.01"], "chance_share=0.01: there is no such threshold any more; "
      "the line of the list is chance"),

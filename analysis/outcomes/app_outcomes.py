@@ -15,7 +15,6 @@ countries (``app_verdicts.messaging``).
 
 import duckdb
 import pandas as pd
-import pyarrow as pa
 
 from analysis.observations.messaging_tests import LAYERS, TESTS
 from analysis.outcomes.enumerations import create_text_enumerations, number_sessions
@@ -152,7 +151,7 @@ def add_messaging_outcomes(connection: duckdb.DuckDBPyConnection) -> Outcomes:
         opened.execute(
             f"CREATE MACRO {place}.manner_of(failure) AS CASE {arms} ELSE '{_FAILED}' END"
         )
-        keep_table(opened, "messaging_part", pa.Table.from_pandas(frame), place)
+        keep_table(opened, "messaging_part", frame, place)
         create_tables(opened, _STEPS, given, place)
         names = {
             "host_name": "SELECT domain AS name FROM messaging_placed",

@@ -1,7 +1,7 @@
 """What a page does over many names: a block page, or the site's own."""
 
 import duckdb
-import pyarrow as pa
+import pandas as pd
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.frames import keep_table
@@ -296,9 +296,9 @@ FROM page_counts c LEFT JOIN page_spread s USING (page) LEFT JOIN page_reach t U
 #: Pages with a fingerprint that counts in the country; one measurement is enough.
 FINGERPRINT_STEPS = {
     "fingerprinted": """
-SELECT row_id
+SELECT DISTINCT row_id
 FROM observations o JOIN http_names h ON h.probe_cc = o.probe_cc
-WHERE list_has_any(o.http_fingerprints, h.names)
+WHERE list_contains(o.http_fingerprints, h.name)
 """,
 }
 
@@ -306,25 +306,20 @@ WHERE list_has_any(o.http_fingerprints, h.names)
 def add_fingerprints(
     connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints, place: str
 ) -> None:
-    """``dns_patterns``: address × country; ``http_names``: the names that count in a country.
+    """``dns_patterns``: address × country; ``http_names``: name × country.
 
     OONI counts a fingerprint of scope isp or nat as confirmed anywhere; a verdict needs one that is
     expected in the country itself.
     """
-    rows = connection.execute("SELECT DISTINCT probe_cc FROM features ORDER BY 1").fetchall()
-    countries = [cc for (cc,) in rows]
-    addresses = [
-        {"probe_cc": cc, "pattern": fingerprint.pattern}
-        for cc in countries
-        for fingerprint in fingerprints.dns
-        if cc in fingerprint.expected_countries and fingerprint.pattern_type == "full"
-    ]
-    names = [
-        {"probe_cc": cc, "names": [f.name for f in fingerprints.http if cc in f.expected_countries]}
-        for cc in countries
-    ]
-    text = pa.string()
-    patterns = pa.Table.from_pylist(addresses, pa.schema([("probe_cc", text), ("pattern", text)]))
-    http = pa.Table.from_pylist(names, pa.schema([("probe_cc", text), ("names", pa.list_(text))]))
-    keep_table(connection, "dns_patterns", patterns, place)
-    keep_table(connection, "http_names", http, place)
+    patterns = [
+        (country, one.pattern)
+        for one in fingerprints.dns if one.pattern_type == "full"
+        for country in one.expected_countries
+    ]  # fmt: skip
+    names = [(country, one.name) for one in fingerprints.http for country in one.expected_countries]
+    for table, column, rows in (
+        ("dns_patterns", "pattern", patterns),
+        ("http_names", "name", names),
+    ):
+        listed = pd.DataFrame(rows, columns=["probe_cc", column], dtype="str")
+        keep_table(connection, table, listed, place)

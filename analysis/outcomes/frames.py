@@ -11,7 +11,7 @@ from analysis.outcomes.steps import create_tables
 
 
 def keep_table(
-    connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, place: str = ""
+    connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table | pd.DataFrame, place: str = ""
 ) -> None:
     """Keep rows at hand as a table of DuckDB, each once; without a place it is temporary."""
     connection.register("rows_at_hand", rows)

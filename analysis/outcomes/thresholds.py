@@ -5,6 +5,7 @@ is accepted, the sweep what to try and which stages to make again, a page what t
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -167,7 +168,7 @@ class Thresholds:
             if name not in DECLARATIONS:
                 near = suggest(name, DECLARATIONS) or f"; there are {', '.join(DECLARATIONS)}"
                 raise ParameterError(name, value, f"there is no such threshold{near}")
-        return replace(self, **{name: _number(name, value) for name, value in values.items()})  # type: ignore[arg-type]
+        return replace(self, **values)  # type: ignore[arg-type]
 
     def changes(self) -> dict[str, float]:
         """The numbers that differ from the published method, by name, in order."""
@@ -219,26 +220,16 @@ def _is_whole(name: str) -> bool:
     return isinstance(getattr(Thresholds, name), int)
 
 
-def _number(name: str, value: object) -> object:
-    """A number that a text spells; anything else as it is, to be checked."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return int(value) if _is_whole(name) else float(value)
-    except ValueError:
-        raise ParameterError(name, value, accepted_values(name)) from None
-
-
 def _checked(name: str, value: Any) -> float:
-    """The value, if it is of the right kind and in its range.
+    """The value, or the one that a text spells, if it is of the right kind and in its range.
 
     Raises:
         ParameterError: it is not; says what is accepted.
     """
-    declared, is_whole = DECLARATIONS[name], _is_whole(name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or (is_whole and not isinstance(value, int)):
+    declared, kind, number = DECLARATIONS[name], int if _is_whole(name) else float, value
+    with suppress(ValueError):
+        number = kind(value) if isinstance(value, str) else value
+    is_number = isinstance(number, int | kind) and not isinstance(number, bool)
+    if not is_number or not declared.least <= number <= declared.most:
         raise ParameterError(name, value, accepted_values(name))
-    if not declared.least <= value <= declared.most:
-        raise ParameterError(name, value, accepted_values(name))
-    return int(value) if is_whole else float(value)
+    return kind(number)

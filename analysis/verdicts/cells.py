@@ -78,8 +78,7 @@ def judge_inside(
         a session ``ends_otherwise`` after the last of them.
     """
     cells = evidence.series.cells.rename_axis("cell")
-    is_failing = _find_failing(inside, thresholds)
-    told = inside.counted.assign(state=_states(evidence, inside, is_failing, thresholds))
+    told = inside.counted.assign(state=_states(evidence, inside, thresholds))
     told = told[told["state"] != ""]
     ranked = told.assign(rank=strength(told["state"])).sort_values(
         ["cell", "rank", "hits", "first"], ascending=[True, True, False, True]
@@ -96,20 +95,14 @@ def judge_inside(
     )
 
 
-def _find_failing(inside: Inside, thresholds: Thresholds) -> pd.Series:
-    """Which stretches do not work, for whatever reason, in enough sessions to say so."""
-    counted = inside.counted
-    return (counted["kind"] == FAILING) & meets_floor(
-        counted["hits"], counted["hit_days"], counted["hits"] + counted["misses"], thresholds
-    )
-
-
-def _states(
-    evidence: Evidence, inside: Inside, is_failing: pd.Series, thresholds: Thresholds
-) -> NDArray[np.object_]:
+def _states(evidence: Evidence, inside: Inside, thresholds: Thresholds) -> NDArray[np.object_]:
     counted, elements = inside.counted, inside.elements
     is_down = evidence.series.sessions["class"][elements["row"]] == DOWN
     down = elements[is_down].groupby("stretch").size().reindex(counted.index, fill_value=0)
+    # what does not work, for whatever reason, in enough sessions to say so
+    is_failing = (counted["kind"] == FAILING) & meets_floor(
+        counted["hits"], counted["hit_days"], counted["hits"] + counted["misses"], thresholds
+    )
     is_withheld = (counted["reason"] != "") & (counted["hits"] >= thresholds.floor_sessions)
     is_withheld &= counted["hit_days"] >= thresholds.floor_days
     cases = {
