@@ -204,7 +204,7 @@ def test_every_threshold_may_be_what_it_says_it_may_be() -> None:
         kind = type(value)
         for accepted in (least, most, *declared.tried_in_worlds):
             assert getattr(Thresholds(**{name: kind(accepted)}), name) == accepted
-        for beyond in (kind(least - 1), kind(most + 1), True, None, "4", float("nan"), [4]):
+        for beyond in (kind(least - 1), kind(most + 1), True, None, "4x", float("nan"), [4]):
             with pytest.raises(ParameterError, match=f"^{name}=.* is accepted"):
                 Thresholds(**{name: beyond})
 
