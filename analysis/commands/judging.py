@@ -345,10 +345,13 @@ def explain(
     test = next((one for one in BY_NAME.values() if asked in (one.name, one.title.lower())), None)
     if test and not as_json:
         lines = [test.title, *_app_lines(tables, test.name, asn)]
-    elif as_json:
-        return _site_json(tables, domain, asn, parameters, arguments)
     else:
-        lines = _site_lines(tables, domain, asn, parameters, arguments)
+        site, rows = _find_site(tables, domain, asn)
+        study, why_none = _open_published(site, rows, parameters, arguments)
+        if as_json:
+            return _site_json(site, rows, study, why_none)
+        about = _site_lines(tables, site, rows, parameters, study, is_every=bool(asn))
+        lines = [*about, "", why_none]
     return "\n".join(printable(line, 400) for line in lines).rstrip()
 
 
@@ -370,11 +373,7 @@ def _find_site(tables: Path, domain: str, asn: str) -> tuple[str, pd.DataFrame]:
     return site, _of_network(rows, asn, site)
 
 
-def _site_json(
-    tables: Path, domain: str, asn: str, parameters: Mapping[str, Any], arguments: Sequence[str]
-) -> str:
-    site, rows = _find_site(tables, domain, asn)
-    study, why_none = _open_published(site, rows, parameters, arguments)
+def _site_json(site: str, rows: pd.DataFrame, study: Study | None, why_none: str) -> str:
     if study is None:
         raise ParameterError("SOURCE", "", why_none)
     measurements = {
@@ -387,17 +386,16 @@ def _site_json(
 
 
 def _site_lines(
-    tables: Path, domain: str, asn: str, parameters: Mapping[str, Any], arguments: Sequence[str]
-) -> list[str]:
-    site, rows = _find_site(tables, domain, asn)
+    tables: Path, site: str, rows: pd.DataFrame, parameters: Mapping[str, Any],
+    study: Study | None, *, is_every: bool,
+) -> Iterator[str]:  # fmt: skip
     thresholds = _thresholds_of(parameters)
-    study, why_none = _open_published(site, rows, parameters, arguments)
     networks = read_table(tables, "networks").set_index("probe_asn")
     names = dict(zip(networks.index, networks["network"], strict=True))
     listed, withheld = (
         read_table(tables, name) for name in ("blocked_site_networks", "withheld_intervals")
     )
-    lines = [*_conclusion(tables, site, parameters)]
+    yield from _conclusion(tables, site, parameters)
     for row in _in_order(rows[rows["period"] == "all"]):
         stretches, others = (
             list(table[(table["domain"] == site) & (table["probe_asn"] == row.probe_asn)]
@@ -405,13 +403,12 @@ def _site_lines(
             for table in (listed, withheld)
         )  # fmt: skip
         said = say_verdict(ENGLISH, row, stretches, others, names, parameters["probe_cc"])
-        lines += ["", _network_line(row, networks), *_verdict_lines(row, thresholds)]
-        lines += [f"  {text.striptags()}" for text in said]
+        yield from ("", _network_line(row, networks), *_verdict_lines(row, thresholds))
+        yield from (f"  {text.striptags()}" for text in said)
         rivals = [f"    {text.striptags()}" for text in say_rivals(ENGLISH, stretches, others)]
-        lines += ["  could it be something else?", *rivals] if rivals else []
+        yield from ["  could it be something else?", *rivals] if rivals else []
         if study is not None:
-            lines += _session_lines(study, site, str(row.probe_asn), is_every=bool(asn))
-    return [*lines, "", why_none]
+            yield from _session_lines(study, site, str(row.probe_asn), is_every=is_every)
 
 
 def _of_network(rows: pd.DataFrame, asn: str, what: str) -> pd.DataFrame:
