@@ -150,7 +150,8 @@ def test_probes_write_what_real_ones_write(
         for m in measurements
         if m["test_version"].startswith("0.5")
         and m["input"].startswith("https:")
-        and m["test_keys"]["x_blocking_flags"] == 32
+        and m["test_keys"]["blocking"] is False
+        and m["test_keys"]["accessible"]
         and len(m["test_keys"]["control"]["dns"]["addrs"]) == 1
         and m["test_keys"]["control_failure"] is None
     )

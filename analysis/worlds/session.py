@@ -339,18 +339,6 @@ Blocking = str | bool | None
 
 #: Failures that 0.4 knows the meaning of.
 _KNOWN = {REFUSED, RESET, CLOSED, TIMED_OUT, WRONG_HOST, UNKNOWN_AUTHORITY}
-# x_blocking_flags of 0.5
-_DNS_BLOCKED, _TCP_BLOCKED, _TLS_BLOCKED, _HTTP_BLOCKED, _HTTP_DIFFERS, _REACHED = (
-    1, 2, 4, 8, 16, 32,
-)  # fmt: skip
-#: What the flags come to; the first of them decides.
-_VERDICTS: tuple[tuple[int, Blocking, bool], ...] = (
-    (_DNS_BLOCKED, "dns", False),
-    (_TCP_BLOCKED, "tcp_ip", False),
-    (_TLS_BLOCKED | _HTTP_BLOCKED, "http-failure", False),
-    (_HTTP_DIFFERS, "http-diff", False),
-    (_REACHED, False, True),
-)
 _LAYERS = ("tcp", "tls", "http")
 
 
@@ -751,9 +739,8 @@ def _measure_05(task: Task) -> Json:
     last = next((flow for flow in run.flows if flow.page is not None), None)
     page = last.page if last is not None and last.is_classic else None
     comparison = compare_pages(page, control.page)
-    dns_flags, flags, null_flags = _flag_05(run, system, control, last, comparison)
-    consistency = "inconsistent" if dns_flags else "consistent"
-    blocking, accessible = _summarise_05(flags, null_flags)
+    blocking, accessible = _conclude_05(run, system, control, last, comparison)
+    consistency = "inconsistent" if blocking == "dns" else "consistent"
     http_failure = dns_failure = task.word(system)
     if dns_failure is None and page is None:
         http_failure = run.redirect_failure or _find_failure(run.flows)
@@ -764,12 +751,9 @@ def _measure_05(task: Task) -> Json:
         "tls_handshakes": run.handshakes,
         "control": None if control.failure else _control_json(control),
         "control_failure": control.failure,
-        "x_dns_flags": dns_flags,
         "dns_experiment_failure": dns_failure,
         "dns_consistency": None if control.failure else consistency,
         "http_experiment_failure": http_failure,
-        "x_blocking_flags": flags,
-        "x_null_null_flags": null_flags,
         **comparison,
         "blocking": blocking,
         "accessible": accessible,
@@ -782,47 +766,48 @@ def _find_failure(flows: list[_Flow]) -> str | None:
     return max(failed, key=lambda flow: flow.depth).failure if failed else None
 
 
-def _flag_05(
+def _conclude_05(
     run: _Measurement05, system: Lookup, control: Control, last: _Flow | None, comparison: Json
-) -> tuple[int, int, int]:
-    """``x_dns_flags``, ``x_blocking_flags`` and ``x_null_null_flags``."""
+) -> tuple[Blocking, bool | None]:
+    """``blocking`` and ``accessible``; ``last`` is the connection that brought a page."""
     is_classic = last is not None and last.is_classic
-    if is_classic and last is not None and last.port == 443:
-        return 0, _REACHED, 8 if control.failure else 0
+    if last is not None and is_classic and last.port == 443:
+        return False, True
     if control.failure is not None:
-        return 0, 0, 0
-    dns_flags, null_flags = _flag_answer(run, system, control)
-    flags = _DNS_BLOCKED if dns_flags else 0
-    layers = (("tcp", control.tcp, _TCP_BLOCKED, 2), ("tls", control.tls, _TLS_BLOCKED, 4))
-    for layer, seen, blocked, expected in layers:
+        return None, None
+    if _is_odd(run, system, control):
+        return "dns", False
+    is_down = system.failure is not None
+    for layer, seen, words in (
+        ("tcp", control.tcp, "tcp_ip"),
+        ("tls", control.tls, "http-failure"),
+    ):
         stopped = _find_stopped(run.flows, layer)
         outcomes = {seen.get(endpoint(flow.address, flow.port), "untried") for flow in stopped}
         if None in outcomes:
-            flags |= blocked
-        elif outcomes - {"untried"}:
-            null_flags |= expected
+            return words, False
+        is_down = is_down or bool(outcomes - {"untried"})
+    is_same = _is_same_page(comparison)
     if control.http_failure is None:
         if any(flow.is_classic and flow.layer == "http" and flow.failure for flow in run.flows):
-            flags |= _HTTP_BLOCKED
-        if is_classic and not _is_same_page(comparison):
-            flags |= _HTTP_DIFFERS
-    if last is not None and (not is_classic or _is_same_page(comparison)):
-        flags |= _REACHED
-    return dns_flags, flags, null_flags
+            return "http-failure", False
+        if is_classic and not is_same:
+            return "http-diff", False
+    if last is not None and (not is_classic or is_same):
+        return False, True
+    return (False, False) if is_down else (None, None)
 
 
-def _flag_answer(run: _Measurement05, system: Lookup, control: Control) -> tuple[int, int]:
-    """``x_dns_flags`` and the DNS bit of ``x_null_null_flags``.
-
-    An answer is expected if it is the control's, of the control's network, or leads to a
-    certificate that is right.
+def _is_odd(run: _Measurement05, system: Lookup, control: Control) -> bool:
+    """Whether the system's answer is not expected: it is neither the control's, nor of the
+    control's network, nor leads to a certificate that is right.
     """
     if system.failure is not None:
-        return (2, 0) if control.dns.failure is None else (0, 1)
-    is_bogon = any(address.startswith(BOGONS) for address in system.addresses)
+        return control.dns.failure is None
+    if any(address.startswith(BOGONS) for address in system.addresses):
+        return True
     is_valid = not run.valid.isdisjoint(system.addresses)
-    is_expected = is_valid or run.task.session.names.are_akin(system, control.dns)
-    return (1 if is_bogon else 0) | (0 if is_expected else 4), 0
+    return not (is_valid or run.task.session.names.are_akin(system, control.dns))
 
 
 def _find_stopped(flows: list[_Flow], layer: str) -> list[_Flow]:
@@ -836,11 +821,3 @@ def _find_stopped(flows: list[_Flow], layer: str) -> list[_Flow]:
     ]  # fmt: skip
     is_stopped = all(flow.layer == layer and flow.failure for flow in reached)
     return reached if is_stopped else []
-
-
-def _summarise_05(flags: int, null_flags: int) -> tuple[Blocking, bool | None]:
-    """``blocking`` and ``accessible``."""
-    for flag, blocking, accessible in _VERDICTS:
-        if flags & flag:
-            return blocking, accessible
-    return (False, False) if null_flags else (None, None)
