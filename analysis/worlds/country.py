@@ -754,18 +754,13 @@ class Helper:
         own = control.dns.addresses
         ports = (443,) if target.is_https else (443, 80)
         for address in dict.fromkeys((*own, *addresses)):
-            is_bogon = address.startswith(BOGONS)
-            is_valid = False
-            for port in () if is_bogon else ports:
+            for port in () if address.startswith(BOGONS) else ports:
                 where = endpoint(address, port)
                 control.tcp[where] = self.internet.connect(address, port, day, self._client)
                 if port == 443 and control.tcp[where] is None:
                     failure = self.internet.handshake(address, target.host, self._client)
                     control.tls[where] = failure
-                    is_valid = failure is None
-            flags = (address in addresses) + 2 * (address in own) + 4 * is_bogon + 8 * is_valid
-            asn = self.internet.plan.asn(address)
-            control.ip_info[address] = {"asn": asn, "flags": flags}
+            control.ip_info[address] = {"asn": self.internet.plan.asn(address)}
         self._fetch(control, target, day)
         return control
 

@@ -79,7 +79,7 @@ class LyingHelper(Helper):
             tcp={endpoint(address, port): None for port in ports},
             tls={endpoint(address, 443): None},
             page=site.page,
-            ip_info={address: {"asn": self.internet.plan.asn(address), "flags": 10}},
+            ip_info={address: {"asn": self.internet.plan.asn(address)}},
         )
 
 

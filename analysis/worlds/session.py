@@ -14,7 +14,6 @@ calls a name with an unexpected address "dns" even where the page was right.
 """
 
 import base64
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -635,7 +634,6 @@ class _Measurement05:
     requests: list[Json] = field(default_factory=list)
     connects: list[Json] = field(default_factory=list)
     handshakes: list[Json] = field(default_factory=list)
-    numbers: Counter[int] = field(default_factory=Counter)
     flows: list[_Flow] = field(default_factory=list)
     valid: set[str] = field(default_factory=set)  # addresses whose certificate is right
     is_page_taken: bool = False
@@ -647,36 +645,28 @@ class _Measurement05:
         system = path.lookup(target.host)
         udp = path.lookup(target.host, is_public=True)
         doh = path.lookup_over_https(target.host)
-        self._record("doh", target, doh, 30000, [tag])
-        self._record("getaddrinfo", target, system, 10000, ["classic", tag])
-        self._record("udp", target, udp, 20000, [tag])
+        self._record("doh", target, doh, [tag])
+        self._record("getaddrinfo", target, system, ["classic", tag])
+        self._record("udp", target, udp, [tag])
         return system, list(dict.fromkeys((*system.addresses, *udp.addresses, *doh.addresses)))
 
-    def _record(
-        self, engine: str, target: Target, lookup: Lookup, base: int, tags: list[str]
-    ) -> None:
+    def _record(self, engine: str, target: Target, lookup: Lookup, tags: list[str]) -> None:
         """UDP and DoH ask for A and AAAA apart."""
-        number, task = self._number(base), self.task
-        is_system = engine == "getaddrinfo"
+        task, is_system = self.task, engine == "getaddrinfo"
         by_type = [("A", lookup.v4), ("AAAA", lookup.v6)]
         for kind, addresses in [("ANY", lookup.addresses)] if is_system else by_type:
             failure = lookup.failure or (None if addresses else "dns_no_answer")
             written = task.word(lookup) if is_system else failure
             query = task.session.names.query(engine, target.written, kind, written, addresses)
             t0 = round(task.session.path.rng.uniform(0, 0.01), 4)
-            query |= {"t0": t0, "t": round(t0 + 0.03, 4), "tags": tags, "transaction_id": number}
-            self.queries.append(query)
-
-    def _number(self, base: int) -> int:
-        self.numbers[base] += 1
-        return base + self.numbers[base]
+            self.queries.append({**query, "t0": t0, "t": round(t0 + 0.03, 4), "tags": tags})
 
     def visit(self, target: Target, system: Lookup, addresses: list[str], depth: int) -> None:
         """Try every address; the first good connection gets the page, and follows redirects."""
         path = self.task.session.path
         for address in addresses:
             for port in (443,) if target.is_https else (80, 443):
-                number = self._number(40000 if port == 80 else 50000)
+                number = len(self.flows) + 1
                 t0 = round(path.rng.uniform(0.05, 0.5), 3)
                 is_classic = address in system.addresses
                 flow = _Flow(target, address, port, is_classic, depth, number, t0)
