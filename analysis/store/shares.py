@@ -359,18 +359,16 @@ def import_share(
             raise SourceError(
                 f"{item.key} is of {manifest.probe_cc}, not of {probe_cc}", resumes=False
             )
-        name = f"{manifest.folder}/{MANIFEST}"
-        known = store.try_read(name) == content and reopen_share(store, manifest.folder)
-        if known:
-            return known
         for done, file in enumerate(manifest.files, 1):
             _import_file(source, store, manifest, file)
             progress(done, len(manifest.files), file)
     except CannotRead as error:
         raise SourceError(f"the share cannot be read: {error}", resumes=error.may_pass) from None
     collection = _open_share(store, manifest)
-    _check_rows(collection, manifest)
-    store.write_bytes(name, content)
+    name = f"{manifest.folder}/{MANIFEST}"
+    if store.try_read(name) != content:  # else its rows were checked when it came
+        _check_rows(collection, manifest)
+        store.write_bytes(name, content)
     return collection
 
 
