@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.commands import reporting
-from analysis.commands.reporting import watch_settings
+from analysis.commands.reporting import say_thin, watch_settings
 from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH
 from analysis.period import Period, today
@@ -262,6 +262,22 @@ def test_an_app_is_suspicious_below_the_floor(tmp_path: Path) -> None:
     assert rows == [["telegram", "AS6", "suspicious", "insufficient"]]
     assert found.pairs["blocked_from"].tolist() == ["2024-02-28"]
     assert {key[2] for key in found.others} == {f"AS{asn}" for asn in (1, 2, 3, 4, 5, 7)}
+
+
+def test_a_look_at_too_few_days_says_which_to_take() -> None:
+    """Where most pairs are too thin for a verdict, and not where half of them are."""
+    thin, open_ = Other("insufficient", True, "few tests"), Other("ok", False, "")
+    period = Period.parse("2024-03-01", "2024-03-11")
+    none = pd.DataFrame()
+    few = Standing(
+        none, {("w", "a", "AS1"): thin, ("w", "b", "AS1"): thin, ("w", "c", "AS1"): open_}
+    )
+    (said,) = say_thin(few, period)
+    assert said.startswith("2 of 3 pairs")
+    assert said.endswith("SINCE=2024-02-20 looks at twice as many")
+    assert not [
+        *say_thin(Standing(none, {("w", "a", "AS1"): thin, ("w", "b", "AS1"): open_}), period)
+    ]
 
 
 def test_two_looks(

@@ -558,8 +558,8 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
         SourceError: the source has nothing of the country in the period.
     """
     settings = inputs.settings
-    now = _find_all(inputs)
-    now = carry_over(last.standing, now) if last else now
+    found = _find_all(inputs)
+    now = carry_over(last.standing, found) if last else found
     news = find_news(last.standing if last else None, now)
     run = describe_run(inputs)
     first = last.first if last else str(settings.period.last_day)
@@ -573,7 +573,8 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
             sections = show_watch(log, standing, this, lang)
             write_alone(build.folder, edition, item, sections)
         build.run = run | {RECORD: {"first_look": first}}
-        tell(map(printable, _say(news, last is None)))
+        lines = [*_say(news, last is None), *say_thin(found, settings.period)]
+        tell(map(printable, lines))
     return len(news)
 
 
@@ -582,6 +583,18 @@ def _find_all(inputs: Inputs) -> Standing:
     sites = open_sites(inputs)
     found = [find_standing(sites)] if sites else []
     return join_standings(*found, find_apps_standing(open_messaging(inputs.settings.study)))
+
+
+def say_thin(found: Standing, period: Period) -> Iterator[str]:
+    """Which ``SINCE`` to give where most pairs were tested too little for a verdict."""
+    thin = sum(other.is_thin for other in found.others.values())
+    total = len(found.others) + len(found.pairs)
+    if 2 * thin > total:
+        longer = Period.ending(period.until, 2 * period.day_count)
+        yield (
+            f"{thin:,} of {total:,} pairs of a site and a network were tested too little in these "
+            f"{period.day_count} days; SINCE={longer.since} looks at twice as many"
+        )
 
 
 def _say(news: pd.DataFrame, is_first: bool) -> Iterator[str]:
