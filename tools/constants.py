@@ -23,15 +23,15 @@ from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "data" / "reference" / "validation" / "constants.csv"
-#: Module → its constants. A threshold has no module.
+#: Module → its constants, or the entries of one that is a mapping. A threshold has no module.
 CONSTANTS = {
     "verdicts/series.py": "CANDIDATE_GAIN",
     "verdicts/rates.py": "LEAST _PSEUDO _PRIOR _BASE_WORTH _EVEN",
     "verdicts/e_values.py": "LEAST_SHARE MOST_SHARE _SHARE_WORTH OF_DAYS",
     "verdicts/blocks.py": "LOWER_LINE",
-    "verdicts/onsets.py": "KNOWN_DAYS NEAR_DAYS",
     "verdicts/probes.py": "_SHARE CHANCE",
-    "verdicts/rivals.py": "_OPERATORS _REACHED_SHARE _HOSTS _HOST_DAYS _ROUTE_DAYS",
+    "verdicts/rivals.py": "_NUMBERS.operators _NUMBERS.reached_share _NUMBERS.hosts "
+    "_NUMBERS.known_days _NUMBERS.near_days _NUMBERS.host_days _NUMBERS.route_days",
     "outcomes/devices.py": "_REACHING_SHARE _NEAR_DAYS _FAR_DAYS _OWN_DAYS",
 }
 #: What a child does: judge the worlds, and print the listed pairs of each.
@@ -100,7 +100,8 @@ def moved_constants(folder: Path) -> Iterator[tuple[str, str, float, float]]:
                 moved = move(value, factor)
                 new = f"__import__('math').log({moved!r})" if is_log else repr(moved)
                 lines = text.splitlines(keepends=True)
-                lines.insert(line, f"{name} = {new}\n")
+                mapping, _, key = name.partition(".")
+                lines.insert(line, f"{mapping}['{key}'] = {new}\n" if key else f"{name} = {new}\n")
                 path.write_text("".join(lines), encoding="utf-8")
                 yield module, name, value, moved
             path.write_text(text, encoding="utf-8")
@@ -108,6 +109,7 @@ def moved_constants(folder: Path) -> Iterator[tuple[str, str, float, float]]:
 
 def find(text: str, name: str) -> tuple[int, float, bool]:
     """Behind which line a module sets a constant, to what, and whether to its logarithm."""
+    name, _, key = name.partition(".")
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign):
             targets = getattr(node.targets[0], "elts", node.targets)
@@ -116,7 +118,8 @@ def find(text: str, name: str) -> tuple[int, float, bool]:
                 if target.id == name and (is_log := isinstance(value, ast.Call)):
                     value = value.args[0]
                 if target.id == name:
-                    return node.end_lineno or 0, ast.literal_eval(value), is_log
+                    number = ast.literal_eval(value)
+                    return node.end_lineno or 0, number[key] if key else number, is_log
     raise SystemExit(f"{name}: no such constant")
 
 
@@ -133,8 +136,9 @@ def main(worlds: list[str]) -> None:
 
         def note(module: str, name: str, value: float, moved: float, listed: Pairs) -> None:
             flips = listed ^ standing
+            constant = name.rpartition(".")[2].strip("_").lower()
             rows.append({
-                "constant": name.strip("_").lower(), "module": module, "value": value,
+                "constant": constant, "module": module, "value": value,
                 "moved": moved, "flipped_pair_count": len(flips),
                 "missed_pair_count": len(flips & standing & blocked),
                 "false_pair_count": len((flips & listed) - blocked),
