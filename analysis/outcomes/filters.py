@@ -1,5 +1,7 @@
 """Well-known DNS filters that users choose: their answers are no block by a network."""
 
+from collections.abc import Iterable
+from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import duckdb
@@ -32,16 +34,17 @@ def add_filter_addresses(connection: duckdb.DuckDBPyConnection, place: str) -> N
     keep_table(connection, "filter_addresses", addresses, place)
 
 
-def local_filters() -> list[IPv4Network | IPv6Network]:
+@cache
+def local_filters() -> tuple[IPv4Network | IPv6Network, ...]:
     """Networks whose addresses well-known DNS filters answer with.
 
     Such a filter is chosen by a user, a school or an office, not by the network.
     """
     table = read_csv(REFERENCE / "local_filters.csv", ("network", "name", "source"), "reference")
-    return [ip_network(row["network"]) for _, row in table.rows]
+    return tuple(ip_network(row["network"]) for _, row in table.rows)
 
 
-def _is_within(address: str, filters: list[IPv4Network | IPv6Network]) -> bool:
+def _is_within(address: str, filters: Iterable[IPv4Network | IPv6Network]) -> bool:
     try:
         parsed = ip_address(address)
     except ValueError:
