@@ -1,6 +1,5 @@
 """Well-known DNS filters that users choose: their answers are no block by a network."""
 
-from collections.abc import Iterable
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -28,8 +27,8 @@ WHERE dns_special IS NOT NULL OR dns_match = 'none'
 
 def add_filter_addresses(connection: duckdb.DuckDBPyConnection, place: str) -> None:
     """``filter_addresses``: the answers that belong to a well-known DNS filter."""
-    answers, filters = connection.execute(_ANSWERS).fetchall(), local_filters()
-    found = [address for (address,) in answers if _is_within(address, filters)]
+    answers = connection.execute(_ANSWERS).fetchall()
+    found = [address for (address,) in answers if _is_of_filter(address)]
     addresses = pa.table({"address": pa.array(found, pa.string())})
     keep_table(connection, "filter_addresses", addresses, place)
 
@@ -44,9 +43,9 @@ def local_filters() -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(row["network"]) for _, row in table.rows)
 
 
-def _is_within(address: str, filters: Iterable[IPv4Network | IPv6Network]) -> bool:
+def _is_of_filter(address: str) -> bool:
     try:
         parsed = ip_address(address)
     except ValueError:
         return False
-    return any(parsed in network for network in filters)
+    return any(parsed in network for network in local_filters())

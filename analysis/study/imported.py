@@ -9,7 +9,8 @@ from analysis.errors import ParameterError
 _ROOT = Path(__file__).resolve().parents[1]
 #: What a judgement is made by → its files; an editor's own begin with a dot, and may lead nowhere.
 _FILES = {
-    "outcomes": ["hosts.py", "observations/schema.py", "store/stage_tables.py",
+    "outcomes": ["hosts.py", "observations/schema.py", "observations/messaging_tests.py",
+                 "store/stage_tables.py",
                  "outcomes/[!.]*.py"],
     "verdicts": ["period.py", "vocabulary.py", "verdicts/[!.]*.py", "study/confirmation.py"],
     "study": ["study/[!.]*.py"],
