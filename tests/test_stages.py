@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1] / "analysis"
 HANDED_IN = {
     "errors.py", "reference/reference_files.py", "observations/fingerprints.py",
     "observations/messages.py", "observations/values.py", "vocabulary.py",
-    "reference/networks.py", "study/study.py",
+    "reference/networks.py", "study/study.py", "study/imported.py",
     "store/store.py", "verdicts.py", "temporary_folders.py",
 }  # fmt: skip
 
