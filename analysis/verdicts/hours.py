@@ -173,16 +173,6 @@ class Asked:
         np.add.at(scores, (np.searchsorted(self.days, days), hours), self._score(BLOCKED_SHARE))
         return scores
 
-    def may_hold(self, margin: float) -> bool:
-        """Whether any hours could explain them better than stretches of days by this margin.
-
-        None explains more than all that speaks for a block.
-        """
-        if count_times(self.is_hit) < LEAST_TIMES:
-            return False
-        most = float(np.maximum(self.by_hour, 0).sum())
-        return most >= margin and most >= self.by_days + margin
-
     @cached_property
     def by_days(self) -> float:
         """The most that stretches of whole days explain: a range on a run of weekdays, or several.
@@ -237,7 +227,11 @@ def find_schedule(asked: Asked) -> Schedule | None:
         search, and fails inside ``LEAST_TIMES`` times, open outside in between.
     """
     margin = MARGIN + SEARCH_PRICE
-    return _claim(asked, _search(asked), margin) if asked.may_hold(margin) else None
+    # none explains more than all that speaks for a block
+    most = float(np.maximum(asked.by_hour, 0).sum())
+    if most < margin or most < asked.by_days + margin:
+        return None
+    return _claim(asked, _search(asked), margin)
 
 
 def fit_schedule(schedule: Schedule, asked: Asked) -> Schedule | None:
@@ -245,8 +239,6 @@ def fit_schedule(schedule: Schedule, asked: Asked) -> Schedule | None:
 
     Returns the same hours with the days and the evidence of these sessions, or ``None``.
     """
-    if not asked.may_hold(MARGIN):
-        return None
     return _claim(asked, fit_range(asked, schedule.hours), MARGIN)
 
 

@@ -1,13 +1,14 @@
 """Failures of one kind of probe that others do not have: an antivirus, a filter, a defect."""
 
 import re
-from collections.abc import Hashable, Iterator
+from collections import defaultdict
+from collections.abc import Hashable
 from math import exp, lgamma
+from typing import Any
 
 import duckdb
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.outcomes.steps import read_type
 from analysis.verdicts.blocks import Evidence
@@ -43,8 +44,8 @@ def find_kinds_of_probe(
     """
     found = set()
     for asked in (evidence.stretches.loc[blocks.index], _ask_with_others(evidence, blocks)):
-        by_manner = _read_probes(connection, evidence, asked).groupby("manner")
-        found |= {manner for manner, told in by_manner if _fails_alone(told)}
+        kinds = _count_kinds(_read_probes(connection, evidence, asked))
+        found |= {one.manner for one in kinds if _explains(one)}
     return set(blocks.index[blocks["manner"].isin(found)])
 
 
@@ -123,33 +124,32 @@ def _release_of(software: str) -> tuple[tuple[int, ...], str]:
     return (tuple(map(int, found[0].split("."))), "") if found else ((), software)
 
 
-def _fails_alone(sessions: pd.DataFrame) -> bool:
-    """Whether one program, platform or version fails alone, or a version with the older ones."""
-    is_hit = sessions["is_hit"].to_numpy()
-    return any(_explains(is_hit, is_kind) for is_kind in _kinds_of(sessions))
+def _count_kinds(sessions: pd.DataFrame) -> list[Any]:
+    """Kinds of probe that fail: a program, a platform, a version, or one with the older ones.
+
+    Of each ``own`` failures of ``own_total`` sessions, ``hits`` of ``total`` in its ``manner``.
+    """
+    counts = {"own": ("is_hit", "sum"), "own_total": ("is_hit", "size")}
+    parts = [
+        sessions.groupby(["manner", name]).agg(**counts)
+        for name in ("program", "platform", "release")
+    ]
+    parts.append(parts[-1].groupby("manner").cumsum()[parts[-1]["own"] > 0])
+    by_manner = sessions.groupby("manner")["is_hit"].agg(hits="sum", total="size")
+    kinds = pd.concat([part.droplevel(1) for part in parts]).join(by_manner)
+    return list(kinds[kinds["own"] > 0].reset_index().itertuples())
 
 
-def _kinds_of(sessions: pd.DataFrame) -> Iterator[NDArray[np.bool_]]:
-    """Which sessions are of each kind of probe that fails."""
-    is_hit = sessions["is_hit"].to_numpy()
-    for name in ("program", "platform"):
-        of = sessions[name].to_numpy()
-        yield from (of == one for one in np.unique(of[is_hit]))
-    release = sessions["release"].to_numpy()
-    for one in np.unique(release[is_hit]):
-        yield from (release == one, release <= one)
-
-
-def _explains(is_hit: NDArray[np.bool_], is_kind: NDArray[np.bool_], forged: int = 0) -> bool:
+def _explains(kind: Any, forged: int = 0) -> bool:
     """Whether a kind of probe fails alone.
 
     Were so many sessions forged, of that kind that fail or of others that do not: what helps more.
     """
-    hits, others = int(is_hit.sum()), int((~is_kind).sum()) + forged
-    own, other_hits = int((is_hit & is_kind).sum()), int((is_hit & ~is_kind).sum())
-    if own + forged < _SHARE * (hits + forged) or 2 * own + forged <= int(is_kind.sum()):
+    own, hits = int(kind.own), int(kind.hits)
+    if own + forged < _SHARE * (hits + forged) or 2 * own + forged <= kind.own_total:
         return False
-    return has_so_few(other_hits, others, hits, len(is_hit) + forged) * CHANCE <= 1
+    others = int(kind.total - kind.own_total) + forged
+    return has_so_few(hits - own, others, hits, int(kind.total) + forged) * CHANCE <= 1
 
 
 def count_to_explain(
@@ -160,15 +160,13 @@ def count_to_explain(
     Of those that are listed; one more than ``most`` where more are needed.
     """
     listed = stretches[stretches["is_listed"]]
-    by_session = _read_probes(connection, evidence, _ask_with_others(evidence, listed))
-    counts = {}
-    for manner, sessions in by_session.groupby("manner"):
-        is_hit, fewest = sessions["is_hit"].to_numpy(), most + 1
-        for is_kind in _kinds_of(sessions):
-            while fewest > 1 and _explains(is_hit, is_kind, fewest - 1):
-                fewest -= 1
-        counts[manner] = fewest
-    return stretches["manner"].map(counts).where(stretches["is_listed"])
+    fewest: defaultdict[int, int] = defaultdict(lambda: most + 1)
+    for kind in _count_kinds(
+        _read_probes(connection, evidence, _ask_with_others(evidence, listed))
+    ):
+        while fewest[kind.manner] > 1 and _explains(kind, fewest[kind.manner] - 1):
+            fewest[kind.manner] -= 1
+    return stretches["manner"].map(fewest).where(stretches["is_listed"])
 
 
 def has_so_few(found: int, others: int, hits: int, total: int) -> float:
