@@ -37,12 +37,6 @@ def create_tables(
         connection.execute(statement, named)
 
 
-def drop_tables(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
-    """Drop temporary tables, where they are there."""
-    for name in names:
-        connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
-
-
 def create_type(
     connection: duckdb.DuckDBPyConnection, name: str, values: str, place: str = ""
 ) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.languages.language import ENGLISH, elided
 from analysis.observations.messaging_tests import TESTS
 from analysis.outcomes.controls import SESSION_SQL
-from analysis.outcomes.steps import create_tables, create_type, drop_tables
+from analysis.outcomes.steps import create_tables, create_type
 from analysis.pages.formats import number, percent
 from analysis.pages.show import show_finding, show_markup, show_table, show_text
 from analysis.pages.tracks import (
@@ -83,7 +83,8 @@ def add_tested(
         lists: say which of them names a site.
         campaign: what is a project's own.
     """
-    drop_tables(connection, "tested", "listed_site")  # they depend on the type
+    for name in ("tested", "listed_site"):  # they depend on the type
+        connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
     create_type(connection, "tested_name", _NAMES)
     named = sites[["domain", "category_code"]].assign(
         list=[find_list(lists, domain) for domain in sites["domain"]]

@@ -11,15 +11,11 @@ stage that it acts on. What each value lists is kept beside the stages as soon a
 sweep that was interrupted goes on with the next value.
 """
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
-from datetime import date, timedelta
 from functools import partial
 from importlib.metadata import version
-from itertools import groupby
-from operator import itemgetter
-from typing import Any
 
 import duckdb
 import pandas as pd
@@ -187,48 +183,27 @@ def spans_by_site(intervals: pd.DataFrame) -> pd.DataFrame:
         The same columns by site and first day, but ``network_count`` for ``probe_asn``: the
         networks of all the site's stretches. ``state`` is blocked where one interval is.
     """
-    rows: list[dict[str, Any]] = []
-    ordered = intervals.sort_values(["domain", "blocked_from"]).to_dict("records")
-    for _, of_site in groupby(ordered, itemgetter("domain")):
-        stretches: list[list[dict[Hashable, Any]]] = []
-        networks, end = set(), ""
-        for interval in of_site:
-            networks.add(interval["probe_asn"])
-            if not stretches or _day_after(end) < interval["blocked_from"]:
-                stretches.append([])
-                end = interval["blocked_until"] or _NEVER
-            stretches[-1].append(interval)
-            end = max(end, interval["blocked_until"] or _NEVER)
-        rows += [{**_joined(stretch), "network_count": len(networks)} for stretch in stretches]
-    return pd.DataFrame(rows, columns=_SPAN)
+    rows = intervals.sort_values(["domain", "blocked_from"], ignore_index=True)
+    until = pd.to_datetime(rows["blocked_until"].mask(rows["blocked_until"] == "", _NEVER))
+    seen = until.groupby(rows["domain"]).cummax().groupby(rows["domain"]).shift()
+    since = pd.to_datetime(rows["blocked_from"])
+    stretch = (seen.isna() | (since > seen + pd.Timedelta(days=1))).cumsum()
+    is_opening = since == since.groupby(stretch).transform("min")
+    is_closing = until == until.groupby(stretch).transform("max")
+    again = rows["first_seen_open_again"].mask(rows["first_seen_open_again"] == "", _NEVER)
+    rows["network_count"] = rows.groupby("domain")["probe_asn"].transform("nunique")
+    spans = rows.groupby(stretch)[["domain", "network_count", "state", "blocked_from"]].min()
+    last = rows["blocked_until"].where(is_closing, _NEVER).groupby(stretch).min()
+    spans = spans.assign(
+        blocked_until=last,
+        last_seen_open=rows["last_seen_open"][is_opening].groupby(stretch).max(),
+        first_seen_open_again=again[is_closing].groupby(stretch).min().replace(_NEVER, ""),
+    )
+    return spans.reset_index(drop=True)
 
 
+#: Later than any day; as a text, too.
 _NEVER = "9999-12-31"
-_SPAN = ["domain", "network_count", "state", "blocked_from", "blocked_until", "last_seen_open",
-         "first_seen_open_again"]  # fmt: skip
-
-
-def _joined(stretch: list[dict[Hashable, Any]]) -> dict[str, Any]:
-    first = min(one["blocked_from"] for one in stretch)
-    last = max(one["blocked_until"] or _NEVER for one in stretch)
-    opening = [one for one in stretch if one["blocked_from"] == first]
-    closing = [one for one in stretch if (one["blocked_until"] or _NEVER) == last]
-    states = {one["state"] for one in stretch}
-    return {
-        "domain": stretch[0]["domain"],
-        "state": "blocked" if "blocked" in states else min(states),
-        "blocked_from": first,
-        "blocked_until": "" if last == _NEVER else last,
-        "last_seen_open": max(one["last_seen_open"] for one in opening),
-        "first_seen_open_again": min(
-            (one["first_seen_open_again"] for one in closing if one["first_seen_open_again"]),
-            default="",
-        ),
-    }
-
-
-def _day_after(day: str) -> str:
-    return day if day == _NEVER else str(date.fromisoformat(day) + timedelta(days=1))
 
 
 #: The way of a measurement: table → what one row is.
