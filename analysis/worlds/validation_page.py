@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import seaborn
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.errors import ContractError, ParameterError
@@ -475,7 +474,12 @@ def shares_by_stratum(
         rows, x="share", y="height", hue="name", style="name", palette=colours, markers=shapes,
         s=36, linewidth=0, zorder=3, ax=axes,
     )  # fmt: skip
-    _write_counts(axes, rows)
+    for row in rows.itertuples():
+        axes.annotate(f"{row.success_count:,} of {row.trial_count:,}", (1.01, row.height),
+                      xycoords=("axes fraction", "data"), va="center", fontsize=8.5,
+                      color=SOFT_INK)  # fmt: skip
+    axes.grid(axis="x")
+    axes.tick_params(axis="both", length=0)
     axes.set_yticks(range(len(strata)), strata)
     axes.set_ylim(len(strata) - 0.5, -0.5)
     axes.set_xlim(0, 1.01)
@@ -483,13 +487,3 @@ def shares_by_stratum(
     axes.set(xlabel="", ylabel=axis)
     add_legend(axes, len(measures), 30)
     return figure
-
-
-def _write_counts(axes: Axes, rows: pd.DataFrame) -> None:
-    """How many of how many, at the right of each row; the lines of the axes."""
-    for row in rows.itertuples():
-        axes.annotate(f"{row.success_count:,} of {row.trial_count:,}", (1.01, row.height),
-                      xycoords=("axes fraction", "data"), va="center", fontsize=8.5,
-                      color=SOFT_INK)  # fmt: skip
-    axes.grid(axis="x")
-    axes.tick_params(axis="both", length=0)
