@@ -14,18 +14,9 @@ whose name begins with a dot: a notebook's note to those after it.
 A notebook's metadata say whose tables it reads: ``"workbook": {"reads": ["2-confirmation"]}``. It
 begins once these are done; one that does not say begins once all before it are.
 
-A notebook declares its parameters in the cell tagged ``parameters``, one annotated assignment a
-line with a comment that says what it means::
-
-    receipt_margin: int = 30  # days after the period that are looked through
-
-papermill reads the same cell line by line: it only warns about a name that is not there, and
-overlooks a line whose comment holds an equals sign. Hence the cell is parsed here.
-
 Kernels are nbclient's own, the same on every machine, and end together.
 """
 
-import ast
 import json
 import logging
 import os
@@ -33,7 +24,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -273,7 +264,7 @@ class Contents:
 
     Attributes:
         notebooks: in the order of their pages.
-        parameters: of every notebook, which may declare no others. ``tables`` is set here. Paths
+        parameters: of every notebook. ``tables`` is set here. Paths
             should be absolute: a notebook runs in its own folder.
         run: what ``run.json`` says besides ``findings``, files and tables; no absolute path.
         page: what the header of each page in English says.
@@ -310,12 +301,10 @@ def publish(
         ``out``, resolved.
 
     Raises:
-        ParameterError: a parameter is missing, or ``out`` holds something else than a report;
-            nothing was written.
+        ParameterError: ``out`` holds something else than a report; nothing was written.
         ContractError, SourceError: a notebook raised it; the earlier report is still in place.
         WorkbookError: a cell failed otherwise; likewise.
     """
-    check_declared(contents.notebooks, {"tables": "", **contents.parameters})
     failed = out.with_name(f"{out.name}.failed.ipynb")
     failed.unlink(missing_ok=True)
     with published(out, "findings") as build:
@@ -438,39 +427,3 @@ def _write_pages(contents: Contents, build: Build, every: Sequence[SetItem]) -> 
         placed = edition.place_items(every)
         html = render_summary(summary, edition.page, placed, counts, section, edition.up)
         write_page(folder / edition.folder / INDEX, html)
-
-
-def declared_parameters(notebook: Path) -> dict[str, object]:
-    """The parameters of a notebook with their defaults, in the order of its parameters cell; none
-    without one.
-
-    Raises:
-        ContractError: the cell holds something other than annotated literals.
-    """
-    cells = nbformat.read(notebook, as_version=4).cells  # type: ignore[no-untyped-call]
-    declared: dict[str, object] = {}
-    for cell in cells:
-        if cell.cell_type != "code" or "parameters" not in cell.metadata.get("tags", []):
-            continue
-        for node in ast.parse(cell.source).body:
-            is_one = isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-            if not is_one or node.value is None:
-                where = f"line {node.lineno} of the parameters cell"
-                raise ContractError(f"{notebook.name}: {where} is no annotated parameter")
-            declared[node.target.id] = ast.literal_eval(node.value)
-    return declared
-
-
-def check_declared(notebooks: Iterable[Path], parameters: Mapping[str, object]) -> None:
-    """Refuse a notebook that declares a parameter that the report does not give.
-
-    Raises:
-        ParameterError: the value saved in the notebook would change a report unseen.
-    """
-    for notebook in notebooks:
-        declared = declared_parameters(notebook)
-        for name in declared.keys() - parameters.keys():
-            raise ParameterError(
-                name, declared[name], f"{notebook.name} declares it and the report does not give "
-                "it; what is saved in a notebook changes no report"
-            )  # fmt: skip
