@@ -10,19 +10,18 @@ import gettext
 import math
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, lru_cache, partial
-from io import BytesIO
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from babel import Locale
 from babel.dates import format_date, format_skeleton, format_time
+from babel.lists import format_list
 from babel.messages.catalog import Catalog
-from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 from babel.numbers import format_decimal
 from markupsafe import Markup
@@ -36,21 +35,18 @@ FOLDER = Path(__file__).parent
 PLACE = re.compile(r"\{(\w+)\}")
 
 
-class _Untranslated(gettext.NullTranslations):
-    """What gettext falls back to: nothing, so that a missing translation can be told."""
-
-    def gettext(self, message: str) -> str:
-        return ""
-
-    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
-        return ""
-
-
-class Translations(gettext.GNUTranslations):
+class Translations(NamedTuple):
     """A catalogue that is open; an empty text where there is no translation."""
 
-    unreviewed_count = 0  # translations that no native reader has confirmed
-    english_share = 0.0  # of the sentences, those without a translation
+    by_sentence: Mapping[Any, Any]  # a plural by its two English forms, which has several
+    form_of: Callable[[int], int]  # count → which of the forms
+    unreviewed_count: int  # translations that no native reader has confirmed
+    english_share: float  # of the sentences, those without a translation
+
+    def choose(self, one: str, many: str, n: int) -> str:
+        """The form that fits a count."""
+        forms = self.by_sentence.get((one, many))
+        return str(forms[self.form_of(n)]) if forms else ""
 
 
 def catalogue_path(code: str) -> Path:
@@ -110,21 +106,14 @@ def open_translations(code: str) -> Translations:
         ContractError: its catalogue cannot be read, or is not right.
     """
     catalogue = read_catalogue(catalogue_path(code))
-    for message in catalogue:
-        if isinstance(message.string, tuple) and not any(message.string):
-            message.string = ""  # or Babel fills in the English singular, whatever the count
-    compiled = BytesIO()
-    write_mo(compiled, catalogue, use_fuzzy=True)
-    compiled.seek(0)
-    messages = Translations(compiled)
-    messages.add_fallback(_Untranslated())
-    messages.unreviewed_count = sum(
-        bool(message.id and message.string and message.fuzzy) for message in catalogue
-    )
     sentences = [message for message in catalogue if message.id]
     missing = sum(not message.string for message in sentences)
-    messages.english_share = missing / max(len(sentences), 1)
-    return messages
+    return Translations(
+        {message.id: message.string for message in sentences},
+        gettext.c2py(catalogue.plural_expr),
+        sum(bool(message.string and message.fuzzy) for message in sentences),
+        missing / max(len(sentences), 1),
+    )
 
 
 #: Longer text is elided in the middle: a name of ten thousand letters fills no page.
@@ -210,15 +199,8 @@ def joined(items: Sequence[str], locale: Locale) -> str:
     Where a language puts the two of a pair together without a space, as Khmer does, one is put in:
     most items are names in Latin letters.
     """
-    patterns = locale.list_patterns["standard"]
-    if len(items) < 3:
-        pair = patterns["2"].replace("\u200b", " ")
-        return pair.format(*items) if len(items) == 2 else "".join(items)
-    *first, last = items
-    together = first[0]
-    for number, item in enumerate(first[1:], start=1):
-        together = patterns["start" if number == 1 else "middle"].format(together, item)
-    return str(patterns["end"].format(together, last))
+    words = str(format_list(items, locale=locale))
+    return words.replace("\u200b", " ") if len(items) == 2 else words
 
 
 def value_text(value: object, locale: Locale) -> str:
@@ -318,8 +300,7 @@ class Language:
         Raises:
             KeyError: a place has no value.
         """
-        translated = self._translations.gettext(sentence) if self._translations else sentence
-        return self._fill(translated, sentence, values)
+        return self._fill(self._translate(sentence), sentence, values)
 
     def heading(self, words: str) -> Heading:
         """A heading of a section, which keeps its English words for the section's id."""
@@ -334,8 +315,7 @@ class Language:
 
         A sentence without a translation is marked as English.
         """
-        translated = self._translations.gettext(sentence) if self._translations else sentence
-        return self._fill_html(translated, sentence, values)
+        return self._fill_html(self._translate(sentence), sentence, values)
 
     def html_plural(self, one: str, many: str, n: int, /, **values: object) -> Markup:
         """The same for a sentence that fits a count."""
@@ -383,10 +363,16 @@ class Language:
         """Items one after the other: *a, b and c*. A list as a value reads the same."""
         return value_text(list(items), self.locale)
 
+    def _translate(self, sentence: str) -> str:
+        """Its translation, empty without one."""
+        if self._translations is None:
+            return sentence
+        return str(self._translations.by_sentence.get(sentence, ""))
+
     def _choose(self, one: str, many: str, n: int) -> tuple[str, str]:
         """Translated and English sentence for a count."""
         english = one if n == 1 else many
-        found = self._translations.ngettext(one, many, n) if self._translations else english
+        found = self._translations.choose(one, many, n) if self._translations else english
         return found, english
 
     def _fill(self, translated: str, english: str, values: dict[str, object]) -> str:
