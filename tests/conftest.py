@@ -205,6 +205,7 @@ def _demo_first_page(_: Path, findings: Mapping[str, Any], __: Any) -> Any:
         "findings": [{
             "id": "F3", "claim": "Tests are few", "sites": "a.test <b>and</b> b.test.",
             "caveats": ["<b>Made up</b>"], "evidence": "2-findings.html#claim-few-tests",
+            "figure": "",
         }],
         "certainty": ["Not at all."],
         "unknowns": ["What happened in September."],

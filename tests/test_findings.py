@@ -20,6 +20,7 @@ from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import (
     READ_TABLES,
     add_pairs,
+    count_undated,
     find_coincidences,
     find_networks,
     find_onset,
@@ -134,12 +135,12 @@ def test_the_window_with_most_sites_is_found() -> None:
     without an earlier test is counted apart, and a stray block of another month is left out."""
     stray = _begun(9, 1, date(2024, 3, 1))
     untested = _begun(8, 3, date(2024, 8, 8), open_before=None)
-    found = find_onset(pd.DataFrame([*AUGUST, stray, untested]), YEAR)
+    frame = pd.DataFrame([*AUGUST, stray, untested])
+    found = find_onset(frame, YEAR)
     assert found is not None
-    assert (found.first_day, found.last_day) == (date(2024, 8, 6), date(2024, 8, 11))
-    assert found.sites == tuple(f"s{site:02}.test" for site in range(6))
-    assert found.probe_asns == ("AS1", "AS2")
-    assert found.undated_sites == ("s08.test",)
+    assert found["blocked_from"].agg(["min", "max"]).tolist() == ["2024-08-06", "2024-08-11"]
+    assert found["domain"].tolist() == [f"s{site:02}.test" for site in range(6)]
+    assert count_undated(frame, found) == 1
 
 
 @pytest.mark.parametrize(

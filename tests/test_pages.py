@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import date
-from functools import partial
 
 import matplotlib as mpl
 import pandas as pd
@@ -28,7 +27,7 @@ from analysis.pages.html_tables import (
 from analysis.pages.tracks import Bar, Mark, Row, draw_counts, draw_tracks, span_bars
 from analysis.period import Period
 from analysis.reference.events import Event
-from analysis.report.finding_words import draw_timeline, mark_events
+from analysis.report.finding_words import _mark_events, draw_timeline
 from analysis.vocabulary import STATES
 
 HOSTILE = [
@@ -235,9 +234,7 @@ MONTHS = pd.DataFrame({
     "month": ["2023-07", "2023-09"], "ok_count": [5, 6], "anomaly_count": [1, 0],
     "confirmed_count": [None, None], "failure_count": [0, 2],
 })  # fmt: skip
-WEEKS = pd.DataFrame({"panel": EVIL, "week": date(2023, 7, 3), "here": 0.5, "elsewhere": None})
 COUNTS = pd.DataFrame({name: range(len(EVIL)) for name in EVIL}, index=EVIL)
-YEAR = {"since": date(2023, 7, 1), "until": date(2023, 9, 1)}
 
 
 @pytest.mark.parametrize(
@@ -245,9 +242,8 @@ YEAR = {"since": date(2023, 7, 1), "until": date(2023, 9, 1)}
     [
         (plots.results_by_month, MONTHS),
         (plots.heat_map, COUNTS),
-        (partial(plots.shares_here_and_elsewhere, **YEAR), WEEKS),
     ],
-    ids=["months", "counts", "shares"],
+    ids=["months", "counts"],
 )
 def test_hostile_names_are_drawn_as_they_are(
     draw: Callable[..., Figure], frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
@@ -294,7 +290,7 @@ def test_a_bar_holds_both_its_days() -> None:
 
 def test_events_that_are_close_stand_under_each_other() -> None:
     days = [date(2023, 7, 1), date(2023, 7, 2), date(2023, 7, 3), date(2023, 7, 20)]
-    assert [mark.level for mark in mark_events([(day, "") for day in days], JULY)] == [0, 1, 2, 0]
+    assert [mark.level for mark in _mark_events([(day, "") for day in days], JULY)] == [0, 1, 2, 0]
 
 
 def test_no_text_acts_and_every_name_is_there() -> None:
@@ -308,8 +304,8 @@ def test_no_text_acts_and_every_name_is_there() -> None:
     assert "none" in counts
 
 
-def test_a_long_timeline_is_folded() -> None:
-    """Sites on most networks first; the rest is folded, and no more than a page can hold."""
+def test_a_long_timeline_is_cut() -> None:
+    """Sites on most networks first, and no more than a page can hold."""
     spans = pd.DataFrame([
         {"domain": f"s{site:03}.test", "network_count": 1 + site % 3,
          **_span("2023-07-10", "2023-07-20", "2023-07-01", "")}
@@ -317,8 +313,7 @@ def test_a_long_timeline_is_folded() -> None:
     ])  # fmt: skip
     events = [Event(date(2023, 7, 9), "An <order>", "order", "invented")]
     html = draw_timeline(spans, JULY, events, "Many sites", "Nowhere")
-    shown, _, folded = html.partition("<details")
-    assert html.index("s002.test") < html.index("s001.test")
-    assert [part.count('<th scope="row">') for part in (shown, folded)] == [20, 100]
-    assert "Show 100 of the other 280 sites" in folded
+    assert html.index("s002.test") < html.index("s005.test")
+    assert html.count('<th scope="row">') == 100
+    assert "Shown are the first 100 of 300." in html
     assert ("An &lt;order&gt;" in html, "<order>" in html) == (True, False)

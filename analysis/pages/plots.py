@@ -8,14 +8,12 @@ hostile: they are drawn as they are, never read as mathematics.
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
 from functools import wraps
 from typing import Any, Concatenate, Literal, ParamSpec, cast
 
 import numpy as np
 import pandas as pd
 import seaborn
-from matplotlib import dates as mdates
 from matplotlib import style as mpl_style
 from matplotlib import ticker
 from matplotlib.axes import Axes
@@ -25,7 +23,6 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from analysis.languages.language import elided, visible
-from analysis.vocabulary import STATES
 
 INK, SOFT_INK, RULE = "#1B1B1B", "#555555", "#C9C5BD"
 WIDTH = 7.2  # inches; the page shows it 690 to 1000 pixels wide, a phone lets it scroll
@@ -130,49 +127,6 @@ def add_legend(axes: Axes, columns: int, drop: float) -> None:
         ncols=columns, loc="upper left", bbox_to_anchor=(0.006, 0), bbox_transform=anchor,
         borderaxespad=0, borderpad=0.3, handletextpad=0.5, columnspacing=1.6,
     )  # fmt: skip
-
-
-#: A panel's height in inches.
-_SMALL = 1.25
-
-
-@styled
-def shares_here_and_elsewhere(
-    weeks: pd.DataFrame, *, title: str, footer: str, since: date, until: date
-) -> Figure:
-    """A small panel a test: the share of anomalies by week, here and in a typical other country.
-
-    Args:
-        weeks: ``panel, week, here`` and ``elsewhere`` (shares from 0 to 1; empty where nobody
-            tested).
-        since, until: edges of the time axis, half-open.
-    """
-    panels = list(dict.fromkeys(weeks["panel"]))
-    rows = -(-len(panels) // 2)
-    figure, axes = new_canvas(title, footer, _SMALL * rows + 0.8)
-    axes.remove()
-    grid = figure.subplots(rows, 2, sharey=True, squeeze=False)
-    for one in grid.ravel()[len(panels) :]:
-        one.set_axis_off()
-    for one, panel in zip(grid.ravel(), panels, strict=False):
-        some = weeks[weeks["panel"] == panel].sort_values("week")
-        at = pd.to_datetime(some["week"]) + pd.Timedelta(days=3)
-        one.plot(at, 100 * some["elsewhere"].astype(float), color=SOFT_INK, linewidth=1.1,
-                 linestyle=(0, (4, 2)), label="a typical other country")  # fmt: skip
-        one.plot(at, 100 * some["here"].astype(float), color=STATES["blocked"].colour,
-                 linewidth=1.5, label="here")  # fmt: skip
-        one.set_title(short_label(panel), loc="left", fontsize=9.5)
-        one.set_xlim(pd.Timestamp(since), pd.Timestamp(until))
-        one.set_ylim(0, 100)
-        one.grid()
-        months = mdates.AutoDateLocator(maxticks=5)  # type: ignore[no-untyped-call]
-        one.xaxis.set_major_locator(months)
-        one.xaxis.set_major_formatter(mdates.ConciseDateFormatter(months))  # type: ignore[no-untyped-call]
-        one.yaxis.set_major_locator(ticker.MultipleLocator(50))
-        one.tick_params(length=0)
-    figure.supylabel("Per cent", fontsize=9.5)
-    add_legend(grid[-1, 0], 2, 34)
-    return figure
 
 
 #: Rows of a heat map; of more, the largest are shown.

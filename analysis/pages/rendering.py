@@ -366,19 +366,17 @@ def add_scripts(html: str) -> str:
     return body + "".join(f"<script>{text}</script>\n" for text, _ in needed) + end + rest
 
 
-#: The content of the first page, in one language; what is no ``Markup`` is escaped. ``answer``: one
-#: sentence that answers the report's question. ``numbers``, ``findings``: see ``_ENTRIES``, in the
-#: order in which they are shown. ``decided``: the section on what meetings decided, or nothing.
-#: ``order``: how findings are ordered and numbered. ``certainty``: how sure the report is.
-#: ``unknowns``: what it cannot say.
+#: The content of the first page, in one language, by the names of ``_NOTHING``; what is no
+#: ``Markup`` is escaped. ``answer``: one sentence that answers the report's question. ``numbers``:
+#: each is what it is, what it counts out of what, and why it may mislead (``value, label,
+#: caveat``). ``findings``: each has an id that is the same in every draft, and for ``evidence``
+#: ``4-blocked-sites.html#by-network`` or ``tables/verdicts.csv``. ``decided``: the section on what
+#: meetings decided, or nothing. ``order``: how findings are ordered and numbered. ``certainty``:
+#: how sure the report is. ``unknowns``: what it cannot say.
 Summary: TypeAlias = Mapping[str, Any]
-
-#: A number is what it is, what it counts out of what, and why it may mislead. A finding has an id
-#: that is the same in every draft, and for ``evidence`` ``4-blocked-sites.html#by-network`` or
-#: ``tables/verdicts.csv``.
-_ENTRIES = {
-    "numbers": ("value", "label", "caveat"),
-    "findings": ("id", "claim", "sites", "figure", "caveats", "evidence", "decision"),
+_NOTHING: Summary = {
+    **dict.fromkeys(("answer", "order", "decided"), ""),
+    **dict.fromkeys(("numbers", "findings", "certainty", "unknowns"), ()),
 }
 
 
@@ -408,16 +406,16 @@ def render_summary(
         up: the way from the page to the top of the report.
     """
     of_networks = [name for name in tables if ".AS" in name]
-    whole = _complete(summary)
-    for finding in whole["findings"]:
-        if finding["evidence"]:
-            finding["evidence"] = _link_evidence(finding["evidence"], page, every, up)
+    findings = [
+        {"decision": "", **one, "evidence": _link_evidence(one["evidence"], page, every, up)}
+        for one in summary.get("findings", ())
+    ]
     return render(
         "summary.html.j2",
         SetItem("index.html", page.title, ""),
         page,
         every,
-        index=whole,
+        index={**_NOTHING, **summary, "findings": findings},
         tables=tables,
         main_files=[name for name in _MAIN_FILES if name in tables],
         other_files=[name for name in tables if name not in (*_MAIN_FILES, *of_networks)],
@@ -427,19 +425,6 @@ def render_summary(
         states=STATES.values(),
         glossary=GLOSSARY,
     )
-
-
-def _complete(summary: Summary) -> dict[str, Any]:
-    """The summary with every optional field there, so that a mistyped one is an error."""
-    whole = {name: summary.get(name, "") for name in ("answer", "order", "decided")}
-    whole |= {name: summary.get(name, []) for name in ("certainty", "unknowns", *_ENTRIES)}
-    unknown = summary.keys() - whole.keys()
-    for name, keys in _ENTRIES.items():
-        unknown |= {f"{name}.{key}" for entry in whole[name] for key in entry.keys() - set(keys)}
-        whole[name] = [{key: entry.get(key, "") for key in keys} for entry in whole[name]]
-    if unknown:
-        raise ContractError(f"the first page: no such field: {', '.join(sorted(unknown))}")
-    return whole
 
 
 def _link_evidence(target: str, page: PageContext, every: Sequence[SetItem], up: str) -> Markup:

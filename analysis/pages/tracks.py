@@ -85,11 +85,6 @@ def draw_figure(
     return Markup(_templates().figure(alt, content, key, reading, title))
 
 
-def fold_rest(content: Markup, summary: str) -> Markup:
-    """More rows, folded on the screen and left out on paper."""
-    return Markup(_templates().rest(summary, content))
-
-
 def draw_counts(
     rows: Sequence[tuple[str | Markup, int, str | Markup]],
     heads: tuple[str, str, str],

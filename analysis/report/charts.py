@@ -9,7 +9,6 @@ import pandas as pd
 from analysis.languages.language import ENGLISH
 from analysis.pages import plots
 from analysis.pages.formats import marked, percent
-from analysis.pages.plots import shares_here_and_elsewhere
 from analysis.pages.show import (
     show_figure,
     show_finding,
@@ -28,7 +27,6 @@ from analysis.report.findings import Numbers, count_methods, find_changes
 from analysis.report.verdict_words import add_local_hours
 from analysis.study.confirmation import count_states, spans_by_site
 from analysis.study.study import MessagingStudy, Study
-from analysis.verdicts.elsewhere import week_of
 from analysis.verdicts.intervals import USUAL
 from analysis.verdicts.rivals import EVERYWHERE
 from analysis.vocabulary import CHANGES, MECHANISMS, METHODS
@@ -604,36 +602,36 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
 
 
 def show_shares(study: MessagingStudy, judged: Judged) -> None:
-    """Draw the share of anomalies by week, here and in a typical other country."""
-    days = judged.days.assign(valid=judged.days["ok_count"] + judged.days["anomaly_count"])
-    days = days.assign(week=week_of(pd.DatetimeIndex(days["day"])))
-    weeks = days.groupby(["test_name", "week"], as_index=False).agg(
-        anomaly_count=("anomaly_count", "sum"), valid=("valid", "sum"),
-    )  # fmt: skip
-    weeks = weeks.merge(study.elsewhere.weeks, on=["test_name", "week"], how="left")
-    weeks = weeks.assign(
-        here=(weeks["anomaly_count"] / weeks["valid"].where(weeks["valid"] > 0)).astype(float),
-        elsewhere=weeks["typical"], panel=weeks["test_name"].map(title_of),
-    )  # fmt: skip
-    countries, period = len(study.elsewhere.countries), study.periods["all"]
+    """Draw by month how far the share of anomalies is above that of a typical other country."""
+    days = judged.days.assign(
+        panel=judged.days["test_name"].map(title_of),
+        month=judged.days["day"].dt.strftime("%Y-%m"),
+        valid=judged.days["ok_count"] + judged.days["anomaly_count"],
+    )
+    by_month = days.groupby(["panel", "month"])
+    months = by_month[["anomaly_count", "valid"]].sum()
+    here = months["anomaly_count"] / months["valid"].where(months["valid"] > 0)
+    above = 100 * (here - by_month["typical"].mean().fillna(0.0)).clip(lower=0.0)
+    countries = len(study.elsewhere.countries)
     title = "No counts of other countries are available for comparison"
     if countries:
         title = ENGLISH.say(
             "{broken} of {n} tests failed for weeks in most of the {countries} other countries",
-            broken=judged.defects["test_name"].nunique(), n=weeks["test_name"].nunique(),
+            broken=judged.defects["test_name"].nunique(), n=days["panel"].nunique(),
             countries=countries,
         )  # fmt: skip
-    share = weeks.groupby("panel", sort=False)[["anomaly_count", "valid"]].sum()
+    share = days.groupby("panel", sort=False)[["anomaly_count", "valid"]].sum()
     show_figure(
-        shares_here_and_elsewhere(
-            weeks, title=title, footer=study.footer(int(weeks["valid"].sum()), "tests"),
-            since=period.since, until=period.until,
+        plots.heat_map(
+            above.astype(float).unstack(), title=title,
+            footer=study.footer(int(days["valid"].sum()), "tests"),
         ),
-        alt="Lines: the share of anomalies by week. Shares here in the whole period: " + "; ".join(
+        alt="Shares of anomalies here in the whole period: " + "; ".join(
             f"{panel} {percent(row['anomaly_count'] / max(row['valid'], 1))}"
             for panel, row in share.iterrows()
         ),
-        caption="Share of anomalies by week, by OONI's flags. Failed tests are left out.",
+        caption="Share of anomalies by month, by OONI's flags: percentage points above a typical "
+        "other country. Failed tests are left out.",
     )  # fmt: skip
 
 

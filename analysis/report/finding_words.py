@@ -23,7 +23,6 @@ from analysis.pages.tracks import (
     Row,
     draw_figure,
     draw_tracks,
-    fold_rest,
     month_marks,
     place_of,
     span_bars,
@@ -41,8 +40,8 @@ from analysis.vocabulary import (
     TEST_PARTS,
 )
 
-#: Sites that are shown at once, and those that are folded under them; files have them all.
-MOST_ROWS, _MOST_FOLDED = 20, 100
+#: Rows of a figure; files have them all. A time axis of all sites has more.
+MOST_ROWS, _MOST_SITES = 20, 100
 #: Numbers closer than this share of the axis would touch on a phone.
 _TOUCHING = 0.1
 
@@ -52,7 +51,7 @@ Span = Mapping[str, Any]
 def draw_timeline(
     spans: pd.DataFrame, period: Period, events: Sequence[Event], title: str, source: str
 ) -> Markup:
-    """A line per site, those on most networks first; the rest is folded.
+    """A line per site, those on most networks first.
 
     Args:
         spans: ``confirmation.spans_by_site``.
@@ -64,15 +63,9 @@ def draw_timeline(
     by_site = group_spans(spans.to_dict("records"))
     order = sorted(by_site, key=lambda site: (-by_site[site][0]["network_count"],
                                               by_site[site][0]["blocked_from"], site))  # fmt: skip
+    rows = [_draw_site(ENGLISH, site, by_site[site], period) for site in order[:_MOST_SITES]]
     marked = [(event.day, event.title) for event in events]
-    shown = _draw(order[:MOST_ROWS], by_site, period, marked)
-    rest = order[MOST_ROWS : MOST_ROWS + _MOST_FOLDED]
-    if rest:
-        others = len(order) - MOST_ROWS
-        part = "" if others == len(rest) else f"{len(rest)} of "
-        summary = f"Show {part}the other {others} sites"
-        shown += fold_rest(_draw(rest, by_site, period, marked), summary)
-    words = [f"{site}: {say_spans(ENGLISH, by_site[site])}" for site in order[:MOST_ROWS]]
+    words = [f"{site}: {row.words}" for site, row in zip(order[:MOST_ROWS], rows, strict=False)]
     dated = [f"{number}, {day}, {event}" for number, (day, event) in enumerate(marked, start=1)]
     events_said = f" Lines mark known events: {'; '.join(dated)}." if dated else ""
     reading = (
@@ -81,26 +74,46 @@ def draw_timeline(
         f"where there was none. Sites that most networks block stand first. Source: OONI, {source}."
     )
     alt = f"A time axis with a line per site. {'; '.join(words)}.{events_said}"
-    return draw_figure(shown, alt, reading, number_events(ENGLISH, marked), title)
+    whole = Markup.escape(reading) + _say_shown(ENGLISH, len(rows), len(order))
+    return draw_on_axis(ENGLISH, ENGLISH.say("Site"), rows, period, marked, alt, whole, title)
 
 
-def _draw(
-    sites: Sequence[str],
-    by_site: Mapping[str, list[Span]],
+def draw_on_axis(
+    lang: Language,
+    head: str,
+    rows: Sequence[Row],
     period: Period,
     events: Sequence[tuple[date, str]],
+    alt: str,
+    reading: Markup,
+    title: str = "",
 ) -> Markup:
-    rows = [
-        Row(
-            site_link(site),
-            tuple(bar for span in by_site[site] for bar in span_bars(span, period)),
-            say_spans(ENGLISH, by_site[site]),
-            f"{by_site[site][0]['network_count']}",
-        )
-        for site in sites
+    """Rows on the time axis of a period, with its known events; ``head`` says what the rows are."""
+    heads = (head, lang.say("Time"), lang.say("Networks"))
+    tracks = draw_tracks(rows, heads, month_marks(lang, period), _mark_events(events, period))
+    numbered = [
+        (str(number), lang.html("{day}: {title}", day=day, title=lang.english(title)))
+        for number, (day, title) in enumerate(events, start=1)
     ]
-    heads = ("Site", "Time", "Networks")
-    return draw_tracks(rows, heads, month_marks(ENGLISH, period), mark_events(events, period))
+    return draw_figure(tracks, alt, reading, numbered, title)
+
+
+def _draw_site(
+    lang: Language, site: str, spans: Sequence[Span], period: Period, older: Sequence[Span] = ()
+) -> Row:
+    """The line of a site, with the number of its networks; ``older`` spans are pale."""
+    bars = [bar for span in older for bar in span_bars(span, period, "older")]
+    bars += [bar for span in spans for bar in span_bars(span, period)]
+    count = lang.number(int(spans[0]["network_count"]))
+    return Row(site_link(site), tuple(bars), say_spans(lang, spans), count)
+
+
+def _say_shown(lang: Language, shown: int, total: int) -> Markup:
+    """That a figure has not all rows; nothing where it has."""
+    if shown == total:
+        return Markup("")
+    said = lang.html("Shown are the first {shown} of {total}.", shown=shown, total=total)
+    return Markup(" ") + said
 
 
 def group_spans(spans: Iterable[Mapping[Any, Any]]) -> dict[str, list[Span]]:
@@ -111,7 +124,7 @@ def group_spans(spans: Iterable[Mapping[Any, Any]]) -> dict[str, list[Span]]:
     return by_site
 
 
-def mark_events(events: Sequence[tuple[date, str]], period: Period) -> list[Mark]:
+def _mark_events(events: Sequence[tuple[date, str]], period: Period) -> list[Mark]:
     """The number of each event at its day; numbers that would touch stand under each other."""
     marks: list[Mark] = []
     for number, (day, _) in enumerate(events, start=1):
@@ -120,14 +133,6 @@ def mark_events(events: Sequence[tuple[date, str]], period: Period) -> list[Mark
         level = next(level for level in range(len(marks) + 1) if level not in taken)
         marks.append(Mark(at, str(number), level))
     return marks
-
-
-def number_events(lang: Language, events: Sequence[tuple[date, str]]) -> list[tuple[str, str]]:
-    """What each number stands for."""
-    return [
-        (str(number), lang.html("{day}: {title}", day=day, title=lang.english(title)))
-        for number, (day, title) in enumerate(events, start=1)
-    ]
 
 
 def say_spans(lang: Language, spans: Iterable[Span]) -> str:
@@ -301,18 +306,7 @@ def _draw_onset(tell: Telling) -> Markup:
     older, new = group_spans(values["older"]), group_spans(values["new"])
     new = {site: spans for site, spans in new.items() if site not in tell.left_out}
     shown = sorted(new, key=lambda site: (-int(new[site][0]["network_count"]), site))[:MOST_ROWS]
-    rows = [
-        Row(
-            site_link(site),
-            (
-                *(bar for span in older.get(site, []) for bar in span_bars(span, period, "older")),
-                *(bar for span in new[site] for bar in span_bars(span, period)),
-            ),
-            say_spans(lang, new[site]),
-            lang.number(int(new[site][0]["network_count"])),
-        )
-        for site in shown
-    ]
+    rows = [_draw_site(lang, site, new[site], period, older.get(site, [])) for site in shown]
     events = [(date.fromisoformat(day), title) for day, title, _ in values["events"]]
     told = [f"{site}: {row.words}" for site, row in zip(shown, rows, strict=True)]
     alt = lang.say(
@@ -328,9 +322,7 @@ def _draw_onset(tell: Telling) -> Markup:
         reading += Markup(" ") + lang.html(
             "Shown are the {count} sites that most networks began to block.", count=len(shown)
         )
-    heads = (lang.say("Site"), lang.say("Time"), lang.say("Networks"))
-    tracks = draw_tracks(rows, heads, month_marks(lang, period), mark_events(events, period))
-    return draw_figure(tracks, alt, reading, number_events(lang, events))
+    return draw_on_axis(lang, lang.say("Site"), rows, period, events, alt, reading)
 
 
 def _networks(tell: Telling) -> Words:
@@ -541,10 +533,7 @@ def _hours(tell: Telling) -> Words:
             hours=schedule_words(utc, lang),
         )
     )
-    if len(rows) > MOST_ROWS:
-        reading += Markup(" ") + lang.html(
-            "Shown are the first {shown} of {total}.", shown=MOST_ROWS, total=len(rows)
-        )
+    reading += _say_shown(lang, min(len(rows), MOST_ROWS), len(rows))
     alt = lang.say(
         "A day's axis with the hours at which each of {n} sites was blocked.", n=len(rows)
     )
@@ -727,10 +716,7 @@ def _draw_bars(lang: Language, lines: Sequence[_Line], head: str, reading: Marku
             if end > start
         ]
         rows.append(Row(line.name, tuple(bars), "", line.note))
-    if len(lines) > len(shown):
-        reading += Markup(" ") + lang.html(
-            "Shown are the first {shown} of {total}.", shown=len(shown), total=len(lines)
-        )
+    reading += _say_shown(lang, len(shown), len(lines))
     named = [lang.say("{name}: {count}", name=line.name, count=line.note) for line in shown]
     alt = lang.say("Bars, the longest first: {rows}.", rows=Markup("; ").join(named))
     count = lang.say("Count")

@@ -10,7 +10,6 @@ read them. A number has one name everywhere.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -217,29 +216,9 @@ _LEAST_RATIO = 3.0
 _EVENT_DAYS = 14
 
 
-@dataclass(frozen=True)
-class Onset:
-    """Sites that were reached before and blocked within one window of days.
-
-    Attributes:
-        first_day, last_day: first days seen blocked, of the first and the last of its pairs.
-        sites: by name.
-        probe_asns: the networks, by number.
-        begun: the intervals that began in it.
-        undated_sites: others that were seen blocked for the first time in these days, where no
-            test of the ``BRACKET_DAYS`` days before had reached them.
-    """
-
-    first_day: date
-    last_day: date
-    sites: tuple[str, ...]
-    probe_asns: tuple[str, ...]
-    begun: pd.DataFrame
-    undated_sites: tuple[str, ...]
-
-
-def find_onset(intervals: pd.DataFrame, period: Period) -> Onset | None:
-    """The window of days in which most sites began to be blocked, if it stands out.
+def find_onset(intervals: pd.DataFrame, period: Period) -> pd.DataFrame | None:
+    """The blocks that began within the one window of days in which most sites began to be blocked,
+    if it stands out.
 
     Counted are blocks at all hours before which a test had reached the site on that network: one
     without such a test may be older. Blocks that hold at hours of the week have their own finding.
@@ -249,8 +228,9 @@ def find_onset(intervals: pd.DataFrame, period: Period) -> Onset | None:
         period: the whole period.
 
     Returns:
-        None where fewer than five sites, or a single network, share a window, or where it holds
-        less than three times as many sites as windows of the rest of the period do on average.
+        The rows of ``intervals``; None where fewer than five sites, or a single network, share a
+        window, or where it holds less than three times as many sites as windows of the rest of the
+        period do on average.
     """
     begun = _datable(intervals)
     best = begun.iloc[:0]
@@ -264,24 +244,28 @@ def find_onset(intervals: pd.DataFrame, period: Period) -> Onset | None:
     usual = others * WINDOW_DAYS / max(period.day_count - WINDOW_DAYS, 1)
     if sites < _LEAST_SITES or networks < _LEAST_NETWORKS or sites < _LEAST_RATIO * usual:
         return None
-    first, last = best["day"].min(), best["day"].max()
+    return best.drop(columns="day")
+
+
+def count_undated(intervals: pd.DataFrame, begun: pd.DataFrame) -> int:
+    """Sites that were seen blocked for the first time in the days of an onset, where no test of the
+    ``BRACKET_DAYS`` days before had reached them.
+
+    Args:
+        intervals: as ``find_onset`` takes them.
+        begun: what it gives.
+    """
     at_all_hours = intervals[intervals["schedule"] == ""]
     seen_first = at_all_hours.groupby("domain")["blocked_from"].min()
-    is_inside = seen_first.between(str(first), str(last))
-    return Onset(
-        first_day=first,
-        last_day=last,
-        sites=tuple(sorted(set(best["domain"]))),
-        probe_asns=tuple(sorted(set(best["probe_asn"]), key=lambda asn: (len(asn), asn))),
-        begun=best.drop(columns="day"),
-        undated_sites=tuple(sorted(set(seen_first.index[is_inside]) - set(best["domain"]))),
-    )
+    is_inside = seen_first.between(min(begun["blocked_from"]), max(begun["blocked_from"]))
+    return len(set(seen_first.index[is_inside]) - set(begun["domain"]))
 
 
-def find_coincidences(onset: Onset, events: Sequence[Event]) -> list[Event]:
+def find_coincidences(begun: pd.DataFrame, events: Sequence[Event]) -> list[Event]:
     """Known events in the two weeks before the first of the blocks, or between first and last."""
-    since = onset.first_day - timedelta(days=_EVENT_DAYS)
-    return [event for event in events if since <= event.day <= onset.last_day]
+    since = date.fromisoformat(min(begun["blocked_from"])) - timedelta(days=_EVENT_DAYS)
+    until = date.fromisoformat(max(begun["blocked_from"]))
+    return [event for event in events if since <= event.day <= until]
 
 
 def _datable(intervals: pd.DataFrame) -> pd.DataFrame:
@@ -433,33 +417,33 @@ def _strongest(pairs: pd.DataFrame, by: str = "domain") -> pd.Series:
 def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Values | None:
     """Many sites that turned from reachable to blocked within weeks."""
     intervals = read["blocking_intervals"].merge(read["pairs"][_PAIR])
-    onset = find_onset(intervals, period)
-    if onset is None:
+    begun = find_onset(intervals, period)
+    if begun is None:
         return None
     names = _names(read)
-    begun = onset.begun
+    sites, asns = sorted(set(begun["domain"])), set(begun["probe_asn"])
     older = intervals.drop(begun.index)
-    older = older[older["domain"].isin(onset.sites) & (older["schedule"] == "")]
+    older = older[older["domain"].isin(sites) & (older["schedule"] == "")]
     pairs = read["pairs"].merge(begun[_PAIR].drop_duplicates())
     return {
-        "sites": list(onset.sites),
-        "site_count": len(onset.sites),
+        "sites": sites,
+        "site_count": len(sites),
         "certainty": count_certainty(pairs),
         "values": {
-            "first_day": onset.first_day.isoformat(),
-            "last_day": onset.last_day.isoformat(),
+            "first_day": min(begun["blocked_from"]),
+            "last_day": max(begun["blocked_from"]),
             "earliest_day": min(begun["last_seen_open"]),
             "by_state": _split(_strongest(begun)),
-            "networks": [names[asn] for asn in onset.probe_asns],
+            "networks": [names[asn] for asn in sorted(asns, key=lambda asn: (len(asn), asn))],
             "block_count": len(begun),
-            "undated_count": len(onset.undated_sites),
+            "undated_count": count_undated(intervals, begun),
             "events": [
                 [
                     event.day.isoformat(),
                     event.title,
                     int((begun["last_seen_open"] >= event.day.isoformat()).sum()),
                 ]
-                for event in find_coincidences(onset, events)
+                for event in find_coincidences(begun, events)
             ],
             "new": spans_by_site(begun).to_dict("records"),
             "older": spans_by_site(older).to_dict("records"),

@@ -14,7 +14,7 @@ from analysis.errors import ParameterError, suggest
 from analysis.languages.language import ENGLISH
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages.formats import network_number, percent
-from analysis.pages.show import show_finding, show_markup, show_table, show_text
+from analysis.pages.show import show_finding, show_markup, show_text
 from analysis.pages.tracks import (
     Bar,
     Row,
@@ -27,7 +27,6 @@ from analysis.pages.tracks import (
 from analysis.reference.networks import DOMESTIC
 from analysis.report.verdict_words import say_verdict
 from analysis.study.study import Study
-from analysis.verdicts import e_values
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED, STATES
@@ -207,8 +206,7 @@ class Working:
     """How the evidence on one site on one network is computed.
 
     Attributes:
-        sessions: one row a session that counts, in order of time: ``time, is_hit``; ``rate``, the
-            expected rate of accidents; ``weight``, how many times likelier it is during a block.
+        sessions: one row a session that counts, in order of time: ``time, is_hit``.
         base: the rate of accidents before the pair's own sessions adjust it.
         site, network: the two shares that give ``base``, and what they were learnt from.
         evidence: the e-value.
@@ -273,15 +271,10 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
     if which is None or evidence.schedules.get(which):
         return None
     series, at = evidence.series, evidence.series.places_of(which)
-    is_hit, rates = series.is_hit[at], evidence.rates[at]
     lessons = evidence.lessons
     taught = lessons.table.iloc[which]
-    sessions = pd.DataFrame({
-        "time": series.column("time", at), "is_hit": is_hit, "rate": rates,
-        "weight": np.exp(e_values.weigh_sessions(series, evidence.rates)[at]),
-    })  # fmt: skip
     return Working(
-        sessions,
+        pd.DataFrame({"time": series.column("time", at), "is_hit": series.is_hit[at]}),
         base=float(lessons.base(series)[at.start]),
         site=_teach(lessons.site()[which], taught["site_failures"], taught["site_sessions"]),
         network=_teach(
@@ -312,7 +305,7 @@ def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
 
 
 def show_working(study: Study, judgement: Judgement, followed: Followed | None) -> None:
-    """Show what each session of a case weighs: in words and as a table.
+    """Show in words what the sessions of a case weigh.
 
     Args:
         study: after ``confirm``.
@@ -327,7 +320,6 @@ def show_working(study: Study, judgement: Judgement, followed: Followed | None) 
         )
         return
     show_text(*_explain(working))
-    _show_sessions(working, followed.name)
 
 
 def _explain(working: Working) -> list[str]:
@@ -369,24 +361,3 @@ def _explain(working: Working) -> list[str]:
 
 def _say_evidence(evidence: float) -> str:
     return ENGLISH.number(round(evidence, 1)) if evidence < 1000 else "more than 1,000"
-
-
-def _show_sessions(working: Working, name: str) -> None:
-    sessions = working.sessions
-    shows = sessions["is_hit"].map({True: "failed", False: "reached"})
-    ordered = sessions.assign(shows=shows, share=sessions["rate"]).sort_values(
-        "is_hit", ascending=False, kind="stable"
-    )
-    show_table(
-        ordered[["time", "shows", "share", "weight"]],
-        caption=ENGLISH.say("The weight of each session of {name}", name=name),
-        note="The expected rate of accidents is at least 1 % and at most 99 %. If it is as high as "
-        "the rate expected during a block, the session changes nothing. All sessions of one day "
-        "together count at most as much as the clearest of them twice.",
-        fold_after=5,
-        is_printed=False,
-        headings={
-            "time": "Began, UTC", "shows": "The site was", "share": "Accidents expected",
-            "weight": "Times likelier during a block",
-        },
-    )  # fmt: skip

@@ -17,12 +17,12 @@ from analysis.hosts import as_written, site_anchor, site_file
 from analysis.languages.language import Language, elided, visible
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages.formats import link, make_environment, read_css
-from analysis.pages.tracks import Row, draw_figure, draw_tracks, month_marks, span_bars
+from analysis.pages.tracks import Row, span_bars
 from analysis.period import Period
 from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.reference_files import is_fictional
-from analysis.report.finding_words import mark_events, number_events, say_spans
+from analysis.report.finding_words import draw_on_axis, say_spans
 from analysis.report.first_page import read_decided, read_summary, show_decision
 from analysis.report.verdict_words import Row as Cell
 from analysis.report.verdict_words import (
@@ -276,9 +276,7 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
         bars += [bar for one in withheld for bar in span_bars(one, period, "hollow")]
         words = say_spans(lang, [*stretches, *withheld])
         rows.append(Row(network_name(cell), tuple(bars), words))
-    heads = (lang.say("Network"), lang.say("Time"), "")
     events = [(event.day, event.title) for event in setting.events]
-    tracks = draw_tracks(rows, heads, month_marks(lang, period), mark_events(events, period))
     reading = lang.html(
         "A bar: the site was seen blocked there; half as high: likely blocked; hollow: failures "
         "that are not listed. The dotted line leads to the nearest test that reached the site."
@@ -287,7 +285,8 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
         reading += Markup(" ") + lang.html(
             "Known events are thin lines; a day that coincides proves no cause."
         )
-    return draw_figure(tracks, lang.say("Networks"), reading, number_events(lang, events))
+    head, alt = lang.say("Network"), lang.say("Networks")
+    return draw_on_axis(lang, head, rows, period, events, alt, reading)
 
 
 def _told(record: SiteRecord) -> list[Cell]:
