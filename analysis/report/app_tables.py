@@ -106,8 +106,7 @@ class Judged:
 
     Attributes:
         verdicts, intervals, months, defects: the contract's tables.
-        days: one row a test and day: the counts that the page draws, with ``typical`` (what other
-            countries see that week; empty where they say nothing).
+        days: one row a test and day: the counts that the page draws.
     """
 
     verdicts: pd.DataFrame

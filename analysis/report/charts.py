@@ -611,7 +611,14 @@ def show_shares(study: MessagingStudy, judged: Judged) -> None:
     by_month = days.groupby(["panel", "month"])
     months = by_month[["anomaly_count", "valid"]].sum()
     here = months["anomaly_count"] / months["valid"].where(months["valid"] > 0)
-    above = 100 * (here - by_month["typical"].mean().fillna(0.0)).clip(lower=0.0)
+    weeks = study.elsewhere.weeks
+    elsewhere = weeks.groupby(
+        [
+            weeks["test_name"].map(title_of).rename("panel"),
+            weeks["week"].dt.strftime("%Y-%m").rename("month"),
+        ]
+    )["typical"].mean()
+    above = 100 * (here - elsewhere.reindex(here.index).fillna(0.0)).clip(lower=0.0)
     countries = len(study.elsewhere.countries)
     title = "No counts of other countries are available for comparison"
     if countries:
