@@ -170,7 +170,7 @@ def _draw_days(study: Study, followed: Followed, alt: str) -> Markup:
         ]
         marks = tuple(Bar(start, start + 1 / period.day_count, look) for start in starts)
         rows.append(Row(words, marks, "", ENGLISH.number(int(days[column].sum()))))
-    tracks = draw_tracks(rows, ("", "Time", "Sessions"), month_marks(ENGLISH, period))
+    tracks = draw_tracks(rows, ("Result", "Time", "Sessions"), month_marks(ENGLISH, period))
     footer = study.footer(followed.verdict.session_count, "sessions")
     reading = f"Each mark is a day with sessions of one result. {footer}"
     return draw_figure(tracks, f"Sessions by day and result. {alt}", reading)
