@@ -81,7 +81,7 @@ def test_good_servers(
     assert "the ledger would keep 4 of 4 lines" in said
     assert _levels(said, "Every field, test version and kind of failure") == ["ok"]
     assert "test versions: 0.5.28" in said
-    assert _levels(said, "clock differs from the servers' by 0 seconds") == ["ok"]
+    assert _levels(said, "clock differs from the servers' by") == ["ok"]
     assert not store.exists()
 
 

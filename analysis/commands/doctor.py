@@ -30,7 +30,7 @@ from analysis.pages.paper import find_browser
 from analysis.period import Period, today
 from analysis.reference.networks import describe, load_network_names, load_networks
 from analysis.reference.reference_files import held
-from analysis.report.fields_met import count_fields_met, read_fields_met
+from analysis.report.fields_met import count_fields_met, name_changes, read_fields_met
 from analysis.sources import api, layout, reference_data
 from analysis.sources.archive_files import ArchiveObject, CannotRead
 from analysis.sources.buckets import Scope, Source, open_source
@@ -323,11 +323,11 @@ def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) ->
 def _examine_fields(settings: Settings, connection: duckdb.DuckDBPyConnection) -> Finding:
     """Fields, versions and failures, as a run counts them."""
     met, is_accepted = count_fields_met(connection), settings.study.accept_fields
-    said = read_fields_met(met, is_accepted=False)
     if not met["is_too_much"].any():
-        return Finding("ok" if met.empty else "look", said)
+        return Finding("ok" if met.empty else "look", read_fields_met(met))
     step = "Use a newer version of the workbook; ACCEPT_FIELDS=1 goes on"
-    return Finding("look" if is_accepted else "stop", f"{said} {step}")
+    said = f"OONI's fields have changed: {name_changes(met)}. {step}"
+    return Finding("look" if is_accepted else "stop", said)
 
 
 _VERSIONS = "SELECT DISTINCT coalesce(test_version, 'none') FROM observations ORDER BY 1"

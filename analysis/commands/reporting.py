@@ -37,7 +37,7 @@ from analysis.pages.scheduling import Display
 from analysis.period import Period, parse_date, today
 from analysis.reference.reference_files import NOTEBOOKS, SHIPPED, country_name, is_fictional
 from analysis.report.annex_page import annex_sections
-from analysis.report.fields_met import refuse_changed_fields
+from analysis.report.fields_met import count_fields_met, refuse_changed_fields
 from analysis.report.first_page import decide_first_page, word_apps_alone, word_first_page
 from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
 from analysis.review.audits import audit_page
@@ -206,7 +206,6 @@ def open_sites(inputs: Inputs) -> Study | None:
 
     Raises:
         NothingThereError: it has neither.
-        ContractError: OONI's fields have changed.
     """
     settings = inputs.settings
     if inputs.collection is None:
@@ -217,15 +216,13 @@ def open_sites(inputs: Inputs) -> Study | None:
         if not inputs.apps.files:
             raise
         return None
-    study = Study(
+    return Study(
         parameters=settings.study,
         periods={"all": settings.period},
         collection=inputs.collection,
         observations=observations,
         lists=inputs.lists,
     )
-    refuse_changed_fields(study)
-    return study
 
 
 def _refuse_comparison(settings: Settings) -> None:
@@ -580,8 +577,11 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
 
 def _find_all(inputs: Inputs) -> Standing:
     """Where web sites stand, and apps and tools; there may be neither."""
-    sites = open_sites(inputs)
-    found = [find_standing(sites)] if sites else []
+    sites, found = open_sites(inputs), []
+    if sites:
+        is_accepted = bool(sites.parameters.accept_fields)
+        refuse_changed_fields(count_fields_met(sites.connection), is_accepted=is_accepted)
+        found = [find_standing(sites)]
     return join_standings(*found, find_apps_standing(open_messaging(inputs.settings.study)))
 
 

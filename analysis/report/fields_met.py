@@ -14,7 +14,6 @@ import pandas as pd
 from analysis.errors import ContractError
 from analysis.observations.fields import NAME_LENGTH
 from analysis.pages.formats import percent
-from analysis.study.study import Study
 
 #: From this share of sessions on, on half of the networks, the run stops.
 STOPPING_SHARE: Final = 0.2
@@ -140,16 +139,17 @@ def _count_one(name: str, met: pd.DataFrame, days: pd.DataFrame) -> list[object]
     ]  # fmt: skip
 
 
-def refuse_changed_fields(study: Study) -> None:
+def refuse_changed_fields(met: pd.DataFrame, *, is_accepted: bool) -> None:
     """Stop where a change of OONI's fields concerns much of what was measured.
 
+    Args:
+        met: see ``count_fields_met``.
+        is_accepted: the run is told to go on.
+
     Raises:
-        ContractError: it does, and the run is not told to accept it.
+        ContractError: it does, and the run is not.
     """
-    if study.parameters.accept_fields:
-        return
-    met = count_fields_met(study.connection)
-    if met["is_too_much"].any():
+    if met["is_too_much"].any() and not is_accepted:
         raise ContractError(
             f"OONI's measurements are not as this version of the workbook knows them, and it may "
             f"misread them: {name_changes(met)}. Use a newer version of the workbook, or add "
@@ -169,16 +169,13 @@ def name_changes(met: pd.DataFrame) -> str:
     return "; ".join([*told, *more])
 
 
-def read_fields_met(met: pd.DataFrame, *, is_accepted: bool) -> str:
-    """What page 1 says of the table."""
+def read_fields_met(met: pd.DataFrame) -> str:
+    """What page 1 says of the table, where the run was not refused."""
     if met["is_too_much"].any():
-        going_on = (
-            " This report was made all the same, with ACCEPT_FIELDS=1: some of its numbers may be "
-            "wrong."
-            if is_accepted
-            else ""
+        return (
+            f"OONI's fields have changed: {name_changes(met)}. This report was made all the same, "
+            "with ACCEPT_FIELDS=1: some of its numbers may be wrong."
         )
-        return f"OONI's fields have changed: {name_changes(met)}.{going_on}"
     if met.empty:
         return "Every field, test version and kind of failure is one that the workbook knows."
     return (
