@@ -223,7 +223,7 @@ def test_what_the_list_depends_on_is_added_to_a_report_that_stands(
 
 
 #: Where an attribute may lead besides other pages of the report.
-_OUT = r"https://explorer\.ooni\.org/|https://creativecommons\.org/|data:(image/|,$)"
+_OUT = r"https://explorer\.ooni\.org/|https://creativecommons\.org/|data:(image/|text/csv;|,$)"
 
 
 def _acting(html: str) -> list[str]:

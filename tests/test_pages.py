@@ -1,6 +1,8 @@
 """What pages show: right words for every kind of value, and nothing that acts as markup."""
 
+import csv
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from datetime import date
 
@@ -16,7 +18,7 @@ from traitlets.config import Config
 
 from analysis.languages.language import open_language
 from analysis.pages import plots, show
-from analysis.pages.formats import cell, column_kind, percent
+from analysis.pages.formats import PUBLISHING, cell, column_kind, percent
 from analysis.pages.html_tables import (
     MOST_FOLDED,
     MOST_NETWORKS,
@@ -229,7 +231,7 @@ def test_states_differ_without_colour() -> None:
 # --- Figures: they draw what the frame says, whatever strings are in it, or say that it is empty. -
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
-EVIL = ["$\\frac{", "$$", "ok\u202e\x00\n", "ខ្មែរ", "<script>", "x" * 300, "_^\\"]
+EVIL = ["$\\frac{", "$$", "ok\u202e\x00\n", "ខ្មែរ", "<script>", "x" * 300, "_^\\", "=1+1"]
 MONTHS = pd.DataFrame({
     "month": ["2023-07", "2023-09"], "ok_count": [5, 6], "anomaly_count": [1, 0],
     "confirmed_count": [None, None], "failure_count": [0, 2],
@@ -256,6 +258,14 @@ def test_hostile_names_are_drawn_as_they_are(
     assert shown(lambda: show.show_figure(draw(frame, **WORDS), **words)) == first
     assert 'alt="seen: &#34;&lt;b&gt;&#34;"' in first
     assert "<script" not in first
+    assert "download" not in first
+    monkeypatch.setenv(PUBLISHING, "1")
+    offered = shown(lambda: show.show_figure(draw(frame, **WORDS), **words))
+    assert re.findall('download="script.([a-z]+)"', offered) == ["svg", "png", "csv"]
+    content = re.findall('data:text/csv;base64,([^"]+)"', offered)[0]
+    cells = [cell for row in csv.reader(b64decode(content).decode().splitlines()) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "@", "+", "\t"))]
+    assert len(cells) > 4
     # A report on a country without a block is still a report.
     texts = [text.get_text() for text in draw(frame.iloc[:0], **WORDS).findobj(Text)]
     assert "There is nothing to show." in texts

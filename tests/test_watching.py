@@ -5,6 +5,7 @@ import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -26,7 +27,7 @@ from analysis.review.standing import (
     find_news,
     find_standing,
 )
-from analysis.review.watch_page import show_watch
+from analysis.review.watch_page import show_watch, write_feed
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_messaging
 from analysis.tables import read_table
@@ -353,6 +354,10 @@ def test_hostile_names_are_inert(standings: tuple[Standing, Standing]) -> None:
     for words, html in show_watch(log, pairs, look, ENGLISH):
         assert not re.search("<script|\u202e", html), words
         assert len(html) < 200_000
+    feed = write_feed(log, look)
+    assert not re.search("<script|\u202e", feed)
+    ids = [one.text for one in ElementTree.fromstring(feed).iter("{http://www.w3.org/2005/Atom}id")]
+    assert len(set(ids)) == len(log) + 1
 
 
 def _look(period: Period, **run: object) -> Report:

@@ -77,7 +77,7 @@ from analysis.review.standing import (
     join_standings,
     read_last_look,
 )
-from analysis.review.watch_page import PAGE, show_watch
+from analysis.review.watch_page import FEED, PAGE, show_watch, write_feed
 from analysis.sources.layout import OONI
 from analysis.store.store import Collection
 from analysis.study.confirmation import find_sweep, sweep
@@ -569,6 +569,7 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
             item = SetItem(PAGE, lang.say("Early warning"), "", lang.code)
             sections = show_watch(log, standing, this, lang)
             write_alone(build.folder, edition, item, sections)
+        (build.folder / FEED).write_text(write_feed(log, this), "utf-8", newline="\n")
         build.run = run | {RECORD: {"first_look": first}}
         lines = [*_say(news, last is None), *say_thin(found, settings.period)]
         tell(map(printable, lines))

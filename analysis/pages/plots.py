@@ -57,6 +57,8 @@ STYLE: dict[str, Any] = {
 }
 
 _Rest = ParamSpec("_Rest")
+#: What a figure was drawn from.
+DRAWN = "drawn_frame"
 
 
 @contextmanager
@@ -69,14 +71,20 @@ def style() -> Iterator[None]:
 def styled(
     draw: Callable[Concatenate[pd.DataFrame, _Rest], Figure],
 ) -> Callable[Concatenate[pd.DataFrame, _Rest], Figure]:
-    """Draw in the project's style; a frame without rows gives a figure that says so."""
+    """Draw in the project's style; a frame without rows gives a figure that says so.
+
+    The figure has the frame under the name ``DRAWN``.
+    """
 
     @wraps(draw)
     def styled(frame: pd.DataFrame, *rest: _Rest.args, **named: _Rest.kwargs) -> Figure:
         with style():
             if frame.empty:
-                return _empty_figure(str(named["title"]), str(named["footer"]))
-            return draw(frame, *rest, **named)
+                figure = _empty_figure(str(named["title"]), str(named["footer"]))
+            else:
+                figure = draw(frame, *rest, **named)
+            setattr(figure, DRAWN, frame)
+            return figure
 
     return cast(Callable[Concatenate[pd.DataFrame, _Rest], Figure], styled)
 

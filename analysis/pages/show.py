@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 
 from analysis.pages.formats import is_empty, is_publishing, link, notebook_style, number
 from analysis.pages.html_tables import blocks, render_matrix, render_table
-from analysis.pages.plots import style
+from analysis.pages.plots import DRAWN, style
+from analysis.tables import disarm
 from analysis.vocabulary import MATRIX_STATES
 
 
@@ -59,16 +60,39 @@ def show_table(
 def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
     """Show a figure as a picture and close it; the same figure gives the same bytes on every run.
 
+    A page offers it as SVG and PNG, and what was drawn as CSV; the files are in the page.
+
     Args:
         alt: what a reader who cannot see it needs to know.
         caption: one or two sentences under the figure.
     """
-    drawn = BytesIO()
+    svg, png = BytesIO(), BytesIO()
     # a name may have letters that the font lacks
     with style(), warnings.catch_warnings(action="ignore"):
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        if is_publishing():
+            figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
     pyplot.close(figure)
-    _show(blocks().picture(b64encode(drawn.getvalue()).decode("ascii"), alt, caption))
+    drawn = _as_uri("image/svg+xml", svg.getvalue())
+    files = {}
+    if is_publishing():
+        files = {"svg": drawn, "png": _as_uri("image/png", png.getvalue())}
+        frame = vars(figure).get(DRAWN)
+        if frame is not None:
+            is_named = not isinstance(frame.index, pd.RangeIndex)
+            cells = frame.rename(index=_disarmed, columns=_disarmed).map(_disarmed)
+            text = cells.to_csv(index=is_named, lineterminator="\n")
+            files["csv"] = _as_uri("text/csv", text.encode())
+    stem = re.sub(r"[^a-z0-9]+", "-", caption.lower())[:60].strip("-")
+    _show(blocks().picture(drawn, alt, caption, files, stem))
+
+
+def _as_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{b64encode(content).decode('ascii')}"
+
+
+def _disarmed(value: object) -> object:
+    return disarm(value) if isinstance(value, str) else value
 
 
 def show_finding(

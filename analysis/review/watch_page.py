@@ -4,16 +4,20 @@ It is made of the two tables and of what the run says, so that a second look at 
 the same bytes.
 """
 
+import hashlib
 from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
+from analysis.errors import printable
 from analysis.languages.language import Heading, Language
 from analysis.observations.messaging_tests import BY_NAME
-from analysis.pages.formats import link
+from analysis.pages.formats import link, macros
 from analysis.pages.html_tables import blocks, render_table
+from analysis.reference.reference_files import country_name
 from analysis.report.annex import AFTER, SINCE
 from analysis.report.app_tables import DEFECT_NOTE
 from analysis.report.verdict_words import say_note
@@ -23,6 +27,8 @@ from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
 
 PAGE = "watch.html"
+#: The news as an Atom feed, beside the page.
+FEED = "watch.atom.xml"
 #: Notes of pairs that other languages have words for; those of withheld stretches have them anyway.
 NOTES = (SINCE, AFTER, UNSEEN, UNTESTED.words, DEFECT_NOTE, ONE_PLATFORM, BEFORE_FIRST_TEST)
 _SHOWN, _FEW = 40, 12
@@ -83,6 +89,27 @@ def show_watch(
         (lang.heading("How to read this"), Markup(reading)),
         (lang.heading("Provenance"), Markup(blocks(lang).definitions(entries, "provenance"))),
     ]
+
+
+def write_feed(log: pd.DataFrame, look: Report) -> str:
+    """The news as an Atom feed (RFC 4287), an entry a change of a pair, the latest look first.
+
+    Args:
+        log: the contract's ``watch``.
+        look: what its ``run.json`` will say.
+    """
+    cc = look.probe_cc.lower()
+    entries: list[dict[Any, Any]] = log.map(printable).to_dict("records")
+    for entry in entries:
+        key = (cc, *(entry[name] for name in ("look", "item", "test_name", "probe_asn", "change")))
+        entry["key"] = hashlib.sha256(repr(key).encode()).hexdigest()
+        entry["words"] = WATCH_CHANGES[entry["change"]]
+    entries.sort(key=lambda entry: entry["look"], reverse=True)
+    last_day = look.period.last_day
+    feed = macros("watch.atom.xml.j2").feed(
+        cc, country_name(look.probe_cc), last_day, PAGE, entries
+    )
+    return str(feed)
 
 
 def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
