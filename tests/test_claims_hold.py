@@ -280,7 +280,7 @@ def test_what_was_open_in_between_did_not_stay_blocked(read: dict[str, pd.DataFr
         assert changes.empty
         return
     told = numbers_in(
-        r", (\d+) sites turned from .* blocked, (\d+) turned back .* and (\d+) were .* halves, "
+        r", (\d+) sites? turned from .* blocked, (\d+) turned back .* and (\d+) were .* halves, "
         r"(\d+) of them with reachable",
         said["changes"],
     )

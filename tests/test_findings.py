@@ -54,7 +54,7 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
     }  # fmt: skip
     words = word_finding(Telling(finding, {}, ENGLISH, YEAR))
     assert (
-        "3 sites turned from reachable to blocked (2) or likely blocked (1) on 2 access"
+        "3 sites turned from reachable to blocked (2) or likely blocked (1); access networks: 2"
         in words.claim
     )
     assert words.caveats[1].startswith("1 of these sites was blocked or likely blocked before")

@@ -244,10 +244,12 @@ def _onset(tell: Telling) -> Words:
         date.fromisoformat(values[name]) for name in ("first_day", "last_day", "earliest_day")
     )
     traced, likely = values["by_state"]
-    claim = lang.html(
-        "In tests between {first} and {last}, {count} sites turned from reachable to blocked "
-        "({traced}) or likely blocked ({likely}) on {networks} access networks.",
-        first=first, last=last, count=len(tell.finding["sites"]),
+    claim = lang.html_plural(
+        "In tests between {first} and {last}, {n} site turned from reachable to blocked "
+        "({traced}) or likely blocked ({likely}); access networks: {networks}.",
+        "In tests between {first} and {last}, {n} sites turned from reachable to blocked "
+        "({traced}) or likely blocked ({likely}); access networks: {networks}.",
+        len(tell.finding["sites"]), first=first, last=last,
         networks=len(values["networks"]), traced=traced, likely=likely,
     )  # fmt: skip
     since = lang.html(
@@ -445,11 +447,15 @@ def _categories(tell: Telling) -> Words:
 
 def _changes(tell: Telling) -> Words:
     lang, values = tell.lang, tell.values
-    claim = lang.html(
-        "From the first half to the second, {new} sites turned from reachable to blocked or likely "
-        "blocked, {gone} turned back to reachable, and {still} were blocked or likely blocked in "
-        "both halves, {interrupted} of them with reachable days in between.",
-        new=tell.count("newly_blocked_count"), gone=tell.count("no_longer_blocked_count"),
+    claim = lang.html_plural(
+        "From the first half to the second, {n} site turned from reachable to blocked or likely "
+        "blocked, {gone} turned back to reachable, and {still} were blocked or likely "
+        "blocked in both halves, {interrupted} of them with reachable days in between.",
+        "From the first half to the second, {n} sites turned from reachable to blocked or likely "
+        "blocked, {gone} turned back to reachable, and {still} were blocked or likely "
+        "blocked in both halves, {interrupted} of them with reachable days in between.",
+        tell.numbers["newly_blocked_count"],
+        n=tell.count("newly_blocked_count"), gone=tell.count("no_longer_blocked_count"),
         still=tell.count("still_blocked_count"), interrupted=tell.count("interrupted_count"),
     )  # fmt: skip
     named = []
@@ -555,10 +561,12 @@ def _windows(schedule: str) -> tuple[Bar, ...]:
 def _unlisted(tell: Telling) -> Words:
     lang = tell.lang
     rows = [(lang.say(SET_ASIDE_REASONS[code]), count) for code, count in tell.values["rows"]]
-    claim = lang.html(
-        "{count} sites with anomalies are not listed. The most frequent reason, for {most} of "
+    claim = lang.html_plural(
+        "{n} site with anomalies is not listed. The most frequent reason, for {most} of "
         "them: {reason}.",
-        count=tell.count("set_aside_count"), most=rows[0][1], reason=rows[0][0],
+        "{n} sites with anomalies are not listed. The most frequent reason, for {most} of "
+        "them: {reason}.",
+        tell.numbers["set_aside_count"], n=tell.count("set_aside_count"), most=rows[0][1], reason=rows[0][0],
     )  # fmt: skip
     figure = _draw_bars(
         lang,

@@ -296,7 +296,9 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
     lang, count = page.lang, page.count
     yield {
         "value": count("traced_domain_count"),
-        "label": lang.html("sites blocked"),
+        "label": lang.html_plural(
+            "site blocked", "sites blocked", page.numbers["traced_domain_count"]
+        ),
         "caveat": lang.html(
             "Of {tested} sites tested enough on an access network; {all} sites were tested.",
             tested=count("settled_domain_count"), all=count("domain_count"),
@@ -304,7 +306,11 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
     }  # fmt: skip
     yield {
         "value": count("likely_domain_count"),
-        "label": lang.html("more sites likely blocked"),
+        "label": lang.html_plural(
+            "more site likely blocked",
+            "more sites likely blocked",
+            page.numbers["likely_domain_count"],
+        ),
         "caveat": lang.html(
             "Together {blocked} listed sites, under {registrable} registered domains.",
             blocked=count("blocked_domain_count"),
@@ -313,7 +319,11 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
     }
     yield {
         "value": count("blocked_local_domain_count"),
-        "label": lang.html("listed sites belong to the country"),
+        "label": lang.html_plural(
+            "listed site belongs to the country",
+            "listed sites belong to the country",
+            page.numbers["blocked_local_domain_count"],
+        ),
         "caveat": lang.html(
             "By top-level domain, by the country’s test list, or by a sourced list."
         ),
@@ -411,10 +421,12 @@ def _certainty(page: Telling, *, is_measured: bool) -> Iterator[Markup]:
         "an operator or a resolver.",
         single=count("single_source_domain_count"), blocked=count("blocked_domain_count"),
     )  # fmt: skip
-    yield lang.html(
-        "{aside} further sites have anomalies and are not listed; {dead} of them are names that do "
+    yield lang.html_plural(
+        "{n} further site has anomalies and is not listed; {dead} of them are names that do "
         "not exist. The annex gives the reason for each.",
-        aside=count("set_aside_count"), dead=count("dead_name_count"),
+        "{n} further sites have anomalies and are not listed; {dead} of them are names that do "
+        "not exist. The annex gives the reason for each.",
+        page.numbers["set_aside_count"], n=count("set_aside_count"), dead=count("dead_name_count"),
     )  # fmt: skip
 
 
