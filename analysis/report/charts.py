@@ -232,7 +232,7 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
         note="Chance: if nothing were blocked, at most this share of pairs would look like this. "
         "It is empty if a mark of blocking decides. blocking_intervals.csv has the time of day for "
         "each date.",
-        fold_after=16,
+        fold_after=8,
         file="blocking_intervals.csv",
         networks=study.network_names(),
     )
@@ -252,7 +252,7 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
         note="A site that failed on many networks for one reason has one row. The row has the "
         "first and the last day on any of these networks, all sessions, and the smallest chance. "
         "withheld_intervals.csv has a row for each network.",
-        fold_after=12,
+        fold_after=6,
         file="withheld_intervals.csv",
         networks=study.network_names(),
         headings={"why": "Why it is not listed", "blocked_from": "Failed from",
