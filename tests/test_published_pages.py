@@ -4,16 +4,22 @@ A headline number stands in an element ``data`` with the name that it has in ``r
 """
 
 import json
+import os
 import re
-from collections import defaultdict
+import shutil
+from collections import Counter, defaultdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from pypdf import PdfReader
 
+from analysis.errors import SourceError
 from analysis.languages.language import open_language
+from analysis.pages.paper import PARTS, find_browser, print_pages
 from analysis.tables import read_table
 from analysis.vocabulary import CERTAINTY, SET_ASIDE_REASONS
 
@@ -90,6 +96,27 @@ def test_a_number_is_the_same_wherever_it_stands(
     alone = {name for name in SHARED if len(places[name]) < 2}
     assert not alone
     assert {"site_precision_share", "pair_recall_share"} <= set(places)
+
+
+def test_paper_has_the_numbers_of_the_pages(
+    pages: dict[str, PublishedPage], fictional_report: Path, tmp_path: Path
+) -> None:
+    """Each named number of the printed pages stands in the PDF, as often as on the pages."""
+    try:
+        browser = find_browser()
+    except SourceError:
+        if os.environ.get("WORKBOOK_REQUIRE_BROWSER") == "1":
+            raise
+        pytest.skip("no chromium on this machine")
+    for part in PARTS:
+        shutil.copy(fictional_report / part, tmp_path / part)
+    printed = PdfReader(print_pages(tmp_path, tmp_path, browser, date(2024, 12, 31)))
+    text = " ".join(sheet.extract_text() for sheet in printed.pages)
+    found = Counter(re.findall(r"\d[\d,.]*\d|\d", text))
+    shown = [shown for part in PARTS for _, _, shown in pages[part].numbers]
+    wanted = Counter(number for one in shown for number in re.findall(r"\d[\d,.]*\d|\d", one))
+    assert len(wanted) > 20
+    assert not wanted - found
 
 
 def test_headlines_are_what_the_tables_say(

@@ -566,7 +566,8 @@ def _unlisted(tell: Telling) -> Words:
         "them: {reason}.",
         "{n} sites with anomalies are not listed. The most frequent reason, for {most} of "
         "them: {reason}.",
-        tell.numbers["set_aside_count"], n=tell.count("set_aside_count"), most=rows[0][1], reason=rows[0][0],
+        tell.numbers["set_aside_count"], n=tell.count("set_aside_count"),
+        most=rows[0][1], reason=rows[0][0],
     )  # fmt: skip
     figure = _draw_bars(
         lang,
