@@ -308,7 +308,7 @@ def judge(
         print(as_json(result) if as_lines else as_text(result))
         is_judged = is_judged or "error" not in result
     if not is_judged:
-        raise typer.Exit(SourceError.exit_status)
+        raise SourceError("no measurement could be read in these files", resumes=False)
 
 
 @app.command()
