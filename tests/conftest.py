@@ -18,6 +18,8 @@ import stamina
 
 # isort: on
 from analysis.commands import cli
+from analysis.errors import SourceError
+from analysis.pages.paper import find_browser
 from analysis.sources.reference_data import ADDRESSES
 from tests.loopback_s3 import LoopbackS3, loopback_s3
 
@@ -301,3 +303,14 @@ def published_report(request: pytest.FixtureRequest) -> Path:
     """The folders of pages that the browser tests open: what a user gets, and what is hostile."""
     folder: Path = request.getfixturevalue(request.param)
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser that prints; its absence is a skip, or a failure where it is promised."""
+    try:
+        return find_browser()
+    except SourceError:
+        if os.environ.get("WORKBOOK_REQUIRE_BROWSER") == "1":
+            raise
+        pytest.skip("no chromium on this machine")

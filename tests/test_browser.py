@@ -3,9 +3,7 @@
 Every page of the folder is opened from disk, without a network.
 """
 
-import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
@@ -59,14 +57,8 @@ ONE_OF_A_KIND = """
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium; its absence is a skip, or a failure where the machine promises one."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        missing = "no chromium on this machine"
-        if os.environ.get("WORKBOOK_REQUIRE_BROWSER") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+def browser(chromium: str) -> Iterator[Any]:
+    """A running Chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

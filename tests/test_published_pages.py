@@ -4,7 +4,6 @@ A headline number stands in an element ``data`` with the name that it has in ``r
 """
 
 import json
-import os
 import re
 import shutil
 from collections import Counter, defaultdict
@@ -17,9 +16,8 @@ import pytest
 from bs4 import BeautifulSoup
 from pypdf import PdfReader
 
-from analysis.errors import SourceError
 from analysis.languages.language import open_language
-from analysis.pages.paper import PARTS, find_browser, print_pages
+from analysis.pages.paper import PARTS, print_pages
 from analysis.tables import read_table
 from analysis.vocabulary import CERTAINTY, SET_ASIDE_REASONS
 
@@ -99,18 +97,12 @@ def test_a_number_is_the_same_wherever_it_stands(
 
 
 def test_paper_has_the_numbers_of_the_pages(
-    pages: dict[str, PublishedPage], fictional_report: Path, tmp_path: Path
+    pages: dict[str, PublishedPage], fictional_report: Path, chromium: str, tmp_path: Path
 ) -> None:
     """Each named number of the printed pages stands in the PDF, as often as on the pages."""
-    try:
-        browser = find_browser()
-    except SourceError:
-        if os.environ.get("WORKBOOK_REQUIRE_BROWSER") == "1":
-            raise
-        pytest.skip("no chromium on this machine")
     for part in PARTS:
         shutil.copy(fictional_report / part, tmp_path / part)
-    printed = PdfReader(print_pages(tmp_path, tmp_path, browser, date(2024, 12, 31)))
+    printed = PdfReader(print_pages(tmp_path, tmp_path, chromium, date(2024, 12, 31)))
     text = " ".join(sheet.extract_text() for sheet in printed.pages)
     found = Counter(re.findall(r"\d[\d,.]*\d|\d", text))
     shown = [shown for part in PARTS for _, _, shown in pages[part].numbers]

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import shutil
 import signal
@@ -22,7 +21,7 @@ from analysis.commands import reporting
 from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 from analysis.pages.formats import css
-from analysis.pages.paper import PARTS, find_browser, join_pages, print_pages
+from analysis.pages.paper import PARTS, join_pages, print_pages
 from analysis.pages.publishing import Contents, publish
 from analysis.pages.rendering import (
     Edition,
@@ -503,18 +502,12 @@ def test_pages_are_joined(folder: Path) -> None:
     assert '<a href="#part2-top">site</a>' in html  # from the first page
 
 
-def test_a_printed_report(folder: Path) -> None:
+def test_a_printed_report(folder: Path, chromium: str) -> None:
     """Tagged, with an outline and a title; status and number on each sheet; twice the same."""
-    try:
-        browser = find_browser()
-    except SourceError:
-        if os.environ.get("WORKBOOK_REQUIRE_BROWSER") == "1":
-            raise
-        pytest.skip("no chromium on this machine")
     import pypdf
 
     first, second = (
-        print_pages(folder, folder, browser, date(2024, 12, 31)).read_bytes() for _ in range(2)
+        print_pages(folder, folder, chromium, date(2024, 12, 31)).read_bytes() for _ in range(2)
     )
     assert first == second
     read = pypdf.PdfReader(io.BytesIO(first))
