@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -20,15 +21,16 @@ import pytest
 
 from analysis.errors import ParameterError
 from analysis.hosts import normalise
+from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference.reference_files import REPOSITORY
-from analysis.worlds import scored_situations, validation
+from analysis.worlds import validation
 from analysis.worlds.censorship import CASES
 from analysis.worlds.examined import EXAMINED
 from analysis.worlds.session import Path as WayOut
 from analysis.worlds.validation_page import read_results
 from analysis.worlds.world import Design, World, make_world, open_session
-from analysis.worlds.writing import write_world
+from analysis.worlds.writing import Volunteers, write_world
 from tests.archives import contents
 
 PERIOD = {"since": "2024-01-20", "until": "2024-04-10"}
@@ -346,25 +348,23 @@ def test_a_host_refuses_everybody_inside_from_one_day_on() -> None:
             assert _ways(world, place, day)[0].connect(sites[0].v4[0], 443) == failure
 
 
-def test_a_situation_is_judged_scored_and_shipped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_situation_is_judged_scored_and_shipped(tmp_path: Path) -> None:
     """Five sites that all networks drop are found in a small world too."""
-    monkeypatch.setattr(scored_situations, "_UNTIL", "2024-04-01")
-    size = {**scored_situations.SIZE, "name_count": 40, "sessions_per_day": 2}
-    row, evidence = scored_situations.run_situation(
-        "National drop", 91, tmp_path, write_world, size
-    )
+    name = "National drop"
+    country = {
+        **validation.SITUATION, "situation": name, "name_count": 40, "sessions_per_day": 2,
+        "until": "2024-04-01",
+    }  # fmt: skip
+    task = validation.Task("examined", 91, "examined", country, Thresholds())
+    simulator = validation.Simulator(write_world, Volunteers, EXAMINED)
+    result = validation.run_world(task, tmp_path / "work", simulator)
+    null = replace(result, task=replace(task, part="null"))
+    validation.write_situations(tmp_path, [result, null], EXAMINED)
+    (row,) = read_results("examined", tmp_path).to_dict("records")
     assert row["found_pair_count"] > 0.5 * row["blocked_pair_count"] > 0
     assert row["false_site_count"] == 0
-    results = [(row, evidence), (row, evidence)]
-    situations = {"National drop": EXAMINED["National drop"]}
-    validation.write_situations(tmp_path, results, situations)
-    shipped = read_results("examined", tmp_path)
-    assert shipped["truth"].tolist() == [EXAMINED["National drop"].truth]
-    chances = read_results("chances", tmp_path)
-    assert chances["stratum"].tolist() == [0.1, 0.01, 0.001]
-    assert set(chances["trial_count"]) == {len(evidence)}
+    assert (row["situation"], row["truth"]) == (name, EXAMINED[name].truth)
+    assert read_results("chances", tmp_path)["stratum"].tolist() == [0.1, 0.01, 0.001]
 
 
 def test_the_results_that_ship_have_every_situation() -> None:

@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/constants.py WORLD...
 
-WORLD is a folder that ``make validate`` leaves of a situation (data/work/validation/examined/91).
+WORLD is a folder that ``make validate`` leaves of a situation (data/work/validation/91-examined).
 Thresholds are moved as a user would move them; the other constants in a copy of the source, a line
 behind the one that sets them. Writes data/reference/validation/constants.csv.
 """
@@ -41,7 +41,7 @@ from pathlib import Path
 from analysis.outcomes.thresholds import Thresholds
 from analysis.tables import read_table
 from analysis.vocabulary import LISTED
-from analysis.worlds.scored_situations import judge_world, open_world
+from analysis.worlds.judging import judge_world, open_world
 moved, out, *worlds = sys.argv[1:]
 thresholds, listed = Thresholds().changed_by(json.loads(moved)), []
 for number, world in enumerate(map(Path, worlds)):

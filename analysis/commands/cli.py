@@ -281,12 +281,10 @@ def validate(arguments: Arguments = None) -> None:
     from analysis.worlds.examined import EXAMINED
     from analysis.worlds.validation import Simulator
     from analysis.worlds.validation import validate as run
-    from analysis.worlds.writing import Volunteers, add_forgeries, write_world
+    from analysis.worlds.writing import Volunteers, write_world
 
     with show_progress("judging worlds whose truth is known") as (step,):
-        out = run(
-            arguments or [], Simulator(write_world, add_forgeries, Volunteers, EXAMINED), step
-        )
+        out = run(arguments or [], Simulator(write_world, Volunteers, EXAMINED), step)
     print(f"validation: {_nearby(out)}")
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from random import Random
-from typing import Any
 
 from analysis.worlds.censorship import Block, Censorship
 from analysis.worlds.country import (
@@ -24,6 +23,9 @@ from analysis.worlds.country import (
     endpoint,
     stream,
 )
+
+#: A domain, a network, what is said of it, and on which days.
+Claim = tuple[str, int, str, tuple[date, ...]]
 
 #: claim → the styles of network on which its flood, its pair and its series of days appear
 _TARGETS = (
@@ -148,7 +150,7 @@ def _find_victims(
 
 
 def order_forgeries(
-    claims: Sequence[tuple[Any, ...]],
+    claims: Sequence[Claim],
     networks: Sequence[Network],
     censorship: Censorship,
     since: date,

@@ -18,21 +18,19 @@ archive:
 * ``odd_sessions.csv``: ``report_id, probe_asn, faults``; of ``home_filter`` is a session behind a
   filter that a household chose.
 
-The last part sums up shares, with bounds, over compared pairs, sites and edges.
+The last part sums up shares, with bounds, over compared pairs, sites and edges, and holds the
+chances that are told against how often pairs that nobody blocks have them.
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import date
-from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.outcomes.rules import RULES_VERSION
 from analysis.reference.networks import DOMESTIC
 from analysis.tables import read_table
 from analysis.verdicts.states import wilson_bounds
@@ -42,41 +40,37 @@ PAIR_KEY = ["domain", "probe_asn"]
 #: Strata of coverage: the fewest sound sessions while a block held.
 STRATA: Mapping[int, str] = {0: "0–3", 4: "4–5", 6: "6–11", 12: "12+"}
 
+#: The tables of the folder, by name.
+Truth = Mapping[str, pd.DataFrame]
+_TRUTH = ("blocks", "tests", "names", "networks", "forgeries", "odd_sessions")
+_NUMBERS = {"sound_session_count": "int64", "share": "float64"}
 
-@dataclass(frozen=True)
-class Truth:
-    """The tables of the folder."""
 
-    blocks: pd.DataFrame
-    tests: pd.DataFrame
-    names: pd.DataFrame
-    networks: pd.DataFrame
-    forgeries: pd.DataFrame
-    odd_sessions: pd.DataFrame
+def read_truth(folder: str | Path) -> Truth:
+    """Texts, but for the numbers that are counted with."""
+    truth = {}
+    for name in _TRUTH:
+        table = pd.read_csv(Path(folder) / f"{name}.csv", dtype="str", na_filter=False)
+        numbers = {column: kind for column, kind in _NUMBERS.items() if column in table}
+        truth[name] = table.astype(numbers)
+    return truth
 
-    @classmethod
-    def read(cls, folder: str | Path) -> "Truth":
-        tables = {
-            one.name: pd.read_csv(Path(folder) / f"{one.name}.csv", dtype="str", na_filter=False)
-            for one in fields(cls)
-        }
-        for name in ("blocks", "tests"):
-            counts = tables[name]["sound_session_count"]
-            tables[name]["sound_session_count"] = counts.astype("int64")
-        tables["blocks"]["share"] = tables["blocks"]["share"].astype("float64")
-        return cls(**tables)
 
-    def filtered_names(self) -> set[str]:
-        """The names that were tested on a day and network with a session behind a home filter."""
-        odd = self.odd_sessions[self.odd_sessions["faults"].str.contains("home_filter")]
-        day = pd.to_datetime(odd["report_id"].str[:8], format="%Y%m%d").dt.strftime("%Y-%m-%d")
-        met = odd[["probe_asn"]].assign(day=day).merge(self.tests, on=["probe_asn", "day"])
-        return set(met["domain"])
+def _filtered_names(truth: Truth) -> set[str]:
+    """The names that were tested on a day and network with a session behind a home filter."""
+    odd = truth["odd_sessions"]
+    odd = odd[odd["faults"].str.contains("home_filter")]
+    day = pd.to_datetime(odd["report_id"].str[:8], format="%Y%m%d").dt.strftime("%Y-%m-%d")
+    met = odd[["probe_asn"]].assign(day=day).merge(truth["tests"], on=["probe_asn", "day"])
+    return set(met["domain"])
 
-    def forged_open(self) -> pd.DataFrame:
-        """The pairs of which forged reports claim openness, marked in ``is_forged_open``."""
-        pairs = self.forgeries.loc[self.forgeries["claim"] == "open", PAIR_KEY].drop_duplicates()
-        return pairs.assign(is_forged_open=True)
+
+def _are_forged_open(pairs: pd.DataFrame, truth: Truth) -> pd.Series:
+    """Whether forged reports claim that a pair is open."""
+    forgeries = truth["forgeries"]
+    claimed = forgeries.loc[forgeries["claim"] == "open", PAIR_KEY].drop_duplicates()
+    found = pairs[PAIR_KEY].merge(claimed, on=PAIR_KEY, how="left", indicator=True)
+    return (found["_merge"] == "both").set_axis(pairs.index)
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,8 @@ class Score:
     """Verdicts beside the truth, row by row.
 
     Attributes:
-        pairs: one row per site and network that was judged or truly blocked, by name.
+        pairs: one row per site and network that was judged or truly blocked, by name;
+            ``evidence`` is a logarithm, 0 where nothing surprised.
         sites: one row per site.
         edges: one row per true onset or ending of a block with a sound test in it.
         claims: one row per onset or ending that ``blocking_intervals`` brackets on both sides.
@@ -104,21 +99,26 @@ def score(tables: str | Path, truth: str | Path) -> Score:
     """Hold a report's tables against a world's truth.
 
     Args:
-        tables: ``verdicts``, ``blocking_intervals``, ``blocked_sites`` and ``set_aside``.
+        tables: ``verdicts``, ``chances``, ``blocking_intervals``, ``blocked_sites`` and
+            ``set_aside``.
         truth: the world's truth, see above.
     """
-    known = Truth.read(truth)
+    known = read_truth(truth)
     verdicts = read_table(tables, "verdicts")
     pairs = _compare_pairs(verdicts[verdicts["period"] == "all"], known)
+    chances = read_table(tables, "chances")[[*PAIR_KEY, "evidence"]]
+    pairs = pairs.merge(chances, on=PAIR_KEY, how="left")
+    pairs["evidence"] = pd.to_numeric(pairs["evidence"]).fillna(0.0)
     intervals = read_table(tables, "blocking_intervals")
     listed, aside = read_table(tables, "blocked_sites"), read_table(tables, "set_aside")
+    claims = _check_claims(intervals, known["blocks"])
     return Score(
         pairs=pairs,
         sites=_compare_sites(pairs, listed, aside, known),
-        edges=compare_edges(intervals, known),
-        claims=_check_claims(intervals, known),
-        forged=_check_forged(pairs, known),
-        hours=compare_hours(intervals, known.blocks),
+        edges=compare_edges(intervals, known["blocks"], known["tests"]),
+        claims=claims.assign(is_forged_open=_are_forged_open(claims, known)),
+        forged=_check_forged(pairs, known["forgeries"]),
+        hours=compare_hours(intervals, known["blocks"]),
     )
 
 
@@ -142,8 +142,7 @@ def _compare_pairs(verdicts: pd.DataFrame, truth: Truth) -> pd.DataFrame:
          "ok_session_count", "blocked_share_low", "blocked_share_high", "sessions_to_flip",
          "set_aside_reason"]
     ]  # fmt: skip
-    said = said.assign(chance=pd.to_numeric(verdicts["chance"]))
-    ordered = truth.blocks.sort_values("sound_session_count", ascending=False, kind="stable")
+    ordered = truth["blocks"].sort_values("sound_session_count", ascending=False, kind="stable")
     true = ordered.groupby(PAIR_KEY, sort=True).agg(
         true_mechanism=("mechanism", "first"),
         true_share=("share", "first"),
@@ -154,12 +153,11 @@ def _compare_pairs(verdicts: pd.DataFrame, truth: Truth) -> pd.DataFrame:
     pairs["is_listed"] = pairs["state"].isin(LISTED)
     pairs["true_session_count"] = pairs["true_session_count"].fillna(0).astype("int64")
     pairs["stratum"] = stratum_of(pairs["true_session_count"])
-    pairs = pairs.merge(truth.names[["domain", "situation", "authority"]], how="left")
-    pairs = pairs.merge(truth.networks[["probe_asn", "kind", "role"]], how="left")
+    pairs = pairs.merge(truth["names"][["domain", "situation", "authority"]], how="left")
+    pairs = pairs.merge(truth["networks"][["probe_asn", "kind", "role"]], how="left")
     told = ["situation", "authority", "kind", "role"]
     pairs[told] = pairs[told].fillna("")
-    pairs = pairs.merge(truth.forged_open(), on=PAIR_KEY, how="left")
-    pairs["is_forged_open"] = pairs["is_forged_open"].notna()
+    pairs["is_forged_open"] = _are_forged_open(pairs, truth)
     return pairs.sort_values(PAIR_KEY, ignore_index=True)
 
 
@@ -180,168 +178,127 @@ def _compare_sites(
     sites["is_listed"] = sites["domain"].isin(set(annex["domain"]))
     sites["true_session_count"] = sites["domain"].map(blocked).fillna(0).astype("int64")
     sites["stratum"] = stratum_of(sites["true_session_count"])
-    sites["situation"] = sites["domain"].map(truth.names.set_index("domain")["situation"])
+    sites["situation"] = sites["domain"].map(truth["names"].set_index("domain")["situation"])
     reasons = dict(zip(aside["domain"], aside["reason"], strict=True))
     sites["set_aside_reason"] = sites["domain"].map(reasons).fillna("")
-    sites["is_filtered"] = sites["domain"].isin(truth.filtered_names())
+    sites["is_filtered"] = sites["domain"].isin(_filtered_names(truth))
     return sites
 
 
-def _check_forged(pairs: pd.DataFrame, truth: Truth) -> pd.DataFrame:
+def _check_forged(pairs: pd.DataFrame, forgeries: pd.DataFrame) -> pd.DataFrame:
     """A row a pair of forged reports: their sessions and days, and the reports of the archive."""
-    counts = truth.forgeries.groupby([*PAIR_KEY, "claim"], sort=True).agg(
+    counts = forgeries.groupby([*PAIR_KEY, "claim"], sort=True).agg(
         forged_session_count=("report_id", "nunique"), forged_day_count=("day", "nunique")
     )
     columns = [*PAIR_KEY, "state", "is_blocked", "is_listed", "situation", "true_session_count",
                "session_count"]  # fmt: skip
-    counts["forged_report_count"] = truth.forgeries["report_id"].nunique()
+    counts["forged_report_count"] = forgeries["report_id"].nunique()
     return counts.reset_index().merge(pairs[columns], on=PAIR_KEY, how="left")
 
 
-_Pair = tuple[str, str]
-_NEVER = date.max.toordinal()
-_EDGES = ("onset", "ending")
+#: Later than any day; as a text, too.
+_NEVER = "9999-12-31"
 
 
-@dataclass(frozen=True, slots=True)
-class _Edge:
-    """An onset or an ending, as it is true or as an interval says.
+def _list_claims(intervals: pd.DataFrame) -> pd.DataFrame:
+    """The onset and the ending of each interval, as it brackets them.
 
-    Attributes:
-        day: the first day of blocking, or the day after the last, counted since the year 1;
-            ``_NEVER`` where it goes on.
-        after, by: moments, ISO text, between which it lies; the true one is at ``by``.
-        width: days from the last one seen open to the first one blocked, or the other way round;
-            None where none was seen open.
+    Returns:
+        ``domain, probe_asn, edge``; ``day``, the first of blocking or the one after the last, null
+        where it goes on; ``after`` and ``by``, the moments between which it lies; ``width_days``
+        from the last one seen open to the first one blocked, or the other way round, null where
+        none was seen open; ``first`` and ``last``, the days of the interval.
     """
-
-    day: int
-    after: str
-    by: str
-    width: int | None = None
-
-    def holds(self, true: "_Edge") -> bool:
-        """Whether the true edge lies in the bracket."""
-        return self.after < true.by <= self.by
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """A stretch of blocking, as it is true or as an interval says."""
-
-    onset: _Edge
-    ending: _Edge
-    mechanism: str = ""
-
-    def edge(self, name: str) -> _Edge:
-        return self.onset if name == "onset" else self.ending
-
-
-def _day(text: str) -> int | None:
-    return date.fromisoformat(text).toordinal() if text else None
+    names = ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again")
+    days = {name: pd.to_datetime(intervals[name].replace("", None)) for name in names}
+    pairs = intervals[PAIR_KEY].assign(
+        first=intervals["blocked_from"], last=intervals["blocked_until"].replace("", _NEVER)
+    )
+    onsets = pairs.assign(
+        edge="onset",
+        day=days["blocked_from"],
+        after=intervals["last_seen_open_time"],
+        by=intervals["blocked_from_time"],
+        width_days=(days["blocked_from"] - days["last_seen_open"]).dt.days,
+    )
+    endings = pairs.assign(
+        edge="ending",
+        day=days["blocked_until"] + pd.Timedelta(days=1),
+        after=intervals["blocked_until_time"],
+        by=intervals["first_seen_open_again_time"].replace("", "9999"),
+        width_days=(days["first_seen_open_again"] - days["blocked_until"]).dt.days,
+    )
+    return pd.concat([onsets, endings], ignore_index=True)
 
 
-def _read_block(row: Any) -> _Span:
-    onset = _Edge(_day(row.since) or 1, "", row.since_time)
-    return _Span(onset, _Edge(_day(row.until) or _NEVER, "", row.until_time), row.mechanism)
+def _list_edges(blocks: pd.DataFrame) -> pd.DataFrame:
+    """The true onset and ending of each block, as days and ``moment``; empty moments lie outside
+    the period. ``opened`` and ``closed`` are the end of the block before and the start of the next.
+    """
+    blocks = blocks.sort_values([*PAIR_KEY, "since"], ignore_index=True)
+    around = blocks.groupby(PAIR_KEY)
+    blocks = blocks.assign(
+        block=blocks.index,
+        until=blocks["until"].replace("", _NEVER),
+        opened=around["until"].shift(fill_value=""),
+        closed=around["since"].shift(-1, fill_value=_NEVER),
+    )
+    onsets = blocks.assign(edge="onset", moment=blocks["since_time"], true_day=blocks["since"])
+    endings = blocks.assign(edge="ending", moment=blocks["until_time"], true_day=blocks["until"])
+    return pd.concat([onsets, endings], ignore_index=True)
 
 
-def _read_interval(row: Any) -> _Span:
-    first, last = _day(row.blocked_from) or 1, _day(row.blocked_until) or _NEVER - 1
-    before, after = _day(row.last_seen_open), _day(row.first_seen_open_again)
-    return _Span(
-        _Edge(first, row.last_seen_open_time, row.blocked_from_time,
-              None if before is None else first - before),
-        _Edge(last + 1, row.blocked_until_time, row.first_seen_open_again_time or "9999",
-              None if after is None else after - last),
-    )  # fmt: skip
+def _hold(claims: pd.DataFrame) -> pd.Series:
+    """Whether the true moment lies in the bracket."""
+    return (claims["after"] < claims["moment"]) & (claims["moment"] <= claims["by"])
 
 
-def _group(frame: pd.DataFrame, read: Callable[[Any], _Span]) -> dict[_Pair, list[_Span]]:
-    """Spans by pair, in the order of their first day."""
-    groups: defaultdict[_Pair, list[_Span]] = defaultdict(list)
-    for row in frame.itertuples():
-        groups[str(row.domain), str(row.probe_asn)].append(read(row))
-    return {key: sorted(spans, key=lambda span: span.onset.day) for key, spans in groups.items()}
-
-
-def compare_edges(intervals: pd.DataFrame, truth: Truth) -> pd.DataFrame:
+def compare_edges(
+    intervals: pd.DataFrame, blocks: pd.DataFrame, tests: pd.DataFrame
+) -> pd.DataFrame:
     """One row per true onset and ending that a sound test on each side could have bracketed.
 
-    ``error_days`` is how much later than the truth the interval puts it. ``is_inside`` where the
-    truth lies in the bracket; ``width_days`` and ``narrowest_days`` are the bracket's width and
-    that of the narrowest one that sound tests allow, empty where a side is open.
+    ``error_days`` is how much later than the truth the interval puts it, that of the nearest of
+    those that meet the block. ``is_inside`` where the truth lies in the bracket; ``width_days`` and
+    ``narrowest_days`` are the bracket's width and that of the narrowest one that sound tests allow,
+    empty where a side is open.
     """
-    claimed = _group(intervals, _read_interval)
-    tests: defaultdict[_Pair, dict[int, int]] = defaultdict(dict)
-    sound = truth.tests[truth.tests["sound_session_count"] > 0]
-    columns = (sound[name] for name in (*PAIR_KEY, "day", "sound_session_count"))
-    for domain, asn, day, count in zip(*columns, strict=True):
-        tests[domain, asn][_day(day) or 1] = count
-    rows = [
-        {"domain": key[0], "probe_asn": key[1], **edge}
-        for key, blocks in _group(truth.blocks, _read_block).items()
-        for number in range(len(blocks))
-        for edge in _find_edges(blocks, number, tests[key], claimed.get(key, []))
-    ]
-    names = [
-        *PAIR_KEY, "edge", "mechanism", "true_day", "blocked_session_count", "open_session_count",
-        "narrowest_days", "is_found", "is_inside", "error_days", "width_days",
-    ]  # fmt: skip
-    frame = pd.DataFrame(rows, columns=names)
-    frame["stratum"] = stratum_of(frame["blocked_session_count"].astype("int64"))
-    return frame
+    edges = _list_edges(blocks)
+    sound = tests[tests["sound_session_count"] > 0]
+    met = edges.drop(columns="sound_session_count").merge(sound, on=PAIR_KEY)
+    is_before = (met["opened"] <= met["day"]) & (met["day"] < met["since"])
+    is_after = (met["until"] <= met["day"]) & (met["day"] < met["closed"])
+    is_held = (met["since"] <= met["day"]) & (met["day"] < met["until"])
+    is_free = is_before.where(met["edge"] == "onset", is_after)
+    met["date"] = pd.to_datetime(met["day"])
+    key = ["block", "edge"]
+    held, free = (met[one].groupby(key)["date"].agg(["min", "max"]) for one in (is_held, is_free))
+    gaps = pd.concat([held["min"] - free["max"], free["min"] - held["max"]], axis=1)
+    narrowest = gaps.max(axis=1).dropna().dt.days
+    held_counts = met[is_held].groupby(key)["sound_session_count"].sum()
+    edges = edges.join(narrowest.rename("narrowest_days"), on=key, how="inner")
+    edges = edges.join(held_counts.rename("blocked_session_count"), on=key)
+    found = edges.merge(_list_claims(intervals), on=[*PAIR_KEY, "edge"])
+    found = found[(found["first"] < found["until"]) & (found["last"] >= found["since"])]
+    found = found.assign(
+        error_days=(found["day"] - pd.to_datetime(found["true_day"])).dt.days,
+        is_inside=_hold(found) & found["day"].notna(),  # nothing is said where it goes on
+    )
+    nearest = found.sort_values("error_days", key=abs, kind="stable").drop_duplicates(key)
+    edges = edges.merge(nearest[[*key, "is_inside", "error_days", "width_days"]], "left", on=key)
+    edges["width_days"] = edges["width_days"].where(edges["error_days"].notna())
+    edges["is_found"] = edges["is_inside"].notna()
+    edges["is_inside"] = edges["is_inside"].eq(True)
+    edges["is_narrow"] = edges["width_days"] <= edges["narrowest_days"]
+    return edges.assign(stratum=stratum_of(edges["blocked_session_count"]))
 
 
-def _find_edges(
-    blocks: Sequence[_Span], number: int, tests: Mapping[int, int], claimed: Sequence[_Span]
-) -> Iterable[dict[str, object]]:
-    """The onset and the ending of one block, where sound tests lie on both sides, beside those of
-    the interval that is nearest of those that meet the block.
-    """
-    block = blocks[number]
-    since, until = block.onset.day, block.ending.day
-    opened = blocks[number - 1].ending.day if number else 1
-    closed = blocks[number + 1].onset.day if number + 1 < len(blocks) else _NEVER
-    held = [day for day in tests if since <= day < until]
-    before = [day for day in tests if opened <= day < since]
-    after = [day for day in tests if until <= day < closed]
-    met = [one for one in claimed if one.onset.day < until and one.ending.day > since]
-    for name, free in zip(_EDGES, (before, after), strict=True):
-        if not held or not free:
-            continue
-        true = block.edge(name)
-        found: dict[str, object] = {
-            "edge": name,
-            "mechanism": block.mechanism,
-            "true_day": true.day,
-            "blocked_session_count": sum(tests[day] for day in held),
-            "open_session_count": sum(tests[day] for day in free),
-            "narrowest_days": min(abs(one - other) for one in held for other in free),
-            "is_found": bool(met),
-            "is_inside": False,
-        }
-        claims = sorted((one.edge(name) for one in met), key=lambda one: abs(one.day - true.day))
-        if claims and claims[0].day < _NEVER:  # nothing is said of where an interval goes on
-            found["is_inside"] = claims[0].holds(true)
-            found["error_days"] = claims[0].day - true.day
-            found["width_days"] = claims[0].width
-        yield found
-
-
-def _check_claims(intervals: pd.DataFrame, truth: Truth) -> pd.DataFrame:
+def _check_claims(intervals: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
     """One row per bracketed onset or ending; ``is_true`` where a true one lies in the bracket."""
-    true = _group(truth.blocks, _read_block)
-    rows = []
-    for key, spans in _group(intervals, _read_interval).items():
-        blocks = true.get(key, [])
-        for span, name in product(spans, _EDGES):
-            claim = span.edge(name)
-            if claim.width is not None and claim.day < _NEVER:
-                is_true = any(claim.holds(block.edge(name)) for block in blocks)
-                rows.append((*key, bool(blocks), name, is_true))
-    frame = pd.DataFrame(rows, columns=[*PAIR_KEY, "is_blocked", "edge", "is_true"])
-    return frame.merge(truth.forged_open(), on=PAIR_KEY, how="left")
+    claims = _list_claims(intervals).dropna(subset=["day", "width_days"]).reset_index(drop=True)
+    true = _list_edges(blocks)[[*PAIR_KEY, "edge", "moment"]]
+    both = claims.reset_index(names="claim").merge(true, on=[*PAIR_KEY, "edge"])
+    return claims.assign(is_true=claims.index.isin(both.loc[_hold(both), "claim"]))
 
 
 def compare_hours(intervals: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
@@ -407,16 +364,16 @@ def accuracy(scored: Score) -> pd.DataFrame:
     blocked, listed = pairs[pairs["is_blocked"]], pairs[pairs["is_listed"]]
     right = pairs[pairs["is_blocked"] & pairs["is_listed"]].assign(
         is_same=lambda f: f["mechanism"] == f["true_mechanism"],
-        is_family=lambda f: _family(f["mechanism"]) == _family(f["true_mechanism"]),
         is_covered=_bounds_hold,
     )
     by_seen = listed.assign(stratum=stratum_of(listed["blocked_session_count"].fillna(0)))
     is_well = blocked["true_session_count"] >= 6
     edges, well = scored.edges, scored.edges["blocked_session_count"] >= 6
+    inside = edges[edges["is_found"] & edges["is_inside"]]
     hours = scored.hours
     well_met = hours[(hours["true_schedule"] != "") & (hours["sound_session_count"] >= _MANY)]
     reasons = _check_reasons(sites)
-    claims, is_forged = scored.claims, scored.claims["is_forged_open"].notna()
+    claims, is_forged = scored.claims, scored.claims["is_forged_open"]
     parts = [
         share_by("recall of pairs", blocked, "is_listed", "stratum"),
         share_by("recall of pairs, 6 or more sessions", blocked[is_well], "is_listed"),
@@ -429,9 +386,7 @@ def accuracy(scored: Score) -> pd.DataFrame:
         share_by("precision by mechanism", listed, "is_blocked", "mechanism"),
         share_by("recall of sites", sites[sites["is_blocked"]], "is_listed", "stratum"),
         share_by("precision of sites", sites[sites["is_listed"]], "is_blocked"),
-        share_by("mechanism exact", right, "is_same", "stratum"),
         share_by("mechanism exact, by mechanism", right, "is_same", "true_mechanism"),
-        share_by("mechanism family", right, "is_family", "stratum"),
         share_by(
             "bounds of the share hold it", right[~right["is_forged_open"]], "is_covered", "stratum"
         ),
@@ -444,9 +399,7 @@ def accuracy(scored: Score) -> pd.DataFrame:
             "edge inside bracket, 6 or more sessions",
             edges[edges["is_found"] & well], "is_inside", "edge",
         ),
-        share_by(
-            "bracket as narrow as tests allow", _bracketed(edges), "is_narrow", "edge",
-        ),
+        share_by("bracket as narrow as tests allow", inside, "is_narrow", "edge"),
         share_by("hours found within an hour", well_met, "is_near"),
         share_by("claimed hours are true", hours[hours["schedule"] != ""], "is_near"),
         share_by("set aside for the right reason", reasons, "is_right", "situation"),
@@ -466,23 +419,12 @@ def _check_reasons(sites: pd.DataFrame) -> pd.DataFrame:
     return known.assign(is_right=[reason in REASONS[situation] for situation, reason in pairs])
 
 
-def _bracketed(edges: pd.DataFrame) -> pd.DataFrame:
-    inside = edges[edges["is_found"] & edges["is_inside"]]
-    width = pd.to_numeric(inside["width_days"])
-    narrowest = pd.to_numeric(inside["narrowest_days"])
-    return inside.assign(is_narrow=width <= narrowest)
-
-
 def _bounds_hold(pairs: pd.DataFrame) -> pd.Series:
     """Whether the bounds of the blocked share hold the true one."""
     low, true, high = (
         pairs[name] for name in ("blocked_share_low", "true_share", "blocked_share_high")
     )
     return (low <= true + 1e-9) & (high >= true - 1e-9)
-
-
-def _family(mechanisms: pd.Series) -> pd.Series:
-    return mechanisms.fillna("").str.partition(".")[0]
 
 
 def share_by(
@@ -519,7 +461,7 @@ def tally(scored: Score) -> dict[str, int]:
     pairs, sites, edges = scored.pairs, scored.sites, scored.edges
     well = pairs[pairs["is_blocked"] & (pairs["true_session_count"] >= 6)]
     right = pairs[pairs["is_blocked"] & pairs["is_listed"]]
-    located = edges[edges["is_found"].astype("bool")]
+    located = edges[edges["is_found"]]
     counts = {
         "listed_pair_count": pairs["is_listed"].sum(),
         "false_pair_count": (pairs["is_listed"] & ~pairs["is_blocked"]).sum(),
@@ -532,8 +474,8 @@ def tally(scored: Score) -> dict[str, int]:
         "wrong_mechanism_count": (right["mechanism"] != right["true_mechanism"]).sum(),
         "edge_count": len(edges),
         "edge_not_found_count": len(edges) - len(located),
-        "edge_outside_count": (~located["is_inside"].astype("bool")).sum(),
-        "false_edge_count": (~scored.claims["is_true"].astype("bool")).sum(),
+        "edge_outside_count": (~located["is_inside"]).sum(),
+        "false_edge_count": (~scored.claims["is_true"]).sum(),
     }
     result = {name: int(count) for name, count in counts.items()}
     result["error_count"] = (
@@ -571,16 +513,33 @@ def edge_errors(scored: Score) -> pd.DataFrame:
     Returns:
         One row per ``edge`` and ``stratum`` of sessions while the block held.
     """
-    located = scored.edges[scored.edges["error_days"].notna()].assign(
-        size=lambda f: pd.to_numeric(f["error_days"]).abs(),
-        width=lambda f: pd.to_numeric(f["width_days"]),
-        narrowest=lambda f: pd.to_numeric(f["narrowest_days"]),
-    )
+    located = scored.edges[scored.edges["error_days"].notna()]
+    located = located.assign(size=located["error_days"].abs())
     return located.groupby(["edge", "stratum"], sort=True).agg(
         edge_count=("size", "size"), error_median=("size", "median"),
         error_p90=("size", lambda days: days.quantile(0.9)), error_max=("size", "max"),
-        width_median=("width", "median"), narrowest_median=("narrowest", "median"),
+        width_median=("width_days", "median"), narrowest_median=("narrowest_days", "median"),
     ).reset_index()  # fmt: skip
+
+
+#: Sites that turn the whole country away, or to which it lost its way: no accident, and no block.
+_REFUSING = ("geo_refused", "geo_refused_http", "geo_refused_tcp", "geo_refused_tls", "unreachable")
+#: Logarithms of 1 / chance.
+_LEVELS = (1, 2, 3)
+
+
+def hold_chances(pairs: pd.DataFrame) -> pd.DataFrame:
+    """How many pairs that nobody blocks had each chance, or a smaller one, and may have had it.
+
+    Sites that refuse the country are left out: chance is about accidents.
+    """
+    asked = pairs[~pairs["is_blocked"] & ~pairs["situation"].isin(_REFUSING)]
+    frames = [
+        share_by("pairs that nobody blocks", asked.assign(is_low=asked["evidence"] >= level),
+                 "is_low").assign(stratum=f"{10.0**-level:g}")
+        for level in _LEVELS
+    ]  # fmt: skip
+    return pd.concat(frames, ignore_index=True).assign(rules_version=RULES_VERSION)
 
 
 def unlisted_states(scored: Score) -> pd.DataFrame:

@@ -6,6 +6,7 @@ verdicts at the end of each week and hands out the plan of the coverage page for
 networks, hours, probes and faults are the same. Both are judged by the published method.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from analysis.planning.ranking import (
 )
 from analysis.report.annex import listed_domestic
 from analysis.tables import read_table
-from analysis.worlds.scored_situations import judge_world, open_world
+from analysis.worlds.judging import judge_world, open_world
 from analysis.worlds.scores import share_by
 
 #: Seed → networks and names of a country. No other part of the validation has these seeds.
@@ -46,7 +47,7 @@ def run_country(
     Args:
         seed: of ``COUNTRIES``.
         way: of ``WAYS``.
-        folder: new; the world and its store lie there afterwards.
+        folder: the world and its store lie there afterwards, and nothing else.
         make_volunteers: the simulator's ``Volunteers``.
 
     Returns:
@@ -54,6 +55,7 @@ def run_country(
         a day before the week's end, and pairs that are listed and never blocked.
     """
     network_count, name_count = COUNTRIES[seed]
+    shutil.rmtree(folder, ignore_errors=True)
     volunteers = make_volunteers(folder, _PROBE_CC, _PERIOD, seed, network_count, name_count)
     truth = pd.read_csv(folder / "truth" / "blocks.csv", dtype="str", keep_default_na=False)
     wishes: Wishes = {}
@@ -70,7 +72,7 @@ def _read_week(folder: Path, week: int, has_plan: bool) -> tuple[pd.DataFrame, W
     period = Period(_PERIOD.since, _PERIOD.since + timedelta(days=7 * week))
     since, until, tables = str(period.since), str(period.until), folder / "tables"
     study = open_world(folder, folder / "store", _PROBE_CC, since, until)
-    try:
+    with study.observations:
         judge_world(study, study.thresholds, tables)
         verdicts, ranked = (read_table(tables, name) for name in ("verdicts", "networks"))
         listed = listed_domestic(verdicts[verdicts["period"] == "all"], ranked)
@@ -83,8 +85,6 @@ def _read_week(folder: Path, week: int, has_plan: bool) -> tuple[pd.DataFrame, W
             find_last_tests(study.connection), study.thresholds, period.until,
         )  # fmt: skip
         return listed, _wishes(plan_week(pairs, period.until))
-    finally:
-        study.observations.close()
 
 
 def _wishes(plan: pd.DataFrame) -> Wishes:

@@ -120,12 +120,6 @@ class Tally:
             sound.add(document["report_id"])
 
 
-def append_forgeries(folder: Path, tally: Tally) -> None:
-    """Add forged reports to those that a world has already."""
-    with (folder / "forgeries.csv").open("a", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(sorted(tally.forgeries))
-
-
 def write_totals(folder: Path, tally: Tally) -> None:
     """The ledger and the monthly counts of the archive."""
     rows = [(reason, tally.ledger[reason]) for reason in _LEDGER_REASONS]

@@ -5,12 +5,10 @@ Worlds of the first seeds are for fitting: there the thresholds are swept one by
 reported as the method's accuracy comes from the other seeds.
 """
 
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from itertools import count
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
@@ -25,13 +23,15 @@ from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.reference.reference_files import REPOSITORY
 from analysis.study.parameters import whole_number
 from analysis.study.study import Study
-from analysis.worlds import scored_apps, scored_situations, scores, steering
-from analysis.worlds.scored_situations import judge_world, open_world
+from analysis.worlds import scored_apps, scores, steering
+from analysis.worlds.judging import judge_world, open_world
 from analysis.worlds.scores import Score
 from analysis.worlds.validation_page import RESULTS
 
 WORKSPACE = REPOSITORY / "data" / "work" / "validation"
-_PROBE_CC, _SINCE, _UNTIL = "QQ", "2024-01-01", "2025-01-01"
+SINCE = "2024-01-01"
+#: What a world is like where its country does not say otherwise.
+_USUAL = {"probe_cc": "QQ", "since": SINCE, "until": "2025-01-01", "cases": ()}
 _NAMES_A_SESSION = 24
 
 Claim = tuple[str, int, str, tuple[date, ...]]
@@ -44,13 +44,12 @@ class Simulator:
     Attributes:
         write_world: writes a world into a folder and returns its ``measurement_count`` and
             ``block_count``.
-        add_forgeries: copies a world and submits forged reports to the copy.
         make_volunteers: a country whose volunteers test what they are asked to.
-        situations: countries in which one thing goes on, by name: each with its ``truth``.
+        situations: countries in which one thing goes on, by name: each with what is true there, for
+            the reader, and ``undecidable``, what else it could be.
     """
 
     write_world: Callable[..., Any]
-    add_forgeries: Callable[[Path, Path, Sequence[Claim]], int]
     make_volunteers: Callable[..., Any]
     situations: Mapping[str, Any]
 
@@ -101,9 +100,30 @@ COUNTRIES: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
 }
 
 
+#: Countries of half a year with one situation each, from this seed on.
+EXAMINED, FIRST_EXAMINED = "examined", 91
+#: One of them, in which nobody blocks, is drawn ten times more.
+NULL, NULL_SEEDS, NOBODY_BLOCKS = "null", range(111, 121), "Pairs that fail by themselves"
+SITUATION: Mapping[str, Any] = {
+    "probe_cc": "QN",
+    "until": "2024-07-01",
+    "name_count": 90,
+    "sessions_per_day": 4.5,
+    "has_forgeries": False,
+}
+
+
 @dataclass(frozen=True)
 class Task:
-    """One world and what is to be done with it."""
+    """One world and what is to be done with it.
+
+    Attributes:
+        part: what its result is for.
+        level: of coverage; of situations the part.
+        country: what the simulator is asked for, besides the usual.
+        variants: thresholds and values that are tried on it.
+        has_forging: whether forgers are held against what a state bears.
+    """
 
     part: str
     seed: int
@@ -118,20 +138,26 @@ class Task:
         return f"{self.seed}-{self.level}"
 
     @property
-    def sessions_per_day(self) -> float:
-        pairs = int(self.country["network_count"]) * int(self.country["name_count"])
-        return round(LEVELS[self.level] * pairs / (_NAMES_A_SESSION * 366), 2)
+    def design(self) -> dict[str, Any]:
+        """The parameters of ``write_world``."""
+        design = {"seed": self.seed, **_USUAL, **self.country}
+        if self.level in LEVELS:
+            pairs = int(design["network_count"]) * int(design["name_count"])
+            rate = LEVELS[self.level] * pairs / (_NAMES_A_SESSION * 366)
+            design["sessions_per_day"] = round(rate, 2)
+        return design
 
 
 @dataclass
 class Result:
-    """What came of one world."""
+    """What came of one world: ``counts`` are those of ``scores.tally``."""
 
     task: Task
-    facts: dict[str, Any]
+    made: Mapping[str, int]
     score: Score
+    counts: Mapping[str, int]
     variants: list[dict[str, Any]] = field(default_factory=list)
-    moves: pd.DataFrame = field(default_factory=pd.DataFrame)
+    moves: list[pd.DataFrame] = field(default_factory=list)
 
 
 def validate(
@@ -149,55 +175,30 @@ def validate(
     """
     out, workspace, jobs, thresholds = parse_arguments(arguments)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written ends here, not after minutes
-    steered, apps, examined = (workspace / n for n in ("steering", "apps", "examined"))
-    for folder in (steered, apps, examined):
-        shutil.rmtree(folder, ignore_errors=True)
-    context = get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        worlds = [pool.submit(run_world, task, workspace, simulator) for task in plan(thresholds)]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        tasks = plan(thresholds, simulator.situations)
+        worlds = [pool.submit(run_world, task, workspace / task.label, simulator) for task in tasks]
         countries = [
-            pool.submit(steering.run_country, seed, way, steered / f"{seed}-{way}",
+            pool.submit(steering.run_country, seed, way, workspace / f"{seed}-{way}",
                         simulator.make_volunteers)
             for seed in steering.COUNTRIES
             for way in steering.WAYS
         ]  # fmt: skip
         of_apps = [
-            pool.submit(scored_apps.run_world, seed, apps / str(seed), simulator.write_world)
-            for seed in scored_apps.SEEDS
-        ]
-        names = list(simulator.situations)
-        draws = [
-            *zip(names, count(scored_situations.FIRST_SEED), strict=False),
-            *((scored_situations.NOBODY_BLOCKS, seed) for seed in scored_situations.NULL_SEEDS),
-        ]
-        of_situations = [
-            pool.submit(scored_situations.run_situation, name, seed, examined / str(seed),
+            pool.submit(scored_apps.run_world, seed, workspace / f"{seed}-apps",
                         simulator.write_world)
-            for name, seed in draws
+            for seed in scored_apps.SEEDS
         ]  # fmt: skip
-        waiting: list[Future[Any]] = [*worlds, *countries, *of_apps, *of_situations]
+        waiting: list[Future[Any]] = [*worlds, *countries, *of_apps]
         for done, future in enumerate(as_completed(waiting), 1):
             future.result()
             say(done, len(waiting), "")
-    for name, sum_up, parts in (
-        ("steering", steering.sum_up, countries), ("apps", scored_apps.sum_up, of_apps)
-    ):  # fmt: skip
-        rows = pd.concat([one.result() for one in parts], ignore_index=True)
-        _write(out, name, sum_up(rows))
-    write_situations(out, [one.result() for one in of_situations], simulator.situations)
+    _write(out, "steering", steering.sum_up(pd.concat([one.result() for one in countries])))
+    _write(out, "apps", scored_apps.sum_up(pd.concat([one.result() for one in of_apps])))
     results = sorted((one.result() for one in worlds), key=lambda result: result.task.label)
-    write_results(out, results, thresholds)
+    write_situations(out, [r for r in results if r.task.level not in LEVELS], simulator.situations)
+    write_results(out, [r for r in results if r.task.level in LEVELS], thresholds)
     return out
-
-
-def write_situations(
-    out: Path, results: Sequence[tuple[dict[str, Any], pd.DataFrame]], situations: Mapping[str, Any]
-) -> None:
-    """What came of the situations, one draw of each; and of the worlds in which nobody blocks."""
-    rows = [row for row, _ in results[: len(situations)]]
-    _write(out, "examined", scored_situations.table(rows, situations))
-    evidence = pd.concat([weighed for _, weighed in results[len(situations) :]])
-    _write(out, "chances", scored_situations.hold_chances(evidence))
 
 
 def parse_arguments(arguments: Iterable[str]) -> tuple[Path, Path, int, Thresholds]:
@@ -226,77 +227,57 @@ def parse_arguments(arguments: Iterable[str]) -> tuple[Path, Path, int, Threshol
     return out, store, jobs, Thresholds().changed_by(numbers)
 
 
-def plan(thresholds: Thresholds) -> list[Task]:
+def plan(thresholds: Thresholds, situations: Iterable[str] = ()) -> list[Task]:
     """All worlds, the longest first, so that the last one to end is a short one."""
+    tried = tuple(
+        (name, value)
+        for name, declared in DECLARATIONS.items()
+        for value in declared.tried_in_worlds
+        if value != getattr(thresholds, name)
+    )
     tasks = []
     for part, countries in COUNTRIES.items():
         for seed, country in countries.items():
             for level in _LEVELS_OF.get(part, LEVELS):
-                variants = tuple(_variants(thresholds)) if part == "fit" else ()
+                variants = tried if part == "fit" else ()
                 has_forging = level == "middle" and part != "hard"
                 tasks.append(Task(part, seed, level, country, thresholds, variants, has_forging))
-    return sorted(tasks, key=lambda task: (not task.variants, -task.sessions_per_day))
+    draws = [(EXAMINED, *one) for one in enumerate(situations, FIRST_EXAMINED)]
+    draws += [(NULL, seed, NOBODY_BLOCKS) for seed in NULL_SEEDS]
+    for part, seed, situation in draws:
+        tasks.append(Task(part, seed, part, {**SITUATION, "situation": situation}, thresholds))
+    return sorted(tasks, key=lambda task: (not task.variants, -task.design["sessions_per_day"]))
 
 
-def _variants(thresholds: Thresholds) -> Iterator[tuple[str, float]]:
-    for name, declared in DECLARATIONS.items():
-        values = declared.tried_in_worlds
-        yield from ((name, value) for value in values if value != getattr(thresholds, name))
+def run_world(task: Task, folder: Path, simulator: Simulator) -> Result:
+    """Simulate, read, judge and score one world; then sweep or forge, as the task says.
 
+    ``folder`` holds the world, its store and its tables afterwards, and those with other forgers.
+    """
+    design, thresholds = task.design, task.thresholds
 
-def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
-    """Simulate, read, judge and score one world; then sweep or forge, as the task says."""
-    folder = workspace / task.label
-    world = folder / "world"
-    plain = {"seed": task.seed, "sessions_per_day": task.sessions_per_day, "cases": ()}
-    options = {**plain, **task.country}
-    made = simulator.write_world(world, probe_cc=_PROBE_CC, since=_SINCE, until=_UNTIL, **options)
-    study = _open(world, folder)
-    judge_world(study, task.thresholds, folder / "tables")
-    scored = scores.score(folder / "tables", world / "truth")
-    facts = {
-        "world": task.label, "part": task.part, "seed": task.seed, "coverage": task.level,
-        "network_count": task.country["network_count"], "name_count": task.country["name_count"],
-        "new_share": task.country.get("new_share"), "measurement_count": made["measurement_count"],
-        "block_count": made["block_count"],
-    }  # fmt: skip
-    result = Result(task, facts, scored)
+    def judge(place: Path, **changed: Any) -> tuple[Study, Mapping[str, int], Score]:
+        made = simulator.write_world(place / "world", **{**design, **changed})
+        parameters = (design["probe_cc"], design["since"], design["until"])
+        study = open_world(place / "world", place / "store", *parameters)
+        judge_world(study, thresholds, place / "tables")
+        return study, made, scores.score(place / "tables", place / "world" / "truth")
+
+    study, made, scored = judge(folder)
+    result = Result(task, made, scored, scores.tally(scored))
     for name, value in task.variants:
-        judge_world(study, task.thresholds.changed_by({name: value}), folder / "variant")
-        varied = scores.score(folder / "variant", world / "truth")
+        judge_world(study, thresholds.changed_by({name: value}), folder / "variant")
+        varied = scores.score(folder / "variant", folder / "world" / "truth")
         result.variants.append({"threshold": name, "value": value, **scores.tally(varied)})
     if task.has_forging:
-        result.moves = _forge(task, folder, simulator, options, scored)
+        # Those of the world, and one who knows ``sessions_to_flip``.
+        _, _, clean = judge(folder / "clean", has_forgeries=False)
+        claims = choose_claims(clean.pairs, task.seed)
+        _, _, ordered = judge(folder / "ordered", has_forgeries=False, claims=claims)
+        for forger, forged in {"of the world": scored, "one short of the number": ordered}.items():
+            moves = scores.moved_by_forgery(clean.pairs, forged)
+            result.moves.append(moves.assign(forger=forger))
     return result
-
-
-def _open(world: Path, folder: Path) -> Study:
-    return open_world(world, folder / "store", _PROBE_CC, _SINCE, _UNTIL)
-
-
-def _forge(
-    task: Task,
-    folder: Path,
-    simulator: Simulator,
-    options: Mapping[str, Any],
-    forged: Score,
-) -> pd.DataFrame:
-    """Whether forgers move states: those of the world, and one who knows ``sessions_to_flip``."""
-    world = folder / "clean"
-    simulator.write_world(world, since=_SINCE, until=_UNTIL, has_forgeries=False, **options)
-    judge_world(_open(world, folder), task.thresholds, folder / "clean-tables")
-    clean = scores.score(folder / "clean-tables", world / "truth").pairs
-    copy = folder / "forged"
-    simulator.add_forgeries(world, copy, choose_claims(clean, task.seed))
-    judge_world(_open(copy, folder), task.thresholds, folder / "forged-tables")
-    ordered = scores.score(folder / "forged-tables", copy / "truth")
-    return pd.concat(
-        [
-            scores.moved_by_forgery(clean, forged).assign(forger="of the world"),
-            scores.moved_by_forgery(clean, ordered).assign(forger="one short of the number"),
-        ],
-        ignore_index=True,
-    )
 
 
 def choose_claims(clean: pd.DataFrame, seed: int, most: int = 8) -> list[Claim]:
@@ -305,7 +286,7 @@ def choose_claims(clean: pd.DataFrame, seed: int, most: int = 8) -> list[Claim]:
     Blocked pairs are claimed to be open, open ones to be blocked, on as many days in a row as it
     takes, or on days spread over the year.
     """
-    rng = Random(seed)
+    rng, since = Random(seed), date.fromisoformat(SINCE)
     claims: list[Claim] = []
     for states, claim in ((("blocked", "likely_blocked"), "open"), (("ok",), "blocked")):
         pairs = clean[clean["state"].isin(states) & (clean["sessions_to_flip"] > 1)]
@@ -313,16 +294,51 @@ def choose_claims(clean: pd.DataFrame, seed: int, most: int = 8) -> list[Claim]:
             row = pairs.iloc[index]
             count = min(int(row["sessions_to_flip"]) - 1, 12)
             step = rng.choice((1, 1, 25))
-            first = date.fromisoformat(_SINCE) + timedelta(days=rng.randrange(60, 300 - 12))
+            first = since + timedelta(days=rng.randrange(60, 300 - 12))
             days = tuple(first + timedelta(days=step * day % 60) for day in range(count))
             claims.append((row["domain"], int(row["probe_asn"].removeprefix("AS")), claim, days))
     return claims
 
 
+def write_situations(out: Path, results: Sequence[Result], situations: Mapping[str, Any]) -> None:
+    """What came of the situations, one draw of each; and of the worlds in which nobody blocks."""
+    rows = []
+    for result in results:
+        if result.task.part == EXAMINED:
+            name, counts = result.task.country["situation"], result.counts
+            rows.append({
+                "situation": name,
+                "truth": situations[name].truth,
+                "measurement_count": result.made["measurement_count"],
+                "blocked_pair_count": counts["blocked_pair_count"],
+                "found_pair_count": counts["blocked_pair_count"] - counts["missed_pair_count"],
+                "false_pair_count": counts["false_pair_count"],
+                "false_site_count": counts["false_site_count"],
+                "undecidable": situations[name].undecidable,
+                "rules_version": RULES_VERSION,
+            })  # fmt: skip
+    _write(out, "examined", pd.DataFrame(rows))
+    pairs = [result.score.pairs for result in results if result.task.part == NULL]
+    _write(out, "chances", scores.hold_chances(pd.concat(pairs)))
+
+
 def write_results(out: Path, results: Sequence[Result], thresholds: Thresholds) -> None:
     """The small tables that ship with the workbook; no dates, the same bytes for the same run."""
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out, "worlds", pd.DataFrame([result.facts for result in results]))
+    worlds = [
+        {
+            "world": result.task.label,
+            "part": result.task.part,
+            "seed": result.task.seed,
+            "coverage": result.task.level,
+            "network_count": result.task.country["network_count"],
+            "name_count": result.task.country["name_count"],
+            "new_share": result.task.country.get("new_share"),
+            "measurement_count": result.made["measurement_count"],
+            "block_count": result.made["block_count"],
+        }
+        for result in results
+    ]
+    _write(out, "worlds", pd.DataFrame(worlds))
     parts = dict.fromkeys(result.task.part for result in results)
     pooled = {
         part: scores.pool({r.task.label: r.score for r in results if r.task.part == part})
@@ -349,12 +365,11 @@ _SUMMARIES: Mapping[str, Callable[[Score], pd.DataFrame]] = {
 def sensitivity(results: Sequence[Result], thresholds: Thresholds) -> pd.DataFrame:
     """One row per threshold and value, counted over the worlds for fitting."""
     fitted = [result for result in results if result.task.part == "fit"]
-    standing = [scores.tally(result.score) for result in fitted]
     rows = [
-        {"threshold": name, "value": getattr(thresholds, name), "is_used": True, **counts}
+        {"threshold": name, "value": getattr(thresholds, name), "is_used": True, **result.counts}
         for name, declared in DECLARATIONS.items()
         if declared.tried_in_worlds
-        for counts in standing
+        for result in fitted
     ]
     rows += [{**row, "is_used": False} for result in fitted for row in result.variants]
     keys = ["threshold", "value", "is_used"]
@@ -364,7 +379,7 @@ def sensitivity(results: Sequence[Result], thresholds: Thresholds) -> pd.DataFra
 
 def count_moves(results: Sequence[Result]) -> pd.DataFrame:
     """One row per forger, claim and truth: pairs, those that moved, and promises broken."""
-    moves = pd.concat([r.moves for r in results if len(r.moves)], ignore_index=True)
+    moves = pd.concat([one for result in results for one in result.moves], ignore_index=True)
     moves["is_newly_listed"] = moves["is_listed_forged"] & ~moves["is_listed"]
     keys = ["forger", "claim", "is_blocked"]
     counted = moves.groupby(keys, sort=True).agg(

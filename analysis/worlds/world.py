@@ -32,7 +32,7 @@ from analysis.worlds.country import (
     token,
 )
 from analysis.worlds.examined import arrange, plain_networks
-from analysis.worlds.forgery import Forgery, LyingHelper, plan_forgeries
+from analysis.worlds.forgery import Claim, Forgery, LyingHelper, order_forgeries, plan_forgeries
 from analysis.worlds.session import Names, Path, Session, Trouble, measure, pick, weigh
 
 #: Probes run by a timer measure at these hours (UTC); two of them on most days.
@@ -57,6 +57,8 @@ class Design:
         new_share: share of probes that run web_connectivity 0.5; None for what is usual.
         flaky_share: share of networks that are flaky; None for what is usual.
         has_forgeries: whether somebody submits forged reports. Nothing else depends on it.
+        claims: more of these, each the domain, the network's number, ``blocked`` or ``open``, and
+            the days, of which each has a report.
         cases: names in ``cases.CASES``; what they add changes nothing else.
         national_count: sites that a gateway at the border blocks for all networks at once.
         has_apps: whether probes also test messaging apps and circumvention tools; nothing else
@@ -75,6 +77,7 @@ class Design:
     new_share: float | None = None
     flaky_share: float | None = None
     has_forgeries: bool = True
+    claims: Sequence[Claim] = ()
     cases: tuple[str, ...] = ("exam_hours",)
     national_count: int = 0
     has_apps: bool = False
@@ -146,6 +149,7 @@ def make_world(design: Design) -> World:
     forgeries: list[Forgery] = []
     if design.has_forgeries:
         forgeries = plan_forgeries(seed, networks, sites, censorship, period.day_count)
+    forgeries += order_forgeries(design.claims, networks, censorship, period.since)
     names = {network.asn: network.name for network in networks}
     names |= {asn: f"Hosting {asn - CONTENT_ASNS[0]}" for asn in CONTENT_ASNS}
     return World(

@@ -26,10 +26,8 @@ from analysis.worlds.archive import (
     write_object,
 )
 from analysis.worlds.country import Network, Site, stream
-from analysis.worlds.forgery import order_forgeries
 from analysis.worlds.truth import (
     Tally,
-    append_forgeries,
     write_reference,
     write_totals,
     write_truth,
@@ -39,7 +37,6 @@ from analysis.worlds.world import (
     Batch,
     Design,
     World,
-    forge,
     make_world,
     measure_site,
     open_session,
@@ -50,8 +47,8 @@ FICTIONAL_CODES = ("AA", *(f"Q{letter}" for letter in "MNOPQRSTUVWXYZ"))
 _STAMP = "world.json"
 _NEVER = datetime.fromisoformat("9999-12-31")
 _LINES_PER_OBJECT = 120
-#: Objects with forged reports are numbered from here on, and those that were ordered.
-_FORGED_OBJECTS, _ORDERED_OBJECTS = 50, 1000
+#: Objects with forged reports are numbered from here on.
+_FORGED_OBJECTS = 50
 
 
 def write_world(
@@ -99,41 +96,6 @@ def write_world(
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
     return counts
-
-
-def add_forgeries(world: Path | str, out: Path | str, claims: Sequence[tuple[Any, ...]]) -> int:
-    """Copy a world and submit forged reports to the copy, one report a claim and day.
-
-    Args:
-        world: a folder that ``write_world`` wrote.
-        out: the copy; replaced if it is there.
-        claims: what to forge, each the domain, the network's number, ``blocked`` or ``open``, and
-            the days, of which each has a report.
-
-    Returns:
-        How many reports were forged. ``truth/forgeries.csv`` of the copy names them.
-
-    Raises:
-        ParameterError: ``world`` is none, or ``out`` holds something else.
-    """
-    out, stamp = Path(out), _read_stamp(Path(world))
-    if stamp is None:
-        raise ParameterError("world", world, f"a folder with {_STAMP} is wanted")
-    _refuse_foreign(out)
-    asked = stamp["parameters"]
-    period = Period.parse(**asked["period"])
-    made = make_world(Design(**{**asked, "period": period, "cases": tuple(asked["cases"])}))
-    shutil.rmtree(out, ignore_errors=True)
-    shutil.copytree(world, out)
-    tally = Tally()
-    orders = order_forgeries(claims, made.networks, made.censorship, period.since)
-    for number, forgery in enumerate(orders, _ORDERED_OBJECTS):
-        batch = forge(made, forgery, number - _ORDERED_OBJECTS)
-        data = compress(test.line for test in batch.tests)
-        write_object(out / "archive", made.probe_cc, batch.receipt, number, data)
-        tally.note_session(batch)
-    append_forgeries(out / "truth", tally)
-    return len(orders)
 
 
 def source_digest() -> str:
