@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from babel import Locale
-from babel.dates import format_date, format_skeleton, format_time
+from babel.dates import format_date, format_time
 from babel.lists import format_list
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import PoFileError, read_po
@@ -86,16 +86,10 @@ def find_misplaced(
 
     Of a plural form the count itself may be left out ("one site").
     """
-    if isinstance(sentence, str):
-        places = set(PLACE.findall(sentence))
-        return [str(translated)] if translated and _places(translated) != places else []
-    most = set(PLACE.findall(sentence[-1]))
+    most = set(PLACE.findall(sentence if isinstance(sentence, str) else sentence[-1]))
+    least = most if isinstance(sentence, str) else most - {"n"}
     forms = [translated] if isinstance(translated, str) else translated
-    return [form for form in forms if form and not most - {"n"} <= _places(form) <= most]
-
-
-def _places(text: str | tuple[str, ...] | list[str]) -> set[str]:
-    return set(PLACE.findall(str(text)))
+    return [form for form in forms if form and not least <= set(PLACE.findall(form)) <= most]
 
 
 @lru_cache(maxsize=8)
@@ -158,19 +152,6 @@ def number_text(value: int | float | Decimal, locale: Locale) -> str:
     )
 
 
-@lru_cache(maxsize=4096)
-def share_text(share: float, locale: Locale) -> str:
-    """A share from 0 to 1 as per cent with one decimal; only a true 0 or 1 reads 0 % or 100 %."""
-    if share in (0.0, 1.0):
-        return f"{number_text(share * 100, locale)} %"
-    if 0 < share < 0.0005:
-        return f"< {number_text(0.1, locale)} %"
-    if 0.9995 <= share < 1:
-        return f"> {number_text(99.9, locale)} %"
-    tenths = format_decimal(share * 100, "#,##0.0", locale=locale, numbering_system="latn")
-    return f"{tenths} %"
-
-
 def pairs_of_chance(chance: float) -> int:
     """Of how many pairs one has this chance: two digits, rounded down, a thousand at most."""
     many = int((1 + 1e-9) / max(chance, LEAST_CHANCE))
@@ -187,12 +168,6 @@ def date_text(day: datetime.date, locale: Locale) -> str:
     return f"{written}, {format_time(day, 'HH:mm', locale=locale)} UTC"
 
 
-@lru_cache(maxsize=512)
-def month_text(day: datetime.date, locale: Locale) -> str:
-    """The month of a day in words, with its year."""
-    return str(format_skeleton("yMMMM", day, locale=locale))
-
-
 def joined(items: Sequence[str], locale: Locale) -> str:
     """Items one after the other: *a, b and c*.
 
@@ -201,34 +176,6 @@ def joined(items: Sequence[str], locale: Locale) -> str:
     """
     words = str(format_list(items, locale=locale))
     return words.replace("\u200b", " ") if len(items) == 2 else words
-
-
-def value_text(value: object, locale: Locale) -> str:
-    """A value by its type: a number, a day, a list of values, or a text, made visible and short."""
-    if isinstance(value, Markup):
-        return str(value.striptags())
-    if isinstance(value, str):
-        return elided(visible(value))
-    if isinstance(value, datetime.date):
-        return NOTHING if value != value else date_text(value, locale)
-    if isinstance(value, Integral):
-        return number_text(int(value), locale)
-    if isinstance(value, Real):
-        return number_text(float(value), locale) if math.isfinite(value) else NOTHING
-    if isinstance(value, Iterable):
-        return joined([value_text(item, locale) for item in value], locale)
-    return NOTHING if value is None else elided(visible(str(value)))
-
-
-def value_html(value: object, locale: Locale) -> Markup:
-    """The same for a page: markup stays, a text stands in a direction of its own, inert."""
-    if isinstance(value, Markup):
-        return value
-    if isinstance(value, str):
-        return Markup("<bdi>") + elided(visible(value)) + Markup("</bdi>")
-    if isinstance(value, Iterable):
-        return Markup(joined([value_html(item, locale) for item in value], locale))
-    return Markup.escape(value_text(value, locale))
 
 
 #: The language in which the sentences stand in the code.
@@ -328,24 +275,27 @@ class Language:
     def english(self, text: str) -> Markup:
         """A text that is in English whatever the language, such as the title of an event."""
         if self.code == SOURCE:
-            return value_html(text, self.locale)
-        return Markup('<bdi lang="{}">{}</bdi>').format(SOURCE, value_text(text, self.locale))
+            return self._markup(text)
+        return Markup('<bdi lang="{}">{}</bdi>').format(SOURCE, self._text(text))
 
     def number(self, value: int | float | Decimal) -> str:
         """A number with its thousands."""
         return number_text(value, self.locale)
 
     def share(self, share: float) -> str:
-        """A share from 0 to 1 as per cent."""
-        return share_text(float(share), self.locale)
+        """A share from 0 to 1 as per cent, with a decimal; only a true 0 or 1 reads 0 % or 100 %."""
+        share = float(share)
+        if 0 < share < 0.0005:
+            return f"< {self.number(0.1)} %"
+        if 0.9995 <= share < 1:
+            return f"> {self.number(99.9)} %"
+        digits = "#,##0" if share in (0, 1) else "#,##0.0"
+        percent = format_decimal(share * 100, digits, locale=self.locale, numbering_system="latn")
+        return f"{percent} %"
 
     def date(self, day: datetime.date) -> str:
         """A day, the month in words."""
         return date_text(day, self.locale)
-
-    def month(self, day: datetime.date) -> str:
-        """The month of a day and its year, in words."""
-        return month_text(day, self.locale)
 
     def short_month(self, day: datetime.date) -> str:
         """The month of a day, as short as the language has it, for an axis."""
@@ -361,7 +311,7 @@ class Language:
 
     def listed(self, items: Iterable[object]) -> str:
         """Items one after the other: *a, b and c*. A list as a value reads the same."""
-        return value_text(list(items), self.locale)
+        return self._text(list(items))
 
     def _translate(self, sentence: str) -> str:
         """Its translation, empty without one."""
@@ -377,25 +327,45 @@ class Language:
 
     def _fill(self, translated: str, english: str, values: dict[str, object]) -> str:
         lang = self if translated else ENGLISH
-        return PLACE.sub(
-            lambda place: value_text(lang._plain(values[place[1]]), lang.locale),
-            translated or english,
-        )
+        return PLACE.sub(lambda place: lang._text(values[place[1]]), translated or english)
 
     def _fill_html(self, translated: str, english: str, values: dict[str, object]) -> Markup:
         lang = self if translated else ENGLISH
         parts = list(_split(translated or english))
-        parts[1::2] = [value_html(lang._plain(values[name]), lang.locale) for name in parts[1::2]]
+        parts[1::2] = [lang._markup(values[name]) for name in parts[1::2]]
         filled = Markup("".join(parts))
         return filled if translated else Markup('<span lang="{}">{}</span>').format(SOURCE, filled)
 
-    def _plain(self, value: object) -> object:
-        """A period and a yes or no in words; any other value as it is."""
-        if isinstance(value, Period):
-            return Markup.escape(self.period(value))
+    def _text(self, value: object) -> str:
+        """A value by its type: a number, a day, a period, a yes or no, a list of values, or a text,
+        made visible and short."""
+        if isinstance(value, Markup):
+            return str(value.striptags())
         if isinstance(value, bool):
-            return Markup.escape(self.say("yes") if value else self.say("no"))
-        return value
+            return self.say("yes") if value else self.say("no")
+        if isinstance(value, Integral):
+            return self.number(int(value))
+        if isinstance(value, Real):
+            return self.number(float(value)) if math.isfinite(value) else NOTHING
+        if value is None or value != value:  # no day, or no time
+            return NOTHING
+        if isinstance(value, datetime.date):
+            return self.date(value)
+        if isinstance(value, Period):
+            return self.period(value)
+        if isinstance(value, Iterable) and not isinstance(value, str):
+            return joined([self._text(item) for item in value], self.locale)
+        return elided(visible(str(value)))
+
+    def _markup(self, value: object) -> Markup:
+        """The same for a page: markup stays, a text stands in a direction of its own, inert."""
+        if isinstance(value, Markup):
+            return value
+        if isinstance(value, str):
+            return Markup("<bdi>") + self._text(value) + Markup("</bdi>")
+        if isinstance(value, Iterable):
+            return Markup(joined([self._markup(item) for item in value], self.locale))
+        return Markup.escape(self._text(value))
 
 
 @lru_cache(maxsize=4096)
