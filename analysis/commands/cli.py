@@ -14,6 +14,7 @@ import typer
 from analysis.commands.progress import Step, console, say, show_progress, show_status
 from analysis.commands.settings import VARIABLES, Settings, parse_settings, read_values, with_lists
 from analysis.errors import RESUMES, NothingThereError, ParameterError, SourceError, WorkbookError
+from analysis.study.parameters import absolute
 
 if TYPE_CHECKING:
     from analysis.commands.reporting import Inputs
@@ -347,9 +348,13 @@ def audit(
     ] = None,
 ) -> None:
     """Check a draft's statements against sums, published counts and a report's tables."""
-    from analysis.commands.auditing import audit as audited
+    from analysis.review.audits import audit as audited
 
-    _tell(audited(arguments or []))
+    values = read_values(arguments or [], ("CLAIMS", "REPORT", "OUT"))
+    given = {name: Path(absolute(name, value)) for name, value in values.items() if value}
+    if "CLAIMS" not in given:
+        raise ParameterError("CLAIMS", "", "must be given: a file such as data/claims/….yml")
+    _tell(audited(given["CLAIMS"], given.get("REPORT"), given.get("OUT")))
 
 
 @app.command()

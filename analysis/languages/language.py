@@ -283,7 +283,7 @@ class Language:
         return number_text(value, self.locale)
 
     def share(self, share: float) -> str:
-        """A share from 0 to 1 as per cent, with a decimal; only a true 0 or 1 reads 0 % or 100 %."""
+        """A share from 0 to 1 as per cent; only a true 0 or 1 reads 0 % or 100 %."""
         share = float(share)
         if 0 < share < 0.0005:
             return f"< {self.number(0.1)} %"

@@ -1,18 +1,34 @@
 """Each statement of a draft, held against what can confirm it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from decimal import Decimal
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.errors import ParameterError
+from analysis.errors import ParameterError, printable
 from analysis.pages.html_tables import blocks, render_table
-from analysis.pages.rendering import Appendix, Section, SetItem
-from analysis.reference.reference_files import country_name
+from analysis.pages.rendering import (
+    Appendix,
+    Edition,
+    PageContext,
+    Section,
+    SetItem,
+    describe,
+    link_pages,
+    render_sections,
+    write_alone,
+    write_page,
+)
+from analysis.pages.replacing import published
+from analysis.reference.reference_files import NOTEBOOKS, REPOSITORY, country_name, is_fictional
+from analysis.report.first_page import FORM
+from analysis.report.site_pages import INDEX, INDEX_TITLE
 from analysis.review.claims import (
     NUMBER,
     RELATIONS,
@@ -21,10 +37,12 @@ from analysis.review.claims import (
     Lookup,
     Outcome,
     check,
+    load_draft,
     read_published,
 )
-from analysis.review.reports import Report
-from analysis.tables import read_table, write_table
+from analysis.review.narrative import PAGE as NARRATIVE
+from analysis.review.reports import Report, read_report
+from analysis.tables import TABLES, write_table
 from analysis.vocabulary import AUDIT_RESULTS
 
 #: The page.
@@ -64,12 +82,9 @@ def audit_claims(draft: Draft, report: Report | None) -> pd.DataFrame:
 
     @cache
     def read(kind: str, table: str) -> pd.DataFrame:
-        if kind == "report":
-            return _of_report(draft, report, table)
-        published = read_published(draft.folder, table)
-        if published is None:  # it was there when the draft was read
-            raise NotThereError(f"no CSV {table} is there any more")
-        return published
+        if kind == "published":
+            return read_published(draft.folder, table)
+        return _of_report(draft, report, table)
 
     rows = [
         (claim.id, claim.where, claim.text, claim.relation, *_hold(claim, read))
@@ -88,16 +103,11 @@ def _of_report(draft: Draft, report: Report | None, table: str) -> pd.DataFrame:
             f"draft speaks of {country_name(draft.probe_cc)}, {draft.period.in_words}"
         )
     try:
-        return read_table(report.tables, table).map(_cell)
-    except ParameterError:  # the file, or a column of it
+        columns = list(TABLES[table].columns)
+        path = report.tables / f"{table}.csv"
+        return pd.read_csv(path, usecols=columns, dtype="str", keep_default_na=False)
+    except (OSError, ValueError):  # the file, or a column of it
         raise NotThereError(f"the report has no table {table} of this version") from None
-
-
-def _cell(value: object) -> str:
-    """A cell of a typed table as its file has it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if pd.isna(value) else str(value)  # type: ignore[call-overload]
 
 
 def _hold(claim: Claim, read: _Tables) -> Outcome:
@@ -106,13 +116,9 @@ def _hold(claim: Claim, read: _Tables) -> Outcome:
     values: dict[str, object] = {}
     try:
         for name, value in claim.values.items():
-            found: list[object] = []
-            for one in value if isinstance(value, list) else [value]:
-                if isinstance(one, Lookup):
-                    places.append(one.place)
-                    found += _find(one, read)
-                else:
-                    found.append(one)
+            given = value if isinstance(value, list) else [value]
+            places += [one.place for one in given if isinstance(one, Lookup)]
+            found = [each for one in given for each in _find(one, read)]
             if not isinstance(value, list) and len(found) != 1:
                 raise NotThereError(f"{places[-1]} has {len(found)} values where one is needed")
             values[name] = found if isinstance(value, list) else found[0]
@@ -123,8 +129,10 @@ def _hold(claim: Claim, read: _Tables) -> Outcome:
     return result, f"{arithmetic}{source}"
 
 
-def _find(lookup: Lookup, read: _Tables) -> list[Decimal | str]:
-    """What stands at a place: one value, but for ``each``."""
+def _find(lookup: object, read: _Tables) -> list[object]:
+    """What stands at a place: one value, but for ``each``; a value stands for itself."""
+    if not isinstance(lookup, Lookup):
+        return [lookup]
     frame = read(lookup.kind, lookup.table)
     for column, wanted in lookup.where.items():
         frame = frame[frame[column].isin(wanted)]
@@ -135,7 +143,7 @@ def _find(lookup: Lookup, read: _Tables) -> list[Decimal | str]:
         raise NotThereError(f"{lookup.place} has no such row")
     if lookup.take == "value" and len(cells) > 1:
         raise NotThereError(f"{lookup.place} has {len(cells):,} such rows, not one")
-    values = [Decimal(cell) if NUMBER.fullmatch(cell) else cell for cell in cells]
+    values: list[object] = [Decimal(cell) if NUMBER.fullmatch(cell) else cell for cell in cells]
     if lookup.take != "sum":
         return values
     numbers = [value for value in values if isinstance(value, Decimal)]
@@ -147,6 +155,90 @@ def _find(lookup: Lookup, read: _Tables) -> list[Decimal | str]:
 def count_results(audited: pd.DataFrame) -> dict[str, int]:
     """Result → its statements, those that do not hold first."""
     return {name: int((audited["result"] == name).sum()) for name in AUDIT_RESULTS}
+
+
+def audit(claims: Path, folder: Path | None, out: Path | None) -> Iterator[str]:
+    """Hold a draft's statements against what is known, and write the page and its table.
+
+    Args:
+        claims: the file of the statements.
+        folder: of a report.
+        out: another folder for the page; by default the report's own, or
+            ``reports/audit/<name>/``.
+
+    Returns:
+        Lines for a terminal.
+
+    Raises:
+        ParameterError: the file is wrong, or the report is of another country; nothing was written.
+    """
+    draft = load_draft(claims)
+    report = read_report(folder, "REPORT") if folder else None
+    if report and report.probe_cc != draft.probe_cc:
+        of = f"is of {country_name(report.probe_cc)}, the draft of {country_name(draft.probe_cc)}"
+        raise ParameterError("REPORT", report.folder, of)
+    audited = audit_claims(draft, report)
+    if report and not out:
+        page = _add_to_report(draft, report, audited)
+    else:
+        out = out or REPOSITORY / "reports" / "audit" / claims.stem
+        page = _publish_alone(draft, report, audited, out)
+    for result, words in AUDIT_RESULTS.items():
+        rows = audited[audited["result"] == result]
+        yield f"{words}: {len(rows)}"
+        for row in rows.itertuples(index=False):
+            if result != "holds":
+                yield printable(f"  {row.claim_id}  {row.claim}  [{row.arithmetic}]")
+    yield f"page: {page}"
+
+
+def _publish_alone(draft: Draft, report: Report | None, audited: pd.DataFrame, out: Path) -> Path:
+    """A folder of its own: the page, its table and ``run.json``."""
+    item = replace(ITEM, file="index.html")
+    page = PageContext(
+        country=country_name(draft.probe_cc),
+        period=draft.period.in_words,
+        status="Fictional country" if is_fictional(draft.probe_cc) else "Audit of a draft",
+        data_date=draft.period.last_day,
+        title=item.title,
+    )
+    with published(out, "results") as build:
+        write_table(build.tables, "claims_audit", audited)
+        write_alone(build.folder, Edition(page, ""), item, show_audit(draft, audited))
+        against = report.run.get("tables", {}) if report else {}
+        build.run = {
+            "parameters": {
+                "probe_cc": draft.probe_cc,
+                "since": draft.period.since.isoformat(),
+                "until": draft.period.until.isoformat(),
+            },
+            "code_version": version("censorship-report-workbook"),
+            "claims": asdict(draft.file),
+            "results": count_results(audited),
+            "report": {name: facts.get("sha256") for name, facts in against.items()},
+        }
+    return out / item.file
+
+
+def _add_to_report(draft: Draft, report: Report, audited: pd.DataFrame) -> Path:
+    """The page and its table in a report's folder, which changes place as a whole."""
+    named = [
+        SetItem("index.html", "Summary", ""),
+        SetItem(INDEX, INDEX_TITLE, ""),
+        *(describe(notebook) for notebook in sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))),
+        ITEM,
+        SetItem(NARRATIVE, "Background and recommendations", ""),
+        SetItem(FORM, "Feedback form", ""),
+    ]
+    with published(report.folder, "findings", is_copy=True) as build:
+        pages = [item for item in named if item is ITEM or (build.folder / item.file).is_file()]
+        write_table(build.tables, "claims_audit", audited)
+        html = render_sections(show_audit(draft, audited), ITEM, report.page, pages)
+        write_page(build.folder / ITEM.file, html)
+        for page in (build.folder / item.file for item in pages if item.file != INDEX):
+            write_page(page, link_pages(page.read_text(encoding="utf-8"), page.name, pages))
+        build.run["claims"] = asdict(draft.file)
+    return report.folder / ITEM.file
 
 
 def audit_page(draft: Draft, run: Mapping[str, Any]) -> Appendix:

@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, localcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
+from analysis.errors import ParameterError
 from analysis.hosts import normalise
 from analysis.period import Period
 from analysis.reference.reference_files import (
@@ -212,9 +214,8 @@ TAKES = ("value", "each", "sum", "count")
 
 _HEAD = ("document", "source", "probe_cc", "since", "until", "claims")
 _CLAIM = ("id", "where", "claim", "relation", "values")
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
 _MOST_CLAIMS, _MOST_ITEMS = 1_000, 500
-_LONGEST = {"document": 200, "source": 500, "where": 200, "claim": 600, "a value": 300}
+_LONGEST = {"document": 200, "source": 500, "id": 40, "where": 200, "claim": 600, "a value": 300}
 
 
 @dataclass(frozen=True)
@@ -315,78 +316,71 @@ class _Reader(NodeReader):
 
     def claim(self, node: yaml.Node) -> Claim:
         cells = self.mapping(node, _CLAIM, "a claim")
-        id, relation = self.plain(cells["id"]), self.plain(cells["relation"])
-        if not _ID.fullmatch(id):
-            self.fail(cells["id"], f"id {id[:40]!r} is not 1 to 40 letters, digits, '.', '_', '-'")
+        id, where, text = (self.bounded(cells[name], name) for name in ("id", "where", "claim"))
+        relation = self.plain(cells["relation"])
         if relation not in RELATIONS:
             self.fail(cells["relation"], f"{relation[:40]!r} is none of {', '.join(RELATIONS)}")
         held = RELATIONS[relation]
         given = self.mapping(cells["values"], held.needs, f"values of {relation}", held.may_have)
         values: dict[str, object] = {}
         for name, value in given.items():
-            is_number = name not in held.texts
             if name == NAMES:
-                values[name] = self.names(value)
+                values[name] = {key: one for key, (one, *_) in self.texts(value, name).items()}
             elif name in LISTS:
-                nodes = self.items(value, _MOST_ITEMS, "values")
-                values[name] = [self.value(one, is_number=is_number) for one in nodes]
+                values[name] = list(map(self.value, self.items(value, _MOST_ITEMS, "values")))
             else:
-                values[name] = self.value(value, is_number=is_number)
-        where, text = (self.bounded(cells[name], name) for name in ("where", "claim"))
+                values[name] = self.value(value)
         return Claim(id, where, text, relation, values)
 
-    def names(self, node: yaml.Node) -> dict[str, str]:
-        if not isinstance(node, yaml.MappingNode) or not 1 <= len(node.value) <= _MOST_ITEMS:
-            self.fail(node, f"must be 1 to {_MOST_ITEMS} names, each with what it stands for")
-        return {self.plain(key): self.plain(value) for key, value in node.value}
+    def texts(self, node: yaml.Node, what: str) -> dict[str, tuple[str, ...]]:
+        """Names, each with a text or a list of some."""
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        if not 1 <= len(pairs) <= _MOST_ITEMS:
+            self.fail(node, f"{what} must be 1 to {_MOST_ITEMS} names, each with a text or several")
+        return {
+            self.plain(key): tuple(map(self.plain, one.value))
+            if isinstance(one, yaml.SequenceNode)
+            else (self.plain(one),)
+            for key, one in pairs
+        }
 
-    def value(self, node: yaml.Node, *, is_number: bool) -> Decimal | str | Lookup:
+    def value(self, node: yaml.Node) -> Decimal | str | Lookup:
         """A number, a text, or where one stands."""
         if isinstance(node, yaml.MappingNode):
             return self.lookup(node)
         text = self.bounded(node, "a value")
         # what stands in quotes is text
-        if isinstance(node, yaml.ScalarNode) and not node.style and NUMBER.fullmatch(text):
-            return Decimal(text)
-        if is_number:
-            self.fail(node, f"{text[:40]!r} is no number; write 1041282 or 96.42")
-        return text
+        is_number = isinstance(node, yaml.ScalarNode) and not node.style and NUMBER.fullmatch(text)
+        return Decimal(text) if is_number else text
 
     def lookup(self, node: yaml.MappingNode) -> Lookup:
         keys = [self.plain(key) for key, _ in node.value]
         kind = "report" if "report" in keys else "published"
         take = next((name for name in TAKES if name in keys), TAKES[0])
         cells = self.mapping(node, (kind, take), f"a place in {kind} tables", ("where",))
-        where: dict[str, tuple[str, ...]] = {}
-        given = cells.get("where")
-        for key, wanted in given.value if isinstance(given, yaml.MappingNode) else ():
-            many = wanted.value if isinstance(wanted, yaml.SequenceNode) else [wanted]
-            where[self.plain(key)] = tuple(self.plain(one) for one in many[:_MOST_ITEMS])
-        if given and not where:
-            self.fail(given, "where must be columns, each with the cells that are wanted")
+        where = self.texts(cells["where"], "where") if "where" in cells else {}
         table, column = self.plain(cells[kind]), self.plain(cells[take])
-        unknown = {column, *where} - self.columns(node, kind, table)
+        if kind == "published":
+            known = set(self.checked(cells[kind], partial(read_published, self.path.parent)))
+        elif table in TABLES:
+            known = set(TABLES[table].columns)
+        else:
+            self.fail(node, f"a report has no table {table[:80]!r}")
+        unknown = {column, *where} - known
         if unknown:
             self.fail(node, f"{table} has no column {', '.join(sorted(unknown))[:80]}")
         return Lookup(kind, table, take, column, where)
 
-    def columns(self, node: yaml.Node, kind: str, table: str) -> set[str]:
-        """Those of a table that there is."""
-        if kind == "report":
-            if table not in TABLES:
-                self.fail(node, f"a report has no table {table[:80]!r}")
-            return set(TABLES[table].columns)
-        published = read_published(self.path.parent, table)
-        if published is None:
-            self.fail(node, f"no CSV {table[:80]!r} beside the claims or in data/reference")
-        return set(map(str, published))
 
+def read_published(folder: Path, table: str) -> pd.DataFrame:
+    """A CSV beside the claims, or else one that ships; nothing from elsewhere.
 
-def read_published(folder: Path, table: str) -> pd.DataFrame | None:
-    """A CSV beside the claims, or else one that ships; nothing from elsewhere."""
+    Raises:
+        ParameterError: there is none.
+    """
     for root in (folder.resolve(), REFERENCE):
         path = (root / table).resolve()
         if path.is_relative_to(root) and path.suffix == ".csv" and path.is_file():
             rows = read_csv(path, (), "CLAIMS").rows
             return pd.DataFrame([dict(cells) for _, cells in rows], dtype="str")
-    return None
+    raise ParameterError("CLAIMS", table[:80], "no CSV beside the claims or in data/reference")
