@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from analysis.commands.reporting import Inputs
     from analysis.store.ingestion import Request
     from analysis.store.store import Collection
-    from analysis.study.study import ReferenceLists
 
 
 app = typer.Typer(
@@ -143,24 +142,17 @@ def sensitivity(arguments: Arguments = None) -> None:
         print(f"report: {_nearby(make_report(inputs, display))}")
 
 
-def _gather(settings: Settings, *, reopen: bool = False) -> "Inputs":
-    """Read all that a report is made of; with ``reopen`` a server that was read is not asked."""
-    from analysis.commands.reporting import Inputs, read_earlier
-
-    earlier = read_earlier(settings)
-    return Inputs(*_read(settings, reopen=reopen), earlier)
-
-
-def _read(
-    settings: Settings, *, reopen: bool = False
-) -> "tuple[Settings, ReferenceLists, Collection | None, Collection]":
-    """The settings with their lists, the lists, and what the source has of sites and of apps."""
+def _gather(settings: Settings, *, reopen: bool = False, is_look: bool = False) -> "Inputs":
+    """Read all that a report is made of, or a look, which is held against nothing that people
+    wrote; with ``reopen`` a server that was read is not asked."""
+    from analysis.commands.reporting import HeldAgainst, Inputs, read_earlier
     from analysis.study.study import load_lists
 
+    earlier = HeldAgainst() if is_look else read_earlier(settings)
     _simulate_embedded(settings)
     settings = with_lists(settings, say)
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
-    return settings, lists, *read_all(settings, reopen=reopen)
+    return Inputs(settings, lists, *read_all(settings, reopen=reopen), earlier)
 
 
 @app.command()
@@ -184,12 +176,13 @@ def watch(arguments: Arguments = None) -> None:
     Exit status 10 if anything changed. Without dates, UNTIL is today and SINCE is 180 days
     earlier. OUT (default reports/<cc>/watch/) remembers the last run.
     """
-    from analysis.commands.reporting import Inputs, find_last_look, look, watch_settings
+    from analysis.commands.reporting import look, watch_settings
+    from analysis.review.standing import read_last_look
     from analysis.review.watch_page import PAGE
 
     settings = watch_settings(arguments or [])
-    last = find_last_look(settings)
-    inputs = Inputs(*_read(settings))
+    last = read_last_look(settings.out, settings.probe_cc, settings.period)
+    inputs = _gather(settings, is_look=True)
     with show_status("judging"):
         news_count = look(inputs, last, _tell)
     print(f"watch: {_nearby(settings.out / PAGE)}")

@@ -32,10 +32,16 @@ from analysis.pages.rendering import (
     list_editions,
     write_alone,
 )
-from analysis.pages.replacing import published, recover
+from analysis.pages.replacing import published
 from analysis.pages.scheduling import Display
 from analysis.period import Period, parse_date, today
-from analysis.reference.reference_files import NOTEBOOKS, SHIPPED, country_name, is_fictional
+from analysis.reference.reference_files import (
+    NOTEBOOKS,
+    SHIPPED,
+    Snapshot,
+    country_name,
+    is_fictional,
+)
 from analysis.report.annex_page import annex_sections
 from analysis.report.fields_met import count_fields_met, refuse_changed_fields
 from analysis.report.first_page import decide_first_page, word_apps_alone, word_first_page
@@ -75,7 +81,6 @@ from analysis.review.standing import (
     find_news,
     find_standing,
     join_standings,
-    read_last_look,
 )
 from analysis.review.watch_page import FEED, PAGE, show_watch, write_feed
 from analysis.sources.layout import OONI
@@ -258,7 +263,7 @@ def of_sites(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
             brief_page(),
         ],
         comparison=comparison_with(earlier.previous) if earlier.previous else None,
-        given={"decisions": list_decisions(run, earlier)},
+        given={"decisions": decision_table(earlier.decisions, Basis.of_run(run))},
     )
 
 
@@ -295,11 +300,6 @@ def brief_page() -> Appendix:
     line = ENGLISH.say("How measurements become verdicts, in plain words and without a formula.")
     item = SetItem("method-in-brief.html", "Method in brief", line)
     return Appendix(item, lambda *_: sections)
-
-
-def list_decisions(run: Mapping[str, Any], earlier: HeldAgainst) -> pd.DataFrame:
-    """The contract's ``decisions`` of a report whose ``run.json`` says this."""
-    return decision_table(earlier.decisions, Basis.of_run(run))
 
 
 def _write_all(edition: Edition, inputs: Inputs, run: Mapping[str, Any]) -> Edition:
@@ -398,8 +398,17 @@ def describe_run(inputs: Inputs) -> dict[str, Any]:
         "rules_version": RULES_VERSION,
         "input_digest": (inputs.collection or apps).digest,
         **({"apps_digest": apps.digest} if apps.files else {}),
-        "reference": _reference(lists),
-        **_snapshot(settings),
+        # the names of networks stand with the snapshot that they are of
+        "reference": [
+            asdict(file)
+            for file in (*lists.files, lists.fingerprint_file)
+            if file and file != lists.network_names.file
+        ],
+        **(
+            {"reference_snapshot": _describe_snapshot(settings.snapshot, study)}
+            if settings.snapshot
+            else {}
+        ),
         **({"claims": asdict(earlier.draft.file)} if earlier.draft else {}),
         **({"previous_digest": earlier.previous.digest} if earlier.previous else {}),
         **({"publisher": dict(earlier.publisher)} if earlier.publisher else {}),
@@ -421,26 +430,12 @@ def status_in_words(probe_cc: str, status: str, lang: Language = ENGLISH) -> str
     return f"{status} · {fictional}" if status else fictional
 
 
-def _snapshot(settings: Settings) -> dict[str, object]:
+def _describe_snapshot(snapshot: Snapshot, study: StudyParameters) -> dict[str, object]:
     """The snapshot of reference data in use: its day and those of its files that were used."""
-    if settings.snapshot is None:
-        return {}
-    files = settings.snapshot.files(settings.probe_cc, settings.lists_of_snapshot)
-    return {
-        "reference_snapshot": {
-            "date": str(settings.snapshot.day),
-            "files": [asdict(file) for file in files],
-        }
-    }
-
-
-def _reference(lists: ReferenceLists) -> list[dict[str, object]]:
-    """What reference data the run used: name, role, digest, rows and newest date of each file.
-
-    The names of networks stand with the snapshot that they are of.
-    """
-    files = [file for file in lists.files if file != lists.network_names.file]
-    return [asdict(file) for file in (*files, lists.fingerprint_file) if file]
+    given = snapshot.parameters().items()
+    used = [name for name, path in given if getattr(study, name.lower()) == path]
+    files = [asdict(file) for file in snapshot.files(study.probe_cc, used)]
+    return {"date": str(snapshot.day), "files": files}
 
 
 def print_report(settings: Settings, make: Callable[[], object]) -> list[Path]:
@@ -502,39 +497,20 @@ def watch_settings(arguments: Iterable[str]) -> Settings:
     Raises:
         ParameterError: one is wrong, or means something for a report alone.
     """
-    given = [*arguments]
-    values = read_values(given)
+    values = read_values(arguments)
     for name in _OF_REPORTS:
         if values.get(name):
             accepted = "watch holds a look against the one before, which OUT keeps; leave it out"
             raise ParameterError(name, values[name], accepted)
     if values.get("SOURCE"):
-        given += _rolling(values.get("SINCE", ""), values.get("UNTIL", ""))
-    settings = parse_settings(given)
+        values["UNTIL"] = values.get("UNTIL") or str(today())
+        until = parse_date("UNTIL", values["UNTIL"])
+        values["SINCE"] = values.get("SINCE") or str(Period.ending(until, DAY_COUNT).since)
+    settings = parse_settings(f"{name}={value}" for name, value in values.items())
     if values.get("OUT"):
         return settings
     label = settings.study.label.replace(str(settings.period), "watch", 1)
     return replace(settings, out=settings.out.parents[1] / label)
-
-
-def _rolling(since: str, until: str) -> Iterator[str]:
-    """The parameters of the period that are not given."""
-    if not until:
-        yield f"UNTIL={today()}"
-    if not since:
-        end = parse_date("UNTIL", until) if until else today()
-        yield f"SINCE={Period.ending(end, DAY_COUNT).since}"
-
-
-def find_last_look(settings: Settings) -> Look | None:
-    """What OUT keeps of the last look; None where nobody has looked yet.
-
-    Raises:
-        ParameterError: OUT holds something else than an earlier look at this country, or one that
-            reached further.
-    """
-    recover(settings.out, RECORD)
-    return read_last_look(settings.out, settings.probe_cc, settings.period)
 
 
 def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None]) -> int:
@@ -544,7 +520,7 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
 
     Args:
         inputs: what is judged, with the settings of ``watch_settings``.
-        last: see ``find_last_look``.
+        last: see ``standing.read_last_look``.
         tell: is handed lines for a terminal.
 
     Returns:

@@ -1,6 +1,5 @@
 """The arguments of the command line: ``NAME=VALUE``, the same as make's variables."""
 
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,7 +67,6 @@ class Settings:
     scheduler: str
     is_embedded: bool
     snapshot: Snapshot | None = None
-    lists_of_snapshot: tuple[str, ...] = ()
 
     @property
     def probe_cc(self) -> str:
@@ -79,14 +77,6 @@ class Settings:
     def period(self) -> Period:
         """The whole period."""
         return self.study.period
-
-    def with_snapshot(self, snapshot: Snapshot) -> "Settings":
-        """With the lists of a snapshot, wherever none was given."""
-        study = self.study.with_snapshot(snapshot)
-        names = tuple(
-            name.upper() for name in LISTS if getattr(study, name) != getattr(self.study, name)
-        )
-        return replace(self, study=study, snapshot=snapshot, lists_of_snapshot=names)
 
 
 def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settings:
@@ -162,22 +152,21 @@ def with_lists(settings: Settings, say: Callable[[str], None]) -> Settings:
     from analysis.sources.reference_data import current  # takes a second to load
 
     if settings.study.reference:
-        return settings.with_snapshot(find(settings.study.reference, settings.probe_cc))
-    if wants_snapshot(settings.study):
-        return settings.with_snapshot(current(settings.probe_cc, SNAPSHOTS, say))
-    return settings
+        snapshot = find(settings.study.reference, settings.probe_cc)
+    elif wants_snapshot(settings.study):
+        snapshot = current(settings.probe_cc, SNAPSHOTS, say)
+    else:
+        return settings
+    return replace(settings, study=settings.study.with_snapshot(snapshot), snapshot=snapshot)
 
 
 def _split_arguments(arguments: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Variables and thresholds by name; a name given twice has its last value."""
-    given: dict[str, str] = {}
-    thresholds: dict[str, str] = {}
-    for name, value in read_values(arguments).items():
-        if name in VARIABLES:
-            given[name] = value
-        elif name.islower() and name.upper() not in VARIABLES:
-            thresholds[name] = value
-        else:
+    values = read_values(arguments)
+    given = {name: value for name, value in values.items() if name in VARIABLES}
+    thresholds = {name: value for name, value in values.items() if name not in VARIABLES}
+    for name, value in thresholds.items():
+        if not name.islower() or name.upper() in VARIABLES:
             there = f"; there are {', '.join(VARIABLES)}, and the thresholds, in lower case"
             near = suggest(name.upper(), VARIABLES) or there
             raise ParameterError(name, value, f"there is no such parameter{near}")
@@ -190,12 +179,7 @@ def _status(text: str) -> str:
     Raises:
         ParameterError: it is long, has no letter or digit, or holds a character that acts.
     """
-    acts = [
-        char
-        for char in text
-        if (unicodedata.category(char)[0] == "C" and char not in _WITHIN_WORDS)
-        or unicodedata.category(char) in ("Zl", "Zp")
-    ]
+    acts = not "".join(char for char in text if char not in _WITHIN_WORDS).isprintable()
     has_words = any(char.isalnum() for char in text)
     if text and (acts or not has_words or len(text) > _LONGEST_STATUS):
         raise ParameterError(

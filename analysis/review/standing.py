@@ -15,6 +15,7 @@ import pandas as pd
 from analysis.errors import ParameterError
 from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import Thresholds
+from analysis.pages.replacing import recover
 from analysis.period import Period
 from analysis.reference.reference_files import country_name
 from analysis.report.app_tables import Judged, judge_apps
@@ -325,6 +326,7 @@ def read_last_look(out: Path, probe_cc: str, period: Period) -> Look | None:
         ParameterError: the folder holds something else, a look at another country or at a later
             day, or tables that are not as they were written.
     """
+    recover(out, RECORD)
     if not (out / "run.json").is_file():
         return None
     report = read_report(out, "OUT")
