@@ -12,7 +12,6 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Hashable, Mapping
-from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, Literal
 import pandas as pd
 from IPython.core.getipython import get_ipython
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import (
@@ -51,27 +50,22 @@ def css(text: str) -> Markup:
     )
 
 
-def make_inert(environment: Environment, lang: Language = ENGLISH) -> Environment:
-    """Let an environment escape every value, and write out what would act as a control.
-
-    Its templates say their own sentences in a language: ``{{ _("…") }}``, see ``languages``.
-    """
-    environment.globals |= template_functions(lang)
-    environment.autoescape = True
-    environment.filters["css"] = css
-    environment.globals["font_faces"] = font_faces
-    environment.finalize = lambda value: value if isinstance(value, Markup) else visible(str(value))
-    return environment
-
-
 def make_environment(*folders: Path, lang: Language = ENGLISH) -> Environment:
     """An environment of the templates in some folders and of those here.
 
-    A name that is not handed in is an error (jinja2.UndefinedError), not an empty text.
+    It escapes every value, and writes out what would act as a control. A name that is not handed
+    in is an error (jinja2.UndefinedError), not an empty text. Its templates say their own sentences
+    in a language: ``{{ _("…") }}``, see ``languages``.
     """
-    loader = FileSystemLoader([*folders, TEMPLATES])
-    environment = Environment(loader=loader, undefined=StrictUndefined, autoescape=True)
-    return make_inert(environment, lang)
+    environment = Environment(
+        loader=FileSystemLoader([*folders, TEMPLATES]),
+        undefined=StrictUndefined,
+        autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) else visible(str(value)),
+    )
+    environment.globals |= {**template_functions(lang), "font_faces": font_faces}
+    environment.filters |= {"css": css, "plain": plain}
+    return environment
 
 
 @lru_cache(maxsize=16)
@@ -180,6 +174,7 @@ _LINK = re.compile(r"https://[A-Za-z0-9.-]+(?:[/?#][!-~]*)?", re.ASCII)
 _PAGE = re.compile(r"(?:\.\./){0,2}[A-Za-z0-9][A-Za-z0-9_.-]*\.html(?:#[\w-]+)?")
 _TABLE = re.compile(r"(?:\.\./){0,2}tables/[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:csv|xlsx|json|txt)")
 _HOSTS = {"domain", "registrable_domain", "address"}
+_FLAGS = {"true": "yes", "false": "no", "1": "yes", "0": "no"}
 #: Columns of names that are written with dots and underscores, and may break after these.
 _CODES = {"rule_id", "published_rule_id"}
 _AFTER = re.compile("(?<=[._])")
@@ -229,25 +224,31 @@ def cell(
         networks: ``AS123`` → name of the network.
         lang: of the words for a state.
     """
+    text = "" if is_empty(value) else str(value)
     if kind == "state":
-        return state_cell("" if is_empty(value) else str(value), lang)
-    if is_empty(value):
-        none: Markup = macros("values.html.j2", lang).empty()
-        return none
-    if kind == "asn":
-        return network_cell(network_number(value), networks)
-    if kind == "date":
-        return _macro("whole", plain_date(value))
-    if kind == "list":
-        return list_cell(column, str(value), networks)
-    if kind == "link":
-        return link(str(value), _link_words(column, str(value)))
+        own = macros("values.html.j2", lang)
+        return Markup(own.state(STATES[text])) if text in STATES else escape(visible(text))
+    if not text:
+        return Markup(macros("values.html.j2", lang).empty())
     if column == "chance":
-        return Markup.escape(chance_words(str(value), lang))
-    if kind == "text":
-        return site_link(str(value)) if column == "domain" else text_cell(column, str(value))
-    plain = {"number": number, "share": percent, "flag": yes_no}[kind](value)
-    return Markup.escape(visible(plain))
+        return escape(chance_words(text, lang))
+    match kind:
+        case "asn":
+            return _network_cell(network_number(value), networks)
+        case "date":  # the time of day is shown only where it is not midnight
+            return _macro("whole", text.removesuffix(" 00:00:00"))
+        case "list":
+            items = [_say_code(column, item.strip(), lang) for item in text.split(";")]
+            return _macro("items", [_item(column, item, networks) for item in items])
+        case "link":  # of a source the host tells a reader on paper who says so
+            host = text.removeprefix("https://").partition("/")[0]
+            return link(text, _SHOWN.get(column, host))
+        case "text":
+            return site_link(text) if column == "domain" else text_cell(column, text, lang)
+        case "flag":
+            return escape(visible(_FLAGS.get(text.lower(), text)))
+        case _:
+            return escape(visible(number(value) if kind == "number" else percent(value)))
 
 
 def _macro(name: str, *values: Any, **named: Any) -> Markup:
@@ -261,13 +262,24 @@ def number(value: object) -> str:
     return str(value) if found is None else ENGLISH.number(found)
 
 
+def plain(value: object) -> str:
+    """Any value of a program's own: a yes or no, a number, a list, or a text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(map(plain, value)) or "none"
+    return "none" if is_empty(value) else str(value)
+
+
 def counted(name: str, value: object, text: str = "") -> Markup:
     """A headline number, marked with the name that it has in ``run.json``.
 
     What stands on two pages under one name can so be held against each other.
     """
-    plain = value.item() if hasattr(value, "item") else value
-    return _macro("counted", name, plain, text or number(plain))
+    bare = value.item() if hasattr(value, "item") else value
+    return _macro("counted", name, bare, text or number(bare))
 
 
 def marked(counts: Mapping[str, object]) -> dict[str, object]:
@@ -300,67 +312,36 @@ def network_number(value: object) -> str:
     return f"AS{int(text)}" if text.isascii() and text.isdigit() else text
 
 
-def plain_date(value: object) -> str:
-    """An ISO day; the time of day is shown only where it is not midnight."""
-    if isinstance(value, datetime):
-        midnight = (value.hour, value.minute, value.second) == (0, 0, 0)
-        return value.strftime("%Y-%m-%d" if midnight else "%Y-%m-%d %H:%M:%S")
-    return value.isoformat() if isinstance(value, date) else str(value)
-
-
-def yes_no(value: object) -> str:
-    """``yes`` or ``no`` from a boolean or from the contract's ``true`` and ``false``."""
-    words = {"true": "yes", "false": "no", "1": "yes", "0": "no"}
-    return words.get(str(value).lower(), str(value))
-
-
-def state_cell(code: str, lang: Language = ENGLISH) -> Markup:
-    """A state as mark and word."""
-    if code not in STATES:
-        return Markup.escape(visible(code))
-    shown: Markup = macros("values.html.j2", lang).state(STATES[code])
-    return shown
-
-
-def list_cell(column: str, text: str, networks: Mapping[str, str] = _NO_NAMES) -> Markup:
-    """A list joined by ``;``, each item kept whole where it is short."""
-    items = [value_words(column, item.strip()) for item in text.split(";")]
-    return _macro(
-        "items",
-        [
-            {
-                "content": _item_cell(column, item, networks),
-                "is_short": len(networks.get(item, item)) <= _SHORT_ITEM,
-            }
-            for item in items
-        ],
-    )
-
-
-def _item_cell(column: str, item: str, networks: Mapping[str, str]) -> Markup:
-    """One of a list. Of a network the name: its number is shown where the pointer rests."""
-    if column in _SITES:
-        return site_link(item)
-    if column in _NETWORKS and networks.get(item):
-        return _macro("text", [elided(networks[item], LONGEST_TEXT)], title=item)
-    return text_cell(column, item)
-
-
-def network_cell(number: str, names: Mapping[str, str]) -> Markup:
+def _network_cell(asn: str, names: Mapping[str, str]) -> Markup:
     """A network: its name, and its number small behind it; the number alone where none names it."""
-    name = names.get(number, "")
-    if not name or name == number:
-        return _macro("whole", number)
-    return _macro("network", text_cell("network", name), number)
+    name = names.get(asn) or asn
+    return _macro("whole", asn) if name == asn else _macro("network", text_cell("", name), asn)
+
+
+def _say_code(column: str, code: str, lang: Language) -> str:
+    """The words of a language for a code of the vocabulary; any other text as it is."""
+    words = value_words(column, code)
+    return words if words == code else lang.say(words)
+
+
+def _item(column: str, item: str, networks: Mapping[str, str]) -> dict[str, object]:
+    """One of a list, kept whole where it is short. Of a network the name: its number is shown where
+    the pointer rests."""
+    name = networks.get(item, "") if column in _NETWORKS else ""
+    if column in _SITES:
+        content = site_link(item)
+    elif name:
+        content = _macro("text", [elided(name, LONGEST_TEXT)], title=item)
+    else:
+        content = text_cell(column, item)
+    return {"content": content, "is_short": len(name or item) <= _SHORT_ITEM}
 
 
 def link(target: str, words: str) -> Markup:
     """A link to an https address or to a file of the same report; anything else is plain text."""
-    if _LINK.fullmatch(target):
-        return _macro("outward", target, words)
-    if _PAGE.fullmatch(target) or _TABLE.fullmatch(target):
-        return _macro("inward", target, words)
-    return text_cell("", target)
+    if not is_link(target):
+        return text_cell("", target)
+    return _macro("outward" if _LINK.fullmatch(target) else "inward", target, words)
 
 
 def is_link(target: str) -> bool:
@@ -380,23 +361,14 @@ def site_link(domain: str) -> Markup:
     return _macro("site", f"sites/{site_file(domain)}#{site_anchor(domain)}", name)
 
 
-def _link_words(column: str, target: str) -> str:
-    """What it leads to; of a source the host tells a reader on paper who says so."""
-    if column in _SHOWN:
-        return _SHOWN[column]
-    return target.removeprefix("https://").partition("/")[0]
-
-
-def text_cell(column: str, text: str) -> Markup:
+def text_cell(column: str, text: str, lang: Language = ENGLISH) -> Markup:
     """Text in its own direction, elided in the middle where it is long."""
-    words = value_words(column, text)
+    words = _say_code(column, text, lang)
     longest = LONGEST_NOTE if column in NOTES else LONGEST_TEXT
-    if column in _HOSTS and len(words) <= _WHOLE_HOST:
-        return _macro("text", [words], host=True)
-    if len(words) <= longest:
-        return _macro("text", _AFTER.split(words) if column in _CODES else [words])
-    half = longest // 2
-    return _macro("text", [f"{words[:half]} … {words[-half:]}"], title=words[:2000])
+    if len(words) > longest:
+        return _macro("text", [elided(words, longest)], title=words[:2000])
+    parts = _AFTER.split(words) if column in _CODES else [words]
+    return _macro("text", parts, host=column in _HOSTS and len(words) <= _WHOLE_HOST)
 
 
 def _find_number(value: object) -> Decimal | None:

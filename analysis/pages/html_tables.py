@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import compress
 from typing import Any
 
@@ -22,12 +21,13 @@ from analysis.pages.formats import (
     number,
 )
 from analysis.pages.headings import heading
-from analysis.vocabulary import LISTED, MATRIX_STATES, VALUES, State, value_words
+from analysis.vocabulary import LISTED, MATRIX_STATES, State
 
+_NUMBERS: tuple[Kind, ...] = ("number", "share")
 #: What its class lets the style sheet do with a column's cells.
 _CLASSES: dict[Kind, str] = {
     **{kind: kind for kind in ("list", "text", "state")},
-    **dict.fromkeys(("number", "share"), "number"),
+    **dict.fromkeys(_NUMBERS, "number"),
     "asn": "network",
 }
 #: Columns that fit a page upright, and across; notes beside many need the latter sooner.
@@ -69,16 +69,15 @@ def render_table(
         "rows": whole - len(frame), "paper": 0 if is_printed else max(whole - fold_after, 0),
         "all": whole, "networks": 0, "file": link(f"tables/{file}", file) if file else "",
     }  # fmt: skip
-    names = [str(name) for name in frame]
     kinds = {str(name): column_kind(name, frame[name]) for name in frame}
     heads = [
         {
             "text": headings.get(name) or lang.say(_head(name, networks)),
-            "class": _align(kinds[name]),
+            "align": "number" if kind in _NUMBERS else "",
+            "class": "long" if name in NOTES else _CLASSES.get(kind, ""),
         }
-        for name in names
+        for name, kind in kinds.items()
     ]
-    frame = frame if lang == ENGLISH else _say_codes(frame, lang)
     parts = [
         {
             **part,
@@ -86,7 +85,8 @@ def render_table(
         }
         for rows, part in _folded(frame, caption, fold_after, "rows", whole, lang)
     ]
-    return Markup(form.parts(parts, _width(names), note, left_out))
+    across = _ACROSS_WITH_NOTES if NOTES.intersection(kinds) else _ACROSS
+    return Markup(form.parts(parts, _width(len(kinds), _UPRIGHT, across), note, left_out))
 
 
 def _join_names(
@@ -104,20 +104,6 @@ def _head(name: str, networks: Mapping[str, str]) -> str:
     """What heads a column; numbers of networks that have names are networks."""
     named = {"probe_asn": "Network", "probe_asns": "Networks"} if networks else {}
     return named.get(name) or heading(name)
-
-
-def _say_codes(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
-    """The frame with the words of a language for the codes of the vocabulary; the rest as it is."""
-
-    def say(column: str, code: object) -> object:
-        items = [item.strip() for item in str(code).split(";")]
-        words = [value_words(column, item) for item in items]
-        return code if words == items else "; ".join(lang.say(word) for word in words)
-
-    said = frame.copy()
-    for name in frame.columns.intersection(list(VALUES)):
-        said[name] = frame[name].map(partial(say, str(name)))
-    return said
 
 
 def render_matrix(
@@ -159,7 +145,7 @@ def render_matrix(
         total = number(int(totals[is_counted].sum()))
         content = blocks().matrix(part["caption"], first_head, heads, rows, counts, total)
         parts.append({**part, "content": content})
-    width = _matrix_width(len(states.columns))
+    width = _width(len(states.columns), _MANY_NETWORKS, _MOST_NETWORKS)
     symbols = blocks().symbols([(ids[code], look) for code, look in looks.items()])
     return Markup(symbols) + Markup(blocks().parts(parts, width, note, left_out))
 
@@ -200,46 +186,21 @@ def _folded(
 
 def _rows(
     frame: pd.DataFrame, kinds: Mapping[str, Kind], networks: Mapping[str, str], lang: Language
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[dict[str, Any]]:
     """The cells of each row; the first one heads it, unless it is empty."""
     for row in frame.itertuples(index=False, name=None):
-        yield [
-            _cell(name, kind, value, networks, lang, is_first=place == 0)
-            for place, ((name, kind), value) in enumerate(zip(kinds.items(), row, strict=True))
-        ]
+        yield {
+            "is_headed": not is_empty(row[0]),
+            "cells": [
+                cell(name, kind, value, networks, lang)
+                for (name, kind), value in zip(kinds.items(), row, strict=True)
+            ],
+        }
 
 
-def _cell(
-    name: str,
-    kind: Kind,
-    value: object,
-    networks: Mapping[str, str],
-    lang: Language,
-    *,
-    is_first: bool,
-) -> dict[str, Any]:
-    content = cell(name, kind, value, networks, lang)
-    if is_first and not is_empty(value):
-        return {"content": content, "is_head": True, "class": _align(kind)}
-    long = "long" if name in NOTES else _CLASSES.get(kind, "")
-    return {"content": content, "is_head": False, "class": long}
-
-
-def _align(kind: Kind) -> str:
-    return "number" if _CLASSES.get(kind) == "number" else ""
-
-
-def _width(names: Sequence[str]) -> str:
-    """How much of a page a table needs, as a class: upright, upright and small, or across."""
-    most = _ACROSS_WITH_NOTES if NOTES.intersection(names) else _ACROSS
-    return "" if len(names) <= _UPRIGHT else " wide" if len(names) <= most else " widest"
-
-
-def _matrix_width(network_count: int) -> str:
-    """The same for a matrix: up to twenty networks stand upright."""
-    if network_count <= _MANY_NETWORKS:
-        return ""
-    return " wide" if network_count <= _MOST_NETWORKS else " widest"
+def _width(count: int, upright: int, across: int) -> str:
+    """How much of a page so many columns need: upright, upright and small, or across."""
+    return "" if count <= upright else " wide" if count <= across else " widest"
 
 
 def _matrix_rows(

@@ -7,9 +7,8 @@ the style sheet that gives it its look; to an open notebook the style is sent al
 import re
 import warnings
 from base64 import b64encode
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from io import BytesIO
-from typing import Any
 
 import pandas as pd
 from IPython.display import display
@@ -17,7 +16,7 @@ from markupsafe import Markup
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from analysis.pages.formats import is_empty, is_publishing, link, notebook_style, number
+from analysis.pages.formats import is_publishing, link, notebook_style, plain
 from analysis.pages.html_tables import blocks, render_matrix, render_table
 from analysis.pages.plots import DRAWN, style
 from analysis.tables import disarm
@@ -129,7 +128,7 @@ def show_markup(html: Markup) -> None:
 
 def show_provenance(mapping: Mapping[str, object]) -> None:
     """Show where a page comes from: versions, digests, counts. Values may be lists or mappings."""
-    _show(blocks().definitions(_entries(mapping), "provenance"))
+    _show(blocks().definitions(mapping, "provenance"))
 
 
 def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> None:
@@ -142,7 +141,7 @@ def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> N
     frame = pd.DataFrame(
         {
             "parameter": list(mapping),
-            "value": [_plain(value) for value in mapping.values()],
+            "value": list(map(plain, mapping.values())),
             "meaning": [help.get(name, "") for name in mapping],
         }
     )
@@ -179,29 +178,6 @@ def show_matrix(
     else:
         matrix = render_matrix(frame, caption, note, 60, names or {}, first_head, file, counted)
         _show(matrix)
-
-
-def _entries(mapping: Mapping[str, object]) -> list[tuple[str, dict[str, Any]]]:
-    """Name → its lines, or the entries of a mapping in it."""
-    return [(name, _entry(value)) for name, value in mapping.items()]
-
-
-def _entry(value: object) -> dict[str, Any]:
-    if isinstance(value, Mapping) and value:
-        return {"entries": _entries(value)}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return {"lines": [_plain(item) for item in value] or ["none"]}
-    return {"lines": ["none" if isinstance(value, Mapping) else _plain(value)]}
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return number(value)
-    if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(_plain(item) for item in value) or "none"
-    return "none" if is_empty(value) else str(value)
 
 
 def _show(html: Markup) -> None:

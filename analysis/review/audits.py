@@ -271,6 +271,6 @@ def show_audit(draft: Draft, audited: pd.DataFrame) -> list[Section]:
         if len(rows):
             table = render_table(rows, f"Statements: {words.lower()}", "", 60, {})
             sections.append((f"{words} ({len(rows)})", table))
-    used = [(name, {"lines": [RELATIONS[name].meaning]}) for name in sorted({*audited["relation"]})]
+    used = {name: RELATIONS[name].meaning for name in sorted({*audited["relation"]})}
     relations = Markup(blocks().definitions(used, "glossary"))
     return [*sections, ("What a statement is held to", relations)]

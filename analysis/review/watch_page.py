@@ -81,13 +81,12 @@ def show_watch(
         lang.say("Version of the rules"): str(look.run["rules_version"]),
         lang.say("Observations"): f"sha256 {look.run['input_digest']}",
     }
-    entries = [(name, {"lines": [line]}) for name, line in provenance.items()]
     reading = blocks(lang).paragraphs(_say_how_to_read(lang))
     return [
         *sections,
         (lang.heading("What stands now"), _show_standing(standing, lang)),
         (lang.heading("How to read this"), Markup(reading)),
-        (lang.heading("Provenance"), Markup(blocks(lang).definitions(entries, "provenance"))),
+        (lang.heading("Provenance"), Markup(blocks(lang).definitions(provenance, "provenance"))),
     ]
 
 
