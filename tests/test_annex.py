@@ -348,7 +348,8 @@ def _verdicts(cells: dict[str, tuple[str, str] | tuple[str, str, str]],
         for period, state in zip(("first", "second", "all"), (*states[:2], whole), strict=True):
             if state:
                 rows.append({"domain": domain, "probe_asn": asn, "period": period,
-                             "state": state, "measurement_count": 10})  # fmt: skip
+                             "state": state, "measurement_count": 10,
+                             "insufficient_reason": "few_days" if state == X else ""})  # fmt: skip
     return pd.DataFrame(rows)
 
 

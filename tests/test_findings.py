@@ -76,7 +76,7 @@ def test_networks_of_one_name_are_told_apart_and_a_cut_is_told() -> None:
     finding = find_networks(add_pairs({"networks": networks, "verdicts": verdicts}))
     assert finding is not None
     assert [row[0] for row in finding["values"]["rows"][:2]] == ["Twin (AS1)", "Twin (AS2)"]
-    counted = ("blocking_network_count", "settled_network_count", "independent_network_count")
+    counted = ("blocking_network_count", "tested_enough_network_count", "independent_network_count")
     words = word_finding(
         Telling({**finding, "kind": "networks"}, dict.fromkeys(counted, count), ENGLISH, YEAR)
     )

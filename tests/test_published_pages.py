@@ -132,6 +132,7 @@ def test_headlines_are_what_the_tables_say(
         "listed_access_pair_count": len(pairs),
         "unsettled_access_pair_count": (judged["state"] == "insufficient").sum(),
         "disagreeing_access_pair_count": (judged["insufficient_reason"] == "mixed").sum(),
+        "tested_enough_pair_count": (~judged["insufficient_reason"].str.startswith("few_")).sum(),
         "ok_access_pair_count": (judged["state"] == "ok").sum(),
         "other_pair_count": len(whole) - len(judged),
         "single_network_domain_count": (per_site == 1).sum(),

@@ -31,6 +31,7 @@ from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import TestLists
 from analysis.study.parameters import Campaign
 from analysis.study.study import Study, open_messaging
+from analysis.verdicts.states import is_tested_enough
 
 _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
 
@@ -166,9 +167,6 @@ def find_runs(days: Iterable[date]) -> list[Period]:
 
 # --- enough tests ---------------------------------------------------------------------------------
 
-#: Reasons for which a pair is below the evidence floor; tests that disagree are above it.
-BELOW = ("few_sessions", "few_days")
-
 
 def list_access_networks(ranked: pd.DataFrame) -> pd.DataFrame:
     """The rows of the contract's ``networks`` that are the country's access networks.
@@ -191,7 +189,7 @@ def count_floor(verdicts: pd.DataFrame, ranked: pd.DataFrame, site_count: int) -
         floor_share`` (of all three); those with most pairs above the floor first.
     """
     whole = verdicts[(verdicts["period"] == "all") & (verdicts["domain"] != "")]
-    is_below = whole["insufficient_reason"].isin(BELOW)
+    is_below = ~is_tested_enough(whole)
     counts = pd.DataFrame({
         "floor_pair_count": (~is_below).groupby(whole["probe_asn"]).sum(),
         "below_pair_count": is_below.groupby(whole["probe_asn"]).sum(),

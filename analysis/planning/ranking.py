@@ -37,9 +37,10 @@ import pandas as pd
 
 from analysis.hosts import canonical, normalise, special_kind
 from analysis.outcomes.thresholds import Thresholds
-from analysis.planning.coverage import BELOW, list_access_networks
+from analysis.planning.coverage import list_access_networks
 from analysis.reference.test_lists import ListEntry, TestLists
 from analysis.report.annex import listed_domestic
+from analysis.verdicts.states import is_tested_enough
 from analysis.vocabulary import LISTED
 
 #: Of sites that no other network lists: how often a test there is taken to fail.
@@ -174,7 +175,7 @@ def _score(pairs: pd.DataFrame, thresholds: Thresholds, until: pd.Timestamp) -> 
 
 def _reasons(pairs: pd.DataFrame, is_mixed: pd.Series, is_stale: pd.Series) -> pd.Series:
     """Why a pair scores, the most telling first; see ``vocabulary.TEST_REASONS``."""
-    is_below = pairs["insufficient_reason"].isin(BELOW) | (pairs["state"] == "")
+    is_below = ~is_tested_enough(pairs) | (pairs["state"] == "")
     conditions = [
         is_mixed,
         is_below & (pairs["blocked_session_count"] > 0),

@@ -15,7 +15,7 @@ from analysis.period import Period
 from analysis.reference.networks import DOMESTIC, RANKED
 from analysis.reference.reference_files import is_fictional
 from analysis.study.study import Study, count_in_halves, count_in_periods
-from analysis.verdicts.states import STATES_BY_STRENGTH, wilson_bounds
+from analysis.verdicts.states import STATES_BY_STRENGTH, is_tested_enough, wilson_bounds
 from analysis.verdicts.witnesses import countries_url
 from analysis.vocabulary import LISTED
 
@@ -185,7 +185,7 @@ def count_panel(
     told = verdicts[
         verdicts["probe_asn"].isin(domestic)
         & verdicts["period"].isin(["first", "second"])
-        & (verdicts["state"] != "insufficient")
+        & is_tested_enough(verdicts)
     ]
     matched = told[told.duplicated(["domain", "probe_asn"], keep=False)]
     rows = []

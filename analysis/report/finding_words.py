@@ -334,7 +334,8 @@ def _networks(tell: Telling) -> Words:
         "Sites were blocked or likely blocked on {blocking} of {access} access networks on which "
         "any site was tested enough. Counting networks that share an operator or a resolver once, "
         "there are {sources}.",
-        blocking=tell.count("blocking_network_count"), access=tell.count("settled_network_count"),
+        blocking=tell.count("blocking_network_count"),
+        access=tell.count("tested_enough_network_count"),
         sources=tell.count("independent_network_count"),
     )  # fmt: skip
     largest = [

@@ -25,6 +25,7 @@ from analysis.report.verdict_words import add_local_hours
 from analysis.study.confirmation import spans_by_site
 from analysis.study.study import Study
 from analysis.tables import read_table
+from analysis.verdicts.states import is_tested_enough
 from analysis.vocabulary import CERTAINTY, CHANGES, LISTED, grade_certainty
 
 Numbers = Mapping[str, int]
@@ -84,7 +85,7 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
     access = networks[networks["kind"].isin(DOMESTIC)]
     judged = whole[whole["probe_asn"].isin(access["probe_asn"])]
     listed = judged[judged["state"].isin(LISTED)]
-    settled = judged[judged["state"] != "insufficient"]
+    tested = judged[is_tested_enough(judged)]
     traced, likely = _split(listed["state"])
     certain = count_certainty(listed)
     sources = find_sources(listed, networks)
@@ -98,9 +99,10 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
         "listed_access_pair_count": len(listed),
         "traced_access_pair_count": traced,
         "likely_access_pair_count": likely,
-        "settled_access_pair_count": len(settled),
-        "settled_domain_count": settled["domain"].nunique(),
-        "settled_network_count": settled["probe_asn"].nunique(),
+        "tested_enough_pair_count": len(tested),
+        "tested_enough_domain_count": tested["domain"].nunique(),
+        "tested_enough_network_count": tested["probe_asn"].nunique(),
+        "too_few_tests_pair_count": len(judged) - len(tested),
         "independent_network_count": len(sources),
         "single_source_domain_count": (per_site == 1).sum(),
         **{f"{word}_pair_count": count for word, count in certain.items()},
@@ -464,7 +466,7 @@ def find_networks(read: Tables) -> Values | None:
         [
             names[str(asn)],
             *_split(cells["state"]),
-            int((cells["state"] != "insufficient").sum()),
+            int(is_tested_enough(cells).sum()),
         ]
         for asn, cells in read["access"].groupby("probe_asn")
     ]
@@ -533,9 +535,9 @@ def find_categories(read: Tables) -> Values | None:
     if set(blocked["category_code"]) <= {UNCATEGORISED[0]}:
         return None
     access = read["access"]
-    settled = set(access.loc[access["state"] != "insufficient", "domain"])
+    tested = set(access.loc[is_tested_enough(access), "domain"])
     sites = read["sites"]
-    told = sites.loc[sites["domain"].isin(settled), "category_code"].value_counts()
+    told = sites.loc[sites["domain"].isin(tested), "category_code"].value_counts()
     rows: list[list[Any]] = [
         [category, *_split(of_it["state"]), int(told.get(code, 0)), code]
         for (code, category), of_it in blocked.groupby(["category_code", "category"])
@@ -607,7 +609,7 @@ def find_unlisted(read: Tables) -> Values | None:
 
 
 #: A site counts as failing on all access networks if this share of their sessions at most, or a
-#: single one, reached it, on so many networks that were tested enough.
+#: single one, reached it, on so many networks with a conclusion.
 _REACHED_SHARE, _LEAST_FAILING_NETWORKS = 0.1, 3
 
 

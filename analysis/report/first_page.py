@@ -273,7 +273,7 @@ def _answer(page: Telling, summary: Mapping[str, Any]) -> Markup:
         "in {country}, {traced} were blocked and {likely} more were likely blocked.",
         period=page.period, country=country_name(summary["probe_cc"], lang),
         traced=page.count("traced_domain_count"), likely=page.count("likely_domain_count"),
-        tested=page.count("settled_domain_count"),
+        tested=page.count("tested_enough_domain_count"),
     )  # fmt: skip
     onset = next((one for one in summary["findings"] if one["kind"] == "onset"), None)
     if onset is None:
@@ -301,7 +301,7 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
         ),
         "caveat": lang.html(
             "Of {tested} sites tested enough on an access network; {all} sites were tested.",
-            tested=count("settled_domain_count"), all=count("domain_count"),
+            tested=count("tested_enough_domain_count"), all=count("domain_count"),
         ),
     }  # fmt: skip
     yield {
@@ -335,7 +335,7 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
             "On {settled} of {access} that measured, any site was tested enough. Counting networks "
             "that share an operator or a resolver once, {sources} list a site. {other} other "
             "networks are VPNs, hosting or abroad, and are counted apart.",
-            settled=count("settled_network_count"), access=count("access_network_count"),
+            settled=count("tested_enough_network_count"), access=count("access_network_count"),
             sources=count("independent_network_count"),
             other=page.numbers["network_count"] - page.numbers["access_network_count"],
         ),
@@ -344,11 +344,12 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
         "value": count("listed_access_pair_count"),
         "label": lang.html("pairs of a site and an access network listed"),
         "caveat": lang.html(
-            "{traced} blocked and {likely} likely blocked, of {settled} pairs tested enough. On "
-            "{unsettled} more the tests are too few, or disagree.",
+            "{traced} blocked and {likely} likely blocked, of {tested} pairs that were tested "
+            "enough. On {mixed} of these the tests disagree. {few} more pairs have too few tests.",
             traced=count("traced_access_pair_count"), likely=count("likely_access_pair_count"),
-            settled=count("settled_access_pair_count"),
-            unsettled=count("unsettled_access_pair_count"),
+            tested=count("tested_enough_pair_count"),
+            mixed=count("disagreeing_access_pair_count"),
+            few=count("too_few_tests_pair_count"),
         ),
     }  # fmt: skip
     yield {

@@ -7,6 +7,8 @@ from analysis import vocabulary
 from analysis.outcomes.thresholds import Thresholds
 
 STATES_BY_STRENGTH = tuple(state for state in vocabulary.STATES if state)
+#: Why a pair has no conclusion, where it has too few tests; tests that disagree are enough.
+_TOO_FEW = ("few_sessions", "few_days")
 #: Two-sided 95 %.
 Z_95 = 1.959963984540054
 
@@ -49,6 +51,18 @@ def meets_floor(
     """
     is_enough = (hits >= thresholds.floor_sessions) & (days >= thresholds.floor_days)
     return is_enough & is_most(hits, total, thresholds)
+
+
+def is_tested_enough(verdicts: pd.DataFrame) -> pd.Series:
+    """Whether each pair has the minimum of sessions and days, whatever its tests say.
+
+    This is what *tested enough* means on every page: a pair has a conclusion, or tests that
+    disagree.
+
+    Args:
+        verdicts: the contract's, or some of its rows.
+    """
+    return ~verdicts["insufficient_reason"].isin(_TOO_FEW)
 
 
 def strength(states: pd.Series) -> pd.Series:
