@@ -9,8 +9,7 @@ import os
 import posixpath
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ PDF = "report.pdf"
 PARTS = ("index.html", "4-blocked-sites.html", "3-semester-comparison.html", "feedback.html")
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-#: Attributes that name an id, or several.
-_NAMING = ("for", "headers", "aria-labelledby", "aria-describedby", "aria-controls")
+#: Attributes that are an id, or name one or several.
+_NAMING = ("id", "for", "headers", "aria-labelledby", "aria-describedby", "aria-controls")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _DATED = re.compile(rb"/(CreationDate|ModDate) \(D:\d{14}([^)]*)\)")
 _ELEMENT = re.compile(rb"\(node(\d{8})\)")
@@ -38,14 +37,13 @@ def find_browser() -> str:
     Raises:
         SourceError: there is none.
     """
-    for name in _BROWSERS:
-        found = shutil.which(name)
-        if found:
-            return found
-    raise SourceError(
-        "a PDF is printed by Chromium, and there is none on this machine (Debian and Ubuntu: apt "
-        "install chromium)", resumes=False,
-    )  # fmt: skip
+    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if found is None:
+        raise SourceError(
+            "a PDF is printed by Chromium, and there is none on this machine (Debian and Ubuntu: "
+            "apt install chromium)", resumes=False,
+        )  # fmt: skip
+    return found
 
 
 def print_pages(
@@ -60,22 +58,26 @@ def print_pages(
         day: that the file is dated by; the same pages and day give the same bytes.
         sites: files of pages of sites that are to follow, below the folder.
     """
+    from playwright.sync_api import sync_playwright  # of the development environment
+
     found = {
-        name: next(one / name for one in (folder, fallback) if (one / name).is_file())
+        name: path
         for name in (*PARTS, *sites)
-        if (folder / name).is_file() or (fallback / name).is_file()
+        for path in (fallback / name, folder / name)  # of both the latter
+        if path.is_file()
     }
     joined = folder / _JOINED
     joined.write_text(join_pages(found), encoding="utf-8", newline="\n")
-    try:
-        with _open_browser(browser) as running:
-            tab = running.new_context(java_script_enabled=False, offline=True).new_page()
-            tab.goto(joined.as_uri(), wait_until="load")
-            printed = tab.pdf(
-                prefer_css_page_size=True, print_background=True, tagged=True, outline=True
-            )
-    finally:
-        joined.unlink()
+    # root has no sandbox in Chromium; the page can run nothing and reach nothing either way
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser, args=flags)
+        tab = running.new_context(java_script_enabled=False, offline=True).new_page()
+        tab.goto(joined.as_uri(), wait_until="load")
+        printed = tab.pdf(
+            prefer_css_page_size=True, print_background=True, tagged=True, outline=True
+        )
+    joined.unlink()
     (folder / PDF).write_bytes(_same_every_time(printed, day))
     return folder / PDF
 
@@ -94,46 +96,42 @@ def join_pages(pages: Mapping[str, Path]) -> str:
 
     The first gives the head. Ids are made different, and links between the parts kept.
     """
-    soups = {name: BeautifulSoup(page.read_bytes(), "html.parser") for name, page in pages.items()}
+    soups: dict[str, Any] = {
+        name: BeautifulSoup(page.read_bytes(), "html.parser", multi_valued_attributes=None)
+        for name, page in pages.items()
+    }
     prefixes = {name: f"part{number}-" for number, name in enumerate(soups, start=1)}
     parts = [_part(soup, name, prefixes) for name, soup in soups.items()]
     first = next(iter(soups.values()))
     style = first.new_tag("style")
     style.string = ".part + .part { break-before: page; }"
-    _one(first, "head").append(style)
-    body = _one(first, "body")
-    body.clear()
-    body.extend(parts)
+    first.head.append(style)
+    first.body.clear()
+    first.body.extend(parts)
     return str(first)
 
 
-def _part(soup: BeautifulSoup, name: str, prefixes: dict[str, str]) -> Tag:
+def _part(soup: Any, name: str, prefixes: dict[str, str]) -> Tag:
     """What is printed of a page: its header and its content."""
     for element in soup.select("script, nav, .skip, body > footer"):
         element.decompose()
-    part = soup.new_tag("section")
-    part["class"] = "part"
-    part["lang"] = str(_one(soup, "html").get("lang", ""))
-    part.extend([_one(soup, "header").extract(), _one(soup, "main").extract()])
+    part: Tag = soup.new_tag("section", attrs={"class": "part", "lang": soup.html.get("lang", "")})
+    part.extend([soup.header.extract(), soup.main.extract()])
     part["id"] = prefixes[name] + "top"
-    for element in part.find_all(True):
-        _rename(element, name, prefixes)
+    for each in part.find_all(True):
+        _rename(each, name, prefixes)
     return part
 
 
 def _rename(element: Tag, name: str, prefixes: dict[str, str]) -> None:
     own = prefixes[name]
     for attribute, value in list(element.attrs.items()):
-        text = " ".join(value) if isinstance(value, list) else str(value)
-        if attribute == "id":
-            element[attribute] = own + text
-        elif attribute in _NAMING:
+        text = str(value)
+        if attribute in _NAMING:
             element[attribute] = " ".join(own + word for word in text.split())
         elif attribute in ("href", "xlink:href"):
-            target = _target(text, name, prefixes)
-            if target is None:
-                del element[attribute]
-            else:
+            del element[attribute]
+            if target := _target(text, name, prefixes):
                 element[attribute] = target
         elif "url(#" in text:
             element[attribute] = _REFERENCE.sub(rf"url(#{own}\1)", text)
@@ -146,24 +144,3 @@ def _target(link: str, name: str, prefixes: dict[str, str]) -> str | None:
     file, _, anchor = link.partition("#")
     file = posixpath.normpath(posixpath.join(posixpath.dirname(name), file)) if file else name
     return f"#{prefixes[file]}{anchor or 'top'}" if file in prefixes else None
-
-
-def _one(soup: BeautifulSoup, name: str) -> Tag:
-    found = soup.find(name)
-    if not isinstance(found, Tag):
-        raise ValueError(f"the page has no {name}")
-    return found
-
-
-@contextmanager
-def _open_browser(path: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright  # of the development environment
-
-    # root has no sandbox in Chromium; the page can run nothing and reach nothing either way
-    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=flags)
-        try:
-            yield running
-        finally:
-            running.close()

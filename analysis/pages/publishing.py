@@ -42,7 +42,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
-from analysis.languages.language import ENGLISH, Language
+from analysis.languages.language import ENGLISH
 from analysis.pages.dictionary import write_datapackage
 from analysis.pages.formats import PUBLISHING
 from analysis.pages.rendering import (
@@ -53,7 +53,6 @@ from analysis.pages.rendering import (
     FirstPage,
     PageContext,
     SetItem,
-    Summary,
     describe,
     list_items,
     render_page,
@@ -254,10 +253,6 @@ _log = logging.getLogger(__name__)
 _JOBS = 2
 
 
-def _without_words(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
-    return {}
-
-
 @dataclass(frozen=True)
 class Contents:
     """What a report is made of.
@@ -280,7 +275,7 @@ class Contents:
     run: Mapping[str, object]
     page: PageContext
     editions: Sequence[Edition]
-    first_page: FirstPage = _without_words
+    first_page: FirstPage = lambda *_: {}
     appendices: Sequence[Appendix] = ()
     comparison: Comparison | None = None
     given: Mapping[str, pd.DataFrame] | None = None
@@ -310,17 +305,12 @@ def publish(
     with published(out, "findings") as build:
         for name, frame in (contents.given or {}).items():
             write_table(build.tables, name, frame)
-        every = _list_items(contents)
+        items = [*map(describe, contents.notebooks), *(one.item for one in contents.appendices)]
+        every = list_items(contents.editions[0], items)
         _run_notebooks(contents, build, every, display or Display(), jobs, failed)
         build.run = dict(contents.run) | {"findings": _take_findings(build.folder)}
         _write_pages(contents, build, every)
     return out.resolve()
-
-
-def _list_items(contents: Contents) -> list[SetItem]:
-    notebooks = [describe(notebook) for notebook in contents.notebooks]
-    appendices = [appendix.item for appendix in contents.appendices]
-    return list_items(contents.editions[0], [*notebooks, *appendices])
 
 
 def _run_notebooks(

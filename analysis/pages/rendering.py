@@ -199,9 +199,7 @@ class _Exporter(TemplateExporter):
 @lru_cache(maxsize=8)
 def _templates(lang: Language) -> Environment:
     """Read once, however many pages they make."""
-    environment = make_environment(TEMPLATES, lang=lang)
-    environment.filters["is_a_frame"] = _is_a_frame
-    return environment
+    return make_environment(TEMPLATES, lang=lang)
 
 
 def link_pages(html: str, file: str, every: Sequence[SetItem]) -> str:
@@ -322,11 +320,6 @@ def _check_outputs(cells: Sequence[nbformat.NotebookNode], file: str) -> None:
                     f"{file}: a cell shows {', '.join(sorted(kinds))}, "
                     "which a page without scripts cannot show"
                 )
-
-
-def _is_a_frame(output: nbformat.NotebookNode) -> bool:
-    """Whether it is what a cell ends in, as text: the HTML beside it is JupyterLab's."""
-    return output.output_type == "execute_result" and "text/plain" in output.get("data", {})
 
 
 def _tidy(html: str) -> str:

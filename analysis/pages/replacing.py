@@ -16,11 +16,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
+
+import pandas as pd
 
 from analysis.errors import ContractError, ParameterError
 from analysis.temporary_folders import TemporaryFolder
@@ -103,18 +106,9 @@ def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
         if path.is_file():
             facts[path.name] = {"sha256": digest(path)}
             if path.suffix == ".csv":
-                facts[path.name]["row_count"] = _count_rows(path)
+                first = pd.read_csv(path, usecols=[0], dtype="str", skip_blank_lines=False)
+                facts[path.name]["row_count"] = len(first)
     return facts
-
-
-def _count_rows(path: Path) -> int:
-    """Rows under the header. A cell may be as long as it likes, and hold line breaks."""
-    row_count, is_quoted = -1, False
-    with path.open("rb") as lines:
-        for line in lines:
-            is_quoted ^= line.count(b'"') % 2 == 1
-            row_count += not is_quoted
-    return max(row_count, 0)
 
 
 def refuse_foreign(out: Path, kind: str) -> None:
@@ -245,34 +239,23 @@ def lead_to_sites(folder: Path) -> None:
     """
     of_languages = {path.parent for path in folder.glob("*/*.html")}
     for each in (folder, *(path for path in sorted(of_languages) if path.name != _FOLDER)):
-        _lead_in(each)
-
-
-def _lead_in(folder: Path) -> None:
-    """The links of the pages beside one ``sites/``."""
-    index = folder / _FOLDER / _INDEX
-    lead = _leading(
-        dict(_LINE.findall(index.read_text(encoding="utf-8"))) if index.is_file() else None
-    )
-    for path in sorted(folder.glob("*.html")):
-        before = path.read_text(encoding="utf-8")
-        after = _LINK.sub(lead, before)
-        if after != before:
+        index = each / _FOLDER / _INDEX
+        pages = dict(_LINE.findall(index.read_text("utf-8"))) if index.is_file() else None
+        for path in sorted(each.glob("*.html")):
+            before = path.read_text(encoding="utf-8")
+            after = _LINK.sub(partial(_lead, pages), before)
             path.write_text(after, encoding="utf-8", newline="\n")
 
 
-def _leading(pages: Mapping[str, str] | None) -> Callable[[re.Match[str]], str]:
+def _lead(pages: Mapping[str, str] | None, link: re.Match[str]) -> str:
     """What stands for a link: one to a page, one to the index, or the bare name.
 
     Args:
         pages: line of the index → file of the site's page, or nothing; None without an index.
+        link: as a page has it.
     """
-
-    def lead(link: re.Match[str]) -> str:
-        root, line, name = link.groups()
-        if pages is None:
-            return name
-        place = pages.get(line) or (f"{_INDEX}#{line}" if line in pages else _INDEX)
-        return f'<a class="site" href="{root}{_FOLDER}/{place}">{name}</a>'
-
-    return lead
+    root, line, name = link.groups()
+    if pages is None:
+        return name
+    place = pages.get(line) or (f"{_INDEX}#{line}" if line in pages else _INDEX)
+    return f'<a class="site" href="{root}{_FOLDER}/{place}">{name}</a>'

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.hosts import registrable_domain, site_file
@@ -133,35 +134,27 @@ def compare_semesters(
         local_domains: the country's own.
         reopened: see ``find_reopened``.
     """
-    domains = sorted(set(listed_domestic(verdicts, networks)["domain"]))
-    domestic = set(networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"])
+    domestic = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
     cells = verdicts[
-        verdicts["domain"].isin(domains)
+        verdicts["domain"].isin(listed_domestic(verdicts, networks)["domain"])
         & verdicts["probe_asn"].isin(domestic)
         & verdicts["period"].isin(["first", "second"])
     ]
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     halves = cells.pivot(index=["domain", "probe_asn"], columns="period", values="state")
-    halves = halves.reindex(columns=["first", "second"])
-    counts = cells.groupby(["domain", "period"])["measurement_count"].sum()
-    tested = set(cells["domain"])
-    halves = halves.astype(object).where(halves.notna(), None)
-    states: dict[str, dict[str, tuple[str | None, str | None]]] = {site: {} for site in domains}
-    for (domain, asn), first, second in halves.itertuples():
-        states[domain][asn] = (first, second)
-    count_of = counts.to_dict()
-    rows = [
-        {
-            **_change_of(domain, states[domain], count_of, names),
-            "is_local": domain in local_domains,
-        }
-        for domain in domains
-        if domain in tested
-    ]
-    for row in rows:
-        matched = row["matched_networks"].split(";")
-        is_reopened = any((row["domain"], asn) in reopened for asn in matched)
+    halves = halves.reindex(columns=["first", "second"]).astype(object)
+    halves = halves.where(halves.notna(), None)
+    counts = cells.groupby(["domain", "period"])["measurement_count"].sum().to_dict()
+    rows = []
+    for site, of_site in halves.groupby(level="domain"):
+        pairs: Any = of_site.droplevel("domain").itertuples()
+        states = {asn: (first, second) for asn, first, second in pairs}
+        domain = str(site)
+        row = _change_of(domain, states, counts, names)
+        is_reopened = any((domain, asn) in reopened for asn in row["matched_networks"].split(";"))
+        row["is_local"] = domain in local_domains
         row["is_interrupted"] = row["change"] == "still_blocked" and is_reopened
+        rows.append(row)
     return pd.DataFrame(
         rows,
         columns=[
@@ -247,9 +240,8 @@ def _why_not(states: Sequence[tuple[str | None, str | None]]) -> str:
 def _who(changes: Mapping[str, str], names: Mapping[str, str], change: str) -> str:
     if change != "mixed":
         return ""
-    words = {"still_blocked": "still blocked", "newly_blocked": "newly blocked",
-             "no_longer_blocked": "no longer blocked"}  # fmt: skip
-    return "; ".join(f"{names.get(asn) or asn}: {words[changes[asn]]}" for asn in sorted(changes))
+    said = (f"{names.get(asn) or asn}: {changes[asn].replace('_', ' ')}" for asn in sorted(changes))
+    return "; ".join(said)
 
 
 def compare_networks(counts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
@@ -260,11 +252,9 @@ def compare_networks(counts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFra
         networks: the contract's ``networks``.
     """
     table = counts.merge(networks[["probe_asn", "network"]], on="probe_asn", how="left")
-    has_first, has_second = (table[f"{half}_measurement_count"] > 0 for half in ("first", "second"))
-    table["change"] = "both"
-    table.loc[has_first & ~has_second, "change"] = "only_first"
-    table.loc[~has_first & has_second, "change"] = "only_second"
-    return table
+    first, second = (table[f"{half}_measurement_count"] > 0 for half in ("first", "second"))
+    change = np.select([first & ~second, ~first & second], ["only_first", "only_second"], "both")
+    return table.assign(change=change)
 
 
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
@@ -375,15 +365,17 @@ def set_aside(
     counts = domains.set_index("domain")[counted].to_dict("index")
     reason_of = find_reasons(cells)
     given = cells[cells["set_aside_reason"] == cells["domain"].map(reason_of)]
-    asns_of: dict[str, list[str]] = defaultdict(list)
-    for domain, asn in sorted(zip(given["domain"], given["probe_asn"], strict=True)):
-        asns_of[domain].append(asn)
+    named = (
+        given.sort_values("probe_asn")
+        .groupby("domain")["probe_asn"]
+        .agg(lambda asns: ";".join(names.get(asn) or asn for asn in asns))
+    )
     rows = [
         {
             "domain": domain,
             "reason": reason_of[domain],
             **counts[domain],
-            "networks": ";".join(names.get(asn) or asn for asn in asns_of[domain]),
+            "networks": named[domain],
             "note": REASON_SENTENCES[reason_of[domain]],
         }
         for domain in sorted(reason_of)
@@ -555,28 +547,23 @@ def list_sites(
     """
     whole = verdicts[verdicts["period"] == "all"]
     of_site = whole.groupby("domain")
-    tested = domains[domains["domain"].isin(of_site.groups)].set_index("domain").sort_index()
+    tested = domains[domains["domain"].isin(of_site.groups)].sort_values("domain")
+    names = tested["domain"]
     domestic = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
     access = whole[whole["probe_asn"].isin(domestic)]
-    opened = set(access.loc[access["state"] == "ok", "domain"])
-    why = _why_no_conclusion(access)
-    annexed = set(blocked["domain"])
+    is_listed, is_aside = names.isin(blocked["domain"]), names.isin(aside["domain"])
+    is_open = names.isin(access.loc[access["state"] == "ok", "domain"])
+    status = np.select(
+        [is_listed, is_aside, is_open], ["listed", "set_aside", "no_problem_seen"],
+        "not_enough_tests",
+    )  # fmt: skip
+    why = names.map(_why_no_conclusion(access)).fillna("not_domestic").mask(is_open, "")
     reasons = dict(zip(aside["domain"], aside["reason"], strict=True))
-    rows = []
-    for site, fact in zip(tested.index, tested.itertuples(index=False), strict=True):
-        status, reason = _status_of(str(site), annexed, reasons, opened, why)
-        rows.append(
-            {
-                "domain": site,
-                "registrable_domain": registrable_domain(str(site)),
-                "category_code": fact.category_code,
-                "is_local": fact.is_local,
-                "status": status,
-                "reason": reason,
-                "measurement_count": fact.measurement_count,
-            }
-        )
-    table = pd.DataFrame(rows, columns=[*_SITE_COLUMNS])
+    table = tested.assign(
+        registrable_domain=names.map(registrable_domain),
+        status=status,
+        reason=names.map(reasons).where(is_aside, why).mask(is_listed, ""),
+    )
     counts = of_site.agg(session_count=("session_count", "sum"),
                          network_count=("probe_asn", "nunique"))  # fmt: skip
     table = table.join(counts, on="domain")
@@ -608,10 +595,6 @@ def _pages(domains: Iterable[str]) -> dict[str, str]:
     return {domain: f"sites/{file}" for file, domain in pages.items()}
 
 
-_SITE_COLUMNS = ("domain", "registrable_domain", "category_code", "is_local", "status", "reason",
-                 "measurement_count", "page")  # fmt: skip
-
-
 def has_page(status: str) -> bool:
     """Whether a site of this status has a page of its own."""
     return status in ("listed", "set_aside")
@@ -623,19 +606,3 @@ def _why_no_conclusion(access: pd.DataFrame) -> Mapping[Any, str]:
     ranks = {name: rank for rank, name in enumerate(_WITHOUT_CONCLUSION)}
     best = told.map(ranks).groupby(access["domain"]).min().dropna().astype("int64")
     return {site: _WITHOUT_CONCLUSION[rank] for site, rank in best.items()}
-
-
-def _status_of(
-    site: str, listed: set[str], aside: Mapping[str, str], opened: set[str],
-    why: Mapping[Any, str],
-) -> tuple[str, str]:  # fmt: skip
-    """A site's status and the reason for it; of what is plain none is needed."""
-    if site in listed:
-        return "listed", ""
-    if site in aside:
-        return "set_aside", aside[site]
-    return (
-        ("no_problem_seen", "")
-        if site in opened
-        else ("not_enough_tests", why.get(site, "not_domestic"))
-    )

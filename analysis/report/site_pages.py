@@ -4,6 +4,7 @@ Besides the tables they show what was flagged. The notebook that judges hands th
 (``table_folder.keep_note``), so that nothing is judged twice. A note is not published.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -179,13 +180,9 @@ def _group(rows: Iterable[Cell], column: str) -> dict[str, list[Cell]]:
     return grouped
 
 
-def _is_access(cell: Cell) -> bool:
-    return cell.kind in DOMESTIC
-
-
 def _order(cell: Cell) -> tuple[float, int, str]:
     """Listed on access networks, then elsewhere, then by strength; the most tested first."""
-    is_listed_abroad = cell.state in LISTED and not _is_access(cell)
+    is_listed_abroad = cell.state in LISTED and cell.kind not in DOMESTIC
     rank = _RANKS[cell.state] + (0.5 if is_listed_abroad else 0)
     return rank, -int(cell.session_count), str(cell.probe_asn)
 
@@ -259,7 +256,9 @@ def _describe(record: SiteRecord, setting: Setting, lang: Language) -> dict[str,
             for cell in record.listed
             if cell.witness_url
         ],
-        "reached": [cell for cell in record.cells if _is_access(cell) and cell.ok_session_count],
+        "reached": [
+            cell for cell in record.cells if cell.kind in DOMESTIC and cell.ok_session_count
+        ],
         "methods": [lang.html(words) for words in listing],
         "countries": elsewhere,
         "figure": _draw_networks(record, setting, lang),
@@ -331,7 +330,7 @@ def _list_by_state(
     groups: dict[Markup, list[tuple[Markup, Markup]]] = {}
     for cell in cells:
         name = network_name(cell)
-        if not _is_access(cell):
+        if cell.kind not in DOMESTIC:
             name = Markup("{}, {}").format(name, lang.html(NETWORK_KINDS[cell.kind]))
         reached = lang.html(
             "{ok} of {all}", ok=int(cell.ok_session_count), all=int(cell.session_count)
@@ -342,9 +341,7 @@ def _list_by_state(
 
 def _list_rules(lang: Language, record: SiteRecord) -> list[tuple[str, Markup, int]]:
     """The rules that most blocked sessions fired: name, what it says, on how many networks."""
-    counts: dict[str, int] = {}
-    for cell in record.listed:
-        counts[cell.rule_id] = counts.get(cell.rule_id, 0) + 1
+    counts = Counter(cell.rule_id for cell in record.listed)
     return [
         (rule_id, lang.html(RULES_BY_ID[rule_id].comment), count)
         for rule_id, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
@@ -362,76 +359,30 @@ def list_names(sites: pd.DataFrame, lang: Language) -> Markup:
         sites: the contract's ``sites``.
         lang: of the words.
     """
-    groups = []
-    for status, (title, meaning) in _groups(lang).items():
-        rows = list(sites[sites["status"] == status].itertuples(index=False))
-        if rows:
-            groups.append({
-                "id": status.replace("_", "-"), "title": title, "meaning": meaning,
-                "count": lang.number(len(rows)),
-                "lines": Markup("\n").join(_name_item(lang, row) for row in rows),
-            })  # fmt: skip
-    return Markup(
-        _template("site_index.html.j2", lang).render(
-            groups=groups,
-            typed=Markup('<bdi class="typed"></bdi>'),
-            counted=Markup('<b class="counted"></b>'),
-        )
-    )
+    rows: Any = sites.itertuples(index=False)
+    names: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        names.setdefault(row.status, []).append(_name(lang, row))
+    return Markup(_template("site_index.html.j2", lang).render(names=names))
 
 
-def _groups(lang: Language) -> dict[str, tuple[Markup, Markup]]:
-    """Status → the heading of its group, and what it means."""
+def _name(lang: Language, row: Cell) -> dict[str, Any]:
+    """One name with what became of it."""
+    written = as_written(row.domain)
     return {
-        "listed": (
-            lang.html("Listed"),
-            lang.html("Blocked or likely blocked on at least one access network of the country."),
-        ),
-        "set_aside": (
-            lang.html("Set aside"),
-            lang.html(
-                "Something was unusual, and does not amount to a block. The page of each says why."
-            ),
-        ),
-        "no_problem_seen": (
-            lang.html("Tested without a problem"),
-            lang.html(
-                "Reached on at least one access network, and nothing unusual was seen. It is no "
-                "promise for networks, days and parts of the site that nobody tested."
-            ),
-        ),
-        "not_enough_tests": (
-            lang.html("Tested, without a conclusion"),
-            lang.html(
-                "Too few tests, tests that disagree, or a site that was away. It is evidence "
-                "neither of blocking nor of access."
-            ),
-        ),
+        "row": row,
+        "id": site_anchor(row.domain),
+        "name": elided(visible(row.domain)),
+        "shown": elided(visible(written)),
+        "file": site_file(row.domain) if row.page else "",
+        "encoded": row.domain if written != row.domain else "",
+        "reason": _reason_words(lang, row.status, row.reason),
     }
-
-
-def _name_item(lang: Language, row: Cell) -> Markup:
-    """One name with what became of it; ``data-name`` is what the search asks."""
-    name = elided(visible(row.domain))
-    shown = Markup("<bdi>{}</bdi>").format(elided(visible(as_written(row.domain))))
-    if row.page:
-        shown = Markup('<a href="{}">{}</a>').format(site_file(row.domain), shown)
-    reason = _reason_words(lang, row.status, row.reason)
-    tests = lang.html_plural("{n} session", "{n} sessions", int(row.session_count))
-    networks = lang.html_plural("{n} network", "{n} networks", int(row.network_count))
-    encoded = row.domain if as_written(row.domain) != row.domain else ""
-    facts = Markup(" · ").join(filter(None, [encoded, reason, tests, networks]))
-    return Markup('<li id="{}" data-name="{}">{} <span class="caveat">{}</span></li>').format(
-        site_anchor(row.domain), name, shown, facts
-    )
 
 
 def _reason_words(lang: Language, status: str, reason: str) -> str:
     """Why a site has its status, in a few words; empty where nothing has to be said."""
-    if not reason:
-        return ""
-    if reason in INSUFFICIENT:
-        return lang.say(INSUFFICIENT[reason].words)
     if status == "not_enough_tests" and reason == "not_domestic":
         return lang.say("Tested on no access network")
-    return lang.say(SET_ASIDE_REASONS[reason]) if reason in SET_ASIDE_REASONS else reason
+    words = {**SET_ASIDE_REASONS, **{code: state.words for code, state in INSUFFICIENT.items()}}
+    return lang.say(words[reason]) if reason in words else reason
