@@ -13,12 +13,14 @@ judged again, and listed only if they give the counts that were published.
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.commands.settings import Settings, parse_settings
 from analysis.errors import ParameterError, SourceError, printable, suggest
@@ -343,16 +345,47 @@ def explain(
     tables, parameters = folder / "tables", run["parameters"]
     asked = domain.strip().lower()
     test = next((one for one in BY_NAME.values() if asked in (one.name, one.title.lower())), None)
+    say = _templates()
     if test and not as_json:
-        lines = [test.title, *_app_lines(tables, test.name, asn)]
-    else:
-        site, rows = _find_site(tables, domain, asn)
-        study, why_none = _open_published(site, rows, parameters, arguments)
-        if as_json:
-            return _site_json(site, rows, study, why_none)
-        about = _site_lines(tables, site, rows, parameters, study, is_every=bool(asn))
-        lines = [*about, "", why_none]
-    return "\n".join(printable(line, 400) for line in lines).rstrip()
+        return str(say.app(test.title, _find_app(tables, test.name, asn))).rstrip()
+    site, rows = _find_site(tables, domain, asn)
+    study, why_none = _open_published(site, rows, parameters, arguments)
+    if as_json:
+        return _site_json(site, rows, study, why_none)
+    period, code = Period.parse(parameters["since"], parameters["until"]), parameters["probe_cc"]
+    annex, aside = (
+        dict(zip(table["domain"], table.itertuples(index=False), strict=True))
+        for table in (read_table(tables, name) for name in ("blocked_sites", "set_aside"))
+    )
+    about = say.site(
+        site,
+        f"{country_name(code)}, {period.since} to {period.last_day}",
+        annex.get(site),
+        aside[site].reason if site in aside else "",
+        "" if is_fictional(code) else countries_url(site, period),
+        list(_describe_pairs(tables, rows, parameters, study, is_every=bool(asn))),
+        why_none,
+    )
+    return str(about).rstrip()
+
+
+@cache
+def _templates() -> Any:
+    """What is said of a site or an app, as text; no character of a value can act on a terminal."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: printable(str(value), 400),
+    )
+    environment.globals |= {
+        "STATES": STATES, "INSUFFICIENT": INSUFFICIENT, "NETWORK_KINDS": NETWORK_KINDS,
+        "SET_ASIDE_REASONS": SET_ASIDE_REASONS, "REASON_SENTENCES": REASON_SENTENCES,
+        "RULES_BY_ID": RULES_BY_ID, "MECHANISMS": MECHANISMS, "known": pd.notna,
+        "percent": percent, "chance_words": chance_words,
+    }  # fmt: skip
+    return environment.get_template("explain.txt.j2").module
 
 
 def _find_site(tables: Path, domain: str, asn: str) -> tuple[str, pd.DataFrame]:
@@ -385,30 +418,37 @@ def _site_json(site: str, rows: pd.DataFrame, study: Study | None, why_none: str
     return json.dumps(said, default=str, indent=1)
 
 
-def _site_lines(
-    tables: Path, site: str, rows: pd.DataFrame, parameters: Mapping[str, Any],
-    study: Study | None, *, is_every: bool,
-) -> Iterator[str]:  # fmt: skip
+def _describe_pairs(
+    tables: Path,
+    rows: pd.DataFrame,
+    parameters: Mapping[str, Any],
+    study: Study | None,
+    *,
+    is_every: bool,
+) -> Iterator[dict[str, Any]]:
+    """The verdict on each network, in words and counts, and its sessions if they are at hand."""
     thresholds = _thresholds_of(parameters)
-    networks = read_table(tables, "networks").set_index("probe_asn")
-    names = dict(zip(networks.index, networks["network"], strict=True))
+    networks = read_table(tables, "networks")
+    names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
+    records = dict(zip(networks["probe_asn"], networks.to_dict("records"), strict=True))
     listed, withheld = (
         read_table(tables, name) for name in ("blocked_site_networks", "withheld_intervals")
     )
-    yield from _conclusion(tables, site, parameters)
     for row in _in_order(rows[rows["period"] == "all"]):
+        pair = pd.DataFrame([{"domain": row.domain, "probe_asn": row.probe_asn}])
         stretches, others = (
-            list(table[(table["domain"] == site) & (table["probe_asn"] == row.probe_asn)]
-                 .itertuples(index=False))
-            for table in (listed, withheld)
-        )  # fmt: skip
+            list(t.merge(pair).itertuples(index=False)) for t in (listed, withheld)
+        )
         said = say_verdict(ENGLISH, row, stretches, others, names, parameters["probe_cc"])
-        yield from ("", _network_line(row, networks), *_verdict_lines(row, thresholds))
-        yield from (f"  {text.striptags()}" for text in said)
-        rivals = [f"    {text.striptags()}" for text in say_rivals(ENGLISH, stretches, others)]
-        yield from ["  could it be something else?", *rivals] if rivals else []
-        if study is not None:
-            yield from _session_lines(study, site, str(row.probe_asn), is_every=is_every)
+        is_short = row.blocked_session_count or row.state == "insufficient"
+        yield {
+            "row": row,
+            "network": records.get(row.probe_asn),
+            "floor": _shortfall(row, thresholds) if row.state not in LISTED and is_short else "",
+            "said": [text.striptags() for text in said],
+            "rivals": [text.striptags() for text in say_rivals(ENGLISH, stretches, others)],
+            "sessions": [] if study is None else _session_lines(study, row, is_every=is_every),
+        }
 
 
 def _of_network(rows: pd.DataFrame, asn: str, what: str) -> pd.DataFrame:
@@ -428,62 +468,6 @@ def _in_order(rows: pd.DataFrame) -> Iterable[Row]:
     return ranked.itertuples(index=False)
 
 
-def _conclusion(tables: Path, site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
-    """Whether the site is in the annex, and if it is not, why; and where to see it elsewhere."""
-    period = Period.parse(parameters["since"], parameters["until"])
-    country = country_name(parameters["probe_cc"])
-    yield f"{site}  in {country}, {period.since} to {period.last_day}"
-    annex = read_table(tables, "blocked_sites").set_index("domain")
-    aside = read_table(tables, "set_aside").set_index("domain")
-    if site in annex.index:
-        row = annex.loc[site]
-        state, count = _state(str(row["state"])), len(str(row["probe_asns"]).split(";"))
-        yield f"On the list: {state} on {count} of the country's access networks."
-    elif site in aside.index:
-        code = str(aside.loc[site, "reason"])
-        yield f"Not on the list. {SET_ASIDE_REASONS[code]}: {REASON_SENTENCES[code]}"
-    else:
-        yield "Not on the list: no anomalies that ask for a reason."
-    if not is_fictional(parameters["probe_cc"]):
-        yield f"In other countries: {countries_url(site, period)}"
-
-
-def _state(code: str) -> str:
-    return STATES[code].words.lower()
-
-
-def _network_line(row: Row, networks: pd.DataFrame) -> str:
-    if row.probe_asn not in networks.index:
-        return str(row.probe_asn)
-    network = networks.loc[row.probe_asn]
-    return f"{row.probe_asn}  {network['network']}  ({NETWORK_KINDS[network['kind']].lower()})"
-
-
-def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
-    """What no sentence says: state, rule, reason, counts of measurements, note and witness."""
-    why = f": {INSUFFICIENT[row.insufficient_reason].words}" if row.insufficient_reason else ""
-    yield f"  {STATES[row.state].words}{why}"
-    if row.rule_id:
-        yield f"  rule {row.rule_id}: {RULES_BY_ID[row.rule_id].comment}"
-    if row.set_aside_reason:
-        reason = SET_ASIDE_REASONS[row.set_aside_reason]
-        yield f"  set aside: {reason}. {REASON_SENTENCES[row.set_aside_reason]}"
-    yield (
-        f"  sessions: {row.blocked_session_count} blocked, {row.down_session_count} down, "
-        f"{row.ok_session_count} reachable, of {row.session_count} on {row.day_count} days"
-    )
-    yield (
-        f"  measurements: {row.blocked_count} blocked, {row.down_count} down, {row.ok_count} "
-        f"reachable, {row.unknown_count} without a conclusion, of {row.measurement_count}"
-    )
-    if row.state not in LISTED and (row.blocked_session_count or row.state == "insufficient"):
-        yield _shortfall(row, thresholds)
-    if row.note:
-        yield f"  note: {row.note}"
-    if row.witness_report_id:
-        yield f"  witness: {row.witness_report_id}  {row.witness_input}  {row.witness_url}"
-
-
 def _shortfall(row: Row, thresholds: Thresholds) -> str:
     """What a state needs, beside the numbers that there are."""
     counts = pd.Series(
@@ -495,7 +479,7 @@ def _shortfall(row: Row, thresholds: Thresholds) -> str:
         f"{counts[name]} {name} (lower bound {percent(low[name])})" for name in counts.index
     )
     return (
-        f"  evidence floor: {thresholds.floor_sessions} sessions of one class on "
+        f"{thresholds.floor_sessions} sessions of one class on "
         f"{thresholds.floor_days} days, and a lower bound of {percent(thresholds.share_floor)} for "
         f"its share; here {here}"
     )
@@ -563,31 +547,31 @@ ORDER BY day, session
 """
 
 
-def _session_lines(study: Study, site: str, network: str, *, is_every: bool) -> Iterator[str]:
+def _session_lines(study: Study, row: Row, *, is_every: bool) -> Iterator[str]:
     """A line per session, by day: what it shows, by which rule, and what was seen.
 
     Of every session, or of the last few; if of every one, with the identity of each measurement.
     """
-    asn = int(network.removeprefix("AS"))
-    sessions = study.connection.execute(_SESSIONS, {"site": site, "asn": asn}).fetchall()
+    pair = {"site": row.domain, "asn": int(row.probe_asn.removeprefix("AS"))}
+    sessions = study.connection.execute(_SESSIONS, pair).fetchall()
     results: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for result in read_results(study.connection, site, asn):
+    for result in read_results(study.connection, *pair.values()):
         results[result["session"]].append(result)
     is_cut = not is_every and len(sessions) > _A_FEW
     more = f", the last {_A_FEW} of {len(sessions)}; --asn lists all" if is_cut else ""
-    yield f"  sessions{more}:"
+    yield f"sessions{more}:"
     for session, day, kind in sessions[-_A_FEW:] if is_cut else sessions:
         # the first measurement that shows what its session does, or the first of all
         every = results[session]
         typical = next((one for one in every if one["class"] == kind), every[0])
         times = f" ({len(every)} measurements)" if len(every) > 1 else ""
         yield (
-            f"    {day:%Y-%m-%d}  {_CLASSES.get(kind, kind):<13} {typical['rule_id']}{times}: "
+            f"  {day:%Y-%m-%d}  {_CLASSES.get(kind, kind):<13} {typical['rule_id']}{times}: "
             f"{typical['layers'][_telling_layer(typical)]['seen']}"
         )
         for one in every if is_every else ():
             link = "" if study.is_fictional else measurement_url(one["report_id"], one["input"])
-            yield f"        {one['time']:%H:%M:%S}  {one['report_id']}  {link or one['input']}"
+            yield f"      {one['time']:%H:%M:%S}  {one['report_id']}  {link or one['input']}"
 
 
 def _telling_layer(result: Mapping[str, Any]) -> str:
@@ -599,56 +583,19 @@ def _telling_layer(result: Mapping[str, Any]) -> str:
     return next((name for name in LAYERS if layers[name]["class"] == "blocked"), "http")
 
 
-# --- apps and tools -------------------------------------------------------------------------------
-
-
-def _app_lines(tables: Path, test_name: str, asn: str) -> Iterator[str]:
+def _find_app(tables: Path, test_name: str, asn: str) -> list[tuple[Row, list[Row]]]:
     """An app or tool on each network: its verdict, and the stretches with their endpoints.
 
     Raises:
         ParameterError: the test was not run in this report, or not on that network.
     """
     verdicts = read_table(tables, "messaging_verdicts")
-    intervals = read_table(tables, "messaging_intervals")
+    intervals = read_table(tables, "messaging_intervals").sort_values(["blocked_from_time", "part"])
     rows = verdicts[(verdicts["test_name"] == test_name) & (verdicts["period"] == "all")]
     if rows.empty:
         raise ParameterError("DOMAIN", test_name, "this test was not run in this report")
-    for row in _in_order(_of_network(rows, asn, test_name)):
-        own = intervals[
-            (intervals["test_name"] == test_name) & (intervals["probe_asn"] == row.probe_asn)
-        ]
-        yield from ("", *_app_verdict_lines(row))
-        for stretch in own.sort_values(["blocked_from_time", "part"]).itertuples(index=False):
-            yield from _app_stretch_lines(stretch)
-
-
-def _app_verdict_lines(row: Row) -> Iterator[str]:
-    yield f"{row.network} ({row.probe_asn}): {STATES[row.state].words}"
-    yield (
-        f"  {row.blocked_session_count:,} sessions kept from it, {row.ok_session_count:,} "
-        f"reached it, of {row.session_count:,}; {row.failure_count:,} tests failed and are no data"
-    )
-    if pd.notna(row.elsewhere_anomaly_share):
-        yield f"  in other countries {percent(row.elsewhere_anomaly_share)} fail in these weeks"
-    if row.chance:
-        yield f"  chance: {chance_words(row.chance)}"
-    aside = SET_ASIDE_REASONS.get(row.set_aside_reason, "")
-    for words in filter(None, (aside, row.note, row.witness_url)):
-        yield f"  {words}"
-
-
-def _app_stretch_lines(row: Row) -> Iterator[str]:
-    hours = f", {row.schedule} UTC" if row.schedule else ""
-    how = MECHANISMS.get(row.mechanism, row.mechanism)
-    until = row.blocked_until_time or row.blocked_until
-    yield (
-        f"  {row.part}, {row.blocked_from_time} to {until}{hours}: {how}, "
-        f"{row.session_count:,} sessions on {row.day_count:,} days"
-    )
-    if pd.notna(row.endpoint_count):
-        yield (
-            f"    {row.cut_endpoint_count:,} of {row.endpoint_count:,} endpoints cut off: "
-            f"{row.cut_endpoints.replace(';', ', ')}"
-        )
-    opened = row.first_seen_open_again_time
-    yield f"    open before: {row.last_seen_open_time or 'never seen'}; again: {opened or 'no'}"
+    own: list[Row] = list(intervals[intervals["test_name"] == test_name].itertuples(index=False))
+    return [
+        (row, [stretch for stretch in own if stretch.probe_asn == row.probe_asn])
+        for row in _in_order(_of_network(rows, asn, test_name))
+    ]
