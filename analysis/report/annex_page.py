@@ -28,8 +28,8 @@ from analysis.report.first_page import read_decided, read_summary, show_decision
 from analysis.report.verdict_words import (
     Row,
     add_local_hours,
+    name_resolvers,
     network_name,
-    say_resolvers,
     schedule_words,
     word,
 )
@@ -268,7 +268,7 @@ def _row(row: Row, names: Mapping[str, str], lang: Language, grade: str) -> dict
             total=int(row.session_count),
         ),
         "mechanism": word(lang, MECHANISMS.get(row.mechanism, row.mechanism)),
-        "resolvers": Markup(" ").join(say_resolvers(lang, row, names)),
+        "resolvers": name_resolvers(row, names),
         "hours": schedule_words(row.schedule, lang),
         "local": schedule_words(getattr(row, "local_schedule", ""), lang),
         "chance": chance_words(row.chance, lang) if row.chance else "–",

@@ -4,9 +4,10 @@ Hours of the week are given by the clocks of the country's capital as well.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,7 @@ from analysis.languages.language import (
     pairs_of_chance,
     visible,
 )
-from analysis.pages.formats import macros
+from analysis.pages.formats import macros, make_environment
 from analysis.reference.reference_files import capital_zone
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.rivals import NO, RIVALS, answer_rivals
@@ -33,6 +34,7 @@ from analysis.vocabulary import (
     grade_certainty,
 )
 
+TEMPLATES = Path(__file__).parent / "templates"
 _SCHEDULE = re.compile(r"(?P<first>\w{3})(?:-(?P<last>\w{3}))? (?P<windows>\d\d:.+)")
 _DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 _DAY = re.compile("|".join(_DAYS))
@@ -60,14 +62,14 @@ def add_local_hours(table: pd.DataFrame, probe_cc: str) -> pd.DataFrame:
     return added
 
 
-def local_schedule(schedule: str, zone: ZoneInfo, first_day: str, last_day: str = "") -> str:
+def local_schedule(schedule: str, zone: ZoneInfo | None, first_day: str, last_day: str = "") -> str:
     """A UTC schedule in the local time of a zone.
 
     ``Mon-Fri 22:00-24:00`` is ``Tue-Sat 05:00-07:00`` seven hours ahead; where the clocks change
     meanwhile, both are given.
     """
     found = _SCHEDULE.fullmatch(schedule)
-    if not found:
+    if not found or zone is None:
         return ""
     days = [date.fromisoformat(day) for day in (first_day, last_day) if day]
     shifts = dict.fromkeys(
@@ -150,12 +152,39 @@ def say_verdict(
         Each listed stretch, each one that is not listed, the resolvers, what cannot be told, how
         many forged sessions would change it; where nothing is listed, how many sessions failed.
     """
-    said = [_say_stretch(lang, stretch, probe_cc) for stretch in stretches]
-    said += [_say_withheld(lang, stretch) for stretch in withheld]
+    zone = capital_zone(probe_cc)
+    timed = [
+        (one, local_schedule(one.schedule, zone, one.blocked_from, one.blocked_until))
+        for one in stretches
+    ]
+    grade = ""
     if stretches:
-        said += [*say_resolvers(lang, verdict, names), *_say_caveats(lang, verdict.note)]
-        return [*said, _say_flip(lang, verdict), _say_grade(lang, verdict)]
-    return [*said, _say_failing(lang, verdict)]
+        flip = int(verdict.sessions_to_flip)
+        grade = CERTAINTY[grade_certainty(int(verdict.blocked_session_count), flip)]
+    caveats = [one for part in _split_note(verdict.note) if (one := _read_caveat(part))]
+    resolvers = name_resolvers(verdict, names)
+    template = _templates(lang)
+    said = template.say_verdict(verdict, timed, withheld, resolvers, caveats, grade)
+    return list(Markup(said).split(_END))
+
+
+#: Between what is said of one thing and of another: no value can hold it, see ``language.visible``.
+_END = Markup("\x1e")
+
+
+@lru_cache(maxsize=8)
+def _templates(lang: Language) -> Any:
+    environment = make_environment(TEMPLATES, lang=lang)
+    environment.globals |= {
+        "end": _END,
+        "day": lambda text: date.fromisoformat(text) if text else None,
+        "word": partial(word, lang),
+        "hours": partial(schedule_words, lang=lang),
+        "mechanisms": MECHANISMS,
+        "pairs_of_chance": pairs_of_chance,
+        "least_chance": LEAST_CHANCE,
+    }
+    return environment.get_template("verdict.html.j2").module
 
 
 def say_rivals(lang: Language, stretches: Sequence[Row], withheld: Sequence[Row]) -> list[Markup]:
@@ -212,20 +241,14 @@ def say_note(lang: Language, note: str) -> str:
     return "; ".join(said)
 
 
-def _say_caveats(lang: Language, note: str) -> Iterator[Markup]:
-    """What cannot be told of a listed stretch."""
-    for part in _split_note(note):
-        platform = _PLATFORM.fullmatch(part)
-        if platform:
-            yield lang.html(
-                "All {n} failing sessions are from one platform, and only {m} sessions from other "
-                "platforms tested the site. The cause may be one household’s filter or a block.",
-                n=int(platform[1]), m=int(platform[2]),
-            )  # fmt: skip
-        elif part == BEFORE_FIRST_TEST:
-            yield lang.html(
-                "The failures began before the first test, so the site may refuse this network."
-            )
+def _read_caveat(part: str) -> tuple[int, int] | None:
+    """What part of a note says cannot be told of a listed stretch: how many failing sessions are
+    from one platform and how many from others; zeros, if the failures began before the first
+    test."""
+    if part == BEFORE_FIRST_TEST:
+        return 0, 0
+    platform = _PLATFORM.fullmatch(part)
+    return (int(platform[1]), int(platform[2])) if platform else None
 
 
 def word(lang: Language, text: str) -> Markup:
@@ -263,135 +286,12 @@ def _mark_and_word(lang: Language, name: str) -> Markup:
     return Markup('<span class="state">{} {}</span>').format(mark, lang.html(state.words))
 
 
-def _say_stretch(lang: Language, stretch: Row, probe_cc: str) -> Markup:
-    """A listed stretch: sessions, mechanism, days and what lies around them, hours, chance."""
-    counts = {
-        "blocked": stretch.blocked_session_count,
-        "total": stretch.session_count,
-        "since": _day(stretch.blocked_from),
-        "mechanism": word(lang, MECHANISMS.get(stretch.mechanism, stretch.mechanism)),
-    }
-    if stretch.blocked_until:
-        kept = lang.html(
-            "From {since} to {until}, {blocked} of {total} sessions could not reach the site "
-            "({mechanism}).",
-            until=_day(stretch.blocked_until),
-            **counts,
-        )
-    else:
-        kept = lang.html(
-            "From {since} to the last test of the period, {blocked} of {total} sessions could not "
-            "reach the site ({mechanism}).",
-            **counts,
-        )
-    parts = [kept, _say_around(lang, stretch), *_say_hours(lang, stretch, probe_cc)]
-    if "not tested since" in stretch.note:
-        parts.append(lang.html("Nobody has tested the site there since then."))
-    parts.append(_say_chance(lang, stretch.chance))
-    return Markup(" ").join(parts)
-
-
-def _say_around(lang: Language, stretch: Row) -> Markup:
-    before, after = _day(stretch.last_seen_open), _day(stretch.first_seen_open_again)
-    if before and after:
-        return lang.html("The site was last open before this on {before}, and open again on "
-                         "{after}.", before=before, after=after)  # fmt: skip
-    if before:
-        return lang.html("The site was last open before this on {before}. No later test reached "
-                         "it.", before=before)  # fmt: skip
-    if after:
-        return lang.html("No earlier test reached the site. It was open again on {after}.",
-                         after=after)  # fmt: skip
-    return lang.html("No test before or after this reached the site.")
-
-
-def _say_hours(lang: Language, stretch: Row, probe_cc: str) -> Iterator[Markup]:
-    if not stretch.schedule:
-        return
-    zone = capital_zone(probe_cc)
-    local = (
-        local_schedule(stretch.schedule, zone, stretch.blocked_from, stretch.blocked_until)
-        if zone
-        else ""
-    )
-    if local:
-        yield lang.html(
-            "This block applies only at certain hours of the week: {hours} UTC, which is {local} "
-            "in the capital's local time.",
-            hours=schedule_words(stretch.schedule, lang),
-            local=schedule_words(local, lang),
-        )
-    else:
-        yield lang.html(
-            "This block applies only at certain hours of the week: {hours} UTC.",
-            hours=schedule_words(stretch.schedule, lang),
-        )
-    yield lang.html("Only tests at these hours count as before or after.")
-
-
-def _say_chance(lang: Language, chance: str) -> Markup:
-    if not chance:
-        return lang.html("The sessions left a mark: a trace that only blocking leaves.")
-    many = pairs_of_chance(float(chance))
-    if float(chance) <= LEAST_CHANCE:
-        return lang.html(
-            "If nothing were blocked, fewer than 1 in {many} pairs would look like this.", many=many
-        )
-    return lang.html(
-        "If nothing were blocked, at most 1 in {many} pairs would look like this.", many=many
-    )
-
-
-def _say_flip(lang: Language, cell: Row) -> Markup:
-    """How many forged sessions would change a verdict."""
-    return lang.html_plural(
-        "At least {n} forged session would be needed to change this verdict.",
-        "At least {n} forged sessions would be needed to change this verdict.",
-        int(cell.sessions_to_flip),
-    )
-
-
-def _say_grade(lang: Language, cell: Row) -> Markup:
-    """How strong the evidence of a listed pair is."""
-    grade = grade_certainty(int(cell.blocked_session_count), int(cell.sessions_to_flip))
-    return lang.html("Evidence: {grade}.", grade=lang.say(CERTAINTY[grade]))
-
-
-def _say_failing(lang: Language, cell: Row) -> Markup:
-    """What the sessions of a pair that is not listed show."""
-    return lang.html(
-        "{blocked} of {all} sessions failed in a way that blocking could cause, and {ok} reached "
-        "the site.",
-        blocked=int(cell.blocked_session_count),
-        all=int(cell.session_count),
-        ok=int(cell.ok_session_count),
-    )
-
-
-def _say_withheld(lang: Language, stretch: Row) -> Markup:
-    """A stretch that is surprising and not listed, with the reason."""
-    return lang.html(
-        "{count} sessions failed from {since} to {until}. Not listed: {reason}.",
-        count=int(stretch.session_count),
-        since=_day(stretch.blocked_from),
-        until=_day(stretch.blocked_until),
-        reason=word(lang, stretch.reason),
-    )
-
-
-def say_resolvers(lang: Language, cell: Row, names: Mapping[str, str]) -> Iterator[Markup]:
-    """Through whose resolver a false answer came, where it was another network's.
+def name_resolvers(cell: Row, names: Mapping[str, str]) -> list[Markup]:
+    """The networks through whose resolvers a false answer came, where it was another network's.
 
     Args:
-        lang: of the words.
         cell: a verdict, or a stretch.
         names: ``AS123`` → name of the network.
     """
     numbers = [asn for asn in cell.resolver_asns.split(";") if asn and asn != cell.probe_asn]
-    others = [_name_and_number(names.get(asn, ""), asn) for asn in numbers]
-    if others:
-        yield lang.html("The false answer came from the resolver of {networks}.", networks=others)
-
-
-def _day(text: str) -> date | None:
-    return date.fromisoformat(text) if text else None
+    return [_name_and_number(names.get(asn, ""), asn) for asn in numbers]
