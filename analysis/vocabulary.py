@@ -31,8 +31,9 @@ STATES: dict[str, State] = {
         "#8C1127",
         "■",
         '<path d="M1 1h8v8h-8z" fill="currentColor"/>',
-        "Sessions could not reach the site and left a trace that only blocking leaves: a block "
-        "page, a sinkhole, or an address that no site can have.",
+        "Sessions could not reach the site and left a trace of blocking: a block page, a sinkhole, "
+        "or an address that no site can have. A trace that one kind of probe alone saw is not "
+        "enough.",
     ),
     "likely_blocked": State(
         "Likely blocked",
@@ -40,8 +41,8 @@ STATES: dict[str, State] = {
         "◧",
         '<path d="M1.5 1.5h7v7h-7z" fill="none" stroke="currentColor"/>'
         '<path d="M1 1h4v8h-4z" fill="currentColor"/>',
-        "Sessions could not reach the site, although it worked elsewhere. Faults do not explain "
-        "this, but there is no trace that only blocking leaves.",
+        "Sessions could not reach the site, although it worked elsewhere. The faults that were "
+        "checked are unlikely to explain this, but there is no trace of blocking.",
     ),
     "impaired": State(
         "Not working, cause unclear",
@@ -151,10 +152,10 @@ METHODS: dict[str, str] = {
 }
 
 CHANGES: dict[str, str] = {
-    "newly_blocked": "Newly blocked",
-    "still_blocked": "Still blocked",
-    "no_longer_blocked": "No longer blocked",
-    "mixed": "Networks disagree",
+    "newly_blocked": "Reachable, then listed",
+    "still_blocked": "Listed in both halves",
+    "no_longer_blocked": "Listed, then reachable",
+    "mixed": "Networks differ",
     "not_comparable": "Cannot be compared",
 }
 
@@ -349,7 +350,7 @@ VALUES: dict[str, dict[str, str]] = {
     "problem": LIST_PROBLEMS,
     "action": LIST_ACTIONS,
     # several tables use these columns; their codes do not clash
-    "change": CHANGES | NETWORK_CHANGES | FLIPS | WATCH_CHANGES,
+    "change": NETWORK_CHANGES | FLIPS | WATCH_CHANGES,
     "reason": SET_ASIDE_REASONS | LEDGER_REASONS,
     "status": DECISION_STATUS | WATCH_STATUS,
 }

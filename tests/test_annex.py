@@ -362,17 +362,17 @@ def _change(**cells: tuple[str, str] | tuple[str, str, str]) -> pd.Series:
 def test_change() -> None:
     """Networks that meet the floor in both halves and show blocking or access in each decide. A gap
     in testing is not a change, a VPN changes nothing, and networks that disagree are named."""
-    none = "no network has enough tests that agree in both semesters"
-    second, first = (f"not tested in the {half} semester" for half in ("second", "first"))
-    neither = "where it was blocked in one semester, the other shows neither blocking nor access"
+    none = "no network has a conclusion in both halves"
+    second, first = (f"not tested in the {half} half" for half in ("second", "first"))
+    neither = "where it was listed in one half, the other shows neither blocking nor access"
     for expected, matched, note, cells in (
         ("still_blocked", "AS1", "", {"AS1": (B, L)}),
         ("newly_blocked", "AS1", "", {"AS1": (O, L, L)}),
         ("no_longer_blocked", "AS1", "", {"AS1": (B, O)}),
         ("still_blocked", "AS1", "", {"AS1": (B, B), "AS2": (O, O)}),
-        ("mixed", "AS1;AS2", "One: still blocked; Two: no longer blocked",
+        ("mixed", "AS1;AS2", "One: listed in both halves; Two: listed, then reachable",
          {"AS1": (B, B), "AS2": (B, O)}),
-        ("mixed", "AS1;AS2", "One: newly blocked; Two: no longer blocked",
+        ("mixed", "AS1;AS2", "One: reachable, then listed; Two: listed, then reachable",
          {"AS1": (O, B, B), "AS2": (L, O)}),
         ("still_blocked", "AS1", "", {"AS1": (B, B), "AS2": (X, B, B)}),
         ("newly_blocked", "AS2", "", {"AS1": (X, B, B), "AS2": (O, B, B)}),

@@ -83,12 +83,16 @@ def make_tables(rng: Random) -> dict[str, pd.DataFrame]:
                 row["mechanism"] = rng.choice(["dns.sinkhole", "tls.reset"])
                 if row["mechanism"] == "dns.sinkhole":
                     row["resolver_asns"] = rng.choice([asn, "AS1", "AS77"])
-                row |= {"blocked_from": day(0), "blocked_until": day(300)}
+                row |= {"blocked_from": day(0), "blocked_until": rng.choice(["", day(300)])}
                 intervals += make_stretches(rng, site, asn, whole)
             elif blocked:
                 row["set_aside_reason"] = reason
             periods = zip(("all", "first", "second"), (whole, *halves), strict=True)
-            verdicts += [{**row, "period": name, "state": state} for name, state in periods]
+            lack = {"insufficient_reason": rng.choice(["few_sessions", "few_days", "mixed"])}
+            verdicts += [
+                {**row, "period": name, "state": state, **(lack if state == "insufficient" else {})}
+                for name, state in periods
+            ]
     operators = {asn: rng.choice(["", "", "One", "Two"]) for asn in KINDS}
     return derive(verdicts, intervals, operators)
 
@@ -109,7 +113,13 @@ def derive(
     blocked = annex.blocked_sites(judged, networks, facts)
     aside = annex.set_aside(judged, networks, facts)
     changes = annex.compare_semesters(judged, networks, set(), annex.find_reopened(blocks))
+    listed = annex.listed_domestic(judged, networks)
+    halves = [{"period": name, "since": day(since), "blocked_domain_count":
+               listed.loc[listed["period"] == name, "domain"].nunique()}
+              for name, since in (("all", 0), ("first", 0), ("second", 182))]  # fmt: skip
     return findings.add_pairs({
+        "semesters": table_rows("semesters", *halves),
+        "withheld_intervals": table_rows("withheld_intervals"),
         "verdicts": judged, "blocking_intervals": blocks, "networks": networks,
         "blocked_sites": blocked, "set_aside": aside, "semester_changes": changes,
         "sites": annex.list_sites(judged, networks, facts, blocked, aside),
@@ -118,13 +128,12 @@ def derive(
 
 def count(read: Mapping[str, pd.DataFrame]) -> dict[str, int]:
     """The headline numbers."""
-    halves = pd.DataFrame({"period": ["first", "second"], "blocked_domain_count": 0})
     measured = {"measurement_count": 9, "domain_count": len(SITES), "network_count": len(KINDS),
                 "access_network_count": len(ACCESS), "unread_object_count": 0}  # fmt: skip
     return {
         **measured,
         **findings.count_verdicts(read["verdicts"], read["networks"].assign(rank=None)),
-        **findings.count_halves(halves, read["semester_changes"]),
+        **findings.count_halves(read["semesters"], read["semester_changes"]),
         **findings.count_listed(read["blocked_sites"], read["set_aside"],
                                 table_rows("withheld_intervals")),
     }  # fmt: skip
@@ -149,6 +158,11 @@ def rank(read: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
     return ranked
 
 
+def enough_tests(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs with enough sessions and days; their tests may disagree."""
+    return pairs[~pairs["insufficient_reason"].isin(["few_sessions", "few_days"])]
+
+
 def numbers_in(pattern: str, text: str) -> list[int]:
     match = re.search(pattern, text)
     assert match, (pattern, text)
@@ -162,7 +176,8 @@ def as_day(text: str) -> str:
 def first_page(ranked: list[dict[str, Any]], numbers: Mapping[str, int]) -> dict[str, Any]:
     """All that the first page says."""
     summary = {"probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01",
-               "is_published_method": True, "findings": ranked}  # fmt: skip
+               "is_published_method": True, "is_from_ooni": True, "has_fingerprints": True,
+               "first_seen": day(0), "findings": ranked}  # fmt: skip
     with TemporaryDirectory() as folder:
         write_json(Path(folder) / "findings.json", summary)
         values = {name: {"value": number} for name, number in numbers.items()}
@@ -194,7 +209,7 @@ def test_blocked_and_likely_blocked_are_counted_apart(read: dict[str, pd.DataFra
     rows = found["categories"]["values"]["rows"]
     assert sum(row[1] for row in rows) == is_traced.sum()
     assert sum(row[2] for row in rows) == (~is_traced).sum()
-    settled = read["access"][read["access"]["state"] != "insufficient"]
+    settled = enough_tests(read["access"])
     tested = dict(zip(SITES, ["News", "Games"] * 4, strict=True))
     enough = settled["domain"].drop_duplicates().map(tested).value_counts()
     assert all(row[1] + row[2] <= row[3] == enough[row[0]] for row in rows)
@@ -209,10 +224,10 @@ def test_networks_that_are_not_independent_count_once(read: dict[str, pd.DataFra
     if pairs.empty:
         return
     blocking, tested, sources = numbers_in(
-        r"on (\d+) of (\d+) access networks on which any .* once, there are (\d+)\.",
+        r"on (\d+) of the (\d+) access networks that tested .* as one, (\d+) of them remain\.",
         said["networks"],
     )
-    settled = read["access"][read["access"]["state"] != "insufficient"]
+    settled = enough_tests(read["access"])
     assert blocking == pairs["probe_asn"].nunique()
     assert tested == settled["probe_asn"].nunique()
     shared = found["networks"]["values"]["shared"]
@@ -235,26 +250,28 @@ def test_networks_that_are_not_independent_count_once(read: dict[str, pd.DataFra
 @CASES
 @given(TABLES)
 def test_an_event_says_when_it_was_seen_and_may_have_begun(read: dict[str, pd.DataFrame]) -> None:
-    """Every block of it was open before on a test from the earliest day on, and first seen in the
-    days that are told; only those surely began after a known event that were open on it."""
+    """Every block of it was open before on a test at most so many days earlier as is told, and
+    first seen in the days that are told; only those surely began after a known event that were
+    open on it."""
     found, said = tell(read)
     if "onset" not in found:
         return
-    days = r"between (\d+ \w+ \d+) and (\d+ \w+ \d+), .* begun on (\d+ \w+ \d+)\."
-    match = re.search(days, said["onset"])
+    match = re.search(r"Between (\d+ \w+ \d+) and (\d+ \w+ \d+), \d+ sites", said["onset"])
     assert match
-    first, last, earliest = map(as_day, match.groups())
+    first, last = map(as_day, match.groups())
     sites = found["onset"]["sites"]
     listed = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
+    seen, before = (pd.to_datetime(listed[name]) for name in ("blocked_from", "last_seen_open"))
+    listed["days"] = (seen - before).dt.days
     begun = listed[
         listed["domain"].isin(sites)
         & listed["blocked_from"].between(first, last)
-        & (listed["last_seen_open"] >= earliest)
+        & (listed["days"] <= findings.BRACKET_DAYS)
         & (listed["schedule"] == "")
     ]
     assert set(begun["domain"]) == set(sites)
-    assert earliest in set(begun["last_seen_open"])
-    assert earliest < first <= last
+    told = numbers_in(r"lie (\d+) days in the median, and (\d+) days at", said["onset"])
+    assert told == [int(begun["days"].median()), begun["days"].max()]
     assert found["onset"]["values"]["block_count"] == len(begun)
     assert sum(found["onset"]["values"]["by_state"]) == len(sites)
     at_all_hours = listed[listed["schedule"] == ""].sort_values("blocked_from")
@@ -271,42 +288,50 @@ def test_an_event_says_when_it_was_seen_and_may_have_begun(read: dict[str, pd.Da
 
 @CASES
 @given(TABLES)
-def test_what_was_open_in_between_did_not_stay_blocked(read: dict[str, pd.DataFrame]) -> None:
-    """Each site has one change; the networks that are compared show it; an opening between two
-    blocks is told."""
+def test_the_halves_are_counted_as_their_rows(read: dict[str, pd.DataFrame]) -> None:
+    """What is listed in both is in each; each site has one change, which every network that is
+    compared shows; a block that was seen before the second half is never new there unsaid; an
+    opening between two blocks is told."""
     found, said = tell(read)
     changes = read["semester_changes"]
     if "changes" not in found:
         assert changes.empty
         return
+    first, second, both = numbers_in(r"half: (\d+); in .* half: (\d+); in both .*: (\d+)\.",
+                                     said["changes"])  # fmt: skip
+    listed = annex.listed_domestic(read["verdicts"], read["networks"])
+    sites = [set(listed.loc[listed["period"] == name, "domain"]) for name in ("first", "second")]
+    assert [first, second, both] == [*map(len, sites), len(sites[0] & sites[1])]
     told = numbers_in(
-        r", (\d+) sites? turned from .* blocked, (\d+) turned back .* and (\d+) were .* halves, "
-        r"(\d+) of them with reachable",
+        r"compared: (\d+) reachable .*, (\d+) listed .*, (\d+) listed in both\. Networks differ on "
+        r"(\d+), and (\d+) cannot",
         said["changes"],
     )
-    names = ("newly_blocked", "no_longer_blocked", "still_blocked")
+    names = ("newly_blocked", "no_longer_blocked", "still_blocked", "mixed", "not_comparable")
     kinds = changes["change"].value_counts()
-    assert told[:3] == [kinds.get(name, 0) for name in names]
+    assert told == [kinds.get(name, 0) for name in names]
     by_state = found["changes"]["values"]["by_state"]
-    assert told[:3] == [sum(by_state[name]) for name in names]
+    assert told == [sum(by_state[name]) for name in names]
     state = read["verdicts"].set_index(["domain", "probe_asn", "period"])["state"]
-    blocks = read["blocking_intervals"]
+    blocks = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
     open_halves = {"newly_blocked": ["first"], "no_longer_blocked": ["second"],
                    "still_blocked": []}  # fmt: skip
-    interrupted = 0
-    for row in changes[changes["change"].isin(names)].itertuples():
+    early = 0
+    for row in changes[changes["change"].isin(names[:3])].itertuples():
         matched = row.matched_networks.split(";")
         for asn in matched:
             for half in ("first", "second"):
                 is_open = half in open_halves[row.change]
                 assert (state[row.domain, asn, half] == "ok") == is_open
                 assert (state[row.domain, asn, half] in LISTED) != is_open
-        own = blocks[(blocks["domain"] == row.domain) & blocks["probe_asn"].isin(matched)]
+        of_site = blocks[blocks["domain"] == row.domain]
+        own = of_site[of_site["probe_asn"].isin(matched)]
         several = own[own.duplicated("probe_asn", keep="last")]
         is_open_between = (several["first_seen_open_again"] != "").any()
         assert row.is_interrupted == (is_open_between and row.change == "still_blocked")
-        interrupted += row.is_interrupted
-    assert told[3] == interrupted <= told[2]
+        is_early = (of_site["blocked_from"] < day(182)).any()
+        early += row.change == "newly_blocked" and is_early
+    assert (f"{early} were first seen blocked or likely" in said["changes"]) == (early > 0)
 
 
 @CASES
@@ -335,7 +360,7 @@ def test_counter_evidence_is_never_left_out(read: dict[str, pd.DataFrame]) -> No
             unreached.append(site)
     assert found.get("everywhere", {"sites": []})["sites"] == unreached
     if unreached:
-        pattern = r"(\d+) sites? that .* in (\d+) of (\d+) .*, but in (\d+) of (\d+) from"
+        pattern = r"(\d+) sites? that .* in (\d+) of (\d+) .*, but in (\d+) of (\d+) sessions on"
         counts = numbers_in(pattern, said["everywhere"])
         assert counts[0] == len(unreached)
         assert counts[1] <= counts[2]
@@ -355,25 +380,28 @@ def test_the_answer_counts_apart_and_out_of_what_was_tested_enough(
     pairs, access = read["pairs"], read["access"]
     listed = set(pairs["domain"])
     traced = set(pairs.loc[pairs["state"] == "blocked", "domain"])
-    settled = set(access.loc[access["state"] != "insufficient", "domain"])
+    settled = set(enough_tests(access)["domain"])
     answer = page["answer"].striptags()
-    pattern = r"of (\d+) sites that .*, (\d+) were blocked and (\d+) more were likely blocked"
-    assert numbers_in(pattern, answer) == [len(settled), len(traced), len(listed - traced)]
+    pattern = r"(\d+) of (\d+) sites that .* blocked \((\d+)\) or likely blocked \((\d+)\)\."
+    told = [len(listed), len(settled), len(traced), len(listed - traced)]
+    assert numbers_in(pattern, answer) == told
     assert listed <= settled
+    if listed:
+        still = set(read["pairs"].loc[read["pairs"]["blocked_until"] == "", "domain"])
+        assert numbers_in(r"on at least one network: (\d+)\.", answer) == [len(still)]
     if ranked and ranked[0]["kind"] == "onset":
-        assert numbers_in(r"\. (\d+) of these sites turned", answer)[0] <= len(listed)
+        assert numbers_in(r", (\d+) of these sites became", answer)[0] <= len(listed)
     tiles = [tile["caveat"].striptags() for tile in page["numbers"]]
-    assert numbers_in(r"Of (\d+) sites tested enough", tiles[0]) == [len(settled)]
-    assert numbers_in(r"Together (\d+) listed", tiles[1]) == [len(listed)]
+    assert numbers_in(r"tested enough .*: (\d+)\.", tiles[0]) == [len(settled)]
+    assert numbers_in(r"likely blocked: (\d+);", tiles[1]) == [len(listed)]
     of_pairs = numbers_in(r"(\d+) blocked and (\d+) likely blocked, of (\d+) pairs", tiles[4])
     assert of_pairs[0] + of_pairs[1] == len(pairs) <= of_pairs[2]
     certainty = " ".join(Markup(" ").join(page["certainty"]).striptags().split())
     grades = numbers_in(
-        r"Of (\d+) listed pairs it is very strong for (\d+), strong for (\d+), fair for (\d+) and "
-        r"thin for (\d+)\.",
+        r"by strength: (\d+) very strong, (\d+) strong, (\d+) fair and (\d+) thin\.",
         certainty,
     )
-    assert grades[0] == len(pairs) == sum(grades[1:])
-    assert grades[4] == (pairs["sessions_to_flip"] < 2).sum()
-    single, whole = numbers_in(r"(\d+) of (\d+) listed sites rest on one", certainty)
+    assert len(pairs) == sum(grades)
+    assert grades[3] == (pairs["sessions_to_flip"] < 2).sum()
+    single, whole = numbers_in(r"or a DNS resolver: (\d+) of (\d+)\.", certainty)
     assert single <= whole == len(listed)

@@ -44,7 +44,7 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
     finding = {
         "kind": "onset", "sites": ["a.test", "b.test", "c.test"],
         "values": {
-            "first_day": "2024-08-08", "last_day": "2024-09-07", "earliest_day": "2024-07-01",
+            "first_day": "2024-08-08", "last_day": "2024-09-07", "open_days": [4, 9],
             "networks": ["One", "Two"], "by_state": [2, 1], "block_count": 3,
             "undated_count": 0, "events": [],
             "new": [_span(site, "2024-08-09") for site in ("a.test", "b.test", "c.test")],
@@ -53,13 +53,11 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
         },
     }  # fmt: skip
     words = word_finding(Telling(finding, {}, ENGLISH, YEAR))
-    assert (
-        "3 sites turned from reachable to blocked (2) or likely blocked (1); access networks: 2"
-        in words.claim
-    )
-    assert words.caveats[1].startswith("1 of these sites was blocked or likely blocked before")
+    assert "3 sites became blocked (2) or likely blocked (1) on at least one" in words.claim
+    before = "1 of these sites was blocked or likely blocked before"
+    assert words.sites.startswith(before)
     finding["values"]["older"] = []
-    assert len(word_finding(Telling(finding, {}, ENGLISH, YEAR)).caveats) == 1
+    assert before not in word_finding(Telling(finding, {}, ENGLISH, YEAR)).sites
 
 
 def test_networks_of_one_name_are_told_apart_and_a_cut_is_told() -> None:
@@ -88,7 +86,7 @@ def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_publishe
     """The shares that were measured are those of the published numbers."""
     summary = {
         "probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01", "findings": [],
-        "is_published_method": is_published,
+        "is_published_method": is_published, "is_from_ooni": False, "has_fingerprints": False,
     }  # fmt: skip
     (tmp_path / "findings.json").write_text(json.dumps(summary), encoding="utf-8")
     shares = [f"{name}{bound}_share" for name in ("site_precision", "pair_recall")
@@ -108,9 +106,8 @@ def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_publishe
     numbers = {name: {"value": one} for name, one in numbers.items()}
     numbers |= {name: {"value": 0.9} for name in shares}
     said = Markup(" ").join(word_first_page(tmp_path, numbers)["certainty"])
-    assert ("On 3 simulated countries" in said.striptags()) == is_published
-    assert ("90.0 % of the sites" in said.striptags()) == is_published
-    assert ("(90.0 % to 90.0 %)" in said.striptags()) == is_published
+    shown = "In 3 simulated countries, where we know what is blocked, 90.0 % (90.0 % to 90.0 %)"
+    assert (shown in said.striptags()) == is_published
     assert ("was not measured" in said) != is_published
 
 

@@ -2,7 +2,7 @@
 
 A column has one name in every table, and one heading. A page can give another heading for
 its own table. The glossary explains each word in one or two plain sentences. Its terms are OONI's,
-except *session*, *pair*, *chance* and *sessions to flip*.
+except *session*, *pair*, *listed*, *tested enough*, *trace*, *chance* and *forged sessions*.
 """
 
 from analysis.vocabulary import METHODS
@@ -15,10 +15,10 @@ HEADINGS: dict[str, str] = {
     "anomaly_count": "Anomalies",
     "anomaly_share": "Anomalies, share",
     "blocked_count": "Blocked measurements",
-    "blocked_domain_count": "Blocked sites",
+    "blocked_domain_count": "Blocked or likely blocked sites",
     "blocked_from": "Blocked from",
     "blocked_from_time": "Blocked from, UTC",
-    "blocked_local_domain_count": "Blocked local sites",
+    "blocked_local_domain_count": "Of these, sites of the country",
     "blocked_pair_count": "Listed pairs",
     "blocked_session_count": "Blocked sessions",
     "blocked_share": "Blocked share of sessions",
@@ -52,9 +52,9 @@ HEADINGS: dict[str, str] = {
     "failure_kind": "What fails",
     "failure_count": "Failed measurements",
     "failure_share": "Failed, share",
-    "first_matched_state": "First half, networks compared",
+    "first_matched_state": "State, first half",
     "first_measurement_count": "Measurements, first half",
-    "flagged_count": "Flagged by OONI, failures left out",
+    "flagged_count": "Flagged by OONI, without failed tests",
     "first_seen_open_again": "First seen open again",
     "first_seen_open_again_time": "First seen open again, UTC",
     "first_state": "First half",
@@ -66,9 +66,9 @@ HEADINGS: dict[str, str] = {
     "insufficient_reason": "Why no conclusion",
     "is_artefact": "Leaves a trace",
     "is_blockpage": "Block page",
-    "is_interrupted": "Reachable in between",
+    "is_interrupted": "Reached between two blocks",
     "is_in_control": "Given to a control",
-    "is_local": "Local site",
+    "is_local": "Site of the country",
     "is_local_filter": "A user's own filter",
     "is_proven": "Seen to serve sites",
     "is_public": "Given by public resolvers",
@@ -77,7 +77,7 @@ HEADINGS: dict[str, str] = {
     "item": "Finding or site",
     "key": "File",
     "kind": "Kind of network",
-    "kind_source": "Source of the kind",
+    "kind_source": "How the kind is known",
     "lacking_count": "Only this method lists",
     "last_seen_blocked": "Last seen blocked",
     "last_seen_open": "Last seen open",
@@ -129,11 +129,11 @@ HEADINGS: dict[str, str] = {
     "rule_id": "Rule",
     "scattered_share": "Shown now and then",
     "schedule": "Hours of the week, UTC",
-    "second_matched_state": "Second half, networks compared",
+    "second_matched_state": "State, second half",
     "second_measurement_count": "Measurements, second half",
     "second_state": "Second half",
     "session_count": "Sessions",
-    "sessions_to_flip": "Sessions to flip",
+    "sessions_to_flip": "Forged sessions needed, at least",
     "set_aside_reason": "Set aside because",
     "shared_count": "This method lists too",
     "showing_share": "Networks that show it",
@@ -151,9 +151,9 @@ HEADINGS: dict[str, str] = {
     "until": "Until (not included)",
     "value": "Value",
     "why": "Why",
-    "witness_input": "Witness, address tested",
-    "witness_report_id": "Witness, report",
-    "witness_url": "Witness",
+    "witness_input": "Example measurement, address tested",
+    "witness_report_id": "Example measurement, report",
+    "witness_url": "Example measurement",
     "countries_url": "Elsewhere",
 }
 
@@ -178,8 +178,8 @@ MENU = {
 GLOSSARY: dict[str, str] = {
     "Measurement": "One test of one address by one probe at one time.",
     "Session": (
-        "One run of a probe, known by its report. Evidence is counted in sessions, because one "
-        "run is one witness."
+        "One run of a probe, known by its report number. Evidence is counted in sessions, because "
+        "one run can make hundreds of measurements. Sessions are not people."
     ),
     "Network": (
         "An autonomous system (AS), the unit in which the internet is run. One operator may run "
@@ -190,7 +190,16 @@ GLOSSARY: dict[str, str] = {
         "education or unknown. VPNs, hosting companies and networks abroad are not access networks."
     ),
     "Pair": (
-        "A site on a network. One site that is blocked on five networks is five listed pairs."
+        "One site on one network. A site that is blocked on five networks is five listed pairs."
+    ),
+    "Listed": (
+        "Blocked or likely blocked on at least one access network. The list is in the annex."
+    ),
+    "Tested enough": (
+        "A pair with at least the minimum of sessions and of days, whether or not the tests agree."
+    ),
+    "Trace of blocking": (
+        "A block page, a sinkhole or an impossible address: ordinary faults do not leave these."
     ),
     "Anomaly": (
         "OONI's flag that something differed from what its control saw. It is a hint, not a "
@@ -199,20 +208,21 @@ GLOSSARY: dict[str, str] = {
     "Confirmed": "OONI's flag for a known block page or a known blocking address.",
     "Control": "The same test made at the same time from a network without censorship.",
     "Sinkhole": (
-        "An address that a network gives for blocked names: many unrelated names get it, and no "
-        "site is reached there."
+        "A false address that a resolver gives for many unrelated names. No site can be reached "
+        "there."
     ),
     "Blocked share": (
-        "The share of blocked sessions among those that were blocked or reachable. Its bounds "
-        "contain the true share with a probability of 95 %."
+        "The share of blocked sessions among those that were blocked or reached the site, with "
+        "its 95 % confidence bounds."
     ),
     "Chance": (
-        "If nothing were blocked, at most this share of pairs would look as blocked as this one. "
+        "If nothing were blocked, at most this share of pairs would fail like this by accident. "
         "The smallest chance given is 1 in 1,000."
     ),
-    "Sessions to flip": "At least so many forged sessions would be needed to change the state.",
-    "Witness": "A measurement that anyone can look up and that shows what is claimed.",
+    "Forged sessions needed": (
+        "The verdict on a pair cannot change with fewer forged sessions than this number."
+    ),
     "Annex": (
-        "The list of sites found blocked or likely blocked on at least one domestic network."
+        "The list of sites that were blocked or likely blocked on at least one access network."
     ),
 }

@@ -18,7 +18,7 @@ from analysis.reference.reference_files import is_fictional
 from analysis.study.study import Study, count_in_halves, count_in_periods
 from analysis.verdicts.states import STATES_BY_STRENGTH, is_tested_enough, wilson_bounds
 from analysis.verdicts.witnesses import countries_url
-from analysis.vocabulary import LISTED
+from analysis.vocabulary import CHANGES, LISTED
 
 
 @dataclass(frozen=True)
@@ -229,19 +229,20 @@ def _strongest(states: Iterable[str | None]) -> str:
 def _why_not(states: Sequence[tuple[str | None, str | None]]) -> str:
     """Why no network can be compared, in words."""
     if all(first is None for first, _ in states):
-        return "not tested in the first semester"
+        return "not tested in the first half"
     if all(second is None for _, second in states):
-        return "not tested in the second semester"
+        return "not tested in the second half"
     if all({None, "insufficient"}.intersection(pair) for pair in states):
-        return "no network has enough tests that agree in both semesters"
-    return "where it was blocked in one semester, the other shows neither blocking nor access"
+        return "no network has a conclusion in both halves"
+    return "where it was listed in one half, the other shows neither blocking nor access"
 
 
 def _who(changes: Mapping[str, str], names: Mapping[str, str], change: str) -> str:
     if change != "mixed":
         return ""
-    said = (f"{names.get(asn) or asn}: {changes[asn].replace('_', ' ')}" for asn in sorted(changes))
-    return "; ".join(said)
+    return "; ".join(
+        f"{names.get(asn) or asn}: {CHANGES[changes[asn]].lower()}" for asn in sorted(changes)
+    )
 
 
 def compare_networks(counts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ circumvention tools, on what ``app_tables.judge_apps`` has found.
 """
 
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH
 from analysis.pages import plots
@@ -22,8 +23,8 @@ from analysis.reference.events import event_table
 from analysis.reference.test_counts import COUNTS
 from analysis.report.app_tables import Judged, title_of
 from analysis.report.differences import count_reasons
-from analysis.report.finding_words import Telling, draw_timeline, word_finding
-from analysis.report.findings import Numbers, count_methods, find_changes
+from analysis.report.finding_words import Telling, Words, draw_timeline, word_finding
+from analysis.report.findings import Numbers, Tables, add_pairs, count_methods, find_changes
 from analysis.report.verdict_words import add_local_hours
 from analysis.study.confirmation import count_states, spans_by_site
 from analysis.study.study import MessagingStudy, Study
@@ -143,24 +144,51 @@ def show_state_counts(whole: pd.DataFrame) -> None:
     )
 
 
-def show_changes(study: Study, changes: pd.DataFrame, numbers: Numbers) -> None:
+def word_changes(study: Study, read: Tables, numbers: Numbers) -> Words | None:
+    """The finding on the two halves, as the first page has it; None where no site is listed.
+
+    Args:
+        study: whose period is halved.
+        read: ``verdicts, networks, semesters, semester_changes, blocking_intervals``.
+        numbers: of ``findings.count_halves``.
+    """
+    finding = find_changes(add_pairs(read))
+    if finding is None:
+        return None
+    told = {"kind": "changes", **finding}
+    return word_finding(Telling(told, numbers, ENGLISH, study.periods["all"]))
+
+
+def claim_changes(words: Words | None) -> None:
+    """Show what is listed in each half, and what changed."""
+    if words is None:
+        show_text("No site was listed in the period or in a half.")
+    else:
+        show_finding("changes", words.claim, words.sites, Markup(" ").join(words.caveats))
+
+
+def show_changes(study: Study, changes: pd.DataFrame, words: Words | None) -> None:
     """Show how each listed site changed between the halves.
 
     Args:
-        study: whose period is halved; it names the networks.
+        study: names the networks.
         changes: the contract's ``semester_changes``.
-        numbers: of ``findings.count_halves``.
+        words: of ``word_changes``.
     """
-    finding = find_changes({"semester_changes": changes})
-    if finding:
-        told = {"kind": "changes", **finding}
-        show_markup(word_finding(Telling(told, numbers, ENGLISH, study.periods["all"])).figure)
+    if words:
+        show_markup(words.figure)
     order = changes["change"].map(list(CHANGES).index)
     shown = changes.drop(columns=["first_state", "second_state"])  # of all networks together
-    by_change = shown.assign(order=order).sort_values(["order", "domain"]).drop(columns="order")
-    caption = "Listed sites, first half against second"
-    show_table(by_change, caption=caption, fold_after=60, file="semester_changes.csv",
-               networks=study.network_names())  # fmt: skip
+    if not shown["is_interrupted"].any():
+        shown = shown.drop(columns="is_interrupted")
+    matched = {name: shown[name].replace("", "No network compared")
+               for name in ("first_matched_state", "second_matched_state")}  # fmt: skip
+    by_change = shown.assign(order=order, change=shown["change"].map(CHANGES), **matched)
+    show_table(
+        by_change.sort_values(["order", "domain"]).drop(columns="order"),
+        caption="Listed sites, first half against second", fold_after=60,
+        file="semester_changes.csv", networks=study.network_names(),
+    )  # fmt: skip
 
 
 def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
@@ -207,10 +235,11 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
     spans = spans_by_site(intervals.merge(listed[["domain", "probe_asn"]]))
     stretches = spans["domain"].value_counts()
     title = ENGLISH.say(
-        "{n} sites were blocked or likely blocked, {several} of them more than once",
+        "Blocked or likely blocked sites: {n}; in more than one period, all networks together: "
+        "{several}",
         n=len(stretches), several=(stretches > 1).sum(),
     )  # fmt: skip
-    show_markup(draw_timeline(spans, study.periods["all"], events, title, study.title))
+    show_markup(draw_timeline(spans, study.periods["all"], events, title, study.credit))
     if events:
         show_table(
             event_table(events),
@@ -405,30 +434,6 @@ def claim_verdicts(numbers: Numbers) -> None:
         ),
         "A block that is seen on a network is not always the work of this network: the answer may "
         "come from another operator's resolver or route.",
-    )
-
-
-def claim_changes(numbers: Numbers) -> None:
-    """Show what is listed in each half, and what changed.
-
-    Args:
-        numbers: of ``findings.count_halves``.
-    """
-    show_finding(
-        "changes",
-        ENGLISH.html(
-            "{blocked_domain_count_first} sites were listed in the first half and "
-            "{blocked_domain_count_second} in the second. {newly_blocked_count} sites are newly "
-            "blocked and {no_longer_blocked_count} are no longer blocked.",
-            **marked(numbers),
-        ),
-        ENGLISH.html(
-            "{still_blocked_count} sites are still blocked. On {mixed_count} sites the networks "
-            "disagree, and {not_comparable_count} sites cannot be compared.",
-            **marked(numbers),
-        ),
-        "The difference between the two totals is not the number of changes: a site may be missing "
-        "from one half because it was tested too little there.",
     )
 
 

@@ -36,7 +36,9 @@ from analysis.vocabulary import (
     CHANGES,
     LISTED,
     MECHANISMS,
+    NETWORK_KINDS,
     SET_ASIDE_REASONS,
+    STATES,
     TEST_PARTS,
 )
 
@@ -58,7 +60,7 @@ def draw_timeline(
         period: of the axis.
         events: known ones, in the order of their numbers.
         title: what the figure shows.
-        source: country and period, as the foot says them.
+        source: with country and period, as the foot says them.
     """
     by_site = group_spans(spans.to_dict("records"))
     order = sorted(by_site, key=lambda site: (-by_site[site][0]["network_count"],
@@ -69,9 +71,10 @@ def draw_timeline(
     dated = [f"{number}, {day}, {event}" for number, (day, event) in enumerate(marked, start=1)]
     events_said = f" Lines mark known events: {'; '.join(dated)}." if dated else ""
     reading = (
-        "A bar while the site was seen blocked on at least one access network (half a bar: likely "
-        "blocked). The dotted line leads to the nearest test that reached the site, to the edge "
-        f"where there was none. Sites that most networks block stand first. Source: OONI, {source}."
+        "A bar runs from the first to the last failing test on any access network, days without a "
+        "test included (half-height bar: likely blocked). The dotted line leads to the nearest "
+        "test that reached the site, or to the edge if there was none. Sites on most networks "
+        f"stand first. Source: {source}."
     )
     alt = f"A time axis with a line per site. {'; '.join(words)}.{events_said}"
     whole = Markup.escape(reading) + _say_shown(ENGLISH, len(rows), len(order))
@@ -142,10 +145,12 @@ def say_spans(lang: Language, spans: Iterable[Span]) -> str:
 
 def _say_span(lang: Language, span: Span) -> str:
     first = date.fromisoformat(span["blocked_from"])
+    is_listed = span["state"] in LISTED
+    state = lang.say(STATES[span["state"]].words) if is_listed else lang.say("Failing, not listed")
     if not span["blocked_until"]:
-        return lang.say("blocked from {first} to the end of the period", first=first)
+        return lang.say("{state} from {first} to the last test", state=state, first=first)
     last = date.fromisoformat(span["blocked_until"])
-    return lang.say("blocked from {first} to {last}", first=first, last=last)
+    return lang.say("{state} from {first} to {last}", state=state, first=first, last=last)
 
 
 #: Change between the halves → how its bar looks.
@@ -226,10 +231,8 @@ def word_finding(telling: Telling) -> Words:
 def _say_certainty(lang: Language, counts: Mapping[str, int]) -> Markup:
     """The evidence of the listed pairs that a finding speaks of, in the words of the scale; of
     words without a pair nothing is said."""
-    return lang.html_plural(
-        "Strength of the evidence for this {n} pair of site and network: {grades}.",
-        "Strength of the evidence for these {n} pairs of site and network: {grades}.",
-        sum(counts.values()),
+    return lang.html(
+        "Strength of the evidence, by pair of site and network: {grades}.",
         grades=[
             lang.html("{count} {grade}", count=counts[word], grade=lang.say(CERTAINTY[word]))
             for word in CERTAINTY
@@ -240,31 +243,21 @@ def _say_certainty(lang: Language, counts: Mapping[str, int]) -> Markup:
 
 def _onset(tell: Telling) -> Words:
     lang, values = tell.lang, tell.values
-    first, last, earliest = (
-        date.fromisoformat(values[name]) for name in ("first_day", "last_day", "earliest_day")
-    )
+    first, last = (date.fromisoformat(values[name]) for name in ("first_day", "last_day"))
     traced, likely = values["by_state"]
     claim = lang.html_plural(
-        "In tests between {first} and {last}, {n} site turned from reachable to blocked "
-        "({traced}) or likely blocked ({likely}); access networks: {networks}.",
-        "In tests between {first} and {last}, {n} sites turned from reachable to blocked "
-        "({traced}) or likely blocked ({likely}); access networks: {networks}.",
+        "Between {first} and {last}, {n} site became blocked ({traced}) or likely blocked "
+        "({likely}) on at least one network that had reached it before; access networks: "
+        "{networks}.",
+        "Between {first} and {last}, {n} sites became blocked ({traced}) or likely blocked "
+        "({likely}) on at least one network that had reached them before; access networks: "
+        "{networks}.",
         len(tell.finding["sites"]), first=first, last=last,
         networks=len(values["networks"]), traced=traced, likely=likely,
     )  # fmt: skip
-    since = lang.html(
-        "Tests lie days apart: the earliest of these blocks may have begun on {earliest}.",
-        earliest=earliest,
-    )
-    named = Markup("{} {}").format(since, tell.name_sites())
-    caveats = [
-        lang.html(
-            "In no other {days} days of the period did more sites turn from reachable to blocked.",
-            days=WINDOW_DAYS,
-        )
-    ]
+    said = []
     if known := _count_known(values):
-        caveats.append(
+        said.append(
             lang.html_plural(
                 "{n} of these sites was blocked or likely blocked before, at another time or on "
                 "another network.",
@@ -273,6 +266,19 @@ def _onset(tell: Telling) -> Words:
                 known,
             )
         )
+    caveats = [
+        lang.html(
+            "These are the {days} days of the period with the most such sites; more tests find "
+            "more of them.",
+            days=WINDOW_DAYS,
+        ),
+        lang.html(
+            "A block may have begun before it was first seen. Between the last test that reached "
+            "the site and the first blocked one lie {usual} days in the median, and {most} days at "
+            "most.",
+            usual=values["open_days"][0], most=values["open_days"][1],
+        ),
+    ]  # fmt: skip
     caveats += [
         lang.html(
             "Known event: {day}, {title}. Of these {count} blocks, {sure} began on that day or "
@@ -285,14 +291,15 @@ def _onset(tell: Telling) -> Words:
     if values["undated_count"]:
         caveats.append(
             lang.html_plural(
-                "{n} more site was first seen blocked in these days, on a network where no test of "
-                "the {days} days before had reached it.",
-                "{n} more sites were first seen blocked in these days, on a network where no test "
-                "of the {days} days before had reached them.",
+                "{n} more site was first seen blocked or likely blocked in these days, on a "
+                "network where no test of the {days} days before had reached it.",
+                "{n} more sites were first seen blocked or likely blocked in these days, on a "
+                "network where no test of the {days} days before had reached them.",
                 values["undated_count"],
                 days=BRACKET_DAYS,
             )
         )
+    named = Markup(" ").join([*said, tell.name_sites()])
     return Words(claim, named, _draw_onset(tell), tuple(caveats))
 
 
@@ -316,13 +323,14 @@ def _draw_onset(tell: Telling) -> Markup:
         count=len(shown), lines=Markup("; ").join(told),
     )  # fmt: skip
     reading = lang.html(
-        "Dark: the site was seen blocked on networks on which it had been reached before; the "
-        "dotted line leads back to the last test that reached it, and on to the next one. Pale: "
-        "blocked at other times, or on other networks. Half as high: likely blocked."
+        "Dark bars: first seen blocked or likely blocked in these days, on networks that had "
+        "reached the site before; a dotted line leads back to the last test that reached it, and "
+        "on to the next one that did. Pale bars: other times, or other networks. Half-height bars: "
+        "likely blocked. Days without a test are part of a bar."
     )
     if len(new) > len(shown):
         reading += Markup(" ") + lang.html(
-            "Shown are the {count} sites that most networks began to block.", count=len(shown)
+            "Shown are {count} sites: those on most networks, then by name.", count=len(shown)
         )
     return draw_on_axis(lang, lang.say("Site"), rows, period, events, alt, reading)
 
@@ -331,9 +339,9 @@ def _networks(tell: Telling) -> Words:
     lang, rows = tell.lang, tell.values["rows"]
     most = [row for row in rows if row[1] + row[2] == rows[0][1] + rows[0][2]]
     claim = lang.html(
-        "Sites were blocked or likely blocked on {blocking} of {access} access networks on which "
-        "any site was tested enough. Counting networks that share an operator or a resolver once, "
-        "there are {sources}.",
+        "Sites were blocked or likely blocked on {blocking} of the {access} access networks that "
+        "tested at least one site enough. If networks that share an operator or a DNS resolver "
+        "count as one, {sources} of them remain.",
         blocking=tell.count("blocking_network_count"),
         access=tell.count("tested_enough_network_count"),
         sources=tell.count("independent_network_count"),
@@ -343,13 +351,14 @@ def _networks(tell: Telling) -> Words:
                   traced=traced, likely=likely)
         for network, traced, likely, _ in most
     ]  # fmt: skip
-    named = [lang.html("Most sites: {networks}.", networks=tell.first_of(largest, len(largest)))]
+    named = [
+        lang.html("Most listed sites: {networks}.", networks=tell.first_of(largest, len(largest)))
+    ]
     if tell.values["widest"] > 1:
         named.append(
-            lang.html_plural(
-                "Blocked or likely blocked on most networks, {n}: {sites}.",
-                "Blocked or likely blocked on most networks, {n} each: {sites}.",
-                tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
+            lang.html(
+                "Listed on the largest number of networks ({n}): {sites}.",
+                n=tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
             )
         )  # fmt: skip
     else:
@@ -359,19 +368,19 @@ def _networks(tell: Telling) -> Words:
         [_state_line(lang, *row) for row in rows],
         lang.say("Network"),
         lang.html(
-            "Listed sites of each access network: dark blocked, half as high likely blocked. "
-            "The numbers are blocked + likely blocked, of the sites tested enough there."
+            "Listed sites on each access network. Half-height bars: likely blocked. The numbers "
+            "are blocked + likely blocked, of the sites tested enough there."
         ),
     )
     shared = [
         lang.html(
-            "{networks} count once: they share an operator or a resolver.",
+            "{networks} count as one: they share an operator or a DNS resolver.",
             networks=names,
         )
         for names in tell.values["shared"]
     ]
     caveat = lang.html(
-        "Observed on a network does not say who ordered or carried out the blocking."
+        "A block that was seen on a network does not show who ordered it or carried it out."
     )
     return Words(claim, Markup(" ").join(named), figure, (*shared, caveat))
 
@@ -399,10 +408,10 @@ def _methods(tell: Telling) -> Words:
         [_state_line(lang, *row) for row in rows],
         lang.say("Method of blocking"),
         lang.html(
-            "Pairs of a site and an access network, by the layer at which the way to the site was "
-            "cut and how; the numbers are blocked + likely blocked. {traced} of {blocked} sites "
-            "carry a trace that only blocking leaves: a block page, a sinkhole, or an address that "
-            "no site can have.",
+            "Pairs of a site and an access network, by the step at which the connection failed, "
+            "and how; the numbers are blocked + likely blocked. {traced} of {blocked} listed sites "
+            "show a trace of blocking: a block page, a sinkhole (a false address that is given for "
+            "many unrelated names), or an address that no site can have.",
             traced=tell.count("traced_domain_count"), blocked=tell.count("blocked_domain_count"),
         ),
     )  # fmt: skip
@@ -412,7 +421,10 @@ def _methods(tell: Telling) -> Words:
             traced=tell.count("traced_access_pair_count"),
             likely=tell.count("likely_access_pair_count"),
         ),
-        lang.html("One site may be blocked in different ways on different networks."),
+        lang.html(
+            "One site may be blocked in different ways on different networks. Networks that share "
+            "an operator or a DNS resolver are counted one by one here."
+        ),
     )
     return Words(claim, named, figure, caveats)
 
@@ -423,10 +435,12 @@ def _categories(tell: Telling) -> Words:
     name, traced, likely, tested = rows[0]
     claim = lang.html(
         "No category has more listed sites than {category}: {traced} blocked and {likely} likely "
-        "blocked, of {tested} that were tested enough. {local} of all {blocked} listed sites "
-        "belong to the country.",
+        "blocked, of {tested} that were tested enough. Listed sites of the country: {local} of "
+        "{local_tested} that were tested enough; from elsewhere: {other} of {other_tested}.",
         category=name, traced=traced, likely=likely, tested=tested,
-        local=tell.count("blocked_local_domain_count"), blocked=tell.count("blocked_domain_count"),
+        local=tell.count("blocked_local_domain_count"), local_tested=tell.values["local_tested"],
+        other=tell.numbers["blocked_domain_count"] - tell.numbers["blocked_local_domain_count"],
+        other_tested=tell.values["other_tested"],
     )  # fmt: skip
     named = lang.html("{category}: {sites}.", category=name,
                       sites=tell.sites(tell.finding["sites"]))  # fmt: skip
@@ -439,33 +453,46 @@ def _categories(tell: Telling) -> Words:
             "blocked, of the sites tested enough."
         ),
     )
-    caveat = lang.html(
-        "What is tested is what stands on the test lists: a category with many sites was thought "
-        "worth testing, and is not for that reason censored more."
-    )
-    return Words(claim, named, figure, (caveat,))
+    caveats = [
+        lang.html(
+            "Test lists decide what is tested. A category with many listed sites is not "
+            "necessarily censored more than others."
+        )
+    ]
+    if tell.values["unlisted_count"]:
+        caveats.append(
+            lang.html(
+                "Listed sites without a category, because they are on none of the test lists that "
+                "were given: {n}.",
+                n=tell.values["unlisted_count"],
+            )
+        )
+    return Words(claim, named, figure, tuple(caveats))
 
 
 def _changes(tell: Telling) -> Words:
     lang, values = tell.lang, tell.values
-    claim = lang.html_plural(
-        "From the first half to the second, {n} site turned from reachable to blocked or likely "
-        "blocked, {gone} turned back to reachable, and {still} were blocked or likely "
-        "blocked in both halves, {interrupted} of them with reachable days in between.",
-        "From the first half to the second, {n} sites turned from reachable to blocked or likely "
-        "blocked, {gone} turned back to reachable, and {still} were blocked or likely "
-        "blocked in both halves, {interrupted} of them with reachable days in between.",
-        tell.numbers["newly_blocked_count"],
-        n=tell.count("newly_blocked_count"), gone=tell.count("no_longer_blocked_count"),
-        still=tell.count("still_blocked_count"), interrupted=tell.count("interrupted_count"),
-    )  # fmt: skip
-    named = []
-    if values["newly_blocked"]:
-        sites = tell.sites(values["newly_blocked"])
-        named.append(lang.html("Newly blocked: {sites}.", sites=sites))
-    if values["no_longer_blocked"]:
-        sites = tell.sites(values["no_longer_blocked"])
-        named.append(lang.html("No longer blocked: {sites}.", sites=sites))
+    claim = lang.html(
+        "Sites listed in the first half: {first}; in the second half: {second}; in both halves: "
+        "{both}.",
+        first=tell.count("blocked_domain_count_first"),
+        second=tell.count("blocked_domain_count_second"),
+        both=tell.count("listed_in_both_count"),
+    )
+    named = [
+        lang.html(
+            "Site by site, on the networks that can be compared: {new} reachable in the first half "
+            "and listed in the second, {gone} listed and then reachable, {still} listed in both. "
+            "Networks differ on {mixed}, and {uncomparable} cannot be compared.",
+            new=tell.count("newly_blocked_count"), gone=tell.count("no_longer_blocked_count"),
+            still=tell.count("still_blocked_count"), mixed=tell.count("mixed_count"),
+            uncomparable=tell.count("not_comparable_count"),
+        )
+    ]  # fmt: skip
+    for change in ("newly_blocked", "no_longer_blocked"):
+        if values[change]:
+            said = {"change": lang.say(CHANGES[change]), "sites": tell.sites(values[change])}
+            named.append(lang.html("{change}: {sites}.", **said))
     lines = []
     for change, words in CHANGES.items():
         traced, likely = values["by_state"][change]
@@ -477,40 +504,47 @@ def _changes(tell: Telling) -> Words:
     figure = _draw_bars(
         lang, lines, lang.say("Change"),
         lang.html(
-            "Sites that are listed in the period or in a half, by their strongest state on the "
-            "networks that are compared; the numbers are blocked + likely blocked. Hollow bars "
-            "give no single answer: there the networks disagree, or too little was tested in one "
-            "half."
+            "Sites that are listed in the period or in a half, by their stronger state on the "
+            "networks that are compared; the numbers are blocked + likely blocked. Hollow bars: "
+            "the networks differ, or one half has too few tests."
         ),
     )  # fmt: skip
-    caveats = (
+    caveats = [
         lang.html(
-            "A change counts where every network agrees that listed the site in one half and was "
-            "tested enough in both. On {mixed} sites the networks differ, and {uncomparable} "
-            "cannot be compared.",
-            mixed=tell.count("mixed_count"), uncomparable=tell.count("not_comparable_count"),
+            "A half shows what most of its tests show: a block may begin, end and come back within "
+            "a half. The comparison says nothing about the day on which a block began."
         ),
         lang.html(
-            "A change between halves is not the same as a block that began in the period: a site "
-            "may be opened and blocked again within a half."
+            "A network is compared if it tested a site enough in both halves and shows it listed "
+            "or reachable in each. Of the sites that changed, {alone} of {changed} are compared on "
+            "one network only.",
+            alone=values["alone_count"], changed=tell.finding["site_count"],
         ),
-    )  # fmt: skip
-    return Words(claim, Markup(" ").join(named), figure, caveats)
+    ]  # fmt: skip
+    if values["early_count"]:
+        caveats.append(
+            lang.html(
+                "Of the sites that were reachable in the first half and listed in the second, "
+                "{early} were first seen blocked or likely blocked before the second half began.",
+                early=values["early_count"],
+            )
+        )
+    return Words(claim, Markup(" ").join(named), figure, tuple(caveats))
 
 
 def _hours(tell: Telling) -> Words:
     lang = tell.lang
     traced, likely = tell.values["by_state"]
     claim = lang.html_plural(
-        "{n} site was cut off at certain hours of the week on some network: {traced} blocked, "
-        "{likely} likely blocked.",
-        "{n} sites were cut off at certain hours of the week on some network: {traced} blocked, "
-        "{likely} likely blocked.",
+        "{n} site was blocked ({traced}) or likely blocked ({likely}) at certain hours of the week "
+        "on at least one network.",
+        "{n} sites were blocked ({traced}) or likely blocked ({likely}) at certain hours of the "
+        "week on at least one network.",
         len(tell.finding["sites"]), traced=traced, likely=likely,
     )  # fmt: skip
     caveat = lang.html(
-        "Such hours are found where tests inside them failed three times and tests outside them "
-        "reached the site in between; they are whole hours."
+        "Hours are reported if tests inside them failed three times while tests outside them "
+        "reached the site. They are whole hours."
     )
     rows = [row for row in tell.values["rows"] if row[0] not in tell.left_out]
     if not rows:
@@ -525,7 +559,7 @@ def _hours(tell: Telling) -> Words:
         [
             Row(
                 lang.html("{site}, {network}", site=site_link(site), network=network),
-                _windows(local), lang.say("blocked at {hours}", hours=schedule_words(local, lang)),
+                _windows(local), lang.say("failing at {hours}", hours=schedule_words(local, lang)),
             )
             for site, network, _, local, *_ in rows[:MOST_ROWS]
         ],
@@ -541,9 +575,7 @@ def _hours(tell: Telling) -> Words:
         )
     )
     reading += _say_shown(lang, min(len(rows), MOST_ROWS), len(rows))
-    alt = lang.say(
-        "A day's axis with the hours at which each of {n} sites was blocked.", n=len(rows)
-    )
+    alt = lang.say("A day's axis with the hours at which each of {n} sites failed.", n=len(rows))
     return Words(claim, named, draw_figure(drawn, alt, reading), (caveat,))
 
 
@@ -562,27 +594,28 @@ def _windows(schedule: str) -> tuple[Bar, ...]:
 def _unlisted(tell: Telling) -> Words:
     lang = tell.lang
     rows = [(lang.say(SET_ASIDE_REASONS[code]), count) for code, count in tell.values["rows"]]
-    claim = lang.html_plural(
-        "{n} site with anomalies is not listed. The most frequent reason, for {most} of "
-        "them: {reason}.",
-        "{n} sites with anomalies are not listed. The most frequent reason, for {most} of "
-        "them: {reason}.",
-        tell.numbers["set_aside_count"], n=tell.count("set_aside_count"),
+    claim = lang.html(
+        "Sites with anomalies that are not listed: {n} of {tested} tested sites. The most frequent "
+        "reason: “{reason}” ({most} sites).",
+        n=tell.count("set_aside_count"), tested=tell.count("domain_count"),
         most=rows[0][1], reason=rows[0][0],
     )  # fmt: skip
     figure = _draw_bars(
         lang,
         [_Line(name, (count,), lang.number(count), ("hollow",)) for name, count in rows],
         lang.say("Reason"),
-        lang.html("Sites set aside, by the reason that explains most of what failed."),
+        lang.html("Sites that are not listed although they had anomalies, by reason."),
     )
     caveats = (
         lang.html(
-            "On {withheld} of them, failures in a row look like blocking, and were withheld "
-            "because something else may explain them or because they are too few.",
+            "On {withheld} of them, repeated failures look like blocking: {periods} periods of "
+            "failures on {networks} networks. They are not listed, because something else may "
+            "explain them or because there are too few of them. In {traced} of these periods the "
+            "tests saw a false address or a block page.",
             withheld=tell.count("withheld_domain_count"),
+            **tell.values["withheld"],
         ),
-        lang.html("Being set aside says nothing about whether a site is accessible."),
+        lang.html("A site is not shown to be accessible because it is not listed."),
     )
     return Words(claim, Markup(""), figure, caveats)
 
@@ -591,17 +624,23 @@ def _everywhere(tell: Telling) -> Words:
     lang, values = tell.lang, tell.values
     claim = lang.html_plural(
         "{n} site that is not listed was hardly ever reached in the country: in {reached} of "
-        "{tests} sessions on access networks, but in {reached_outside} of {outside} from VPNs, "
-        "data centres and abroad.",
+        "{tests} sessions on access networks, but in {reached_outside} of {outside} sessions on "
+        "other networks ({kinds}).",
         "{n} sites that are not listed were hardly ever reached in the country: in {reached} of "
-        "{tests} sessions on access networks, but in {reached_outside} of {outside} from VPNs, "
-        "data centres and abroad.",
+        "{tests} sessions on access networks, but in {reached_outside} of {outside} sessions on "
+        "other networks ({kinds}).",
         len(tell.finding["sites"]), reached=values["reached_count"], tests=values["test_count"],
         reached_outside=values["reached_outside_count"], outside=values["outside_count"],
+        kinds=[
+            lang.html("{kind}: {reached} of {all}", kind=lang.say(NETWORK_KINDS[kind]),
+                      reached=reached, all=total)
+            for kind, reached, total in values["kinds"]
+        ],
     )  # fmt: skip
     caveat = lang.html(
-        "Either all networks of the country block them, or the sites refuse visitors from the "
-        "country. The measurements cannot tell which."
+        "Either these sites are blocked on all networks of the country, or they refuse visitors "
+        "from it. The measurements cannot tell which. Sites with another known reason are not "
+        "counted here."
     )
     return Words(claim, tell.name_sites(), Markup(""), (caveat,))
 
@@ -621,8 +660,8 @@ def _apps(tell: Telling) -> Words:
     named = tell.first_of([_say_cut(lang, one) for one in values["cut"]], len(values["cut"]))
     caveats = [
         lang.html(
-            "OONI flags {flagged} of the {failed} sessions in which {app} failed on {network}: it "
-            "goes by the probe’s own summary, and this report by each attempt to connect.",
+            "OONI flags {flagged} of the {failed} sessions in which {app} failed on {network}: "
+            "OONI uses the probe’s own summary, this report each attempt to connect.",
             flagged=one["flagged_count"], failed=one["failed_count"], network=one["network"],
             app=lang.english(one["app"]),
         )
@@ -631,7 +670,8 @@ def _apps(tell: Telling) -> Words:
     ]  # fmt: skip
     if values["defects"]:
         caveats.append(lang.html(
-            "Tests that failed in other countries too, so that they say nothing here: {apps}.",
+            "Tests that failed in other countries too during part of the period, and are not "
+            "counted here: {apps}.",
             apps=[lang.english(title) for title in values["defects"]],
         ))  # fmt: skip
     caveats.append(_say_control(lang, **values["control"]))
@@ -673,14 +713,20 @@ def _say_cut(lang: Language, one: Mapping[str, Any]) -> Markup:
         "app": lang.english(one["app"]), "network": one["network"],
         "part": lang.say(TEST_PARTS.get(one["part"], one["part"])),
         "cut": one["cut_count"], "all": one["endpoint_count"],
+        "since": date.fromisoformat(one["since"]), "failed": one["failed_count"],
+        "sessions": one["session_count"],
     }  # fmt: skip
     if one["is_at_hours"]:
         return lang.html(
-            "{app} on {network}, at certain hours of the week only: {part} ({cut} of {all} "
-            "addresses)",
+            "{app} on {network}, at certain hours of the week only: “{part}”, {cut} of {all} "
+            "endpoints, since {since} ({failed} of {sessions} sessions failed)",
             **values,
         )
-    return lang.html("{app} on {network}: {part} ({cut} of {all} addresses)", **values)
+    return lang.html(
+        "{app} on {network}: “{part}”, {cut} of {all} endpoints, since {since} ({failed} of "
+        "{sessions} sessions failed)",
+        **values,
+    )
 
 
 @dataclass(frozen=True)
@@ -729,8 +775,8 @@ def _draw_bars(lang: Language, lines: Sequence[_Line], head: str, reading: Marku
     reading += _say_shown(lang, len(shown), len(lines))
     named = [lang.say("{name}: {count}", name=line.name, count=line.note) for line in shown]
     alt = lang.say("Bars, the longest first: {rows}.", rows=Markup("; ").join(named))
-    count = lang.say("Count")
-    return draw_figure(draw_tracks(rows, (head, count, count)), alt, reading)
+    heads = (head, lang.say("Chart"), lang.say("Count"))
+    return draw_figure(draw_tracks(rows, heads), alt, reading)
 
 
 _KINDS: Mapping[str, Callable[[Telling], Words]] = {

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.observations.messaging_tests import BY_NAME
+from analysis.outcomes.rules import RULES_BY_ID
 from analysis.period import Period
 from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
@@ -38,12 +39,12 @@ _TABLES: Mapping[str, str] = {
     **dict.fromkeys(("network_count", "access_network_count", "ranked_network_count",
                      "blocking_network_count"), "networks"),
     **dict.fromkeys(("blocked_domain_count_first", "blocked_domain_count_second"), "semesters"),
-    **dict.fromkeys((f"{change}_count" for change in (*CHANGES, "interrupted")),
+    **dict.fromkeys((f"{change}_count" for change in (*CHANGES, "interrupted", "listed_in_both")),
                     "semester_changes"),
     "withheld_domain_count": "withheld_intervals",
     **dict.fromkeys(("blocked_domain_count", "blocked_registrable_domain_count",
                      "blocked_local_domain_count", "traced_domain_count",
-                     "likely_domain_count"), "blocked_sites"),
+                     "likely_domain_count", "still_listed_count"), "blocked_sites"),
     **dict.fromkeys(("set_aside_count", "dead_name_count"), "set_aside"),
     **dict.fromkeys(("app_test_count", "app_network_count", "settled_app_count",
                      "blocked_app_count", "traced_app_count", "likely_app_count",
@@ -128,6 +129,9 @@ def count_halves(semesters: pd.DataFrame, changes: pd.DataFrame) -> dict[str, in
         **halves,
         **{f"{change}_count": (changes["change"] == change).sum() for change in CHANGES},
         "interrupted_count": changes["is_interrupted"].sum(),
+        "listed_in_both_count": (
+            changes["first_state"].isin(LISTED) & changes["second_state"].isin(LISTED)
+        ).sum(),
     })  # fmt: skip
 
 
@@ -147,6 +151,7 @@ def count_listed(
         "blocked_local_domain_count": blocked["is_local"].sum(),
         "traced_domain_count": traced,
         "likely_domain_count": likely,
+        "still_listed_count": (blocked["blocked_until"] == "").sum(),
         "set_aside_count": len(aside),
         "withheld_domain_count": aside["domain"].isin(withheld["domain"]).sum(),
         "dead_name_count": (aside["reason"] == "name_does_not_exist").sum(),
@@ -341,7 +346,9 @@ def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
 
     Returns:
         ``probe_cc, since, until``; ``is_published_method``, whether no number of the method is
-        another than the published one; ``findings`` by rank, see ``find_all``.
+        another than the published one; ``is_from_ooni``, whether the source is OONI's archive;
+        ``has_fingerprints``, whether known block pages were looked for; ``first_seen``, the first
+        day with a block, empty without one; ``findings`` by rank, see ``find_all``.
     """
     period = study.periods["all"]
     found = find_all(read, period, study.known_events, study.probe_cc)
@@ -350,6 +357,9 @@ def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
         "since": period.since.isoformat(),
         "until": period.until.isoformat(),
         "is_published_method": not study.thresholds.changes(),
+        "is_from_ooni": study.is_from_ooni,
+        "has_fingerprints": not study.fingerprints.is_empty,
+        "first_seen": min(read["blocked_sites"]["blocked_from"], default=""),
         "findings": rank_findings({**found, "apps": find_apps(tables)}),
     }
 
@@ -427,6 +437,8 @@ def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Valu
     older = intervals.drop(begun.index)
     older = older[older["domain"].isin(sites) & (older["schedule"] == "")]
     pairs = read["pairs"].merge(begun[_PAIR].drop_duplicates())
+    seen, open_before = (pd.to_datetime(begun[name]) for name in ("blocked_from", "last_seen_open"))
+    waits = (seen - open_before).dt.days
     return {
         "sites": sites,
         "site_count": len(sites),
@@ -434,7 +446,7 @@ def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Valu
         "values": {
             "first_day": min(begun["blocked_from"]),
             "last_day": max(begun["blocked_from"]),
-            "earliest_day": min(begun["last_seen_open"]),
+            "open_days": [int(waits.median()), int(waits.max())],
             "by_state": _split(_strongest(begun)),
             "networks": [names[asn] for asn in sorted(asns, key=lambda asn: (len(asn), asn))],
             "block_count": len(begun),
@@ -530,25 +542,32 @@ def find_methods(read: Tables) -> Values | None:
 
 
 def find_categories(read: Tables) -> Values | None:
-    """What: listed sites by category, of those tested enough; None where no list names any."""
+    """What: listed sites by category, of those tested enough, those on no list last; None where no
+    list names any."""
     blocked = read["blocked_sites"]
     if set(blocked["category_code"]) <= {UNCATEGORISED[0]}:
         return None
     access = read["access"]
     tested = set(access.loc[is_tested_enough(access), "domain"])
     sites = read["sites"]
-    told = sites.loc[sites["domain"].isin(tested), "category_code"].value_counts()
+    enough = sites[sites["domain"].isin(tested)]
+    told = enough["category_code"].value_counts()
     rows: list[list[Any]] = [
         [category, *_split(of_it["state"]), int(told.get(code, 0)), code]
         for (code, category), of_it in blocked.groupby(["category_code", "category"])
     ]
-    rows.sort(key=lambda row: (-row[1] - row[2], row[0]))
+    rows.sort(key=lambda row: (row[-1] == UNCATEGORISED[0], -row[1] - row[2], row[0]))
     largest = rows[0][-1]
     return {
         "sites": sorted(blocked.loc[blocked["category_code"] == largest, "domain"]),
         "site_count": len(blocked),
         "certainty": count_certainty(read["pairs"]),
-        "values": {"rows": [row[:-1] for row in rows]},
+        "values": {
+            "rows": [row[:-1] for row in rows],
+            "local_tested": int(enough["is_local"].sum()),
+            "other_tested": int((~enough["is_local"]).sum()),
+            "unlisted_count": int((blocked["category_code"] == UNCATEGORISED[0]).sum()),
+        },
     }
 
 
@@ -558,6 +577,11 @@ def find_changes(read: Tables) -> Values | None:
     if changes.empty:
         return None
     of_change = {change: changes[changes["change"] == change] for change in CHANGES}
+    new = of_change["newly_blocked"]
+    halves = read["semesters"].set_index("period")
+    seen = read["blocking_intervals"].merge(read["pairs"][_PAIR])
+    early = seen.loc[seen["blocked_from"] < halves.loc["second", "since"], "domain"]
+    changed = pd.concat([new, of_change["no_longer_blocked"]])
     sites = {
         change: sorted(of_change[change]["domain"])
         for change in ("newly_blocked", "no_longer_blocked")
@@ -568,6 +592,8 @@ def find_changes(read: Tables) -> Values | None:
         "values": {
             **sites,
             "by_state": {name: _split(_matched_state(some)) for name, some in of_change.items()},
+            "early_count": int(new["domain"].isin(early).sum()),
+            "alone_count": int((~changed["matched_networks"].str.contains(";")).sum()),
         },
     }
 
@@ -604,10 +630,21 @@ def find_hours(read: Tables, probe_cc: str) -> Values | None:
 
 def find_unlisted(read: Tables) -> Values | None:
     """Sites with anomalies that are not listed, by reason: they speak of no listed site."""
-    rows = _by_count(read["set_aside"]["reason"])
-    return {"sites": [], "site_count": 0, "values": {"rows": rows}} if rows else None
+    aside, withheld = read["set_aside"], read["withheld_intervals"]
+    if aside.empty:
+        return None
+    own = withheld[withheld["domain"].isin(aside["domain"])]
+    counts = {
+        "periods": len(own),
+        "networks": own["probe_asn"].nunique(),
+        "traced": int(own["mechanism"].isin(_OF_TRACES).sum()),
+    }
+    values = {"rows": _by_count(aside["reason"]), "withheld": counts}
+    return {"sites": [], "site_count": 0, "values": values}
 
 
+#: Methods of blocking that leave a trace.
+_OF_TRACES = {rule.mechanism for rule in RULES_BY_ID.values() if rule.is_artefact}
 #: A site counts as failing on all access networks if this share of their sessions at most, or a
 #: single one, reached it, on so many networks with a conclusion.
 _REACHED_SHARE, _LEAST_FAILING_NETWORKS = 0.1, 3
@@ -642,10 +679,18 @@ def find_everywhere(read: Tables) -> Values | None:
     if told.empty:
         return None
     counts = ["test_count", "reached_count", "outside_count", "reached_outside_count"]
+    kinds = outside[outside["domain"].isin(told.index)].merge(read["networks"], on="probe_asn")
+    by_kind = kinds.groupby("kind")[["ok_session_count", "session_count"]].sum()
     return {
         "sites": list(told.index),
         "site_count": 0,
-        "values": {name: int(told[name].sum()) for name in counts},
+        "values": {
+            **{name: int(told[name].sum()) for name in counts},
+            "kinds": [
+                [kind, *map(int, row)]
+                for kind, row in zip(by_kind.index, by_kind.to_numpy(), strict=True)
+            ],
+        },
     }
 
 
@@ -698,7 +743,9 @@ def _list_cut_parts(listed: pd.DataFrame, intervals: pd.DataFrame) -> Iterator[V
                 "is_at_hours": bool(last["schedule"]),
                 "cut_count": int(last["cut_endpoint_count"]),
                 "endpoint_count": int(last["endpoint_count"]),
+                "since": last["blocked_from"],
                 "failed_count": int(row.blocked_session_count),
+                "session_count": int(row.session_count),
                 "flagged_count": int(row.anomaly_count),
             }
 

@@ -225,14 +225,13 @@ def word_first_page(
     page = Telling({}, numbers, lang, period, find_left_out(read_decided(tables)))
     return {
         "answer": _answer(page, summary),
-        "numbers": list(_numbers(page)),
+        "numbers": list(_numbers(page, is_from_ooni=summary["is_from_ooni"])),
         "findings": [_finding(page, one) for one in summary["findings"]],
         "certainty": list(_certainty(page, is_measured=summary["is_published_method"])),
-        "unknowns": list(_unknowns(page)),
+        "unknowns": list(_unknowns(page, summary)),
         "order": lang.html(
-            "A finding keeps its number from draft to draft. The event of the period comes first; "
-            "the others follow by the number of listed sites that they speak of. What is not "
-            "listed, and why, always has its finding."
+            "Findings keep their numbers in later drafts. A number that is missing has no finding "
+            "in this report."
         ),
     }
 
@@ -266,32 +265,47 @@ def word_apps_alone(
 
 
 def _answer(page: Telling, summary: Mapping[str, Any]) -> Markup:
-    """What is blocked; of a period with an event, what that was."""
-    lang = page.lang
-    answer = lang.html(
-        "From {period}, of {tested} sites that were tested enough on at least one access network "
-        "in {country}, {traced} were blocked and {likely} more were likely blocked.",
-        period=page.period, country=country_name(summary["probe_cc"], lang),
-        traced=page.count("traced_domain_count"), likely=page.count("likely_domain_count"),
-        tested=page.count("tested_enough_domain_count"),
+    """What is blocked, since when, whether it still is, and where the list is; of a period with an
+    event, what that was."""
+    lang, blocked = page.lang, page.numbers["blocked_domain_count"]
+    said = [
+        lang.html_plural(
+            "From {period}, {n} of {tested} sites that were tested enough on at least one access "
+            "network in {country} was blocked ({traced}) or likely blocked ({likely}).",
+            "From {period}, {n} of {tested} sites that were tested enough on at least one access "
+            "network in {country} were blocked ({traced}) or likely blocked ({likely}).",
+            blocked, n=page.count("blocked_domain_count"),
+            period=page.period, country=country_name(summary["probe_cc"], lang),
+            traced=page.count("traced_domain_count"), likely=page.count("likely_domain_count"),
+            tested=page.count("tested_enough_domain_count"),
+        )
+    ]  # fmt: skip
+    if not blocked:
+        return said[0]
+    said.append(
+        lang.html(
+            "The earliest block was first seen on {first}, and may be older. Sites that were still "
+            "blocked or likely blocked at the last test, on at least one network: {still}.",
+            first=date.fromisoformat(summary["first_seen"]), still=page.count("still_listed_count"),
+        )
     )  # fmt: skip
     onset = next((one for one in summary["findings"] if one["kind"] == "onset"), None)
-    if onset is None:
-        return answer
-    days = {
-        name: date.fromisoformat(onset["values"][f"{name}_day"])
-        for name in ("first", "last", "earliest")
-    }
-    event = lang.html(
-        "{new} of these sites turned from reachable to blocked or likely blocked on some network "
-        "in tests between {first} and {last}; the earliest of these blocks may have begun on "
-        "{earliest}.",
-        new=onset["site_count"], **days,
-    )  # fmt: skip
-    return Markup("{} {}").format(answer, event)
+    if onset is not None:
+        days = {name: date.fromisoformat(onset["values"][f"{name}_day"])
+                for name in ("first", "last")}  # fmt: skip
+        said.append(
+            lang.html(
+                "Between {first} and {last}, {new} of these sites became blocked or likely blocked "
+                "on networks that had reached them before.",
+                new=onset["site_count"], **days,
+            )
+        )  # fmt: skip
+    place = link("4-blocked-sites.html#the-list", lang.say("Annex"))
+    said.append(lang.html("All sites, with their networks and dates: {place}.", place=place))
+    return Markup(" ").join(said)
 
 
-def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
+def _numbers(page: Telling, *, is_from_ooni: bool) -> Iterator[dict[str, Markup]]:
     """The big numbers: each with what it counts out of what, and why it may mislead."""
     lang, count = page.lang, page.count
     yield {
@@ -300,19 +314,19 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
             "site blocked", "sites blocked", page.numbers["traced_domain_count"]
         ),
         "caveat": lang.html(
-            "Of {tested} sites tested enough on an access network; {all} sites were tested.",
+            "Sites tested: {all}; of these, tested enough on at least one access network: "
+            "{tested}.",
             tested=count("tested_enough_domain_count"), all=count("domain_count"),
         ),
     }  # fmt: skip
     yield {
         "value": count("likely_domain_count"),
         "label": lang.html_plural(
-            "more site likely blocked",
-            "more sites likely blocked",
-            page.numbers["likely_domain_count"],
+            "site likely blocked", "sites likely blocked", page.numbers["likely_domain_count"]
         ),
         "caveat": lang.html(
-            "Together {blocked} listed sites, under {registrable} registered domains.",
+            "Listed in all, blocked or likely blocked: {blocked}; registered domains: "
+            "{registrable}.",
             blocked=count("blocked_domain_count"),
             registrable=count("blocked_registrable_domain_count"),
         ),
@@ -320,21 +334,26 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
     yield {
         "value": count("blocked_local_domain_count"),
         "label": lang.html_plural(
-            "listed site belongs to the country",
-            "listed sites belong to the country",
+            "listed site of the country",
+            "listed sites of the country",
             page.numbers["blocked_local_domain_count"],
         ),
         "caveat": lang.html(
-            "By top-level domain, by the country’s test list, or by a sourced list."
+            "By top-level domain, by the country’s test list, or by a list that gives its sources."
         ),
     }
     yield {
         "value": count("blocking_network_count"),
-        "label": lang.html("access networks list a site"),
+        "label": lang.html_plural(
+            "access network with listed sites",
+            "access networks with listed sites",
+            page.numbers["blocking_network_count"],
+        ),
         "caveat": lang.html(
-            "On {settled} of {access} that measured, any site was tested enough. Counting networks "
-            "that share an operator or a resolver once, {sources} list a site. {other} other "
-            "networks are VPNs, hosting or abroad, and are counted apart.",
+            "Access networks that measured: {access}; of these, with at least one site tested "
+            "enough: {settled}. If networks that share an operator or a DNS resolver count as one, "
+            "networks with listed sites: {sources}. Other networks (VPN, hosting, abroad), counted "
+            "apart: {other}.",
             settled=count("tested_enough_network_count"), access=count("access_network_count"),
             sources=count("independent_network_count"),
             other=page.numbers["network_count"] - page.numbers["access_network_count"],
@@ -342,7 +361,7 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
     }  # fmt: skip
     yield {
         "value": count("listed_access_pair_count"),
-        "label": lang.html("pairs of a site and an access network listed"),
+        "label": lang.html("listed pairs of one site and one access network"),
         "caveat": lang.html(
             "{traced} blocked and {likely} likely blocked, of {tested} pairs that were tested "
             "enough. On {mixed} of these the tests disagree. {few} more pairs have too few tests.",
@@ -356,7 +375,12 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
         "value": count("measurement_count"),
         "label": lang.html("measurements"),
         "caveat": lang.html(
-            "Source: OONI. Each is one test of one site by one probe, not one person."
+            "Source: OONI. A measurement is one test of one site; one person can make many."
+        )
+        if is_from_ooni
+        else lang.html(
+            "Source: an archive in OONI’s format. A measurement is one test of one site; one "
+            "person can make many."
         ),
     }
 
@@ -392,55 +416,61 @@ def _certainty(page: Telling, *, is_measured: bool) -> Iterator[Markup]:
         )
     elif len(shares) == 6:
         yield lang.html(
-            "On {countries} simulated countries whose truth is known, each with few, some and many "
-            "tests, {site_precision_share} of the sites that the method lists are blocked "
-            "({site_precision_low_share} to {site_precision_high_share}), and it finds "
-            "{pair_recall_share} ({pair_recall_low_share} to {pair_recall_high_share}) of the "
-            "pairs of site and network that are blocked, however seldom they were tested. The "
-            "bounds (95 %) take the cases as independent; how closely these countries resemble a "
-            "real one is not known.",
+            "In {countries} simulated countries, where we know what is blocked, "
+            "{site_precision_share} ({site_precision_low_share} to {site_precision_high_share}) of "
+            "the listed sites were truly blocked. Of the blocked pairs of site and network, "
+            "{pair_recall_share} ({pair_recall_low_share} to {pair_recall_high_share}) were found, "
+            "counting those with few tests. The bounds (95 %) take the cases as independent.",
             countries=count("simulated_country_count"),
             **shares,
         )
+        yield lang.html(
+            "A real country may differ. More than half of the pairs listed in simulation show a "
+            "trace of blocking, so the bounds are wider for other methods of blocking (page 6). "
+            "Page 6 also has the exceptions: sites were listed wrongly where one household’s "
+            "filter or antivirus made nearly all tests, and a few in the simulated countries that "
+            "the method was adjusted to."
+        )
     yield lang.html(
-        "Evidence for a site on a network is called very strong from {very_strong} blocked "
-        "sessions, strong from {strong}, and fair below. It is called thin, however many sessions "
-        "there are, where one forged report could change the verdict: anybody may submit a "
-        "measurement. Of {pairs} listed pairs it is {grades}.",
+        "Anybody may submit a measurement. Evidence for a pair is thin if one forged report might "
+        "change the verdict. Otherwise it is very strong (from {very_strong} blocked sessions), "
+        "strong (from {strong}) or fair; two forged reports might still be enough, and the annex "
+        "says for each pair how many are needed at least. Listed pairs by strength: {grades}.",
         very_strong=CERTAINTY_FROM["very_strong"],
         strong=CERTAINTY_FROM["strong"],
-        pairs=count("listed_access_pair_count"),
         grades=[
-            lang.html(
-                "{grade} for {count}", grade=lang.say(words), count=count(f"{word}_pair_count")
-            )
+            lang.html("{count} {grade}", grade=lang.say(words), count=count(f"{word}_pair_count"))
             for word, words in CERTAINTY.items()
         ],
     )
     yield lang.html(
-        "{single} of {blocked} listed sites rest on one access network, or on networks that share "
-        "an operator or a resolver.",
+        "Listed sites that were seen on one access network only, or only on networks that share an "
+        "operator or a DNS resolver: {single} of {blocked}.",
         single=count("single_source_domain_count"), blocked=count("blocked_domain_count"),
     )  # fmt: skip
-    yield lang.html_plural(
-        "{n} further site has anomalies and is not listed; {dead} of them are names that do "
-        "not exist. The annex gives the reason for each.",
-        "{n} further sites have anomalies and are not listed; {dead} of them are names that do "
-        "not exist. The annex gives the reason for each.",
-        page.numbers["set_aside_count"], n=count("set_aside_count"), dead=count("dead_name_count"),
+    yield lang.html(
+        "Sites with anomalies that are not listed: {n}. Page 4 and {table} give the reason for "
+        "each.",
+        n=count("set_aside_count"), table="set_aside.csv",
     )  # fmt: skip
 
 
-def _unknowns(page: Telling) -> Iterator[Markup]:
+def _unknowns(page: Telling, summary: Mapping[str, Any]) -> Iterator[Markup]:
     lang, count = page.lang, page.count
     yield lang.html(
-        "On {unsettled} of {judged} tested pairs of a site and an access network, the tests are "
-        "too few for any statement, or disagree. That is no sign that the site is accessible.",
+        "On {unsettled} of {judged} tested pairs of a site and an access network, there are too "
+        "few tests, or the tests disagree. That is no sign that the site is accessible.",
         unsettled=count("unsettled_access_pair_count"), judged=count("judged_access_pair_count"),
     )  # fmt: skip
     yield lang.html(
         "Sites that nobody tested, and networks on which nobody measured, are not in this report."
     )
+    if not summary["has_fingerprints"]:
+        yield lang.html(
+            "No list of known block pages was given, so that none could be recognised by its text."
+        )
+    if all(one["kind"] != "apps" for one in summary["findings"]):
+        yield lang.html("Messaging apps and circumvention tools: this report has no test of them.")
     yield lang.html("Who ordered a block, and why, cannot be measured.")
     if page.numbers["unread_object_count"]:
         yield lang.html_plural(

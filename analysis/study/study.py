@@ -250,11 +250,21 @@ class Opened:
         period = self.periods["all"]
         return f"{country_name(self.probe_cc)}, {period.since} to {period.last_day}"
 
+    @property
+    def is_from_ooni(self) -> bool:
+        """Whether the source is OONI's own archive, rather than another in its layout."""
+        return self.parameters.source == OONI
+
+    @property
+    def credit(self) -> str:
+        """Source, country and period, as the foot of a figure says them."""
+        source = "OONI" if self.is_from_ooni else "an archive in OONI's format"
+        return f"{source}, {self.title}"
+
     def footer(self, count: int, what: str) -> str:
-        """Source, period and n, as the foot of a figure says them."""
-        return ENGLISH.say(
-            "Source: OONI, {title}. n = {n} {what}.", title=self.title, n=count, what=what
-        )
+        """The same with n."""
+        return ENGLISH.say("Source: {credit}. n = {n} {what}.", credit=self.credit, n=count,
+                           what=what)  # fmt: skip
 
     def _describe_networks(self, counts: pd.DataFrame) -> pd.DataFrame:
         """Counts by ``probe_asn`` and ``probe_network_name``, with what is known of each."""
