@@ -1,18 +1,18 @@
 """Reports of several countries on one page: in the order of the alphabet, and why in no other."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH
-from analysis.pages.formats import link
-from analysis.pages.html_tables import blocks, render_table
+from analysis.pages.formats import link, macros
+from analysis.pages.html_tables import render_table
 from analysis.pages.rendering import Edition, Section, SetItem, write_alone
 from analysis.pages.replacing import published
 from analysis.reference.networks import DOMESTIC
@@ -205,15 +205,8 @@ def _list_sites(pairs: pd.DataFrame) -> pd.DataFrame:
     return sites.reset_index()
 
 
-class _Table(NamedTuple):
-    """A table of the page, a row a country: what it shows, column → heading, how it is read."""
-
-    caption: str
-    headings: Mapping[str, str]
-    note: str = ""
-
-
-_COMMON = _Table(
+#: Each table of the page, a row a country: what it shows, column → heading, how it is read.
+_COMMON = (
     "The sites of which something can be said in every country",
     {
         "country": "Country",
@@ -227,7 +220,7 @@ _COMMON = _Table(
     "Blocked: on at least one access network. A country in which more networks were tested has "
     "more chances for that; the last column counts each network for itself.",
 )
-_RATES = _Table(
+_RATES = (
     "Blocked tests and sites",
     {
         "country": "Country",
@@ -241,7 +234,7 @@ _RATES = _Table(
     "what is known to be blocked finds more of it: these rates depend on the lists that volunteers "
     "ran, the table above does not.",
 )
-_NETWORKS = _Table(
+_NETWORKS = (
     "Access networks and pairs",
     {
         "country": "Country",
@@ -251,7 +244,7 @@ _NETWORKS = _Table(
         "told_pair_count": "Pairs with a conclusion",
     },
 )
-_TESTED = _Table(
+_TESTED = (
     "What was tested",
     {
         "country": "Country",
@@ -264,14 +257,6 @@ _TESTED = _Table(
         "own_domain_count": "Tested in no other country",
         "told_pair_share": "Pairs with a conclusion, share",
     },
-)
-_HOW_TO_READ = (
-    "The countries stand in the order of the alphabet. They are not ranked: the number of blocked "
-    "sites grows with the number of tests, of sites on the lists and of networks, and these are "
-    "what volunteers chose, in each country by themselves.",
-    "All reports are of the same days, judged by the same rules with the same numbers. A site is "
-    "compared where every country tested it enough for a conclusion; of a site that was not tested "
-    "nothing follows.",
 )
 
 
@@ -287,59 +272,45 @@ def _show(tables: Mapping[str, pd.DataFrame], ways: Mapping[str, Path]) -> list[
     rates = countries.assign(blocked_per_thousand=per_thousand)
     methods = _show_methods(countries, tables["side_by_side_mechanisms"])
     files = [link(f"tables/{name}.csv", f"{name}.csv") for name in tables]
-    reading = [*_HOW_TO_READ, ENGLISH.html("All rows: {tables}.", tables=files)]
-    cautions = Markup(blocks().paragraphs(list(_say_cautions(countries))))
+    form = macros("side_by_side.html.j2")
+    cautions = Markup(form.cautions(**_find_cautions(countries)))
     return [
-        ("", Markup(blocks().paragraphs(list(_say_opening(countries, ways))))),
-        ("The same sites in every country", _show_table(countries, _COMMON)),
-        ("For as many tests", _show_table(rates, _RATES)),
-        ("Networks and methods", _show_table(countries, _NETWORKS) + methods),
+        ("", Markup(form.opening(**_describe_opening(countries, ways)))),
+        ("The same sites in every country", _show_table(countries, *_COMMON)),
+        ("For as many tests", _show_table(rates, *_RATES)),
+        ("Networks and methods", _show_table(countries, *_NETWORKS) + methods),
         ("Sites", _show_sites(countries, tables["side_by_side_sites"])),
-        ("How far they can be compared", cautions + _show_table(countries, _TESTED)),
-        ("How to read this", Markup(blocks().paragraphs(reading))),
+        ("How far they can be compared", cautions + _show_table(countries, *_TESTED)),
+        ("How to read this", Markup(form.how_to_read(files))),
     ]
 
 
-def _show_table(frame: pd.DataFrame, table: _Table) -> Markup:
+def _show_table(
+    frame: pd.DataFrame, caption: str, headings: Mapping[str, str], note: str = ""
+) -> Markup:
     """The columns that have headings, none of the rows folded."""
-    shown = frame[list(table.headings)]
-    return render_table(shown, table.caption, table.note, len(frame) or 1, table.headings)
+    return render_table(frame[list(headings)], caption, note, len(frame) or 1, headings)
 
 
-def _say_opening(countries: pd.DataFrame, ways: Mapping[str, Path]) -> Iterator[Markup]:
-    common = int(countries["common_domain_count"].iloc[0])
+def _describe_opening(countries: pd.DataFrame, ways: Mapping[str, Path]) -> dict[str, Any]:
+    """What is compared, which countries are made up, and the way to each report."""
     rows: list[Any] = list(countries.itertuples(index=False))
-    if common:
-        shares = [
+    made_up = [row.country for row in rows if row.is_fictional]
+    return {
+        "common": int(rows[0].common_domain_count),
+        "shares": [
             f"{row.country} {row.common_blocked_domain_count} "
             f"({ENGLISH.share(row.common_blocked_share)})"
             for row in rows
-        ]
-        yield ENGLISH.html_plural(
-            "{n} site was tested enough in every country to say something of it. Of these "
-            "were blocked: {shares}.",
-            "{n} sites were tested enough in every country to say something of them. Of these "
-            "were blocked: {shares}.",
-            common,
-            shares=shares,
-        )
-    else:
-        yield ENGLISH.html(
-            "No site was tested enough in every country: what is blocked in one cannot "
-            "be held against what is blocked in another."
-        )
-    made_up = countries.loc[countries["is_fictional"], "country"]
-    if 0 < len(made_up) < len(countries):
-        yield ENGLISH.html(
-            "No such country exists: {countries}. It is simulated.", countries=list(made_up)
-        )
-    leads = [
-        Markup('<a href="{}">{}</a>').format(ways[row.probe_cc].as_posix(), row.country)
-        for row in rows
-        if row.probe_cc in ways
-    ]
-    if leads:
-        yield ENGLISH.html("The reports: {reports}.", reports=leads)
+            if row.common_domain_count
+        ],
+        "made_up": made_up if len(made_up) < len(rows) else [],
+        "reports": [
+            Markup('<a href="{}">{}</a>').format(ways[row.probe_cc].as_posix(), row.country)
+            for row in rows
+            if row.probe_cc in ways
+        ],
+    }
 
 
 def _show_methods(countries: pd.DataFrame, mechanisms: pd.DataFrame) -> Markup:
@@ -347,13 +318,13 @@ def _show_methods(countries: pd.DataFrame, mechanisms: pd.DataFrame) -> Markup:
     listed = countries[countries["blocked_pair_count"] > 0]
     shares = mechanisms.pivot(index="mechanism", columns="probe_cc", values="pair_share")
     shares = shares.reindex(columns=list(listed["probe_cc"])).fillna(0.0).add_suffix("_share")
-    table = _Table(
+    return _show_table(
+        shares.reset_index(),
         "Methods of blocking",
         {"mechanism": "", **_name_columns(listed, "_share")},
         "Of the listed pairs of each country, the share in which each method was seen. A country "
         "without a listed pair has no column.",
     )
-    return _show_table(shares.reset_index(), table)
 
 
 def _name_columns(countries: pd.DataFrame, suffix: str) -> dict[str, str]:
@@ -388,24 +359,17 @@ def _show_sites(countries: pd.DataFrame, sites: pd.DataFrame) -> Markup:
     )
 
 
-def _say_cautions(countries: pd.DataFrame) -> Iterator[Markup]:
+def _find_cautions(countries: pd.DataFrame) -> dict[str, Any]:
     """What differs in what was tested, of these countries."""
     by_tests = countries.sort_values("measurement_count", kind="stable")
     fewest, most = by_tests.iloc[0], by_tests.iloc[-1]
-    if 0 < 2 * fewest["measurement_count"] <= most["measurement_count"]:
-        yield ENGLISH.html(
-            "{more} has {times} times as many tests as {fewer}: where more is tested, more is "
-            "found.",
-            more=most["country"], fewer=fewest["country"],
-            times=round(most["measurement_count"] / fewest["measurement_count"]),
-        )  # fmt: skip
-    few_months = countries["tested_month_count"] < countries["month_count"]
-    for applies, sentence in (
-        (few_months, "In some months nothing was tested: {countries}."),
-        (countries["told_pair_share"] < 0.5, "Of fewer than half of the pairs of site and network "
-         "there is a conclusion: {countries}."),
-        (countries["largest_network_share"] > 0.5, "One network has more than half of the tests, "
-         "and its users may not be those of the country: {countries}."),
-    ):  # fmt: skip
-        if applies.any():
-            yield ENGLISH.html(sentence, countries=list(countries.loc[applies, "country"]))
+    times = most["measurement_count"] / max(fewest["measurement_count"], 1)
+    names = countries["country"]
+    return {
+        "more": most["country"],
+        "fewer": fewest["country"],
+        "times": round(times) if fewest["measurement_count"] and times >= 2 else 0,
+        "few_months": list(names[countries["tested_month_count"] < countries["month_count"]]),
+        "few_told": list(names[countries["told_pair_share"] < 0.5]),
+        "one_network": list(names[countries["largest_network_share"] > 0.5]),
+    }

@@ -71,8 +71,10 @@ def show_watch(
     log, standing = (_for_page(frame, lang) for frame in (log, standing))
     last = log["look"].max() if len(log) else ""
     news, before = log[log["look"] == last], log[log["look"] != last]
-    said = Markup(blocks(lang).paragraphs(list(_say_news(news, look.period.last_day, lang))))
-    sections: list[tuple[str, Markup]] = [("", said + _count_standing(standing, lang))]
+    form = macros("watch.html.j2", lang)
+    opening = form.news(**_describe_news(news, lang), reached=look.period.last_day)
+    opening += form.standing(standing["status"].value_counts().to_dict())
+    sections: list[tuple[str, Markup]] = [("", Markup(opening))]
     sections += _show_news(news, lang)
     if len(before):
         sections.append((lang.heading("News of earlier looks"), _show_earlier(before, lang)))
@@ -81,11 +83,11 @@ def show_watch(
         lang.say("Version of the rules"): str(look.run["rules_version"]),
         lang.say("Observations"): f"sha256 {look.run['input_digest']}",
     }
-    reading = blocks(lang).paragraphs(_say_how_to_read(lang))
+    tables = [link(f"tables/{name}", name) for name in ("watch.csv", "watch_standing.csv")]
     return [
         *sections,
         (lang.heading("What stands now"), _show_standing(standing, lang)),
-        (lang.heading("How to read this"), Markup(reading)),
+        (lang.heading("How to read this"), Markup(form.how_to_read(tables))),
         (lang.heading("Provenance"), Markup(blocks(lang).definitions(provenance, "provenance"))),
     ]
 
@@ -122,61 +124,26 @@ def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
     )
 
 
-def _count_standing(standing: pd.DataFrame, lang: Language) -> Markup:
-    counts = standing["status"].value_counts()
-    labels = {
-        "blocked": lang.say("pairs that are blocked, each a site or an app on a network"),
-        "unseen": lang.say("blocked at an earlier look, and not tested enough since"),
-        "suspicious": lang.say("suspicious, below the evidence floor"),
-        "seen_open": lang.say("seen open again, too rarely to call it lifted"),
-        "lifted": lang.say("blocked and lifted in the period"),
-    }
-    numbers = [
-        {"value": lang.number(int(counts.get(status, 0))), "label": label, "caveat": ""}
-        for status, label in labels.items()
-    ]
-    return Markup(blocks(lang).numbers(numbers))
-
-
-def _say_news(news: pd.DataFrame, reached: date, lang: Language) -> Iterator[Markup]:
-    """What is new, in one sentence, and when it was."""
-    if news.empty:
-        yield lang.html(
-            "Nothing is new, and nothing stands: in the period no site is listed on an access "
-            "network, and none is suspicious."
-        )
-        return
-    last = date.fromisoformat(news["look"].iloc[0])
-    earlier = news["earlier_look"].iloc[0]
+def _describe_news(news: pd.DataFrame, lang: Language) -> dict[str, Any]:
+    """How much of what is new, and when and why it was: as the template takes it."""
     counts = news["change"].value_counts()
-    told = [
-        lang.say("{what}: {count}", what=lang.say(words).lower(), count=int(counts[change]))
-        for change, words in WATCH_CHANGES.items()
-        if change in counts
-    ]
-    if not earlier:
-        yield lang.html(
-            "Nobody had looked before the look that reached {day}, so that all that stood then is "
-            "new. Pairs of a site or an app and a network, {counts}.", day=last, counts=told,
-        )  # fmt: skip
-    else:
-        yield lang.html(
-            "New since the look that reached {earlier}, at the one that reached {day}: pairs of a "
-            "site or an app and a network, {counts}.",
-            earlier=date.fromisoformat(earlier), day=last, counts=told,
-        )  # fmt: skip
-    if last < reached:
-        yield lang.html("Nothing was new at the looks since then, to {day}.", day=reached)
-    causes = [
-        lang.say(CAUSES[cause]).lower()
-        for cause in news["cause"].iloc[0].split(";")
-        if cause in CAUSES and cause != "data"
-    ]
-    if causes:
-        yield lang.html(
-            "Between these two looks more differed than the data: {causes}. What is new may come "
-            "from that.", causes=causes,
-        )  # fmt: skip
+    first = next(news.itertuples(index=False), None)
+    days = {name: getattr(first, name, "") for name in ("look", "earlier_look")}
+    last, earlier = (date.fromisoformat(day) if day else None for day in days.values())
+    return {
+        "counts": [
+            lang.say("{what}: {count}", what=lang.say(words).lower(), count=int(counts[change]))
+            for change, words in WATCH_CHANGES.items()
+            if change in counts
+        ],
+        "last": last,
+        "earlier": earlier,
+        "causes": [
+            lang.say(CAUSES[cause]).lower()
+            for cause in str(getattr(first, "cause", "")).split(";")
+            if cause in CAUSES and cause != "data"
+        ],
+    }
 
 
 def _show_news(news: pd.DataFrame, lang: Language) -> Iterator[tuple[Heading, Markup]]:
@@ -246,38 +213,3 @@ def _show_standing(standing: pd.DataFrame, lang: Language) -> Markup:
         lang=lang,
     )
     return by_network + pairs
-
-
-def _say_how_to_read(lang: Language) -> list[Markup]:
-    tables = [link(f"tables/{name}", name) for name in ("watch.csv", "watch_standing.csv")]
-    return [
-        lang.html(
-            "The judge and its numbers are those of the report: nothing is called blocked here "
-            "that a report of the same period would not list. Newly blocked is what is listed now "
-            "and was not at the look before: a block may have begun earlier, and have enough tests "
-            "only now. Of one that began before the period, the first day is that on which the "
-            "period saw it."
-        ),
-        lang.html(
-            "Suspicious is no verdict: the same judge would list the pair if two sessions on two "
-            "days were enough, and if one in ten accidents might look so. It is a "
-            "reason to test again, none to publish."
-        ),
-        lang.html(
-            "Lifted takes as many sessions and days that reached the site as a block takes that "
-            "did not; with fewer it was seen open again. A block at hours of the week is at most "
-            "seen open again, at its hours."
-        ),
-        lang.html(
-            "A block that is not tested enough any more stands as it was last seen, and is no "
-            "news when it is tested again. No longer listed says nothing of access: what came in "
-            "since speaks against the block. Tests that arrive late may change what an earlier "
-            "look said."
-        ),
-        lang.html(
-            "Apps and circumvention tools are judged by their own tests, against other countries "
-            "where these are at hand: what fails everywhere is no block, and no suspicion. Of a "
-            "test with several parts, the part that says most counts."
-        ),
-        lang.html("All rows: {tables}.", tables=tables),
-    ]
