@@ -46,7 +46,7 @@ class Translations(NamedTuple):
     def choose(self, one: str, many: str, n: int) -> str:
         """The form that fits a count."""
         forms = self.by_sentence.get((one, many))
-        return str(forms[self.form_of(n)]) if forms else ""
+        return str(forms[self.form_of(int(n))]) if forms else ""
 
 
 def catalogue_path(code: str) -> Path:

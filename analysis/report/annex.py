@@ -558,12 +558,15 @@ def list_sites(
         [is_listed, is_aside, is_open], ["listed", "set_aside", "no_problem_seen"],
         "not_enough_tests",
     )  # fmt: skip
-    why = names.map(_why_no_conclusion(access)).fillna("not_domestic").mask(is_open, "")
-    reasons = dict(zip(aside["domain"], aside["reason"], strict=True))
+    told = _why_no_conclusion(access) | dict(zip(aside["domain"], aside["reason"], strict=True))
+    is_told = {"set_aside", "not_enough_tests"}
     table = tested.assign(
         registrable_domain=names.map(registrable_domain),
         status=status,
-        reason=names.map(reasons).where(is_aside, why).mask(is_listed, ""),
+        reason=[
+            told.get(site, "not_domestic") if one in is_told else ""
+            for site, one in zip(names, status, strict=True)
+        ],
     )
     counts = of_site.agg(session_count=("session_count", "sum"),
                          network_count=("probe_asn", "nunique"))  # fmt: skip
@@ -601,7 +604,7 @@ def has_page(status: str) -> bool:
     return status in ("listed", "set_aside")
 
 
-def _why_no_conclusion(access: pd.DataFrame) -> Mapping[Any, str]:
+def _why_no_conclusion(access: pd.DataFrame) -> dict[Any, str]:
     """Site → the state or the lack that says most about it on the access networks."""
     told = access["state"].where(access["state"] != "insufficient", access["insufficient_reason"])
     ranks = {name: rank for rank, name in enumerate(_WITHOUT_CONCLUSION)}

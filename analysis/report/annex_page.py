@@ -3,8 +3,6 @@ many there are by category and network; and what was set aside."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import date
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH, Language, elided, visible
-from analysis.pages.formats import chance_words, link, make_environment, site_link
+from analysis.pages.formats import link, site_link
 from analysis.pages.html_tables import blocks, render_table
 from analysis.period import Period
 from analysis.report.annex import link_countries
@@ -29,14 +27,12 @@ from analysis.report.verdict_words import (
     Row,
     add_local_hours,
     name_resolvers,
-    network_name,
-    schedule_words,
+    open_template,
     word,
 )
 from analysis.tables import read_table
-from analysis.vocabulary import CERTAINTY, LISTED, MECHANISMS, STATES, grade_certainty
+from analysis.vocabulary import CERTAINTY, LISTED, STATES, grade_certainty
 
-TEMPLATES = Path(__file__).parent / "templates"
 #: Rows that a page can hold; of more, a site shows those of fewer networks.
 MOST_ROWS = 1300
 
@@ -63,7 +59,7 @@ def render_annex(
     stretches = add_local_hours(stretches, probe_cc)
     words = dict(zip(categories["category_code"], categories["category"], strict=True))
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
-    macros = _template(lang)
+    macros = open_template("annex.html.j2", lang).module
     most = fit_rows(stretches["domain"].value_counts(), MOST_ROWS)
     parts = [macros.symbols([(name, STATES[name]) for name in LISTED]), macros.controls()]
     for is_local, caption in (
@@ -127,7 +123,7 @@ def annex_sections(
     set_aside += _show_finding(page, "unlisted", find_unlisted(read)) + render_table(
         linked, lang.say("Sites set aside"), "", 25, {}, file="set_aside.csv", lang=lang
     )  # fmt: skip
-    macros = _template(lang)
+    macros = open_template("annex.html.j2", lang).module
     return [
         ("", _show_opening(page)),
         (lang.heading("The list"), list_),
@@ -195,11 +191,6 @@ def fit_rows(counts: pd.Series, most: int) -> int:
     return limit
 
 
-@lru_cache(maxsize=8)
-def _template(lang: Language) -> Any:
-    return make_environment(TEMPLATES, lang=lang).get_template("annex.html.j2").module
-
-
 def _groups(
     stretches: pd.DataFrame,
     categories: Mapping[str, str],
@@ -229,7 +220,10 @@ def _groups(
                 category=word(lang, category),
             ),
             "decision": show_decision(decided.get(domain), lang),
-            "rows": [_row(row, names, lang, grades[domain, row.probe_asn]) for row in shown],
+            "rows": [
+                (row, name_resolvers(row, names), CERTAINTY[grades[domain, row.probe_asn]])
+                for row in shown
+            ],
             "more": lang.html_plural(
                 "And {n} row more, on the page of the site.",
                 "And {n} rows more, on the page of the site.",
@@ -238,40 +232,3 @@ def _groups(
             if len(rows) > len(shown)
             else "",
         }  # fmt: skip
-
-
-def _row(row: Row, names: Mapping[str, str], lang: Language, grade: str) -> dict[str, Any]:
-    """The cells of one stretch; ``grade`` is how strong the evidence of its pair is."""
-    before, after = row.last_seen_open, row.first_seen_open_again
-    if not row.blocked_until:
-        until, end = lang.html("still blocked at the last test"), Markup("")
-    else:
-        until = Markup.escape(lang.date(date.fromisoformat(row.blocked_until)))
-        end = lang.html("no later test reached it")
-    if after:
-        end = lang.html("open again {day}", day=date.fromisoformat(after))
-    if "not tested since" in row.note:
-        end = lang.html("not tested since")
-    return {
-        "network": network_name(row),
-        "state": row.state,
-        "state_words": lang.html(STATES[row.state].words),
-        "since": lang.date(date.fromisoformat(row.blocked_from)),
-        "before": lang.html("open {day}", day=date.fromisoformat(before))
-        if before
-        else lang.html("no earlier test reached it"),
-        "until": until,
-        "after": end,
-        "sessions": lang.html(
-            "{blocked} of {total}",
-            blocked=int(row.blocked_session_count),
-            total=int(row.session_count),
-        ),
-        "mechanism": word(lang, MECHANISMS.get(row.mechanism, row.mechanism)),
-        "resolvers": name_resolvers(row, names),
-        "hours": schedule_words(row.schedule, lang),
-        "local": schedule_words(getattr(row, "local_schedule", ""), lang),
-        "chance": chance_words(row.chance, lang) if row.chance else "–",
-        "grade": lang.say(CERTAINTY[grade]),
-        "flip": lang.number(int(row.sessions_to_flip)),
-    }

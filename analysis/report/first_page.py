@@ -126,34 +126,10 @@ def tell_decisions(tables: Path, lang: Language = ENGLISH) -> tuple[str, Markup]
     if decisions.empty:
         return ()
     count = int((decisions["status"] == APPLIED).sum())
-    said = []
-    if count:
-        said.append(
-            lang.html_plural(
-                "{n} decision of a meeting holds for this report; it changes no verdict or number.",
-                "{n} decisions of a meeting hold for this report; they change no verdict or "
-                "number.",
-                count,
-            )
-        )
-    left_out = sorted(find_left_out(read_decided(tables)))
-    if left_out:
-        said.append(
-            lang.html("Left out of this page, not of the tables: {items}.", items=left_out[:_MOST])
-        )
-    if count < len(decisions):
-        said.append(
-            lang.html_plural(
-                "{n} decision of a meeting was taken on another period or method, and is not "
-                "applied.",
-                "{n} decisions of a meeting were taken on another period or method, and are not "
-                "applied.",
-                len(decisions) - count,
-            )
-        )
+    left_out = sorted(find_left_out(read_decided(tables)))[:_MOST]
     place = link(f"{FORM}#{_ANCHOR}", lang.say("the feedback form"))
-    said.append(lang.html("All of them stand on {place}.", place=place))
-    return lang.say("What was decided"), Markup("<p>{}</p>").format(Markup(" ").join(said))
+    told = macros("form.html.j2", lang).told(count, left_out, len(decisions) - count, place)
+    return lang.say("What was decided"), Markup(told)
 
 
 def show_decisions(tables: Path, lang: Language = ENGLISH) -> list[tuple[str, Markup]]:

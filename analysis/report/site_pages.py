@@ -7,7 +7,6 @@ Besides the tables they show what was flagged. The notebook that judges hands th
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from markupsafe import Markup
 from analysis.hosts import as_written, site_anchor, site_file
 from analysis.languages.language import Language, elided, visible
 from analysis.outcomes.rules import RULES_BY_ID
-from analysis.pages.formats import link, make_environment, read_css
+from analysis.pages.formats import link, read_css
 from analysis.pages.tracks import Row, span_bars
 from analysis.period import Period
 from analysis.reference.events import Event
@@ -25,14 +24,16 @@ from analysis.reference.networks import DOMESTIC
 from analysis.reference.reference_files import is_fictional
 from analysis.report.finding_words import draw_on_axis, say_spans
 from analysis.report.first_page import read_decided, read_summary, show_decision
-from analysis.report.verdict_words import Row as Cell
 from analysis.report.verdict_words import (
+    TEMPLATES,
     network_name,
+    open_template,
     say_rivals,
     say_verdict,
     state_words,
     word,
 )
+from analysis.report.verdict_words import Row as Cell
 from analysis.study.study import Study
 from analysis.study.table_folder import keep_note, read_note
 from analysis.tables import read_table
@@ -68,7 +69,6 @@ def keep_site_evidence(study: Study, judgement: Judgement, tables: str) -> None:
     keep_note(tables, FLAGS, study.connection.execute(_FLAGS).df())
 
 
-TEMPLATES = Path(__file__).parent / "templates"
 INDEX, INDEX_TITLE = "sites/index.html", "Find a site"
 _VERDICTS = Markup('<a href="{}tables/verdicts.csv">verdicts.csv</a>')
 #: Networks of a site that is set aside: those on which most sessions failed.
@@ -209,7 +209,7 @@ def make_pages(
     yield INDEX, lang.say("Find a site"), list_names(sites, lang)
     for record in read_records(tables, sites):
         domain = record.site.domain
-        content = _template("site.html.j2", lang).render(
+        content = open_template("site.html.j2", lang).render(
             **_describe(record, setting, lang),
             pairs=[_pair(cell, record, setting, names, lang) for cell in _told(record)],
             is_unreached=domain in unreached,
@@ -224,11 +224,6 @@ def make_pages(
 def stylesheet() -> str:
     """How the pages of sites look, besides what all pages have."""
     return read_css(TEMPLATES / "site.css")
-
-
-@lru_cache(maxsize=8)
-def _template(name: str, lang: Language) -> Any:
-    return make_environment(TEMPLATES, lang=lang).get_template(name)
 
 
 def _describe(record: SiteRecord, setting: Setting, lang: Language) -> dict[str, Any]:
@@ -363,7 +358,7 @@ def list_names(sites: pd.DataFrame, lang: Language) -> Markup:
     names: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         names.setdefault(row.status, []).append(_name(lang, row))
-    return Markup(_template("site_index.html.j2", lang).render(names=names))
+    return Markup(open_template("site_index.html.j2", lang).render(names=names))
 
 
 def _name(lang: Language, row: Cell) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from analysis.languages.language import (
     pairs_of_chance,
     visible,
 )
-from analysis.pages.formats import macros, make_environment
+from analysis.pages.formats import chance_words, macros, make_environment
 from analysis.reference.reference_files import capital_zone
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.rivals import NO, RIVALS, answer_rivals
@@ -31,6 +31,7 @@ from analysis.vocabulary import (
     LEAST_CHANCE,
     MATRIX_STATES,
     MECHANISMS,
+    STATES,
     grade_certainty,
 )
 
@@ -163,7 +164,7 @@ def say_verdict(
         grade = CERTAINTY[grade_certainty(int(verdict.blocked_session_count), flip)]
     caveats = [one for part in _split_note(verdict.note) if (one := _read_caveat(part))]
     resolvers = name_resolvers(verdict, names)
-    template = _templates(lang)
+    template = open_template("verdict.html.j2", lang).module
     said = template.say_verdict(verdict, timed, withheld, resolvers, caveats, grade)
     return list(Markup(said).split(_END))
 
@@ -172,19 +173,23 @@ def say_verdict(
 _END = Markup("\x1e")
 
 
-@lru_cache(maxsize=8)
-def _templates(lang: Language) -> Any:
+@lru_cache(maxsize=32)
+def open_template(name: str, lang: Language) -> Any:
+    """A template of this folder, with the words of the method at hand."""
     environment = make_environment(TEMPLATES, lang=lang)
     environment.globals |= {
         "end": _END,
         "day": lambda text: date.fromisoformat(text) if text else None,
         "word": partial(word, lang),
         "hours": partial(schedule_words, lang=lang),
+        "chance_words": partial(chance_words, lang=lang),
+        "network_name": network_name,
         "mechanisms": MECHANISMS,
+        "states": STATES,
         "pairs_of_chance": pairs_of_chance,
         "least_chance": LEAST_CHANCE,
     }
-    return environment.get_template("verdict.html.j2").module
+    return environment.get_template(name)
 
 
 def say_rivals(lang: Language, stretches: Sequence[Row], withheld: Sequence[Row]) -> list[Markup]:
