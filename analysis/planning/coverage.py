@@ -154,17 +154,6 @@ def _count_days(days: Sequence[date], period: Period) -> dict[str, int]:
     }
 
 
-def find_runs(days: Iterable[date]) -> list[Period]:
-    """The stretches of days that follow one another."""
-    runs: list[Period] = []
-    for day in days:
-        if runs and runs[-1].until == day:
-            runs[-1] = runs[-1].extended(1)
-        else:
-            runs.append(Period(day, day + timedelta(days=1)))
-    return runs
-
-
 # --- enough tests ---------------------------------------------------------------------------------
 
 
@@ -695,11 +684,14 @@ def show_gaps(study: Study, days: Mapping[str, Sequence[date]], ranked: pd.DataF
 
 
 def _draw_days(label: str, days: Sequence[date], period: Period) -> Row:
+    gaps = find_gaps(days, period)
+    edges = [period.since, *(edge for gap in gaps for edge in (gap.since, gap.until)), period.until]
     bars = tuple(
-        Bar(place_of(run.since, period), place_of(run.until, period), "tested")
-        for run in find_runs(days)
+        Bar(place_of(since, period), place_of(until, period), "tested")
+        for since, until in zip(edges[::2], edges[1::2], strict=True)
+        if since < until
     )
-    longest = max((gap.day_count for gap in find_gaps(days, period)), default=0)
+    longest = max((gap.day_count for gap in gaps), default=0)
     words = ENGLISH.say(
         "{tested} of {days} days, longest gap {longest} days",
         tested=len(days), days=period.day_count, longest=longest,

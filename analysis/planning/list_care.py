@@ -71,17 +71,18 @@ def _row(
     entry: ListEntry, problem: str, action: str, why: str, proposed: ListEntry | None = None
 ) -> Row:
     """``proposed`` has the cells to change; a line to be removed has none."""
-    now = _as_line(entry.written)
-    changed = {"remove": "", "check": now}.get(action)
-    if changed is None and proposed is not None:
+    now = proposed_line = _as_line(entry.written)
+    if action == "remove":
+        proposed_line = ""
+    elif proposed:
         cells = dict(zip(LIST_COLUMNS, entry.written, strict=True))
         other = dict(zip(LIST_COLUMNS, proposed.written, strict=True))
         cells |= {name: other[name] for name in ("category_code", "category_description")}
-        changed = _as_line(cells.values())
+        proposed_line = _as_line(cells.values())
     return {
         "file": entry.file, "line": entry.line, "problem": problem, "action": action,
         "domain": entry.domain, "url": entry.written[0], "why": why, "line_now": now,
-        "line_proposed": changed,
+        "line_proposed": proposed_line,
     }  # fmt: skip
 
 
@@ -107,10 +108,9 @@ def _find_doubles(entries: Iterable[ListEntry]) -> Iterator[Row]:
         if earlier is not entry and earlier.file == entry.file:
             yield _row(entry, "duplicate", "remove", f"Line {earlier.line} has the same address.")
         elif earlier is not entry and earlier.category_code == entry.category_code:
-            where = f"line {earlier.line} of {earlier.file}"
             yield _row(entry, "duplicate", "remove",
-                       f"{where[0].upper()}{where[1:]} has the same address, and is tested in "
-                       "every country.")  # fmt: skip
+                       f"Line {earlier.line} of {earlier.file} has the same address, and is tested "
+                       "in every country.")  # fmt: skip
 
 
 def _find_twins(entries: Iterable[ListEntry]) -> Iterator[Row]:
@@ -120,19 +120,21 @@ def _find_twins(entries: Iterable[ListEntry]) -> Iterator[Row]:
         _, _, rest = _address(entry).partition("://")
         groups[entry.file, rest.removeprefix("www.")].append(entry)
     for twins in groups.values():
-        secure = {entry.domain for entry in twins if entry.url.lower().startswith("https:")}
+        secure = {entry.domain for entry in twins if _is_secure(entry)}
         for entry in twins:
             others = [one for one in twins if _address(one) != _address(entry)]
-            if not others:
-                continue
-            is_plain = not entry.url.lower().startswith("https:")
-            if is_plain and entry.domain in secure:
+            lines = [str(one.line) for one in others if one.domain != entry.domain]
+            if others and not _is_secure(entry) and entry.domain in secure:
                 why = "The list has the same address with https."
                 yield _row(entry, "twin", "remove", why)
-            elif any(one.domain != entry.domain for one in others):
-                lines = ", ".join(str(one.line) for one in others if one.domain != entry.domain)
-                why = f"With and without www.: see line {lines}. One leads to the other, mostly."
+            elif lines:
+                where = ", ".join(lines)
+                why = f"With and without www.: see line {where}. One leads to the other, mostly."
                 yield _row(entry, "twin", "check", why)
+
+
+def _is_secure(entry: ListEntry) -> bool:
+    return entry.url.lower().startswith("https:")
 
 
 def _find_other_categories(lists: TestLists) -> Iterator[Row]:

@@ -99,7 +99,11 @@ def follow(
         raise ParameterError(
             "domain", domain, f"was never tested{suggest(domain, whole['domain'])}"
         )
-    ranked = _rank(whole[_is_wanted(whole, domain, probe_asn)], judgement.intervals)
+    if domain:
+        whole = whole[whole["domain"] == domain]
+    if probe_asn:
+        whole = whole[whole["probe_asn"].map(network_number) == network_number(probe_asn)]
+    ranked = _rank(whole, judgement.intervals)
     if ranked.empty:
         return None
     verdict: Any = next(ranked.itertuples(index=False))
@@ -110,15 +114,6 @@ def follow(
         days=study.connection.execute(_DAYS, cell).df(),
         stretches=stretches,
     )
-
-
-def _is_wanted(whole: pd.DataFrame, domain: str, probe_asn: str) -> pd.Series:
-    is_wanted = pd.Series(data=True, index=whole.index)
-    if domain:
-        is_wanted &= whole["domain"] == domain
-    if probe_asn:
-        is_wanted &= whole["probe_asn"].map(network_number) == network_number(probe_asn)
-    return is_wanted
 
 
 def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
