@@ -540,7 +540,7 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "Blocked on 0 and likely blocked on 2 access networks.",
         "From 3 February 2024 to 4 March 2024, 11 of 12 sessions could not reach the site (TLS: "
         "reset). The site was last open before this on 1 February 2024, and open again on 9 March "
-        "2024. If nothing were blocked, fewer than 1 in 1,000 pairs would look like this.",
+        "2024. If nothing were blocked, at most 1 in 1,000 pairs would look like this.",
         "This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. Only tests "
         "at these hours count as before or after. Nobody has tested the site there since then. The "
         "sessions left a mark: a trace that only blocking leaves. The failures began before the "
@@ -611,7 +611,7 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     assert rows.pop(0) == []
     assert rows == [
         ["3 February 2024 open 1 February 2024", "4 March 2024 open again 9 March 2024", *shared,
-         "less than 1 in 1,000", "thin 0"],
+         "1 in 1,000", "thin 0"],
         ["1 June 2024 no earlier test reached it", "30 June 2024 not tested since", "11 of 12",
          "TLS: reset only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–", "thin 0"],
         ["6 May 2024 no earlier test reached it", "still blocked at the last test", *shared,

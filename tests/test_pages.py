@@ -130,7 +130,7 @@ _VALUES = [
     ("value", 0.001, "0.001"),
     ("value", 0.0000015, "0.0000015"),
     ("chance", "1.5e-02", "1 in 66"),
-    ("chance", "1.0e-03", "less than 1 in 1,000"),
+    ("chance", "1.0e-03", "1 in 1,000"),
     ("chance", "", "–"),
 ]
 
@@ -178,7 +178,7 @@ def test_what_a_file_has_is_not_printed_at_length() -> None:
     assert html.count("<tr>") == 2 + 3 + MOST_FOLDED
     assert "Show 100 more of 900 rows" in html
     assert '<details class="rows on-screen">' in html
-    assert 'All 900 rows are in <a href="tables/sites.csv">sites.csv</a>.' in html
+    assert '<a href="tables/sites.csv">sites.csv</a> has all rows.' in html
     pairs = pd.DataFrame([(f"s{i:03}", asn, "ok") for i in range(500) for asn in range(31)],
                          columns=["domain", "probe_asn", "state"])  # fmt: skip
     matrix = shown(lambda: show.show_matrix(pairs, caption="Matrix"))
@@ -187,7 +187,7 @@ def test_what_a_file_has_is_not_printed_at_length() -> None:
     frame = pd.DataFrame({"domain": [f"site{i}" for i in range(MOST_ROWS + 500)]})
     html = shown(lambda: show.show_table(frame, caption="Sites"))
     assert html.count("<tr>") == 2 + MOST_ROWS
-    assert "The notebook shows all 2,500 rows." in html
+    assert "of 2,500 rows." in html
 
 
 def test_a_matrix_shows_the_networks_of_which_most_is_known() -> None:

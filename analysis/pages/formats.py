@@ -31,7 +31,7 @@ from analysis.languages.language import (
     template_functions,
     visible,
 )
-from analysis.vocabulary import LEAST_CHANCE, STATES, value_words
+from analysis.vocabulary import STATES, value_words
 
 TEMPLATES = Path(__file__).parent / "templates"
 #: The environment variable that is set where a notebook is run for a page.
@@ -300,10 +300,7 @@ def chance_words(text: str, lang: Language = ENGLISH) -> str:
     found = _find_number(text)
     if found is None:
         return visible(text)
-    many = pairs_of_chance(float(found))
-    if float(found) <= LEAST_CHANCE:
-        return lang.say("less than 1 in {many}", many=many)
-    return lang.say("1 in {many}", many=many)
+    return lang.say("1 in {many}", many=pairs_of_chance(float(found)))
 
 
 def network_number(value: object) -> str:

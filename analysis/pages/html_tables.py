@@ -127,7 +127,8 @@ def render_matrix(
     ids = {code: f"k{prefix}-{place}" for place, code in enumerate(looks)}
     squares = {code: blocks().square(look, ids[code]) for code, look in looks.items()}
     left_out = {
-        "rows": max(len(states) - fold_after - MOST_FOLDED, 0), "paper": 0, "all": len(states),
+        "rows": max(len(states) - fold_after - MOST_FOLDED, 0), "all": len(states),
+        "paper": max(len(states) - fold_after, 0),
         "file": link(f"tables/{file}", file), "networks": network_count - len(states.columns),
     }  # fmt: skip
     parts = []

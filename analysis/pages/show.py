@@ -176,7 +176,7 @@ def show_matrix(
     if frame.empty:
         show_table(frame, caption=caption, note=note)
     else:
-        matrix = render_matrix(frame, caption, note, 60, names or {}, first_head, file, counted)
+        matrix = render_matrix(frame, caption, note, 20, names or {}, first_head, file, counted)
         _show(matrix)
 
 

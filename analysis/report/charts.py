@@ -30,7 +30,7 @@ from analysis.study.confirmation import count_states, spans_by_site
 from analysis.study.study import MessagingStudy, Study
 from analysis.verdicts.intervals import USUAL
 from analysis.verdicts.rivals import EVERYWHERE
-from analysis.vocabulary import CHANGES, MECHANISMS, METHODS
+from analysis.vocabulary import CHANGES, LISTED, MECHANISMS, METHODS, SET_ASIDE_REASONS
 
 
 def show_months(study: Study, months: pd.DataFrame) -> None:
@@ -249,45 +249,134 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
 
 
 def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
-    """Show each stretch of blocking with the tests around it and its hours of the week.
+    """Show each listed period of failures with the tests around it and its hours of the week.
 
     Args:
         study: whose country's clocks show the local hours.
         intervals: the contract's ``blocking_intervals``.
     """
+    shown = _dated(intervals, study)
+    columns = ["domain", "probe_asn", "state", "mechanism", "last_seen_open", "blocked_from",
+               "blocked_until", "first_seen_open_again", "session_count",
+               "longest_gap_days", "chance"]  # fmt: skip
     show_table(
-        _dated(intervals, study),
-        caption="Intervals of blocking, with the tests before and after",
-        note="Chance: if nothing were blocked, at most this share of pairs would look like this. "
-        "It is empty if a mark of blocking decides. blocking_intervals.csv has the time of day for "
-        "each date.",
+        shown[columns],
+        caption="Periods of blocking, with the tests before and after",
+        note="Longest gap: the most days between two tests inside the period. Chance: if nothing "
+        "were blocked, at most this share of pairs would look like this; it is empty if a trace of "
+        "blocking decides. blocking_intervals.csv has the time of day for each date.",
         fold_after=8,
         file="blocking_intervals.csv",
         networks=study.network_names(),
-    )
+        headings={"last_seen_open": "Last reached before", "blocked_from": "First seen failing",
+                  "blocked_until": "Last seen failing",
+                  "first_seen_open_again": "Reached again", "session_count": "Failed sessions"},
+    )  # fmt: skip
 
 
 def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
-    """Show surprising failures that are not listed, with dates and reason.
+    """Show surprising failures that are not listed: how many for each reason, then which.
 
     Args:
         study: whose country's clocks show the local hours.
         withheld: the contract's ``withheld_intervals``.
     """
-    shown = _dated(withheld.drop(columns="state").rename(columns={"reason": "why"}), study)
+    names = study.network_names()
+    withheld = withheld.rename(columns={"reason": "why"})
+    by_reason = withheld.assign(network=withheld["probe_asn"].map(names)).groupby("why")
+    counts = by_reason.agg(
+        period_count=("domain", "size"), site_count=("domain", "nunique"),
+        session_count=("session_count", "sum"), networks=("network", _count_networks),
+    )  # fmt: skip
+    headings = {"why": "Why it is not listed", "session_count": "Failed sessions"}
     show_table(
-        _gather_alike(shown),
+        counts.sort_values("period_count", ascending=False, kind="stable").reset_index(),
+        caption="Failures that are not listed, by reason",
+        headings={**headings, "period_count": "Periods of failures",
+                  "networks": "Networks with most of them"},
+    )  # fmt: skip
+    shown = _gather_alike(_dated(withheld, study))
+    columns = ["domain", "probe_asns", "mechanism", "blocked_from", "blocked_until",
+               "session_count", "chance", "why"]  # fmt: skip
+    show_table(
+        shown[columns],
         caption="Failures that are not listed",
         note="A site that failed on many networks for one reason has one row. The row has the "
-        "first and the last day on any of these networks, all sessions, and the smallest chance. "
-        "withheld_intervals.csv has a row for each network.",
-        fold_after=6,
+        "first and the last day and the failed sessions of all these networks, and the smallest "
+        "chance. withheld_intervals.csv has a row for each network, with the last test before that "
+        "reached the site and the first one after.",
+        fold_after=4,
         file="withheld_intervals.csv",
-        networks=study.network_names(),
-        headings={"why": "Why it is not listed", "blocked_from": "Failed from",
-                  "blocked_until": "Failed until", "mechanism": "How it failed",
+        networks=names,
+        headings={**headings, "blocked_from": "First seen failing",
+                  "blocked_until": "Last seen failing", "mechanism": "How it failed",
                   "probe_asns": "Networks"},
     )  # fmt: skip
+
+
+_TRACES = """
+SELECT rule_id::VARCHAR AS rule_id, domain::VARCHAR AS domain, 'AS' || probe_asn AS probe_asn,
+  count(*) AS measurement_count
+FROM outcomes WHERE domain <> '' AND class = 'blocked' AND is_artefact AND evidence = 'scored'
+GROUP BY ALL ORDER BY ALL
+"""
+
+
+def show_unlisted_traces(study: Study, whole: pd.DataFrame) -> None:
+    """Show what became of pairs with a trace of blocking that are not listed.
+
+    Args:
+        study: after ``confirm``.
+        whole: the contract's ``verdicts`` of the whole period.
+    """
+    columns = ["domain", "probe_asn", "state", "set_aside_reason", "note"]
+    found = study.connection.execute(_TRACES).df()
+    traces = found.merge(whole[columns], on=["domain", "probe_asn"])
+    traces = traces[~traces["state"].isin(LISTED)]
+    otherwise = traces["set_aside_reason"].map(SET_ASIDE_REASONS).fillna("")
+    traces = traces.assign(why=traces["note"].where(traces["note"] != "", otherwise))
+    counted = traces.groupby(["rule_id", "state", "why"]).agg(
+        site_count=("domain", "nunique"), pair_count=("domain", "size"),
+        measurement_count=("measurement_count", "sum"),
+    )  # fmt: skip
+    show_table(
+        counted.sort_values("pair_count", ascending=False, kind="stable").reset_index(),
+        caption="Pairs with a trace of blocking that are not listed",
+        note="Measurements: those with the trace.",
+        fold_after=6,
+        is_printed=False,
+        headings={"why": "Why it is not listed"},
+    )
+
+
+def show_answers(study: Study, answers: pd.DataFrame) -> None:
+    """Show the addresses that several names share, those with most names first.
+
+    Args:
+        study: names the networks.
+        answers: the contract's ``answers``.
+    """
+    shared = answers[answers["name_count"] > 1]
+    columns = ["address", "resolver_asn", "quarter", "profile", "name_count", "dead_name_count",
+               "live_name_count", "measurement_count"]  # fmt: skip
+    show_table(
+        shared.sort_values("name_count", ascending=False, kind="stable")[columns],
+        caption="Addresses that several names share and no control confirmed",
+        note=ENGLISH.say(
+            "answers.csv has more columns, and the addresses with one name: {n}.",
+            n=len(answers) - len(shared),
+        ),
+        fold_after=5,
+        file="answers.csv",
+        networks=study.network_names(),
+        headings={"live_name_count": "Existing names, on all networks"},
+    )  # fmt: skip
+
+
+def _count_networks(networks: pd.Series) -> str:
+    """The three networks with most rows, and how many each has."""
+    most = networks.value_counts().head(3)
+    return "; ".join(f"{network}: {count:,}" for network, count in most.items())
 
 
 def _gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
@@ -296,15 +385,14 @@ def _gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
     apart = withheld.index.where(~is_alike, -1)
     keys = [withheld["why"].isin(USUAL), *(withheld[name] for name in _ALIKE), apart]
     gathered = withheld.groupby(keys).agg({
-        **dict.fromkeys(withheld, "first"),
+        **dict.fromkeys(_ALIKE, "first"),
         "probe_asn": ";".join,
-        "blocked_from": "min", "last_seen_open": "min",
-        "blocked_until": "max", "first_seen_open_again": "max",
+        "blocked_from": "min",
+        "blocked_until": "max",
         "session_count": "sum",
         "chance": _smallest,
     })  # fmt: skip
-    gathered = gathered.reset_index(drop=True)
-    return gathered.drop(columns="day_count").rename(columns={"probe_asn": "probe_asns"})
+    return gathered.reset_index(drop=True).rename(columns={"probe_asn": "probe_asns"})
 
 
 _ALIKE = ["domain", "why", "mechanism"]
@@ -315,8 +403,13 @@ def _smallest(chances: pd.Series) -> str:
 
 
 def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """The columns that a page shows; moments where an edge is known to a day or so."""
+    """Days as moments where an edge is known to a day or so; methods with hours of the week."""
     shown = add_local_hours(intervals, study.probe_cc)
+    hours = " at " + shown["schedule"] + " UTC"
+    if "local_schedule" in shown:
+        hours += " (" + shown["local_schedule"] + " local time)"
+    method = shown["mechanism"].map(MECHANISMS).fillna("")
+    shown = shown.assign(mechanism=method + hours.where(shown["schedule"] != "", ""))
     days = [("last_seen_open", "blocked_from"), ("blocked_until", "first_seen_open_again")]
     for before, after in days:
         apart = pd.to_datetime(shown[after]) - pd.to_datetime(shown[before])
@@ -324,10 +417,7 @@ def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:
         for name in (before, after):
             moment = shown[f"{name}_time"].str.slice(0, 16).str.replace("T", " ")
             shown = shown.assign(**{name: moment.where(is_close, shown[name])})
-    if not (shown["schedule"] != "").any():
-        shown = shown.drop(columns="schedule")
-    moments = [name for name in shown if str(name).endswith("_time")]
-    return shown.drop(columns=[*moments, "measurement_count", "longest_gap_days", "evidence"])
+    return shown
 
 
 def show_disagreement(compared: pd.DataFrame) -> None:
@@ -418,18 +508,18 @@ def claim_verdicts(numbers: Numbers) -> None:
     show_finding(
         "verdicts",
         ENGLISH.html(
-            "{blocked_domain_count} sites were blocked or likely blocked on "
-            "{blocking_network_count} of the country's access networks: "
-            "{listed_access_pair_count} pairs of site and network, {traced_access_pair_count} "
-            "blocked and {likely_access_pair_count} likely blocked.",
+            "Listed sites: {blocked_domain_count}, on {blocking_network_count} access networks of "
+            "the country. Listed pairs of a site and an access network: "
+            "{listed_access_pair_count} ({traced_access_pair_count} blocked, "
+            "{likely_access_pair_count} likely blocked).",
             **marked(numbers),
         ),
         ENGLISH.html(
-            "{judged_access_pair_count} pairs of a site and an access network were tested. "
-            "{ok_access_pair_count} are reachable. {unsettled_access_pair_count} have no "
-            "conclusion: on {disagreeing_access_pair_count} of these the tests disagree, the "
-            "others were tested too little. {other_pair_count} pairs on VPNs, hosting and "
-            "foreign networks were also tested; they put no site on the list.",
+            "Tested pairs of a site and an access network: {judged_access_pair_count}. Reachable: "
+            "{ok_access_pair_count}. Without a conclusion: {unsettled_access_pair_count}, of which "
+            "the tests of {disagreeing_access_pair_count} disagree and the others were tested too "
+            "little. Tested pairs on VPNs, hosting and foreign networks: {other_pair_count}; they "
+            "put no site on the list.",
             **marked(numbers),
         ),
         "A block that is seen on a network is not always the work of this network: the answer may "

@@ -292,12 +292,12 @@ def _size(begun: pd.DataFrame) -> tuple[int, int]:
 #: Kind of finding → its number, which is never given to another kind; the place that shows it; and
 #: the table that it is counted from.
 FINDINGS: Mapping[str, tuple[str, str, str]] = {
-    "onset": ("F1", "2-confirmation.html#when", "blocking_intervals"),
+    "onset": ("F1", "2-confirmation.html#dates", "blocking_intervals"),
     "networks": ("F2", "4-blocked-sites.html#by-network", "verdicts"),
-    "methods": ("F3", "2-confirmation.html#how-each-network-blocks", "verdicts"),
+    "methods": ("F3", "2-confirmation.html#methods-network-by-network", "verdicts"),
     "categories": ("F4", "4-blocked-sites.html#by-category", "blocked_sites"),
     "changes": ("F5", "3-semester-comparison.html#site-by-site", "semester_changes"),
-    "hours": ("F6", "2-confirmation.html#when", "blocking_intervals"),
+    "hours": ("F6", "2-confirmation.html#dates", "blocking_intervals"),
     "unlisted": ("F7", "4-blocked-sites.html#set-aside", "set_aside"),
     "apps": ("F8", "8-messaging-circumvention.html#by-network", "messaging_verdicts"),
     "everywhere": ("F9", "4-blocked-sites.html#set-aside", "verdicts"),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from math import exp
+from math import exp, log
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from markupsafe import Markup
 from analysis.errors import ParameterError, suggest
 from analysis.languages.language import ENGLISH
 from analysis.outcomes.rules import RULES_BY_ID
-from analysis.pages.formats import network_number, percent
+from analysis.pages.formats import network_number
 from analysis.pages.show import show_finding, show_markup, show_text
 from analysis.pages.tracks import (
     Bar,
@@ -77,8 +77,8 @@ def follow(
     """Gather what the verdict on one site was made from.
 
     Without a name, it prefers a pair that an access network lists, whose behaviour changed, for
-    which no mark decides and which is blocked at all hours; of these the pair with most sessions,
-    then the first by name.
+    which no trace decides, which is blocked at all hours, and that has few enough sessions to be
+    shown in full; of these the pair with most sessions, then the first by name.
 
     Args:
         study: after ``confirm``, whose sessions it holds.
@@ -123,14 +123,22 @@ def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     is_listed = whole["state"].isin(LISTED) & whole["kind"].isin(DOMESTIC)
     is_changing = pd.MultiIndex.from_frame(whole[["domain", "probe_asn"]]).isin(changing)
     ranked = whole.assign(
+        is_short=whole["session_count"] <= _SHOWN_IN_FULL,
         is_listed=is_listed,
         is_changing=is_listed & is_changing,
         is_weighed=(whole["chance"] != "") & (whole["schedule"] == ""),
     )
     return ranked.sort_values(
-        ["is_changing", "is_listed", "is_weighed", "session_count", "domain", "probe_asn"],
-        ascending=[False, False, False, False, True, True],
-    )
+        [
+            "is_changing", "is_listed", "is_weighed", "is_short", "session_count", "domain",
+            "probe_asn",
+        ],
+        ascending=[False, False, False, False, False, True, True],
+    )  # fmt: skip
+
+
+#: Rows that a frame may have in a notebook without being cut.
+_SHOWN_IN_FULL = 60
 
 
 def show_followed(study: Study, followed: Followed | None) -> None:
@@ -146,10 +154,10 @@ def show_followed(study: Study, followed: Followed | None) -> None:
 
 #: Class of session → the words beside its line, and how its days look.
 _CLASSES = {
-    "blocked_session_count": ("Sessions: blocked", "blocked"),
-    "unclear_session_count": ("Sessions: cause unclear", "hollow"),
-    "down_session_count": ("Sessions: site down", "hollow"),
-    "ok_session_count": ("Sessions: reachable", "tested"),
+    "blocked_session_count": ("Failed as if blocked", "blocked"),
+    "unclear_session_count": ("Failed, cause unclear", "hollow"),
+    "down_session_count": ("Site down for the control", "hollow"),
+    "ok_session_count": ("Reached the site", "tested"),
 }
 
 
@@ -158,14 +166,16 @@ def _draw_days(study: Study, followed: Followed, alt: str) -> Markup:
     period, days = study.periods["all"], followed.days
     stretches = followed.stretches.to_dict("records")
     bars = [bar for stretch in stretches for bar in span_bars(stretch, period)]
-    rows = [Row("Stretches that count as blocked", tuple(bars))]
+    rows = [Row("Periods that count as blocked", tuple(bars))]
     for column, (words, look) in _CLASSES.items():
         starts = [
             place_of(date.fromisoformat(day), period) for day in days.loc[days[column] > 0, "day"]
         ]
         marks = tuple(Bar(start, start + 1 / period.day_count, look) for start in starts)
         rows.append(Row(words, marks, "", ENGLISH.number(int(days[column].sum()))))
-    tracks = draw_tracks(rows, ("Result", "Time", "Sessions"), month_marks(ENGLISH, period))
+    tracks = draw_tracks(
+        rows, ("Result of a session", "Time", "Sessions"), month_marks(ENGLISH, period)
+    )
     footer = study.footer(followed.verdict.session_count, "sessions")
     reading = f"Each mark is a day with sessions of one result. {footer}"
     return draw_figure(tracks, f"Sessions by day and result. {alt}", reading)
@@ -202,22 +212,26 @@ class Working:
 
     Attributes:
         sessions: one row a session that counts, in order of time: ``time, is_hit``.
+        uncounted: why other sessions do not count → how many.
         base: the rate of accidents before the pair's own sessions adjust it.
-        site, network: the two shares that give ``base``, and what they were learnt from.
+        lessons: what it was learnt from, the row of ``rates.Lessons.table``.
+        site, network: the two shares that give ``base``.
         evidence: the e-value.
-        line: the e-value from which on a pair without a mark is listed.
+        line: the e-value from which on a pair without a trace is listed.
     """
 
     sessions: pd.DataFrame
+    uncounted: Mapping[str, int]
     base: float
-    site: tuple[float, str]
-    network: tuple[float, str]
+    lessons: Any
+    site: float
+    network: float
     evidence: float
     line: float
 
 
 def show_chance(judgement: Judgement, line: float) -> None:
-    """Show as a finding how many pairs are listed by their chance, without a mark.
+    """Show as a finding how many pairs are listed by their chance, without a trace.
 
     Args:
         judgement: what ``confirm`` returned.
@@ -225,28 +239,27 @@ def show_chance(judgement: Judgement, line: float) -> None:
     """
     whole = judgement.verdicts[judgement.verdicts["period"] == "all"]
     is_listed = whole["state"].isin(LISTED) & whole["is_domestic"].astype(bool)
-    count = int((is_listed & (whole["chance"] != "")).sum())
-    if not count:
-        show_text("Every listed pair of site and network has a mark of blocking.")
-        return
+    evidence = judgement.evidence
+    is_beyond = evidence.series.is_weighed & (evidence.log_evidence >= log(line))
     show_finding(
         "chance",
-        ENGLISH.say_plural(
-            "{n} pair of a site and an access network is listed because its failures are unlikely "
-            "to be accidents.",
-            "{n} pairs of a site and an access network are listed because their failures are "
-            "unlikely to be accidents.",
-            count,
+        ENGLISH.say(
+            "Pairs of a site and an access network that are listed because their failures are "
+            "unlikely to be accidents: {n}.",
+            n=int((is_listed & (whole["chance"] != "")).sum()),
         ),
         ENGLISH.say(
-            "If nothing were blocked, fewer than 1 in {line} pairs would look like this. The rates "
-            "of accidents are learnt from the same measurements, so no smaller chance is given. "
-            "This threshold does not apply to pairs with a mark of blocking. Pairs with another "
-            "explanation are shown below.",
-            line=line,
+            "Weighed pairs, on all networks: {weighed}. Pairs whose evidence reaches {line}: "
+            "{reached}; those that are not listed have another explanation, or too few sessions or "
+            "days (next section). If all failures were accidents, at most 1 in {line} pairs would "
+            "reach it. The rates of accidents are estimated from the same measurements, so no "
+            "smaller chance is given. This threshold does not apply to pairs with a trace of "
+            "blocking.",
+            weighed=len(judgement.chances), line=line,
+            reached=len(np.unique(evidence.series.cell[is_beyond])),
         ),
         "A lasting fault between one network and one site looks like a block.",
-    )
+    )  # fmt: skip
 
 
 def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None:
@@ -267,23 +280,34 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
         return None
     series, at = evidence.series, evidence.series.places_of(which)
     lessons = evidence.lessons
-    taught = lessons.table.iloc[which]
     return Working(
         pd.DataFrame({"time": series.column("time", at), "is_hit": series.is_hit[at]}),
+        uncounted=_count_uncounted(study, series.column("place", at), verdict),
         base=float(lessons.base(series)[at.start]),
-        site=_teach(lessons.site()[which], taught["site_failures"], taught["site_sessions"]),
-        network=_teach(
-            lessons.network()[which], taught["network_failures"], taught["network_reports"]
-        ),
+        lessons=lessons.table.iloc[which],
+        site=float(lessons.site()[which]),
+        network=float(lessons.network()[which]),
         evidence=exp(min(evidence.log_evidence[which], 700.0)),
         line=study.thresholds.chance_line,
-    )  # fmt: skip
+    )
 
 
-def _teach(share: float, failures: float, sessions: float) -> tuple[float, str]:
-    """A share, and what it was learnt from."""
-    learnt = ENGLISH.say("{failed} of {n}", failed=round(failures, 1), n=round(sessions))
-    return float(share), learnt if sessions else ""
+_OTHERS = """
+SELECT CASE WHEN class = 'none' THEN 'no result that can be interpreted'
+    WHEN class = 'down' THEN 'the site was down for the control too'
+    WHEN NOT is_speaking THEN 'the test asked a resolver that does not speak for the network'
+    ELSE 'the test failed in another way' END AS why, count(*)
+FROM told_sessions
+WHERE domain = $domain AND probe_asn = $probe_asn AND NOT list_contains($places, place)
+GROUP BY why ORDER BY why
+"""
+
+
+def _count_uncounted(study: Study, places: np.ndarray, verdict: Any) -> dict[str, int]:
+    """Why sessions of a pair are not at one of the ``places`` that count → how many."""
+    given = {"domain": verdict.domain, "probe_asn": int(verdict.probe_asn),
+             "places": places.tolist()}  # fmt: skip
+    return dict(study.connection.execute(_OTHERS, given).fetchall())
 
 
 def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
@@ -310,8 +334,8 @@ def show_working(study: Study, judgement: Judgement, followed: Followed | None) 
     working = work_out(study, judgement, followed.verdict) if followed else None
     if followed is None or working is None:
         show_text(
-            "This pair has no chance to compute: a mark of blocking decides, the block applies "
-            "only at certain hours of the week, or the pair is not listed. Name another pair."
+            "This pair has no evidence to compute: a trace of blocking decides, the block applies "
+            "only at certain hours of the week, or the pair is not listed."
         )
         return
     show_text(*_explain(working))
@@ -321,37 +345,57 @@ def _explain(working: Working) -> list[str]:
     """The computation in words, a text a paragraph."""
     day_count = working.sessions["time"].dt.date.nunique()
     hit_count = int(working.sessions["is_hit"].sum())
-    (site, of_site), (network, of_network) = working.site, working.network
+    others = "; ".join(f"{why}: {count:,}" for why, count in working.uncounted.items())
+    lessons = working.lessons
     return [
         ENGLISH.say(
-            "{failed} sessions failed in the same way, and {reached} reached the site. Only these "
-            "sessions count. This site fails in the same way for other operators in {site} of all "
-            "cases ({of_site}). Other sites fail in the same way on this network in {network} of "
-            "all cases ({of_network}). Together this gives {base}.",
-            failed=hit_count, reached=len(working.sessions) - hit_count,
-            site=percent(site), of_site=of_site or "no other sessions",
-            network=percent(network), of_network=of_network or "no other sessions",
-            base=percent(working.base),
+            "Sessions that count: {failed} failed in the same way and {reached} reached the site. "
+            "Sessions that do not count: {others}. All dates above are those of the sessions that "
+            "count.",
+            failed=hit_count, reached=len(working.sessions) - hit_count, others=others or "none",
+        ),
+        ENGLISH.say(
+            "How often would such a test fail by accident? Failures that may be a block themselves "
+            "are left out of all shares. On average over all sites the share is {usual}. For "
+            "other operators, this site failed in the same way in {site_failures} of "
+            "{site_sessions} sessions; with 4 sessions at the average share added, this gives "
+            "{site}. On this network, other sites failed in the same way in {network_failures} of "
+            "{network_reports} sessions, each session counted as its share of failed sites; with 4 "
+            "sessions at the average share added, this gives {network}. Together: 1 − (1 − {site}) "
+            "× (1 − {network}), but at least 1 %. The result is {base}.",
+            usual=_say_share(lessons["usual"]), site=_say_share(working.site),
+            site_failures=round(lessons["site_failures"]),
+            site_sessions=round(lessons["site_sessions"]),
+            network_failures=round(lessons["network_failures"], 2),
+            network_reports=round(lessons["network_reports"]),
+            network=_say_share(working.network), base=_say_share(working.base),
         ),
         ENGLISH.say(
             "For each session, the expected rate of accidents is (earlier failures + 8 × {base}) ÷ "
-            "(earlier sessions + 8). During a block, the expected rate of failures is (earlier "
-            "failures + 3) ÷ (earlier sessions + 4), at least 75 % and at most 95 %. The weight of "
-            "a session says how many times likelier its result is during a block. The weights are "
-            "multiplied.",
-            base=percent(working.base),
+            "(earlier sessions + 8), at least 1 % and at most 99 %. During a block, the expected "
+            "share of failures is (earlier failures + 3) ÷ (earlier sessions + 4), at least 75 % "
+            "and at most 95 %. The weight of a failed session is share ÷ rate, that of a session "
+            "that reached the site (1 − share) ÷ (1 − rate). The weights of one day are "
+            "multiplied; the result is at most the square of the largest.",
+            base=_say_share(working.base),
         ),
         ENGLISH.say(
             "Nobody knows when a block begins and ends, so the evidence is a mean. Half of it "
-            "covers all {stretches} stretches of the {n} tested days. The other half covers blocks "
-            "that last from the first test on, or that come again after an opening. The mean is "
-            "multiplied by 0.9, because blocks at certain hours of the week are searched too. If "
-            "nothing were blocked, the result would be 1 or less on average. Here it is "
-            "{evidence}. A pair is listed from {line} on.",
+            "covers all {stretches} series of consecutive test days out of the {n} days with a "
+            "session that counts. The other half covers blocks that last from the first test on, "
+            "or that come again after an opening. The mean is multiplied by 0.9, because blocks "
+            "at certain hours of the week are searched too. If nothing were blocked, the result "
+            "would be 1 or less on average. Here it is {evidence}. A pair is listed from {line} "
+            "on.",
             stretches=day_count * (day_count + 1) // 2, n=day_count,
             evidence=_say_evidence(working.evidence), line=working.line,
         ),
     ]  # fmt: skip
+
+
+def _say_share(share: float) -> str:
+    """A share with digits enough to compute with."""
+    return f"{100 * share:.3g} %"
 
 
 def _say_evidence(evidence: float) -> str:

@@ -28,7 +28,6 @@ from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.rivals import NO, RIVALS, answer_rivals
 from analysis.vocabulary import (
     CERTAINTY,
-    LEAST_CHANCE,
     MATRIX_STATES,
     MECHANISMS,
     STATES,
@@ -187,7 +186,6 @@ def open_template(name: str, lang: Language) -> Any:
         "mechanisms": MECHANISMS,
         "states": STATES,
         "pairs_of_chance": pairs_of_chance,
-        "least_chance": LEAST_CHANCE,
     }
     return environment.get_template(name)
 
