@@ -34,7 +34,7 @@ from analysis.worlds.validation import (
     run_world,
     write_results,
 )
-from analysis.worlds.validation_page import read_results
+from analysis.worlds.validation_page import Results
 from analysis.worlds.writing import Volunteers, write_world
 from tests.table_rows import table_rows
 
@@ -264,11 +264,11 @@ def test_a_world_goes_all_the_way_to_the_tables(tmp_path: Path) -> None:
     result = run_world(task, tmp_path / "work", simulator)
     out.mkdir()
     write_results(out, [result], Thresholds())
-    accuracy = read_results("accuracy", out).set_index("measure")
+    accuracy = Results(out).read("accuracy").set_index("measure")
     assert accuracy.loc["precision of pairs", "success_count"].sum() > 0
-    listed = read_results("sensitivity", out).set_index(["threshold", "value"])["listed_pair_count"]
+    listed = Results(out).read("sensitivity").set_index(["threshold", "value"])["listed_pair_count"]
     assert listed["floor_sessions", 6] < listed["floor_sessions", 4]
-    assert set(read_results("forgery", out)["forger"]) == {
+    assert set(Results(out).read("forgery")["forger"]) == {
         "of the world",
         "one short of the number",
     }

@@ -28,7 +28,7 @@ from analysis.worlds import validation
 from analysis.worlds.censorship import CASES
 from analysis.worlds.examined import EXAMINED
 from analysis.worlds.session import Path as WayOut
-from analysis.worlds.validation_page import read_results
+from analysis.worlds.validation_page import Results
 from analysis.worlds.world import Design, World, make_world, open_session
 from analysis.worlds.writing import Volunteers, write_world
 from tests.archives import contents
@@ -360,15 +360,15 @@ def test_a_situation_is_judged_scored_and_shipped(tmp_path: Path) -> None:
     result = validation.run_world(task, tmp_path / "work", simulator)
     null = replace(result, task=replace(task, part="null"))
     validation.write_situations(tmp_path, [result, null], EXAMINED)
-    (row,) = read_results("examined", tmp_path).to_dict("records")
+    (row,) = Results(tmp_path).read("examined").to_dict("records")
     assert row["found_pair_count"] > 0.5 * row["blocked_pair_count"] > 0
     assert row["false_site_count"] == 0
     assert (row["situation"], row["truth"]) == (name, EXAMINED[name].truth)
-    assert read_results("chances", tmp_path)["stratum"].tolist() == [0.1, 0.01, 0.001]
+    assert Results(tmp_path).read("chances")["stratum"].tolist() == [0.1, 0.01, 0.001]
 
 
 def test_the_results_that_ship_have_every_situation() -> None:
-    assert read_results("examined")["situation"].tolist() == list(EXAMINED)
+    assert Results().read("examined")["situation"].tolist() == list(EXAMINED)
 
 
 def test_every_number_that_is_moved_stands_in_the_code() -> None:

@@ -70,13 +70,13 @@ class AppBlock:
         return inside and (not self.hours or (is_workday and moment.hour in self.hours))
 
 
-def _plan_blocks(world: World, seed: int | None) -> list[AppBlock]:
-    """What is blocked, the block by hours last; drawn where there is a ``seed`` for it.
+def _plan_blocks(world: World) -> list[AppBlock]:
+    """What is blocked, the block by hours last; drawn where there is a seed for it.
 
     The usual is on four of the larger access networks; of what is drawn each network has one.
     """
-    days, networks = world.period.day_count, _pick_networks(world)
-    if seed is None:
+    days, networks = world.design.period.day_count, _pick_networks(world)
+    if world.design.app_seed is None:
         first, second, third, fourth = networks[:4]
         exams = int(days * _EXAMS_FROM)
         return [
@@ -88,7 +88,7 @@ def _plan_blocks(world: World, seed: int | None) -> list[AppBlock]:
             AppBlock("telegram", "web", third.asn, exams, "tls.timeout", exams + _EXAM_DAYS,
                      _EXAM_HOURS),
         ]  # fmt: skip
-    rng = stream(seed, "apps", "drawn")
+    rng = stream(world.design.app_seed, "apps", "drawn")
     *networks, watched = rng.sample(networks, _DRAWN_COUNT + 1)
     blocks = []
     drawn = zip(networks, rng.sample(_DRAWN, _DRAWN_COUNT), strict=True)
@@ -110,19 +110,13 @@ def _pick_networks(world: World) -> list[Network]:
     return sorted(steady, key=lambda network: (-network.weight, network.asn))[:6]
 
 
-def write_apps(folder: Path, world: World, seed: int | None) -> None:
-    """Write the archive's objects of these tests, the counts of other countries, and the truth.
-
-    Args:
-        folder: of the world.
-        world: the country.
-        seed: draws what is blocked; without one it is the usual.
-    """
-    blocks, broken_from = _plan_blocks(world, seed), int(world.period.day_count * _BROKEN_FROM)
+def write_apps(folder: Path, world: World) -> None:
+    """Write the archive's objects of these tests, the counts of other countries, and the truth."""
+    blocks, broken_from = _plan_blocks(world), int(world.design.period.day_count * _BROKEN_FROM)
     counts: dict[tuple[str, date], Counter[str]] = defaultdict(Counter)
     objects: dict[tuple[str, date], list[bytes]] = defaultdict(list)
     for network, test, moment, rng in _list_tests(world, blocks[-1]):
-        day = (moment.date() - world.period.since).days
+        day = (moment.date() - world.design.period.since).days
         held = {
             block.part: block.endpoint_count for block in blocks
             if block.test_name == test and block.asn == network.asn and block.holds(day, moment)
@@ -135,7 +129,7 @@ def write_apps(folder: Path, world: World, seed: int | None) -> None:
         counts[test, moment.date()]["anomaly" if is_anomaly else "ok"] += 1
     for (test, on), lines in sorted(objects.items()):
         received = datetime.combine(on, time(23))
-        write_object(folder / "archive", world.probe_cc, received, 0, compress(lines),
+        write_object(folder / "archive", world.design.probe_cc, received, 0, compress(lines),
                      test.replace("_", ""))  # fmt: skip
     _write_counts(folder / "reference" / "test-counts.csv", world, counts, broken_from)
     rows = [
@@ -155,8 +149,8 @@ def write_apps(folder: Path, world: World, seed: int | None) -> None:
 def _list_tests(world: World, watched: AppBlock) -> Iterator[tuple[Network, str, datetime, Random]]:
     """Who tests what and when, with the chance of the day; ``watched`` is tested every hour."""
     networks = _pick_networks(world)
-    for day in range(world.period.day_count):
-        rng = stream(world.seed, "apps", day)
+    for day in range(world.design.period.day_count):
+        rng = stream(world.design.seed, "apps", day)
         midnight = world.midnight(day)
         if day % _EVERY == 0:
             for network in rng.sample(networks, min(_NETWORKS_A_DAY, len(networks))):
@@ -173,12 +167,12 @@ def _list_tests(world: World, watched: AppBlock) -> Iterator[tuple[Network, str,
 def _write_document(
     world: World, network: Network, test: str, moment: datetime, keys: Json, name: str
 ) -> Json:
-    head = f"{moment:%Y%m%dT%H%M%SZ}_{test.replace('_', '')}_{world.probe_cc}"
+    head = f"{moment:%Y%m%dT%H%M%SZ}_{test.replace('_', '')}_{world.design.probe_cc}"
     return {
         "annotations": {"engine_version": "3.22.0", "platform": "android"},
         "data_format_version": "0.2.0", "input": None,
         "measurement_start_time": f"{moment:%Y-%m-%d %H:%M:%S}", "probe_asn": f"AS{network.asn}",
-        "probe_cc": world.probe_cc, "probe_network_name": network.name,
+        "probe_cc": world.design.probe_cc, "probe_network_name": network.name,
         "report_id": f"{head}_{network.asn}_n1_{name}",
         "resolver_asn": f"AS{network.resolver_asn}", "software_name": "ooniprobe-android",
         "software_version": "3.9.0", "test_keys": keys, "test_name": test,
@@ -190,13 +184,23 @@ def _write_counts(
     path: Path, world: World, counts: dict[tuple[str, date], Counter[str]], broken_from: int
 ) -> None:
     """The country's own counts by day, and other countries' by week."""
+    here = world.design.probe_cc
     rows = [
-        (str(day), world.probe_cc, test, sum(flags.values()), flags["ok"], flags["anomaly"], 0, 0)
+        (
+            str(day),
+            world.design.probe_cc,
+            test,
+            sum(flags.values()),
+            flags["ok"],
+            flags["anomaly"],
+            0,
+            0,
+        )
         for (test, day), flags in counts.items()
     ]
-    for country in [code for code in _OTHERS if code != world.probe_cc][:4]:
-        rng = stream(world.seed, "apps", country)
-        for day in range(0, world.period.day_count, 7):
+    for country in [code for code in _OTHERS if code != here][:4]:
+        rng = stream(world.design.seed, "apps", country)
+        for day in range(0, world.design.period.day_count, 7):
             for test in _VERSIONS:
                 share = 0.96 if test == BROKEN and day >= broken_from else _NOISE
                 anomalies = sum(rng.random() < share for _ in range(_TESTS_A_WEEK))

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.outcomes.rules import RULES_VERSION
 from analysis.report.app_tables import Judged, judge_apps
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_messaging
@@ -21,8 +20,7 @@ from analysis.worlds.scores import share_by
 SEEDS = range(71, 81)
 _PROBE_CC, _SINCE, _UNTIL = "QM", "2024-01-01", "2025-01-01"
 #: A web archive that is as small as may be: nothing is asked of it.
-_SMALL = {"sessions_per_day": 0.02, "coverage": 0.1, "name_count": 40, "cases": (),
-          "has_forgeries": False}  # fmt: skip
+_SMALL = {"sessions_per_day": 0.02, "name_count": 40, "cases": (), "has_forgeries": False}
 #: What a block is called, by whether it is at hours.
 KINDS = ("a part as a whole", "at hours of the week")
 #: Of Telegram's endpoints; fewer are no block of the part.
@@ -106,10 +104,10 @@ def _say_hours(hours: list[int]) -> str:
 
 
 def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
-    """The result that ships: the columns of ``scores.share_by``, and the ``rules_version``."""
+    """The result that ships: the columns of ``scores.share_by``."""
     frames = []
     for measure in (FOUND, TRUE, OPEN, FEWER, BROKEN, BEGINNINGS, HOURS, ENDPOINTS):
         of = rows[rows["measure"] == measure]
         by = "stratum" if of["stratum"].nunique() > 1 else None
         frames.append(share_by(measure, of, "is_right", by))
-    return pd.concat(frames, ignore_index=True).assign(rules_version=RULES_VERSION)
+    return pd.concat(frames, ignore_index=True)

@@ -30,7 +30,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.outcomes.rules import RULES_VERSION
 from analysis.reference.networks import DOMESTIC
 from analysis.tables import read_table
 from analysis.verdicts.states import wilson_bounds
@@ -539,7 +538,7 @@ def hold_chances(pairs: pd.DataFrame) -> pd.DataFrame:
                  "is_low").assign(stratum=f"{10.0**-level:g}")
         for level in _LEVELS
     ]  # fmt: skip
-    return pd.concat(frames, ignore_index=True).assign(rules_version=RULES_VERSION)
+    return pd.concat(frames, ignore_index=True)
 
 
 def unlisted_states(scored: Score) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.outcomes.rules import RULES_VERSION
 from analysis.period import Period
 from analysis.planning.coverage import add_tested
 from analysis.planning.ranking import (
@@ -113,8 +112,7 @@ def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
     """The result that ships: how much of what is blocked is listed, by way and week.
 
     Returns:
-        The columns of ``scores.share_by``; ``wrong_count``: pairs listed that nobody blocks; and
-        the ``rules_version`` that judged.
+        The columns of ``scores.share_by``; ``wrong_count``: pairs listed that nobody blocks.
     """
     frames = []
     for way, words in WAYS.items():
@@ -123,4 +121,4 @@ def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
             share = share_by(words, of[of["is_blocked"]], "is_listed").head(1)
             wrong = int((~of["is_blocked"]).sum())
             frames.append(share.assign(stratum=f"Week {week}", wrong_count=wrong))
-    return pd.concat(frames, ignore_index=True).assign(rules_version=RULES_VERSION)
+    return pd.concat(frames, ignore_index=True)

@@ -120,21 +120,10 @@ class Tally:
             sound.add(document["report_id"])
 
 
-def write_totals(folder: Path, tally: Tally) -> None:
-    """The ledger and the monthly counts of the archive."""
-    rows = [(reason, tally.ledger[reason]) for reason in _LEDGER_REASONS]
-    rows.append(("total", sum(tally.ledger.values())))
-    write_csv(folder / "ledger.csv", ("reason", "line_count"), rows)
-    months = [
-        (month, sum(counts.values()), *(counts[flag] for flag in _FLAGS))
-        for month, counts in sorted(tally.months.items())
-    ]
-    header = ("month", "measurement_count", *_FLAGS)
-    write_csv(folder / "measurements_by_month.csv", header, months)
-
-
 def write_truth(folder: Path, world: World, tally: Tally) -> None:
-    """The truth of every block, name, network, odd session, forged report and test."""
+    """The truth of every block, name, network, odd session, forged report and test; the ledger and
+    the monthly counts of the archive.
+    """
     networks = [
         (f"AS{n.asn}", n.name, n.operator, n.kind, n.role, f"AS{n.resolver_asn}",
          tally.measurements[n.asn])
@@ -145,7 +134,14 @@ def write_truth(folder: Path, world: World, tally: Tally) -> None:
         for (domain, asn), hours in sorted(tally.tests.items())
         for hour, (tested, sound) in sorted(hours.items())
     ]
+    ledger = [(reason, tally.ledger[reason]) for reason in _LEDGER_REASONS]
+    months = [
+        (month, sum(counts.values()), *(counts[flag] for flag in _FLAGS))
+        for month, counts in sorted(tally.months.items())
+    ]
     tables: dict[str, tuple[str, Sequence[Sequence[object]]]] = {
+        "ledger": ("reason,line_count", [*ledger, ("total", sum(tally.ledger.values()))]),
+        "measurements_by_month": (f"month,measurement_count,{','.join(_FLAGS)}", months),
         "blocks": (
             "domain,probe_asn,mechanism,since,until,since_time,until_time,schedule,detail,"
             "session_count,day_count,sound_session_count,share",
@@ -173,7 +169,7 @@ def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
     met = {
         hour: sessions
         for hour, sessions in tally.tests[block.host, block.asn].items()
-        if block.is_on((hour.date() - world.period.since).days, hour)
+        if block.is_on((hour.date() - world.design.period.since).days, hour)
     }
     return (
         block.host, f"AS{block.asn}", block.mechanism, *_days(world, block.start, block.stop),
@@ -193,7 +189,7 @@ def _moments(world: World, block: Block) -> tuple[str, str]:
         while not block.hours.hold(until - hour):
             until -= hour
     first = since.isoformat() if block.start > 0 else ""
-    return first, until.isoformat() if block.stop < world.period.day_count else ""
+    return first, until.isoformat() if block.stop < world.design.period.day_count else ""
 
 
 def _name_row(world: World, site: Site) -> tuple[object, ...]:
@@ -209,7 +205,7 @@ def _name_row(world: World, site: Site) -> tuple[object, ...]:
 def _days(world: World, start: float, stop: float) -> tuple[str, str]:
     """First day and the day after the last; empty where it reaches past the period."""
     first = str(world.date_of(int(start))) if start > 0 else ""
-    last = str(world.date_of(ceil(stop))) if stop < world.period.day_count else ""
+    last = str(world.date_of(ceil(stop))) if stop < world.design.period.day_count else ""
     return first, last
 
 
@@ -232,29 +228,28 @@ _DESCRIPTIONS = {
 
 def write_reference(folder: Path, world: World) -> None:
     """All of it: test lists, networks, fingerprints and events."""
-    _write_test_lists(folder / "test-lists", world.probe_cc, world.sites, world.period.since)
+    _write_test_lists(folder / "test-lists", world)
     rows = [(n.asn, n.name, n.operator, n.kind, _SOURCE) for n in world.networks]
     write_csv(folder / "networks.csv", ("asn", "network", "operator", "kind", "source"), rows)
-    _write_fingerprints(folder / "fingerprints", world.probe_cc, world.censorship.machines)
-    span, order = world.period.day_count, world.censorship.order_day
+    _write_fingerprints(folder / "fingerprints", world.design.probe_cc, world.censorship.machines)
+    span, order = world.design.period.day_count, world.censorship.order_day
     days = [world.date_of(day) for day in (span // 8, order, int(span * 0.7))]
     write_events(folder / "events.yml", *days)
 
 
-def _write_test_lists(folder: Path, probe_cc: str, sites: list[Site], since: date) -> None:
+def _write_test_lists(folder: Path, world: World) -> None:
     """``<cc>.csv`` and ``global.csv`` in the shape of Citizen Lab's lists, and as neat as those:
-    a name is typed wrongly, some stand twice, one has never been tested. ``since`` is the first
-    day of the period."""
-    local = _list_carelessly(sites)
-    world: list[tuple[str, ...]] = []
-    for index, site in enumerate(sites):
-        added = str(since + timedelta(days=site.tested_from)) if site.tested_from else "2022-03-01"
-        (local if site.is_local else world).append(_line(site.inputs[0], site.category, added))
+    a name is typed wrongly, some stand twice, one has never been tested.
+    """
+    local, everywhere = _list_carelessly(world.sites), list[tuple[str, ...]]()
+    for index, site in enumerate(world.sites):
+        added = str(world.date_of(site.tested_from)) if site.tested_from else "2022-03-01"
+        (local if site.is_local else everywhere).append(_line(site.inputs[0], site.category, added))
         if site.is_local and index % 9 == 0:
             # On both lists, and the world's list files it elsewhere.
-            world.append(_line(site.inputs[0], "MISC", "2021-06-01"))
-    write_csv(folder / f"{probe_cc.lower()}.csv", _LIST_HEADER, sorted(local))
-    write_csv(folder / "global.csv", _LIST_HEADER, sorted(world))
+            everywhere.append(_line(site.inputs[0], "MISC", "2021-06-01"))
+    write_csv(folder / f"{world.design.probe_cc.lower()}.csv", _LIST_HEADER, sorted(local))
+    write_csv(folder / "global.csv", _LIST_HEADER, sorted(everywhere))
 
 
 def _list_carelessly(sites: list[Site]) -> list[tuple[str, ...]]:

@@ -315,7 +315,6 @@ def write_situations(out: Path, results: Sequence[Result], situations: Mapping[s
                 "false_pair_count": counts["false_pair_count"],
                 "false_site_count": counts["false_site_count"],
                 "undecidable": situations[name].undecidable,
-                "rules_version": RULES_VERSION,
             })  # fmt: skip
     _write(out, "examined", pd.DataFrame(rows))
     pairs = [result.score.pairs for result in results if result.task.part == NULL]
@@ -373,8 +372,7 @@ def sensitivity(results: Sequence[Result], thresholds: Thresholds) -> pd.DataFra
     ]
     rows += [{**row, "is_used": False} for result in fitted for row in result.variants]
     keys = ["threshold", "value", "is_used"]
-    summed = pd.DataFrame(rows).groupby(keys, sort=True).sum().reset_index()
-    return summed.assign(rules_version=RULES_VERSION)
+    return pd.DataFrame(rows).groupby(keys, sort=True).sum().reset_index()
 
 
 def count_moves(results: Sequence[Result]) -> pd.DataFrame:
@@ -382,13 +380,12 @@ def count_moves(results: Sequence[Result]) -> pd.DataFrame:
     moves = pd.concat([one for result in results for one in result.moves], ignore_index=True)
     moves["is_newly_listed"] = moves["is_listed_forged"] & ~moves["is_listed"]
     keys = ["forger", "claim", "is_blocked"]
-    counted = moves.groupby(keys, sort=True).agg(
+    return moves.groupby(keys, sort=True, as_index=False).agg(
         pair_count=("domain", "size"),
         moved_count=("is_moved", "sum"),
         newly_listed_count=("is_newly_listed", "sum"),
         broken_count=("is_broken", "sum"),
     )
-    return counted.reset_index().assign(rules_version=RULES_VERSION)
 
 
 def _write(folder: Path, name: str, frame: pd.DataFrame) -> None:

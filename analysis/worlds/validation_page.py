@@ -25,19 +25,6 @@ RESULTS = REFERENCE / "validation"
 _NUMBERS = {name: [""] for name in ("share", "new_share", "width_median", "narrowest_median")}
 
 
-def read_results(name: str, folder: str | Path = "") -> pd.DataFrame:
-    """A table of the last ``validate``: the one that ships, or that of another folder.
-
-    Raises:
-        ParameterError: it is not there.
-    """
-    path = Path(folder or RESULTS) / f"{name}.csv"
-    if not path.is_file():
-        raise ParameterError("results", path.parent, f"{name}.csv is not in it; run make validate")
-    kinds = {"value": "str"} if name == "settings" else None
-    return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=_NUMBERS)
-
-
 #: Words for the columns of the results.
 HEADINGS = {
     "measure": "Measure",
@@ -139,13 +126,26 @@ HARD = (
 
 @dataclass(frozen=True)
 class Results:
-    """The tables of one ``validate``, in the words of the validation page."""
+    """The tables of one ``validate``, in the words of the validation page.
+
+    ``folder``: of another than the one that ships.
+    """
 
     folder: str | Path = ""
 
     def read(self, name: str, part: str = "") -> pd.DataFrame:
-        """A table, or the rows of it for one part: ``fit``, ``report`` or ``limit``."""
-        frame = read_results(name, self.folder)
+        """A table, or the rows of it for one part: ``fit``, ``report``, ``hard`` or ``limit``.
+
+        Raises:
+            ParameterError: it is not there.
+        """
+        path = Path(self.folder or RESULTS) / f"{name}.csv"
+        if not path.is_file():
+            raise ParameterError(
+                "results", path.parent, f"{name}.csv is not in it; run make validate"
+            )
+        kinds = {"value": "str"} if name == "settings" else None
+        frame = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=_NUMBERS)
         return frame[frame["part"] == part].drop(columns="part") if part else frame
 
     def shares(self, *measures: str, part: str = "report") -> pd.DataFrame:
@@ -153,17 +153,16 @@ class Results:
         frame = self.read("accuracy", part)
         return pd.concat([frame[frame["measure"] == name] for name in measures], ignore_index=True)
 
-    def bounded_share(self, measure: str, stratum: str = "all", part: str = "report") -> str:
-        """A share with its bounds, for a sentence."""
-        frame = self.shares(measure, part=part)
-        row = frame[frame["stratum"] == stratum].iloc[0]
-        share, low, high = (f"{100 * row[n]:.1f}" for n in ("share", "lower_share", "upper_share"))
-        return f"{share} % ({low} to {high})"
-
-    def share(self, measure: str, column: str = "share") -> float:
-        """The share of a measure overall, whatever the coverage; or a bound of it."""
+    def share(self, measure: str, column: str = "share", stratum: str = "all") -> float:
+        """The share of a measure overall, whatever the coverage, or of a stratum; or its bound."""
         frame = self.shares(measure)
-        return float(frame.loc[frame["stratum"] == "all", column].iloc[0])
+        return float(frame.loc[frame["stratum"] == stratum, column].iloc[0])
+
+    def bounded_share(self, measure: str, stratum: str = "all") -> str:
+        """A share with its bounds, for a sentence."""
+        columns = ("share", "lower_share", "upper_share")
+        share, low, high = (f"{100 * self.share(measure, name, stratum):.1f}" for name in columns)
+        return f"{share} % ({low} to {high})"
 
     @property
     def country_count(self) -> int:
@@ -171,18 +170,9 @@ class Results:
         return int(self.read("worlds", "report")["seed"].nunique())
 
     @property
-    def rules_version(self) -> str:
-        """The version of the rules that were judged by."""
-        return self._settings()["rules_version"]
-
-    @property
-    def thresholds(self) -> dict[str, str]:
-        """The thresholds that were judged by."""
-        return {name: v for name, v in self._settings().items() if name != "rules_version"}
-
-    def _settings(self) -> dict[str, str]:
-        frame = self.read("settings")
-        return dict(zip(frame["name"], frame["value"], strict=True))
+    def settings(self) -> dict[str, str]:
+        """The ``rules_version`` and the thresholds that were judged by."""
+        return dict(self.read("settings").itertuples(index=False, name=None))
 
 
 #: Measures of ``accuracy``: how often the bounds of the blocked share hold the true one.
@@ -195,7 +185,7 @@ BOUNDS = (
 def _footer(validation: Results) -> str:
     return ENGLISH.say(
         "Source: simulated countries, rules version {version}. Bars: 95 % bounds (Wilson).",
-        version=validation.rules_version,
+        version=validation.settings["rules_version"],
     )
 
 
@@ -222,7 +212,7 @@ def claim_precision(validation: Results) -> None:
             "tests: {worlds} archives with {n} measurements. No threshold was chosen on them. They "
             "were computed with rules version {version}; this report uses version {here}.",
             countries=validation.country_count, worlds=len(worlds),
-            n=worlds["measurement_count"].sum(), version=validation.rules_version,
+            n=worlds["measurement_count"].sum(), version=validation.settings["rules_version"],
             here=RULES_VERSION,
         ),
         "Simulated countries contain only the faults that somebody thought of. A real country may "
@@ -263,7 +253,7 @@ def show_listed_wrongly(validation: Results) -> None:
 
 def show_examined(validation: Results) -> None:
     """Show the results of the outside examination."""
-    examined = validation.read("examined").drop(columns=["measurement_count", "rules_version"])
+    examined = validation.read("examined").drop(columns="measurement_count")
     clear = examined[examined["undecidable"] == ""]
     blocked, found, wrong = (
         clear[f"{name}_count"].sum() for name in ("blocked_pair", "found_pair", "false_site")
@@ -289,7 +279,7 @@ def show_examined(validation: Results) -> None:
 
 def show_chances(validation: Results) -> None:
     """Show how often pairs that nobody blocks have a small chance."""
-    table = validation.read("chances").drop(columns="rules_version")
+    table = validation.read("chances")
     note = ENGLISH.say(
         "More pairs than allowed have a small chance at {over} of {n} levels.",
         over=(table["share"] > table["stratum"]).sum(), n=len(table),
@@ -375,8 +365,7 @@ def show_steering(validation: Results) -> None:
         caption="Blocked pairs that are listed, by week and by what volunteers test.",
     )
     headings = {**HEADINGS, "wrong_count": "Listed wrongly"}
-    shown = table.drop(columns="rules_version")
-    show_table(shown, caption="Blocked pairs that are listed", headings=headings)
+    show_table(table, caption="Blocked pairs that are listed", headings=headings)
 
 
 def claim_apps(validation: Results) -> None:
@@ -406,16 +395,12 @@ def claim_apps(validation: Results) -> None:
         "Real probes meet faults that these worlds do not have. The method was also tested on "
         "Kenya's blocks of Telegram and on the counts of nine countries.",
     )  # fmt: skip
-    show_table(
-        table.drop(columns="rules_version"), caption="Apps and circumvention tools",
-        headings=HEADINGS,
-    )  # fmt: skip
+    show_table(table, caption="Apps and circumvention tools", headings=HEADINGS)
 
 
 def claim_forgery(validation: Results) -> None:
     """Show what forged reports moved."""
     forgery = validation.read("forgery")
-    version = forgery.pop("rules_version").iloc[0]
     broken, listed = forgery[["broken_count", "newly_listed_count"]].sum()
     show_finding(
         "forgery",
@@ -424,7 +409,9 @@ def claim_forgery(validation: Results) -> None:
             "{broken} pairs moved under fewer forged sessions than promised.",
             n=forgery["pair_count"].sum(), listed=listed, broken=broken,
         ),
-        ENGLISH.say("The result has rules version {version}.", version=version),
+        ENGLISH.say(
+            "The result has rules version {version}.", version=validation.settings["rules_version"]
+        ),
     )  # fmt: skip
     show_table(forgery, caption="The effect of forged reports", headings=HEADINGS)
 
@@ -432,13 +419,12 @@ def claim_forgery(validation: Results) -> None:
 def show_thresholds_tried(validation: Results) -> None:
     """Show the errors at each value of each threshold, on the worlds for fitting."""
     tried = validation.read("sensitivity")
-    version = tried.pop("rules_version").iloc[0]
     used = tried[tried["is_used"]].iloc[0]
     note = ENGLISH.say(
         "{better} of {n} other values make fewer errors than the values in use. Rules version "
         "{version}.",
         better=(tried["error_count"] < used["error_count"]).sum(),
-        n=(~tried["is_used"]).sum(), version=version,
+        n=(~tried["is_used"]).sum(), version=validation.settings["rules_version"],
     )  # fmt: skip
     show_table(tried, caption="All tried values", note=note, fold_after=12, headings=HEADINGS)
 

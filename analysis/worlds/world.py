@@ -38,7 +38,9 @@ from analysis.worlds.session import Names, Path, Session, Trouble, measure, pick
 #: Probes run by a timer measure at these hours (UTC); two of them on most days.
 _HOURS = (2, 9, 14, 20)
 #: Names that a session tests.
-BATCH_SIZE = 24
+_BATCH_SIZE = 24
+#: Of sessions that do not say where requests went, where that is so of some.
+_OMISSION_SHARE = 0.33
 #: The OONI Run link of a project, whose volunteers make this share of sessions from this day on.
 RUN_LINK, _VOLUNTEER_SHARE, _VOLUNTEERS_FROM = "10999", 0.25, 60
 
@@ -51,7 +53,6 @@ class Design:
         probe_cc: a fictional country code.
         seed: shuffles names, addresses, days, and which network does what.
         sessions_per_day: sessions in the whole country on an average day.
-        coverage: multiplies the number of names that a session tests.
         network_count: 6 to 32; other numbers than the usual change the cast.
         name_count: 40 to 400.
         new_share: share of probes that run web_connectivity 0.5; None for what is usual.
@@ -71,7 +72,6 @@ class Design:
     period: Period
     seed: int = 1
     sessions_per_day: float = 4.5
-    coverage: float = 1.0
     network_count: int = NETWORK_COUNT
     name_count: int = NAME_COUNT
     new_share: float | None = None
@@ -89,10 +89,7 @@ class Design:
 class World:
     """Everything that stays the same while probes measure."""
 
-    probe_cc: str
-    period: Period
-    seed: int
-    fleet: list[float]  # how many probes run each build
+    design: Design
     sites: list[Site]
     networks: list[Network]
     internet: Internet
@@ -101,13 +98,12 @@ class World:
     names: Names
     forgeries: list[Forgery]
     watches: list[Watch]
-    omission_share: float  # of sessions that do not say where requests went
     troubles: Sequence[Trouble] = ()
     changes: Mapping[int, Callable[[], None]] = field(default_factory=dict)  # on these days
 
     def date_of(self, day: int) -> date:
         """The date of a day counted from the period's first."""
-        return self.period.since + timedelta(days=day)
+        return self.design.period.since + timedelta(days=day)
 
     def midnight(self, day: int) -> datetime:
         """The first moment of such a day."""
@@ -153,10 +149,7 @@ def make_world(design: Design) -> World:
     names = {network.asn: network.name for network in networks}
     names |= {asn: f"Hosting {asn - CONTENT_ASNS[0]}" for asn in CONTENT_ASNS}
     return World(
-        probe_cc=design.probe_cc,
-        period=period,
-        seed=seed,
-        fleet=weigh(design.new_share),
+        design=design,
         sites=sites,
         networks=networks,
         internet=internet,
@@ -165,7 +158,6 @@ def make_world(design: Design) -> World:
         names=Names(plan, names),
         forgeries=forgeries,
         watches=watches,
-        omission_share=0.33 if "no_addresses" in cases else 0.0,
         troubles=troubles,
         changes=changes,
     )
@@ -178,11 +170,9 @@ class Schedule:
     handed, so that all names come up about equally often.
     """
 
-    def __init__(self, world: World, sessions_per_day: float, batch_size: int) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
-        self._rate = sessions_per_day
-        self._batch_size = batch_size
-        self._rng = stream(world.seed, "schedule")
+        self._rng = stream(world.design.seed, "schedule")
         self._turns = {network.asn: self._take_turns() for network in world.networks}
 
     def _take_turns(self) -> Iterator[Site]:
@@ -194,12 +184,12 @@ class Schedule:
 
     def on_day(self, day: int) -> list[tuple[Network, int]]:
         """The sessions of a day: network and hour, in order of time."""
-        rng = self._rng
-        count = int(self._rate) + (rng.random() < self._rate % 1)
+        rng, rate = self._rng, self._world.design.sessions_per_day
+        count = int(rate) + (rng.random() < rate % 1)
         weights = []
         for network in self._world.networks:
             # Probes come and go: on some networks nobody measures for a month.
-            month = stream(self._world.seed, "zeal", network.asn, day // 30)
+            month = stream(self._world.design.seed, "zeal", network.asn, day // 30)
             weights.append(network.weight * month.choice((0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0)))
         hours = sorted(rng.sample(_HOURS, 2 if rng.random() < 0.8 else 3))
         chosen = rng.choices(self._world.networks, weights, k=count)
@@ -211,7 +201,7 @@ class Schedule:
     def deal(self, network: Network, day: int) -> list[Site]:
         """The next names for a session on the network."""
         hand: list[Site] = []
-        while len(hand) < self._batch_size:
+        while len(hand) < _BATCH_SIZE:
             site = next(self._turns[network.asn])
             if site.tested_from <= day and site not in hand:
                 hand.append(site)
@@ -220,14 +210,14 @@ class Schedule:
         return hand
 
 
-def run_sessions(world: World, sessions_per_day: float, batch_size: int) -> Iterator[Batch]:
+def run_sessions(world: World) -> Iterator[Batch]:
     """All sessions of the period, in order of their start."""
-    schedule = Schedule(world, sessions_per_day, batch_size)
-    for day in range(world.period.day_count):
+    schedule = Schedule(world)
+    for day in range(world.design.period.day_count):
         if day in world.changes:
             world.changes[day]()
         for number, (network, hour) in enumerate(schedule.on_day(day)):
-            rng = stream(world.seed, "session", day, number)
+            rng = stream(world.design.seed, "session", day, number)
             start = _start_by_timer(world, day, hour, rng)
             session = open_session(world, network, day, start, rng)
             tests = [measure_site(session, site) for site in schedule.deal(network, day)]
@@ -245,7 +235,7 @@ def run_sessions(world: World, sessions_per_day: float, batch_size: int) -> Iter
 def _keep_watch(world: World, watch: Watch, number: int, day: int) -> Iterator[Batch]:
     """The sessions of a day on one network that test what is watched, and nothing else."""
     network = next(one for one in world.networks if one.asn == watch.asn)
-    rng = stream(world.seed, "watch", number, day)
+    rng = stream(world.design.seed, "watch", number, day)
     for second in sorted(rng.randrange(86_000) for _ in range(watch.sessions_per_day)):
         start = world.midnight(day) + timedelta(seconds=second)
         session = open_session(world, network, day, start, rng)
@@ -255,7 +245,7 @@ def _keep_watch(world: World, watch: Watch, number: int, day: int) -> Iterator[B
 
 def forge(world: World, forgery: Forgery, number: int) -> Batch:
     """The measurements of a forged report."""
-    rng = stream(world.seed, "forged", forgery.claim, forgery.kind, forgery.day, number)
+    rng = stream(world.design.seed, "forged", forgery.claim, forgery.kind, forgery.day, number)
     network = next(one for one in world.networks if one.asn == forgery.asn)
     calm = replace(network, timeout_rate=0.0, dead_session_rate=0.0, portal_session_rate=0.0,
                    filter_session_rate=0.0, fleet_share=0.0,
@@ -291,12 +281,13 @@ def _start_by_timer(world: World, day: int, hour: int, rng: Random) -> datetime:
 
 def open_session(world: World, network: Network, day: int, start: datetime, rng: Random) -> Session:
     """A probe that is ready to measure: its build, its resolver, and its way out."""
-    software = pick(rng, world.fleet, network.fleet_share)
-    if world.omission_share and stream(world.seed, "omits", start).random() < world.omission_share:
-        software = replace(software, omits_address=True)
+    software = pick(rng, weigh(world.design.new_share), network.fleet_share)
+    if "no_addresses" in world.design.cases:
+        omits = stream(world.design.seed, "omits", start).random() < _OMISSION_SHARE
+        software = replace(software, omits_address=omits)
     lies: dict[str, Block | None] = {}
     for number, trouble in enumerate(world.troubles):
-        luck = stream(world.seed, "trouble", number, start).random()
+        luck = stream(world.design.seed, "trouble", number, start).random()
         if trouble.asn == network.asn and day in trouble.days and luck < trouble.share:
             lies |= trouble.effects
             software = trouble.build or software
@@ -319,10 +310,10 @@ def open_session(world: World, network: Network, day: int, start: datetime, rng:
     report_id = _report_id(world, start, network, rng)
     if rng.random() < 0.004:
         report_id = ""  # the collector could not be reached to open a report
-    rate = 0.6 if stream(world.seed, "helper", day).random() < 0.015 else 0.02
-    is_volunteer = stream(world.seed, "volunteer", start, network.asn).random() < _VOLUNTEER_SHARE
+    rate = 0.6 if stream(world.design.seed, "helper", day).random() < 0.015 else 0.02
+    luck = stream(world.design.seed, "volunteer", start, network.asn).random()
     return Session(
-        probe_cc=world.probe_cc,
+        probe_cc=world.design.probe_cc,
         report_id=report_id,
         start=start,
         software=software,
@@ -330,10 +321,10 @@ def open_session(world: World, network: Network, day: int, start: datetime, rng:
         helper=world.helper,
         names=world.names,
         helper_failure_rate=max(rate, network.lost_control_share),
-        run_link=RUN_LINK if is_volunteer and day >= _VOLUNTEERS_FROM else "",
+        run_link=RUN_LINK if luck < _VOLUNTEER_SHARE and day >= _VOLUNTEERS_FROM else "",
     )
 
 
 def _report_id(world: World, start: datetime, network: Network, rng: Random) -> str:
-    head = f"{start:%Y%m%dT%H%M%SZ}_webconnectivity_{world.probe_cc}"
+    head = f"{start:%Y%m%dT%H%M%SZ}_webconnectivity_{world.design.probe_cc}"
     return f"{head}_{network.asn}_n1_{token(rng)}"

@@ -29,11 +29,9 @@ from analysis.worlds.country import Network, Site, stream
 from analysis.worlds.truth import (
     Tally,
     write_reference,
-    write_totals,
     write_truth,
 )
 from analysis.worlds.world import (
-    BATCH_SIZE,
     Batch,
     Design,
     World,
@@ -88,9 +86,9 @@ def write_world(
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     world = make_world(design)
-    counts = _write(partial, world, design)
+    counts = _write(partial, world)
     if design.has_apps:
-        write_apps(partial, world, design.app_seed)
+        write_apps(partial, world)
     text = json.dumps({**stamp, "counts": counts}, indent=1, sort_keys=True)
     (partial / _STAMP).write_text(text + "\n", encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
@@ -120,14 +118,12 @@ def _read_stamp(out: Path) -> dict[str, Any] | None:
     return stamp
 
 
-def _write(folder: Path, world: World, design: Design) -> dict[str, int]:
+def _write(folder: Path, world: World) -> dict[str, int]:
     writer = _Writer(folder, world)
-    batch_size = max(1, round(BATCH_SIZE * design.coverage))
-    for batch in run_sessions(world, design.sessions_per_day, batch_size):
+    for batch in run_sessions(world):
         writer.add(batch)
     writer.flush(_NEVER)  # late uploads after the period's end included
     write_reference(folder / "reference", world)
-    write_totals(folder / "truth", writer.tally)
     write_truth(folder / "truth", world, writer.tally)
     return {
         "line_count": sum(writer.tally.ledger.values()),
@@ -142,11 +138,11 @@ class _Writer:
     def __init__(self, folder: Path, world: World) -> None:
         self._root = folder / "archive"
         self._world = world
-        self._spoiler = Spoiler(world.seed, world.period)
+        self._spoiler = Spoiler(world.design.seed, world.design.period)
         #: (hour, number of the first object) → lines
         self._pending: defaultdict[tuple[datetime, int], list[Entry]] = defaultdict(list)
         # One upload breaks off, somewhere around the middle.
-        self._cut_from = world.midnight(world.period.day_count // 2)
+        self._cut_from = world.midnight(world.design.period.day_count // 2)
         self.tally = Tally()
 
     def add(self, batch: Batch) -> None:
@@ -179,7 +175,7 @@ class _Writer:
             self._cut_from = _NEVER
             entries[-1].reason = "truncated_file"
             data = compress_cut(lines[:-1], lines[-1])
-        write_object(self._root, self._world.probe_cc, hour, number, data)
+        write_object(self._root, self._world.design.probe_cc, hour, number, data)
         for entry in entries:
             if entry.reason == "kept":
                 self.tally.keep(entry.document, entry.is_sound, self._world.censorship.machines)
@@ -232,12 +228,12 @@ class Volunteers:
 
     def _run_session(self, day: int, network: Network, sites: Sequence[Site]) -> None:
         world = self._world
-        rng = stream(world.seed, "volunteer session", day, network.asn)
+        rng = stream(world.design.seed, "volunteer session", day, network.asn)
         hour, minute = rng.choice(_HOURS), rng.randint(0, 44)
         start = world.midnight(day) + timedelta(hours=hour, minutes=minute)
         session = open_session(world, network, day, start, rng)
         data = compress(measure_site(session, site).line for site in sites)
-        write_object(self._folder / "archive", world.probe_cc, start, network.asn, data)
+        write_object(self._folder / "archive", world.design.probe_cc, start, network.asn, data)
 
     def _deal(self, network: Network, wanted: int, taken: Sequence[Site]) -> list[Site]:
         """The next names of the list that are not taken."""
@@ -252,5 +248,5 @@ class Volunteers:
         """The list again and again, each time shuffled anew."""
         for turn in count(1):
             deck = list(self._world.sites)
-            stream(self._world.seed, "deck", network.asn, turn).shuffle(deck)
+            stream(self._world.design.seed, "deck", network.asn, turn).shuffle(deck)
             yield from reversed(deck)
