@@ -17,10 +17,11 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from analysis.errors import ContractError, ParameterError, SourceError
+from analysis.observations.flags import DISJOINT
 from analysis.pages.publishing import Kernels, execute
 from analysis.period import Period
 from analysis.report import tieout
-from analysis.sources.api import Cells, Counts, by_month, fetch_counts, read_counts
+from analysis.sources.api import Counts, by_month, fetch_counts, read_counts
 from analysis.study.parameters import StudyParameters, replies_folder
 from analysis.study.study import Study, count_by_month, open_study
 from tests.archives import line_of, object_key, packed, put
@@ -73,7 +74,7 @@ class _Api:
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
     def months(self) -> Counts:
-        return fetch_counts(self.folder, "KH", _PERIOD, self.said.append)
+        return fetch_counts(self.folder, by_month("KH", _PERIOD), self.said.append)
 
     def refusal(self, error: type[Exception] = SourceError) -> str:
         """The sentence in which a report is told that there are no counts."""
@@ -105,14 +106,17 @@ def api(
         yield found
 
 
+def _flags(*counts: int) -> dict[str, int]:
+    return dict(zip(DISJOINT, counts, strict=True))
+
+
 # --- what is asked, and what a reply means --------------------------------------------------------
 
 
 def test_a_month_without_measurements_is_absent(api: _Api) -> None:
     """The period is asked for exactly, and a first month that is cut still goes by its name."""
     found = api.months()
-    assert found.cells == {"2024-01": Cells(5, 3, 2, 1), "2024-03": Cells(7, 0, 0, 0)}
-    assert found.cells["2024-01"].total == 11
+    assert found.by_month() == {"2024-01": _flags(5, 3, 2, 1), "2024-03": _flags(7, 0, 0, 0)}
     assert found.asked_at == _NOW
     (asked,) = api.asked
     assert asked.args.to_dict() == {
@@ -179,7 +183,7 @@ def test_recorded_replies(shared_data: Path) -> None:
         days = json.loads(json.loads(path.read_text())["body"])["result"]
         question = by_month("KH", Period.parse("2022-03-01", "2022-03-04"))
         (row,) = question.read(json.dumps({"v": 0, "result": days[:1]}).encode())
-        assert row.cells() == Cells(1036684, 53651, 6739, 16283)
+        assert row.flags() == _flags(1036684, 53651, 6739, 16283)
 
 
 # --- a server in trouble --------------------------------------------------------------------------
@@ -304,7 +308,7 @@ def _compared(
 ) -> dict[str, tuple[Any, Any, str]]:  # fmt: skip
     """Flag → difference, what is unexplained of it, and the explanation."""
     frame = tieout.compare(
-        _months(m01=ours), {"2024-01": Cells(*theirs)}, {"2024-01": causes or {}},
+        _months(m01=ours), {"2024-01": _flags(*theirs)}, {"2024-01": causes or {}},
         {"2024-01": not_read},
     )  # fmt: skip
     assert list(frame["month"]) == ["2024-01"] * 5
@@ -393,7 +397,7 @@ def test_without_a_fingerprint_list_confirmed_is_not_compared() -> None:
 
 def test_a_month_that_one_side_lacks() -> None:
     """It is absent, not 0; all of the other side is unexplained."""
-    frame = tieout.compare(_months(m01=(1, 0, 0, 0)), {"2024-02": Cells(0, 2, 0, 0)}, {}, {})
+    frame = tieout.compare(_months(m01=(1, 0, 0, 0)), {"2024-02": _flags(0, 2, 0, 0)}, {}, {})
     totals = frame[frame["flag"] == "all"]
     assert totals["month"].tolist() == ["2024-01", "2024-02"]
     absent = totals[["here_count", "ooni_count", "difference"]].isna()
@@ -469,7 +473,7 @@ def test_the_whole_way(
     store = tmp_path / "store"
     asked = datetime(2024, 4, 10, 12, tzinfo=UTC)
     monkeypatch.setattr("analysis.sources.api._now", lambda: asked)
-    fetch_counts(replies_folder(str(store)), "QQ", _WINTER, print)
+    fetch_counts(replies_folder(str(store)), by_month("QQ", _WINTER), print)
     tied = _tied(study, store)
     totals = tied.counts[tied.counts["flag"] == "all"].set_index("month")
     assert totals["here_count"].to_dict() == {"2024-01": 4, "2024-02": 2}
@@ -508,7 +512,7 @@ def test_the_page_shows_it_where_the_source_is_oonis(
         }
         open_study(StudyParameters(**words), jobs=1).observations.close()
     _serve(ooni, m01=(2, 0, 0, 0))
-    fetch_counts(replies_folder(words["store"]), "KH", period, print)
+    fetch_counts(replies_folder(words["store"]), by_month("KH", period), print)
     ooni.clear()
     others = dict.fromkeys(("test_list", "networks", "fingerprints", "events"), "")
     others["tables"] = str(tmp_path / "tables")

@@ -28,7 +28,7 @@ from analysis.reference.test_counts import COUNTS, load_test_counts
 from analysis.report.app_tables import Judged, judge_apps
 from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import find_apps
-from analysis.sources.api import fetch_messaging_counts, of_test
+from analysis.sources.api import fetch_counts, of_apps
 from analysis.store.database import MessagingRows
 from analysis.store.ingestion import Request, ingest, ingest_messaging
 from analysis.store.lines import LineReader
@@ -517,7 +517,8 @@ def test_nine_countries_by_their_daily_counts(
     monkeypatch.setenv("OONI_API", httpserver.url_for("").rstrip("/"))
     countries = sorted(counts["probe_cc"].unique())
     for country in countries:
-        fetch_messaging_counts(replies_folder(str(tmp_path)), country, _YEAR, lambda _: None)
+        for question in of_apps(country, _YEAR):
+            fetch_counts(replies_folder(str(tmp_path)), question, lambda _: None)
         judged = judge_apps(_country(country, tmp_path))
         assert judged.verdicts.empty
         own = counts[counts["probe_cc"] == country]
@@ -559,6 +560,7 @@ _ROW = ('{"measurement_start_day":"2024-01-02","test_name":"telegram","probe_cc"
 
 
 def test_a_reply_that_cannot_be_counts_is_refused() -> None:
+    of_telegram = next(one for one in of_apps("QM", _QUARTER) if "of telegram in" in one.what)
     for result, message in (
         (f"[{_ROW},{_ROW}]", "two rows are of telegram on 2024-01-02"),
         (f"[{_ROW.replace('3', '4', 1)}]", "sum to 3, not to 4"),
@@ -567,7 +569,7 @@ def test_a_reply_that_cannot_be_counts_is_refused() -> None:
         ("{}", "another shape"),
     ):
         with pytest.raises(ContractError, match=message):
-            of_test("telegram", _QUARTER).read(f'{{"result":{result}}}'.encode())
+            of_telegram.read(f'{{"result":{result}}}'.encode())
 
 
 def test_a_file_of_counts_is_read_strictly(tmp_path: Path) -> None:

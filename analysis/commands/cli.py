@@ -479,14 +479,16 @@ def _ask_for_counts(settings: Settings) -> SourceError | None:
 
     Reading takes the longest, and need not wait for a service that is away.
     """
-    from analysis.sources.api import fetch_counts, fetch_messaging_counts
+    from analysis.sources.api import by_month, fetch_counts, of_apps
     from analysis.study.parameters import replies_folder
 
     folder = replies_folder(settings.study.store)
+    questions = [by_month(settings.probe_cc, settings.period)]
+    if not settings.study.test_counts:
+        questions += of_apps(settings.probe_cc, settings.period)
     try:
-        fetch_counts(folder, settings.probe_cc, settings.period, say)
-        if not settings.study.test_counts:
-            fetch_messaging_counts(folder, settings.probe_cc, settings.period, say)
+        for question in questions:
+            fetch_counts(folder, question, say)
     except SourceError as error:
         return error
     return None

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import inspect as types
 
 from analysis.observations import messages
-from analysis.observations.messages import Measurement
+from analysis.observations.messages import SCALARS, Measurement
 
 #: Names of one line that are kept, and their length: whoever uploads a line chooses its names.
 NAME_COUNT, NAME_LENGTH = 20, 80
@@ -130,21 +130,9 @@ def _compare(kind: types.Type, value: Any, path: str, found: set[str]) -> None:
             for item in list(value.values())[:1]:
                 _compare(option.value_type, item, path, found)
             return
-        if isinstance(option, _SCALARS.get(type(value), ())):
+        if isinstance(option, SCALARS.get(type(value), ())):
             return
     found.add(_name(RETYPED, path))
-
-
-#: What a value of JSON may stand for; a field that is kept as it is may be anything.
-_SCALARS: Mapping[type, tuple[type[types.Type], ...]] = {
-    str: (types.StrType, types.RawType),
-    bool: (types.BoolType, types.RawType),
-    int: (types.IntType, types.FloatType, types.RawType),
-    float: (types.FloatType, types.RawType),
-    type(None): (types.NoneType, types.RawType),
-    dict: (types.RawType,),
-    list: (types.RawType,),
-}
 
 
 def _compare_object(

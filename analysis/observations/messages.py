@@ -10,7 +10,7 @@ not lose a measurement.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import Any, NoReturn, TypeVar
@@ -253,54 +253,42 @@ def _refuse(constant: str) -> NoReturn:
 
 _UNFIT: Any = object()
 
+#: What a value of JSON may stand for; a field that is kept as it is may be anything.
+SCALARS: Mapping[type, tuple[type[types.Type], ...]] = {
+    str: (types.StrType, types.RawType),
+    bool: (types.BoolType, types.RawType),
+    int: (types.IntType, types.FloatType, types.RawType),
+    float: (types.FloatType, types.RawType),
+    type(None): (types.NoneType, types.RawType),
+    dict: (types.RawType,),
+    list: (types.RawType,),
+}
+
 
 def _fitted(kind: types.Type, value: Any) -> Any:
     """``value`` as ``kind``, without the parts that do not fit; ``_UNFIT`` if nothing does."""
-    if isinstance(kind, types.UnionType):
-        options = (_fitted(option, value) for option in kind.types)
-        return next((fit for fit in options if fit is not _UNFIT), _UNFIT)
-    if isinstance(kind, types.StructType):
-        return _fitted_struct(kind, value)
-    if isinstance(kind, types.ListType):
-        if not isinstance(value, list):
-            return _UNFIT
-        items = (_fitted(kind.item_type, item) for item in value)
-        return [item for item in items if item is not _UNFIT]
-    if isinstance(kind, types.DictType):
-        if not isinstance(value, dict):
-            return _UNFIT
-        pairs = ((clean(key), _fitted(kind.value_type, item)) for key, item in value.items())
-        return {key: item for key, item in pairs if item is not _UNFIT}
-    return _fitted_scalar(kind, value)
-
-
-def _fitted_struct(kind: types.StructType, value: Any) -> Any:
-    if not isinstance(value, dict):
-        return _UNFIT
-    given = {}
-    for field in kind.fields:
-        if field.encode_name in value:
-            fit = _fitted(field.type, value[field.encode_name])
-            if fit is not _UNFIT:
-                given[field.name] = fit
-    return kind.cls(**given)
+    for option in kind.types if isinstance(kind, types.UnionType) else (kind,):
+        if isinstance(option, types.StructType) and isinstance(value, dict):
+            known = [field for field in option.fields if field.encode_name in value]
+            given = {one.name: _fitted(one.type, value[one.encode_name]) for one in known}
+            return option.cls(**{name: item for name, item in given.items() if item is not _UNFIT})
+        if isinstance(option, types.ListType) and isinstance(value, list):
+            items = [_fitted(option.item_type, item) for item in value]
+            return [item for item in items if item is not _UNFIT]
+        if isinstance(option, types.DictType) and isinstance(value, dict):
+            pairs = ((clean(key), _fitted(option.value_type, item)) for key, item in value.items())
+            return {key: item for key, item in pairs if item is not _UNFIT}
+        if isinstance(option, SCALARS.get(type(value), ())):
+            return _fitted_scalar(option, value)
+    return _UNFIT
 
 
 def _fitted_scalar(kind: types.Type, value: Any) -> Any:
     if isinstance(kind, types.RawType):
         return Raw(json.dumps(value).encode())
-    is_same = (
-        (isinstance(kind, types.NoneType) and value is None)
-        or (isinstance(kind, types.BoolType) and isinstance(value, bool))
-        or (isinstance(kind, types.IntType) and type(value) is int)
-    )
-    if is_same:
-        return value
-    if isinstance(kind, types.StrType) and isinstance(value, str):
-        return clean(value)
-    if isinstance(kind, types.FloatType) and type(value) in (int, float) and abs(value) < 1e300:
-        return float(value)
-    return _UNFIT
+    if isinstance(kind, types.FloatType):
+        return float(value) if abs(value) < 1e300 else _UNFIT
+    return clean(value) if isinstance(value, str) else value
 
 
 def clean(text: str) -> str:

@@ -36,11 +36,7 @@ from analysis.observations.flags import DISJOINT, DISJOINT_SQL
 from analysis.pages.formats import percent
 from analysis.period import days_between
 from analysis.sources import layout
-from analysis.sources.api import (
-    SETTLED_DAYS,
-    Cells,
-    read_counts,
-)
+from analysis.sources.api import SETTLED_DAYS, read_counts
 from analysis.store.store import Collection
 from analysis.study.parameters import replies_folder
 from analysis.study.study import Study
@@ -112,7 +108,7 @@ def tie_out(study: Study, months: pd.DataFrame, store: str) -> TieOut:
     period = study.periods["all"]
     published = read_counts(replies_folder(store), study.probe_cc, period)
     causes = find_causes(study, published.asked_at)
-    counts = compare(months, published.cells, causes, _not_read(study.collection))
+    counts = compare(months, published.by_month(), causes, _not_read(study.collection))
     caveats = [
         ENGLISH.say(
             "OONI's counts were fetched on {day}. OONI scores a measurement once, when it is "
@@ -148,7 +144,7 @@ def find_causes(study: Study, asked_at: datetime) -> Causes:
 
 def compare(
     months: pd.DataFrame,
-    published: Mapping[str, Cells],
+    published: Mapping[str, Tally],
     causes: Causes,
     not_read: Mapping[str, int],
 ) -> pd.DataFrame:
@@ -156,7 +152,7 @@ def compare(
 
     Args:
         months: the table ``measurements_by_month``.
-        published: month → OONI's counts.
+        published: month → OONI's counts by flag.
         causes: as :func:`find_causes` counts them.
         not_read: month → archive objects of it that were not read, or not to their end.
     """
@@ -166,7 +162,7 @@ def compare(
         str(month): {str(cell): int(count) for cell, count in row.dropna().items()}
         for month, row in here.iterrows()
     }
-    theirs = {month: {_TOTAL: cells.total, **cells._asdict()} for month, cells in published.items()}
+    theirs = {month: {_TOTAL: sum(by.values()), **by} for month, by in published.items()}
     rows = [
         row
         for month in sorted({*ours, *theirs})

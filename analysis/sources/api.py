@@ -15,18 +15,19 @@ answered 429, as a rule without saying when to come back; the run ends, and the 
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from analysis.errors import ContractError, ParameterError, SourceError, printable
+from analysis.observations.flags import DISJOINT
 from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.period import Period, days_between
 from analysis.reference.reference_files import Sidecar, write_sidecar
@@ -58,19 +59,6 @@ _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 Say = Callable[[str], None]
 
 
-class Cells(NamedTuple):
-    """Measurements by OONI's flags, each under one of them."""
-
-    ok: int
-    anomaly: int
-    confirmed: int
-    failure: int
-
-    @property
-    def total(self) -> int:
-        return sum(self)
-
-
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """OONI's disjoint flags of a month, or of a test in a country from a day on (a day, a week)."""
 
@@ -83,8 +71,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     confirmed_count: _Count
     failure_count: _Count
 
-    def cells(self) -> Cells:
-        return Cells(self.ok_count, self.anomaly_count, self.confirmed_count, self.failure_count)
+    def flags(self) -> dict[str, int]:
+        """Measurements by OONI's flags, each under one of them."""
+        return {flag: getattr(self, f"{flag}_count") for flag in DISJOINT}
 
 
 @dataclass(frozen=True)
@@ -101,10 +90,9 @@ class Counts:
     asked_at: datetime
     sha256: str
 
-    @property
-    def cells(self) -> Mapping[str, Cells]:
-        """By month (``2024-01``). What has no measurement is absent."""
-        return {f"{row.measurement_start_day:%Y-%m}": row.cells() for row in self.rows}
+    def by_month(self) -> dict[str, dict[str, int]]:
+        """Month (``2024-01``) → flag → measurements. A month that has none is absent."""
+        return {f"{row.measurement_start_day:%Y-%m}": row.flags() for row in self.rows}
 
 
 @dataclass(frozen=True)
@@ -177,9 +165,10 @@ class Question:
                 raise ContractError(f"OONI's {self.what}: {what} was not asked for")
             if identity in found:
                 raise ContractError(f"OONI's {self.what}: two rows are of {what}")
-            if row.cells().total != row.measurement_count:
+            total = sum(row.flags().values())
+            if total != row.measurement_count:
                 raise ContractError(
-                    f"OONI's {self.what}: the flags of {what} sum to {row.cells().total}, not to "
+                    f"OONI's {self.what}: the flags of {what} sum to {total}, not to "
                     f"{row.measurement_count}"
                 )
             found[identity] = msgspec.structs.replace(row, test_name=test_name)
@@ -196,38 +185,22 @@ def by_month(probe_cc: str, period: Period) -> Question:
     return Question(f"{probe_cc.lower()}-month", period, "counts by month", "month", query)
 
 
-def of_test(test_name: str, period: Period) -> Question:
-    """The counts of a messaging or circumvention test in every country."""
-    query = {"test_name": test_name, "axis_y": "probe_cc"}
-    what = f"counts of {test_name} in every country by week"
-    return Question(f"{BY_NAME[test_name].folder}-week", period, what, "week", query)
-
-
-def _of_tests(probe_cc: str, period: Period) -> Question:
-    query = {"probe_cc": probe_cc, "axis_y": "test_name"}
-    name, what = f"{probe_cc.lower()}-tests-day", "counts of every test by day"
-    return Question(name, period, what, "day", query)
-
-
-def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Say) -> Counts:
-    """Count the measurements of a country, asking OONI unless a final reply is kept.
-
-    Args:
-        folder: where replies are kept; made where it is not there.
-        probe_cc: the country.
-        period: of the measurements.
-        say: is told what is asked.
-
-    Raises:
-        ParameterError: ``OONI_API`` is no server's address.
-        SourceError: OONI did not answer, or refused, or sent no JSON; or nothing can be kept.
-        ContractError: what it sent cannot be counts; such a reply is not kept.
+def of_apps(probe_cc: str, period: Period) -> list[Question]:
+    """The counts of a country's messaging and circumvention tests, a day each; and those of each
+    test in every country, a week each.
     """
-    return _fetch(folder, by_month(probe_cc, period), say)
+    name, what = f"{probe_cc.lower()}-tests-day", "counts of every test by day"
+    query = {"probe_cc": probe_cc, "axis_y": "test_name"}
+    questions = [Question(name, period, what, "day", query)]
+    for test in TESTS:
+        what = f"counts of {test.name} in every country by week"
+        query = {"test_name": test.name, "axis_y": "probe_cc"}
+        questions.append(Question(f"{test.folder}-week", period, what, "week", query))
+    return questions
 
 
 def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
-    """The counts that were fetched last; no network is touched.
+    """The counts by month that were fetched last; no network is touched.
 
     Raises:
         SourceError: they were never asked for.
@@ -242,16 +215,6 @@ def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
     return reply
 
 
-def fetch_messaging_counts(folder: Path, probe_cc: str, period: Period, say: Say) -> None:
-    """Ask OONI for what :func:`read_messaging_counts` reads, unless final replies are kept.
-
-    Raises:
-        ParameterError, SourceError, ContractError: see :func:`fetch_counts`.
-    """
-    for question in _of_apps(probe_cc, period):
-        _fetch(folder, question, say)
-
-
 def read_messaging_counts(
     folder: Path, probe_cc: str, period: Period
 ) -> tuple[tuple[Row, ...], tuple[Row, ...], dict[str, str]] | None:
@@ -262,25 +225,29 @@ def read_messaging_counts(
         not there. Rows of all countries, this one too, a test and week each. And the SHA-256 of
         each reply, by what was asked for.
     """
-    replies = []
-    for question in _of_apps(probe_cc, period):
-        reply = _find(folder, question)
-        if reply is None:
-            return None
-        replies.append(reply)
+    found = [_find(folder, question) for question in of_apps(probe_cc, period)]
+    replies = [reply for reply in found if reply is not None]
+    if len(replies) < len(found):
+        return None
     here, *elsewhere = replies
     names = ["all", *(test.name for test in TESTS)]
     digests = sorted((name, one.sha256) for name, one in zip(names, replies, strict=True))
     return here.rows, tuple(row for reply in elsewhere for row in reply.rows), dict(digests)
 
 
-def _of_apps(probe_cc: str, period: Period) -> Iterator[Question]:
-    yield _of_tests(probe_cc, period)
-    yield from (of_test(test.name, period) for test in TESTS)
+def fetch_counts(folder: Path, question: Question, say: Say) -> Counts:
+    """What OONI counts; it is asked unless a final reply is kept.
 
+    Args:
+        folder: where replies are kept; made where it is not there.
+        question: see ``by_month`` and ``of_apps``.
+        say: is told what is asked.
 
-def _fetch(folder: Path, question: Question, say: Say) -> Counts:
-    """Ask OONI, unless a final reply is kept."""
+    Raises:
+        ParameterError: ``OONI_API`` is no server's address.
+        SourceError: OONI did not answer, or refused, or sent no JSON; or nothing can be kept.
+        ContractError: what it sent cannot be counts; such a reply is not kept.
+    """
     url = question.url()
     with lock_folder(folder, "reply can be kept in"):  # one request at a time
         kept = _find(folder, question)

@@ -115,7 +115,7 @@ _CANDIDATES = {"live": 30, "plain_http": 4, "shared_hosting": 3, "redirect": 3, 
 
 
 def make_censorship(
-    seed: int, internet: Internet, networks: list[Network], day_count: int, national_count: int
+    seed: int, internet: Internet, networks: list[Network], day_count: int
 ) -> Censorship:
     """Decide who blocks what, how and when, and put up the machines that this takes."""
     by_role = {network.role: network for network in networks}
@@ -138,8 +138,6 @@ def make_censorship(
             blocks += stretches
             if network.style == "sinkhole":
                 blocks += _share(stretches, by_role)
-    rest = [site for site in candidates[::-1] if site.is_https][:national_count]
-    blocks += _national_blocks(rest, networks, order_day, day_count, blocks)
     return Censorship(blocks, machines, order_day)
 
 
@@ -151,19 +149,6 @@ def _share(blocks: list[Block], by_role: dict[str, Network]) -> list[Block]:
             asn = by_role[role].asn
             shared += [replace(one, asn=asn, detail=detail or one.detail) for one in blocks]
     return shared
-
-
-def _national_blocks(
-    sites: list[Site], networks: list[Network], start: int, stop: int, others: list[Block]
-) -> list[Block]:
-    """What a gateway at the country's border resets for every network inside, from one day on."""
-    taken = {(block.asn, block.host) for block in others}
-    return [
-        Block(site.host, network.asn, "tls.reset", start, stop, "at the border", tls_failure=RESET)
-        for site in sites
-        for network in networks
-        if network.is_inside and (network.asn, site.host) not in taken
-    ]
 
 
 def _candidates(seed: int, internet: Internet) -> list[Site]:

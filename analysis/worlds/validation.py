@@ -57,8 +57,8 @@ class Simulator:
 #: Coverage levels: about how many sessions test a pair of site and network in the year.
 LEVELS: Mapping[str, int] = {"thin": 5, "middle": 10, "rich": 20}
 
-#: The levels of parts that have not all of them.
-_LEVELS_OF = {"limit": ("rich",), "hard": ("middle", "rich")}
+#: The hard cases are not judged where hardly anybody tests.
+_HARD_LEVELS = ("middle", "rich")
 
 #: part → seed → what the country is like. No two are alike, and the parts share no seed.
 COUNTRIES: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
@@ -92,10 +92,6 @@ COUNTRIES: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
             "new_share": 1.0,
             "cases": ("exam_hours", "shared_exam_hours", "no_addresses", "overloaded_sites"),
         },
-    },
-    # What cannot be told apart: a gateway at the border looks like sites that refuse the country.
-    "limit": {
-        41: {"network_count": 10, "name_count": 80, "national_count": 8},
     },
 }
 
@@ -238,7 +234,7 @@ def plan(thresholds: Thresholds, situations: Iterable[str] = ()) -> list[Task]:
     tasks = []
     for part, countries in COUNTRIES.items():
         for seed, country in countries.items():
-            for level in _LEVELS_OF.get(part, LEVELS):
+            for level in _HARD_LEVELS if part == "hard" else LEVELS:
                 variants = tried if part == "fit" else ()
                 has_forging = level == "middle" and part != "hard"
                 tasks.append(Task(part, seed, level, country, thresholds, variants, has_forging))

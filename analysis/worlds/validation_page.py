@@ -134,7 +134,7 @@ class Results:
     folder: str | Path = ""
 
     def read(self, name: str, part: str = "") -> pd.DataFrame:
-        """A table, or the rows of it for one part: ``fit``, ``report``, ``hard`` or ``limit``.
+        """A table, or the rows of it for one part: ``fit``, ``report`` or ``hard``.
 
         Raises:
             ParameterError: it is not there.

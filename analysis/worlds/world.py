@@ -61,7 +61,6 @@ class Design:
         claims: more of these, each the domain, the network's number, ``blocked`` or ``open``, and
             the days, of which each has a report.
         cases: names in ``cases.CASES``; what they add changes nothing else.
-        national_count: sites that a gateway at the border blocks for all networks at once.
         has_apps: whether probes also test messaging apps and circumvention tools; nothing else
             depends on it.
         situation: a name in ``examined.EXAMINED``, instead of the usual networks and blocks.
@@ -79,7 +78,6 @@ class Design:
     has_forgeries: bool = True
     claims: Sequence[Claim] = ()
     cases: tuple[str, ...] = ("exam_hours",)
-    national_count: int = 0
     has_apps: bool = False
     app_seed: int | None = None
     situation: str = ""
@@ -134,7 +132,7 @@ def make_world(design: Design) -> World:
     change_sites(cases, seed, sites)
     spread_caches(seed, sites, networks, plan)
     internet = Internet(sites, plan)
-    usual = make_censorship(seed, internet, networks, period.day_count, design.national_count)
+    usual = make_censorship(seed, internet, networks, period.day_count)
     blocks, watches = add_cases(cases, seed, period, networks, sites, usual)
     troubles, changes = [], {}
     if design.situation:
