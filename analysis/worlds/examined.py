@@ -7,6 +7,7 @@ situation's function arranges. What it blocks is the truth; what else it does is
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -128,10 +129,6 @@ def _put_into_home(
 def _antivirus(scene: Scene, share: float = 0.9) -> None:
     shaken = [site for site in scene.sites if site.is_https and scene.rng.random() < 0.4]
     _put_into_home(scene, "windows", _effects(shaken, tls_failure=RESET), share)
-
-
-def _antivirus_alone(scene: Scene) -> None:
-    _antivirus(scene, 0.98)
 
 
 def _pi_hole(scene: Scene) -> None:
@@ -315,7 +312,7 @@ EXAMINED: Mapping[str, Situation] = {
         undecidable="Began before the first test; the site may refuse this network."),
     "Antivirus, and hardly anybody else": Situation(
         "Nobody blocks. On a thin network one probe runs nearly all sessions, and its antivirus "
-        "breaks TLS of two in five sites.", _antivirus_alone,
+        "breaks TLS of two in five sites.", partial(_antivirus, share=0.98),
         undecidable="All failing sessions are of one platform, and hardly any others tested: one "
         "household's filter, or the network's block."),
 }  # fmt: skip

@@ -32,7 +32,6 @@ from analysis.worlds.country import (
     AddressPlan,
     Client,
     Control,
-    Headers,
     Helper,
     Internet,
     Json,
@@ -103,22 +102,18 @@ BUILDS = (
 OUTDATED = next(build for build in BUILDS if build.lacks_authority)
 
 
-def weigh(new_share: float | None) -> list[float]:
-    """How many probes run each build; ``new_share`` of them 0.5, or as many as usual."""
+def pick(rng: Random, new_share: float | None, fleet_share: float = 0.0) -> Software:
+    """One build, by how many probes run it, ``new_share`` of them 0.5; or the fleet's."""
+    if fleet_share and rng.random() < fleet_share:
+        return OUTDATED
     if new_share is None:
-        return [build.weight for build in BUILDS]
+        return rng.choices(BUILDS, [build.weight for build in BUILDS])[0]
     totals = {
         kind: sum(build.weight for build in BUILDS if build.is_new is kind)
         for kind in (True, False)
     }
     shares = {True: new_share, False: 1 - new_share}
-    return [build.weight * shares[build.is_new] / totals[build.is_new] for build in BUILDS]
-
-
-def pick(rng: Random, weights: list[float], fleet_share: float = 0.0) -> Software:
-    """One build, by how many probes run it; or the fleet's."""
-    if fleet_share and rng.random() < fleet_share:
-        return OUTDATED
+    weights = [build.weight * shares[build.is_new] / totals[build.is_new] for build in BUILDS]
     return rng.choices(BUILDS, weights)[0]
 
 
@@ -453,25 +448,17 @@ def compare_pages(seen: Page | None, control: Page | None) -> Json:
                 "status_code_match": None, "title_match": None}  # fmt: skip
     longest = max(seen.length, control.length)
     proportion = min(seen.length, control.length) / longest if longest else 1.0
+    ours, theirs = ({name.lower() for name, _ in page.headers} for page in (seen, control))
+    words, known = seen.title.lower().split(), control.title.lower().split()
     return {
         "body_proportion": proportion,
         "body_length_match": proportion > 0.7,
-        "headers_match": _have_same_headers(seen.headers, control.headers),
+        "headers_match": ours == theirs or bool((ours & theirs) - _COMMON),
         "status_code_match": seen.code == control.code,
-        "title_match": _have_same_title(seen.title, control.title),
+        "title_match": any(len(word) > 4 and word in known for word in words)
+        if seen.title and control.title
+        else None,
     }
-
-
-def _have_same_headers(seen: Headers, control: Headers) -> bool:
-    ours = {name.lower() for name, _ in seen}
-    theirs = {name.lower() for name, _ in control}
-    return ours == theirs or bool((ours & theirs) - _COMMON)
-
-
-def _have_same_title(seen: str, control: str) -> bool | None:
-    if not seen or not control:
-        return None
-    return any(len(word) > 4 and word in control.lower().split() for word in seen.lower().split())
 
 
 def _is_same_page(comparison: Json) -> bool:
@@ -733,7 +720,10 @@ def _measure_05(task: Task) -> Json:
     consistency = "inconsistent" if blocking == "dns" else "consistent"
     http_failure = dns_failure = task.word(system)
     if dns_failure is None and page is None:
-        http_failure = run.redirect_failure or _find_failure(run.flows)
+        # That of the last thing that was tried with the system's answers.
+        failed = [flow for flow in run.flows if flow.is_classic and flow.is_main and flow.failure]
+        deepest = max(failed, key=lambda flow: flow.depth, default=None)
+        http_failure = run.redirect_failure or (deepest.failure if deepest else None)
     return {
         "queries": run.queries,
         "requests": run.requests,
@@ -748,12 +738,6 @@ def _measure_05(task: Task) -> Json:
         "blocking": blocking,
         "accessible": accessible,
     }
-
-
-def _find_failure(flows: list[_Flow]) -> str | None:
-    """The failure of the last thing that was tried with the system's answers."""
-    failed = [flow for flow in flows if flow.is_classic and flow.is_main and flow.failure]
-    return max(failed, key=lambda flow: flow.depth).failure if failed else None
 
 
 def _conclude_05(

@@ -305,13 +305,10 @@ def write_events(path: Path, law: date, order: date, election: date) -> None:
         (order, "Regulator orders all networks to close a list of sites", "order"),
         (election, "Local elections", "election"),
     ]
-    lines = ["# Invented: the country, its law and its elections do not exist.", "events:"]
-    for day, title, kind in events:
-        lines += [
-            f'  - date: "{day}"',
-            f"    title: {title}",
-            f"    kind: {kind}",
-            "    source: invented",
-        ]
+    lines = "".join(
+        f'  - date: "{day}"\n    title: {title}\n    kind: {kind}\n    source: invented\n'
+        for day, title, kind in events
+    )
+    head = "# Invented: the country, its law and its elections do not exist.\nevents:\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text(head + lines, encoding="utf-8")

@@ -33,7 +33,7 @@ from analysis.worlds.country import (
 )
 from analysis.worlds.examined import arrange, plain_networks
 from analysis.worlds.forgery import Claim, Forgery, LyingHelper, order_forgeries, plan_forgeries
-from analysis.worlds.session import Names, Path, Session, Trouble, measure, pick, weigh
+from analysis.worlds.session import Names, Path, Session, Trouble, measure, pick
 
 #: Probes run by a timer measure at these hours (UTC); two of them on most days.
 _HOURS = (2, 9, 14, 20)
@@ -113,7 +113,6 @@ class Batch:
     """One session's measurements, and when the collector received them."""
 
     session: Session
-    day: int
     receipt: datetime
     tests: list[Entry]
     forgery: Forgery | None = None
@@ -221,7 +220,7 @@ def run_sessions(world: World) -> Iterator[Batch]:
             tests = [measure_site(session, site) for site in schedule.deal(network, day)]
             # Most measurements arrive at once; a few probes were offline and upload days later.
             late = timedelta(days=rng.randint(1, 6)) if rng.random() < 0.03 else timedelta()
-            yield Batch(session, day, start + late, tests)
+            yield Batch(session, start + late, tests)
         for number, watch in enumerate(world.watches):
             if watch.start <= day < watch.stop:
                 yield from _keep_watch(world, watch, number, day)
@@ -238,7 +237,7 @@ def _keep_watch(world: World, watch: Watch, number: int, day: int) -> Iterator[B
         start = world.midnight(day) + timedelta(seconds=second)
         session = open_session(world, network, day, start, rng)
         tests = [measure_site(session, world.internet.sites[host]) for host in watch.hosts]
-        yield Batch(session, day, start, tests)
+        yield Batch(session, start, tests)
 
 
 def forge(world: World, forgery: Forgery, number: int) -> Batch:
@@ -259,7 +258,7 @@ def forge(world: World, forgery: Forgery, number: int) -> Batch:
         for _ in range(forgery.repeat)
         for host in forgery.hosts
     ]
-    return Batch(session, forgery.day, start, tests, forgery)
+    return Batch(session, start, tests, forgery)
 
 
 def measure_site(session: Session, site: Site) -> Entry:
@@ -279,7 +278,7 @@ def _start_by_timer(world: World, day: int, hour: int, rng: Random) -> datetime:
 
 def open_session(world: World, network: Network, day: int, start: datetime, rng: Random) -> Session:
     """A probe that is ready to measure: its build, its resolver, and its way out."""
-    software = pick(rng, weigh(world.design.new_share), network.fleet_share)
+    software = pick(rng, world.design.new_share, network.fleet_share)
     if "no_addresses" in world.design.cases:
         omits = stream(world.design.seed, "omits", start).random() < _OMISSION_SHARE
         software = replace(software, omits_address=omits)

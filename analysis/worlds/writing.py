@@ -76,13 +76,16 @@ def write_world(
     if probe_cc not in FICTIONAL_CODES:
         raise ParameterError("PROBE_CC", probe_cc, "a fictional country is AA or QM to QZ")
     design = Design(probe_cc, Period.parse(since, until), **asked)
-    _refuse_foreign(out)
+    is_ours = (out / _STAMP).is_file()
+    if out.exists() and not is_ours and (out.is_file() or any(out.iterdir())):
+        raise ParameterError("out", out, f"a folder that is empty or holds {_STAMP} is wanted")
     parameters = json.loads(json.dumps(asdict(design), default=str))
     stamp = {"fictional": True, "parameters": parameters, "source_digest": source_digest()}
-    written = _read_stamp(out)
-    if written is not None and all(written.get(key) == stamp[key] for key in stamp):
-        counts: dict[str, int] = written["counts"]
-        return counts
+    if is_ours:
+        written = json.loads((out / _STAMP).read_text(encoding="utf-8"))
+        if all(written.get(key) == stamp[key] for key in stamp):
+            counts: dict[str, int] = written["counts"]
+            return counts
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     world = make_world(design)
@@ -102,20 +105,6 @@ def source_digest() -> str:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
-
-
-def _refuse_foreign(out: Path) -> None:
-    is_ours = (out / _STAMP).is_file()
-    if out.exists() and not is_ours and (out.is_file() or any(out.iterdir())):
-        raise ParameterError("out", out, f"a folder that is empty or holds {_STAMP} is wanted")
-
-
-def _read_stamp(out: Path) -> dict[str, Any] | None:
-    try:
-        stamp: dict[str, Any] = json.loads((out / _STAMP).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return stamp
 
 
 def _write(folder: Path, world: World) -> dict[str, int]:
@@ -147,7 +136,7 @@ class _Writer:
 
     def add(self, batch: Batch) -> None:
         """Take one session's measurements; sessions come in order of their day."""
-        self.flush(self._world.midnight(batch.day))
+        self.flush(self._world.midnight(batch.session.path.day))
         self.tally.note_session(batch)
         if batch.forgery is not None:
             # In objects of their own, so that the honest ones are the same with and without.
