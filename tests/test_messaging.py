@@ -421,8 +421,7 @@ def test_the_fictional_countrys_truth_is_found(
     assert sorted(own[columns].to_numpy().tolist()) == sorted(true[columns].to_numpy().tolist())
     by_network = own.set_index("probe_asn")
     for row in true.itertuples():
-        hours = "Mon-Fri 04:00-08:00, 10:00-14:00" if row.hours else ""
-        assert by_network.loc[row.probe_asn, "schedule"] == hours
+        assert by_network.loc[row.probe_asn, "schedule"] == row.schedule
         if row.endpoint_count:
             assert by_network.loc[row.probe_asn, "cut_endpoint_count"] == int(row.endpoint_count)
     assert not set(verdicts.loc[verdicts["test_name"] == BROKEN, "state"]) & set(LISTED)

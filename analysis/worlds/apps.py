@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 
 from analysis.worlds.archive import Json, compress, encode, write_object
+from analysis.worlds.censorship import EXAMS, WeekHours
 from analysis.worlds.country import RESET, TIMED_OUT, Network, stream, token
 from analysis.worlds.truth import write_csv
 from analysis.worlds.world import World
@@ -36,8 +37,11 @@ _SOME_FROM = 0.35
 #: Of Telegram's twelve endpoints, those that are cut off as a whole, and in part.
 _MOST, _SOME = 10, 4
 _EXAM_DAYS = 19
-_EXAM_HOURS = (*range(4, 8), *range(10, 14))
-_OTHER_HOURS = ((*range(1, 6),), (*range(5, 9),), (*range(3, 6), *range(8, 11)))
+_OTHER_HOURS = (
+    WeekHours(0, 4, ((1, 6),)),
+    WeekHours(0, 4, ((5, 9),)),
+    WeekHours(0, 4, ((3, 6), (8, 11))),
+)
 #: What may be drawn: test, part, and of Telegram's endpoints the fewest and the most.
 _DRAWN = (
     ("whatsapp", "app", (0, 0)), ("telegram", "app", (7, 11)), ("telegram", "app", (3, 5)),
@@ -60,14 +64,13 @@ class AppBlock:
     first_day: int
     mechanism: str
     last_day: int | None = None
-    hours: tuple[int, ...] = ()
+    hours: WeekHours | None = None
     endpoint_count: int = 0  # of Telegram's; 0: all of the part
 
     def holds(self, day: int, moment: datetime) -> bool:
         """Whether it holds at a moment of a day of the period."""
         inside = self.first_day <= day and (self.last_day is None or day <= self.last_day)
-        is_workday = moment.weekday() < 5
-        return inside and (not self.hours or (is_workday and moment.hour in self.hours))
+        return inside and (self.hours is None or self.hours.hold(moment))
 
 
 def _plan_blocks(world: World) -> list[AppBlock]:
@@ -86,7 +89,7 @@ def _plan_blocks(world: World) -> list[AppBlock]:
             AppBlock("telegram", "app", fourth.asn, int(days * _SOME_FROM), "tcp.timeout",
                      endpoint_count=_SOME),
             AppBlock("telegram", "web", third.asn, exams, "tls.timeout", exams + _EXAM_DAYS,
-                     _EXAM_HOURS),
+                     EXAMS),
         ]  # fmt: skip
     rng = stream(world.design.app_seed, "apps", "drawn")
     *networks, watched = rng.sample(networks, _DRAWN_COUNT + 1)
@@ -99,7 +102,7 @@ def _plan_blocks(world: World) -> list[AppBlock]:
         blocks.append(AppBlock(test, part, network.asn, start, manner, last,
                                endpoint_count=rng.randint(least, most)))  # fmt: skip
     exams = rng.randrange(int(0.15 * days), int(0.8 * days))
-    hours = rng.choice((_EXAM_HOURS, *_OTHER_HOURS))
+    hours = rng.choice((EXAMS, *_OTHER_HOURS))
     return [*blocks, AppBlock("telegram", "web", watched.asn, exams, "tls.timeout",
                               exams + _EXAM_DAYS, hours)]  # fmt: skip
 
@@ -136,12 +139,12 @@ def write_apps(folder: Path, world: World) -> None:
         (block.test_name, block.part, f"AS{block.asn}", block.mechanism,
          str(world.date_of(block.first_day)),
          "" if block.last_day is None else str(world.date_of(block.last_day)),
-         ";".join(map(str, block.hours)), block.endpoint_count or "")
+         block.hours or "", block.endpoint_count or "")
         for block in blocks
     ]  # fmt: skip
     broken = str(world.date_of(broken_from))
     rows.append((BROKEN, "tunnel", "everywhere", "instrument", broken, "", "", ""))
-    header = ("test_name", "part", "probe_asn", "mechanism", "since", "until", "hours",
+    header = ("test_name", "part", "probe_asn", "mechanism", "since", "until", "schedule",
               "endpoint_count")  # fmt: skip
     write_csv(folder / "truth" / "apps.csv", header, rows)
 

@@ -336,7 +336,7 @@ CASES = {
     "control",
     "no_addresses": "one session in three does not say to which address a request went",
 }
-_EXAMS = WeekHours(0, 4, ((4, 8), (10, 14)))
+EXAMS = WeekHours(0, 4, ((4, 8), (10, 14)))
 _MORNINGS = WeekHours(6, 3, ((5, 9),))
 _OVERLOADED_COUNT = 4
 
@@ -396,7 +396,7 @@ def add_cases(
     stream(seed, "told").shuffle(access)
     monday = -period.since.weekday() % 7
     plans = (
-        ("exam_hours", access[:1], TIMED_OUT, _EXAMS, 0.55),
+        ("exam_hours", access[:1], TIMED_OUT, EXAMS, 0.55),
         ("shared_exam_hours", access[1:3], RESET, _MORNINGS, 0.3),
         ("short_stretches", access[:1], RESET, None, 0.4),
     )

@@ -68,16 +68,15 @@ def score(judged: Judged, truth: pd.DataFrame) -> Iterator[tuple[str, str, bool]
         if 0 < int(block["endpoint_count"] or 0) < _HALF:
             yield FEWER, "all", found.empty
             continue
-        kind = KINDS[1] if block["hours"] else KINDS[0]
+        kind = KINDS[1] if block["schedule"] else KINDS[0]
         yield FOUND, kind, len(found) > 0
         if found.empty:
             continue
         first = found.sort_values("blocked_from_time").iloc[0]
         opened = str(first["last_seen_open_time"] or "")[:10]
         yield BEGINNINGS, kind, opened <= block["since"] <= str(first["blocked_from"])
-        if block["hours"]:
-            hours = sorted(int(hour) for hour in block["hours"].split(";"))
-            yield HOURS, kind, first["schedule"] == _say_hours(hours)
+        if block["schedule"]:
+            yield HOURS, kind, first["schedule"] == block["schedule"]
         if block["endpoint_count"] not in ("", "0"):
             counted = int(first["cut_endpoint_count"]) == int(block["endpoint_count"])
             yield ENDPOINTS, kind, counted
@@ -93,14 +92,6 @@ def score(judged: Judged, truth: pd.DataFrame) -> Iterator[tuple[str, str, bool]
             yield BROKEN, "all", not listed
         elif is_pair:
             yield OPEN, "all", not listed
-
-
-def _say_hours(hours: list[int]) -> str:
-    """Hours that follow one another as windows, on workdays."""
-    starts = [hour for hour in hours if hour - 1 not in hours]
-    ends = [hour + 1 for hour in hours if hour + 1 not in hours]
-    windows = [f"{a:02}:00-{b:02}:00" for a, b in zip(starts, ends, strict=True)]
-    return f"Mon-Fri {', '.join(windows)}"
 
 
 def sum_up(rows: pd.DataFrame) -> pd.DataFrame:

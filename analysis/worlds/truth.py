@@ -19,7 +19,7 @@ reaches past the period.
 * ``forgeries.csv``: one row a name in a forged report: what it claims of the name (``blocked``,
   ``open``, or by a false control ``control_dead`` and ``control_alive``), and the kind of forgery.
 * ``tests.csv``: one row a name, network, day and hour in which the name was tested there.
-* ``ledger.csv`` and ``measurements_by_month.csv``: totals of the archive.
+* ``ledger.csv``: what became of each line of the archive.
 """
 
 import csv
@@ -40,7 +40,6 @@ _LEDGER_REASONS = (
     "truncated_file", "not_json", "invalid", "other_test", "other_country", "out_of_period",
     "duplicate", "kept",
 )  # fmt: skip
-_FLAGS = ("ok_count", "anomaly_count", "confirmed_count", "failure_count")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -52,38 +51,11 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         writer.writerows(rows)
 
 
-def _published_flag(document: Json, machines: Machines) -> str:
-    """Which of OONI's four disjoint counts a measurement goes into (ooni-facts, section 2)."""
-    keys = document["test_keys"]
-    failures = ("dns_experiment_failure", "http_experiment_failure", "control_failure")
-    if keys is None or any((keys[n] or "").startswith("unknown_failure") for n in failures):
-        return "failure_count"
-    if _is_known(keys, machines):
-        return "confirmed_count"
-    if keys["blocking"] is None or keys["accessible"] is None:
-        return "failure_count"
-    return "ok_count" if keys["blocking"] is False else "anomaly_count"
-
-
-def _is_known(keys: Json, machines: Machines) -> bool:
-    """Whether it shows what ``write_reference`` lists for the country."""
-    known = {machines.page_sinkhole, machines.substitution, machines.home_filters[0]} - {""}
-    for query in keys["queries"]:
-        if any(answer.get("ipv4") in known for answer in query["answers"] or ()):
-            return True
-    for request in keys["requests"]:
-        body, headers = request["response"]["body"], request["response"]["headers"] or {}
-        if machines.notice in body or headers.get("Server") == GATEWAY:
-            return True
-    return False
-
-
 @dataclass(slots=True)
 class Tally:
     """Running totals of what was written."""
 
     ledger: Counter[str] = field(default_factory=Counter)
-    months: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     measurements: Counter[int] = field(default_factory=Counter)
     #: (domain, asn) -> hour -> the sessions that tested the one on the other, and the sound ones
     tests: defaultdict[tuple[str, int], dict[datetime, tuple[set[str], set[str]]]] = field(
@@ -107,11 +79,10 @@ class Tally:
             row = (session.report_id, asn, ";".join(faults), session.software.version)
             self.odd_sessions.append(row)
 
-    def keep(self, document: Json, is_sound: bool, machines: Machines) -> None:
+    def keep(self, document: Json, is_sound: bool) -> None:
         """Count one measurement that a reader should keep."""
         asn, start = int(document["probe_asn"][2:]), document["measurement_start_time"]
         self.ledger["kept"] += 1
-        self.months[start[:7]][_published_flag(document, machines)] += 1
         self.measurements[asn] += 1
         hours = self.tests[normalise(document["input"]), asn]
         tested, sound = hours.setdefault(datetime.fromisoformat(start[:13]), (set(), set()))
@@ -121,8 +92,8 @@ class Tally:
 
 
 def write_truth(folder: Path, world: World, tally: Tally) -> None:
-    """The truth of every block, name, network, odd session, forged report and test; the ledger and
-    the monthly counts of the archive.
+    """The truth of every block, name, network, odd session, forged report and test; and the
+    archive's ledger.
     """
     networks = [
         (f"AS{n.asn}", n.name, n.operator, n.kind, n.role, f"AS{n.resolver_asn}",
@@ -135,13 +106,8 @@ def write_truth(folder: Path, world: World, tally: Tally) -> None:
         for hour, (tested, sound) in sorted(hours.items())
     ]
     ledger = [(reason, tally.ledger[reason]) for reason in _LEDGER_REASONS]
-    months = [
-        (month, sum(counts.values()), *(counts[flag] for flag in _FLAGS))
-        for month, counts in sorted(tally.months.items())
-    ]
     tables: dict[str, tuple[str, Sequence[Sequence[object]]]] = {
         "ledger": ("reason,line_count", [*ledger, ("total", sum(tally.ledger.values()))]),
-        "measurements_by_month": (f"month,measurement_count,{','.join(_FLAGS)}", months),
         "blocks": (
             "domain,probe_asn,mechanism,since,until,since_time,until_time,schedule,detail,"
             "session_count,day_count,sound_session_count,share",

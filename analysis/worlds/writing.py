@@ -167,7 +167,7 @@ class _Writer:
         write_object(self._root, self._world.design.probe_cc, hour, number, data)
         for entry in entries:
             if entry.reason == "kept":
-                self.tally.keep(entry.document, entry.is_sound, self._world.censorship.machines)
+                self.tally.keep(entry.document, entry.is_sound)
             else:
                 self.tally.ledger[entry.reason] += 1
 
