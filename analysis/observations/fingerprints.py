@@ -97,11 +97,11 @@ class Fingerprints:
     @cached_property
     def header_names(self) -> frozenset[str]:
         """Lower-case names of the headers that some fingerprint looks at."""
-        places = [f.location_found.partition(".") for f in self.http]
-        return frozenset(name.lower() for kind, _, name in places if kind == "header" and name)
+        places = (location.partition(".") for location in self.matchers)
+        return frozenset(name for kind, _, name in places if kind == "header" and name)
 
     @cached_property
-    def _matchers(self) -> Mapping[str, "_Matcher"]:
+    def matchers(self) -> Mapping[str, "_Matcher"]:
         found: dict[str, list[Fingerprint]] = {}
         for fingerprint in self.http:
             found.setdefault(fingerprint.location_found.lower(), []).append(fingerprint)
@@ -109,12 +109,8 @@ class Fingerprints:
 
     def match(self, location: str, content: bytes) -> list[str]:
         """Names of the fingerprints found in a body (``body``) or header (``header.<name>``)."""
-        matcher = self._matchers.get(location)
+        matcher = self.matchers.get(location)
         return matcher.names_in(content) if matcher else []
-
-    def most_alike(self) -> dict[str, int]:
-        """Location → how many of its patterns end alike, and so at one place of a page."""
-        return {name: matcher.most_at_once() for name, matcher in sorted(self._matchers.items())}
 
     def confirms(self, names: Iterable[str], probe_cc: str) -> bool:
         """Whether OONI calls a measurement with these matches confirmed blocked.
@@ -122,11 +118,11 @@ class Fingerprints:
         One match is enough whose expected countries include the probe's, or whose scope is
         ``isp`` or ``nat``: then the countries do not matter.
         """
-        by_name = self._by_name
+        known = (self._by_name[name] for name in names if name in self._by_name)
         return any(
             match.scope in _CONFIRMING_SCOPES
             or (probe_cc != "ZZ" and probe_cc in match.expected_countries)
-            for match in (by_name[name] for name in names if name in by_name)
+            for match in known
         )
 
     @cached_property
@@ -224,7 +220,8 @@ def load(folder: str | None) -> Fingerprints:
         raise ParameterError("FINGERPRINTS", folder, f"a folder with {_DNS_FILE} or {_HTTP_FILE}")
     dns, http = (_read(file) if file.is_file() else () for file in files)
     known = Fingerprints(dns=dns, http=http)
-    for location, alike in known.most_alike().items():
+    for location, matcher in known.matchers.items():
+        alike = matcher.most_at_once()
         if alike > ALIKE_LIMIT:
             what = f"{alike} patterns of {location} end alike; {ALIKE_LIMIT} are accepted"
             raise ParameterError("FINGERPRINTS", files[1], what)

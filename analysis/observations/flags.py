@@ -69,9 +69,13 @@ def compute_flags(
     is_blocked = blocking in _BLOCKING_TYPES
     undetermined = (blocking is None or test_keys.accessible is None) and not has_match
     unsupported = not (is_blocked or blocking is None or blocking is False)
-    is_failure = (
-        late or has_bad_body or undetermined or unsupported or _has_unknown_failure(test_keys)
+    failures = (
+        test_keys.control_failure,
+        test_keys.dns_experiment_failure,
+        test_keys.http_experiment_failure,
     )
+    is_unknown = any(isinstance(one, str) and one.startswith(_UNKNOWN) for one in failures)
+    is_failure = late or has_bad_body or undetermined or unsupported or is_unknown
     return Flags(is_blocked or is_confirmed, is_confirmed, is_failure)
 
 
@@ -80,12 +84,3 @@ def is_far_from(start_time: int, received: Received | None) -> bool:
     return received is not None and (
         start_time > received.until + _HOUR or start_time < received.since - _YEAR
     )
-
-
-def _has_unknown_failure(test_keys: TestKeys) -> bool:
-    failures = (
-        test_keys.control_failure,
-        test_keys.dns_experiment_failure,
-        test_keys.http_experiment_failure,
-    )
-    return any(isinstance(one, str) and one.startswith(_UNKNOWN) for one in failures)

@@ -32,7 +32,7 @@ from analysis.observations.messages import (
     Target,
 )
 from analysis.observations.schema import PROBE, record
-from analysis.observations.values import UNNAMED_FAILURE, normalise_failure
+from analysis.observations.values import UNNAMED_FAILURE, normalise_failure, request_url
 
 #: Endpoints of one measurement that are kept; real ones have some dozens.
 ENDPOINT_LIMIT = 128
@@ -123,7 +123,7 @@ class _Attempts:
             for address in addresses
             for failures in self.connects.get(address, {}).values()
             for failure in failures
-            if failure is None or not _is_v6(address)
+            if failure is None or ":" not in address
         ]
         if connects and None not in connects:
             return "tcp", connects[0]
@@ -146,17 +146,13 @@ def _read_request(exchange: Exchange) -> tuple[str, _Asked]:
     """The host that was asked, empty where there is none, and the request."""
     request = exchange.request or HttpRequest()
     failure = normalise_failure(exchange.failure)
-    method = (request.method or "").upper()
+    method = _method(exchange)
     try:
         parts = urlsplit((request.url or "")[:2048])
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         return "", _Asked("", 0, method, failure)
     return (parts.hostname or "").lower(), _Asked(parts.scheme, port, method, failure)
-
-
-def _is_v6(address: str) -> bool:
-    return ":" in address
 
 
 def _layer_of(failure: str, known: str) -> str:
@@ -188,7 +184,7 @@ def _addresses(connects: Mapping[str, Mapping[int, list[str | None]]]) -> Iterat
         for port, failures in by_port.items():
             if None in failures:
                 yield Endpoint("app", f"{address}:{port}", None, None)
-            elif not _is_v6(address):
+            elif ":" not in address:
                 yield Endpoint("app", f"{address}:{port}", "tcp", failures[0])
 
 
@@ -308,7 +304,8 @@ def flag(
 def _sum_whatsapp(keys: Keys, read: MessagingMeasurement) -> Score:
     asked: dict[str, bool] = {}
     for one in keys.requests or ():
-        asked[_url(one)] = asked.get(_url(one), False) or not one.failure
+        url = request_url(one)
+        asked[url] = asked.get(url, False) or not one.failure
     if _WEB not in asked or _REGISTRATION not in asked:
         return None
     is_cut = not any(_is_open(one.status) for one in keys.tcp_connect or ())
@@ -330,21 +327,17 @@ def _sum_messenger(keys: Keys, read: MessagingMeasurement) -> Score:
 
 
 def _sum_telegram(keys: Keys, read: MessagingMeasurement) -> Score:
-    if not any("web.telegram.org" in _url(one) for one in keys.requests or ()):
+    if not any("web.telegram.org" in request_url(one) for one in keys.requests or ()):
         return None
     connects = [_is_open(one.status) for one in keys.tcp_connect or ()]
-    posts = [one for one in keys.requests or () if _is_post(one)]
+    posts = [one for one in keys.requests or () if _method(one) == "POST"]
     score = connects.count(False) / len(connects) if connects else 0.0
     score += sum(bool(one.failure) for one in posts) / len(posts) if posts else 0.0
     return score + (keys.telegram_web_status == "blocked")
 
 
-def _url(one: Exchange) -> str:
-    return (one.request.url if one.request else None) or ""
-
-
-def _is_post(one: Exchange) -> bool:
-    return one.request is not None and (one.request.method or "").upper() == "POST"
+def _method(one: Exchange) -> str:
+    return ((one.request.method if one.request else None) or "").upper()
 
 
 def _sum_signal(keys: Keys, read: MessagingMeasurement) -> Score:

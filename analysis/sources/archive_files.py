@@ -150,7 +150,11 @@ class Folder:
     def open(self, item: ArchiveObject) -> io.FileIO:
         """The bytes of an object. Raises CannotRead."""
         try:
-            stream = io.FileIO(self._path / item.key, opener=_open_at_once)
+            # A pipe would wait for its other end.
+            stream = io.FileIO(
+                self._path / item.key,
+                opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK),
+            )
         except FileNotFoundError:
             is_text = "\ufffd" not in item.key
             raise CannotRead("no longer there" if is_text else "its name is not UTF-8") from None
@@ -174,11 +178,6 @@ class Folder:
 
     def stop(self) -> None:
         """Nothing waits for a disk."""
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file without waiting: a pipe would wait for its other end."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _cannot_list(error: OSError) -> NoReturn:

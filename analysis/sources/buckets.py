@@ -145,7 +145,9 @@ class Bucket:
             while file.tell() < item.size:
                 says_md5 = retry(self._receive, item, file, self._server.deadline())
                 has_md5 = has_md5 and says_md5
-        if has_md5 and _md5(path) != item.etag:
+        with path.open("rb") as stream:
+            md5 = hashlib.file_digest(stream, partial(hashlib.md5, usedforsecurity=False))
+        if has_md5 and md5.hexdigest() != item.etag:
             raise Damaged(_DAMAGED)
 
     def _receive(self, item: ArchiveObject, file: IO[bytes], deadline: Deadline) -> bool:
@@ -283,11 +285,6 @@ def _read_items(root: Element, prefix: str) -> Iterator[ArchiveObject]:
 def strip_etag(text: str) -> str:
     """An ETag without its quotes."""
     return text.removeprefix("W/").strip('"')
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 ADDRESS = Address("https://ooni-data-eu-fra.s3.eu-central-1.amazonaws.com", "ooni-data-eu-fra", "")

@@ -309,7 +309,14 @@ def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: da
         # The parameter and the temporary path say nothing to anybody.
         what = str(error).rpartition(f"{target.parent}/")[2][:300]
         raise CannotRead(f"what arrived cannot be used: {what}") from None
-    _refuse_shrunk(row_count, before)
+    if not row_count:
+        raise CannotRead("what arrived has no rows")
+    if before and row_count < _KEPT_SHARE * before[1].row_count:
+        raise CannotRead(
+            f"what arrived has {row_count} rows, less than half of the "
+            f"{before[1].row_count} of {before[0]} (if that is right, move the older snapshots out "
+            "of data/reference/snapshots)"
+        )
     data = target.read_bytes()
     is_drawn = data != sent
     return about(
@@ -322,14 +329,3 @@ def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: da
         source_size=len(sent) if is_drawn else 0,
         source_sha256=sha256(sent).hexdigest() if is_drawn else "",
     )
-
-
-def _refuse_shrunk(row_count: int, before: tuple[str, Sidecar] | None) -> None:
-    if not row_count:
-        raise CannotRead("what arrived has no rows")
-    if before and row_count < _KEPT_SHARE * before[1].row_count:
-        raise CannotRead(
-            f"what arrived has {row_count} rows, less than half of the "
-            f"{before[1].row_count} of {before[0]} (if that is right, move the older snapshots out "
-            "of data/reference/snapshots)"
-        )

@@ -310,14 +310,15 @@ class Observations:
 
 
 def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:
-    held = f"the share is of {excerpt.probe_cc}, {excerpt.period.since} to "
-    held += f"{excerpt.period.last_day}"
-    if probe_cc != excerpt.probe_cc:
-        raise ParameterError("PROBE_CC", probe_cc, held)
-    if period.since < excerpt.period.since:
-        raise ParameterError("SINCE", period.since, held)
-    if period.until > excerpt.period.until:
-        raise ParameterError("UNTIL", period.until, held)
+    share = excerpt.period
+    for name, value, is_held in (
+        ("PROBE_CC", probe_cc, probe_cc == excerpt.probe_cc),
+        ("SINCE", period.since, period.since >= share.since),
+        ("UNTIL", period.until, period.until <= share.until),
+    ):
+        if not is_held:
+            held = f"the share is of {excerpt.probe_cc}, {share.since} to {share.last_day}"
+            raise ParameterError(name, value, held)
 
 
 def observations_from_table(table: pa.Table) -> duckdb.DuckDBPyConnection:

@@ -202,7 +202,7 @@ def start_reader(task: Task, jobs: int = 1, threads: int = CONNECTIONS) -> Itera
             try:
                 return pool.submit(call, item).result()
             except BrokenProcessPool:
-                raise SourceError(_why_broken()) from None
+                raise SourceError(_BROKEN) from None
 
         if isinstance(task.source, Bucket):
             yield partial(Downloads(task.source, task, folder, threads).fetch_and_read, read)
@@ -210,15 +210,11 @@ def start_reader(task: Task, jobs: int = 1, threads: int = CONNECTIONS) -> Itera
             yield read
 
 
-def _why_broken() -> str:
-    """Workers import the script that started them, and one without a guard starts workers there."""
-    main = sys.modules["__main__"]
-    if getattr(main, "__spec__", None) is None and hasattr(main, "__file__"):
-        return (
-            "a worker process ended. Workers import the script that started them: what it does has "
-            "to stand below if __name__ == '__main__':. If it does, the process was killed"
-        )
-    return "a worker process was killed"
+#: Workers import the script that started them, and one without a guard starts workers there.
+_BROKEN = (
+    "a worker process was killed, or was started by a script in which not everything stands below "
+    "if __name__ == '__main__':"
+)
 
 
 _task: Task | None = None  # of a worker process
