@@ -36,9 +36,8 @@ from analysis.reference.events import load_events
 from analysis.reference.test_lists import load_test_lists
 from analysis.review.audits import audit_claims, show_audit
 from analysis.review.claims import Draft, load_draft
-from analysis.sources.archive_files import ArchiveObject, CannotRead, Folder
+from analysis.sources.archive_files import ArchiveObject, CannotRead, Folder, holds_country
 from analysis.sources.buckets import _read_page
-from analysis.sources.layout import holds_country
 from analysis.store.ingestion import Request, ingest
 from analysis.store.lines import read_files
 from analysis.store.shares import MANIFEST, read_manifest, share

@@ -21,7 +21,7 @@ from pytest_httpserver import HTTPServer
 from analysis.errors import ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
-from analysis.sources.layout import FOLDERS
+from analysis.sources.archive_files import FOLDERS
 from analysis.sources.web import CONNECTIONS, Limits
 from analysis.store.database import MessagingRows
 from analysis.store.ingestion import Request, ingest, ingest_messaging

@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[1] / "analysis"
 #: What stages import and nothing depends on that is not handed in, or part of the observations.
 HANDED_IN = {
     "errors.py", "reference/reference_files.py", "observations/fingerprints.py",
-    "observations/messages.py", "observations/values.py", "vocabulary.py",
+    "observations/messages.py", "vocabulary.py",
     "reference/networks.py", "study/study.py", "study/imported.py",
     "store/store.py", "verdicts.py", "temporary_folders.py",
 }  # fmt: skip

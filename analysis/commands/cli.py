@@ -444,7 +444,7 @@ def read_all(
 def read_sites(settings: Settings, *, reopen: bool = False) -> "Collection":
     """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
     from analysis.observations.fingerprints import load
-    from analysis.sources.layout import OONI
+    from analysis.sources.archive_files import OONI
     from analysis.store.ingestion import ingest
 
     is_asked = settings.study.source == OONI and not reopen

@@ -31,10 +31,17 @@ from analysis.period import Period, today
 from analysis.reference.networks import describe, load_network_names, load_networks
 from analysis.reference.reference_files import held
 from analysis.report.fields_met import count_fields_met, name_changes, read_fields_met
-from analysis.sources import api, layout, reference_data
-from analysis.sources.archive_files import ArchiveObject, CannotRead
+from analysis.sources import api, reference_data
+from analysis.sources.archive_files import (
+    FOLDERS,
+    OONI,
+    WEB,
+    ArchiveObject,
+    CannotRead,
+    find_test,
+    holds_country,
+)
 from analysis.sources.buckets import Scope, Source, open_source
-from analysis.sources.layout import FOLDERS, OONI, WEB
 from analysis.sources.web import Limits, Server, at_once, find_proxy
 from analysis.store.database import IN_PERIOD, observations_from_table
 from analysis.store.ingestion import silent
@@ -178,7 +185,7 @@ def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
     source = open_source(study.source, Scope(code, window, Store(str(folder)), silent))
 
     def is_wanted(key: str) -> bool:
-        is_object = layout.holds_country(key, code, FOLDERS)
+        is_object = holds_country(key, code, FOLDERS)
         return is_object or key == MANIFEST or is_stored(key, code, source.name)
 
     try:
@@ -188,7 +195,7 @@ def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
         why = str(error).removesuffix(".").removesuffix(f". {RESUMES}")
         yield Finding("stop", f"{why}; {_TRY}")
         return
-    archived = [item for item in objects if layout.find_test(item.key)]
+    archived = [item for item in objects if find_test(item.key)]
     if archived:
         share = len(listed) / len(days) if study.source == OONI else 1.0
         size, count = sum(i.size for i in archived) / share, len(archived) / share
@@ -224,7 +231,7 @@ def _examine_objects(
     folder: Path,
 ) -> Iterator[Finding]:
     """Read a handful of objects, of different days, as a run would; ``size`` is that of all."""
-    sites = [item for item in objects if layout.find_test(item.key) == WEB]
+    sites = [item for item in objects if find_test(item.key) == WEB]
     small = [item for item in sites if 0 < item.size <= _LARGEST]
     chosen = small[:: max(1, len(small) // _SAMPLED)][:_SAMPLED]
     if not chosen:

@@ -38,7 +38,7 @@ from analysis.reference.reference_files import country_name, is_fictional
 from analysis.report.annex import REASON_SENTENCES
 from analysis.report.verdict_words import say_rivals, say_verdict
 from analysis.review.reports import read_report
-from analysis.sources.layout import OONI
+from analysis.sources.archive_files import OONI
 from analysis.store.database import observations_from_table
 from analysis.store.ingestion import was_read
 from analysis.store.lines import read_files

@@ -83,7 +83,7 @@ from analysis.review.standing import (
     join_standings,
 )
 from analysis.review.watch_page import FEED, PAGE, show_watch, write_feed
-from analysis.sources.layout import OONI
+from analysis.sources.archive_files import OONI
 from analysis.store.store import Collection
 from analysis.study.confirmation import find_sweep, sweep
 from analysis.study.parameters import StudyParameters, changed_numbers

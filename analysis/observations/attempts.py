@@ -9,6 +9,7 @@ from analysis import hosts
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messages import (
     LIST_LIMIT,
+    UNNAMED_FAILURE,
     Answer,
     Connect,
     Control,
@@ -17,9 +18,6 @@ from analysis.observations.messages import (
     ControlHttp,
     Handshake,
     TestKeys,
-)
-from analysis.observations.values import (
-    UNNAMED_FAILURE,
     clip_text,
     normalise_failure,
     redirect_depth,

@@ -23,6 +23,7 @@ from analysis.observations.attempts import connect_failure
 from analysis.observations.flags import Received, is_far_from
 from analysis.observations.messages import (
     LIST_LIMIT,
+    UNNAMED_FAILURE,
     Connect,
     ConnectStatus,
     Exchange,
@@ -30,9 +31,10 @@ from analysis.observations.messages import (
     Keys,
     MessagingMeasurement,
     Target,
+    normalise_failure,
+    request_url,
 )
 from analysis.observations.schema import PROBE, record
-from analysis.observations.values import UNNAMED_FAILURE, normalise_failure, request_url
 
 #: Endpoints of one measurement that are kept; real ones have some dozens.
 ENDPOINT_LIMIT = 128

@@ -13,7 +13,7 @@ that was scrubbed; then ``dns_answers`` is empty. If all failed it is the failur
 lookup that was not for AAAA, else of the first.
 
 *Failures.* OONI's names are kept, cut at 512 characters. Spellings of "the name does not exist"
-become ``dns_nxdomain_error``, see :data:`values.NXDOMAIN_SPELLINGS`.
+become ``dns_nxdomain_error``, see :data:`messages.NXDOMAIN_SPELLINGS`.
 
 *match* compares with the control's answers for the same name: ``address``, ``asn``, ``none``;
 null where the control has no address. The ASN of an address is the control's, else the probe's
@@ -87,6 +87,7 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received, compute_flags
 from analysis.observations.messages import (
     LIST_LIMIT,
+    TEXT_LIMIT,
     Annotations,
     Connect,
     Exchange,
@@ -94,12 +95,8 @@ from analysis.observations.messages import (
     Measurement,
     Query,
     TestKeys,
-    clean,
-)
-from analysis.observations.schema import Observation
-from analysis.observations.values import (
-    TEXT_LIMIT,
     blocking_text,
+    clean,
     clip_text,
     int32_or_none,
     normalise_failure,
@@ -108,6 +105,7 @@ from analysis.observations.values import (
     status_or_none,
     tidy_title,
 )
+from analysis.observations.schema import Observation
 
 #: At most so many bytes of a body are looked at; block pages are small.
 BODY_LIMIT = 1 << 20

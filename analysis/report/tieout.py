@@ -35,8 +35,8 @@ from analysis.languages.language import ENGLISH
 from analysis.observations.flags import DISJOINT, DISJOINT_SQL
 from analysis.pages.formats import percent
 from analysis.period import days_between
-from analysis.sources import layout
 from analysis.sources.api import SETTLED_DAYS, read_counts
+from analysis.sources.archive_files import parse_receipt
 from analysis.store.store import Collection
 from analysis.study.parameters import replies_folder
 from analysis.study.study import Study
@@ -301,5 +301,5 @@ def _not_read(collection: Collection) -> Counter[str]:
 
 def _received(key: str) -> datetime | None:
     """The hour in which an archive object was received, UTC."""
-    received = layout.parse_receipt(key)
+    received = parse_receipt(key)
     return received and datetime.fromtimestamp(received.since, UTC)

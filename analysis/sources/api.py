@@ -31,8 +31,7 @@ from analysis.observations.flags import DISJOINT
 from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.period import Period, days_between
 from analysis.reference.reference_files import Sidecar, write_sidecar
-from analysis.sources.archive_files import CannotRead, lock_folder
-from analysis.sources.layout import RECEIPT_MARGIN
+from analysis.sources.archive_files import RECEIPT_MARGIN, CannotRead, lock_folder
 from analysis.sources.web import Limits, Server, retry
 
 ADDRESS = "https://api.ooni.io"

@@ -38,17 +38,20 @@ from defusedxml.ElementTree import fromstring
 from analysis.errors import ParameterError, SourceError
 from analysis.period import Period
 from analysis.sources.archive_files import (
+    FOLDERS,
     OBJECTS_PER_HOUR,
+    OONI,
     ArchiveObject,
     CannotRead,
     Damaged,
     Folder,
     Passing,
+    holds_country,
     limit_of,
+    list_prefixes,
     refuse_large,
     source_id,
 )
-from analysis.sources.layout import FOLDERS, OONI, holds_country, list_prefixes
 from analysis.sources.web import Deadline, Reply, Server, at_once, retry
 
 _PAGE_MARKS = 200_000  # of elements and attributes; 1000 objects have some 20,000

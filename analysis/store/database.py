@@ -30,7 +30,7 @@ from analysis.observations.messaging_tests import BY_FOLDER, TESTS
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference.reference_files import REPOSITORY
-from analysis.sources import layout
+from analysis.sources.archive_files import find_test
 from analysis.store.stage_tables import FOLDER, KeptTables, connect, limit_memory
 from analysis.store.store import Collection, Excerpt, add_up, digest_file, read_metadata
 from analysis.temporary_folders import TemporaryFolder
@@ -400,7 +400,7 @@ class MessagingRows:
         """
         files = defaultdict(list)
         for file in self._collection.files:
-            files[BY_FOLDER[layout.find_test(file.key) or ""].name].append(file)
+            files[BY_FOLDER[find_test(file.key) or ""].name].append(file)
         rows = [
             (test.name, reason, count)
             for test in TESTS

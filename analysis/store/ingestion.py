@@ -22,10 +22,14 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.period import Period
 from analysis.reference.reference_files import is_fictional
-from analysis.sources import layout
-from analysis.sources.archive_files import ArchiveObject, Folder
+from analysis.sources.archive_files import (
+    OONI,
+    RECEIPT_MARGIN,
+    ArchiveObject,
+    Folder,
+    holds_country,
+)
 from analysis.sources.buckets import Bucket, Scope, open_source
-from analysis.sources.layout import OONI
 from analysis.store.shares import (
     MANIFEST,
     find_archive,
@@ -74,7 +78,7 @@ class Request:
     store: str
     probe_cc: str
     period: Period | None = None
-    receipt_margin: int = layout.RECEIPT_MARGIN
+    receipt_margin: int = RECEIPT_MARGIN
     keep_raw: bool = False
     reopen: bool = False
     jobs: int | None = None
@@ -106,7 +110,7 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
         share = import_share(source, listed[0], store, probe_cc, request.progress)
         archive.write_record(_Record(share=share.excerpt.folder if share.excerpt else ""))
         return share
-    objects = [item for item in listed if layout.holds_country(item.key, probe_cc)]
+    objects = [item for item in listed if holds_country(item.key, probe_cc)]
     other_store = "" if objects else find_archive(source, listed)
     archive = replace(archive, task=replace(archive.task, source_id=other_store or source.id))
     if not objects and not other_store:
@@ -155,7 +159,7 @@ def ingest_messaging(request: Request) -> Collection:
     if request.reopen and isinstance(archive.task.source, Bucket) and archive.was_read:
         return Collection(archive.task.store, archive.task.source_id, ())
     tests = tuple(BY_FOLDER)
-    wanted = partial(layout.holds_country, probe_cc=request.probe_cc, tests=tests)
+    wanted = partial(holds_country, probe_cc=request.probe_cc, tests=tests)
     return archive.read(archive.task.source.objects(wanted))
 
 
@@ -165,7 +169,7 @@ def was_read(request: Request) -> bool:
 
 
 def _is_wanted(path: str, probe_cc: str, name: str) -> bool:
-    is_object = layout.holds_country(path, probe_cc)
+    is_object = holds_country(path, probe_cc)
     return path == MANIFEST or is_object or is_stored(path, probe_cc, name)
 
 

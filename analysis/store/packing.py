@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from analysis.errors import ParameterError
-from analysis.sources.layout import FOLDERS
+from analysis.sources.archive_files import FOLDERS
 from analysis.store.lines import LineReader, read_lines
 
 

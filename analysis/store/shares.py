@@ -38,12 +38,12 @@ from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference.reference_files import is_fictional
-from analysis.sources import layout
 from analysis.sources.archive_files import (
     OBJECT_BYTES,
     ArchiveObject,
     CannotRead,
     Unreachable,
+    holds_country,
     limit_of,
 )
 from analysis.sources.buckets import Source
@@ -376,7 +376,7 @@ def is_stored(path: str, probe_cc: str, name: str) -> bool:
     """Whether a path below a source of some name is what another store has of a country."""
     stored = _STORED.fullmatch(f"{name}/{path}")
     is_record = re.fullmatch(_RECORD.format(probe_cc), path)
-    return bool(is_record or (stored and layout.holds_country(stored["key"], probe_cc)))
+    return bool(is_record or (stored and holds_country(stored["key"], probe_cc)))
 
 
 def find_archive(source: Source, listed: Sequence[ArchiveObject]) -> str:
@@ -550,7 +550,7 @@ def _read_objects(store: Store, manifest: Manifest, name: str) -> SharedObjects:
         keys = {file.key for file in objects.files} | {item.key for item in objects.not_read}
         if len(keys) < len(objects.files) + len(objects.not_read):
             raise ValueError("a key stands twice")
-        if not all(layout.holds_country(key, manifest.probe_cc) for key in keys):
+        if not all(holds_country(key, manifest.probe_cc) for key in keys):
             raise ValueError(f"a key is none of {manifest.probe_cc}")
     except (OSError, ValueError, RecursionError) as error:
         raise ContractError(f"{name} is no list of objects: {error}") from None

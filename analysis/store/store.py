@@ -34,8 +34,7 @@ from analysis.errors import ContractError, SourceError, describe_error
 from analysis.observations.messaging import MESSAGING, MESSAGING_VERSION
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
-from analysis.sources import layout
-from analysis.sources.archive_files import ArchiveObject
+from analysis.sources.archive_files import WEB, ArchiveObject, find_test
 from analysis.sources.objectstore import Storage
 from analysis.temporary_folders import TemporaryFolder, remove_unless_held
 
@@ -122,7 +121,7 @@ def add_up(files: Iterable[Provenance], rows: Mapping[str, int]) -> dict[str, in
 
 def is_messaging(key: str) -> bool:
     """Whether an object holds a messaging or circumvention test: its file has other columns."""
-    return layout.find_test(key) not in (None, layout.WEB)
+    return find_test(key) not in (None, WEB)
 
 
 def version_of(key: str) -> int:

@@ -40,7 +40,6 @@ from analysis.errors import SourceError, describe_error
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.observations.schema import SCHEMA_VERSION
-from analysis.sources import layout
 from analysis.sources.archive_files import (
     OBJECT_BYTES,
     ArchiveObject,
@@ -48,7 +47,9 @@ from analysis.sources.archive_files import (
     Damaged,
     Folder,
     Passing,
+    find_test,
     limit_of,
+    parse_receipt,
     refuse_large,
 )
 from analysis.sources.buckets import Bucket, Source
@@ -125,8 +126,8 @@ def _read_groups(
 ) -> Iterator[Rows]:
     """The observations of an object in groups; counts the other lines."""
     rows: list[Row] = []
-    test = BY_FOLDER.get(layout.find_test(key) or "")
-    reader = LineReader(fingerprints, layout.parse_receipt(key), test)
+    test = BY_FOLDER.get(find_test(key) or "")
+    reader = LineReader(fingerprints, parse_receipt(key), test)
     for _, result in reader.read_all(content):
         if isinstance(result, str):
             ledger[result] += 1

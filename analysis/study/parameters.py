@@ -27,7 +27,7 @@ from analysis.reference.reference_files import (
     is_fictional,
     parse_country,
 )
-from analysis.sources.layout import OONI, RECEIPT_MARGIN
+from analysis.sources.archive_files import OONI, RECEIPT_MARGIN
 
 _LINK, _NETWORK = re.compile(r"[0-9]{1,18}", re.ASCII), re.compile(r"AS[0-9]{1,10}", re.ASCII)
 _MOST = 100  # of either

@@ -28,7 +28,7 @@ from analysis.reference.reference_files import ReferenceFile, country_name, is_f
 from analysis.reference.test_counts import COUNTS, NO_COUNTS, TestCounts, frame_of, load_test_counts
 from analysis.reference.test_lists import LocalSites, TestLists, is_local
 from analysis.sources.api import Row, read_messaging_counts
-from analysis.sources.layout import OONI
+from analysis.sources.archive_files import OONI
 from analysis.store.database import MessagingRows, Observations
 from analysis.store.ingestion import Request, ingest, ingest_messaging
 from analysis.store.stage_tables import KeptTables

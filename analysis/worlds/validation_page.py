@@ -1,19 +1,15 @@
 """What the page on validation shows: its findings and figures, with all that belongs to each."""
 
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
-import seaborn
-from matplotlib.figure import Figure
 
 from analysis.errors import ContractError, ParameterError
 from analysis.languages.language import ENGLISH
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.pages.formats import percent
-from analysis.pages.plots import SOFT_INK, add_legend, new_canvas, styled
-from analysis.pages.show import show_figure, show_finding, show_table
+from analysis.pages.show import show_finding, show_table
 from analysis.reference.reference_files import REFERENCE
 from analysis.worlds import scored_apps as apps
 from analysis.worlds import steering
@@ -182,20 +178,6 @@ BOUNDS = (
 )
 
 
-def _footer(validation: Results) -> str:
-    return ENGLISH.say(
-        "Source: simulated countries, rules version {version}. Bars: 95 % bounds (Wilson).",
-        version=validation.settings["rules_version"],
-    )
-
-
-def _say_shares(shares: pd.DataFrame) -> str:
-    """What bars show, in words."""
-    columns = (shares[name] for name in ("measure", "stratum", "share"))
-    rows = zip(*columns, strict=True)
-    return "; ".join(f"{measure}, {stratum}: {percent(share)}" for measure, stratum, share in rows)
-
-
 def claim_precision(validation: Results) -> None:
     """Show how often the list is right, and how much of what is blocked is on it."""
     worlds = validation.read("worlds", "report")
@@ -223,16 +205,11 @@ def claim_precision(validation: Results) -> None:
 def show_coverage(validation: Results) -> None:
     """Show precision and recall by the number of sessions in which a pair was blocked."""
     pairs = validation.shares("recall of pairs", "precision of pairs")
-    title = ENGLISH.say(
+    caption = ENGLISH.say(
         "With 12 or more sessions, {share} of blocks are found",
         share=validation.bounded_share("recall of pairs", "12+"),
     )
-    show_figure(
-        shares_by_stratum(pairs, title=title, footer=_footer(validation)),
-        alt=f"Recall and precision of pairs, by blocked sessions: {_say_shares(pairs)}.",
-        caption="Recall and precision of pairs, by the number of blocked sessions.",
-    )
-    show_table(pairs, caption="Pairs of site and network, by blocked sessions", headings=HEADINGS)
+    show_table(pairs, caption=caption, headings=HEADINGS)
 
 
 def show_listed_wrongly(validation: Results) -> None:
@@ -345,7 +322,7 @@ def show_steering(validation: Results) -> None:
         ),
         ENGLISH.say(
             "The counts come from {n} simulated countries with the same days, probes and faults. "
-            "In this week the plan is furthest ahead; the figure shows all weeks.",
+            "In this week the plan is furthest ahead.",
             n=len(steering.COUNTRIES),
         ),
         ENGLISH.say(
@@ -355,15 +332,6 @@ def show_steering(validation: Results) -> None:
             by_plan=wrong[plan], in_turns=wrong[turns],
         ),
     )  # fmt: skip
-    title = ENGLISH.say(
-        "{week}: {plan} of the blocked pairs are listed by the plan, {turns} in turns",
-        week=ahead, plan=shares[0], turns=shares[1],
-    )  # fmt: skip
-    show_figure(
-        shares_by_stratum(table, title=title, footer=_footer(validation), axis=""),
-        alt=f"Share of blocked pairs that are listed, by week. {_say_shares(table)}.",
-        caption="Blocked pairs that are listed, by week and by what volunteers test.",
-    )
     headings = {**HEADINGS, "wrong_count": "Listed wrongly"}
     show_table(table, caption="Blocked pairs that are listed", headings=headings)
 
@@ -427,49 +395,3 @@ def show_thresholds_tried(validation: Results) -> None:
         n=(~tried["is_used"]).sum(), version=validation.settings["rules_version"],
     )  # fmt: skip
     show_table(tried, caption="All tried values", note=note, fold_after=12, headings=HEADINGS)
-
-
-#: What is drawn of each measure: colour on white at least 3:1, and a shape of its own.
-_COLOURS, _SHAPES = ("#1F7A8C", "#8C1127", "#B7791F"), ("o", "s", "D")
-
-
-@styled
-def shares_by_stratum(
-    frame: pd.DataFrame, *, title: str, footer: str, axis: str = "Blocked sessions"
-) -> Figure:
-    """Shares with their bounds, one row a stratum, one mark a measure.
-
-    Args:
-        frame: ``measure, stratum, success_count, trial_count, share, lower_share,
-            upper_share``;
-            the strata are drawn from the top in the order in which they stand.
-        axis: what the strata are.
-    """
-    shown = frame[frame["trial_count"] > 0]
-    names = shown["measure"].str.capitalize()
-    measures, strata = list(dict.fromkeys(names)), list(dict.fromkeys(shown["stratum"]))
-    offsets = {name: 0.18 * (n - (len(measures) - 1) / 2) for n, name in enumerate(measures)}
-    colours = dict(zip(measures, cycle(_COLOURS), strict=False))
-    shapes = dict(zip(measures, cycle(_SHAPES), strict=False))
-    heights = shown["stratum"].map(strata.index).astype(float) + names.map(offsets)
-    rows = shown.assign(name=names, height=heights)
-    figure, axes = new_canvas(title, footer, 0.55 * len(strata) + 1.3)
-    axes.hlines(rows["height"], rows["lower_share"], rows["upper_share"],
-                color=names.map(colours), linewidth=1.6)  # fmt: skip
-    seaborn.scatterplot(
-        rows, x="share", y="height", hue="name", style="name", palette=colours, markers=shapes,
-        s=36, linewidth=0, zorder=3, ax=axes,
-    )  # fmt: skip
-    for row in rows.itertuples():
-        axes.annotate(f"{row.success_count:,} of {row.trial_count:,}", (1.01, row.height),
-                      xycoords=("axes fraction", "data"), va="center", fontsize=8.5,
-                      color=SOFT_INK)  # fmt: skip
-    axes.grid(axis="x")
-    axes.tick_params(axis="both", length=0)
-    axes.set_yticks(range(len(strata)), strata)
-    axes.set_ylim(len(strata) - 0.5, -0.5)
-    axes.set_xlim(0, 1.01)
-    axes.xaxis.set_major_formatter("{x:.0%}")
-    axes.set(xlabel="", ylabel=axis)
-    add_legend(axes, len(measures), 30)
-    return figure
