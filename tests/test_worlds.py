@@ -27,7 +27,7 @@ from analysis.reference.reference_files import REPOSITORY
 from analysis.worlds import validation
 from analysis.worlds.censorship import CASES
 from analysis.worlds.examined import EXAMINED
-from analysis.worlds.session import Path as WayOut
+from analysis.worlds.session import Session
 from analysis.worlds.validation_page import Results
 from analysis.worlds.world import Design, World, make_world, open_session
 from analysis.worlds.writing import Volunteers, write_world
@@ -304,11 +304,11 @@ def _make(situation: str) -> World:
     return make_world(Design("QN", period, 5, name_count=90, cases=(), situation=situation))
 
 
-def _ways(world: World, place: int, day: int) -> list[WayOut]:
+def _ways(world: World, place: int, day: int) -> list[Session]:
     """The ways out of some sessions on one network."""
     network, rng = world.networks[place], validation.Random(1)
     starts = pd.date_range(world.midnight(day), periods=40, freq="min").to_pydatetime()
-    return [open_session(world, network, day, start, rng).path for start in starts]
+    return [open_session(world, network, day, start, rng) for start in starts]
 
 
 def test_each_situation_blocks_what_it_says_and_nothing_else() -> None:

@@ -14,7 +14,7 @@ calls a name with an unexpected address "dns" even where the page was right.
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -140,29 +140,71 @@ class Trouble:
 _BAD_SPELL = 0.08
 
 
-@dataclass(slots=True)
-class Path:
-    """One session's way out.
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Who holds an address, in the words of the probe's own database."""
 
-    ``home_filter`` is what the device's resolver answers for names that the household filters:
-    advertising, and what is not for children where ``is_family`` is set. ``moment`` moves on as
-    the probe measures. ``state`` is "good", "dead" (no link) or "portal" (captive). ``lies`` is
-    what a forger says of some names or a household does to them, whatever the network does.
+    plan: AddressPlan
+    networks: dict[int, str]
+
+    def query(
+        self, engine: str, host: str, kind: str, failure: str | None, addresses: Sequence[str]
+    ) -> Json:
+        """One item of ``queries``, without what the two versions add."""
+        return {
+            "answers": [self._answer(address) for address in addresses] or None,
+            "engine": engine,
+            "failure": failure,
+            "hostname": host,
+            "query_type": kind,
+        }
+
+    def _answer(self, address: str) -> Json:
+        asn = self.plan.asn(address)
+        kind, key = ("AAAA", "ipv6") if ":" in address else ("A", "ipv4")
+        name = self.networks.get(asn, "")
+        return {"asn": asn, "as_org_name": name, "answer_type": kind, key: address}
+
+    def are_akin(self, one: Lookup, other: Lookup) -> bool:
+        """Whether two answers have an address in common, or a network."""
+        ours, theirs = set(one.addresses), set(other.addresses)
+        asns = {self.plan.asn(address) for address in ours}
+        asns &= {self.plan.asn(address) for address in theirs}
+        return bool(ours & theirs or asns - {0})
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of the test: the probe, and its way out.
+
+    ``start`` is when the first URL is measured, in UTC. ``home_filter`` is what the device's
+    resolver answers for names that the household filters: advertising, and what is not for children
+    where ``is_family`` is set. ``state`` is "good", "dead" (no link) or "portal" (captive).
+    ``lies`` is what a forger says of some names or a household does to them, whatever the network
+    does. The last three move on as the probe measures.
     """
 
+    probe_cc: str
+    report_id: str
+    start: datetime
+    software: Software
     network: Network
     internet: Internet
     censorship: Censorship
+    helper: Helper
+    names: Names
+    helper_failure_rate: float
+    run_link: str  # of a campaign that the volunteer takes part in
     day: int
-    moment: datetime
     rng: Random
     state: str
-    lacks_authority: bool  # some probes ship a list of authorities that lacks a newer one
     way_out: float  # which of a network's ways the session takes, from 0 to 1
-    home_filter: str = ""
-    is_family: bool = False
-    lies: Mapping[str, Block | None] = field(default_factory=dict)
+    home_filter: str
+    is_family: bool
+    lies: Mapping[str, Block | None]
+    moment: datetime
     timeout_count: int = 0
+    is_control_lost: bool = False
 
     @property
     def _client(self) -> Client:
@@ -247,7 +289,9 @@ class Path:
             return block.tls_failure
         failure = self.internet.handshake(address, name, self._client)
         site = self.internet.sites.get(name)
-        is_unknown = self.lacks_authority and site is not None and site.authority == "second"
+        is_unknown = (
+            self.software.lacks_authority and site is not None and site.authority == "second"
+        )
         return UNKNOWN_AUTHORITY if failure is None and is_unknown else failure
 
     def fetch(self, address: str, target: Target) -> tuple[Page | None, str | None]:
@@ -267,53 +311,15 @@ class Path:
             return None, TIMED_OUT
         return self.internet.fetch(address, target, self._client, self.rng), None
 
+    def ask(self, target: Target, addresses: list[str]) -> Control:
+        """The helper's answer about a URL and the addresses that the probe found."""
+        if self.is_control_lost:
+            return Control(failure=TIMED_OUT)
+        return self.helper.measure(target, addresses, self.day)
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Who holds an address, in the words of the probe's own database."""
-
-    plan: AddressPlan
-    networks: dict[int, str]
-
-    def query(
-        self, engine: str, host: str, kind: str, failure: str | None, addresses: Sequence[str]
-    ) -> Json:
-        """One item of ``queries``, without what the two versions add."""
-        return {
-            "answers": [self._answer(address) for address in addresses] or None,
-            "engine": engine,
-            "failure": failure,
-            "hostname": host,
-            "query_type": kind,
-        }
-
-    def _answer(self, address: str) -> Json:
-        asn = self.plan.asn(address)
-        kind, key = ("AAAA", "ipv6") if ":" in address else ("A", "ipv4")
-        name = self.networks.get(asn, "")
-        return {"asn": asn, "as_org_name": name, "answer_type": kind, key: address}
-
-    def are_akin(self, one: Lookup, other: Lookup) -> bool:
-        """Whether two answers have an address in common, or a network."""
-        ours, theirs = set(one.addresses), set(other.addresses)
-        asns = {self.plan.asn(address) for address in ours}
-        asns &= {self.plan.asn(address) for address in theirs}
-        return bool(ours & theirs or asns - {0})
-
-
-@dataclass(slots=True)
-class Session:
-    """One run of the test. ``start`` is when the first URL is measured, in UTC."""
-
-    probe_cc: str
-    report_id: str
-    start: datetime
-    software: Software
-    path: Path
-    helper: Helper
-    names: Names
-    helper_failure_rate: float
-    run_link: str  # of a campaign that the volunteer takes part in
+    def word(self, answer: Lookup) -> str | None:
+        """The failure of a lookup as the system words it."""
+        return self.software.names_nxdomain if answer.failure == NXDOMAIN else answer.failure
 
 
 _NO_RESPONSE = {"body": "", "code": 0, "headers": None}
@@ -336,38 +342,17 @@ _KNOWN = {REFUSED, RESET, CLOSED, TIMED_OUT, WRONG_HOST, UNKNOWN_AUTHORITY}
 _LAYERS = ("tcp", "tls", "http")
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One URL to measure in a session, with the helper's answer to be had."""
-
-    session: Session
-    target: Target
-    ask: Callable[[list[str]], Control]
-
-    def word(self, answer: Lookup) -> str | None:
-        """The failure of a lookup as the system words it."""
-        words = self.session.software.names_nxdomain
-        return words if answer.failure == NXDOMAIN else answer.failure
-
-
 def measure(session: Session, url: str) -> tuple[Json, bool]:
     """Measure one URL; time passes. Also tells whether all went well on the way."""
-    path, software = session.path, session.software
-    path.moment += timedelta(seconds=path.rng.randint(2, 7))
+    software, rng = session.software, session.rng
+    session.moment += timedelta(seconds=rng.randint(2, 7))
     target = parse(url)
-    rate = session.helper_failure_rate if path.state == "good" else 0.4
-    is_lost = path.rng.random() < rate
-
-    def ask(addresses: list[str]) -> Control:
-        if is_lost:
-            return Control(failure=TIMED_OUT)
-        return session.helper.measure(target, addresses, path.day)
-
-    path.timeout_count = 0
-    task = Task(session, target, ask)
-    test_keys = _measure_05(task) if software.is_new else _measure_04(task)
-    is_sound = path.state == "good" and not path.timeout_count and not is_lost
-    asn = path.network.resolver_asn
+    rate = session.helper_failure_rate if session.state == "good" else 0.4
+    session.is_control_lost = rng.random() < rate
+    session.timeout_count = 0
+    test_keys = (_measure_05 if software.is_new else _measure_04)(session, target)
+    is_sound = session.state == "good" and not session.timeout_count and not session.is_control_lost
+    asn = session.network.resolver_asn
     document = {
         "annotations": {
             **({"ooni_run_link_id": session.run_link} if session.run_link else {}),
@@ -376,20 +361,20 @@ def measure(session: Session, url: str) -> tuple[Json, bool]:
         },
         "data_format_version": "0.2.0",
         "input": target.url,
-        "measurement_start_time": str(path.moment),
-        "probe_asn": f"AS{path.network.asn}",
+        "measurement_start_time": str(session.moment),
+        "probe_asn": f"AS{session.network.asn}",
         "probe_cc": session.probe_cc,
         "probe_ip": "127.0.0.1",
-        "probe_network_name": path.network.name,
+        "probe_network_name": session.network.name,
         "report_id": session.report_id,
         "resolver_asn": f"AS{asn}",
-        "resolver_ip": path.network.resolver_address,
+        "resolver_ip": session.network.resolver_address,
         "resolver_network_name": session.names.networks.get(asn, ""),
         "software_name": software.name,
         "software_version": software.version,
         "test_keys": test_keys,
         "test_name": "web_connectivity",
-        "test_runtime": round(path.rng.uniform(0.5, 9.0), 3),
+        "test_runtime": round(session.rng.uniform(0.5, 9.0), 3),
         "test_version": software.test_version,
     }
     return document, is_sound
@@ -467,26 +452,23 @@ def _is_same_page(comparison: Json) -> bool:
     return bool(comparison["status_code_match"]) and any(comparison[name] for name in likeness)
 
 
-def _measure_04(task: Task) -> Json:
+def _measure_04(session: Session, target: Target) -> Json:
     """The ``test_keys`` of one measurement."""
-    path = task.session.path
-    answer = path.lookup(task.target.host)
-    control = task.ask(list(answer.addresses))
-    connects, handshakes = _connect_all(task, answer)
-    requests, page = _browse(task, answer)
-    consistency = None if control.failure else _compare_answers(task, answer, control)
+    answer = session.lookup(target.host)
+    control = session.ask(target, list(answer.addresses))
+    connects, handshakes = _connect_all(session, target, answer)
+    requests, page = _browse(session, target, answer)
+    consistency = None if control.failure else _compare_answers(session, answer, control)
     comparison = compare_pages(page, control.page)
     blocking, accessible = _conclude_04(
         answer.failure == NXDOMAIN, consistency, control, connects, requests[0], comparison
     )
-    dns_failure = task.word(answer)
-    runtime = path.rng.randint(10**7, 10**9)
+    dns_failure = session.word(answer)
+    runtime = session.rng.randint(10**7, 10**9)
     queries = []
     for kind, addresses in (("A", answer.v4), ("AAAA", answer.v6)):
         if kind == "A" or addresses:
-            query = task.session.names.query(
-                "system", task.target.written, kind, dns_failure, addresses
-            )
+            query = session.names.query("system", target.written, kind, dns_failure, addresses)
             queries.append({**query, "t": runtime / 1e9, "tags": None})
     return {
         "tls_handshakes": handshakes or None,
@@ -527,61 +509,59 @@ def _conclude_04(
     return "dns" if is_lie else "http-diff", False
 
 
-def _compare_answers(task: Task, answer: Lookup, control: Control) -> str:
+def _compare_answers(session: Session, answer: Lookup, control: Control) -> str:
     """0.4: equal failures, a common network, or a common address."""
-    if task.session.software.trusts_loopback and answer.v4 == ("127.0.0.1",):
+    if session.software.trusts_loopback and answer.v4 == ("127.0.0.1",):
         return "consistent"
-    is_same = task.session.names.are_akin(answer, control.dns)
+    is_same = session.names.are_akin(answer, control.dns)
     if control.dns.failure is not None:
         is_same = answer.failure == control.dns.failure
     return "consistent" if is_same else "inconsistent"
 
 
-def _connect_all(task: Task, answer: Lookup) -> tuple[list[Json], list[Json]]:
+def _connect_all(session: Session, target: Target, answer: Lookup) -> tuple[list[Json], list[Json]]:
     """Connections to every address that the resolver gave; handshakes where the URL is https."""
-    target, path = task.target, task.session.path
     connects: list[Json] = []
     handshakes: list[Json] = []
     for address in answer.addresses:
-        failure = path.connect(address, target.port)
+        failure = session.connect(address, target.port)
         if failure is not None:
-            failure = task.session.software.words or failure
+            failure = session.software.words or failure
         status = {"failure": failure, "success": failure is None}
-        t = round(path.rng.uniform(0.05, 1.5), 3)
+        t = round(session.rng.uniform(0.05, 1.5), 3)
         item = {"ip": address, "port": target.port, "status": status, "t": t, "tags": None}
         connects.append(item)
         if failure is None and target.is_https:
             handshakes.append({
-                "failure": path.handshake(address, target.host), "no_tls_verify": False,
+                "failure": session.handshake(address, target.host), "no_tls_verify": False,
                 "server_name": target.written, "t": round(t + 0.04, 3),
                 "tags": ["tcptls_experiment"],
             })  # fmt: skip
     return connects, handshakes
 
 
-def _browse(task: Task, answer: Lookup) -> tuple[list[Json], Page | None]:
+def _browse(session: Session, target: Target, answer: Lookup) -> tuple[list[Json], Page | None]:
     """Fetch the page, following redirects; the newest request first."""
-    target, path = task.target, task.session.path
     requests: list[Json] = []
     while True:
-        page, failure = _fetch(task, target, answer)
-        t = round(path.rng.uniform(0.4, 3.0), 3)
+        page, failure = _fetch(session, target, answer)
+        t = round(session.rng.uniform(0.4, 3.0), 3)
         requests.insert(0, {**_exchange_json(target, page, failure), "t": t, "tags": None})
         if page is None or not page.location:
             return requests, page
         target = parse(page.location)
-        answer = path.lookup(target.host)
+        answer = session.lookup(target.host)
 
 
-def _fetch(task: Task, target: Target, answer: Lookup) -> tuple[Page | None, str | None]:
-    failure = task.word(answer)
+def _fetch(session: Session, target: Target, answer: Lookup) -> tuple[Page | None, str | None]:
+    failure = session.word(answer)
     for address in answer.addresses:
-        failure = task.session.path.connect(address, target.port)
+        failure = session.connect(address, target.port)
         if failure is None and target.is_https:
-            failure = task.session.path.handshake(address, target.host)
+            failure = session.handshake(address, target.host)
         if failure is None:
-            return task.session.path.fetch(address, target)
-        failure = task.session.software.words or failure
+            return session.fetch(address, target)
+        failure = session.software.words or failure
     return None, failure
 
 
@@ -616,7 +596,7 @@ class _Flow:
 class _Measurement05:
     """One measurement of 0.5 as it grows."""
 
-    task: Task
+    session: Session
     queries: list[Json] = field(default_factory=list)
     requests: list[Json] = field(default_factory=list)
     connects: list[Json] = field(default_factory=list)
@@ -628,10 +608,10 @@ class _Measurement05:
 
     def resolve(self, target: Target, depth: int) -> tuple[Lookup, list[str]]:
         """Ask all three resolvers; the system's answer, and all addresses, the system's first."""
-        path, tag = self.task.session.path, f"depth={depth}"
-        system = path.lookup(target.host)
-        udp = path.lookup(target.host, is_public=True)
-        doh = path.lookup_over_https(target.host)
+        session, tag = self.session, f"depth={depth}"
+        system = session.lookup(target.host)
+        udp = session.lookup(target.host, is_public=True)
+        doh = session.lookup_over_https(target.host)
         self._record("doh", target, doh, [tag])
         self._record("getaddrinfo", target, system, ["classic", tag])
         self._record("udp", target, udp, [tag])
@@ -639,22 +619,22 @@ class _Measurement05:
 
     def _record(self, engine: str, target: Target, lookup: Lookup, tags: list[str]) -> None:
         """UDP and DoH ask for A and AAAA apart."""
-        task, is_system = self.task, engine == "getaddrinfo"
+        session, is_system = self.session, engine == "getaddrinfo"
         by_type = [("A", lookup.v4), ("AAAA", lookup.v6)]
         for kind, addresses in [("ANY", lookup.addresses)] if is_system else by_type:
             failure = lookup.failure or (None if addresses else "dns_no_answer")
-            written = task.word(lookup) if is_system else failure
-            query = task.session.names.query(engine, target.written, kind, written, addresses)
-            t0 = round(task.session.path.rng.uniform(0, 0.01), 4)
+            written = session.word(lookup) if is_system else failure
+            query = session.names.query(engine, target.written, kind, written, addresses)
+            t0 = round(session.rng.uniform(0, 0.01), 4)
             self.queries.append({**query, "t0": t0, "t": round(t0 + 0.03, 4), "tags": tags})
 
     def visit(self, target: Target, system: Lookup, addresses: list[str], depth: int) -> None:
         """Try every address; the first good connection gets the page, and follows redirects."""
-        path = self.task.session.path
+        session = self.session
         for address in addresses:
             for port in (443,) if target.is_https else (80, 443):
                 number = len(self.flows) + 1
-                t0 = round(path.rng.uniform(0.05, 0.5), 3)
+                t0 = round(session.rng.uniform(0.05, 0.5), 3)
                 is_classic = address in system.addresses
                 flow = _Flow(target, address, port, is_classic, depth, number, t0)
                 self.flows.append(flow)
@@ -663,7 +643,7 @@ class _Measurement05:
                     self._fetch(flow)
 
     def _connect(self, flow: _Flow) -> None:
-        failure = self.task.session.path.connect(flow.address, flow.port)
+        failure = self.session.connect(flow.address, flow.port)
         self.connects.append({
             "ip": flow.address, "port": flow.port,
             "status": {"failure": failure, "success": failure is None},
@@ -672,7 +652,7 @@ class _Measurement05:
         })  # fmt: skip
         if failure is None and flow.port == 443:
             flow.layer = "tls"
-            failure = self.task.session.path.handshake(flow.address, flow.target.host)
+            failure = self.session.handshake(flow.address, flow.target.host)
             self.handshakes.append({
                 "address": endpoint(flow.address, 443), "failure": failure, "no_tls_verify": False,
                 "server_name": flow.target.written, "t0": flow.t0, "t": round(flow.t0 + 0.05, 3),
@@ -685,9 +665,9 @@ class _Measurement05:
     def _fetch(self, flow: _Flow) -> None:
         self.is_page_taken = True
         flow.layer = "http"
-        page, flow.failure = self.task.session.path.fetch(flow.address, flow.target)
+        page, flow.failure = self.session.fetch(flow.address, flow.target)
         item = _exchange_json(flow.target, page, flow.failure)
-        if not self.task.session.software.omits_address:
+        if not self.session.software.omits_address:
             item["address"] = endpoint(flow.address, flow.port)
         item |= {
             "t0": flow.t0, "t": round(flow.t0 + 0.2, 3), "tags": flow.tags,
@@ -701,16 +681,16 @@ class _Measurement05:
         self.is_page_taken = False
         system, addresses = self.resolve(following, flow.depth + 1)
         if not addresses:
-            self.redirect_failure = self.task.word(system)
+            self.redirect_failure = self.session.word(system)
         self.visit(following, system, addresses, flow.depth + 1)
         self.is_page_taken = True
 
 
-def _measure_05(task: Task) -> Json:
+def _measure_05(session: Session, target: Target) -> Json:
     """The ``test_keys`` of one measurement."""
-    run, target = _Measurement05(task), task.target
+    run = _Measurement05(session)
     system, known = run.resolve(target, 0)
-    control = task.ask(known)
+    control = session.ask(target, known)
     extra = [address for address in control.dns.addresses if address not in known]
     run.visit(target, system, [*known, *extra], 0)
     last = next((flow for flow in run.flows if flow.page is not None), None)
@@ -718,7 +698,7 @@ def _measure_05(task: Task) -> Json:
     comparison = compare_pages(page, control.page)
     blocking, accessible = _conclude_05(run, system, control, last, comparison)
     consistency = "inconsistent" if blocking == "dns" else "consistent"
-    http_failure = dns_failure = task.word(system)
+    http_failure = dns_failure = session.word(system)
     if dns_failure is None and page is None:
         # That of the last thing that was tried with the system's answers.
         failed = [flow for flow in run.flows if flow.is_classic and flow.is_main and flow.failure]
@@ -781,7 +761,7 @@ def _is_odd(run: _Measurement05, system: Lookup, control: Control) -> bool:
     if any(address.startswith(BOGONS) for address in system.addresses):
         return True
     is_valid = not run.valid.isdisjoint(system.addresses)
-    return not (is_valid or run.task.session.names.are_akin(system, control.dns))
+    return not (is_valid or run.session.names.are_akin(system, control.dns))
 
 
 def _find_stopped(flows: list[_Flow], layer: str) -> list[_Flow]:

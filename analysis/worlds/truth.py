@@ -66,10 +66,10 @@ class Tally:
 
     def note_session(self, batch: Batch) -> None:
         """Note what was wrong with a session."""
-        session, path = batch.session, batch.session.path
-        asn, forgery = f"AS{path.network.asn}", batch.forgery
-        faults = [path.state] if path.state != "good" else []
-        faults += ["home_filter"] if path.home_filter else []
+        session, forgery = batch.session, batch.forgery
+        asn = f"AS{session.network.asn}"
+        faults = [session.state] if session.state != "good" else []
+        faults += ["home_filter"] if session.home_filter else []
         faults += ["lacks_authority"] if session.software.lacks_authority else []
         if forgery is not None:
             faults = ["forged"]

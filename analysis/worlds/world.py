@@ -33,7 +33,7 @@ from analysis.worlds.country import (
 )
 from analysis.worlds.examined import arrange, plain_networks
 from analysis.worlds.forgery import Claim, Forgery, LyingHelper, order_forgeries, plan_forgeries
-from analysis.worlds.session import Names, Path, Session, Trouble, measure, pick
+from analysis.worlds.session import Names, Session, Trouble, measure, pick
 
 #: Probes run by a timer measure at these hours (UTC); two of them on most days.
 _HOURS = (2, 9, 14, 20)
@@ -160,66 +160,62 @@ def make_world(design: Design) -> World:
     )
 
 
-class Schedule:
-    """Deals out sessions and the names that each of them tests.
+def _take_turns(sites: Sequence[Site], rng: Random) -> Iterator[Site]:
+    """The sites again and again, each time shuffled anew.
 
-    Each network works through the names in turns, as probes do with the list that they are
-    handed, so that all names come up about equally often.
+    Each network works through the names in turns, as probes do with the list that they are handed,
+    so that all names come up about equally often.
     """
+    while True:
+        deck = list(sites)
+        rng.shuffle(deck)
+        yield from reversed(deck)
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._rng = stream(world.design.seed, "schedule")
-        self._turns = {network.asn: self._take_turns() for network in world.networks}
 
-    def _take_turns(self) -> Iterator[Site]:
-        """The sites again and again, each time shuffled anew."""
-        while True:
-            deck = list(self._world.sites)
-            self._rng.shuffle(deck)
-            yield from reversed(deck)
+def _schedule(world: World, rng: Random, day: int) -> list[tuple[Network, int]]:
+    """The sessions of a day: network and hour, in order of time."""
+    rate = world.design.sessions_per_day
+    count = int(rate) + (rng.random() < rate % 1)
+    weights = []
+    for network in world.networks:
+        # Probes come and go: on some networks nobody measures for a month.
+        month = stream(world.design.seed, "zeal", network.asn, day // 30)
+        weights.append(network.weight * month.choice((0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0)))
+    hours = sorted(rng.sample(_HOURS, 2 if rng.random() < 0.8 else 3))
+    chosen = rng.choices(world.networks, weights, k=count)
+    return sorted(
+        ((network, rng.choice(hours)) for network in chosen),
+        key=lambda item: (item[1], item[0].asn),
+    )
 
-    def on_day(self, day: int) -> list[tuple[Network, int]]:
-        """The sessions of a day: network and hour, in order of time."""
-        rng, rate = self._rng, self._world.design.sessions_per_day
-        count = int(rate) + (rng.random() < rate % 1)
-        weights = []
-        for network in self._world.networks:
-            # Probes come and go: on some networks nobody measures for a month.
-            month = stream(self._world.design.seed, "zeal", network.asn, day // 30)
-            weights.append(network.weight * month.choice((0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0)))
-        hours = sorted(rng.sample(_HOURS, 2 if rng.random() < 0.8 else 3))
-        chosen = rng.choices(self._world.networks, weights, k=count)
-        return sorted(
-            ((network, rng.choice(hours)) for network in chosen),
-            key=lambda item: (item[1], item[0].asn),
-        )
 
-    def deal(self, network: Network, day: int) -> list[Site]:
-        """The next names for a session on the network."""
-        hand: list[Site] = []
-        while len(hand) < _BATCH_SIZE:
-            site = next(self._turns[network.asn])
-            if site.tested_from <= day and site not in hand:
-                hand.append(site)
-            elif len(hand) >= len(self._world.sites) // 2:
-                break
-        return hand
+def _deal(turns: Iterator[Site], most: int, day: int) -> list[Site]:
+    """The next names for a session; of few names that there are, no more than ``most``."""
+    hand: list[Site] = []
+    while len(hand) < _BATCH_SIZE:
+        site = next(turns)
+        if site.tested_from <= day and site not in hand:
+            hand.append(site)
+        elif len(hand) >= most:
+            break
+    return hand
 
 
 def run_sessions(world: World) -> Iterator[Batch]:
     """All sessions of the period, in order of their start."""
-    schedule = Schedule(world)
+    rng = stream(world.design.seed, "schedule")
+    turns = {network.asn: _take_turns(world.sites, rng) for network in world.networks}
     for day in range(world.design.period.day_count):
         if day in world.changes:
             world.changes[day]()
-        for number, (network, hour) in enumerate(schedule.on_day(day)):
-            rng = stream(world.design.seed, "session", day, number)
-            start = _start_by_timer(world, day, hour, rng)
-            session = open_session(world, network, day, start, rng)
-            tests = [measure_site(session, site) for site in schedule.deal(network, day)]
+        for number, (network, hour) in enumerate(_schedule(world, rng, day)):
+            luck = stream(world.design.seed, "session", day, number)
+            start = _start_by_timer(world, day, hour, luck)
+            session = open_session(world, network, day, start, luck)
+            hand = _deal(turns[network.asn], len(world.sites) // 2, day)
+            tests = [measure_site(session, site) for site in hand]
             # Most measurements arrive at once; a few probes were offline and upload days later.
-            late = timedelta(days=rng.randint(1, 6)) if rng.random() < 0.03 else timedelta()
+            late = timedelta(days=luck.randint(1, 6)) if luck.random() < 0.03 else timedelta()
             yield Batch(session, start + late, tests)
         for number, watch in enumerate(world.watches):
             if watch.start <= day < watch.stop:
@@ -251,7 +247,7 @@ def forge(world: World, forgery: Forgery, number: int) -> Batch:
     session, sites = open_session(world, calm, forgery.day, start, rng), world.internet.sites
     session.report_id = session.report_id or _report_id(world, start, network, rng)
     session.helper_failure_rate = 0.0
-    session.path.lies = forgery.lies
+    session.lies = forgery.lies
     session.helper = LyingHelper(world.internet, {h: sites[h] for h in forgery.false_controls})
     tests = [
         replace(measure_site(session, sites[host]), is_sound=False)
@@ -263,10 +259,10 @@ def forge(world: World, forgery: Forgery, number: int) -> Batch:
 
 def measure_site(session: Session, site: Site) -> Entry:
     """Measure one site, and know whether a fault of the probe's own got in the way."""
-    url = site.inputs[0] if len(site.inputs) == 1 else session.path.rng.choice(site.inputs)
+    url = site.inputs[0] if len(site.inputs) == 1 else session.rng.choice(site.inputs)
     document, is_sound = measure(session, url)
     is_distrusted = session.software.lacks_authority and site.authority == "second"
-    if session.path.filters(site) or (is_distrusted and site.has_tls):
+    if session.filters(site) or (is_distrusted and site.has_tls):
         is_sound = False
     return Entry(encode(document), "kept", document, is_sound)
 
@@ -298,28 +294,20 @@ def open_session(world: World, network: Network, day: int, start: datetime, rng:
         state = "dead"
     elif chance < network.dead_session_rate + network.portal_session_rate:
         state = "portal"
-    path = Path(
-        network=network, internet=world.internet, censorship=world.censorship,
-        day=day, moment=start, rng=rng, state=state, lacks_authority=software.lacks_authority,
-        way_out=rng.random(), home_filter=home_filter, is_family=is_family,
-        lies=lies,
-    )  # fmt: skip
+    way_out = rng.random()
     report_id = _report_id(world, start, network, rng)
     if rng.random() < 0.004:
         report_id = ""  # the collector could not be reached to open a report
     rate = 0.6 if stream(world.design.seed, "helper", day).random() < 0.015 else 0.02
     luck = stream(world.design.seed, "volunteer", start, network.asn).random()
     return Session(
-        probe_cc=world.design.probe_cc,
-        report_id=report_id,
-        start=start,
-        software=software,
-        path=path,
-        helper=world.helper,
-        names=world.names,
-        helper_failure_rate=max(rate, network.lost_control_share),
+        probe_cc=world.design.probe_cc, report_id=report_id, start=start, software=software,
+        network=network, internet=world.internet, censorship=world.censorship, helper=world.helper,
+        names=world.names, helper_failure_rate=max(rate, network.lost_control_share),
         run_link=RUN_LINK if luck < _VOLUNTEER_SHARE and day >= _VOLUNTEERS_FROM else "",
-    )
+        day=day, rng=rng, state=state, way_out=way_out, home_filter=home_filter,
+        is_family=is_family, lies=lies, moment=start,
+    )  # fmt: skip
 
 
 def _report_id(world: World, start: datetime, network: Network, rng: Random) -> str:

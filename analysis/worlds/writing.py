@@ -136,7 +136,7 @@ class _Writer:
 
     def add(self, batch: Batch) -> None:
         """Take one session's measurements; sessions come in order of their day."""
-        self.flush(self._world.midnight(batch.session.path.day))
+        self.flush(self._world.midnight(batch.session.day))
         self.tally.note_session(batch)
         if batch.forgery is not None:
             # In objects of their own, so that the honest ones are the same with and without.
