@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -256,15 +256,13 @@ def parse_receipt(key: str) -> Received | None:
     parts = _parse(key)
     if parts is None:
         return None
-    try:
-        since = datetime.strptime(parts["day"], "%Y%m%d").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    start = int(since.timestamp())
-    if parts.re is _LAYOUTS[0] and int(parts["hour"]) < 24:
-        start += int(parts["hour"]) * 3600
-        return Received(start, start + 3600)
-    return Received(start, start + 24 * 3600)  # the older layout has one folder a day
+    # The older layout has one folder a day.
+    day, hour = parts["day"], parts["hour"] if parts.re is _LAYOUTS[0] else ""
+    with suppress(ValueError):
+        since = datetime.strptime(day + hour, "%Y%m%d%H" if hour else "%Y%m%d").replace(tzinfo=UTC)
+        start = int(since.timestamp())
+        return Received(start, start + (3600 if hour else 24 * 3600))
+    return None
 
 
 def _parse(key: str) -> re.Match[str] | None:

@@ -260,20 +260,19 @@ def too_long(limit: int) -> CannotRead:
     return CannotRead(f"it holds more than {limit / 1e6:g} MB")
 
 
+_REFUSALS = {
+    401: "permission denied", 403: "permission denied", 404: "no longer there",
+    410: "no longer there", 412: "changed while it was read",
+}  # fmt: skip
+
+
 def _refusal(reply: Reply) -> CannotRead:
     status = reply.status
-    if status in (401, 403):
-        return CannotRead("permission denied")
-    if status in (404, 410):
-        return CannotRead("no longer there")
-    if status == 412:
-        return CannotRead("changed while it was read")
+    if status < 500 and status not in (408, 425, 429):
+        return CannotRead(_REFUSALS.get(status, f"the server answered {status}"))
+    trouble = Passing(f"the server answered {status} each time")
     if status == 429:
-        trouble: Passing = Unreachable("the server asks for fewer requests")
-    elif status in (408, 425) or status >= 500:
-        trouble = Passing(f"the server answered {status} each time")
-    else:
-        return CannotRead(f"the server answered {status}")
+        trouble = Unreachable("the server asks for fewer requests")
     pause = reply.headers.get("Retry-After", "")
     if pause.isascii() and pause.isdigit():  # a date is passed over
         trouble.after = min(float(pause), _LONGEST_WAIT)
