@@ -160,9 +160,7 @@ HEADINGS: dict[str, str] = {
 
 def heading(column: str) -> str:
     """The words for a column; a column not in the vocabulary reads as its own name."""
-    if column in HEADINGS:
-        return HEADINGS[column]
-    return column.replace("_", " ").strip().capitalize() or column
+    return HEADINGS.get(column) or column.replace("_", " ").strip().capitalize() or column
 
 
 #: Word → what it means, in the order in which a reader meets them.

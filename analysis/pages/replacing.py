@@ -106,7 +106,9 @@ def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
         if path.is_file():
             facts[path.name] = {"sha256": digest(path)}
             if path.suffix == ".csv":
-                first = pd.read_csv(path, usecols=[0], dtype="str", skip_blank_lines=False)
+                first = pd.read_csv(
+                    path, usecols=[0], dtype="str", skip_blank_lines=False, encoding="latin-1"
+                )
                 facts[path.name]["row_count"] = len(first)
     return facts
 

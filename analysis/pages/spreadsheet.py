@@ -81,8 +81,7 @@ def _values(values: pd.Series, column: str, kind: str) -> list[object]:
         return list(values)
     if kind == "date":
         return [date.fromisoformat(day) if day else None for day in values]
-    if kind == "flag":
-        return ["yes" if value else "no" for value in values]
+    words: dict[Any, str] = {True: "yes", False: "no"} if kind == "flag" else {}
     if column == "state":
-        return [f"{STATES[code].mark} {STATES[code].words}".strip() for code in values]
-    return [as_text(str(value)) for value in values]
+        words = {code: f"{one.mark} {one.words}".strip() for code, one in STATES.items()}
+    return [words.get(value) or as_text(str(value)) for value in values]

@@ -181,12 +181,14 @@ def count_panel(
         & is_tested_enough(verdicts)
     ]
     matched = told[told.duplicated(["domain", "probe_asn"], keep=False)]
-    rows = []
-    for period, cells in matched.groupby("period", sort=True):
-        listed = set(cells.loc[cells["state"].isin(LISTED), "domain"])
-        rows.append((period, cells["domain"].nunique(), len(listed), len(listed & local_domains)))
-    columns = ["period", "domain_count", "blocked_domain_count", "blocked_local_domain_count"]
-    return pd.DataFrame(rows, columns=columns)
+    listed = matched["domain"].where(matched["state"].isin(LISTED))
+    local = listed.where(listed.isin(local_domains))
+    halves = matched.assign(listed=listed, local=local).groupby("period").agg(
+        domain_count=("domain", "nunique"),
+        blocked_domain_count=("listed", "nunique"),
+        blocked_local_domain_count=("local", "nunique"),
+    )  # fmt: skip
+    return halves.reset_index()
 
 
 def _change_of(

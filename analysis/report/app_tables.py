@@ -5,7 +5,7 @@ A test is judged on each network by the measurements of the archive, part by par
 beside other countries', without a verdict: they know no networks.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -128,12 +128,13 @@ def judge_apps(study: MessagingStudy) -> Judged:
         judgement = _judge_networks(study)
         intervals = _network_intervals(study, judgement)
         verdicts = _network_verdicts(study, judgement, intervals, by_day)
+    days = _count_days(study, by_day)
     return Judged(
         verdicts,
         intervals,
-        _count_months(study, by_day),
+        _count_months(days),
         _name_defects(study),
-        _days(study, by_day),
+        days,
     )
 
 
@@ -300,37 +301,21 @@ def _beside(
 # --- counts ---------------------------------------------------------------------------------------
 
 
-def _counted_days(
-    study: MessagingStudy, by_day: pd.DataFrame
-) -> Iterator[tuple[str, pd.DataFrame]]:
+def _count_days(study: MessagingStudy, by_day: pd.DataFrame) -> pd.DataFrame:
     """Each test's counts by day, by whoever counted all of them: OONI, or else this archive."""
     own = by_day.groupby(["test_name", "day"], as_index=False)[_COUNTS].sum()
-    for test in TESTS:
-        counted = study.here[study.here["test_name"] == test.name]
-        if len(counted):
-            yield "ooni", counted
-        else:
-            yield "archive", own[own["test_name"] == test.name]
-
-
-def _count_months(study: MessagingStudy, by_day: pd.DataFrame) -> pd.DataFrame:
-    """A row a test and month in which it was run."""
-    tables = [
-        days.assign(month=days["day"].dt.strftime("%Y-%m"))
-        .groupby(["test_name", "month"], as_index=False)[_COUNTS].sum().assign(counted_by=by)
-        for by, days in _counted_days(study, by_day) if len(days)
-    ]  # fmt: skip
-    columns = ["test_name", "month", *_COUNTS, "counted_by"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-
-
-def _days(study: MessagingStudy, by_day: pd.DataFrame) -> pd.DataFrame:
-    tables = [days for _, days in _counted_days(study, by_day) if len(days)]
-    columns = ["test_name", "day", *_COUNTS]
-    days = (
-        pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
-    )
+    own = own[~own["test_name"].isin(study.here["test_name"])]
+    days = pd.concat([study.here.assign(counted_by="ooni"), own.assign(counted_by="archive")])
+    order = days["test_name"].map({test.name: place for place, test in enumerate(TESTS)})
+    columns = ["test_name", "day", *_COUNTS, "counted_by"]
+    days = days.iloc[order.argsort(kind="stable")][columns].reset_index(drop=True)
     return days.astype({"day": "datetime64[us]", "test_name": "str"})
+
+
+def _count_months(days: pd.DataFrame) -> pd.DataFrame:
+    """A row a test and month in which it was run."""
+    dated = days.assign(month=days["day"].dt.strftime("%Y-%m"))
+    return dated.groupby(["test_name", "month", "counted_by"], as_index=False)[_COUNTS].sum()
 
 
 def _name_defects(study: MessagingStudy) -> pd.DataFrame:
