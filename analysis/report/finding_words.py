@@ -7,7 +7,7 @@ The last part draws the time axes: when each site was blocked, with the period's
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from itertools import accumulate
 from typing import Any
@@ -30,16 +30,14 @@ from analysis.pages.tracks import (
 from analysis.period import Period
 from analysis.reference.events import Event
 from analysis.report.findings import BRACKET_DAYS, WINDOW_DAYS
-from analysis.report.verdict_words import schedule_words
+from analysis.report.verdict_words import END, open_template, schedule_words
 from analysis.vocabulary import (
     CERTAINTY,
     CHANGES,
     LISTED,
     MECHANISMS,
-    NETWORK_KINDS,
     SET_ASIDE_REASONS,
     STATES,
-    TEST_PARTS,
 )
 
 #: Rows of a figure; files have them all. A time axis of all sites has more.
@@ -195,9 +193,34 @@ class Telling:
         values: Mapping[str, Any] = self.finding["values"]
         return values
 
+    @property
+    def known_count(self) -> int:
+        """How many of the sites of an onset some network blocked before these days."""
+        older, first_day = self.values["older"], self.values["first_day"]
+        known = {one["domain"] for one in older if one["blocked_from"] < first_day}
+        return len(known.intersection(one["domain"] for one in self.values["new"]))
+
+    @property
+    def told_rows(self) -> list[Any]:
+        """The rows of a finding on hours, but those of sites that are left out."""
+        return [row for row in self.values["rows"] if row[0] not in self.left_out]
+
     def count(self, name: str) -> Markup:
         """A headline number, marked with its name."""
         return counted(name, self.numbers[name], self.lang.number(self.numbers[name]))
+
+    def list_grades(self, counts: Mapping[str, int] | None = None) -> list[Markup]:
+        """How many pairs have which strength of evidence: by the counts of a finding, without words
+        that no pair has, or by the headline numbers."""
+        return [
+            self.lang.html(
+                "{count} {grade}",
+                grade=self.lang.say(words),
+                count=self.count(f"{word}_pair_count") if counts is None else counts[word],
+            )
+            for word, words in CERTAINTY.items()
+            if counts is None or counts[word]
+        ]
 
     def name_sites(self) -> Markup:
         """A sentence with the sites that the finding is about."""
@@ -221,92 +244,24 @@ _OF_ALL_PAIRS = ("methods", "categories")
 
 def word_finding(telling: Telling) -> Words:
     """A finding in words, by its kind; a last caveat says how strong its evidence is."""
-    words = _KINDS[telling.finding["kind"]](telling)
+    lang, kind = telling.lang, telling.finding["kind"]
+    macro = getattr(open_template("findings.html.j2", lang).module, _MACROS.get(kind, kind))
+    said = Markup(macro(telling, {"window": WINDOW_DAYS, "bracket": BRACKET_DAYS}))
+    claim, sites, *caveats = (part.strip() for part in said.split(END))
     counts = telling.finding.get("certainty")
-    if not counts or telling.finding["kind"] in _OF_ALL_PAIRS:
-        return words
-    return replace(words, caveats=(*words.caveats, _say_certainty(telling.lang, counts)))
-
-
-def _say_certainty(lang: Language, counts: Mapping[str, int]) -> Markup:
-    """The evidence of the listed pairs that a finding speaks of, in the words of the scale; of
-    words without a pair nothing is said."""
-    return lang.html(
-        "Strength of the evidence, by pair of site and network: {grades}.",
-        grades=[
-            lang.html("{count} {grade}", count=counts[word], grade=lang.say(CERTAINTY[word]))
-            for word in CERTAINTY
-            if counts[word]
-        ],
-    )
-
-
-def _onset(tell: Telling) -> Words:
-    lang, values = tell.lang, tell.values
-    first, last = (date.fromisoformat(values[name]) for name in ("first_day", "last_day"))
-    traced, likely = values["by_state"]
-    claim = lang.html_plural(
-        "Between {first} and {last}, {n} site became blocked ({traced}) or likely blocked "
-        "({likely}) on at least one network that had reached it before; access networks: "
-        "{networks}.",
-        "Between {first} and {last}, {n} sites became blocked ({traced}) or likely blocked "
-        "({likely}) on at least one network that had reached them before; access networks: "
-        "{networks}.",
-        len(tell.finding["sites"]), first=first, last=last,
-        networks=len(values["networks"]), traced=traced, likely=likely,
-    )  # fmt: skip
-    said = []
-    if known := _count_known(values):
-        said.append(
-            lang.html_plural(
-                "{n} of these sites was blocked or likely blocked before, at another time or on "
-                "another network.",
-                "{n} of these sites were blocked or likely blocked before, at another time or on "
-                "another network.",
-                known,
-            )
-        )
-    caveats = [
-        lang.html(
-            "These are the {days} days of the period with the most such sites; more tests find "
-            "more of them.",
-            days=WINDOW_DAYS,
-        ),
-        lang.html(
-            "A block may have begun before it was first seen. Between the last test that reached "
-            "the site and the first blocked one lie {usual} days in the median, and {most} days at "
-            "most.",
-            usual=values["open_days"][0], most=values["open_days"][1],
-        ),
-    ]  # fmt: skip
-    caveats += [
-        lang.html(
-            "Known event: {day}, {title}. Of these {count} blocks, {sure} began on that day or "
-            "later; the others may have begun before it. Dates that coincide prove no cause.",
-            day=date.fromisoformat(day), title=lang.english(title), count=values["block_count"],
-            sure=sure,
-        )
-        for day, title, sure in values["events"]
-    ]  # fmt: skip
-    if values["undated_count"]:
+    if counts and kind not in _OF_ALL_PAIRS:
+        grades = telling.list_grades(counts)
         caveats.append(
-            lang.html_plural(
-                "{n} more site was first seen blocked or likely blocked in these days, on a "
-                "network where no test of the {days} days before had reached it.",
-                "{n} more sites were first seen blocked or likely blocked in these days, on a "
-                "network where no test of the {days} days before had reached them.",
-                values["undated_count"],
-                days=BRACKET_DAYS,
+            lang.html(
+                "Strength of the evidence, by pair of site and network: {grades}.", grades=grades
             )
         )
-    named = Markup(" ").join([*said, tell.name_sites()])
-    return Words(claim, named, _draw_onset(tell), tuple(caveats))
+    draw = _FIGURES.get(kind)
+    return Words(claim, sites, draw(telling) if draw else Markup(""), tuple(caveats))
 
 
-def _count_known(values: Mapping[str, Any]) -> int:
-    """How many of the sites some network blocked before these days."""
-    known = {one["domain"] for one in values["older"] if one["blocked_from"] < values["first_day"]}
-    return len(known.intersection(one["domain"] for one in values["new"]))
+#: Kind of finding → its macro, where that has another name: ``hours`` is a word of the templates.
+_MACROS = {"hours": "hours_of_the_week"}
 
 
 def _draw_onset(tell: Telling) -> Markup:
@@ -335,77 +290,27 @@ def _draw_onset(tell: Telling) -> Markup:
     return draw_on_axis(lang, lang.say("Site"), rows, period, events, alt, reading)
 
 
-def _networks(tell: Telling) -> Words:
-    lang, rows = tell.lang, tell.values["rows"]
-    most = [row for row in rows if row[1] + row[2] == rows[0][1] + rows[0][2]]
-    claim = lang.html(
-        "Sites were blocked or likely blocked on {blocking} of the {access} access networks that "
-        "tested at least one site enough. If networks that share an operator or a DNS resolver "
-        "count as one, {sources} of them remain.",
-        blocking=tell.count("blocking_network_count"),
-        access=tell.count("tested_enough_network_count"),
-        sources=tell.count("independent_network_count"),
-    )  # fmt: skip
-    largest = [
-        lang.html("{network} ({traced} blocked, {likely} likely blocked)", network=network,
-                  traced=traced, likely=likely)
-        for network, traced, likely, _ in most
-    ]  # fmt: skip
-    named = [
-        lang.html("Most listed sites: {networks}.", networks=tell.first_of(largest, len(largest)))
-    ]
-    if tell.values["widest"] > 1:
-        named.append(
-            lang.html(
-                "Listed on the largest number of networks ({n}): {sites}.",
-                n=tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
-            )
-        )  # fmt: skip
-    else:
-        named.append(lang.html("No site is listed on more than one network."))
-    figure = _draw_bars(
+def _draw_networks(tell: Telling) -> Markup:
+    lang = tell.lang
+    return _draw_bars(
         lang,
-        [_state_line(lang, *row) for row in rows],
+        [_state_line(lang, *row) for row in tell.values["rows"]],
         lang.say("Network"),
         lang.html(
             "Listed sites on each access network. Half-height bars: likely blocked. The numbers "
             "are blocked + likely blocked, of the sites tested enough there."
         ),
     )
-    shared = [
-        lang.html(
-            "{networks} count as one: they share an operator or a DNS resolver.",
-            networks=names,
-        )
-        for names in tell.values["shared"]
-    ]
-    caveat = lang.html(
-        "A block that was seen on a network does not show who ordered it or carried it out."
-    )
-    return Words(claim, Markup(" ").join(named), figure, (*shared, caveat))
 
 
-def _methods(tell: Telling) -> Words:
+def _draw_methods(tell: Telling) -> Markup:
     lang = tell.lang
-    rows = [
-        (lang.say(MECHANISMS.get(code, code)), traced, likely)
-        for code, traced, likely in tell.values["rows"]
-    ]
-    method, traced, likely = rows[0]
-    claim = lang.html_plural(
-        "Sites were blocked or likely blocked in one way: {method}, in all {pairs} pairs of site "
-        "and network.",
-        "Sites were blocked or likely blocked in {n} ways; most often by {method}, in {count} of "
-        "{pairs} pairs of site and network.",
-        len(rows), method=method, count=traced + likely,
-        pairs=tell.count("listed_access_pair_count"),
-    )  # fmt: skip
-    named = lang.html(
-        "By {method}: {sites}.", method=method, sites=tell.sites(tell.finding["sites"])
-    )
-    figure = _draw_bars(
+    return _draw_bars(
         lang,
-        [_state_line(lang, *row) for row in rows],
+        [
+            _state_line(lang, lang.say(MECHANISMS.get(code, code)), *counts)
+            for code, *counts in tell.values["rows"]
+        ],
         lang.say("Method of blocking"),
         lang.html(
             "Pairs of a site and an access network, by the step at which the connection failed, "
@@ -415,93 +320,31 @@ def _methods(tell: Telling) -> Words:
             traced=tell.count("traced_domain_count"), blocked=tell.count("blocked_domain_count"),
         ),
     )  # fmt: skip
-    caveats = (
-        lang.html(
-            "Of all pairs, {traced} are blocked and {likely} likely blocked.",
-            traced=tell.count("traced_access_pair_count"),
-            likely=tell.count("likely_access_pair_count"),
-        ),
-        lang.html(
-            "One site may be blocked in different ways on different networks. Networks that share "
-            "an operator or a DNS resolver are counted one by one here."
-        ),
-    )
-    return Words(claim, named, figure, caveats)
 
 
-def _categories(tell: Telling) -> Words:
+def _draw_categories(tell: Telling) -> Markup:
     lang = tell.lang
-    rows = [(lang.say(name), *counts) for name, *counts in tell.values["rows"]]
-    name, traced, likely, tested = rows[0]
-    claim = lang.html(
-        "No category has more listed sites than {category}: {traced} blocked and {likely} likely "
-        "blocked, of {tested} that were tested enough. Listed sites of the country: {local} of "
-        "{local_tested} that were tested enough; from elsewhere: {other} of {other_tested}.",
-        category=name, traced=traced, likely=likely, tested=tested,
-        local=tell.count("blocked_local_domain_count"), local_tested=tell.values["local_tested"],
-        other=tell.numbers["blocked_domain_count"] - tell.numbers["blocked_local_domain_count"],
-        other_tested=tell.values["other_tested"],
-    )  # fmt: skip
-    named = lang.html("{category}: {sites}.", category=name,
-                      sites=tell.sites(tell.finding["sites"]))  # fmt: skip
-    figure = _draw_bars(
+    return _draw_bars(
         lang,
-        [_state_line(lang, *row) for row in rows],
+        [_state_line(lang, lang.say(name), *counts) for name, *counts in tell.values["rows"]],
         lang.say("Category"),
         lang.html(
             "Listed sites by category; each site counts once. The numbers are blocked + likely "
             "blocked, of the sites tested enough."
         ),
     )
-    caveats = [
-        lang.html(
-            "Test lists decide what is tested. A category with many listed sites is not "
-            "necessarily censored more than others."
-        )
-    ]
-    if tell.values["unlisted_count"]:
-        caveats.append(
-            lang.html(
-                "Listed sites without a category, because they are on none of the test lists that "
-                "were given: {n}.",
-                n=tell.values["unlisted_count"],
-            )
-        )
-    return Words(claim, named, figure, tuple(caveats))
 
 
-def _changes(tell: Telling) -> Words:
-    lang, values = tell.lang, tell.values
-    claim = lang.html(
-        "Sites listed in the first half: {first}; in the second half: {second}; in both halves: "
-        "{both}.",
-        first=tell.count("blocked_domain_count_first"),
-        second=tell.count("blocked_domain_count_second"),
-        both=tell.count("listed_in_both_count"),
-    )
-    named = [
-        lang.html(
-            "Site by site, on the networks that can be compared: {new} reachable in the first half "
-            "and listed in the second, {gone} listed and then reachable, {still} listed in both. "
-            "Networks differ on {mixed}, and {uncomparable} cannot be compared.",
-            new=tell.count("newly_blocked_count"), gone=tell.count("no_longer_blocked_count"),
-            still=tell.count("still_blocked_count"), mixed=tell.count("mixed_count"),
-            uncomparable=tell.count("not_comparable_count"),
-        )
-    ]  # fmt: skip
-    for change in ("newly_blocked", "no_longer_blocked"):
-        if values[change]:
-            said = {"change": lang.say(CHANGES[change]), "sites": tell.sites(values[change])}
-            named.append(lang.html("{change}: {sites}.", **said))
-    lines = []
+def _draw_changes(tell: Telling) -> Markup:
+    lang, lines = tell.lang, []
     for change, words in CHANGES.items():
-        traced, likely = values["by_state"][change]
+        traced, likely = tell.values["by_state"][change]
         if change in _LOOKS:
             total = tell.numbers[f"{change}_count"]
             lines.append(_Line(lang.say(words), (total,), lang.number(total), (_LOOKS[change],)))
         else:
             lines.append(_state_line(lang, lang.say(words), traced, likely))
-    figure = _draw_bars(
+    return _draw_bars(
         lang, lines, lang.say("Change"),
         lang.html(
             "Sites that are listed in the period or in a half, by their stronger state on the "
@@ -509,52 +352,13 @@ def _changes(tell: Telling) -> Words:
             "the networks differ, or one half has too few tests."
         ),
     )  # fmt: skip
-    caveats = [
-        lang.html(
-            "A half shows what most of its tests show: a block may begin, end and come back within "
-            "a half. The comparison says nothing about the day on which a block began."
-        ),
-        lang.html(
-            "A network is compared if it tested a site enough in both halves and shows it listed "
-            "or reachable in each. Of the sites that changed, {alone} of {changed} are compared on "
-            "one network only.",
-            alone=values["alone_count"], changed=tell.finding["site_count"],
-        ),
-    ]  # fmt: skip
-    if values["early_count"]:
-        caveats.append(
-            lang.html(
-                "Of the sites that were reachable in the first half and listed in the second, "
-                "{early} were first seen blocked or likely blocked before the second half began.",
-                early=values["early_count"],
-            )
-        )
-    return Words(claim, Markup(" ").join(named), figure, tuple(caveats))
 
 
-def _hours(tell: Telling) -> Words:
-    lang = tell.lang
-    traced, likely = tell.values["by_state"]
-    claim = lang.html_plural(
-        "{n} site was blocked ({traced}) or likely blocked ({likely}) at certain hours of the week "
-        "on at least one network.",
-        "{n} sites were blocked ({traced}) or likely blocked ({likely}) at certain hours of the "
-        "week on at least one network.",
-        len(tell.finding["sites"]), traced=traced, likely=likely,
-    )  # fmt: skip
-    caveat = lang.html(
-        "Hours are reported if tests inside them failed three times while tests outside them "
-        "reached the site. They are whole hours."
-    )
-    rows = [row for row in tell.values["rows"] if row[0] not in tell.left_out]
+def _draw_hours(tell: Telling) -> Markup:
+    lang, rows = tell.lang, tell.told_rows
     if not rows:
-        return Words(claim, Markup(""), Markup(""), (caveat,))
-    site, network, utc, local, first, last = rows[0]
-    named = lang.html(
-        "{site} on {network}: {hours}, seen from {first} to {last}.",
-        site=site_link(site), network=network, hours=schedule_words(local, lang),
-        first=date.fromisoformat(first), last=date.fromisoformat(last or str(tell.period.last_day)),
-    )  # fmt: skip
+        return Markup("")
+    _, _, utc, first_local, *_ = rows[0]
     drawn = draw_tracks(
         [
             Row(
@@ -568,7 +372,7 @@ def _hours(tell: Telling) -> Words:
     )  # fmt: skip
     reading = (
         lang.html("Hours of the day, UTC.")
-        if utc == local
+        if utc == first_local
         else lang.html(
             "Hours of the day by the clocks of the capital; {hours} in UTC.",
             hours=schedule_words(utc, lang),
@@ -576,7 +380,7 @@ def _hours(tell: Telling) -> Words:
     )
     reading += _say_shown(lang, min(len(rows), MOST_ROWS), len(rows))
     alt = lang.say("A day's axis with the hours at which each of {n} sites failed.", n=len(rows))
-    return Words(claim, named, draw_figure(drawn, alt, reading), (caveat,))
+    return draw_figure(drawn, alt, reading)
 
 
 def _windows(schedule: str) -> tuple[Bar, ...]:
@@ -591,141 +395,32 @@ def _windows(schedule: str) -> tuple[Bar, ...]:
     return tuple(bars)
 
 
-def _unlisted(tell: Telling) -> Words:
+def _draw_unlisted(tell: Telling) -> Markup:
     lang = tell.lang
-    rows = [(lang.say(SET_ASIDE_REASONS[code]), count) for code, count in tell.values["rows"]]
-    claim = lang.html(
-        "Sites with anomalies that are not listed: {n} of {tested} tested sites. The most frequent "
-        "reason: “{reason}” ({most} sites).",
-        n=tell.count("set_aside_count"), tested=tell.count("domain_count"),
-        most=rows[0][1], reason=rows[0][0],
-    )  # fmt: skip
-    figure = _draw_bars(
+    return _draw_bars(
         lang,
-        [_Line(name, (count,), lang.number(count), ("hollow",)) for name, count in rows],
+        [
+            _Line(lang.say(SET_ASIDE_REASONS[code]), (count,), lang.number(count), ("hollow",))
+            for code, count in tell.values["rows"]
+        ],
         lang.say("Reason"),
         lang.html("Sites that are not listed although they had anomalies, by reason."),
     )
-    caveats = (
+
+
+def _draw_apps(tell: Telling) -> Markup:
+    lang, rows = tell.lang, tell.values["rows"]
+    if not rows:
+        return Markup("")
+    return _draw_bars(
+        lang,
+        [_state_line(lang, *row) for row in rows],
+        lang.say("App or tool"),
         lang.html(
-            "On {withheld} of them, repeated failures look like blocking: {periods} periods of "
-            "failures on {networks} networks. They are not listed, because something else may "
-            "explain them or because there are too few of them. In {traced} of these periods the "
-            "tests saw a false address or a block page.",
-            withheld=tell.count("withheld_domain_count"),
-            **tell.values["withheld"],
+            "Access networks on which each app or tool was cut off, in whole or in part. The "
+            "numbers are blocked + likely blocked, of the networks on which it was tested "
+            "enough."
         ),
-        lang.html("A site is not shown to be accessible because it is not listed."),
-    )
-    return Words(claim, Markup(""), figure, caveats)
-
-
-def _everywhere(tell: Telling) -> Words:
-    lang, values = tell.lang, tell.values
-    claim = lang.html_plural(
-        "{n} site that is not listed was hardly ever reached in the country: in {reached} of "
-        "{tests} sessions on access networks, but in {reached_outside} of {outside} sessions on "
-        "other networks ({kinds}).",
-        "{n} sites that are not listed were hardly ever reached in the country: in {reached} of "
-        "{tests} sessions on access networks, but in {reached_outside} of {outside} sessions on "
-        "other networks ({kinds}).",
-        len(tell.finding["sites"]), reached=values["reached_count"], tests=values["test_count"],
-        reached_outside=values["reached_outside_count"], outside=values["outside_count"],
-        kinds=[
-            lang.html("{kind}: {reached} of {all}", kind=lang.say(NETWORK_KINDS[kind]),
-                      reached=reached, all=total)
-            for kind, reached, total in values["kinds"]
-        ],
-    )  # fmt: skip
-    caveat = lang.html(
-        "Either these sites are blocked on all networks of the country, or they refuse visitors "
-        "from it. The measurements cannot tell which. Sites with another known reason are not "
-        "counted here."
-    )
-    return Words(claim, tell.name_sites(), Markup(""), (caveat,))
-
-
-def _apps(tell: Telling) -> Words:
-    lang, values = tell.lang, tell.values
-    settled, traced, likely = (
-        counted(name, values[name], lang.number(values[name]))
-        for name in ("settled_app_count", "traced_app_count", "likely_app_count")
-    )
-    claim = lang.html(
-        "Of {settled} messaging apps and circumvention tools that were tested enough, {traced} "
-        "were blocked and {likely} likely blocked, in whole or in part, on at least one access "
-        "network.",
-        settled=settled, traced=traced, likely=likely,
-    )  # fmt: skip
-    named = tell.first_of([_say_cut(lang, one) for one in values["cut"]], len(values["cut"]))
-    caveats = [
-        lang.html(
-            "OONI flags {flagged} of the {failed} sessions in which {app} failed on {network}: "
-            "OONI uses the probe’s own summary, this report each attempt to connect.",
-            flagged=one["flagged_count"], failed=one["failed_count"], network=one["network"],
-            app=lang.english(one["app"]),
-        )
-        for one in values["cut"]
-        if one["flagged_count"] < one["failed_count"]
-    ]  # fmt: skip
-    if values["defects"]:
-        caveats.append(lang.html(
-            "Tests that failed in other countries too during part of the period, and are not "
-            "counted here: {apps}.",
-            apps=[lang.english(title) for title in values["defects"]],
-        ))  # fmt: skip
-    caveats.append(_say_control(lang, **values["control"]))
-    figure = Markup("")
-    if values["rows"]:
-        figure = _draw_bars(
-            lang,
-            [_state_line(lang, *row) for row in values["rows"]],
-            lang.say("App or tool"),
-            lang.html(
-                "Access networks on which each app or tool was cut off, in whole or in part. The "
-                "numbers are blocked + likely blocked, of the networks on which it was tested "
-                "enough."
-            ),
-        )
-    sentences = lang.html("{parts}.", parts=Markup("; ").join(named)) if named else Markup("")
-    return Words(claim, sentences, figure, tuple(caveats))
-
-
-def _say_control(lang: Language, compared: int, total: int) -> Markup:
-    """How many pairs of app and network were compared with other countries."""
-    if compared == total:
-        return lang.html("Each test was compared with the same weeks in other countries.")
-    if compared:
-        return lang.html(
-            "{compared} of {total} pairs of app and network were compared with the same weeks in "
-            "other countries; for the others there were no counts.",
-            compared=compared, total=total,
-        )  # fmt: skip
-    return lang.html(
-        "No counts of other countries were at hand: what failed on most networks at once cannot be "
-        "told from a fault of the test."
-    )
-
-
-def _say_cut(lang: Language, one: Mapping[str, Any]) -> Markup:
-    """What of an app was cut off on a network: which part, at which hours, how much of it."""
-    values = {
-        "app": lang.english(one["app"]), "network": one["network"],
-        "part": lang.say(TEST_PARTS.get(one["part"], one["part"])),
-        "cut": one["cut_count"], "all": one["endpoint_count"],
-        "since": date.fromisoformat(one["since"]), "failed": one["failed_count"],
-        "sessions": one["session_count"],
-    }  # fmt: skip
-    if one["is_at_hours"]:
-        return lang.html(
-            "{app} on {network}, at certain hours of the week only: “{part}”, {cut} of {all} "
-            "endpoints, since {since} ({failed} of {sessions} sessions failed)",
-            **values,
-        )
-    return lang.html(
-        "{app} on {network}: “{part}”, {cut} of {all} endpoints, since {since} ({failed} of "
-        "{sessions} sessions failed)",
-        **values,
     )
 
 
@@ -779,14 +474,13 @@ def _draw_bars(lang: Language, lines: Sequence[_Line], head: str, reading: Marku
     return draw_figure(draw_tracks(rows, heads), alt, reading)
 
 
-_KINDS: Mapping[str, Callable[[Telling], Words]] = {
-    "onset": _onset,
-    "networks": _networks,
-    "methods": _methods,
-    "categories": _categories,
-    "changes": _changes,
-    "hours": _hours,
-    "unlisted": _unlisted,
-    "apps": _apps,
-    "everywhere": _everywhere,
+_FIGURES: Mapping[str, Callable[[Telling], Markup]] = {
+    "onset": _draw_onset,
+    "networks": _draw_networks,
+    "methods": _draw_methods,
+    "categories": _draw_categories,
+    "changes": _draw_changes,
+    "hours": _draw_hours,
+    "unlisted": _draw_unlisted,
+    "apps": _draw_apps,
 }

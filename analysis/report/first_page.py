@@ -30,9 +30,10 @@ from analysis.report.findings import (
     read_tables,
     summarise,
 )
+from analysis.report.verdict_words import END, open_template
 from analysis.study.study import Study
 from analysis.tables import read_table, write_json, write_table
-from analysis.vocabulary import CERTAINTY, CERTAINTY_FROM, DECISIONS
+from analysis.vocabulary import DECISIONS
 
 #: The page of the feedback form, on which every decision stands.
 FORM = "feedback.html"
@@ -199,12 +200,21 @@ def word_first_page(
     numbers = {name: one["value"] for name, one in findings.items()}
     period = Period.parse(summary["since"], summary["until"])
     page = Telling({}, numbers, lang, period, find_left_out(read_decided(tables)))
+    say = open_template("findings.html.j2", lang).module
+    by_kind = {one["kind"]: one for one in summary["findings"]}
+    country = country_name(summary["probe_cc"], lang)
+    annex = link("4-blocked-sites.html#the-list", lang.say("Annex"))
+    shares = {
+        name: counted(name, number, lang.share(number))
+        for name, number in numbers.items()
+        if name.startswith(("site_precision", "pair_recall"))
+    }
     return {
-        "answer": _answer(page, summary),
+        "answer": Markup(say.answer(page, country, summary, by_kind.get("onset"), annex)),
         "numbers": list(_numbers(page, is_from_ooni=summary["is_from_ooni"])),
         "findings": [_finding(page, one) for one in summary["findings"]],
-        "certainty": list(_certainty(page, is_measured=summary["is_published_method"])),
-        "unknowns": list(_unknowns(page, summary)),
+        "certainty": _part(say.certainty(page, summary["is_published_method"], shares)),
+        "unknowns": _part(say.unknowns(page, summary["has_fingerprints"], "apps" in by_kind)),
         "order": lang.html(
             "Findings keep their numbers in later drafts. A number that is missing has no finding "
             "in this report."
@@ -238,47 +248,6 @@ def word_apps_alone(
             lang.html("Who ordered a block, and why, cannot be measured."),
         ],
     }  # fmt: skip
-
-
-def _answer(page: Telling, summary: Mapping[str, Any]) -> Markup:
-    """What is blocked, since when, whether it still is, and where the list is; of a period with an
-    event, what that was."""
-    lang, blocked = page.lang, page.numbers["blocked_domain_count"]
-    said = [
-        lang.html_plural(
-            "From {period}, {n} of {tested} sites that were tested enough on at least one access "
-            "network in {country} was blocked ({traced}) or likely blocked ({likely}).",
-            "From {period}, {n} of {tested} sites that were tested enough on at least one access "
-            "network in {country} were blocked ({traced}) or likely blocked ({likely}).",
-            blocked, n=page.count("blocked_domain_count"),
-            period=page.period, country=country_name(summary["probe_cc"], lang),
-            traced=page.count("traced_domain_count"), likely=page.count("likely_domain_count"),
-            tested=page.count("tested_enough_domain_count"),
-        )
-    ]  # fmt: skip
-    if not blocked:
-        return said[0]
-    said.append(
-        lang.html(
-            "The earliest block was first seen on {first}, and may be older. Sites that were still "
-            "blocked or likely blocked at the last test, on at least one network: {still}.",
-            first=date.fromisoformat(summary["first_seen"]), still=page.count("still_listed_count"),
-        )
-    )  # fmt: skip
-    onset = next((one for one in summary["findings"] if one["kind"] == "onset"), None)
-    if onset is not None:
-        days = {name: date.fromisoformat(onset["values"][f"{name}_day"])
-                for name in ("first", "last")}  # fmt: skip
-        said.append(
-            lang.html(
-                "Between {first} and {last}, {new} of these sites became blocked or likely blocked "
-                "on networks that had reached them before.",
-                new=onset["site_count"], **days,
-            )
-        )  # fmt: skip
-    place = link("4-blocked-sites.html#the-list", lang.say("Annex"))
-    said.append(lang.html("All sites, with their networks and dates: {place}.", place=place))
-    return Markup(" ").join(said)
 
 
 def _numbers(page: Telling, *, is_from_ooni: bool) -> Iterator[dict[str, Markup]]:
@@ -373,84 +342,6 @@ def _finding(page: Telling, finding: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _certainty(page: Telling, *, is_measured: bool) -> Iterator[Markup]:
-    """How sure: on simulated countries, with bounds; the scale of evidence, and how much hangs
-    on little.
-
-    ``is_measured``: the method is the one whose shares are known.
-    """
-    lang, count = page.lang, page.count
-    shares = {
-        name: counted(name, number, lang.share(number))
-        for name, number in page.numbers.items()
-        if name.startswith(("site_precision", "pair_recall"))
-    }
-    if not is_measured:
-        yield lang.html(
-            "This report was made with other numbers than the published method’s. How often such "
-            "a list is right was not measured."
-        )
-    elif len(shares) == 6:
-        yield lang.html(
-            "In {countries} simulated countries, where we know what is blocked, "
-            "{site_precision_share} ({site_precision_low_share} to {site_precision_high_share}) of "
-            "the listed sites were truly blocked. Of the blocked pairs of site and network, "
-            "{pair_recall_share} ({pair_recall_low_share} to {pair_recall_high_share}) were found, "
-            "counting those with few tests. The bounds (95 %) take the cases as independent.",
-            countries=count("simulated_country_count"),
-            **shares,
-        )
-        yield lang.html(
-            "A real country may differ. More than half of the pairs listed in simulation show a "
-            "trace of blocking, so the bounds are wider for other methods of blocking (page 6). "
-            "Page 6 also has the exceptions: sites were listed wrongly where one household’s "
-            "filter or antivirus made nearly all tests, and a few in the simulated countries that "
-            "the method was adjusted to."
-        )
-    yield lang.html(
-        "Anybody may submit a measurement. Evidence for a pair is thin if one forged report might "
-        "change the verdict. Otherwise it is very strong (from {very_strong} blocked sessions), "
-        "strong (from {strong}) or fair; two forged reports might still be enough, and the annex "
-        "says for each pair how many are needed at least. Listed pairs by strength: {grades}.",
-        very_strong=CERTAINTY_FROM["very_strong"],
-        strong=CERTAINTY_FROM["strong"],
-        grades=[
-            lang.html("{count} {grade}", grade=lang.say(words), count=count(f"{word}_pair_count"))
-            for word, words in CERTAINTY.items()
-        ],
-    )
-    yield lang.html(
-        "Listed sites that were seen on one access network only, or only on networks that share an "
-        "operator or a DNS resolver: {single} of {blocked}.",
-        single=count("single_source_domain_count"), blocked=count("blocked_domain_count"),
-    )  # fmt: skip
-    yield lang.html(
-        "Sites with anomalies that are not listed: {n}. Page 4 and {table} give the reason for "
-        "each.",
-        n=count("set_aside_count"), table="set_aside.csv",
-    )  # fmt: skip
-
-
-def _unknowns(page: Telling, summary: Mapping[str, Any]) -> Iterator[Markup]:
-    lang, count = page.lang, page.count
-    yield lang.html(
-        "On {unsettled} of {judged} tested pairs of a site and an access network, there are too "
-        "few tests, or the tests disagree. That is no sign that the site is accessible.",
-        unsettled=count("unsettled_access_pair_count"), judged=count("judged_access_pair_count"),
-    )  # fmt: skip
-    yield lang.html(
-        "Sites that nobody tested, and networks on which nobody measured, are not in this report."
-    )
-    if not summary["has_fingerprints"]:
-        yield lang.html(
-            "No list of known block pages was given, so that none could be recognised by its text."
-        )
-    if all(one["kind"] != "apps" for one in summary["findings"]):
-        yield lang.html("Messaging apps and circumvention tools: this report has no test of them.")
-    yield lang.html("Who ordered a block, and why, cannot be measured.")
-    if page.numbers["unread_object_count"]:
-        yield lang.html_plural(
-            "{n} object of the archive could not be read; what it holds is missing.",
-            "{n} objects of the archive could not be read; what they hold is missing.",
-            page.numbers["unread_object_count"],
-        )
+def _part(said: str) -> list[Markup]:
+    """What a template says of several things, one by one."""
+    return [part.strip() for part in Markup(said).split(END)]

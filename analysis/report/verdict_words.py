@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 from markupsafe import Markup
 
+from analysis import vocabulary
 from analysis.languages.language import (
     ENGLISH,
     PLACE,
@@ -22,7 +23,7 @@ from analysis.languages.language import (
     pairs_of_chance,
     visible,
 )
-from analysis.pages.formats import chance_words, macros, make_environment
+from analysis.pages.formats import chance_words, counted, macros, make_environment, site_link
 from analysis.reference.reference_files import capital_zone
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.rivals import NO, RIVALS, answer_rivals
@@ -165,11 +166,11 @@ def say_verdict(
     resolvers = name_resolvers(verdict, names)
     template = open_template("verdict.html.j2", lang).module
     said = template.say_verdict(verdict, timed, withheld, resolvers, caveats, grade)
-    return list(Markup(said).split(_END))
+    return list(Markup(said).split(END))
 
 
 #: Between what is said of one thing and of another: no value can hold it, see ``language.visible``.
-_END = Markup("\x1e")
+END = Markup("\x1e")
 
 
 @lru_cache(maxsize=32)
@@ -177,16 +178,20 @@ def open_template(name: str, lang: Language) -> Any:
     """A template of this folder, with the words of the method at hand."""
     environment = make_environment(TEMPLATES, lang=lang)
     environment.globals |= {
-        "end": _END,
+        "end": END,
         "day": lambda text: date.fromisoformat(text) if text else None,
         "word": partial(word, lang),
         "hours": partial(schedule_words, lang=lang),
         "chance_words": partial(chance_words, lang=lang),
         "network_name": network_name,
+        "counted": lambda name, number: counted(name, number, lang.number(number)),
+        "site_link": site_link,
+        "vocabulary": vocabulary,
         "mechanisms": MECHANISMS,
         "states": STATES,
         "pairs_of_chance": pairs_of_chance,
     }
+    environment.filters["english"] = lang.english
     return environment.get_template(name)
 
 
