@@ -284,6 +284,7 @@ def fictional_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"STORE={folder / 'store'}",
             f"OUT={folder / 'report'}",
             "REPORT_LANGUAGES=en,km",
+            "JOBS=1",  # the other core has tests to run
         ]
         done = subprocess.run(
             [sys.executable, "-m", "analysis", "report", *arguments],

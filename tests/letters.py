@@ -96,9 +96,7 @@ def days(letters: str, *, per_day: int = 1, start: int = 0, **changes: Any) -> l
     return rows
 
 
-def study_of(
-    rows: Iterable[Row], period: Period, split: str | None = None, *, is_fictional: bool = False
-) -> Study:
+def study_of(rows: Iterable[Row], period: Period, split: str | None = None) -> Study:
     """A study of these rows, with the six things that ``confirm`` and a look read of one.
 
     It has halves only where it is said where they meet: each takes as long to judge as the whole.
@@ -111,7 +109,7 @@ def study_of(
         "is_domestic": [True, True, True, True, False],
     })  # fmt: skip
     study = SimpleNamespace(
-        connection=connection_with(rows), kept=None, is_fictional=is_fictional,
+        connection=connection_with(rows), kept=None, is_fictional=False,
         thresholds=Thresholds(), fingerprints=fingerprints_for(1),
         periods={"all": period, **halves},
         networks=lambda: networks,
@@ -119,13 +117,10 @@ def study_of(
     return cast(Study, study)
 
 
-def judge(
-    rows: Iterable[Row], *, until: str = "2024-04-01", split: str | None = None,
-    is_fictional: bool = False,
-) -> Judgement:  # fmt: skip
+def judge(rows: Iterable[Row], *, until: str = "2024-04-01", split: str | None = None) -> Judgement:
     """The judgement of a study from 1 January 2024; of its halves, where ``split`` says."""
     period = Period.parse("2024-01-01", until)
-    study = study_of(rows, period, split, is_fictional=is_fictional)
+    study = study_of(rows, period, split)
     return confirm(study, study.networks(), study.thresholds)
 
 

@@ -19,10 +19,8 @@ from analysis.reference.events import Event
 from analysis.report import annex
 from analysis.report.annex import (
     blocked_sites,
-    compare_networks,
     compare_semesters,
     count_panel,
-    count_semesters,
     list_site_networks,
     list_sites,
     rank_networks,
@@ -32,7 +30,6 @@ from analysis.report.annex_page import fit_rows, grade_pairs, render_annex
 from analysis.report.site_pages import (
     COMPARED,
     FLAGS,
-    INDEX,
     Setting,
     make_pages,
 )
@@ -395,30 +392,6 @@ def test_change() -> None:
         assert compare_semesters(_verdicts(cells), FOUR_NETWORKS, set()).empty
 
 
-def test_semesters_are_counted_with_their_denominators() -> None:
-    """One row a period; AS1 and AS2 are one operator, a network without one counts by itself."""
-    verdicts = pd.concat([
-        _verdicts({"AS1": (B, O), "AS2": (X, X)}),
-        _verdicts({"AS1": (O, L, L), "AS9": (B, B)}, "local.example"),
-    ])  # fmt: skip
-    periods = {"all": Period.parse("2024-01-01", "2025-01-01"),
-               "first": Period.parse("2024-01-01", "2024-07-01"),
-               "second": Period.parse("2024-07-01", "2025-01-01")}  # fmt: skip
-    measured = {
-        "all": {"measurement_count": 90, "domain_count": 2, "network_asns": ["AS1", "AS2", "AS3"]},
-        "first": {"measurement_count": 50, "domain_count": 2, "network_asns": ["AS1", "AS2"]},
-        "second": {"measurement_count": 40, "domain_count": 1, "network_asns": ["AS3"]},
-    }
-    table = count_semesters(measured, periods, verdicts, FOUR_NETWORKS, {"local.example"})
-    expected = pd.DataFrame({
-        "period": ["all", "first", "second"], "since": ["2024-01-01", "2024-01-01", "2024-07-01"],
-        "until": ["2025-01-01", "2024-07-01", "2025-01-01"], "measurement_count": [90, 50, 40],
-        "domain_count": [2, 2, 1], "network_count": [3, 2, 1], "operator_count": [2, 1, 1],
-        "blocked_domain_count": [2, 1, 1], "blocked_local_domain_count": [1, 0, 1],
-    })  # fmt: skip
-    assert_frame_equal(table[list(expected)], expected)
-
-
 def test_the_panel_is_of_matched_pairs_only() -> None:
     """A site enters where one access network could tell in both halves, and only by that pair."""
     verdicts = pd.concat([
@@ -432,17 +405,6 @@ def test_the_panel_is_of_matched_pairs_only() -> None:
         "blocked_local_domain_count": [0, 1],
     })  # fmt: skip
     assert_frame_equal(count_panel(verdicts, FOUR_NETWORKS, {"a.example"}), expected)
-
-
-def test_networks_come_and_go() -> None:
-    """A network that measured in one half only cannot carry a trend."""
-    counts = pd.DataFrame({
-        "probe_asn": ["AS1", "AS2", "AS3"], "first_measurement_count": [5, 5, 0],
-        "second_measurement_count": [5, 0, 5],
-    })  # fmt: skip
-    table = compare_networks(counts, FOUR_NETWORKS)
-    assert list(table["change"]) == ["both", "only_first", "only_second"]
-    assert list(table["network"]) == ["One", "Two", "Three"]
 
 
 # --- A page for each site, and the index of every name, made of tables that hold hostile texts. ---
@@ -575,15 +537,6 @@ def test_what_is_set_aside_has_its_reason_and_what_failed(pages: dict[str, str])
         f"Could it be something else? TLS: no answer: {RIVALS[0].question} No. "
         f"{RIVALS[1].question} Yes: {HOST_SILENT}."
     ) in words
-
-
-def test_the_index_has_every_name_and_its_reason(pages: dict[str, str]) -> None:
-    html = pages[INDEX]
-    for name in (LISTED, ASIDE, CLEAN, THIN):
-        assert f'<li id="{site_anchor(name)}" data-name="{name}">' in html
-    assert f'href="{site_file(LISTED)}"' in html
-    assert f'href="{site_file(CLEAN)}"' not in html
-    assert "Tests that disagree · 7 sessions" in _words(html)
 
 
 def test_no_text_of_a_measurement_acts(tables: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from analysis.commands.settings import parse_settings
 from analysis.errors import ParameterError
 from analysis.pages.replacing import list_tables, write_run
 from analysis.review.audits import audit_claims, count_results, show_audit
@@ -428,8 +427,3 @@ def test_the_page_replaces_no_report(
     assert command("side-by-side", *folders, "--out", str(tmp_path / "out"))[0] == 0
     status, _, said = command("report", f"OUT={tmp_path / 'out'}")
     assert (status, "holds pages of another kind" in said) == (2, True)
-
-
-def test_a_report_is_of_one_country() -> None:
-    with pytest.raises(ParameterError, match="KH,MY: make a report of each country, then compare"):
-        parse_settings(["PROBE_CC=KH,MY", "SOURCE=ooni", "SINCE=2024-01-01", "UNTIL=2024-03-01"])

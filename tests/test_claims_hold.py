@@ -30,6 +30,10 @@ KINDS = {"AS1": "isp", "AS2": "mobile", "AS3": "unknown", "AS4": "education", "A
 ACCESS = [asn for asn, kind in KINDS.items() if kind not in ("hosting", "vpn")]
 SITES = [f"{letter}.example" for letter in "abcdefgh"]
 STATES = ["blocked", "likely_blocked", "impaired", "down", "ok", "insufficient"]
+Tables = Mapping[str, pd.DataFrame]
+#: Findings by kind, and what each says.
+Found = Mapping[str, dict[str, Any]]
+Said = Mapping[str, str]
 
 
 def day(number: int) -> str:
@@ -126,7 +130,7 @@ def derive(
     })  # fmt: skip
 
 
-def count(read: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+def count(read: Tables) -> dict[str, int]:
     """The headline numbers."""
     measured = {"measurement_count": 9, "domain_count": len(SITES), "network_count": len(KINDS),
                 "access_network_count": len(ACCESS), "unread_object_count": 0}  # fmt: skip
@@ -139,18 +143,13 @@ def count(read: Mapping[str, pd.DataFrame]) -> dict[str, int]:
     }  # fmt: skip
 
 
-def tell(read: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The findings by kind, and all that each says in one text."""
-    ranked = rank(read)
-    numbers, said = count(read), {}
-    for one in ranked:
-        words = word_finding(Telling(one, numbers, ENGLISH, YEAR))
-        parts = [words.claim, words.sites, *words.caveats]
-        said[one["kind"]] = " ".join(part.striptags() for part in parts)
-    return {one["kind"]: one for one in ranked}, said
+def tell(finding: dict[str, Any], numbers: Mapping[str, int]) -> str:
+    """All that a finding says, in one text."""
+    words = word_finding(Telling(finding, numbers, ENGLISH, YEAR))
+    return " ".join(part.striptags() for part in (words.claim, words.sites, *words.caveats))
 
 
-def rank(read: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+def rank(read: Tables) -> list[dict[str, Any]]:
     """The findings in their order; none is left out."""
     found = findings.find_all(read, YEAR, [EVENT], "QQ")
     ranked = findings.rank_findings(found)
@@ -184,16 +183,9 @@ def first_page(ranked: list[dict[str, Any]], numbers: Mapping[str, int]) -> dict
         return word_first_page(Path(folder), values, ENGLISH)
 
 
-CASES = settings(max_examples=12, deadline=None)
-TABLES = st.integers(0, 2**32).map(lambda seed: make_tables(Random(seed)))
-
-
-@CASES
-@given(TABLES)
-def test_blocked_and_likely_blocked_are_counted_apart(read: dict[str, pd.DataFrame]) -> None:
+def blocked_and_likely_blocked_are_counted_apart(read: Tables, found: Found, said: Said) -> None:
     """In each finding that counts them, and both are those of the rows; its grades of evidence
     count the pairs that it speaks of."""
-    found, said = tell(read)
     pairs = read["pairs"]
     if pairs.empty:
         assert not {"networks", "methods", "categories"} & set(found)
@@ -215,11 +207,10 @@ def test_blocked_and_likely_blocked_are_counted_apart(read: dict[str, pd.DataFra
     assert all(row[1] + row[2] <= row[3] == enough[row[0]] for row in rows)
 
 
-@CASES
-@given(TABLES)
-def test_networks_that_are_not_independent_count_once(read: dict[str, pd.DataFrame]) -> None:
+def networks_that_are_not_independent_count_once(
+    read: Tables, found: Found, said: Said, counts: Mapping[str, int]
+) -> None:
     """Those of one operator, and those that saw all they list through another's resolver."""
-    found, said = tell(read)
     pairs = read["pairs"]
     if pairs.empty:
         return
@@ -235,7 +226,6 @@ def test_networks_that_are_not_independent_count_once(read: dict[str, pd.DataFra
     together = {name: number for number, names in enumerate(shared) for name in names}
     of_source = pairs["probe_asn"].map(lambda asn: together.get(f"N{asn}", asn))
     single = (of_source.groupby(pairs["domain"]).nunique() == 1).sum()
-    counts = count(read)
     assert counts["single_source_domain_count"] == single
     assert single >= counts["single_network_domain_count"]
     operators = dict(read["networks"][["probe_asn", "operator"]].to_numpy())
@@ -247,13 +237,12 @@ def test_networks_that_are_not_independent_count_once(read: dict[str, pd.DataFra
                 assert together[f"N{one}"] == together[f"N{other}"]
 
 
-@CASES
-@given(TABLES)
-def test_an_event_says_when_it_was_seen_and_may_have_begun(read: dict[str, pd.DataFrame]) -> None:
+def an_event_says_when_it_was_seen_and_may_have_begun(
+    read: Tables, found: Found, said: Said
+) -> None:
     """Every block of it was open before on a test at most so many days earlier as is told, and
     first seen in the days that are told; only those surely began after a known event that were
     open on it."""
-    found, said = tell(read)
     if "onset" not in found:
         return
     match = re.search(r"Between (\d+ \w+ \d+) and (\d+ \w+ \d+), \d+ sites", said["onset"])
@@ -286,13 +275,10 @@ def test_an_event_says_when_it_was_seen_and_may_have_begun(read: dict[str, pd.Da
         assert (count, sure) == (len(begun), (begun["last_seen_open"] >= "2024-08-06").sum())
 
 
-@CASES
-@given(TABLES)
-def test_the_halves_are_counted_as_their_rows(read: dict[str, pd.DataFrame]) -> None:
+def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said) -> None:
     """What is listed in both is in each; each site has one change, which every network that is
     compared shows; a block that was seen before the second half is never new there unsaid; an
     opening between two blocks is told."""
-    found, said = tell(read)
     changes = read["semester_changes"]
     if "changes" not in found:
         assert changes.empty
@@ -334,12 +320,9 @@ def test_the_halves_are_counted_as_their_rows(read: dict[str, pd.DataFrame]) -> 
     assert (f"{early} were first seen blocked or likely" in said["changes"]) == (early > 0)
 
 
-@CASES
-@given(TABLES)
-def test_counter_evidence_is_never_left_out(read: dict[str, pd.DataFrame]) -> None:
+def counter_evidence_is_never_left_out(read: Tables, found: Found, said: Said) -> None:
     """What is set aside has its finding; so have sites that no access network reaches and others
     do."""
-    found, said = tell(read)
     aside = dict(read["set_aside"][["domain", "reason"]].to_numpy())
     assert ("unlisted" in found) == bool(aside)
     whole = read["verdicts"][read["verdicts"]["period"] == "all"]
@@ -368,14 +351,11 @@ def test_counter_evidence_is_never_left_out(read: dict[str, pd.DataFrame]) -> No
     assert not set(unreached) & set(read["blocked_sites"]["domain"])
 
 
-@CASES
-@given(TABLES)
-def test_the_answer_counts_apart_and_out_of_what_was_tested_enough(
-    read: dict[str, pd.DataFrame],
+def the_answer_counts_apart_and_out_of_what_was_tested_enough(
+    read: Tables, ranked: list[dict[str, Any]], numbers: Mapping[str, int]
 ) -> None:
     """So do the big numbers and what is said of certainty; each of them counts what its name says,
     and a part is never more than the whole."""
-    numbers, ranked = count(read), rank(read)
     page = first_page(ranked, numbers)
     pairs, access = read["pairs"], read["access"]
     listed = set(pairs["domain"])
@@ -405,3 +385,17 @@ def test_the_answer_counts_apart_and_out_of_what_was_tested_enough(
     assert grades[3] == (pairs["sessions_to_flip"] < 2).sum()
     single, whole = numbers_in(r"or a DNS resolver: (\d+) of (\d+)\.", certainty)
     assert single <= whole == len(listed)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**32).map(lambda seed: make_tables(Random(seed))))
+def test_no_sentence_contradicts_its_rows(read: Tables) -> None:
+    numbers, ranked = count(read), rank(read)
+    found = {one["kind"]: one for one in ranked}
+    said = {kind: tell(one, numbers) for kind, one in found.items()}
+    blocked_and_likely_blocked_are_counted_apart(read, found, said)
+    networks_that_are_not_independent_count_once(read, found, said, numbers)
+    an_event_says_when_it_was_seen_and_may_have_begun(read, found, said)
+    the_halves_are_counted_as_their_rows(read, found, said)
+    counter_evidence_is_never_left_out(read, found, said)
+    the_answer_counts_apart_and_out_of_what_was_tested_enough(read, ranked, numbers)

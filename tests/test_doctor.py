@@ -12,7 +12,7 @@ import stamina
 from pytest_httpserver import HTTPServer
 
 from analysis.commands import doctor
-from tests.archives import object_key, packed, put, read_into
+from tests.archives import object_key, packed, put
 from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 from tests.measurements import complete
@@ -165,16 +165,6 @@ def test_lines_and_networks(command: Command, tmp_path: Path) -> None:
     assert _levels(said, "1 of 1 networks have no name: AS64500; give NETWORKS=") == ["look"]
     assert _levels(said, "1 of 1 networks have no kind: AS64500; give NETWORKS=") == ["look"]
     assert "no list names: AS64501" in said
-
-
-def test_another_store(command: Command, tmp_path: Path) -> None:
-    """What somebody else has read is named, and not read."""
-    words = _put_archive(tmp_path, {1: [_line(1)]})
-    read_into(tmp_path / "store", tmp_path / "archive", _CC)
-    (other,) = (tmp_path / "store" / "observations").iterdir()
-    status, said, _ = command("doctor", *words, f"SOURCE={other}", f"STORE={tmp_path / 'own'}")
-    assert status == 0
-    assert _levels(said, "a share or another store") == ["ok"]
 
 
 def test_nothing_of_the_country(command: Command, tmp_path: Path) -> None:

@@ -22,8 +22,6 @@ from analysis.report.site_pages import COMPARED
 from analysis.tables import WRITTEN_BY, read_table
 from tests.conftest import Command
 
-LISTED = ("blocked", "likely_blocked")
-
 
 @pytest.fixture(scope="module")
 def verdicts(fictional_report: Path) -> pd.DataFrame:

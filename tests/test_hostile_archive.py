@@ -15,9 +15,11 @@ from typing import Any
 
 import openpyxl
 import pandas as pd
+import papermill
 import pytest
 from bs4 import BeautifulSoup
 
+from analysis.reference.networks import DOMESTIC
 from analysis.worlds.writing import write_world
 from tests.archives import contents
 from tests.conftest import Command
@@ -85,16 +87,16 @@ def _hostile_lines(archive: Path, asn: int) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command line's words for an archive of three weeks in which text is hostile."""
+    """The command line's words for an archive of two weeks in which text is hostile."""
     world = tmp_path_factory.mktemp("hostile") / "world"
-    write_world(world, probe_cc="QZ", since="2024-02-01", until="2024-02-22", seed=7,
-                network_count=6, name_count=40)  # fmt: skip
+    write_world(world, probe_cc="QZ", since="2024-02-01", until="2024-02-15", seed=7,
+                network_count=6, name_count=24)  # fmt: skip
     networks = world / "reference" / "networks.csv"
     roles = _read(world / "truth" / "networks.csv").set_index("role")["probe_asn"]
     lines = _hostile_lines(world / "archive", int(roles["sinkhole"][2:]))
-    folder = world / "archive" / "raw" / "20240222" / "00" / "QZ" / "webconnectivity"
+    folder = world / "archive" / "raw" / "20240215" / "00" / "QZ" / "webconnectivity"
     folder.mkdir(parents=True)
-    (folder / "2024022200_QZ_webconnectivity.n9.0.jsonl.gz").write_bytes(
+    (folder / "2024021500_QZ_webconnectivity.n9.0.jsonl.gz").write_bytes(
         gzip.compress(b"\n".join(lines) + b"\n", compresslevel=1)
     )
     with networks.open("a", encoding="utf-8", newline="") as file:
@@ -112,7 +114,7 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     text = events.read_text(encoding="utf-8")
     events.write_text(text.replace("Local elections", f"'{MARKUP}'"), encoding="utf-8")
     return [
-        "PROBE_CC=QZ", "SINCE=2024-02-01", "UNTIL=2024-02-22",
+        "PROBE_CC=QZ", "SINCE=2024-02-01", "UNTIL=2024-02-15",
         *(f"{name}={world / place}" for name, place in places.items()),
     ]  # fmt: skip
 
@@ -244,8 +246,7 @@ def test_hostile_text_stays_text(twins: tuple[Path, Path]) -> None:
     """Names, titles and inputs of strangers reach tables and pages, and none of them is run by a
     browser or a spreadsheet."""
     report = twins[1]
-    verdicts = _read(report / "tables" / "verdicts.csv")
-    listed = verdicts[(verdicts["period"] == "all") & verdicts["state"].isin(LISTED)]
+    listed = _listed(_read(report / "tables" / "verdicts.csv"))
     assert set(listed["probe_asn"]) >= {"AS64600", "AS64601"}
     pages = {page: page.read_text(encoding="utf-8") for page in sorted(report.rglob("*.html"))}
     assert any("&lt;img src=x onerror=alert(1)&gt;" in text for text in pages.values())
@@ -277,6 +278,60 @@ def test_hostile_lines_are_all_in_the_ledger(twins: tuple[Path, Path]) -> None:
     assert sum(counts.values()) == total
     months = _read(twins[0] / "tables" / "measurements_by_month.csv")
     assert months["measurement_count"].astype(int).sum() == counts["kept"]
+
+
+def _listed(table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["period"] == "all") & table["state"].isin(LISTED)]
+
+
+def test_a_look_lists_what_the_report_lists(
+    twins: tuple[Path, Path], hostile_words: list[str], command: Command, tmp_path: Path
+) -> None:
+    """Of the same period, on access networks: no pair more, no pair less; and its state."""
+    report = twins[0]
+    places = [f"STORE={report.parent / 'store'}", f"OUT={tmp_path}", "REPORT_LANGUAGES=en,km"]
+    words = [word for word in hostile_words if not word.startswith("EVENTS")]
+    status, said, _ = command("watch", *words, *places)
+    assert (status, said.partition(":")[0]) == (10, "first look")
+    standing = _read(tmp_path / "tables" / "watch_standing.csv")
+    shown = standing[standing["status"] != "suspicious"].rename(columns={"item": "domain"})
+    networks, verdicts = (_read(report / "tables" / f"{n}.csv") for n in ("networks", "verdicts"))
+    access = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
+    listed = _listed(verdicts)
+    listed = listed[listed["probe_asn"].isin(access)]
+    columns = ["domain", "probe_asn", "state", "chance"]
+    expected = listed[columns].to_numpy().tolist()
+    assert shown[columns].to_numpy().tolist() == expected != []
+    page = (tmp_path / "watch.html").read_text(encoding="utf-8")
+    assert ("Fictional country" in page, "sites/" in page) == (True, False)
+    khmer = (tmp_path / "km" / "watch.html").read_text(encoding="utf-8")
+    assert not re.search("POT-Creation-Date|Likely blocked|at least since|rows from|1 in ", khmer)
+
+
+def test_a_researcher_changes_a_threshold(
+    twins: tuple[Path, Path], hostile_words: list[str], tmp_path: Path
+) -> None:
+    """A notebook runs where it lies, with one number changed: with a higher floor more pairs have
+    too few tests, and none is listed on fewer blocked sessions than it. Its page says so. That no
+    notebook with other numbers takes its tables: test_settings.py."""
+    notebook, report = ROOT / "notebooks" / "2-confirmation.ipynb", twins[0]
+    before = notebook.read_bytes(), sorted(notebook.parent.iterdir())
+    given = {
+        name.lower(): value for name, _, value in (word.partition("=") for word in hostile_words)
+    }
+    places = {"tables": str(tmp_path / "tables"), "store": str(report.parent / "store")}
+    done = papermill.execute_notebook(
+        notebook, tmp_path / "done.ipynb", kernel_name="python3", progress_bar=False,
+        cwd=str(notebook.parent), parameters={"floor_sessions": 8, **given, **places},
+    )  # fmt: skip
+    assert (notebook.read_bytes(), sorted(notebook.parent.iterdir())) == before
+    strict, usual = (_read(folder / "verdicts.csv") for folder in (tmp_path / "tables",
+                                                                   report / "tables"))  # fmt: skip
+    assert (_listed(strict)["blocked_session_count"].astype(int) >= 8).all()
+    thin, thin_before = (frame["state"] == "insufficient" for frame in (strict, usual))
+    assert thin.sum() > thin_before.sum()
+    provenance = done.cells[-1].outputs[-1]["data"]["text/html"]
+    assert "floor_sessions 8 (published: 4)" in provenance
 
 
 def test_a_period_without_measurements_ran_dry(

@@ -14,13 +14,11 @@ from analysis.languages.language import (
     ENGLISH,
     Language,
     find_misplaced,
-    find_twins,
     list_translated,
     open_language,
     open_languages,
     read_catalogue,
 )
-from analysis.pages.formats import make_environment
 from analysis.period import Period
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,16 +98,6 @@ def test_languages_are_opened_in_their_order_or_are_a_wrong_parameter():
             open_languages(codes)
 
 
-def test_a_page_knows_where_it_stands_in_the_other_languages():
-    for code, file, href in (
-        ("en", "index.html", "km/index.html"),
-        ("km", "index.html", "../index.html"),
-        ("en", "sites/a.html", "../km/sites/a.html"),
-        ("km", "sites/a.html", "../../sites/a.html"),
-    ):
-        assert [one.href for one in find_twins(Language(code), ("en", "km"), file)] == [href]
-
-
 def test_values_are_written_by_their_type():
     year = Period.parse("2023-07-01", "2024-07-01")
     said = ENGLISH.say(
@@ -160,11 +148,3 @@ def test_what_nobody_translated_is_english_and_says_so(khmer):
     assert lang.html("{n} sites", n=2) == '<span lang="en">2 sites</span>'
     lang = khmer('msgid "{n} site"\nmsgid_plural "{n} sites"\nmsgstr[0] ""\n')
     assert lang.html_plural("{n} site", "{n} sites", 2) == '<span lang="en">2 sites</span>'
-
-
-def test_a_template_says_its_sentences_in_the_language(khmer):
-    lang = khmer('msgid "Site {name}"\nmsgstr "គេហទំព័រ {name}"\n')
-    template = make_environment(lang=lang).from_string(
-        '<p title="{{ say("Site {name}", name=1) }}">{{ _("Site {name}", name="<i>") }}</p>'
-    )
-    assert template.render() == ('<p title="គេហទំព័រ 1">គេហទំព័រ <bdi>&lt;i&gt;</bdi></p>')

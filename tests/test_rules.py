@@ -1,9 +1,10 @@
 """Rules: what holds for all, what fires in each situation, and would anybody notice a wrong one?"""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from analysis.outcomes.rules import (
     RULES,
     Rule,
     RuleError,
-    rules_of,
 )
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.report.annex import REASON_SENTENCES
@@ -39,94 +39,8 @@ from tests.situations import (
 )
 
 
-def _place(rule_id: str) -> int:
-    return [rule.rule_id for rule in RULES].index(rule_id)
-
-
 def test_every_reason_to_set_a_site_aside_can_be_said() -> None:
     assert {rule.set_aside for rule in RULES if rule.set_aside} <= REASON_SENTENCES.keys()
-
-
-def test_no_data_is_the_first_rule_and_a_catch_all_the_last() -> None:
-    """Each layer of each measurement gets exactly one rule; none means: nothing was measured."""
-    for layer in LAYERS:
-        rules = rules_of(layer, RULES)
-        assert rules[0].rule_id == f"{layer}.not_measured"
-        assert [r.rule_id for r in rules if r.evidence == "none"] == [f"{layer}.not_measured"]
-        assert rules[-1].outcome == "unknown", layer
-
-
-GUARDS = [
-    # the name must exist, and the control must have spoken, before any answer accuses
-    ("dns.name_does_not_exist", "dns."),
-    ("dns.control_missing", "dns."),
-    ("dns.missing_for_control_too", "dns."),
-    ("dns.special_in_control", "dns."),
-    ("dns.no_control", "dns."),
-    ("dns.local_filter", "dns."),
-    ("dns.tls_valid", "dns."),
-    ("tcp.ok", "tcp."),
-    ("tcp.untrusted", "tcp."),
-    ("tcp.ipv6_broken", "tcp."),
-    ("tls.ok", "tls."),
-    ("tls.untrusted", "tls."),
-    ("tls.fails_for_control_too", "tls."),
-    ("tls.no_control", "tls."),
-]  # fmt: skip
-
-
-def test_a_guard_stands_before_every_block_of_its_layer() -> None:
-    """A guard that came later would restrain nothing."""
-    for guard, prefix in GUARDS:
-        blocks = [r for r in RULES if r.rule_id.startswith(prefix) and r.outcome == "blocked"]
-        assert blocks
-        assert all(_place(guard) < _place(rule.rule_id) for rule in blocks), guard
-
-
-#: A rule, and one that it restrains.
-RESTRAINTS = [
-    ("dns.answer_in_control", "dns.known_address"),
-    ("dns.network_in_control", "dns.known_address"),
-    ("dns.vouched", "dns.known_address"),
-    ("dns.same_page", "dns.sinkhole"),
-    ("dns.same_page", "dns.known_address"),
-    ("dns.substitution", "dns.known_address"),
-    ("dns.same_page", "dns.blockpage"),
-    ("dns.substitution", "dns.sinkhole"),
-    ("dns.substitution_persistent", "dns.substitution"),
-    ("dns.sinkhole", "dns.unmatched"),
-    ("dns.no_control", "dns.verified_by_control"),
-    ("dns.verified_by_control", "dns.sinkhole"),
-    ("dns.verified_by_control", "dns.dead_end"),
-    ("dns.lone_address", "dns.dead_end"),
-    ("dns.sinkhole", "dns.at_home"),
-    ("dns.lone_address", "dns.at_home"),
-    ("dns.dead_end", "dns.at_home"),
-    ("dns.at_home", "dns.certificate_of_another"),
-    ("dns.dead_end", "dns.unmatched"),
-    ("dns.local_fault", "dns.nxdomain"),
-    ("dns.local_fault", "dns.failure"),
-    ("http.of_filter", "http.blockpage"),
-    ("http.blockpage", "http.at_control_address"),
-    ("http.no_control", "http.redirect_target_reset"),
-    ("http.fails_for_control_too", "http.redirect_target_reset"),
-    ("http.redirect_target_reset", "http.reset"),
-    ("http.untrusted", "http.tls_reset"),
-    ("http.not_connected", "http.tls_reset"),
-]
-
-
-def test_a_restraint_stands_before_what_it_restrains() -> None:
-    """Fingerprints included: a list alone decides nothing."""
-    late = [pair for pair in RESTRAINTS if _place(pair[0]) > _place(pair[1])]
-    assert not late
-
-
-def test_a_fingerprint_needs_more_than_itself() -> None:
-    """No blocked rule rests on a list alone."""
-    for rule in RULES:
-        if "fingerprint" in rule.condition or "is_blockpage" in rule.condition:
-            assert " AND " in rule.condition, rule.rule_id
 
 
 def test_no_data_never_outranks_data() -> None:
@@ -243,8 +157,8 @@ EQUIVALENT = {
 }  # fmt: skip
 
 
-#: Whether each measurement is judged alone; all measurements, with their features and profiles.
-Worlds = list[tuple[bool, duckdb.DuckDBPyConnection, Profiles]]
+#: All measurements, with their features and profiles.
+Worlds = list[tuple[duckdb.DuckDBPyConnection, Profiles]]
 
 
 @pytest.fixture(scope="module")
@@ -257,29 +171,50 @@ def worlds() -> Worlds:
         connection.execute(f"CREATE TABLE {place}.profiled AS SELECT * FROM profiled")
         ((path,),) = connection.execute("SELECT current_setting('search_path')").fetchall()
         catalogs = [one.removesuffix(".main") for one in path.split(",")]
-        made.append((alone, connection, Profiles((place, *catalogs))))
+        made.append((connection, Profiles((place, *catalogs))))
     return made
 
 
-def _is_noticed(rules: tuple[Rule, ...], worlds: Worlds) -> bool:
-    for alone, connection, profiles in worlds:
+def _judge_anew(rules: tuple[Rule, ...], worlds: Worlds) -> dict[str, dict[str, Any]]:
+    """Situation → what its first row comes to by these rules."""
+    found = {}
+    for connection, profiles in worlds:
         place = add_room(connection, "outcomes")
         outcomes = apply_rules(connection, profiles, Thresholds(), rules, place)
         with outcomes.opened(connection) as opened:
-            is_noticed = mistakes([s for s in ALL if s.is_alone == alone], results(opened))
+            found |= results(opened)
         connection.execute(f"DETACH {place}")
-        if is_noticed:
-            return True
-    return False
+    return found
 
 
-def _with(rule: Rule, condition: str) -> tuple[Rule, ...]:
-    return tuple(replace(r, condition=condition) if r is rule else r for r in RULES)
+def _with(*changed: Rule) -> tuple[Rule, ...]:
+    by_id = {rule.rule_id: rule for rule in changed}
+    return tuple(by_id.get(rule.rule_id, rule) for rule in RULES)
 
 
-def test_the_rules_as_they_are_pass(worlds: Worlds) -> None:
-    """The harness has no mistakes of its own."""
-    assert not _is_noticed(RULES, worlds)
+def _survivors(mutants: dict[str, Rule], worlds: Worlds) -> set[str]:
+    """The mutants that no situation notices: one of each layer at a time, since a rule fires
+    whatever the other layers say; what is not noticed at its own layer is tried alone."""
+    by_layer = [[name for name in mutants if mutants[name].layer == layer] for layer in LAYERS]
+    unnoticed = set()
+    for names in zip_longest(*by_layer):
+        at_once = {mutants[name].layer: name for name in names if name}
+        changed = _with(*(mutants[name] for name in at_once.values()))
+        outcomes = _judge_anew(changed, worlds[:1])  # nearly all of the situations
+        for situation in ALL:
+            fired = outcomes.get(situation.name, {}).get(f"{situation.layer}_rule")
+            if fired not in (None, situation.rule_id):
+                at_once.pop(situation.layer, None)
+        unnoticed |= set(at_once.values())
+    unnoticed |= mutants.keys() - set(chain(*by_layer))
+    return {
+        name for name in unnoticed if not mistakes(ALL, _judge_anew(_with(mutants[name]), worlds))
+    }
+
+
+def test_each_situation_comes_to_what_a_person_would_say(worlds: Worlds) -> None:
+    """The rule fires at its layer, and explains the whole measurement."""
+    assert not mistakes(ALL, _judge_anew(RULES, worlds))
 
 
 def test_a_missing_rule_is_noticed(worlds: Worlds) -> None:
@@ -288,12 +223,9 @@ def test_a_missing_rule_is_noticed(worlds: Worlds) -> None:
     Turned into its opposite it would not match where it is needed either. Catch-alls are left out:
     without one a layer would be left without a rule, which no measurement survives.
     """
-    survivors = [
-        rule.rule_id
-        for rule in RULES
-        if rule.condition != CATCH_ALL and not _is_noticed(_with(rule, "FALSE"), worlds)
-    ]
-    assert not survivors
+    needed = [rule for rule in RULES if rule.condition != CATCH_ALL]
+    missing = {rule.rule_id: replace(rule, condition="FALSE") for rule in needed}
+    assert not _survivors(missing, worlds)
 
 
 def _conjuncts(condition: str) -> list[str]:
@@ -308,20 +240,15 @@ def _conjuncts(condition: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def _weakened() -> Iterator[tuple[str, tuple[Rule, ...]]]:
-    """Each rule with one part of its condition left out."""
-    for rule in RULES:
-        parts = _conjuncts(rule.condition)
-        for place, part in enumerate(parts):
-            rest = [p for n, p in enumerate(parts) if n != place]
-            if rest:
-                yield f"{rule.rule_id}: {part}", _with(rule, " AND ".join(rest))
-
-
 def test_a_weakened_rule_is_noticed(worlds: Worlds) -> None:
     """No part of a condition, the restraints above all, can be lost in silence."""
-    survivors = {name for name, rules in _weakened() if not _is_noticed(rules, worlds)}
-    assert not survivors - set(EQUIVALENT)
+    weakened = {}
+    for rule in RULES:
+        parts = _conjuncts(rule.condition)
+        for place, part in enumerate(parts if len(parts) > 1 else ()):
+            rest = " AND ".join(p for n, p in enumerate(parts) if n != place)
+            weakened[f"{rule.rule_id}: {part}"] = replace(rule, condition=rest)
+    assert not _survivors(weakened, worlds) - set(EQUIVALENT)
 
 
 # --- Which rule fires in which situation, and what the measurement then comes to. -----------------
@@ -333,12 +260,6 @@ DICTIONARY = Path(features.__file__).with_suffix(".md")
 def _pooled() -> duckdb.DuckDBPyConnection:
     """The situations in which measurements are judged together."""
     return judged(ALL, is_alone=False)
-
-
-def test_each_situation_comes_to_what_a_person_would_say() -> None:
-    """The rule fires at its layer, and explains the whole measurement."""
-    alone = judged(ALL, is_alone=True)
-    assert not mistakes(ALL, {**results(_pooled()), **results(alone)})
 
 
 def test_every_rule_has_a_situation() -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from analysis.verdicts.e_values import log_stretch_count
 from analysis.verdicts.hours import (
-    SEARCH_PRICE,
     Asked,
     Schedule,
     count_times,
@@ -143,25 +142,6 @@ def test_hours_of_one_network_are_tried_on_the_others() -> None:
     assert found[1].log_evidence > found[1].log_ratio - 1, "at next to no price"
 
 
-def test_what_others_name_is_not_chosen_on_the_series() -> None:
-    """A network whose hours are others pays for them, and has of its neighbours' what they hold."""
-    weekdays = {0, 1, 2, 3, 4}
-    mornings = [_block_by_hours(n, weekdays, {4, 5, 6, 7}, per_day=20) for n in (1, 2)]
-    later = _block_by_hours(3, weekdays, {6, 7, 8, 9, 10, 11}, per_day=20)
-    found = _find({1: mornings[0], 2: mornings[1], 3: later})
-    assert str(found[3]) == "Mon-Fri 06:00-12:00"
-    named = found[1]
-    assert str(named) == str(found[2]) == "Mon-Fri 04:00-08:00"
-    assert found[3].by_others == pytest.approx(_ratio(named, later))
-    # Half is what the search found, at its price, and half what nobody searched for here.
-    halves = [found[3].log_ratio - SEARCH_PRICE, _ratio(named, later)]
-    assert found[3].log_evidence == pytest.approx(np.log(np.exp(halves).sum() / 2))
-    both = [_ratio(one, mornings[0]) for one in (named, found[3])]
-    assert found[1].by_others == pytest.approx(np.logaddexp(*both) - np.log(2))
-    alone = _find({3: later})[3]
-    assert alone.log_evidence == alone.log_ratio - SEARCH_PRICE
-
-
 def test_at_given_hours_the_expectation_is_at_most_one() -> None:
     """Every way in which twelve sessions of six days may fail by chance, by its probability."""
     times = MONDAY + np.repeat(np.arange(6), 2) * 86_400 + np.tile([4, 5], 6) * 3_600
@@ -190,11 +170,6 @@ def test_what_is_blocked_every_other_week_has_no_hours() -> None:
     is_hit = np.arange(42) // 7 % 2 == 0
     times = MONDAY + np.arange(42) * 86_400 + np.where(is_hit, 20, 8) * 3_600
     assert find_schedule(Asked(times, is_hit, np.full(42, 0.02))) is None
-
-
-def test_the_search_has_its_price() -> None:
-    """43 runs of weekdays, 300 single windows of hours, and 12,650 pairs of them."""
-    assert np.exp(SEARCH_PRICE) == pytest.approx(43 * (300 + 12_650))
 
 
 def test_kenyas_exam_hours_are_found(shared_data: Path) -> None:

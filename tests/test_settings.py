@@ -19,7 +19,7 @@ from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import Thresholds
 from analysis.reference.reference_files import REPOSITORY, ReferenceFile
 from analysis.study.parameters import StudyParameters
-from analysis.study.study import load_lists, study_of
+from analysis.study.study import load_lists
 from analysis.study.table_folder import MADE_FROM, check_tables, start_tables
 
 KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
@@ -54,6 +54,8 @@ _WRONG = [
     ([*KH, "STORE=~nobody-has-this/x"], "STORE=~nobody-has-this/x: "),
     ([*KH, "OUT=data"], f"OUT={Path('data').absolute()}: holds the STORE "),
     ([*KH[:3], "UNTIL=2999-01-01"], "UNTIL=2999-01-01: lies ahead; 20"),
+    ([*KH[:3], "UNTIL=2023-07-02"], "UNTIL=2023-07-02: a report compares halves"),
+    (["PROBE_CC=KH,MY", *KH[1:]], "PROBE_CC=KH,MY: make a report of each country, then compare"),
     (["floor_sessions=-1"], "floor_sessions=-1: a whole number from 1 to 1000 is accepted"),
     (["floor_sessions=1e9"], "floor_sessions=1e9: a whole number from 1 to 1000 is accepted"),
     (["share_floor=5"], "share_floor=5: a number from 0 to 1 is accepted"),
@@ -220,12 +222,6 @@ def test_a_threshold_is_changed_in_the_mapping_or_by_its_name() -> None:
         assert study.thresholds.changes() == {"floor_days": 2}
         assert StudyParameters.of(_cell(**typed, tables=study.tables)) == study
     assert StudyParameters.of(_cell(thresholds=study.thresholds)).thresholds == study.thresholds
-
-
-def test_a_fictional_country_that_was_not_made_is_named() -> None:
-    """Not the first of its lists that cannot be read."""
-    with pytest.raises(ParameterError, match=r"^PROBE_CC=QX: this fictional country .*make report"):
-        study_of(_cell(probe_cc="QX", since="2031-01-01", until="2032-01-01"))
 
 
 # declared once ----------------------------------------------------------------------------------

@@ -2,11 +2,8 @@
 
 import ast
 import shutil
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import duckdb
@@ -16,10 +13,9 @@ import pytest
 from analysis.errors import SourceError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.rules import RULES
-from analysis.outcomes.steps import create_tables, create_views
+from analysis.outcomes.steps import create_views
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.report import other_methods
 from analysis.store import stage_tables
 from analysis.store.stage_tables import KeptTables
 from analysis.study import confirmation
@@ -119,30 +115,6 @@ def test_what_is_made_later_changes_nothing() -> None:
     assert _read(connection, sessions) == told
 
 
-def test_a_stage_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
-    """Two notebooks that begin together make it once."""
-    began, made = Event(), []
-
-    def provide() -> list[Any]:
-        connection = duckdb.connect()
-
-        def write(place: str) -> None:
-            made.append(place)
-            began.set()
-            time.sleep(0.3)
-            create_tables(connection, {"letters": "SELECT 'a' AS letter"}, {}, place)
-
-        place = KeptTables("study", [tmp_path]).provide(connection, "one", "all", write)
-        return connection.execute(f"FROM {place}.letters").fetchall()
-
-    with ThreadPoolExecutor() as pool:
-        first = pool.submit(provide)
-        assert began.wait(10)
-        assert pool.submit(provide).result(10) == first.result(10) == [("a",)]
-    assert len(made) == 1
-    assert [path.suffix for path in tmp_path.iterdir()] == [".duckdb"]
-
-
 def test_a_change_makes_the_stages_again_that_it_acts_on() -> None:
     """A number, a list, a rule or a network: what does not depend on it stays."""
     changes = {
@@ -235,20 +207,6 @@ def test_an_interrupted_sweep_goes_on_with_the_next_value(tmp_path: Path) -> Non
     assert len({path.name for path in tmp_path.glob("*listed*")} - before) == 2
     assert swept["value"].tolist() == [2, 3, 5, 2, 4]
     pd.testing.assert_frame_equal(confirmation.find_sweep(study, networks, grid), swept)
-
-
-def test_what_other_methods_say_is_found_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By a second notebook, as it was; a run with other numbers finds it too."""
-    said = []
-    for number in (3, 2):
-        study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
-        asked = (study.connection, Thresholds(floor_days=number), study.fingerprints)
-        said.append(other_methods.find_baselines(KeptTables("study", [tmp_path]), *asked))
-        monkeypatch.setattr(other_methods, "baselines", lambda *_: pytest.fail("asked again"))
-    for name, frame in said[0].items():
-        pd.testing.assert_frame_equal(frame, said[1][name])
 
 
 def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:

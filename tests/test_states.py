@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.states import (
     meets_floor,
-    strength,
     wilson_bounds,
 )
 
@@ -70,9 +69,3 @@ def test_wilson_bounds() -> None:
     lower, upper = wilson_bounds(known["hits"], known["total"])
     assert lower.tolist() == pytest.approx(known["low"].tolist(), abs=6e-5, nan_ok=True)
     assert upper.tolist() == pytest.approx(known["high"].tolist(), abs=6e-5, nan_ok=True)
-
-
-def test_states_are_ordered_by_strength() -> None:
-    """Insufficient is weaker than anything that was found."""
-    states = ["blocked", "likely_blocked", "impaired", "down", "ok", "insufficient"]
-    assert strength(pd.Series(states)).tolist() == list(range(6))

@@ -60,13 +60,6 @@ def test_a_condition_that_finds_nothing_is_refused(study: Study) -> None:
             study.only(condition)
 
 
-def test_a_study_shows_itself_in_five_lines(study: Study) -> None:
-    shown = repr(study.only("probe_asn = 64496")).splitlines()
-    assert len(shown) == 5
-    assert shown[0].endswith("only probe_asn = 64496")
-    assert shown[1].startswith("2 measurements on 1 network")
-
-
 def test_a_misspelt_name_is_refused_and_a_changed_number_is_announced(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from analysis.errors import ContractError, ParameterError
 from analysis.hosts import canonical, normalise, registrable_domain, special_kind
-from analysis.period import Period, parse_date
+from analysis.period import Period
 from analysis.tables import TABLES, disarm, read_table, write_table
 
 
@@ -160,28 +160,6 @@ def test_halves_share_no_day_and_leave_out_none(period: Period, data: st.DataObj
     assert (day in first) + (day in second) == (day in period)
     assert period.last_day in second
     assert period.until not in period
-
-
-def test_what_is_no_date_is_refused_by_name() -> None:
-    """The message says which parameter, its value and how a date is written."""
-    for text in ("2024-1-1", "2024-02-30", "20240101", "2024-01-01T00:00", "٢٠٢٤-٠١-٠١", "",
-                 "never", "0001-01-01", "9999-12-31"):  # fmt: skip
-        with pytest.raises(ParameterError, match=rf"^SINCE={text}: .*YYYY-MM-DD"):
-            parse_date("SINCE", text)
-
-
-def test_a_period_or_half_without_days_is_refused() -> None:
-    """An empty half would compare something with nothing."""
-    first = "2024-01-01"
-    for since, until, split, message in (
-        (first, first, None, "UNTIL=2024-01-01: must lie after SINCE, 2024-01-01"),
-        ("2024-02-01", first, None, "UNTIL=2024-01-01: must lie after SINCE, 2024-02-01"),
-        (first, "2024-03-01", first, "SPLIT=2024-01-01: must lie after 2024-01-01"),
-        (first, "2024-03-01", "2024-03-01", "SPLIT=2024-03-01: must lie after 2024-01-01"),
-        (first, "2024-01-02", None, "UNTIL=2024-01-02: a report compares halves"),
-    ):
-        with pytest.raises(ParameterError, match=f"^{message}"):
-            Period.parse(since, until).split(split)
 
 
 # --- One spelling per site and per address, whatever a probe wrote. -------------------------------

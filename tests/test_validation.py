@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +27,6 @@ from analysis.worlds.scores import (
 from analysis.worlds.validation import (
     Simulator,
     Task,
-    choose_claims,
     parse_arguments,
     plan,
     run_world,
@@ -244,16 +242,6 @@ def test_thresholds_are_fitted_on_other_seeds_than_reported() -> None:
     assert len(seeds) == len(set(seeds))
     assert all(bool(task.variants) == (task.part == "fit") for task in tasks)
     assert all(getattr(Thresholds(), name) != value for t in tasks for name, value in t.variants)
-
-
-def test_an_order_is_one_session_short(tmp_path: Path) -> None:
-    """A forger who knows the number submits one fewer, each on a day of the year of its own."""
-    clean = _scored(tmp_path, [INTERVAL]).pairs
-    claims = choose_claims(clean, seed=5)
-    assert {claim[:3] for claim in claims} >= {("a.test", 1, "open"), ("b.test", 1, "blocked")}
-    for *_, days in claims:
-        assert len(days) == len(set(days)) == 2
-        assert all(date(2024, 1, 1) <= day < date(2025, 1, 1) for day in days)
 
 
 def test_a_world_goes_all_the_way_to_the_tables(tmp_path: Path) -> None:

@@ -39,9 +39,8 @@ from tests.situations import dead, misled, redirected
 SPLIT = "2024-02-15"  # where halves meet that a test looks at
 
 
-@cache
-def country() -> Judgement:
-    """What is judged of a country of many sites: those of every test that changes nothing else."""
+def _of_the_country() -> list[Row]:
+    """A country of many sites: those of every test that changes nothing else."""
     usual = [row for asn in ALL_NETWORKS for n in range(7)
              for row in site(f"usual-{n}", "O" * 12, asn=asn)]  # fmt: skip
     sites = [row for name, (letters, _) in DATES.items() for row in site(name, letters)]
@@ -64,13 +63,36 @@ def country() -> Judgement:
         *site("time-outs-between", "O" * 15 + "L" * 15 + "TOOT" * 3 + "L" * 15 + "O" * 15),
         *(row for name, letters in KINDS.items() for row in site(name, letters)),
         *({**row, "resolver_asn": 64999} for row in site("asked-abroad", "L" * 10)),
+        *site("private-again", "O" * 10 + "L" * 10 + "O" * 25 + "L" * 12 + "O" * 10),
+        *({**redirected("elsewhere.example", "connection_reset"), "report_id": f"sent-on-{n}",
+           "domain": "sent-on.example", "measurement_start_time": DAY_ONE + timedelta(days=n)}
+          for n in range(20)),
+        *everywhere("F" * 12, "refuses.example"),
+        *site("refuses", "O" * 12, asn=VPN),
+        *everywhere("FOO" * 5, "challenge.example"), *everywhere("FBB" * 5, "challenged.example"),
         *site("a-bit-of-all", "BODUNBODUNOOOO" * 5), *_across_the_split(), *_begun_before_it(),
         *({**row, **({"resolver_asn": 64999} if letter == "L" else {})}
           for row, letter in zip(site("chosen", "OOL" * 4), "OOL" * 4, strict=True)),
     ]  # fmt: skip
-    return judge([
-        *usual, *sites, *open_elsewhere, *elsewhere, *others, *_short_ones(), *_by_hours()
-    ], split=SPLIT)  # fmt: skip
+    for name, (resolver, _) in FILTERS.items():
+        others += site(name, "O" * 30)
+        chosen = {"resolver_asn": resolver}
+        others += [
+            {**row, "report_id": f"{row['report_id']}-chosen", **chosen}
+            for row in site(name, "L" * 30, per_day=2)
+        ]
+    return [*usual, *sites, *open_elsewhere, *elsewhere, *others, *_short_ones(), *_by_hours()]
+
+
+#: A filter that answers through a resolver: site → whose, and the state of the network, whose own
+#: resolver gives the site.
+FILTERS = {"filter-abroad": (64999, "ok"), "filter-at-home": (ALL_NETWORKS[1], "blocked")}
+
+
+@cache
+def country() -> Judgement:
+    """What is judged of it."""
+    return judge(_of_the_country(), split=SPLIT)
 
 
 def seen(name: str, period: str = "all", asn: int = PROBE_NETWORK) -> Any:
@@ -124,17 +146,13 @@ def test_a_block_imposed_twice_is_two_intervals() -> None:
 
 
 def test_an_opening_makes_no_block_weaker() -> None:
-    """Three sessions before it and three after it are a block of six, with its own four edges."""
+    """Three sessions before it and three after it are a block of six, with its own four edges. Two
+    stretches with nothing between them are one interval with a hole in it."""
+    assert _intervals("with-a-hole")["longest_gap_days"].tolist() == [41]
     assert seen("opened-between")["state"] == "blocked"
     assert _intervals("opened-between")[["blocked_from", "blocked_until"]].to_numpy().tolist() == [
         ["2024-01-01", "2024-01-03"], ["2024-01-08", "2024-01-10"],
     ]  # fmt: skip
-
-
-def test_a_gap_in_testing_stays_a_gap() -> None:
-    """Two stretches of blocking with nothing between them are one interval with a hole in it."""
-    assert _intervals("with-a-hole")["longest_gap_days"].tolist() == [41]
-    assert seen("with-a-hole")["day_count"] == 20
 
 
 def _short_ones() -> list[Row]:
@@ -232,30 +250,15 @@ def test_a_verdict_names_its_rule_only_if_it_is_listed() -> None:
     assert (loop["state"], loop["chance"]) == ("blocked", "")
 
 
-def test_the_mechanism_is_that_of_most_blocked_sessions() -> None:
-    """Sessions count, not rows, and a tie goes to the earlier layer."""
-    assert seen("two-ways")["mechanism"] == "dns.nxdomain"
-    assert seen("tie")["mechanism"] == "dns.nxdomain"
-
-
-def test_the_witness_is_typical_and_of_the_verdicts_own_rule() -> None:
-    """Neither the first nor the last, which a forger would choose, nor of another rule."""
-    report = f"20240105-two-ways.example-{PROBE_NETWORK}-0"
-    assert seen("two-ways")["witness_report_id"] == report
-
-
-def test_the_witness_lies_in_the_period() -> None:
-    """A block that goes on after the first half is witnessed in the first half all the same."""
+def test_mechanism_and_witness_are_typical() -> None:
+    """Those of most blocked sessions, not rows, and a tie goes to the earlier layer; the witness is
+    neither the first nor the last, which a forger would choose, nor of another rule. A block that
+    goes on after the first half is witnessed in the first half all the same."""
+    assert seen("two-ways")["mechanism"] == seen("tie")["mechanism"] == "dns.nxdomain"
+    assert seen("two-ways")["witness_report_id"] == f"20240105-two-ways.example-{PROBE_NETWORK}-0"
     assert seen("all-along", "first")["blocked_until"] == ""
     assert seen("all-along", "first")["witness_report_id"] < "20240215"
     assert seen("all-along", "second")["witness_report_id"] >= "20240215"
-
-
-def test_a_fictional_country_has_no_witness_page() -> None:
-    """OONI Explorer does not know it."""
-    found = judge(days("L" * 10), is_fictional=True)
-    assert verdict(found)["witness_report_id"]
-    assert verdict(found)["witness_url"] == ""
 
 
 def test_an_address_of_a_witness_is_quoted() -> None:
@@ -296,17 +299,6 @@ def test_a_session_across_the_split_is_of_the_day_it_began() -> None:
     assert table["period"].tolist() == ["all", "first"]
     assert table["state"].tolist() == ["insufficient"] * 2
     assert table[["session_count", "measurement_count"]].to_numpy().tolist() == [[1, 2]] * 2
-
-
-def test_a_block_of_another_site_is_not_this_sites() -> None:
-    """What fails is where the input redirects to; the verdict is not the input's."""
-    row = redirected("elsewhere.example", "connection_reset")
-    rows = [{**row, "report_id": f"r{n}", "measurement_start_time": DAY_ONE + timedelta(days=n)}
-            for n in range(20)]  # fmt: skip
-    found = verdict(judge(rows))
-    assert found["state"] == "impaired"
-    assert found["blocked_session_count"] == 0
-    assert not found["mechanism"]
 
 
 def test_why_a_site_is_set_aside() -> None:
@@ -412,6 +404,48 @@ def _begun_before_it() -> list[Row]:
         rows += site("begun-before", "N", start=38 + number, **report)
         rows += site("begun-before", "B", start=46 + number, **report)
     return rows
+
+
+def test_a_block_of_another_site_is_not_this_sites() -> None:
+    """What fails is where the input redirects to; the verdict is not the input's."""
+    found = seen("sent-on")
+    assert (found["state"], found["blocked_session_count"], found["mechanism"]) == (
+        "impaired", 0, "",
+    )  # fmt: skip
+
+
+def test_a_refusal_is_asked_of_the_access_networks() -> None:
+    """All three are refused, and the one VPN is not; or most of what does not reach the site is
+    refused by it, on each of them."""
+    assert (seen("refuses")["state"], seen("refuses")["set_aside_reason"]) == (
+        "impaired", "geo_restricted",
+    )  # fmt: skip
+    for asn in ALL_NETWORKS:
+        assert seen("challenge", asn=asn)["set_aside_reason"] == "geo_restricted"
+        assert seen("challenged", asn=asn)["set_aside_reason"] != "geo_restricted"
+
+
+def test_a_filter_that_a_user_chose_accuses_no_network() -> None:
+    """The network's own resolver gives the site; only one of the country says otherwise."""
+    assert {name: seen(name)["state"] for name in FILTERS} == {
+        name: state for name, (_, state) in FILTERS.items()
+    }
+
+
+def test_a_private_answer_that_is_lifted_and_imposed_again() -> None:
+    assert seen("private-again")["state"] == "blocked"
+    assert _intervals("private-again")[["blocked_from", "blocked_until"]].to_numpy().tolist() == [
+        ["2024-01-11", "2024-01-20"], ["2024-02-15", "2024-02-26"],
+    ]  # fmt: skip
+
+
+def test_the_order_of_rows_changes_nothing() -> None:
+    """The same measurements from other files, in another order, give the same tables."""
+    shuffled = _of_the_country()
+    random.Random(3).shuffle(shuffled)
+    other = judge(shuffled, split=SPLIT)
+    for name in ("verdicts", "intervals", "withheld", "chances"):
+        assert_frame_equal(getattr(country(), name), getattr(other, name))
 
 
 def test_no_half_is_listed_without_a_rule() -> None:
@@ -553,22 +587,6 @@ def test_hours_that_no_network_is_tested_often_enough_to_name() -> None:
     assert all(row["schedule"].endswith(" 06:00-07:00") for row in told)
 
 
-def test_a_site_that_refuses_the_country_may_let_a_tunnel_in() -> None:
-    """A refusal is asked of the access networks: here all three are refused, and the one VPN is
-    not."""
-    found = verdict(judge([*everywhere("F" * 12), *days("O" * 12, probe_asn=VPN)]))
-    assert (found["state"], found["set_aside_reason"]) == ("impaired", "geo_restricted")
-
-
-def test_a_challenge_that_meets_some_sessions_is_the_sites_refusal() -> None:
-    """On each access network most of what does not reach the site is refused by it."""
-    found = judge([*everywhere("FOO" * 5, "challenge.example"), *everywhere("FBB" * 5)])
-    whole = found.verdicts[found.verdicts["period"] == "all"]
-    reasons = whole.groupby("domain")["set_aside_reason"].unique()
-    assert reasons["challenge.example"].tolist() == ["geo_restricted"]
-    assert "geo_restricted" not in reasons[NAME]
-
-
 @cache
 def resolvers() -> Judgement:
     """Sites seen through the network's own resolver, those of the country, and one abroad."""
@@ -619,25 +637,6 @@ def test_what_another_resolver_answers_moves_no_date_of_a_dns_block() -> None:
     assert (row["blocked_from"], row["blocked_until"], row["note"]) == ("2024-03-12", "", "")
     (interval,) = _intervals("until-the-end", resolvers()).to_dict("records")
     assert interval["first_seen_open_again"] == ""
-
-
-def test_a_filter_that_a_user_chose_accuses_no_network() -> None:
-    """The network's own resolver gives the site; only one of the country says otherwise."""
-    asked = {"abroad.example": (64999, "ok"), "at-home.example": (ALL_NETWORKS[1], "blocked")}
-    found = judge([
-        *(row for name in asked for row in days("O" * 30, domain=name)),
-        *({**row, "report_id": f"{row['report_id']}-chosen"} for name, (resolver, _) in
-          asked.items() for row in days("L" * 30, per_day=2, domain=name, resolver_asn=resolver)),
-    ])  # fmt: skip
-    states = {name: verdict(found, domain=name)["state"] for name in asked}
-    assert states == {name: state for name, (_, state) in asked.items()}
-
-
-def test_a_private_answer_that_is_lifted_and_imposed_again() -> None:
-    found = judge(days("O" * 10 + "L" * 10 + "O" * 25 + "L" * 12 + "O" * 10))
-    assert verdict(found)["state"] == "blocked"
-    assert found.intervals["blocked_from"].tolist() == ["2024-01-11", "2024-02-15"]
-    assert found.intervals["blocked_until"].tolist() == ["2024-01-20", "2024-02-26"]
 
 
 def test_pages_as_long_as_each_site_are_no_block_pages() -> None:
@@ -698,16 +697,3 @@ def test_counts_add_up() -> None:
     assert table[classes].sum(axis=1).tolist() == table["measurement_count"].tolist()
     for period in ("all", "first", "second"):
         assert (seen("a-bit-of-all", period)[classes] > 0).all()
-
-
-def test_the_order_of_rows_changes_nothing() -> None:
-    """The same measurements from other files, in another order, give the same tables."""
-    rows = [*days("O" * 9 + "B" * 12 + "O" * 12), *days("L" * 9 + "R" * 9, domain="two.example"),
-            *days("BRBRBR", domain="tie.example", probe_asn=PROBE_NETWORK + 1)]  # fmt: skip
-    shuffled = rows.copy()
-    random.Random(3).shuffle(shuffled)
-    one, other = (judge(order, split="2024-01-12") for order in (rows, shuffled))
-    assert_frame_equal(one.verdicts, other.verdicts)
-    assert_frame_equal(one.intervals, other.intervals)
-    assert_frame_equal(one.withheld, other.withheld)
-    assert_frame_equal(one.chances, other.chances)

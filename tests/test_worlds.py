@@ -4,32 +4,26 @@ import csv
 import json
 import os
 import re
-import runpy
 import subprocess
 import sys
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from analysis.errors import ParameterError
 from analysis.hosts import normalise
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.reference.reference_files import REPOSITORY
 from analysis.worlds import validation
-from analysis.worlds.censorship import CASES
 from analysis.worlds.examined import EXAMINED
-from analysis.worlds.session import Session
 from analysis.worlds.validation_page import Results
-from analysis.worlds.world import Design, World, make_world, open_session
+from analysis.worlds.world import Design, World, make_world
 from analysis.worlds.writing import Volunteers, write_world
 from tests.archives import contents
 
@@ -255,35 +249,6 @@ def test_honest_objects_do_not_depend_on_forgeries(tmp_path: Path) -> None:
     assert all(re.search(r"\.n0\.5\d\.jsonl\.gz$", name) for name in added)
 
 
-def test_hard_cases_are_what_they_say(tmp_path: Path) -> None:
-    """Each case shows in the archive as its name says, and the truth tells when."""
-    period = {"since": "2024-01-01", "until": "2024-04-01", "sessions_per_day": 1.5}
-    out = tmp_path / "qq"
-    write_world(out, **period, name_count=40, cases=tuple(CASES), new_share=0.6)
-    blocks = read_csv(out / "truth" / "blocks.csv")
-    hours = Counter(row["schedule"] for row in blocks if row["schedule"])
-    assert hours == {"Mon-Fri 04:00-08:00, 10:00-14:00": 1, "Sun-Thu 05:00-09:00": 2}
-    first, second = (row for row in blocks if row["detail"] == "short")
-    assert date.fromisoformat(second["since"]) - date.fromisoformat(first["until"]) == timedelta(2)
-    exams = next(row for row in blocks if row["schedule"].startswith("Mon"))
-    failed: defaultdict[bool, list[bool]] = defaultdict(list)
-    lost: defaultdict[str, list[bool]] = defaultdict(list)
-    roles = {row["probe_asn"]: row["role"] for row in read_csv(out / "truth" / "networks.csv")}
-    for line in kept_documents(out):
-        keys, start = line["test_keys"], line["measurement_start_time"].replace(" ", "T")
-        moment = datetime.fromisoformat(start)
-        lost[roles[line["probe_asn"]]].append(keys["control_failure"] is not None)
-        is_exams = (normalise(line["input"]), line["probe_asn"]) == (
-            exams["domain"], exams["probe_asn"],
-        )  # fmt: skip
-        if is_exams and exams["since_time"] <= start < exams["until_time"] and moment.weekday() < 5:
-            is_inside = moment.hour in (4, 5, 6, 7, 10, 11, 12, 13)
-            failed[is_inside].append(keys["http_experiment_failure"] is not None)
-    assert sum(failed[True]) > 0.9 * len(failed[True]) > 20
-    assert sum(failed[False]) < 0.1 * len(failed[False])
-    assert 0.35 < sum(lost["sinkhole"]) / len(lost["sinkhole"]) < 0.65
-
-
 # --- Countries in which one thing goes on: each does what it says, and is scored against the truth.
 
 #: How many sites are blocked on how many networks, of the situations in which anybody blocks.
@@ -304,56 +269,22 @@ def _make(situation: str) -> World:
     return make_world(Design("QN", period, 5, name_count=90, cases=(), situation=situation))
 
 
-def _ways(world: World, place: int, day: int) -> list[Session]:
-    """The ways out of some sessions on one network."""
-    network, rng = world.networks[place], validation.Random(1)
-    starts = pd.date_range(world.midnight(day), periods=40, freq="min").to_pydatetime()
-    return [open_session(world, network, day, start, rng) for start in starts]
-
-
 def test_each_situation_blocks_what_it_says_and_nothing_else() -> None:
     for name, situation in EXAMINED.items():
         blocks = _make(name).censorship.blocks
         sites, networks = ({getattr(one, key) for one in blocks} for key in ("host", "asn"))
         assert (len(sites), len(networks)) == BLOCKED.get(name, (0, 0)), name
         assert ("Nobody blocks" in situation.truth) == (not blocks), name
-
-
-def test_a_household_filters_most_sessions_of_its_network_and_no_others() -> None:
-    """Nine in ten of a thin network's, all by one build."""
-    for name in ("Antivirus", "Pi-hole", "Parental router"):
         world = _make(name)
-        assert 30 <= sum(bool(way.lies) for way in _ways(world, 6, 20)) < 40, name
-        assert not any(way.lies for way in _ways(world, 5, 20)), name
-
-
-def test_a_resolver_gives_an_old_address_after_sites_have_moved() -> None:
-    world = _make("Stale addresses")
-    host = next(iter(world.troubles[0].effects))
-    honest, stale = _ways(world, 0, 100)[0], _ways(world, 1, 100)[0]
-    assert stale.lookup(host).v4 == honest.lookup(host).v4
-    for change in world.changes.values():
-        change()
-    assert stale.lookup(host).v4 != honest.lookup(host).v4
-    assert honest.handshake(honest.lookup(host).v4[0], host) is None
-
-
-def test_a_host_refuses_everybody_inside_from_one_day_on() -> None:
-    world = _make("A host that refuses the country")
-    sites = [site for site in world.sites if site.cut_off and site.situation != "unreachable"]
-    assert len(sites) >= 3
-    assert len({world.internet.plan.asn(site.v4[0]) for site in sites}) == 1
-    for place in range(len(world.networks)):
-        for day, failure in ((80, None), (120, "generic_timeout_error")):
-            assert _ways(world, place, day)[0].connect(sites[0].v4[0], 443) == failure
+        assert blocks or world.troubles or any(site.cut_off for site in world.sites), name
 
 
 def test_a_situation_is_judged_scored_and_shipped(tmp_path: Path) -> None:
     """Five sites that all networks drop are found in a small world too."""
     name = "National drop"
     country = {
-        **validation.SITUATION, "situation": name, "name_count": 40, "sessions_per_day": 2,
-        "until": "2024-04-01",
+        **validation.SITUATION, "situation": name, "name_count": 30, "sessions_per_day": 2,
+        "until": "2024-03-15",
     }  # fmt: skip
     task = validation.Task("examined", 91, "examined", country, Thresholds())
     simulator = validation.Simulator(write_world, Volunteers, EXAMINED)
@@ -369,14 +300,3 @@ def test_a_situation_is_judged_scored_and_shipped(tmp_path: Path) -> None:
 
 def test_the_results_that_ship_have_every_situation() -> None:
     assert Results().read("examined")["situation"].tolist() == list(EXAMINED)
-
-
-def test_every_number_that_is_moved_stands_in_the_code() -> None:
-    """Constants are found where ``tools/constants.py`` looks for them, and move by a third."""
-    tool = runpy.run_path(str(REPOSITORY / "tools" / "constants.py"))
-    for module, names in tool["CONSTANTS"].items():
-        text = (REPOSITORY / "analysis" / module).read_text(encoding="utf-8")
-        for name in names.split():
-            _, value, _ = tool["find"](text, name)
-            assert tool["move"](value, 0.7) < value < tool["move"](value, 1.3), name
-    assert (tool["move"](3, 0.7), tool["move"](3, 1.3), tool["move"](0.9, 1.3)) == (2, 4, 0.99)
