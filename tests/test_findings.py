@@ -1,21 +1,27 @@
 """What a report says of what it found: events, changes, one site followed, and notes."""
 
 import json
+import re
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from markupsafe import Markup
 
 from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH
 from analysis.period import Period
 from analysis.reference.events import Event
-from analysis.report import findings
+from analysis.report import annex, findings
 from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import (
     READ_TABLES,
@@ -28,7 +34,9 @@ from analysis.report.findings import (
 from analysis.report.first_page import word_first_page
 from analysis.report.following import Followed, follow, say_followed
 from analysis.study.confirmation import spans_by_site
+from analysis.tables import write_json
 from analysis.verdicts.verdicts import Judgement
+from analysis.vocabulary import LISTED
 from tests.table_rows import table_rows
 
 YEAR = Period.parse("2024-01-01", "2025-01-01")
@@ -346,3 +354,382 @@ def test_what_is_said_is_counted(study: Any) -> None:
         "At least 2 forged sessions would be needed to change this verdict. Evidence: fair. The "
         "rule dns.loopback explains most blocked sessions: "
     )
+
+
+# --- No sentence of the first page contradicts the rows that it is made from, whatever these are. -
+
+EVENT = Event(date(2024, 8, 6), "An order", "order", "invented")
+KINDS = {"AS1": "isp", "AS2": "mobile", "AS3": "unknown", "AS4": "education", "AS5": "isp",
+         "AS8": "hosting", "AS9": "vpn"}  # fmt: skip
+ACCESS = [asn for asn, kind in KINDS.items() if kind not in ("hosting", "vpn")]
+SITES = [f"{letter}.example" for letter in "abcdefgh"]
+STATES = ["blocked", "likely_blocked", "impaired", "down", "ok", "insufficient"]
+Tables = Mapping[str, pd.DataFrame]
+#: Findings by kind, and what each says.
+Found = Mapping[str, dict[str, Any]]
+Said = Mapping[str, str]
+
+
+def day(number: int) -> str:
+    """A day of the year."""
+    return str(YEAR.since + timedelta(days=number))
+
+
+def make_stretches(rng: Random, site: str, asn: str, state: str) -> list[dict[str, Any]]:
+    """One or two stretches of a pair in order of time, with open tests around some of them."""
+    if rng.random() < 0.5:  # one of those that make an event
+        begins = rng.randint(216, 236)
+        edges = [(day(begins - rng.randint(1, 50)), day(begins), rng.choice(["", day(360)]))]
+    else:
+        days = sorted(day(number) for number in rng.sample(range(366), 4))
+        edges = [("", days[0], days[1]), (days[1], days[3], "")]
+    return [
+        {
+            "domain": site, "probe_asn": asn, "state": state, "blocked_from": first,
+            "blocked_until": first, "last_seen_open": before, "first_seen_open_again": after,
+            "blocked_from_time": f"{first}T00:00:00",
+            "schedule": rng.choice(["", "", "", "Mon-Fri 04:00-08:00"]),
+        }
+        for before, first, after in edges
+    ]  # fmt: skip
+
+
+def make_tables(rng: Random) -> dict[str, pd.DataFrame]:
+    """The tables of a country, of verdicts at random."""
+    verdicts: list[dict[str, Any]] = []
+    intervals: list[dict[str, Any]] = []
+    states = rng.choice([STATES, STATES[:2], STATES[2:]])
+    nationwide = rng.choice(["", *SITES])
+    for site in SITES:
+        reason = rng.choice(["impaired", "down", "anomaly_unexplained"])
+        for asn in KINDS:
+            if asn != "AS1" and rng.random() < 0.2:
+                continue  # not tested there
+            halves = [rng.choice(states) for _ in range(2)]
+            blocked, ok = rng.randint(0, 20), rng.randint(0, 20)
+            if site == nationwide:
+                is_access, reason = asn in ACCESS, "impaired"
+                halves = ["impaired" if is_access else "ok"] * 2
+                blocked, ok = (blocked + 9, rng.randint(0, 1)) if is_access else (0, ok + 1)
+            whole = min(halves, key=STATES.index)
+            row = {
+                "domain": site, "probe_asn": asn, "blocked_session_count": blocked,
+                "ok_session_count": ok, "session_count": blocked + ok + rng.randint(0, 5),
+                "sessions_to_flip": rng.randint(1, 7),
+            }  # fmt: skip
+            if whole in LISTED:
+                row["mechanism"] = rng.choice(["dns.sinkhole", "tls.reset"])
+                if row["mechanism"] == "dns.sinkhole":
+                    row["resolver_asns"] = rng.choice([asn, "AS1", "AS77"])
+                row |= {"blocked_from": day(0), "blocked_until": rng.choice(["", day(300)])}
+                intervals += make_stretches(rng, site, asn, whole)
+            elif blocked:
+                row["set_aside_reason"] = reason
+            periods = zip(("all", "first", "second"), (whole, *halves), strict=True)
+            lack = {"insufficient_reason": rng.choice(["few_sessions", "few_days", "mixed"])}
+            verdicts += [
+                {**row, "period": name, "state": state, **(lack if state == "insufficient" else {})}
+                for name, state in periods
+            ]
+    operators = {asn: rng.choice(["", "", "One", "Two"]) for asn in KINDS}
+    return derive(verdicts, intervals, operators)
+
+
+def derive(
+    verdicts: list[dict[str, Any]], intervals: list[dict[str, Any]], operators: Mapping[str, str]
+) -> dict[str, pd.DataFrame]:
+    """The other tables, as the notebooks make them of verdicts and intervals."""
+    judged = table_rows("verdicts", *verdicts)
+    blocks = table_rows("blocking_intervals", *intervals)
+    names = [{"probe_asn": asn, "network": f"N{asn}", "kind": kind, "operator": operators[asn]}
+             for asn, kind in KINDS.items()]  # fmt: skip
+    networks = table_rows("networks", *names)
+    facts = pd.DataFrame({"domain": SITES}).assign(
+        category_code=["NEWS", "GAME"] * 4, category=["News", "Games"] * 4, is_local=False,
+        measurement_count=9, anomaly_count=1, flagged_count=1,
+    )  # fmt: skip
+    blocked = annex.blocked_sites(judged, networks, facts)
+    aside = annex.set_aside(judged, networks, facts)
+    changes = annex.compare_semesters(judged, networks, set(), annex.find_reopened(blocks))
+    listed = annex.listed_domestic(judged, networks)
+    halves = [{"period": name, "since": day(since), "blocked_domain_count":
+               listed.loc[listed["period"] == name, "domain"].nunique()}
+              for name, since in (("all", 0), ("first", 0), ("second", 182))]  # fmt: skip
+    return findings.add_pairs({
+        "semesters": table_rows("semesters", *halves),
+        "withheld_intervals": table_rows("withheld_intervals"),
+        "verdicts": judged, "blocking_intervals": blocks, "networks": networks,
+        "blocked_sites": blocked, "set_aside": aside, "semester_changes": changes,
+        "sites": annex.list_sites(judged, networks, facts, blocked, aside),
+    })  # fmt: skip
+
+
+def count(read: Tables) -> dict[str, int]:
+    """The headline numbers."""
+    measured = {"measurement_count": 9, "domain_count": len(SITES), "network_count": len(KINDS),
+                "access_network_count": len(ACCESS), "unread_object_count": 0}  # fmt: skip
+    return {
+        **measured,
+        **findings.count_verdicts(read["verdicts"], read["networks"].assign(rank=None)),
+        **findings.count_halves(read["semesters"], read["semester_changes"]),
+        **findings.count_listed(read["blocked_sites"], read["set_aside"],
+                                table_rows("withheld_intervals")),
+    }  # fmt: skip
+
+
+def tell(finding: dict[str, Any], numbers: Mapping[str, int]) -> str:
+    """All that a finding says, in one text."""
+    words = word_finding(Telling(finding, numbers, ENGLISH, YEAR))
+    return " ".join(part.striptags() for part in (words.claim, words.sites, *words.caveats))
+
+
+def rank(read: Tables) -> list[dict[str, Any]]:
+    """The findings in their order; none is left out."""
+    found = findings.find_all(read, YEAR, [EVENT], "QQ")
+    ranked = findings.rank_findings(found)
+    assert {one["kind"] for one in ranked} == {kind for kind, one in found.items() if one}
+    return ranked
+
+
+def enough_tests(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs with enough sessions and days; their tests may disagree."""
+    return pairs[~pairs["insufficient_reason"].isin(["few_sessions", "few_days"])]
+
+
+def numbers_in(pattern: str, text: str) -> list[int]:
+    match = re.search(pattern, text)
+    assert match, (pattern, text)
+    return [int(number) for number in match.groups()]
+
+
+def as_day(text: str) -> str:
+    return pd.to_datetime(text, format="%d %B %Y").date().isoformat()
+
+
+def first_page(ranked: list[dict[str, Any]], numbers: Mapping[str, int]) -> dict[str, Any]:
+    """All that the first page says."""
+    summary = {"probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01",
+               "is_published_method": True, "is_from_ooni": True, "has_fingerprints": True,
+               "first_seen": day(0), "findings": ranked}  # fmt: skip
+    with TemporaryDirectory() as folder:
+        write_json(Path(folder) / "findings.json", summary)
+        values = {name: {"value": number} for name, number in numbers.items()}
+        return word_first_page(Path(folder), values, ENGLISH)
+
+
+def blocked_and_likely_blocked_are_counted_apart(read: Tables, found: Found, said: Said) -> None:
+    """In each finding that counts them, and both are those of the rows; its grades of evidence
+    count the pairs that it speaks of."""
+    pairs = read["pairs"]
+    if pairs.empty:
+        assert not {"networks", "methods", "categories"} & set(found)
+        return
+    per_pair = pairs["state"].value_counts()
+    split = [int(per_pair.get(state, 0)) for state in LISTED]
+    assert numbers_in(r"pairs, (\d+) are blocked and (\d+) likely", said["methods"]) == split
+    for kind in ("networks", "methods"):
+        rows = found[kind]["values"]["rows"]
+        assert [sum(row[1] for row in rows), sum(row[2] for row in rows)] == split, kind
+        assert sum(found[kind]["certainty"].values()) == len(pairs)
+    is_traced = (pairs["state"] == "blocked").groupby(pairs["domain"]).any()
+    rows = found["categories"]["values"]["rows"]
+    assert sum(row[1] for row in rows) == is_traced.sum()
+    assert sum(row[2] for row in rows) == (~is_traced).sum()
+    settled = enough_tests(read["access"])
+    tested = dict(zip(SITES, ["News", "Games"] * 4, strict=True))
+    enough = settled["domain"].drop_duplicates().map(tested).value_counts()
+    assert all(row[1] + row[2] <= row[3] == enough[row[0]] for row in rows)
+
+
+def networks_that_are_not_independent_count_once(
+    read: Tables, found: Found, said: Said, counts: Mapping[str, int]
+) -> None:
+    """Those of one operator, and those that saw all they list through another's resolver."""
+    pairs = read["pairs"]
+    if pairs.empty:
+        return
+    blocking, tested, sources = numbers_in(
+        r"on (\d+) of the (\d+) access networks that tested .* as one, (\d+) of them remain\.",
+        said["networks"],
+    )
+    settled = enough_tests(read["access"])
+    assert blocking == pairs["probe_asn"].nunique()
+    assert tested == settled["probe_asn"].nunique()
+    shared = found["networks"]["values"]["shared"]
+    assert sources == blocking - sum(len(names) - 1 for names in shared)
+    together = {name: number for number, names in enumerate(shared) for name in names}
+    of_source = pairs["probe_asn"].map(lambda asn: together.get(f"N{asn}", asn))
+    single = (of_source.groupby(pairs["domain"]).nunique() == 1).sum()
+    assert counts["single_source_domain_count"] == single
+    assert single >= counts["single_network_domain_count"]
+    operators = dict(read["networks"][["probe_asn", "operator"]].to_numpy())
+    for one, cells in pairs.groupby("probe_asn"):
+        through = set(cells["resolver_asns"])
+        for other in set(pairs["probe_asn"]) - {one}:
+            is_served = through == {other}
+            if is_served or (operators[one] and operators[one] == operators[other]):
+                assert together[f"N{one}"] == together[f"N{other}"]
+
+
+def an_event_says_when_it_was_seen_and_may_have_begun(
+    read: Tables, found: Found, said: Said
+) -> None:
+    """Every block of it was open before on a test at most so many days earlier as is told, and
+    first seen in the days that are told; only those surely began after a known event that were
+    open on it."""
+    if "onset" not in found:
+        return
+    match = re.search(r"Between (\d+ \w+ \d+) and (\d+ \w+ \d+), \d+ sites", said["onset"])
+    assert match
+    first, last = map(as_day, match.groups())
+    sites = found["onset"]["sites"]
+    listed = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
+    seen, before = (pd.to_datetime(listed[name]) for name in ("blocked_from", "last_seen_open"))
+    listed["days"] = (seen - before).dt.days
+    begun = listed[
+        listed["domain"].isin(sites)
+        & listed["blocked_from"].between(first, last)
+        & (listed["days"] <= findings.BRACKET_DAYS)
+        & (listed["schedule"] == "")
+    ]
+    assert set(begun["domain"]) == set(sites)
+    told = numbers_in(r"lie (\d+) days in the median, and (\d+) days at", said["onset"])
+    assert told == [int(begun["days"].median()), begun["days"].max()]
+    assert found["onset"]["values"]["block_count"] == len(begun)
+    assert sum(found["onset"]["values"]["by_state"]) == len(sites)
+    at_all_hours = listed[listed["schedule"] == ""].sort_values("blocked_from")
+    opening = at_all_hours.drop_duplicates("domain").set_index("domain")
+    undated = opening[opening["blocked_from"].between(first, last) & ~opening.index.isin(sites)]
+    assert found["onset"]["values"]["undated_count"] == len(undated)
+    for row in undated.itertuples():
+        days_before = pd.Timestamp(row.blocked_from) - pd.Timestamp(row.last_seen_open or "1970")
+        assert days_before.days > findings.BRACKET_DAYS
+    if found["onset"]["values"]["events"]:
+        count, sure = numbers_in(r"Of these (\d+) blocks, (\d+) began on that day", said["onset"])
+        assert (count, sure) == (len(begun), (begun["last_seen_open"] >= "2024-08-06").sum())
+
+
+def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said) -> None:
+    """What is listed in both is in each; each site has one change, which every network that is
+    compared shows; a block that was seen before the second half is never new there unsaid; an
+    opening between two blocks is told."""
+    changes = read["semester_changes"]
+    if "changes" not in found:
+        assert changes.empty
+        return
+    first, second, both = numbers_in(r"half: (\d+); in .* half: (\d+); in both .*: (\d+)\.",
+                                     said["changes"])  # fmt: skip
+    listed = annex.listed_domestic(read["verdicts"], read["networks"])
+    sites = [set(listed.loc[listed["period"] == name, "domain"]) for name in ("first", "second")]
+    assert [first, second, both] == [*map(len, sites), len(sites[0] & sites[1])]
+    told = numbers_in(
+        r"compared: (\d+) reachable .*, (\d+) listed .*, (\d+) listed in both\. Networks differ on "
+        r"(\d+), and (\d+) cannot",
+        said["changes"],
+    )
+    names = ("newly_blocked", "no_longer_blocked", "still_blocked", "mixed", "not_comparable")
+    kinds = changes["change"].value_counts()
+    assert told == [kinds.get(name, 0) for name in names]
+    by_state = found["changes"]["values"]["by_state"]
+    assert told == [sum(by_state[name]) for name in names]
+    state = read["verdicts"].set_index(["domain", "probe_asn", "period"])["state"]
+    blocks = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
+    open_halves = {"newly_blocked": ["first"], "no_longer_blocked": ["second"],
+                   "still_blocked": []}  # fmt: skip
+    early = 0
+    for row in changes[changes["change"].isin(names[:3])].itertuples():
+        matched = row.matched_networks.split(";")
+        for asn in matched:
+            for half in ("first", "second"):
+                is_open = half in open_halves[row.change]
+                assert (state[row.domain, asn, half] == "ok") == is_open
+                assert (state[row.domain, asn, half] in LISTED) != is_open
+        of_site = blocks[blocks["domain"] == row.domain]
+        own = of_site[of_site["probe_asn"].isin(matched)]
+        several = own[own.duplicated("probe_asn", keep="last")]
+        is_open_between = (several["first_seen_open_again"] != "").any()
+        assert row.is_interrupted == (is_open_between and row.change == "still_blocked")
+        is_early = (of_site["blocked_from"] < day(182)).any()
+        early += row.change == "newly_blocked" and is_early
+    assert (f"{early} were first seen blocked or likely" in said["changes"]) == (early > 0)
+
+
+def counter_evidence_is_never_left_out(read: Tables, found: Found, said: Said) -> None:
+    """What is set aside has its finding; so have sites that no access network reaches and others
+    do."""
+    aside = dict(read["set_aside"][["domain", "reason"]].to_numpy())
+    assert ("unlisted" in found) == bool(aside)
+    whole = read["verdicts"][read["verdicts"]["period"] == "all"]
+    unreached = []
+    for site in sorted(site for site, reason in aside.items() if reason == "impaired"):
+        rows = whole[whole["domain"] == site].to_dict("records")
+        here = [row for row in rows if row["probe_asn"] in ACCESS]
+        outside = [row for row in rows if row["probe_asn"] not in ACCESS]
+        told = [row["state"] for row in here if row["state"] != "insufficient"]
+        reached, tests = (
+            sum(row[name] for row in here) for name in ("ok_session_count", "session_count")
+        )
+        is_reached_outside = sum(row["ok_session_count"] for row in outside) > sum(
+            row["blocked_session_count"] for row in outside
+        )
+        hardly = reached <= max(1, 0.1 * tests)
+        if len(told) >= 3 and "ok" not in told and hardly and is_reached_outside:
+            unreached.append(site)
+    assert found.get("everywhere", {"sites": []})["sites"] == unreached
+    if unreached:
+        pattern = r"(\d+) sites? that .* in (\d+) of (\d+) .*, but in (\d+) of (\d+) sessions on"
+        counts = numbers_in(pattern, said["everywhere"])
+        assert counts[0] == len(unreached)
+        assert counts[1] <= counts[2]
+        assert counts[3] <= counts[4]
+    assert not set(unreached) & set(read["blocked_sites"]["domain"])
+
+
+def the_answer_counts_apart_and_out_of_what_was_tested_enough(
+    read: Tables, ranked: list[dict[str, Any]], numbers: Mapping[str, int]
+) -> None:
+    """So do the big numbers and what is said of certainty; each of them counts what its name says,
+    and a part is never more than the whole."""
+    page = first_page(ranked, numbers)
+    pairs, access = read["pairs"], read["access"]
+    listed = set(pairs["domain"])
+    traced = set(pairs.loc[pairs["state"] == "blocked", "domain"])
+    settled = set(enough_tests(access)["domain"])
+    answer = page["answer"].striptags()
+    pattern = r"(\d+) of (\d+) sites that .* blocked \((\d+)\) or likely blocked \((\d+)\)\."
+    told = [len(listed), len(settled), len(traced), len(listed - traced)]
+    assert numbers_in(pattern, answer) == told
+    assert listed <= settled
+    if listed:
+        still = set(read["pairs"].loc[read["pairs"]["blocked_until"] == "", "domain"])
+        assert numbers_in(r"on at least one network: (\d+)\.", answer) == [len(still)]
+    if ranked and ranked[0]["kind"] == "onset":
+        assert numbers_in(r", (\d+) of these sites became", answer)[0] <= len(listed)
+    tiles = [tile["caveat"].striptags() for tile in page["numbers"]]
+    assert numbers_in(r"tested enough .*: (\d+)\.", tiles[0]) == [len(settled)]
+    assert numbers_in(r"likely blocked: (\d+);", tiles[1]) == [len(listed)]
+    of_pairs = numbers_in(r"(\d+) blocked and (\d+) likely blocked, of (\d+) pairs", tiles[4])
+    assert of_pairs[0] + of_pairs[1] == len(pairs) <= of_pairs[2]
+    certainty = " ".join(Markup(" ").join(page["certainty"]).striptags().split())
+    grades = numbers_in(
+        r"by strength: (\d+) very strong, (\d+) strong, (\d+) fair and (\d+) thin\.",
+        certainty,
+    )
+    assert len(pairs) == sum(grades)
+    assert grades[3] == (pairs["sessions_to_flip"] < 2).sum()
+    single, whole = numbers_in(r"or a DNS resolver: (\d+) of (\d+)\.", certainty)
+    assert single <= whole == len(listed)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**32).map(lambda seed: make_tables(Random(seed))))
+def test_no_sentence_contradicts_its_rows(read: Tables) -> None:
+    numbers, ranked = count(read), rank(read)
+    found = {one["kind"]: one for one in ranked}
+    said = {kind: tell(one, numbers) for kind, one in found.items()}
+    blocked_and_likely_blocked_are_counted_apart(read, found, said)
+    networks_that_are_not_independent_count_once(read, found, said, numbers)
+    an_event_says_when_it_was_seen_and_may_have_begun(read, found, said)
+    the_halves_are_counted_as_their_rows(read, found, said)
+    counter_evidence_is_never_left_out(read, found, said)
+    the_answer_counts_apart_and_out_of_what_was_tested_enough(read, ranked, numbers)

@@ -287,7 +287,8 @@ def _listed(table: pd.DataFrame) -> pd.DataFrame:
 def test_a_look_lists_what_the_report_lists(
     twins: tuple[Path, Path], hostile_words: list[str], command: Command, tmp_path: Path
 ) -> None:
-    """Of the same period, on access networks: no pair more, no pair less; and its state."""
+    """Of the same period, on access networks: no pair more, no pair less; and its state. Again it
+    tells nothing, and changes nothing."""
     report = twins[0]
     places = [f"STORE={report.parent / 'store'}", f"OUT={tmp_path}", "REPORT_LANGUAGES=en,km"]
     words = [word for word in hostile_words if not word.startswith("EVENTS")]
@@ -306,6 +307,10 @@ def test_a_look_lists_what_the_report_lists(
     assert ("Fictional country" in page, "sites/" in page) == (True, False)
     khmer = (tmp_path / "km" / "watch.html").read_text(encoding="utf-8")
     assert not re.search("POT-Creation-Date|Likely blocked|at least since|rows from|1 in ", khmer)
+    before = contents(tmp_path)
+    status, said, _ = command("watch", *words, *places)
+    assert (status, said.splitlines()[0]) == (0, "nothing new since the last look")
+    assert contents(tmp_path) == before
 
 
 def test_a_researcher_changes_a_threshold(

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -224,73 +222,32 @@ SITUATIONS: dict[str, tuple[dict[str, Any], str, str]] = {
 }  # fmt: skip
 
 
-def _run(*words: str) -> list[str]:
-    """The lines that ``judge`` prints, as it ends well."""
-    done = subprocess.run(
-        [sys.executable, "-m", "analysis", "judge", *words],
-        capture_output=True, check=False, timeout=100,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode().split("\n")[:-1]
-
-
-@pytest.fixture(scope="module")
-def hostile_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A measurement whose every text wants to take over the terminal, in a file that does too."""
-    body: dict[str, Any] = {
-        "test_name": "web_connectivity", "input": HOSTILE, "probe_cc": "QQ", "probe_asn": "AS1",
-        "report_id": HOSTILE, "measurement_start_time": "2024-01-10 08:00:00",
-        "test_keys": {
-            "queries": [{"engine": "system", "hostname": "x.example", "query_type": "A",
-                         "failure": HOSTILE}],
-            "requests": [{"failure": HOSTILE, "request": {"url": HOSTILE}}],
-            "tls_handshakes": [{"server_name": HOSTILE, "failure": HOSTILE,
-                                "address": "192.0.2.1:443"}],
-            "control_failure": HOSTILE,
-        },
-    }  # fmt: skip
-    path = tmp_path_factory.mktemp("judge") / "hostile\x1b[31m.jsonl"
-    path.write_text(json.dumps(body) + "\n{broken\n", encoding="utf-8")
-    return path
-
-
 @pytest.fixture(scope="module")
 def real_files(shared_data: Path) -> list[Path]:
     """Every real or simulated measurement at hand."""
     return sorted((shared_data / "measurements").glob("web_connectivity-*/*.json"))
 
 
-@pytest.fixture(scope="module")
-def real_lines(real_files: list[Path]) -> dict[str, dict[str, Any]]:
-    """File name → the line of ``judge --json``, all from one run."""
-    lines = [json.loads(line) for line in _run("--json", *map(str, real_files))]
-    assert len(lines) == len(real_files)
-    return dict(zip((path.name for path in real_files), lines, strict=True))
-
-
-@pytest.fixture(scope="module")
-def hostile_text(hostile_file: Path) -> list[str]:
-    """What ``judge --json`` prints on the hostile file and one that is not there."""
-    return _run("--json", str(hostile_file), "/no/such/file.json")
-
-
-@pytest.fixture(scope="module")
-def hostile_lines(hostile_text: list[str]) -> list[dict[str, Any]]:
-    """The same, read."""
-    return [json.loads(line) for line in hostile_text]
-
-
-def test_every_real_measurement_is_in_the_table(real_files: list[Path]) -> None:
-    """Nothing at hand goes unjudged."""
+def test_real_measurements(real_files: list[Path], command: Command) -> None:
+    """Class and rule are what a person reading the measurement says, for the reason given; nothing
+    at hand goes unjudged. One object a line, each layer with its class, its rule and the level of
+    its evidence."""
     assert {path.name for path in real_files} == set(EXPECTED)
-
-
-def test_real_measurements(real_lines: dict[str, dict[str, Any]]) -> None:
-    """Class and rule are what a person reading the measurement says, for the reason given."""
-    for name, (outcome, rule_id, _) in EXPECTED.items():
-        line, rule = real_lines[name], RULES_BY_ID[rule_id]
-        assert (line["class"], line["mechanism"]) == (outcome, rule.mechanism), name
-        assert line["layers"][rule.layer]["rule_id"] == rule_id, name
+    status, said, _ = command("judge", "--json", *map(str, real_files))
+    assert status == 0
+    for path, text in zip(real_files, said.splitlines(), strict=True):
+        line, (outcome, rule_id, _) = json.loads(text), EXPECTED[path.name]
+        rule = RULES_BY_ID[rule_id]
+        assert (line["class"], line["mechanism"]) == (outcome, rule.mechanism), path.name
+        assert line["layers"][rule.layer]["rule_id"] == rule_id, path.name
+        assert set(line) == KEYS
+        assert line["probe_asn"].startswith("AS")
+        assert list(line["layers"]) == ["dns", "tcp", "tls", "http"]
+        for layer, told in line["layers"].items():
+            rule = RULES_BY_ID[told["rule_id"]]
+            assert (rule.layer, rule.outcome, rule.evidence) == (
+                layer, told["class"], told["evidence"],
+            )  # fmt: skip
 
 
 def test_situations_of_the_probes_own_tests() -> None:
@@ -313,31 +270,34 @@ def test_a_list_turns_the_warning_page_into_a_block_page(
     assert (line["class"], line["mechanism"]) == ("blocked", "http.blockpage")
 
 
-def test_a_line_has_the_contracts_keys(real_lines: dict[str, dict[str, Any]]) -> None:
-    """One object a line; each layer with its class, its rule and the level of its evidence."""
-    for line in real_lines.values():
-        assert set(line) == KEYS
-        assert line["probe_asn"].startswith("AS")
-        assert line["class"] in ("blocked", "down", "ok", "unknown")
-        assert list(line["layers"]) == ["dns", "tcp", "tls", "http"]
-        for layer, judged_layer in line["layers"].items():
-            rule = RULES_BY_ID[judged_layer["rule_id"]]
-            assert (rule.layer, rule.outcome) == (layer, judged_layer["class"])
-            assert judged_layer["evidence"] == rule.evidence
-            assert judged_layer["evidence"] in ("none", "discarded", "scored")
-
-
-def test_what_cannot_be_read_is_an_error_and_the_rest_is_judged(
-    hostile_lines: list[dict[str, Any]],
+def test_a_hostile_measurement_is_judged_and_acts_on_no_terminal(
+    tmp_path: Path, command: Command
 ) -> None:
-    """A broken line or a missing file takes nothing else with it."""
-    judged = [line for line in hostile_lines if "error" not in line]
-    failed = [line for line in hostile_lines if "error" in line]
-    assert [line["class"] for line in judged] == ["unknown"]
-    assert len(failed) == 2
-    assert all(line["error"] for line in failed)
-    assert [line["line"] for line in failed] == [2, None]
-    assert failed[1]["file"] == "/no/such/file.json"
+    """Every text of it wants to take over the terminal, and so does the file's name. A broken line
+    or a missing file takes nothing else with it; JSON keeps the facts, escaped."""
+    body: dict[str, Any] = {
+        "test_name": "web_connectivity", "input": HOSTILE, "probe_cc": "QQ", "probe_asn": "AS1",
+        "report_id": HOSTILE, "measurement_start_time": "2024-01-10 08:00:00",
+        "test_keys": {
+            "queries": [{"engine": "system", "hostname": "x.example", "query_type": "A",
+                         "failure": HOSTILE}],
+            "requests": [{"failure": HOSTILE, "request": {"url": HOSTILE}}],
+            "tls_handshakes": [{"server_name": HOSTILE, "failure": HOSTILE,
+                                "address": "192.0.2.1:443"}],
+            "control_failure": HOSTILE,
+        },
+    }  # fmt: skip
+    path = tmp_path / "hostile\x1b[31m.jsonl"
+    path.write_text(json.dumps(body) + "\n{broken\n", encoding="utf-8")
+    for form in ((), ("--json",)):
+        status, said, _ = command("judge", *form, str(path), "/no/such/file.json")
+        assert status == 0
+        assert all(line.isprintable() for line in said.split("\n"))
+    judged, broken, missing = map(json.loads, said.splitlines())
+    assert (judged["class"], judged["report_id"]) == ("unknown", HOSTILE)
+    assert (broken["line"], missing["line"], missing["file"]) == (2, None, "/no/such/file.json")
+    assert broken["error"]
+    assert missing["error"]
 
 
 def test_lines_come_in_the_order_given(tmp_path: Path, command: Command) -> None:
@@ -388,19 +348,3 @@ def test_nothing_read_is_exit_status_3(tmp_path: Path, command: Command) -> None
     assert status == 3
     reasons = ["invalid:not_an_object", "No such file or directory"]
     assert [line.rpartition(": ")[2] for line in said.splitlines()] == reasons
-
-
-def test_json_keeps_the_facts(hostile_lines: list[dict[str, Any]]) -> None:
-    """Escaped by JSON, nothing is lost."""
-    assert hostile_lines[0]["report_id"] == HOSTILE
-
-
-def test_no_control_character_reaches_a_terminal(
-    hostile_file: Path, hostile_text: list[str], command: Command
-) -> None:
-    """In either form: not from a measurement, not from the name of a file."""
-    status, said, _ = command("judge", str(hostile_file))
-    assert status == 0
-    for lines in (hostile_text, said.split("\n")[:-1]):
-        assert lines
-        assert all(line.isprintable() for line in lines)

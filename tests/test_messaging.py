@@ -68,9 +68,10 @@ def _shown(*documents: dict[str, Any], folder: Path) -> list[tuple[str, str, str
     return rows.connection.execute(query).fetchall()
 
 
-@pytest.mark.parametrize(
-    ("keys", "app", "web"),
-    [
+def test_the_parts_of_a_test_are_judged_apart(tmp_path: Path) -> None:
+    """Ten of twelve endpoints are a block, though the probe's own key needs all; a web page that is
+    cut off leaves the app open; connected without an answer is neither."""
+    cases = (
         (telegram(), ("ok", ""), ("ok", "")),
         (telegram(closed=6), ("ok", ""), ("ok", "")),
         (telegram(closed=10), ("blocked", "tcp.timeout"), ("ok", "")),
@@ -79,15 +80,12 @@ def _shown(*documents: dict[str, Any], folder: Path) -> list[tuple[str, str, str
         (telegram(unanswered=12, web=TIMEOUT), ("unknown", ""), ("blocked", "tls.timeout")),
         (telegram(web=TIMEOUT, answer="192.168.7.222"), ("ok", ""), ("blocked", "dns.bogon")),
         (_EMPTY, ("none", ""), ("none", "")),
-    ],
-)
-def test_the_parts_of_a_test_are_judged_apart(
-    keys: dict[str, Any], app: tuple[str, str], web: tuple[str, str], tmp_path: Path
-) -> None:
-    """Ten of twelve endpoints are a block, though the probe's own key needs all; a web page that is
-    cut off leaves the app open; connected without an answer is neither."""
-    shown = _shown(measurement(keys=keys), folder=tmp_path)
-    assert shown == [("telegram/app", *app), ("telegram/web", *web)]
+    )
+    documents = [measurement(keys=keys, start=f"2024-07-01 10:00:{second:02}")
+                 for second, (keys, _, _) in enumerate(cases)]  # fmt: skip
+    shown = _shown(*documents, folder=tmp_path)
+    assert shown == [one for _, app, web in cases
+                     for one in (("telegram/app", *app), ("telegram/web", *web))]  # fmt: skip
 
 
 def test_addresses_of_one_network_alone_are_no_block(tmp_path: Path) -> None:
@@ -102,22 +100,19 @@ def test_addresses_of_one_network_alone_are_no_block(tmp_path: Path) -> None:
     assert shown[0] == ("telegram/app", "ok", "")
 
 
-@pytest.mark.parametrize(
-    ("test_name", "keys", "expected"),
-    [
+def test_a_tunnel_is_set_up_or_not(tmp_path: Path) -> None:
+    cases: tuple[tuple[str, dict[str, Any], tuple[str, str]], ...] = (
         ("vanilla_tor", {"success": False, "error": "timeout-reached", "tor_progress": 5},
          ("blocked", "tunnel.timeout")),
         ("vanilla_tor", {"success": None, "error": None, "tor_progress": 0}, ("none", "")),
         ("psiphon", {"failure": None, "bootstrap_time": 5.5}, ("ok", "")),
         ("psiphon", {"bootstrap_time": 5.5}, ("none", "")),
         ("torsf", {"failure": TIMEOUT, "bootstrap_time": 0}, ("blocked", "tunnel.timeout")),
-    ],
-)  # fmt: skip
-def test_a_tunnel_is_set_up_or_not(
-    test_name: str, keys: dict[str, Any], expected: tuple[str, str], tmp_path: Path
-) -> None:
-    shown = _shown(measurement(test_name, keys), folder=tmp_path)
-    assert shown == [(f"{test_name}/tunnel", *expected)]
+    )  # fmt: skip
+    documents = [measurement(test_name, keys, start=f"2024-07-01 10:00:{second:02}")
+                 for second, (test_name, keys, _) in enumerate(cases)]  # fmt: skip
+    shown = _shown(*documents, folder=tmp_path)
+    assert shown == [(f"{test_name}/tunnel", *expected) for test_name, _, expected in cases]
 
 
 def test_a_signal_server_that_is_cut_off_is_enough_and_old_tests_are_no_data(
@@ -242,15 +237,6 @@ def test_every_line_is_accounted_for_and_running_again_reads_nothing(tmp_path: P
     pd.testing.assert_frame_equal(same.ledger(), rows.ledger())
     judged = ingest(Request(str(archive), str(tmp_path / "store"), "QQ"), Fingerprints())
     assert [file.key for file in judged.files] == [web]
-
-
-def test_a_source_without_any_of_these_tests_has_none(tmp_path: Path) -> None:
-    (tmp_path / "archive").mkdir()
-    collection, rows = _rows(tmp_path / "archive", tmp_path / "store")
-    assert (collection.files, rows.ledger().empty) == ((), True)
-    outcomes = add_messaging_outcomes(rows.connection)
-    outcomes.use(rows.connection)
-    assert rows.connection.execute("SELECT count(*) FROM outcomes").fetchall() == [(0,)]
 
 
 def test_real_bodies_show_what_is_known_of_them(shared_data: Path) -> None:
@@ -586,13 +572,6 @@ def test_a_file_of_counts_is_read_strictly(tmp_path: Path) -> None:
         path.write_text(f"{header}\n{cells}\n", encoding="utf-8")
         with pytest.raises(ParameterError, match=message):
             load_test_counts(path)
-
-
-def test_without_counts_and_measurements_nothing_is_said(tmp_path: Path) -> None:
-    """Nobody was asked: there are no counts, and the page says so."""
-    judged = judge_apps(_country("KH", tmp_path))
-    assert judged.verdicts.empty
-    assert judged.months.empty
 
 
 def test_a_source_without_web_sites_gives_a_report_of_apps(

@@ -19,7 +19,6 @@ from pypdf import PdfReader
 from analysis.languages.language import open_language
 from analysis.pages.paper import PARTS, print_pages
 from analysis.tables import read_table
-from analysis.vocabulary import CERTAINTY, SET_ASIDE_REASONS
 
 KHMER = "km"
 #: These stand on more than one page.
@@ -179,6 +178,8 @@ def test_a_column_means_the_same_in_every_table(fictional_report: Path) -> None:
         assert (annexed[column] <= annexed[f"all_{column}"]).all(), column
         by_site = whole.groupby("domain")[column].sum()
         assert (sites[column] == sites["domain"].map(by_site)).all(), column
+    reasons = sites[sites["status"] == "set_aside"].set_index("domain")["reason"]
+    assert reasons.to_dict() == read["set_aside"].set_index("domain")["reason"].to_dict()
     # evidence: that of a pair is that of its most surprising stretch, where no mark decides
     told = whole[(whole["evidence"] != "") & whole["last_seen_blocked"].ne("")].set_index(pair)
     most = stretches[stretches["evidence"] != ""].assign(
@@ -216,49 +217,6 @@ def test_a_page_of_a_site_says_what_its_tables_say(
         if len(own):
             said = f"Blocked on {is_blocked.sum()} and likely blocked on {(~is_blocked).sum()}"
             assert said in words, row.page
-
-
-def test_findings_as_data_say_what_the_tables_say(
-    fictional_report: Path, headlines: dict[str, Any]
-) -> None:
-    """Each with its id, its table and its evidence; their rows sum to the headline numbers."""
-    path = fictional_report / "tables" / "findings.json"
-    found = {one["kind"]: one for one in json.loads(path.read_text("utf-8"))["findings"]}
-    assert {"unlisted", "everywhere"} <= set(found)
-    for one in found.values():
-        assert (fictional_report / "tables" / f"{one['table']}.csv").is_file()
-    split = [headlines[f"{name}_access_pair_count"] for name in ("traced", "likely")]
-    for kind in ("networks", "methods"):
-        rows = found[kind]["values"]["rows"]
-        assert [sum(row[1] for row in rows), sum(row[2] for row in rows)] == split
-    rows = found["categories"]["values"]["rows"]
-    of_sites = [headlines[f"{name}_domain_count"] for name in ("traced", "likely")]
-    assert [sum(row[1] for row in rows), sum(row[2] for row in rows)] == of_sites
-    assert (
-        sum(count for _, count in found["unlisted"]["values"]["rows"])
-        == (headlines["set_aside_count"])
-    )
-    grades = found["networks"]["certainty"]
-    assert grades == {word: headlines[f"{word}_pair_count"] for word in CERTAINTY}
-
-
-def test_a_site_has_one_reason(pages: dict[str, PublishedPage], fictional_report: Path) -> None:
-    """Whatever page says why it is not listed."""
-    aside = _table(fictional_report, "set_aside").set_index("domain")["reason"].to_dict()
-    listed = _table(fictional_report, "sites").set_index("domain")
-    of_sites = listed.loc[listed["status"] == "set_aside", "reason"]
-    assert of_sites.to_dict() == aside
-    soup = BeautifulSoup(pages["5-method-comparison.html"].html, "html.parser")
-    head, *rows = (
-        [cell.get_text().strip() for cell in row.find_all(["th", "td"])]
-        for caption in soup.find_all("caption")
-        if caption.get_text().startswith("Sites that some methods list and others do not")
-        for row in caption.parent.find_all("tr")
-    )
-    place = head.index("Set aside because")
-    said = {row[0]: row[place] for row in rows if row[0] in aside}
-    assert len(said) > 10
-    assert said == {site: SET_ASIDE_REASONS[aside[site]] for site in said}
 
 
 def test_findings_have_their_numbers_on_the_first_page_alone(

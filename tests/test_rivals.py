@@ -170,12 +170,6 @@ IPHONE = {"software_name": "ooniprobe-ios"}
 OWN = ALL_NETWORKS[0]
 
 
-def _open_elsewhere(*names: str) -> list[Row]:
-    return [
-        row for asn in ALL_NETWORKS[1:] for name in names for row in site(name, "O" * 30, asn=asn)
-    ]  # fmt: skip
-
-
 def _usual() -> list[Row]:
     """Sites that work, by two platforms."""
     return [
@@ -185,35 +179,34 @@ def _usual() -> list[Row]:
     ]  # fmt: skip
 
 
-def _note(name: str, rows: list[Row], asn: int = OWN) -> Any:
-    row = verdict(judge([*_usual(), *rows]), domain=f"{name}.example", asn=asn)
-    assert row["state"] in LISTED
-    return row["note"]
+def _notes(rows: list[Row]) -> dict[str, str]:
+    """Name → the note of each site that is listed."""
+    found = judge([*_usual(), *rows]).verdicts
+    listed = found[found["state"].isin(LISTED)]
+    return {domain.removesuffix(".example"): note for domain, note in
+            zip(listed["domain"], listed["note"], strict=True)}  # fmt: skip
 
 
 def test_one_site_that_one_network_never_saw_open() -> None:
     """Not where it was open before, nor where another site is blocked there in the same way."""
-    never, others = site("never", "R" * 20, asn=OWN), _open_elsewhere("never", "second")
-    assert BEFORE_FIRST_TEST in _note("never", [*never, *others])
-    opened = site("never", "O" * 8 + "R" * 20, asn=OWN)
-    assert BEFORE_FIRST_TEST not in _note("never", [*opened, *others])
-    second = site("second", "R" * 20, asn=OWN)
-    assert BEFORE_FIRST_TEST not in _note("never", [*never, *second, *others])
+    notes = _notes([
+        *_on("never", "R" * 20, OPEN, OPEN), *_on("opened", OPEN, "O" * 8 + "R" * 20, OPEN),
+        *_on("beside", OPEN, OPEN, "R" * 20), *_on("another", OPEN, OPEN, "R" * 20),
+    ])  # fmt: skip
+    said = {name for name, note in notes.items() if BEFORE_FIRST_TEST in note}
+    assert (said, notes.keys()) == ({"never"}, {"never", "opened", "beside", "another"})
 
 
 def test_one_platform_that_makes_nearly_all_tests() -> None:
     """Two sites that fail for Apple's probes; not where another platform's fail too."""
-    names = ("first", "second")
-    ours = [
-        {**row, **IPHONE} for name in names for row in site(name, "O" * 10 + "R" * 14, asn=OWN)
-    ]  # fmt: skip
-    rows = [*ours, *_open_elsewhere(*names)]
-    assert ONE_PLATFORM.format(n=28, m=0) in _note("first", rows)
-    mixed = [
-        {**row, "software_name": "ooniprobe-android"} if n % 2 else row
-        for n, row in enumerate(ours)
-    ]
-    assert "platform" not in _note("first", [*mixed, *_open_elsewhere(*names)])
+    own, mixed = (OPEN[:10] + "R" * 14, OPEN, OPEN), (OPEN, OPEN[:10] + "R" * 14, OPEN)
+    notes = _notes([
+        {**row, **(IPHONE if row["probe_asn"] == OWN or n % 2 else {})}
+        for name, letters in (("first", own), ("second", own), ("mixed", mixed), ("too", mixed))
+        for n, row in enumerate(_on(name, *letters))
+    ])  # fmt: skip
+    assert ONE_PLATFORM.format(n=28, m=0) in notes["first"]
+    assert "platform" not in notes["mixed"]
 
 
 # --- Cases that examiners of the judging code built, each with what it showed. --------------------
@@ -256,11 +249,12 @@ EXAMINED: dict[str, list[Row]] = {
 
 @cache
 def examined(*names: str) -> Judgement:
-    """These cases in one country, each a site of its own."""
+    """These cases in one country, each a site and a hosting network of its own."""
     rows = [
         {**row, "domain": _domain(name), "http_host": _domain(name),
-         "report_id": f"{name}-{row['report_id']}"}
-        for name in names
+         "report_id": f"{name}-{row['report_id']}",
+         "control_answers": row["control_answers"] and [control_answer("192.0.2.10", 65000 + place)]}
+        for place, name in enumerate(names)
         for row in (*EXAMINED[name], *_elsewhere(NAME, "O" * 80, **NEWER))
     ]  # fmt: skip
     return judge(rows)
@@ -291,35 +285,31 @@ def test_what_is_withheld_lends_nothing_to_what_is_left() -> None:
     assert float(row["evidence"]) <= float(alone["evidence"])
 
 
-@pytest.mark.parametrize("name", ["at one layer", "at two layers"])
-def test_a_lost_route_is_one_at_whatever_layer_it_is_written_down(name: str) -> None:
-    found = examined(name)
-    assert verdict(found, domain=_domain(name))["state"] == "impaired"
-    assert set(_reasons(found, name)) == {ROUTE_UNKNOWN}
-
-
-@pytest.mark.parametrize("name", ["lookups begin", "lookups end"])
-def test_an_interval_of_several_kinds_lies_between_open_days(name: str) -> None:
-    """Whichever kind begins it and whichever ends it."""
-    (row,) = examined(name).intervals.to_dict("records")
-    columns = ("last_seen_open", "blocked_from", "blocked_until", "first_seen_open_again")
-    assert [row[column] for column in columns] == [
-        "2024-01-10", "2024-01-11", "2024-02-04", "2024-02-05",
-    ]  # fmt: skip
-
-
-def test_a_block_that_was_seen_to_end_on_its_last_day_does_not_go_on() -> None:
-    row = verdict(examined("reopened"), domain=_domain("reopened"))
+def test_where_a_block_of_several_kinds_begins_and_ends() -> None:
+    """A lost route is one at whatever layer it is written down; an interval lies between open days,
+    whichever kind begins it and whichever ends it; what was seen to end on its last day does not
+    go on."""
+    found = examined("at one layer", "at two layers", "lookups begin", "lookups end", "reopened")
+    for name in ("at one layer", "at two layers"):
+        assert verdict(found, domain=_domain(name))["state"] == "impaired"
+        assert set(_reasons(found, name)) == {ROUTE_UNKNOWN}
+    columns = ["last_seen_open", "blocked_from", "blocked_until", "first_seen_open_again"]
+    for name in ("lookups begin", "lookups end"):
+        own = found.intervals[found.intervals["domain"] == _domain(name)]
+        assert own[columns].to_numpy().tolist() == [
+            ["2024-01-10", "2024-01-11", "2024-02-04", "2024-02-05"],
+        ]  # fmt: skip
+    row = verdict(found, domain=_domain("reopened"))
     assert (row["state"], row["blocked_until"]) == ("likely_blocked", "2024-01-30")
 
 
 def test_what_a_vpn_shows_moves_no_evidence() -> None:
-    """Sixty sites that are open there, or that it blocks surely."""
+    """Sixty sites that it blocks surely."""
     pair = days("O" * 20 + "BBBBBBB" + "O" * 33)
     pair += [row for asn in ALL_NETWORKS[1:]
              for row in days("O" * 60, probe_asn=asn, resolver_asn=asn)]  # fmt: skip
     told = set()
-    for letter in ("", "O", "B"):
+    for letter in ("", "B"):
         vpn = [row for n in range(60 * bool(letter))
                for row in days(letter * 12, domain=f"v{n}.example", probe_asn=VPN,
                                resolver_asn=VPN)]  # fmt: skip
@@ -463,13 +453,12 @@ def test_made_up_versions_and_networks_take_no_more_room_than_their_reports() ->
 
 def test_a_longer_block_takes_more_forged_reports() -> None:
     """The number says something: evidence that is more takes more to outweigh."""
-    others = [row for n in range(4) for row in everywhere("O" * 30, f"usual-{n}.example")]
-    others += days("O" * 30, probe_asn=ALL_NETWORKS[1], resolver_asn=ALL_NETWORKS[1])
-    longer, shorter = (
-        int(verdict(judge([*days("O" * 20 + "R" * size), *others]))["sessions_to_flip"])
-        for size in (40, 8)
-    )
-    assert 1 <= shorter < longer
+    found = judge([
+        *(row for n in range(4) for row in everywhere("O" * 30, f"usual-{n}.example")),
+        *_on("longer", OPEN[:20] + "R" * 40, OPEN), *_on("shorter", OPEN[:20] + "R" * 8, OPEN),
+    ])  # fmt: skip
+    longer, shorter = (verdict(found, domain=f"{name}.example") for name in ("longer", "shorter"))
+    assert 1 <= shorter["sessions_to_flip"] < longer["sessions_to_flip"]
 
 
 def cut_off(random_: random.Random) -> str:

@@ -12,7 +12,7 @@ import stamina
 
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations import fingerprints
-from analysis.reference.networks import extract_names, load_network_names
+from analysis.reference.networks import load_network_names
 from analysis.reference.reference_files import find
 from analysis.reference.test_lists import load_test_lists
 from analysis.sources.archive_files import CannotRead
@@ -313,16 +313,3 @@ def test_a_snapshot_of_the_last_month_is_used_as_it_is(
 
 
 # Network names -----------------------------------------------------------------------------------
-
-
-def test_one_name_is_drawn_for_each_network(tmp_path: Path) -> None:
-    """That of most ranges, then the longest, then by the alphabet; on one line, by number."""
-    ranges, names = tmp_path / "ranges.csv", tmp_path / "names.csv"
-    ranges.write_text(
-        "a,b,30,Rare but long\na,b,30,Often\na,b,30,Often\n"
-        "a,b,4,BB\na,b,4,AA\na,b,4,C\n"
-        'a,b,5,"Two\nlines\u202e, Ltd"\na,b,0,Not routed\na,b,6,\n',
-        "utf-8",
-    )
-    extract_names(ranges, names)
-    assert names.read_text("utf-8") == 'asn,name\n4,AA\n5,"Two lines , Ltd"\n30,Often\n'

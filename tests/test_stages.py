@@ -186,29 +186,6 @@ def test_a_judgement_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(judged[0].intervals)
 
 
-def test_an_interrupted_sweep_goes_on_with_the_next_value(tmp_path: Path) -> None:
-    """Whatever numbers a run has: the published ones are moved, and each value judged once."""
-    study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
-    study.kept, networks = KeptTables("study", [tmp_path]), study.networks()
-    study.thresholds = Thresholds(floor_days=2)
-    grid = {"floor_days": (2, 5), "floor_sessions": (2,)}
-
-    def interrupt(done: int, total: int) -> None:
-        assert total == 4
-        if done == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        confirmation.sweep(study, networks, grid, interrupt)
-    before = {path.name for path in tmp_path.glob("*listed*")}
-    assert len(before) == 2
-    assert confirmation.find_sweep(study, networks, grid) is None
-    swept = confirmation.sweep(study, networks, grid)
-    assert len({path.name for path in tmp_path.glob("*listed*")} - before) == 2
-    assert swept["value"].tolist() == [2, 3, 5, 2, 4]
-    pd.testing.assert_frame_equal(confirmation.find_sweep(study, networks, grid), swept)
-
-
 def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:
     """Whatever the code of a stage imports is part of its digest, or of an earlier stage's."""
     covered: set[str] = set()

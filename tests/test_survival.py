@@ -30,7 +30,7 @@ from analysis.store import store as checksums
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
 from analysis.store.stage_tables import FOLDER as STAGES
-from analysis.store.store import FOLDER, Collection, Provenance, Store, file_name
+from analysis.store.store import FOLDER, Collection, Provenance, Store
 from benchmarks.generate import PROBE_CC, Size, write_archive
 
 _ID = "archive-0123456789ab"
@@ -64,17 +64,6 @@ def _write(store: Store, key: str, rows: list[tuple[Any, ...]], **values: Any) -
 def store(tmp_path: Path) -> Store:
     """An empty store."""
     return Store(str(tmp_path / "store"))
-
-
-@pytest.mark.parametrize("count", [0, 1, 1500])
-def test_a_file_carries_its_provenance_and_its_columns(store: Store, count: int):
-    """Both in one rename; a file without rows has them too."""
-    provenance = _write(store, _key(), [_row(n) for n in range(count)], ledger={"not_json": 3})
-    path = store.path(file_name(_ID, _key()))
-    assert store.read_provenances(_ID, [_key(), _key(1)]) == {_key(): provenance}
-    assert pq.read_schema(path).names == OBSERVATION.names
-    assert pq.read_metadata(path).num_rows == count
-    assert [f"{FOLDER}/{name}" for name in store.stamps(FOLDER)] == [file_name(_ID, _key())]
 
 
 def test_a_block_left_early_leaves_nothing(store: Store):

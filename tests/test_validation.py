@@ -269,11 +269,11 @@ def test_a_plan_changes_what_is_tested_and_nothing_else(
 ) -> None:
     """The first week is the same in both ways; afterwards the same sessions of the same probes
     test other names, those of the plan."""
-    monkeypatch.setattr(steering, "COUNTRIES", {1: (6, 60)})
+    monkeypatch.setattr(steering, "COUNTRIES", {1: (6, 40)})
     monkeypatch.setattr(steering, "WEEKS", 2)
     rows = steering.run_country(1, "plan", tmp_path / "plan", Volunteers)
     period = Period.parse("2024-01-01", "2024-03-04")
-    Volunteers(tmp_path / "turns", "QM", period, 1, 6, 60).measure(range(14), {}, SITES_A_DAY)
+    Volunteers(tmp_path / "turns", "QM", period, 1, 6, 40).measure(range(14), {}, SITES_A_DAY)
     plan, turns = ({}, {})
     for found, way in ((plan, "plan"), (turns, "turns")):
         for path in (tmp_path / way / "archive").rglob("*.gz"):
