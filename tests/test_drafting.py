@@ -442,7 +442,7 @@ def test_a_final_report_names_who_publishes(tmp_path: Path) -> None:
     ("publisher", "shown"),
     [
         (None, []),
-        ((), ["This report names no publisher"]),
+        ((), ["This draft names no publisher"]),
         ((("Contact", "<b>"),), ["<dt>Contact</dt><dd>&lt;b&gt;</dd>"]),
     ],
 )

@@ -60,7 +60,6 @@ _WRONG = [
     ([*KH, "STORE=~nobody-has-this/x"], "STORE=~nobody-has-this/x: "),
     ([*KH, "OUT=data"], f"OUT={Path('data').absolute()}: holds the STORE "),
     ([*KH[:3], "UNTIL=2999-01-01"], "UNTIL=2999-01-01: lies ahead; 20"),
-    ([*KH[:3], "UNTIL=2023-07-02"], "UNTIL=2023-07-02: a report compares halves"),
     (["PROBE_CC=KH,MY", *KH[1:]], "PROBE_CC=KH,MY: make a report of each country, then compare"),
     (["floor_sessions=-1"], "floor_sessions=-1: a whole number from 1 to 1000 is accepted"),
     (["floor_sessions=1e9"], "floor_sessions=1e9: a whole number from 1 to 1000 is accepted"),

@@ -139,6 +139,8 @@ def test_default_split_is_the_month_start_that_halves() -> None:
     ):
         halves = Period.parse(since, split), Period.parse(split, until)
         assert Period.parse(since, until).split() == halves
+    with pytest.raises(ParameterError, match="a report compares halves"):
+        Period.parse("2024-01-01", "2024-01-02").split()
 
 
 @given(PERIODS)
