@@ -535,7 +535,8 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
     now = carry_over(last.standing, found) if last else found
     news = find_news(last.standing if last else None, now)
     run = describe_run(inputs)
-    first = last.first if last else str(settings.period.last_day)
+    own = {"first_look": str(settings.period.last_day)}
+    first = last.report.run[RECORD] if last else own
     with published(settings.out, RECORD) as build:
         standing = write_table(build.tables, STANDING, now.pairs)
         this = Report(build.folder, run)
@@ -546,7 +547,7 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
             sections = show_watch(log, standing, this, lang)
             write_alone(build.folder, edition, item, sections)
         (build.folder / FEED).write_text(write_feed(log, this), "utf-8", newline="\n")
-        build.run = run | {RECORD: {"first_look": first}}
+        build.run = run | {RECORD: first}
         lines = [*_say(news, last is None), *say_thin(found, settings.period)]
         tell(map(printable, lines))
     return len(news)

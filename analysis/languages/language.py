@@ -187,13 +187,7 @@ _LOCALES = {SOURCE: "en_GB"}
 class Heading(str):
     """A heading in some language; ids are made of its English words, the same on every page."""
 
-    __slots__ = ("english",)
     english: str
-
-    def __new__(cls, words: str, english: str) -> "Heading":
-        heading = super().__new__(cls, words)
-        heading.english = english
-        return heading
 
 
 @dataclass(frozen=True)
@@ -251,7 +245,9 @@ class Language:
 
     def heading(self, words: str) -> Heading:
         """A heading of a section, which keeps its English words for the section's id."""
-        return Heading(self.say(words), words)
+        heading = Heading(self.say(words))
+        heading.english = words
+        return heading
 
     def say_plural(self, one: str, many: str, n: int, /, **values: object) -> str:
         """The sentence that fits the count ``n``, which also stands where it says ``{n}``."""

@@ -59,7 +59,6 @@ from analysis.pages.rendering import (
     render_sections,
     render_summary,
     write_page,
-    write_pages,
     write_sites,
 )
 from analysis.pages.replacing import Build, list_tables, published
@@ -390,12 +389,13 @@ def _write_pages(contents: Contents, build: Build, every: Sequence[SetItem]) -> 
     folder, tables, findings = build.folder, build.tables, build.run["findings"]
     for note in tables.glob(".*"):
         note.unlink()
-    for appendix in contents.appendices:
-        sections = appendix.make(tables, findings)
-        html = render_sections(sections, appendix.item, contents.page, every)
-        write_page(folder / appendix.item.file, html)
+    pages = [("", contents.page, every, one) for one in contents.appendices]
     for edition in contents.editions:
-        write_pages(folder, edition, every, findings)
+        placed = edition.place_items(every)
+        pages += [(edition.folder, edition.page, placed, one) for one in edition.pages]
+    for place, page, items, one in pages:
+        html = render_sections(one.make(tables, findings), one.item, page, items)
+        write_page(folder / place / one.item.file, html)
     # drafts are compared by their claims in English, whatever language they are read in
     claims = {
         one["id"]: Markup(f"{one['claim']} {one.get('sites', '')}").striptags()

@@ -557,20 +557,6 @@ def write_sites(
         write_page(build / edition.folder / item.file, html)
 
 
-def write_pages(
-    build: Path, edition: Edition, every: Sequence[SetItem], findings: Mapping[str, Any]
-) -> None:
-    """Write the other pages of a language but the first one."""
-    for appendix in edition.pages:
-        html = render_sections(
-            appendix.make(build / "tables", findings),
-            appendix.item,
-            edition.page,
-            edition.place_items(every),
-        )
-        write_page(build / edition.folder / appendix.item.file, html)
-
-
 def write_alone(build: Path, edition: Edition, item: SetItem, sections: Sequence[Section]) -> None:
     """Write a page that belongs to no report's set.
 

@@ -53,7 +53,7 @@ def show_table(
         frame, caption, note, fold_after, headings or {},
         file=file, is_printed=is_printed, networks=networks,
     )  # fmt: skip
-    _show(table)
+    show_markup(table)
 
 
 def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
@@ -83,7 +83,7 @@ def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
             text = cells.to_csv(index=is_named, lineterminator="\n")
             files["csv"] = _as_uri("text/csv", text.encode())
     stem = re.sub(r"[^a-z0-9]+", "-", caption.lower())[:60].strip("-")
-    _show(blocks().picture(drawn, alt, caption, files, stem))
+    show_markup(blocks().picture(drawn, alt, caption, files, stem))
 
 
 def _as_uri(kind: str, content: bytes) -> str:
@@ -113,22 +113,24 @@ def show_finding(
     if not re.fullmatch("[a-z]+(-[a-z]+)*", name):
         raise ValueError(f"a claim is named by small letters and hyphens, not {name!r}")
     target = link(evidence, evidence) if evidence else ""
-    _show(blocks().finding(f"claim-{name}", claim, reading, caveat, target))
+    show_markup(blocks().finding(f"claim-{name}", claim, reading, caveat, target))
 
 
 def show_text(*paragraphs: str) -> None:
     """Show plain paragraphs; nothing in them is markup."""
-    _show(blocks().paragraphs(paragraphs))
+    show_markup(blocks().paragraphs(paragraphs))
 
 
 def show_markup(html: Markup) -> None:
     """Show what is markup already, with every text in it inert."""
-    _show(html)
+    look = "" if is_publishing() else notebook_style()
+    wrapped = Markup('<div class="workbook">{}</div>').format(html)
+    display({"text/html": f"{look}{wrapped}"}, raw=True)  # type: ignore[no-untyped-call]
 
 
 def show_provenance(mapping: Mapping[str, object]) -> None:
     """Show where a page comes from: versions, digests, counts. Values may be lists or mappings."""
-    _show(blocks().definitions(mapping, "provenance"))
+    show_markup(blocks().definitions(mapping, "provenance"))
 
 
 def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> None:
@@ -150,7 +152,9 @@ def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> N
 
 def show_states() -> None:
     """Show the legend: every state with its mark and what it means."""
-    _show(blocks().legend(state for code, state in MATRIX_STATES.items() if code != "insufficient"))
+    show_markup(
+        blocks().legend(state for code, state in MATRIX_STATES.items() if code != "insufficient")
+    )
 
 
 def show_matrix(
@@ -177,10 +181,4 @@ def show_matrix(
         show_table(frame, caption=caption, note=note)
     else:
         matrix = render_matrix(frame, caption, note, 20, names or {}, first_head, file, counted)
-        _show(matrix)
-
-
-def _show(html: Markup) -> None:
-    look = "" if is_publishing() else notebook_style()
-    wrapped = Markup('<div class="workbook">{}</div>').format(html)
-    display({"text/html": f"{look}{wrapped}"}, raw=True)  # type: ignore[no-untyped-call]
+        show_markup(matrix)

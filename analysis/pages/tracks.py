@@ -63,7 +63,7 @@ def draw_tracks(
         lines: what is to be seen first, such as known events; stronger verticals.
     """
     has_notes = any(row.note for row in rows)
-    return Markup(_templates().tracks(rows, heads, ticks, lines, has_notes))
+    return Markup(macros("tracks.html.j2").tracks(rows, heads, ticks, lines, has_notes))
 
 
 def draw_figure(
@@ -82,7 +82,7 @@ def draw_figure(
         key: number and words of each line.
         title: what the figure shows; a finding has its claim instead.
     """
-    return Markup(_templates().figure(alt, content, key, reading, title))
+    return Markup(macros("tracks.html.j2").figure(alt, content, key, reading, title))
 
 
 def draw_counts(
@@ -151,7 +151,3 @@ def span_bars(span: Mapping[Any, Any], period: Period, look: str = "") -> tuple[
 
 def _place(day: str, period: Period, otherwise: float) -> float:
     return place_of(date.fromisoformat(day), period) if day else otherwise
-
-
-def _templates() -> Any:
-    return macros("tracks.html.j2")

@@ -488,7 +488,10 @@ def _count_spans(
             "is_whole": is_whole,
             **{name: 0 if found is None else found[name] for name in _COUNTS},
             "app_measurement_count": app_tests.get((scope, label), 0),
-            "new_domain_count": _count_new(first_tests, span, period),
+            # what was tested before the study is not known
+            "new_domain_count": pd.NA
+            if span.since == period.since
+            else sum(day in span for day in first_tests),
             "day_count": len(days),
             "untested_day_count": sum(gap.day_count for gap in find_gaps(days, span)),
         })  # fmt: skip
@@ -496,12 +499,6 @@ def _count_spans(
     for count, change in CHANGES.items():
         frame[change] = _changes(frame[count], frame["is_whole"])
     return frame
-
-
-def _count_new(first_tests: list[date], span: Period, period: Period) -> object:
-    if span.since == period.since:
-        return pd.NA
-    return sum(day in span for day in first_tests)
 
 
 def _changes(counts: pd.Series, is_whole: pd.Series) -> pd.Series:

@@ -8,8 +8,7 @@ import csv
 import io
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -23,36 +22,30 @@ Row = dict[str, object]
 _SHORTEST = 7
 
 
-@dataclass(frozen=True)
-class Tested:
-    """What the measurements say of names, whatever the network.
+#: What the measurements say of names, whatever the network.
+Seen = Mapping[str, frozenset[str]]
 
-    ``dead``: see ``ranking.find_dead_names``. ``down``: judged, and never as anything but down.
-    ``reached``: reached on a network at least.
+
+def find_seen(verdicts: pd.DataFrame) -> Seen:
+    """Names by what the contract's ``verdicts`` say of them.
+
+    ``tested``. ``dead``: see ``ranking.find_dead_names``. ``down``: judged, and never as anything
+    but down. ``reached``: on a network at least.
     """
-
-    tested: frozenset[str]
-    dead: frozenset[str]
-    down: frozenset[str]
-    reached: frozenset[str]
-
-    @classmethod
-    def of(cls, verdicts: pd.DataFrame) -> "Tested":
-        """Read it off the contract's ``verdicts``."""
-        whole = verdicts[(verdicts["period"] == "all") & (verdicts["domain"] != "")]
-        judged = whole[whole["state"] != "insufficient"]
-        is_down = (judged["state"] == "down").groupby(judged["domain"]).all()
-        return cls(
-            frozenset(whole["domain"]),
-            find_dead_names(whole),
-            frozenset(is_down[is_down].index),
-            frozenset(whole.loc[whole["ok_session_count"] > 0, "domain"]),
-        )
+    whole = verdicts[(verdicts["period"] == "all") & (verdicts["domain"] != "")]
+    judged = whole[whole["state"] != "insufficient"]
+    is_down = (judged["state"] == "down").groupby(judged["domain"]).all()
+    return {
+        "tested": frozenset(whole["domain"]),
+        "dead": find_dead_names(whole),
+        "down": frozenset(is_down[is_down].index),
+        "reached": frozenset(whole.loc[whole["ok_session_count"] > 0, "domain"]),
+    }
 
 
 def review_lists(lists: TestLists, verdicts: pd.DataFrame) -> pd.DataFrame:
     """The contract's ``list_care``: one row per line of a list and what is wrong with it."""
-    seen = Tested.of(verdicts)
+    seen = find_seen(verdicts)
     rows = [
         *_find_doubles(lists.entries),
         *_find_twins(lists.entries),
@@ -153,30 +146,30 @@ def _find_other_categories(lists: TestLists) -> Iterator[Row]:
             yield _row(entry, "other_category", "change", why, other)
 
 
-def _find_dead(entries: Iterable[ListEntry], seen: Tested) -> Iterator[Row]:
+def _find_dead(entries: Iterable[ListEntry], seen: Seen) -> Iterator[Row]:
     for entry in entries:
-        if entry.domain in seen.dead and entry.domain not in seen.reached:
+        if entry.domain in seen["dead"] and entry.domain not in seen["reached"]:
             why = "No control could resolve the name in the period: it has lapsed."
             yield _row(entry, "dead_name", "remove", why)
-        elif entry.domain in seen.down:
+        elif entry.domain in seen["down"]:
             why = "Whenever it was tested enough the site was down for the control as well."
             yield _row(entry, "site_down", "check", why)
-        elif entry.domain not in seen.tested:
+        elif entry.domain not in seen["tested"]:
             why = "No measurement in the period: the line may be too new, or not be handed out."
             yield _row(entry, "never_tested", "check", why)
 
 
-def _find_misspelt(entries: Collection[ListEntry], seen: Tested) -> Iterator[Row]:
+def _find_misspelt(entries: Collection[ListEntry], seen: Seen) -> Iterator[Row]:
     """A name that was never reached and is a letter away from one that was."""
     listed = {entry.domain for entry in entries}
-    alike = find_look_alikes(listed | seen.reached)
+    alike = find_look_alikes(listed | seen["reached"])
     for entry in entries:
-        meant = [name for name in alike.get(entry.domain, ()) if name in seen.reached]
-        if not meant or entry.domain in seen.reached:
+        meant = [name for name in alike.get(entry.domain, ()) if name in seen["reached"]]
+        if not meant or entry.domain in seen["reached"]:
             continue
         is_listed = any(registrable_domain(name) in map(registrable_domain, listed)
                         for name in meant)  # fmt: skip
-        action = "remove" if is_listed and entry.domain in seen.dead else "check"
+        action = "remove" if is_listed and entry.domain in seen["dead"] else "check"
         where = "which is on a list" if is_listed else "which is on no list"
         why = f"Never reached, and easily taken for {meant[0]}, {where}."
         yield _row(entry, "look_alike", action, why)

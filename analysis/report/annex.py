@@ -583,7 +583,7 @@ MOST_PAGES = 3_000
 
 def _with_page(table: pd.DataFrame) -> Iterable[str]:
     """The listed names and those set aside; of too many, those with the most sessions."""
-    own = table[table["status"].map(has_page)]
+    own = table[table["status"].isin(["listed", "set_aside"])]
     own = own.assign(is_aside=own["status"] != "listed", few=-own["session_count"])
     return map(str, own.sort_values(["is_aside", "few", "domain"])["domain"].head(MOST_PAGES))
 
@@ -599,11 +599,6 @@ def _pages(domains: Iterable[str]) -> dict[str, str]:
     for domain in sorted(domains, key=lambda one: (not site_file(one).startswith(f"{one}-"), one)):
         pages.setdefault(site_file(domain), domain)
     return {domain: f"sites/{file}" for file, domain in pages.items()}
-
-
-def has_page(status: str) -> bool:
-    """Whether a site of this status has a page of its own."""
-    return status in ("listed", "set_aside")
 
 
 def _why_no_conclusion(access: pd.DataFrame) -> dict[Any, str]:

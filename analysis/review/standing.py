@@ -308,11 +308,6 @@ class Look:
     standing: pd.DataFrame
     log: pd.DataFrame
 
-    @property
-    def first(self) -> str:
-        """The last day that the first look of all reached."""
-        return str(self.report.run[RECORD]["first_look"])
-
 
 def read_last_look(out: Path, probe_cc: str, period: Period) -> Look | None:
     """What the last look kept in its folder; None where nobody has looked yet.
