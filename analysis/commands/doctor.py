@@ -97,10 +97,10 @@ def _examine_machine(settings: Settings) -> Iterator[Finding]:
     enough: Level = "ok" if memory >= _MEMORY else "look"
     advice = "" if enough == "ok" else "; give JOBS=1, or a shorter period (docs/scale.md)"
     yield Finding(enough, f"{memory / 1e9:,.1f} GB of memory{advice}")
-    for lang in settings.languages:
-        missing = [font.name for font in list_fonts(lang.code) if not font.is_file()]
-        if missing:
-            yield Finding("stop", f"no font {', '.join(missing)} for {lang.code}: 'make setup'")
+    fonts = [font for lang in settings.languages for font in list_fonts(lang.code)]
+    missing = [font.name for font in fonts if not font.is_file()]
+    if missing:
+        yield Finding("stop", f"no font {', '.join(missing)}: 'make setup'")
     try:
         find_browser()
     except SourceError as error:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH
 from analysis.pages.html_tables import render_table
-from analysis.pages.rendering import Appendix, Section, SetItem
+from analysis.pages.rendering import Appendix, SetItem
 from analysis.pages.replacing import digest
 from analysis.reference.reference_files import SHIPPED, country_name
 from analysis.tables import TABLES, Kind, write_json
@@ -62,12 +62,9 @@ def column_meaning(table: str, column: str) -> str:
 
 def dictionary_page(file: str) -> Appendix:
     """The page that says what each table of a report holds, column by column."""
-
-    def make(_: Path, __: Mapping[str, Any]) -> list[Section]:
-        return [(f"{name}.csv", _show(name)) for name in _in_order(_OF_REPORTS)]
-
     line = ENGLISH.say("What each table of a report holds, column by column.")
-    return Appendix(SetItem(file, "Tables: what they hold", line), make)
+    sections = [(f"{name}.csv", _show(name)) for name in _in_order(_OF_REPORTS)]
+    return Appendix(SetItem(file, "Tables: what they hold", line), lambda *_: sections)
 
 
 #: Tables of a report, rather than of a look or of several countries.

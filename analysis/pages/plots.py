@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Concatenate, Literal, ParamSpec, cast
 
-import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib import style as mpl_style
@@ -187,15 +186,14 @@ def results_by_month(measurements_by_month: pd.DataFrame, *, title: str, footer:
     months = pd.period_range(frame.index.min(), frame.index.max(), freq="M")
     counts = frame.reindex(months)[[c for c in FLAGS if c in frame]].apply(pd.to_numeric)
     figure, axes = new_canvas(title, footer, 3.9)
-    base = np.zeros(len(months))
-    for column in counts.columns[counts.notna().any()]:
+    shown = counts.loc[:, counts.notna().any()].astype(float).fillna(0)
+    base = shown.cumsum(axis="columns") - shown
+    for column in shown:
         words, colour, hatch = FLAGS[column]
-        heights = counts[column].fillna(0).to_numpy(dtype=float)
         axes.bar(
-            range(len(months)), heights, bottom=base, width=0.78, color=colour, label=words,
-            hatch=hatch, edgecolor="white", linewidth=0.4,
+            range(len(months)), shown[column], bottom=base[column], width=0.78, color=colour,
+            label=words, hatch=hatch, edgecolor="white", linewidth=0.4,
         )  # fmt: skip
-        base += heights
     is_named = len(months) <= 24
     labels = [f"{month:%b}\n{month.year}" if place == 0 or month.month == 1
               else f"{month:%b}" if is_named else ""

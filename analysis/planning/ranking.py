@@ -109,8 +109,11 @@ def rank_pairs(
     numbers = [*counts, "listed_network_count", "judged_network_count"]
     pairs[numbers] = pairs[numbers].fillna(0).astype("int64")
     pairs[["state", "insufficient_reason"]] = pairs[["state", "insufficient_reason"]].fillna("")
-    scored = _drop_own_verdict(pairs)
-    scored = _score(scored, thresholds, pd.Timestamp(until))
+    # counts of networks are of the others alone
+    is_judged = ~pairs["state"].isin(["", "insufficient"])
+    pairs["judged_network_count"] -= is_judged
+    pairs["listed_network_count"] -= pairs["state"].isin(LISTED)
+    scored = _score(pairs, thresholds, pd.Timestamp(until))
     scored = scored[scored["score"] > 0].sort_values(
         ["score", "domain", "probe_asn"], ascending=[False, True, True]
     )
@@ -138,15 +141,6 @@ def count_others(whole: pd.DataFrame, access: pd.DataFrame) -> pd.DataFrame:
     ]
     by_site = judged.assign(is_listed=judged["state"].isin(LISTED)).groupby("domain")["is_listed"]
     return by_site.agg(judged_network_count="size", listed_network_count="sum").reset_index()
-
-
-def _drop_own_verdict(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Leave in the counts of networks the others alone."""
-    is_judged = ~pairs["state"].isin(["", "insufficient"])
-    return pairs.assign(
-        judged_network_count=pairs["judged_network_count"] - is_judged,
-        listed_network_count=pairs["listed_network_count"] - pairs["state"].isin(LISTED),
-    )
 
 
 def _score(pairs: pd.DataFrame, thresholds: Thresholds, until: pd.Timestamp) -> pd.DataFrame:

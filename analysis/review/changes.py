@@ -239,17 +239,13 @@ def compare(before: Path, after: Path) -> Iterator[str]:
     for report, name in ((first, "A"), (second, "B")):
         check_comparable(report, name)
     changes = compare_reports(first, second)
-    yield from map(printable, _as_text(changes, first, second))
-
-
-def _as_text(changes: pd.DataFrame, before: Report, after: Report) -> Iterator[str]:
-    """The same for a terminal, a line a change; no character of a measurement can act there."""
-    yield _runs(before, after)
+    yield printable(_runs(first, second))
     for kind, words in KINDS.items():
         rows = changes[changes["kind"] == kind]
         yield f"{words}: {len(rows):,} changed"
         for row in rows.itertuples(index=False):
-            yield f"  {row.item}: {row.before or '–'} → {row.after or '–'}  [{row.cause}]"
+            said = f"  {row.item}: {row.before or '–'} → {row.after or '–'}  [{row.cause}]"
+            yield printable(said)
 
 
 def _runs(before: Report, after: Report, lang: Language = ENGLISH) -> str:
