@@ -232,25 +232,16 @@ def as_text(result: Mapping[str, Any]) -> str:
         line = f":{result['line']}" if result["line"] else ""
         return printable(f"{result['file']}{line}: {result['error']}", 400)
     if "parts" in result:
-        return _app_as_text(result)
-    rule = RULES_BY_ID[result["rule_id"]]
-    how = f" by {result['mechanism']}" if result["mechanism"] else ""
-    lines = [
-        f"{printable(result['input'], 400)}  {result['probe_asn']} {printable(result['probe_cc'])}",
-        f"  {result['class']}{how}  [{rule.rule_id}] {rule.comment}",
-    ]
-    lines += [
-        f"  {layer:<5}{shows['class']:<8} {shows['rule_id']:<28} {printable(shows['seen'], 400)}"
-        for layer, shows in result["layers"].items()
-    ]
-    return "\n".join(lines)
+        said = _templates().app_test(result, BY_NAME[result["test_name"]])
+    else:
+        said = _templates().measurement(result, RULES_BY_ID[result["rule_id"]])
+    return str(said).rstrip("\n")
 
 
 # --- apps and tools -------------------------------------------------------------------------------
 
 #: What ``ingestion`` says of a line that is a measurement of something else.
 _OTHER_TEST = "other_test"
-_MOST_SHOWN = 8
 
 # A measurement is blocked where any part of it is, else ok where any part is.
 _JUDGED_APPS = """
@@ -285,32 +276,6 @@ def judge_app_tests(paths: Sequence[Path]) -> dict[tuple[str, int], dict[str, An
     columns = [column[0] for column in cursor.description or []]
     rows = [dict(zip(columns, values, strict=True)) for values in cursor.fetchall()]
     return {(row["file"], row["line"]): {**row, "layers": {}} for row in rows}
-
-
-def _app_as_text(result: Mapping[str, Any]) -> str:
-    """A few lines for the terminal; strings of the measurement are shown escaped."""
-    how = f" by {result['mechanism']}" if result["mechanism"] else ""
-    test = BY_NAME[result["test_name"]]
-    caveat = (
-        "OONI calls the test a failure, which is no data"
-        if result["is_failure"]
-        else "no control: whether it fails elsewhere too, a report says"
-    )
-    lines = [
-        f"{test.title}  {result['probe_asn']} {printable(result['probe_cc'])}",
-        f"  {result['class']}{how}  {caveat}",
-    ]
-    for part in (part for part in test.parts if part.name in result["parts"]):
-        shows = result["parts"][part.name]
-        ended = "; ".join(
-            f"{one['endpoint']}: {one['layer']}, {one['failure']}"
-            for one in shows["ended"][:_MOST_SHOWN]
-        )
-        lines.append(
-            f"  {part.name:<13}{shows['class']:<8} {shows['cut_count']} of {shows['tried_count']} "
-            f"cut off  {printable(ended, 400)}"
-        )
-    return "\n".join(lines)
 
 
 #: Sessions listed per network where no network is asked for.

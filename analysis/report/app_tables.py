@@ -32,11 +32,6 @@ from analysis.vocabulary import LISTED
 DEFECT_NOTE = "instrument: the test fails in other countries too in these weeks"
 
 
-def within(day: pd.Series, period: Period) -> pd.Series:
-    """Which days lie in a period."""
-    return (day >= pd.Timestamp(period.since)) & (day < pd.Timestamp(period.until))
-
-
 #: Endpoints that a cell of a table names; real parts have some dozens.
 _MOST_NAMED = 24
 _LONGEST = 64
@@ -242,7 +237,8 @@ def _network_verdicts(
         most = group.iloc[0]
         own = stretches_of.get((test, asn), intervals[:0])
         days = days_of.get((test, asn), by_day[:0])
-        counts = days.loc[within(days["day"], period), _COUNTS].sum()
+        first, last = pd.Timestamp(period.since), pd.Timestamp(period.last_day)
+        counts = days.loc[days["day"].between(first, last), _COUNTS].sum()
         in_order = sorted(zip(group["order"], group["part"], group["state"], strict=True))
         rows.append({
             **dict(most), **dict(counts.drop("ok_count")),
