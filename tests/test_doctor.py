@@ -191,22 +191,6 @@ def test_nothing_of_the_country(command: Command, tmp_path: Path) -> None:
     assert (status, "SINCE=yesterday" in said) == (2, True)
 
 
-def test_real_measurements(command: Command, tmp_path: Path, shared_data: Path) -> None:
-    """None of the real measurements, of all versions and places, stops a run."""
-    folders = [*(shared_data / "measurements").iterdir(), shared_data / "more-measurements"]
-    values = [json.loads(file.read_bytes()) for folder in folders for file in folder.glob("*.json")]
-    real = [value for value in values if value.get("test_name") == "web_connectivity"
-            and "raw_measurement" not in value and value.get("test_keys")]  # fmt: skip
-    assert len(real) > 25
-    for start in range(0, len(real), 5):
-        lines = {}
-        for day, value in enumerate(real[start : start + 5], 1):
-            here = {"probe_cc": _CC, "measurement_start_time": f"2024-07-0{day} 10:00:00"}
-            lines[day] = [json.dumps(value | here).encode()]
-        status, said, _ = command("doctor", *_put_archive(tmp_path / str(start), lines))
-        assert status == 0, said
-
-
 # --- Fields, versions and failures that nobody expected: counted, and a run stopped by many. ------
 
 _GONE = "missing:test_keys.blocking"

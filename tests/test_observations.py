@@ -497,20 +497,6 @@ def test_inputs_are_kept_as_they_are_and_named_by_their_host():
         assert (found["input"], found["domain"]) == (url, domain)
 
 
-def test_every_real_measurement_is_read(shared_data: Path):
-    """Six versions of eight years, none lost; what they recorded is there."""
-    paths = sorted((shared_data / "measurements").glob("web_connectivity-*/*.json"))
-    assert len(paths) >= 17
-    for path in paths:
-        read = messages.decode(json.dumps(json.loads(path.read_text())).encode())
-        row = observation.observe(read, line_number=1, fingerprints=Fingerprints())
-        found = table_of([row]).to_pylist()[0]
-        assert found["domain"], path.name
-        assert found["dns_answers"] or found["dns_failure"] or found["is_ip_input"], path.name
-        assert found["tcp"] or found["dns_failure"], path.name
-        assert found["has_control"] or found["control_failure"], path.name
-
-
 # --- Fingerprints: reading OONI's lists and finding patterns without being stalled by a page. -----
 
 _HEADER = "name,scope,location_found,pattern_type,pattern,expected_countries\n"

@@ -84,29 +84,6 @@ def test_a_rule_that_cannot_work_fails_where_it_is_written() -> None:
             _rule(**changes)
 
 
-@pytest.mark.parametrize(
-    ("rules", "message"),
-    [
-        ((*RULES, RULES[5]), f"rule {RULES[5].rule_id}: 2 rules have this id"),
-        (tuple(r for r in RULES if r.rule_id != "tcp.no_control"),
-         "rule tcp.local_fault: the last rule of tcp has the condition TRUE"),
-        (tuple(r for r in RULES if r.layer != "tls"), "rule tls.…: the last rule of tls"),
-        ((_rule(condition="TRUE"), *RULES), "rule dns.odd: the rules after it can never match"),
-        ((_rule(condition="dns_failure = "), *RULES), "rule dns.odd: its condition is no SQL"),
-        ((_rule(condition="dns_failur IS NULL"), *RULES),
-         'rule dns.odd: its condition is no SQL over the columns of features.md: Binder Error: '
-         'Referenced column "dns_failur"'),
-        ((_rule(condition="is_rset(dns_failure)"), *RULES), "rule dns.odd: its condition is no"),
-        ((_rule(rule_id="session.odd", condition="is_odd"), *RULES), "rule session.odd: its condi"),
-    ],
-)  # fmt: skip
-def test_rules_that_cannot_work_together_are_refused(rules: tuple[Rule, ...], message: str) -> None:
-    """Without a catch-all a measurement would be lost, not unknown."""
-    connection = connection_with([observation()])
-    with pytest.raises(RuleError, match=f"^{re.escape(message)}"):
-        add_outcomes(connection, Thresholds(), fingerprints_for(1), rules)
-
-
 def test_every_threshold_may_be_what_it_says_it_may_be() -> None:
     """One that is swept is swept on both sides, inside its range; each end of it is accepted,
     and nothing beyond it, nor what is no number."""
@@ -210,6 +187,32 @@ def _survivors(mutants: dict[str, Rule], worlds: Worlds) -> set[str]:
     return {
         name for name in unnoticed if not mistakes(ALL, _judge_anew(_with(mutants[name]), worlds))
     }
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ((*RULES, RULES[5]), f"rule {RULES[5].rule_id}: 2 rules have this id"),
+        (tuple(r for r in RULES if r.rule_id != "tcp.no_control"),
+         "rule tcp.local_fault: the last rule of tcp has the condition TRUE"),
+        (tuple(r for r in RULES if r.layer != "tls"), "rule tls.…: the last rule of tls"),
+        ((_rule(condition="TRUE"), *RULES), "rule dns.odd: the rules after it can never match"),
+        ((_rule(condition="dns_failure = "), *RULES), "rule dns.odd: its condition is no SQL"),
+        ((_rule(condition="dns_failur IS NULL"), *RULES),
+         'rule dns.odd: its condition is no SQL over the columns of features.md: Binder Error: '
+         'Referenced column "dns_failur"'),
+        ((_rule(condition="is_rset(dns_failure)"), *RULES), "rule dns.odd: its condition is no"),
+        ((_rule(rule_id="session.odd", condition="is_odd"), *RULES), "rule session.odd: its condi"),
+    ],
+)  # fmt: skip
+def test_rules_that_cannot_work_together_are_refused(
+    rules: tuple[Rule, ...], message: str, worlds: Worlds
+) -> None:
+    """Without a catch-all a measurement would be lost, not unknown."""
+    connection, profiles = worlds[1]
+    place = add_room(connection, "outcomes")
+    with pytest.raises(RuleError, match=f"^{re.escape(message)}"):
+        apply_rules(connection, profiles, Thresholds(), rules, place)
 
 
 def test_each_situation_comes_to_what_a_person_would_say(worlds: Worlds) -> None:

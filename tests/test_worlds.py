@@ -34,7 +34,7 @@ SMALL = {"since": "2024-02-01", "until": "2024-02-11", "sessions_per_day": 2.0}
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("world") / "qq"
-    write_world(out, **PERIOD, sessions_per_day=3.6)
+    write_world(out, **PERIOD, sessions_per_day=2.6)
     return out
 
 
