@@ -1,7 +1,7 @@
 """Sentences in another language: complete, their values in place, and nothing in them acts."""
 
-import importlib.util
 import re
+import runpy
 from datetime import date, datetime
 from pathlib import Path
 
@@ -25,15 +25,6 @@ ROOT = Path(__file__).resolve().parents[1]
 HEADER = 'msgid ""\nmsgstr ""\n"Plural-Forms: nplurals=1; plural=0;\\n"\n\n'
 
 
-def _tool():
-    spec = importlib.util.spec_from_file_location(
-        "translations", ROOT / "tools" / "translations.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def khmer(tmp_path, monkeypatch):
     """A language from the entries that a test gives."""
@@ -53,9 +44,9 @@ def khmer(tmp_path, monkeypatch):
 @pytest.mark.parametrize("code", list_translated())
 def test_a_catalogue_holds_the_sentences_of_the_code_and_no_others(code):
     """Whoever writes a sentence runs `make translations`, and a translator sees it."""
-    tool = _tool()
+    tool = runpy.run_path(str(ROOT / "tools" / "translations.py"))
     written = catalogue.catalogue_path(code).read_bytes()
-    assert tool.updated(code, tool.find_sentences()) == written
+    assert tool["updated"](code, tool["find_sentences"]()) == written
 
 
 @pytest.mark.parametrize("code", list_translated())
