@@ -2,10 +2,9 @@
 
 In: a frame, for a table, a figure or a spreadsheet; notebooks and parameters, for a report. Out:
 pages, ``tables/`` and ``run.json``: all of them or none. Knows no study.
-Start at ``show`` for what a notebook displays, and at ``publishing.publish`` for a report:
-``scheduling`` says which notebooks run side by side,
-``execution`` runs one with papermill, ``rendering`` makes its page with the templates in
-``page/``, ``replacing`` puts the new report in the place of the earlier one.
+Start at ``show`` for what a notebook displays, and at ``publishing.publish`` for a report: it runs
+each notebook with papermill, ``scheduling`` says which run side by side, ``rendering`` makes a page
+with the templates in ``page/``, ``replacing`` puts the new report in the place of the earlier one.
 """
 
 import sys
