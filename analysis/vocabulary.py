@@ -208,7 +208,7 @@ SET_ASIDE_REASONS: dict[str, str] = {
 
 #: How a session fails; sessions of two kinds do not add up to one block.
 FAILURE_KINDS: dict[str, str] = {
-    "mark": "A mark of blocking",
+    "mark": "A trace of blocking",
     "dns_sent": "Lookup: a false answer or a refusal",
     "dns_silent": "Lookup: no answer",
     "tcp_sent": "Connection: reset or refused",

@@ -461,6 +461,10 @@ def tables(tmp_path: Path) -> Path:
                      blocked_until="2024-06-30", note="not tested since"),
             _stretch("AS2", blocked_from="2024-05-06", chance="3.1e-02"),
         ],
+        "blocking_intervals": [
+            {"domain": LISTED, "probe_asn": "AS1", "blocked_from": "2024-02-03",
+             "blocked_from_time": "x", "longest_gap_days": 20},
+        ],
         "withheld_intervals": [
             {"domain": ASIDE, "probe_asn": "AS1", "blocked_from": "2024-04-01",
              "blocked_from_time": "x", "blocked_until": "2024-04-09", "session_count": 5,
@@ -478,7 +482,7 @@ def tables(tmp_path: Path) -> Path:
         {"domain": LISTED, "measurement_count": 40, "flagged_count": 12, "confirmed_count": 0},
     ]))  # fmt: skip
     unreached = {"kind": "everywhere", "sites": [ASIDE]}
-    write_json(tmp_path / "findings.json", {"findings": [unreached]})
+    write_json(tmp_path / "findings.json", {"findings": [unreached], "has_fingerprints": False})
     flags = dict.fromkeys(METHODS, False) | {"this_method": True, "ooni_anomaly": True}
     keep_note(tmp_path, COMPARED, pd.DataFrame([{"domain": LISTED, **flags}]))
     return tmp_path
@@ -499,39 +503,45 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
     chance, what it takes to flip; and what others would say."""
     words = _words(pages[f"sites/{site_file(LISTED)}"])
     for sentence in (
-        "Blocked on 0 and likely blocked on 2 access networks.",
-        "From 3 February 2024 to 4 March 2024, 11 of 12 sessions could not reach the site (TLS: "
-        "reset). The site was last open before this on 1 February 2024, and open again on 9 March "
-        "2024. If nothing were blocked, at most 1 in 1,000 pairs would look like this.",
-        "This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. Only tests "
-        "at these hours count as before or after. Nobody has tested the site there since then. The "
-        "sessions left a mark: a trace that only blocking leaves. The failures began before the "
+        "Access networks: blocked on 0, likely blocked on 2.",
+        "Seen from 3 February 2024 to 4 March 2024: 11 of 12 sessions could not reach the site "
+        "(TLS: reset). Longest gap without a test in this time: 20 days. The site was last reached "
+        "on 1 February 2024. It was reached again on 9 March 2024. If nothing were blocked, at "
+        "most 1 in 1,000 pairs would fail like this by accident.",
+        "No earlier test reached the site. No later test gave a result. This block applies only at "
+        "certain hours of the week: Mon-Fri 04:00-08:00 UTC. Only tests at these hours count as "
+        "before or after. The sessions left a trace of blocking. The failures began before the "
         "first test, so the site may refuse this network. At least 1 forged session would be "
         "needed to change this verdict. Evidence: thin.",
         f"Could it be something else? TLS: reset: {RIVALS[0].question} No. {RIVALS[4].question} "
         "No.",
-        "From 6 May 2024 to the last test of the period",
-        "If nothing were blocked, at most 1 in 32 pairs would look like this. All 1,200 failing "
-        "sessions are from one platform, and only 3 sessions from other platforms tested the site. "
-        "The cause may be one household’s filter or a block.",
+        f"{RIVALS[4].question} This cannot be told: hardly any other probe tested the site.",
+        "Seen from 6 May 2024 on, and still at the last test: 11 of 12 sessions could not reach "
+        "the site (TLS: reset). No earlier test reached the site. If nothing were blocked, at most "
+        "1 in 32 pairs would fail like this by accident. All 1,200 failing sessions are from one "
+        "platform; sessions from other platforms: 3. The cause may be one household’s filter or a "
+        "block.",
         "At least 3 forged sessions would be needed to change this verdict. Evidence: fair.",
         "Tunnel (AS9), VPN: 18 of 30",
-        "OONI flags 12 of 40 measurements as anomalies, and 0 of these as confirmed. Other methods "
-        "that would list it: OONI anomalies.",
-        "Name this site in any objection: listed.example.",
+        "OONI flags 12 of 40 measurements as anomalies. Whether OONI confirms any is not known: no "
+        "list of known block pages was given. Other methods that would list it: OONI anomalies.",
+        "give the name of this site (listed.example), the network and the day",
     ):
         assert sentence in words
 
 
 def test_what_is_set_aside_has_its_reason_and_what_failed(pages: dict[str, str]) -> None:
     words = _words(pages[f"sites/{site_file(ASIDE)}"])
-    assert "Set aside, and not on the list of blocked sites: The site was down." in words
+    assert "Not listed. Reason: The site was down." in words
     assert "The measurements cannot tell which." in words
     assert "5 sessions failed from 1 April 2024 to 9 April 2024. Not listed:" in words
     assert (
-        "0 of 30 sessions failed in a way that blocking could cause, and 18 reached the site."
-        in words
-    )
+        "In the whole period 0 of 30 sessions failed in a way that blocking could cause, 18 "
+        "reached the site, 0 found it down, and 12 gave no result."
+    ) in words
+    for one in ("1 April 2024 to 9 April 2024", "1 June 2024 to 9 June 2024"):
+        assert f"Failing, not listed from {one}" in pages[f"sites/{site_file(ASIDE)}"]
+    assert "blocked from" not in pages[f"sites/{site_file(ASIDE)}"]
     assert words.count("Could it be something else?") == 1  # of what was asked about
     assert (
         f"Could it be something else? TLS: no answer: {RIVALS[0].question} No. "
@@ -563,12 +573,14 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     shared = ["11 of 12", "TLS: reset"]
     assert rows.pop(0) == []
     assert rows == [
-        ["3 February 2024 open 1 February 2024", "4 March 2024 open again 9 March 2024", *shared,
-         "1 in 1,000", "thin 0"],
-        ["1 June 2024 no earlier test reached it", "30 June 2024 not tested since", "11 of 12",
-         "TLS: reset only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–", "thin 0"],
-        ["6 May 2024 no earlier test reached it", "still blocked at the last test", *shared,
-         "1 in 32", "fair 0"],
+        ["3 February 2024 last reached 1 February 2024",
+         "4 March 2024 reached again 9 March 2024", *shared, "1 in 1,000",
+         "thin at least 0"],
+        ["1 June 2024 no earlier test reached it", "30 June 2024 no test with a result since",
+         "11 of 12", "TLS: reset only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–",
+         "thin at least 0"],
+        ["6 May 2024 no earlier test reached it", "still failing at the last test", *shared,
+         "1 in 32", "fair at least 0"],
     ]  # fmt: skip
     assert f'<a class="site" href="sites/{site_file(LISTED)}#{site_anchor(LISTED)}">' in html
     assert "<script>" not in html

@@ -347,10 +347,10 @@ def test_what_is_said_is_counted(study: Any) -> None:
     assert followed.name == "a.test on One (AS1)"
     told = say_followed(followed, {"AS2": "<Two>"}, "QQ").striptags()
     assert told.startswith(
-        "5 sessions tested the site on 3 days. From 5 January 2024 to the last test of the period, "
-        "4 of 4 sessions could not reach the site (DNS: loopback address). The site was last open "
-        "before this on 2 January 2024. No later test reached it. The sessions left a mark: a "
-        "trace that only blocking leaves. The false answer came from the resolver of <Two> (AS2). "
+        "5 sessions tested the site on 3 days. Seen from 5 January 2024 on, and still at the last "
+        "test: 4 of 4 sessions could not reach the site (DNS: loopback address). The site was last "
+        "reached on 2 January 2024. The sessions left a trace of blocking. The lookups were made "
+        "through the resolver of <Two> (AS2). "
         "At least 2 forged sessions would be needed to change this verdict. Evidence: fair. The "
         "rule dns.loopback explains most blocked sessions: "
     )

@@ -207,15 +207,15 @@ def test_a_page_of_a_site_says_what_its_tables_say(
     stretches = _table(fictional_report, "blocked_site_networks")
     for row in sites[sites["page"] != ""].itertuples(index=False):
         words = re.sub(r"\s+", " ", pages[row.page].words).replace(",", "")
-        tests = f"Tested {row.measurement_count} times in {row.session_count} sessions"
-        assert f"{tests} on {row.network_count} networks" in words, row.page
+        tests = f"Measurements: {row.measurement_count}; sessions: {row.session_count}"
+        assert f"{tests}; networks: {row.network_count}." in words, row.page
         if row.domain in flagged:
             said = f"OONI flags {flagged[row.domain]} of {row.measurement_count} measurements"
             assert said in words, row.page
         own = stretches[stretches["domain"] == row.domain]
         is_blocked = (own["state"] == "blocked").groupby(own["probe_asn"]).any()
         if len(own):
-            said = f"Blocked on {is_blocked.sum()} and likely blocked on {(~is_blocked).sum()}"
+            said = f"blocked on {is_blocked.sum()} likely blocked on {(~is_blocked).sum()}"
             assert said in words, row.page
 
 

@@ -411,7 +411,9 @@ def _describe_pairs(
             "network": records.get(row.probe_asn),
             "floor": _shortfall(row, thresholds) if row.state not in LISTED and is_short else "",
             "said": [text.striptags() for text in said],
-            "rivals": [text.striptags() for text in say_rivals(ENGLISH, stretches, others)],
+            "rivals": [
+                text.striptags() for text in say_rivals(ENGLISH, stretches, others, row.note)
+            ],
             "sessions": [] if study is None else _session_lines(study, row, is_every=is_every),
         }
 

@@ -327,7 +327,7 @@ def _annex_page(lang: Language, up: str) -> Appendix:
             for head, content in annex_sections(tables, numbers, lang)
         ]
 
-    return Appendix(SetItem(ANNEX, lang.say("Annex: blocked sites"), line), make)
+    return Appendix(SetItem(ANNEX, lang.say("Annex: blocked and likely blocked sites"), line), make)
 
 
 def site_pages(

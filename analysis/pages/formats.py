@@ -296,7 +296,8 @@ def percent(value: object) -> str:
 
 
 def chance_words(text: str, lang: Language = ENGLISH) -> str:
-    """A chance as the tables write it, ``3.1e-02``, as 1 in so many; another text as it is."""
+    """A chance as the tables write it, ``3.1e-02``, as at most 1 in so many; another text as it
+    is."""
     found = _find_number(text)
     if found is None:
         return visible(text)

@@ -63,8 +63,8 @@ def render_annex(
     most = fit_rows(stretches["domain"].value_counts(), MOST_ROWS)
     parts = [macros.symbols([(name, STATES[name]) for name in LISTED]), macros.controls()]
     for is_local, caption in (
-        (True, lang.say("Blocked sites of the country")),
-        (False, lang.say("Blocked sites from elsewhere")),
+        (True, lang.say("Blocked or likely blocked: sites of the country")),
+        (False, lang.say("Blocked or likely blocked: sites from elsewhere")),
     ):
         of_kind = stretches[stretches["is_local"] == is_local]
         groups = list(_groups(of_kind, words, names, most, lang, decided, grades))
@@ -103,7 +103,7 @@ def annex_sections(
     )  # fmt: skip
     by_category = _show_finding(page, "categories", find_categories(read)) + render_table(
         _say_column(categories, "category", lang),
-        lang.say("Tested and blocked sites by category"),
+        lang.say("Sites tested and listed, by category"),
         "",
         60,
         {},
@@ -112,7 +112,7 @@ def annex_sections(
     by_network = _show_finding(page, "networks", find_networks(read))
     by_network += render_table(
         ranked,
-        lang.say("Networks, sites tested and sites blocked"),
+        lang.say("Networks, sites tested and sites listed"),
         "",
         60,
         {},
@@ -120,9 +120,10 @@ def annex_sections(
         lang=lang,
     )
     set_aside = _show_finding(page, "everywhere", find_everywhere(read))
+    caption = lang.say("Sites with anomalies that are not listed")
     set_aside += _show_finding(page, "unlisted", find_unlisted(read)) + render_table(
-        linked, lang.say("Sites set aside"), "", 25, {}, file="set_aside.csv", lang=lang
-    )  # fmt: skip
+        linked, caption, "", 25, {}, file="set_aside.csv", lang=lang
+    )
     macros = open_template("annex.html.j2", lang).module
     return [
         ("", _show_opening(page)),
@@ -152,15 +153,15 @@ def grade_pairs(pairs: pd.DataFrame) -> dict[tuple[str, str], str]:
 def _show_opening(page: Telling) -> Markup:
     """How many sites are on the list, and what it has of each."""
     answer = page.lang.html(
-        "{blocked} sites are listed: {traced} blocked and {likely} likely blocked on at least one "
-        "access network.",
+        "Listed sites: {blocked}; of these, {traced} blocked and {likely} likely blocked on at "
+        "least one access network.",
         blocked=page.count("blocked_domain_count"), traced=page.count("traced_domain_count"),
         likely=page.count("likely_domain_count"),
     )  # fmt: skip
     what = page.lang.html(
-        "They are {names} registered names, and {pairs} pairs of site and network. The list has "
-        "each site with its networks below it: when it was blocked there, in how many sessions, "
-        "how, and how strong the evidence is ({place}).",
+        "Registered domains: {names}; pairs of site and network: {pairs}. The list has each site "
+        "with its networks below it: when the block was seen there, in how many sessions, how, "
+        "and how strong the evidence is ({place}).",
         names=page.count("blocked_registrable_domain_count"),
         pairs=page.count("listed_access_pair_count"),
         place=link("index.html#certainty", page.lang.say("How sure this is")),

@@ -144,7 +144,10 @@ def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord
         networks[["probe_asn", "network", "kind"]], on="probe_asn", how="left"
     )
     cells_of = _group_rows(cells.fillna({"network": "", "kind": "unknown"}))
-    stretches_of = _group_rows(read_table(tables, "blocked_site_networks"))
+    key = ["domain", "probe_asn", "blocked_from"]
+    gaps = read_table(tables, "blocking_intervals").groupby(key)["longest_gap_days"].max()
+    stretches = read_table(tables, "blocked_site_networks").join(gaps, on=key)
+    stretches_of = _group_rows(stretches.fillna({"longest_gap_days": 0}))
     withheld_of = _group_rows(read_table(tables, "withheld_intervals"))
     flags_of, methods_of, aside_of = map(
         _group_rows, (read_note(tables, FLAGS), read_note(tables, COMPARED),
@@ -204,14 +207,18 @@ def make_pages(
     sites, networks = read_table(tables, "sites"), read_table(tables, "networks")
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     decided = read_decided(tables)
-    found = read_summary(Path(tables))["findings"]
-    unreached = {site for one in found if one["kind"] == "everywhere" for site in one["sites"]}
+    summary = read_summary(Path(tables))
+    unreached = {
+        site for one in summary["findings"] if one["kind"] == "everywhere" for site in one["sites"]
+    }
     yield INDEX, lang.say("Find a site"), list_names(sites, lang)
     for record in read_records(tables, sites):
         domain = record.site.domain
         content = open_template("site.html.j2", lang).render(
             **_describe(record, setting, lang),
             pairs=[_pair(cell, record, setting, names, lang) for cell in _told(record)],
+            more=len(_list_failing(record)) - len(_told(record)),
+            has_fingerprints=summary["has_fingerprints"],
             is_unreached=domain in unreached,
             decision=show_decision(decided.get(domain), lang),
             verdicts_link=_VERDICTS.format(setting.root),
@@ -270,10 +277,13 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
         bars += [bar for one in withheld for bar in span_bars(one, period, "hollow")]
         words = say_spans(lang, [*stretches, *withheld])
         rows.append(Row(network_name(cell), tuple(bars), words))
+    if not any(row.bars for row in rows):
+        return Markup("")
     events = [(event.day, event.title) for event in setting.events]
     reading = lang.html(
-        "A bar: the site was seen blocked there; half as high: likely blocked; hollow: failures "
-        "that are not listed. The dotted line leads to the nearest test that reached the site."
+        "A bar runs from the first to the last failing test, days without a test included. "
+        "Half-height bars: likely blocked; hollow bars: failures that are not listed. The dotted "
+        "line leads to the nearest test that reached the site."
     )
     if events:
         reading += Markup(" ") + lang.html(
@@ -286,7 +296,12 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
 def _told(record: SiteRecord) -> list[Cell]:
     """The cells that are listed; of a site that is set aside those in which most sessions failed,
     first those with a stretch that was withheld, and those that did not work."""
-    if record.site.status == "listed":
+    return record.listed or _list_failing(record)[:_FEW]
+
+
+def _list_failing(record: SiteRecord) -> list[Cell]:
+    """The cells of a site in which it failed; of a listed one those that list it."""
+    if record.listed:
         return record.listed
     failing = [
         cell for cell in record.cells
@@ -299,7 +314,7 @@ def _told(record: SiteRecord) -> list[Cell]:
             -int(cell.blocked_session_count), cell.probe_asn,
         )
     )  # fmt: skip
-    return failing[:_FEW]
+    return failing
 
 
 def _pair(
@@ -313,7 +328,7 @@ def _pair(
         "network": network_name(cell),
         "state": state_words(lang, cell),
         "sentences": say_verdict(lang, cell, stretches, withheld, names, setting.probe_cc),
-        "rivals": say_rivals(lang, stretches, withheld),
+        "rivals": say_rivals(lang, stretches, withheld, cell.note),
     }
 
 

@@ -26,7 +26,7 @@ from analysis.languages.language import (
 from analysis.pages.formats import chance_words, counted, macros, make_environment, site_link
 from analysis.reference.reference_files import capital_zone
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
-from analysis.verdicts.rivals import NO, RIVALS, answer_rivals
+from analysis.verdicts.rivals import NO, ONE_KIND_OF_PROBE, RIVALS, answer_rivals
 from analysis.vocabulary import (
     CERTAINTY,
     MATRIX_STATES,
@@ -129,6 +129,8 @@ def _clock(minutes: int, *, is_end: bool = False) -> str:
 Row = Any
 #: Longer than any sentence of ours.
 _LONGEST = 400
+#: Days without a test that are worth a sentence.
+_LEAST_GAP = 14
 
 
 def say_verdict(
@@ -190,26 +192,34 @@ def open_template(name: str, lang: Language) -> Any:
         "mechanisms": MECHANISMS,
         "states": STATES,
         "pairs_of_chance": pairs_of_chance,
+        "least_gap": _LEAST_GAP,
     }
     environment.filters["english"] = lang.english
     return environment.get_template(name)
 
 
-def say_rivals(lang: Language, stretches: Sequence[Row], withheld: Sequence[Row]) -> list[Markup]:
+def say_rivals(
+    lang: Language, stretches: Sequence[Row], withheld: Sequence[Row], note: str
+) -> list[Markup]:
     """What else than a block each stretch may be: what was asked, and the answers; alike ones once.
 
     Args:
         lang: of the words.
         stretches, withheld: see ``say_verdict``. What was withheld for another reason than a rival
             was not asked about.
+        note: of the verdict, which may say that one kind of probe alone tested the site.
     """
+    is_of_one_platform = any(_PLATFORM.fullmatch(part) for part in _split_note(note))
     asked = [(one.mechanism, one.state, "") for one in stretches]
     asked += [(one.mechanism, one.state, one.reason) for one in withheld if one.reason in _RIVALS]
     said = []
     for mechanism, state, reason in dict.fromkeys(asked):
         named = word(lang, MECHANISMS.get(mechanism, mechanism))
         answers = [
-            lang.html("{question} No.", question=word(lang, question))
+            lang.html("{question} This cannot be told: hardly any other probe tested the site.",
+                      question=word(lang, question))
+            if is_of_one_platform and answer == NO and question == _OF_PROBES
+            else lang.html("{question} No.", question=word(lang, question))
             if answer == NO
             else lang.html("{question} Yes: {answer}.", question=word(lang, question),
                            answer=word(lang, answer))
@@ -219,6 +229,7 @@ def say_rivals(lang: Language, stretches: Sequence[Row], withheld: Sequence[Row]
     return said
 
 
+_OF_PROBES = next(rival.question for rival in RIVALS if rival.words == ONE_KIND_OF_PROBE)
 #: Sentences of ours that hold what parts a note.
 _RIVALS = [rival.words for rival in RIVALS]
 _WHOLE = [text for text in (*_RIVALS, BEFORE_FIRST_TEST) if "; " in text]

@@ -34,7 +34,7 @@ from analysis.review.decisions import (
     review_path,
 )
 from analysis.tables import read_table
-from analysis.vocabulary import DECISIONS
+from analysis.vocabulary import DECISIONS, STATES
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
         opening, *boxes = _show_form(items, lang, edition.up)
         return [opening, *show_decisions(tables, lang), *boxes]
 
-    line = lang.say("Each finding and each listed site, with boxes to tick, for a meeting.")
+    line = lang.say("For a meeting: tick one decision for each finding and each listed site.")
     return Appendix(SetItem(FORM, lang.say("Feedback form"), line), make)
 
 
@@ -91,18 +91,26 @@ def list_items(
     decided = read_decided(tables)
     claims = dict(sorted(findings.items()))
     stretches = read_table(tables, "blocked_site_networks")
-    pairs = stretches.assign(traced=stretches["state"] == "blocked").groupby(
-        ["domain", "probe_asn"], as_index=False
-    ).agg({"traced": "max", "blocked_from": "min"})  # fmt: skip
-    sites = pairs.groupby("domain").agg(
-        traced=("traced", "sum"), n=("traced", "size"), first=("blocked_from", "min")
-    )
-    for site, found in sites.to_dict("index").items():
-        claims[str(site)] = lang.say(
-            "Access networks: {traced} blocked, {likely} likely blocked; first seen so on {day}",
-            traced=found["traced"], likely=found["n"] - found["traced"],
-            day=date.fromisoformat(found["first"]),
-        )  # fmt: skip
+    ordered = stretches.sort_values(["state", "blocked_from"])  # blocked before likely blocked
+    for site, found in ordered.groupby("domain"):
+        pairs = found.drop_duplicates("probe_asn")
+        said = [
+            lang.say(
+                "{state} on {networks}",
+                state=lang.say(STATES[str(state)].words),
+                networks=list(of_state["network"]),
+            )
+            for state, of_state in pairs.groupby("state")
+        ]
+        first = found.sort_values("blocked_from").iloc[0]
+        said.append(
+            lang.say(
+                "first seen on {day} on {network}",
+                network=first["network"],
+                day=date.fromisoformat(first["blocked_from"]),
+            )
+        )
+        claims[str(site)] = "; ".join(said)
     return [
         {**dict.fromkeys(COLUMNS, ""), "item": item, "claim": claim, **decided.get(item, {})}
         for item, claim in claims.items()

@@ -100,7 +100,7 @@ def show_narrative(
         elif english[instead]:
             shown = form.in_english(_render(english[instead], findings, ENGLISH, up), place)
         else:
-            shown = form.missing(place)
+            shown = form.missing()
         sections.append((heading, Markup(shown)))
     return sections
 
