@@ -133,7 +133,8 @@ def tables(tmp_path: Path) -> Path:
     write_table(folder, "decisions", decision_table([elsewhere, KEPT], YEAR))
     write_table(folder, "findings", table_rows("findings", {"id": "F2", "claim": HOSTILE}))
     listed = [
-        {"domain": "a.test", "probe_asn": asn, "state": state, "blocked_from": day}
+        {"domain": "a.test", "probe_asn": asn, "network": f"N{asn}", "state": state,
+         "blocked_from": day}
         for asn, state, day in (
             ("AS1", "blocked", "2024-03-01"), ("AS2", "likely_blocked", "2024-04-01"),
             ("AS2", "blocked", "2024-05-01"), ("AS3", "likely_blocked", "2024-06-01"),
@@ -180,7 +181,7 @@ def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Pa
     cells = openpyxl.load_workbook(sheet)["feedback"]
     assert [cells.cell(line, 1).value for line in (FIRST_ROW, FIRST_ROW + 1)] == ["F2", "a.test"]
     assert cells["B4"].value == (
-        "Access networks: 2 blocked, 1 likely blocked; first seen so on 1 March 2024"
+        "Blocked on NAS1 and NAS2; Likely blocked on NAS3; first seen on 1 March 2024 on NAS1"
     )
     assert {cell.data_type for row in cells.iter_rows() for cell in row} == {"s", "n", "d"}
     brought = read_filled_sheet(_filled(sheet, {
@@ -349,7 +350,6 @@ def test_numbers_are_filled_in_and_what_is_missing_says_so(tmp_path: Path) -> No
     assert '<a href="4-blocked-sites.html">list</a>' in html
     assert "<h3>A</h3>\n<h4>B</h4>" in html  # no level is left out
     assert html.count("Missing") == len(PARTS) - 1
-    assert "data/narrative/qm/en/law.md" in html
 
 
 def test_a_part_that_is_written_in_english_only_is_shown_in_english(tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_a_part_that_is_written_in_english_only_is_shown_in_english(tmp_path: Pa
     (law,) = [content for _, content in shown if 'lang="en"' in content]
     assert "data/narrative/qm/km/law.md" in law
     assert '1,234</data> sites, <a href="../index.html">list</a>' in law
-    assert all("data/narrative/qm/km/" in content for _, content in shown)
+    assert len(shown) == len(PARTS)
 
 
 @pytest.mark.parametrize(
