@@ -512,7 +512,7 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "certain hours of the week: Mon-Fri 04:00-08:00 UTC. Only tests at these hours count as "
         "before or after. The sessions left a trace of blocking. The failures began before the "
         "first test, so the site may refuse this network. At least 1 forged session would be "
-        "needed to change this verdict. Evidence: thin.",
+        "needed to change this verdict. Evidence, in the whole period: thin.",
         f"Could it be something else? TLS: reset: {RIVALS[0].question} No. {RIVALS[4].question} "
         "No.",
         f"{RIVALS[4].question} This cannot be told: hardly any other probe tested the site.",
@@ -521,7 +521,8 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "1 in 32 pairs would fail like this by accident. All 1,200 failing sessions are from one "
         "platform; sessions from other platforms: 3. The cause may be one household’s filter or a "
         "block.",
-        "At least 3 forged sessions would be needed to change this verdict. Evidence: fair.",
+        "At least 3 forged sessions would be needed to change this verdict. Evidence, in the whole "
+        "period: fair.",
         "Tunnel (AS9), VPN: 18 of 30",
         "OONI flags 12 of 40 measurements as anomalies. Whether OONI confirms any is not known: no "
         "list of known block pages was given. Other methods that would list it: OONI anomalies.",

@@ -351,7 +351,8 @@ def test_what_is_said_is_counted(study: Any) -> None:
         "test: 4 of 4 sessions could not reach the site (DNS: loopback address). The site was last "
         "reached on 2 January 2024. The sessions left a trace of blocking. The lookups were made "
         "through the resolver of <Two> (AS2). "
-        "At least 2 forged sessions would be needed to change this verdict. Evidence: fair. The "
+        "At least 2 forged sessions would be needed to change this verdict. Evidence, in the whole "
+        "period: fair. The "
         "rule dns.loopback explains most blocked sessions: "
     )
 

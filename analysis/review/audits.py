@@ -49,14 +49,14 @@ from analysis.vocabulary import AUDIT_RESULTS
 ITEM = SetItem(
     "claims-audit.html",
     "Claims of a draft",
-    "What a draft says, held against arithmetic, published counts and the tables of the report.",
+    "What an earlier draft says, checked by arithmetic, by published counts and by the tables of "
+    "the report.",
 )
 #: Columns of the page, what matters first.
 _SHOWN = ["claim_id", "claim", "arithmetic", "where", "relation"]
 _CAVEAT = (
-    "A statement that holds agrees with its sums or with a count that somebody published; that "
-    "does not make it true. Each was written down as data by hand: what it says is for a reader "
-    "to check."
+    "A statement that holds agrees with its own sums or with a published count. This does not make "
+    "it true. The statements were typed in by hand; check them against the draft."
 )
 
 

@@ -165,23 +165,23 @@ RELATIONS: Mapping[str, Relation] = {
     "at_most": Relation("a part is no more than its whole", _at_most, ("part", "whole")),
     "less_than": Relation("a part is less than its whole", _less_than, ("part", "whole")),
     "share": Relation(
-        "a percentage is the share, rounded; without a part, that of some whole number",
+        "a percentage is the rounded share of a part in a whole, or of some part if none is given",
         _share, ("percent", "whole"), ("part",),
     ),
     "union": Relation(
-        "a whole of parts that overlap, exactly where it is said how many are shared by two",
+        "parts that may overlap make up a whole; exact only if it is said how many they share",
         _union, ("whole", "parts"), ("shared",),
     ),
     "distinct": Relation(
-        "so many different names are named",
+        "a number of different names is given",
         _distinct, ("count", "names"), (NAMES,), ("names", NAMES),
     ),
     "largest": Relation(
-        "the largest classes of a whole, among so many classes",
+        "these classes can be the largest of a whole with a given number of classes",
         _largest, ("counts", "whole", "classes"),
     ),
     "not_checkable": Relation(
-        "nothing at hand says so, or otherwise", _not_checkable, ("why",), (), ("why",)
+        "no source at hand confirms or contradicts it", _not_checkable, ("why",), (), ("why",)
     ),
 }  # fmt: skip
 
