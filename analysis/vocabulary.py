@@ -325,10 +325,48 @@ LIST_ACTIONS: dict[str, str] = {
     "check": "Check",
 }
 
+#: What the validation measures, by the name that its tables have for it, and of whom.
+VALIDATION: dict[str, dict[str, str]] = {
+    "measure": {
+        "recall of pairs": "Blocked pairs that are listed (recall)",
+        "precision of pairs": "Listed pairs that are blocked (precision)",
+        "recall of sites": "Blocked sites that are listed (recall)",
+        "precision of sites": "Listed sites that are blocked (precision)",
+        "recall by mechanism, 6 or more sessions": "Blocked pairs that are listed",
+        "precision by mechanism": "Listed pairs that are blocked",
+        "mechanism exact, by mechanism": "Listed pairs with the right method",
+        "edge found": "Dates that are given",
+        "edge inside bracket": "True date within the given interval",
+        "edge inside bracket, 6 or more sessions": "The same, 6 or more sessions",
+        "bracket as narrow as tests allow": "Interval as narrow as the tests allow",
+        "claimed edge is true": "Given dates that are right",
+        "claimed edge is true despite forged openness": "The same, with forged open tests",
+        "bounds of the share hold it": "Bounds that contain the true share",
+        "stretches listed that are true": "Listed periods that are right",
+        "beginnings in bracket": "Beginnings within their interval",
+        "bounds hold a share below 1": "The same, for shares below 100 %",
+        "parts of which the fewer endpoints are cut off not listed": (
+            "Blocks of a minority of endpoints, not listed"
+        ),
+    },
+    "forger": {
+        "of the world": "In the simulated country",
+        "one short of the number": "One session fewer than the bound",
+    },
+    "claim": {
+        "blocked": "The site is blocked",
+        "open": "The site is open",
+        "control_alive": "The control reaches a dead site",
+        "control_dead": "The control does not reach the site",
+    },
+    "coverage": {"thin": "few tests", "middle": "some tests", "rich": "many tests"},
+}
+
 PERIODS: dict[str, str] = {"all": "Whole period", "first": "First half", "second": "Second half"}
 
 #: Column → code → words. A code that is not listed is shown as it is.
 VALUES: dict[str, dict[str, str]] = {
+    **VALIDATION,
     "mechanism": MECHANISMS,
     "mechanisms": MECHANISMS,
     "kind": NETWORK_KINDS,
@@ -345,7 +383,7 @@ VALUES: dict[str, dict[str, str]] = {
     "set_aside_reason": SET_ASIDE_REASONS,
     "insufficient_reason": {code: state.words for code, state in INSUFFICIENT.items()},
     "failure_kind": FAILURE_KINDS,
-    "stratum": MECHANISMS,
+    "stratum": MECHANISMS | {"onset": "beginning", "ending": "end"},
     "test_reason": TEST_REASONS,
     "problem": LIST_PROBLEMS,
     "action": LIST_ACTIONS,

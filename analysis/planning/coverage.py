@@ -257,6 +257,8 @@ def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[str, str
 
 #: A site that nobody lists counts as tested widely from so many networks, and days, on.
 _LEAST_NETWORKS, _LEAST_DAYS = 3, 10
+#: Without a test for so many days before the end of the period, its tests have stopped.
+_QUIET_DAYS = 28
 
 _FIRST_TESTS = """
 SELECT domain::VARCHAR, min(day) AS day FROM tested WHERE domain <> '' GROUP BY domain
@@ -268,7 +270,8 @@ SELECT domain::VARCHAR AS domain, min(day) AS first_tested, max(day) AS last_tes
   count(*) AS measurement_count, count(DISTINCT probe_asn) AS network_count,
   count(DISTINCT day) AS day_count
 FROM tested JOIN listed_site USING (domain) WHERE list = 'none' AND domain <> ''
-GROUP BY tested.domain HAVING network_count >= $networks AND day_count >= $days
+GROUP BY tested.domain
+HAVING network_count >= $networks AND day_count >= $days AND last_tested < $stopped
 ORDER BY last_tested, tested.domain
 """
 
@@ -310,7 +313,7 @@ def count_list_changes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def find_unlisted(study: Study) -> pd.DataFrame:
-    """Sites that several networks tested for some time, though no list names them now.
+    """Sites that several networks tested for some time and then no more, and no list names.
 
     Args:
         study: whose tables ``add_tested`` has made.
@@ -319,7 +322,8 @@ def find_unlisted(study: Study) -> pd.DataFrame:
         One row a site, those first that nobody has tested for longest: ``domain, first_tested,
         last_tested, measurement_count, network_count, day_count``.
     """
-    least = {"networks": _LEAST_NETWORKS, "days": _LEAST_DAYS}
+    stopped = study.periods["all"].until - timedelta(days=_QUIET_DAYS)
+    least = {"networks": _LEAST_NETWORKS, "days": _LEAST_DAYS, "stopped": stopped}
     return study.connection.execute(_UNLISTED, least).df()
 
 
@@ -527,14 +531,14 @@ HEADINGS = {
     "source": "Source", "source_count": "Number of sources",
     "largest": "Largest source", "largest_share": "Share of the largest",
     "two_largest_share": "Share of the two largest",
-    "equal_source_count": "Equal sources that are as concentrated",
+    "equal_source_count": "Effective number of sources",
     "country_list_count": "On the country's list", "general_list_count": "On another list",
     "none_list_count": "On no list", "longest_gap_days": "Longest gap, days",
     "line_count": "Lines added", "tested_line_count": "Lines tested", "list": "List",
     "date_added": "Added", "file": "List", "url": "Address", "first_tested": "First tested",
-    "days_untested": "Days until the first test", "last_tested": "Last tested",
+    "days_untested": "Days from its addition to the first test", "last_tested": "Last tested",
     "floor_pair_count": "Enough tests",
-    "below_pair_count": "Too few tests",
+    "below_pair_count": "Tested, not enough",
     "untested_pair_count": "No test", "floor_share": "Enough tests, share",
 }  # fmt: skip
 
@@ -558,13 +562,13 @@ def claim_floor(floor: pd.DataFrame) -> None:
         "floor",
         ENGLISH.say(
             "{enough} of {total} pairs of a tested site and an access network ({share}) were "
-            "tested enough to be judged.",
+            "tested enough: in the minimum of sessions, on the minimum of days.",
             enough=enough, total=total, share=percent(enough / max(total, 1)),
         ),
         ENGLISH.say(
-            "{few} pairs were tested too little: in too few sessions or on too few days. {none} "
-            "pairs were not tested at all. Nothing is known about these pairs: the site may be "
-            "blocked or open.",
+            "Pairs tested, but not enough: {few}. Pairs not tested at all: {none}. On these pairs "
+            "the site may be blocked or open. Where the tests of a pair disagree, it has no "
+            "conclusion, even if there are enough of them.",
             few=few, none=none,
         ),
         "Only sites that somebody tested on some network in the period are counted.",
@@ -660,7 +664,10 @@ def show_gaps(study: Study, days: Mapping[str, Sequence[date]], ranked: pd.DataF
     access = list_access_networks(ranked)
     named = dict(zip(access["probe_asn"], access["network"], strict=True))
     order = sorted(named, key=lambda asn: (-len(days.get(asn, ())), asn))[:_MOST_ROWS]
-    labels = {"all": "Any network", **{asn: name_network(named[asn], asn) for asn in order}}
+    labels = {
+        "all": "All networks together",
+        **{asn: name_network(named[asn], asn) for asn in order},
+    }
     rows = [_draw_days(label, days.get(asn, ()), period) for asn, label in labels.items()]
     daily = sum(len(days.get(asn, ())) == period.day_count for asn in named)
     longest = max((gap.day_count for gap in find_gaps(days["all"], period)), default=0)
@@ -669,8 +676,8 @@ def show_gaps(study: Study, days: Mapping[str, Sequence[date]], ranked: pd.DataF
         tested=len(days["all"]), days=period.day_count, daily=daily, n=len(named),
     )  # fmt: skip
     reading = ENGLISH.say(
-        "A bar shows consecutive days with a test. Empty days were not tested. The longest gap "
-        "without a test on any network has {n} days.",
+        "A bar shows consecutive days with a test. Empty days were not tested. Longest time "
+        "without a test, all networks together, in days: {n}.",
         n=longest,
     )
     alt = "; ".join(f"{row.label}: {row.words}" for row in rows)
@@ -690,7 +697,7 @@ def _draw_days(label: str, days: Sequence[date], period: Period) -> Row:
     )
     longest = max((gap.day_count for gap in gaps), default=0)
     words = ENGLISH.say(
-        "{tested} of {days} days, longest gap {longest} days",
+        "days with a test: {tested} of {days}, longest gap in days: {longest}",
         tested=len(days), days=period.day_count, longest=longest,
     )  # fmt: skip
     return Row(label, bars, words, number(len(days)))
@@ -747,8 +754,9 @@ def show_sources(weighed: pd.DataFrame) -> None:
             "group of probes with the same network, version and platform made {alike}.",
             largest=largest, network=network, alike=alike,
         ),
-        "One busy probe made at most as many measurements as this group. Verdicts count sessions "
-        "and days, so its rows have little weight.",
+        "A probe that keeps its network, version and platform is in one such group; a probe that "
+        "is updated is in several. Verdicts count sessions and days, so many rows of one probe "
+        "have little weight.",
     )  # fmt: skip
     show_table(weighed, caption="Shares of the largest sources", headings=HEADINGS)
 
@@ -758,15 +766,17 @@ def show_list_changes(study: Study) -> None:
     months, added = count_list_changes(study)
     show_table(months, caption="Lines added to the test lists, by month", headings=HEADINGS)
     show_table(added, caption="Lines added in the period", fold_after=15, headings=HEADINGS,
-               is_printed=False)  # fmt: skip
+               is_printed=False, note="0 days: the site was tested before, or on the same "
+               "day.")  # fmt: skip
     unlisted = find_unlisted(study)
     if unlisted.empty:
         return
     show_table(
-        unlisted, caption="Sites on no list that several networks tested", fold_after=15,
+        unlisted, caption="Sites on no list whose tests stopped", fold_after=15,
         headings=HEADINGS, is_printed=False,
-        note="Probes test sites from the lists, from a link, or from a person. If several networks "
-        "tested a site for some time and then stopped, it was perhaps removed from a list.",
+        note="Probes test sites from the lists, from a link, or from a person. Several networks "
+        "tested these sites, and no network in the last four weeks. They were perhaps removed from "
+        "a list.",
     )  # fmt: skip
 
 
@@ -785,11 +795,12 @@ PLAN_HEADINGS = {
 }  # fmt: skip
 
 
-def claim_what_to_test(pairs: pd.DataFrame) -> None:
+def claim_what_to_test(pairs: pd.DataFrame, site_count: int) -> None:
     """Show how many pairs are worth a test, and the best of them.
 
     Args:
         pairs: the contract's ``what_to_test``.
+        site_count: the sites that may be in it.
     """
     first = pairs.sort_values("rank")
     suspected = (pairs["test_reason"] == "suspected").sum()
@@ -797,13 +808,15 @@ def claim_what_to_test(pairs: pd.DataFrame) -> None:
     show_finding(
         "what-to-test",
         ENGLISH.say(
-            "{n} pairs of a site and an access network are worth a test. On {suspected} of them a "
-            "block is suspected, and more tests are needed for a verdict.",
+            "Pairs of a site and an access network that are worth a test: {n}. Pairs among them "
+            "where a block is suspected and more tests are needed for a verdict: {suspected}.",
             n=len(pairs), suspected=suspected,
         ),
         ENGLISH.say(
-            "On {n} other pairs too little was tested, and another network lists the site.",
-            n=elsewhere,
+            "Only the {sites} sites on a test list or on the list of blocked sites can be here, "
+            "tested or not; other tested sites cannot. Pairs with too few tests of a site that is "
+            "listed on another network: {n}.",
+            sites=site_count, n=elsewhere,
         ),
         "The table does not say that a site is blocked. It says which tests would tell the most.",
         "tables/what_to_test.csv",
@@ -831,7 +844,8 @@ def show_comparison(thin: pd.DataFrame, run: Mapping[str, object]) -> None:
     """
     if thin.empty:
         show_text(
-            "On every access network with 100 measurements or more, at least 30 sites were reached."
+            "On every access network with 100 measurements or more, at least 30 sites were "
+            "reached: no network needs more everyday sites."
         )
         return
     show_table(
@@ -875,11 +889,12 @@ def show_list_care(care: pd.DataFrame) -> None:
     show_finding(
         "list-care",
         ENGLISH.say(
-            "{n} lines of the test lists have problems. {removed} problems are solved if the line "
-            "is removed, and {changed} if it is changed.",
+            "Lines of the test lists with a problem: {n}. Problems solved by removing the line: "
+            "{removed}; by changing it: {changed}; to be checked by a person: {checked}.",
             n=len(care[["file", "line"]].drop_duplicates()), removed=removed, changed=changed,
+            checked=len(care) - removed - changed,
         ),
-        "A person must decide about the other problems.",
+        "",
         "If no control resolved a name, the name has lapsed for now. Somebody may register it "
         "again.",
         "tables/list_care.csv",

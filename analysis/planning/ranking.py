@@ -244,18 +244,18 @@ def find_without_comparison(verdicts: pd.DataFrame, ranked: pd.DataFrame) -> pd.
 
 
 def choose_everyday(sites: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The ``EVERYDAY`` sites to test beside suspected ones: those that most networks reach.
+    """At most ``EVERYDAY`` sites to test beside suspected ones: those that most networks reach.
 
     Args:
         sites: ``choose_sites``.
         verdicts: the contract's ``verdicts``.
 
     Returns:
-        Rows of ``sites``, with nowhere a problem. Where no network reaches a site, those of
-        harmless categories, by name.
+        Rows of ``sites``, nowhere with an anomaly or another problem: those of harmless categories
+        first, tested or not, then those that are reached.
     """
     whole = verdicts[verdicts["period"] == "all"]
-    has_problem = ~whole["state"].isin(["ok", "insufficient"])
+    has_problem = ~whole["state"].isin(["ok", "insufficient"]) | (whole["set_aside_reason"] != "")
     reached = whole.loc[whole["state"] == "ok", "domain"].value_counts()
     counted = sites.assign(
         count=sites["domain"].map(reached).fillna(0),
@@ -275,12 +275,13 @@ def describe_run(name: str, sites: pd.DataFrame, since: date) -> dict[str, objec
         sites: ``url, category_code``, in the order of testing.
         since: first day of the plan.
     """
-    line = f"Sites where a test would be most useful, from {since}."
+    line = f"{name}, from {since}."
     return {
         "name": name[:_LONGEST_NAME],
         "short_description": line[:_LONGEST_LINE],
-        "description": f"{line} The list comes from earlier measurements. Run it once a day for a "
-        "week, at different hours. Decide whether it is safe to test these sites where you are.",
+        "description": f"{line} The list comes from test lists and earlier measurements. Run it "
+        "once a day for a week, at different hours. Decide whether it is safe to test these sites "
+        "where you are.",
         "nettests": [
             {
                 "test_name": "web_connectivity",

@@ -41,9 +41,10 @@ def show_months(study: Study, months: pd.DataFrame) -> None:
         months: the contract's ``measurements_by_month``.
     """
     total = int(months["measurement_count"].sum())
+    valid = total - int(months["failure_count"].sum())
     title = ENGLISH.say(
-        "OONI flagged {share} of {n} measurements",
-        n=total, share=percent(flagged(months) / total),
+        "OONI flagged {share} of {n} measurements that did not fail as {words}",
+        n=valid, share=percent(flagged(months) / max(valid, 1)), words=_flag_words(months),
     )  # fmt: skip
     show_figure(
         plots.results_by_month(months, title=title, footer=study.footer(total, "measurements")),
@@ -57,8 +58,16 @@ def show_months(study: Study, months: pd.DataFrame) -> None:
     show_table(
         months,
         caption="Measurements by month and OONI flag, in numbers",
-        note="" if is_known else "This run has no fingerprints, so it confirms no measurement.",
+        note=""
+        if is_known
+        else "No list of known block pages and addresses (fingerprints) was given, so it is not "
+        "known which measurements OONI confirmed.",
     )
+
+
+def _flag_words(months: pd.DataFrame) -> str:
+    """What the flags are that ``flagged`` counts: without fingerprints none is *confirmed*."""
+    return "anomalous or confirmed" if months["confirmed_count"].notna().all() else "anomalous"
 
 
 def flagged(months: pd.DataFrame) -> int:
@@ -112,7 +121,8 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
         ),
         caption="Networks that measured",
         note="The kind decides whether a network counts as an access network of the country. It "
-        "comes from a list or from a word in the network's name; otherwise it is unknown.",
+        "was found in a list or by a word in the network's name; otherwise it is unknown. "
+        "Measurements include failed ones.",
     )
 
 
@@ -429,9 +439,10 @@ def show_disagreement(compared: pd.DataFrame) -> None:
     show_table(
         count_reasons(compared),
         caption="Sites that only other methods list, by the reason why this method does not",
-        note="Sites without a reason had no anomaly. They were reachable or not tested enough.",
+        note="These are reasons of this method; they do not show that it is right.",
     )
-    differing = compared[~compared[list(METHODS)].all(axis=1)]
+    some = [key for key in METHODS if compared[key].any()]
+    differing = compared[~compared[some].all(axis=1)]
     flags = differing.drop(columns="why")
     caption = "Sites that some methods list and others do not"
     show_table(flags, caption=caption, fold_after=25, is_printed=False)
@@ -480,7 +491,8 @@ def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
         numbers: of ``findings.count_measured``.
         months: the contract's ``measurements_by_month``.
     """
-    flags = flagged(months)
+    flags, failed = flagged(months), int(months["failure_count"].sum())
+    valid = numbers["measurement_count"] - failed
     show_finding(
         "coverage",
         ENGLISH.html(
@@ -489,13 +501,13 @@ def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
             **marked(numbers),
         ),
         ENGLISH.say(
-            "OONI flags {flags} of the measurements ({share}) as anomalous or confirmed. {failed} "
-            "failed and give no information about the site.",
-            flags=flags, share=percent(flags / numbers["measurement_count"]),
-            failed=months["failure_count"].sum(),
+            "Failed tests, which give no information about the site: {failed}. Of the {valid} "
+            "others OONI flags {flags} ({share}) as {words}.",
+            failed=failed, valid=valid, flags=flags, share=percent(flags / max(valid, 1)),
+            words=_flag_words(months),
         ),
-        "A measurement is one test, not one person: a few probes make most measurements. "
-        "Verdicts therefore count independent sessions.",
+        "A measurement is one test, not one user: a few probes make most measurements. "
+        "Verdicts therefore count sessions.",
     )  # fmt: skip
 
 
@@ -535,17 +547,20 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
         counts: ``differences.count_methods``.
     """
     ours, theirs = counts["site_count"][0], counts["site_count"][1:]
+    some = [key for key in METHODS if compared[key].any()]
     show_finding(
         "methods",
         ENGLISH.html(
-            "This method lists {blocked_domain_count} sites. The other methods list {least} to "
+            "Sites that this method lists: {blocked_domain_count}. The other lists have {least} to "
             "{most} sites from the same measurements.",
             **marked({"blocked_domain_count": ours}), least=theirs.min(), most=theirs.max(),
         ),
         ENGLISH.html(
-            "{agreed} sites are on every list. {other_methods_only_count} sites are on another "
-            "list and not on this one; the reason for each is below.",
-            agreed=compared[list(METHODS)].all(axis=1).sum(), **marked(count_methods(compared)),
+            "Sites on every list that names any site ({lists} of {n} lists): {agreed}. Sites on "
+            "another list and not on this one: {other_methods_only_count}; the reason for each is "
+            "below.",
+            lists=len(some), n=len(METHODS), agreed=compared[some].all(axis=1).sum(),
+            **marked(count_methods(compared)),
         ),
         "This page does not show which list is right. Page 6 tests this method on simulated "
         "countries, where the truth is known.",
@@ -624,9 +639,9 @@ def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
     """
     if not numbers["app_test_count"]:
         show_text(
-            "The source has no measurement of a messaging app or a circumvention tool in the "
-            "period, and no counts of such tests are available. Nothing is known about them: they "
-            "may be blocked or open."
+            "No messaging app and no circumvention tool was tested: the source has no measurement "
+            "of one in the period, and no counts of such tests are available. They may be blocked "
+            "or open. The rest of this page says how such tests would be judged."
         )
         return
     countries = len(study.elsewhere.countries)
@@ -669,7 +684,10 @@ def show_by_network(verdicts: pd.DataFrame) -> None:
 
 
 def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
-    """Show each stretch in which a part of a test was cut off."""
+    """Show each period in which a part of a test was cut off."""
+    if intervals.empty:
+        show_text("No part of a test was found cut off.")
+        return
     shown = add_local_hours(intervals, study.probe_cc)
     shown = shown.assign(
         test=shown["test_name"].map(title_of),
@@ -698,6 +716,9 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
 
 def show_shares(study: MessagingStudy, judged: Judged) -> None:
     """Draw by month how far the share of anomalies is above that of a typical other country."""
+    if judged.days.empty:
+        show_text("There is no figure: no such test was counted.")
+        return
     days = judged.days.assign(
         panel=judged.days["test_name"].map(title_of),
         month=judged.days["day"].dt.strftime("%Y-%m"),
@@ -762,6 +783,9 @@ def show_country(study: MessagingStudy) -> None:
 
 def show_defects(judged: Judged) -> None:
     """Show when a test failed everywhere, with what is publicly known of it."""
+    if judged.defects.empty:
+        show_text("No such weeks were found in the counts of other countries, if there are any.")
+        return
     show_table(
         judged.defects.assign(test=judged.defects["test_name"].map(title_of)).rename(
             columns={"share": "typical_share"}

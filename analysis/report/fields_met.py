@@ -179,9 +179,9 @@ def read_fields_met(met: pd.DataFrame) -> str:
     if met.empty:
         return "Every field, test version and kind of failure is one that the workbook knows."
     return (
-        f"{len(met)} fields, test versions or kinds of failure were not expected. None concerns "
-        f"more than {percent(STOPPING_SHARE)} of the sessions on half of the networks, and the "
-        "report is made as usual."
+        f"Unexpected fields, test versions or kinds of failure: {len(met)}. None is above the "
+        "limit, and the report is made as usual. Sessions are counted once for each network and "
+        "day."
     )
 
 
@@ -200,11 +200,11 @@ def read_verification(connection: duckdb.DuckDBPyConnection) -> str:
     ((told, verified, senders),) = connection.execute(_VERIFIED).fetchall()
     if not told:
         return (
-            "Anybody can send a measurement to OONI. None of these says whether OONI knows its "
-            "sender, which OONI has recorded since 2026."
+            "Anyone can send a measurement to OONI. These measurements do not say whether OONI "
+            "knows the sender."
         )
     return (
-        f"Anybody can send a measurement to OONI. Of {told:,} sessions that say whether OONI knows "
+        f"Anyone can send a measurement to OONI. Of {told:,} sessions that say whether OONI knows "
         f"the sender, {verified:,} are verified and {told - verified:,} are not; {senders:,} "
         "senders have a name. An unverified session may be forged more easily; both count as "
         "evidence."

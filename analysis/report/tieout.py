@@ -43,8 +43,7 @@ from analysis.study.study import Study
 
 #: What a report says that has nothing to compare with.
 NOT_OONI = (
-    "These measurements were not read from OONI's archive, so OONI has no counts to compare them "
-    "with."
+    "This run did not read OONI's archive itself, so its counts are not compared with OONI's."
 )
 
 #: Name of a cause → its sign in *here − OONI*, and how it is said.
