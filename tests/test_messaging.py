@@ -416,8 +416,8 @@ def test_the_fictional_countrys_truth_is_found(
     said = word_finding(Telling({"kind": "apps", **finding}, {}, ENGLISH, _YEAR))
     assert "Of 7 messaging apps and circumvention tools" in said.claim.striptags()
     named = said.sites.striptags()
-    assert "Telegram on Cedar Mobile: The app's own servers (10 of 12 addresses)" in named
-    assert "Beacon Broadband, at certain hours of the week only: Web page" in named
+    assert "Telegram on Cedar Mobile: “The app's own servers”, 10 of 12 endpoints" in named
+    assert "Beacon Broadband, at certain hours of the week only: “Web page”" in named
     assert any("0 of the 22 sessions in which" in caveat.striptags() for caveat in said.caveats)
 
 
