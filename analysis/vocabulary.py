@@ -31,9 +31,15 @@ STATES: dict[str, State] = {
         "#8C1127",
         "■",
         '<path d="M1 1h8v8h-8z" fill="currentColor"/>',
+<<<<<<< HEAD
         "Sessions could not reach the site and left a trace of blocking: a block page, a sinkhole, "
         "or an address that no site can have. A trace that one kind of probe alone saw is not "
         "enough.",
+=======
+        "Sessions could not reach the site and left a trace that only blocking leaves: a block "
+        "page, a sinkhole, or an address that no site can have; and not in one kind of probe "
+        "alone.",
+>>>>>>> 4f8f970 (Rules 18: a block's own share is learnt from the failures just before; an order that one network does not carry out is an order; reasons are those of most failures)
     ),
     "likely_blocked": State(
         "Likely blocked",
@@ -195,15 +201,15 @@ WATCH_STATUS: dict[str, str] = {
 SET_ASIDE_REASONS: dict[str, str] = {
     "name_does_not_exist": "The name does not exist",
     "nxdomain_substitution": "The resolver answers for names that do not exist",
-    "local_filter": "A filter of the user's own network",
+    "local_filter": "A resolver that somebody chose",
     "geo_restricted": "The site refuses the country",
     "down": "The site was down",
     "impaired": "Not working, cause unclear",
     "insufficient": "Not enough tests",
-    "instrument": "A defect of the test software",
+    "instrument": "One kind of probe alone failed",
     "broken_session": "The connection itself was broken",
     "not_domestic": "Not seen on a domestic network",
-    "anomaly_unexplained": "Anomalies that are not a block",
+    "anomaly_unexplained": "Anomalies without an explanation",
 }
 
 #: How a session fails; sessions of two kinds do not add up to one block.

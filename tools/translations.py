@@ -31,6 +31,7 @@ from analysis.review.audits import ITEM
 from analysis.review.changes import HEADING, OF_RUN
 from analysis.review.watch_page import NOTES
 from analysis.verdicts.intervals import TOO_FEW, USUAL
+from analysis.verdicts.reasons import OTHER_RESOLVERS
 from analysis.verdicts.rivals import RIVALS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,7 +85,9 @@ def _words() -> Iterator[tuple[str, str]]:
         yield "analysis/verdicts/rivals.py", rival.question
         yield "analysis/verdicts/rivals.py", rival.words
     yield from (("analysis/review/watch_page.py", words) for words in NOTES)
-    yield from (("analysis/verdicts/intervals.py", one) for one in (TOO_FEW, *USUAL))
+    yield from (
+        ("analysis/verdicts/intervals.py", one) for one in (TOO_FEW, *USUAL, OTHER_RESOLVERS)
+    )
     for rule in RULES_BY_ID.values():
         if rule.outcome == "blocked":
             yield "analysis/outcomes/rules.py", rule.comment

@@ -262,17 +262,25 @@ def compare_networks(counts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFra
 
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
 REASON_SENTENCES = {
-    "name_does_not_exist": "The controls cannot resolve the name: there is no site to block.",
+    "name_does_not_exist": (
+        "Where it failed, the controls mostly could not resolve the name either."
+    ),
     "nxdomain_substitution": "The answers are what the resolver gives for names that do not exist.",
-    "local_filter": "The answers are a local filter's.",
+    "local_filter": (
+        "The failures came through a resolver that a user, a school or an office chose."
+    ),
     "geo_restricted": "The site itself refuses the country.",
-    "down": "The site is down for the control too.",
-    "instrument": "The failures follow a software version.",
-    "broken_session": "The failures come from sessions in which most sites failed.",
+    "down": "Where it failed, it mostly failed for the control too.",
+    "instrument": (
+        "Only one kind of probe failed: a filter or antivirus of its users, or a faulty version."
+    ),
+    "broken_session": "Most failures come from sessions in which most sites failed.",
     "not_domestic": "Seen only on networks that are not access networks of the country.",
     "impaired": "Not working for a cause that the measurements do not show.",
     "insufficient": "Too few sessions, or too few days, to say anything.",
-    "anomaly_unexplained": "The site is reached; what else was seen does not amount to a block.",
+    "anomaly_unexplained": (
+        "Most failures have no explanation, and are too few or too scattered for the list."
+    ),
 }
 
 

@@ -372,9 +372,9 @@ def _explain(working: Working) -> list[str]:
         ),
         ENGLISH.say(
             "For each session, the expected rate of accidents is (earlier failures + 8 × {base}) ÷ "
-            "(earlier sessions + 8), at least 1 % and at most 99 %. During a block, the expected "
-            "share of failures is (earlier failures + 3) ÷ (earlier sessions + 4), at least 75 % "
-            "and at most 95 %. The weight of a failed session is share ÷ rate, that of a session "
+            "(earlier sessions + 8), at least 0.5 % and at most 99 %. During a block, the expected "
+            "share of failures is (failures in a row just before + 3) ÷ (the same + 4), at most "
+            "95 %. The weight of a failed session is share ÷ rate, that of a session "
             "that reached the site (1 − share) ÷ (1 − rate). The weights of one day are "
             "multiplied; the result is at most the square of the largest.",
             base=_say_share(working.base),

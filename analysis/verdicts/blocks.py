@@ -59,6 +59,12 @@ class Evidence:
     stretches: pd.DataFrame
     elements: pd.DataFrame
 
+    @property
+    def of_cells(self) -> pd.Series:
+        """The logarithm of the largest e-value of each cell, by its number; of weighed kinds."""
+        weighed = self.series.is_weighed
+        return pd.Series(self.log_evidence[weighed]).groupby(self.series.cell[weighed]).max()
+
     def elements_of(self, stretches: pd.DataFrame) -> pd.DataFrame:
         """The sessions of some stretches."""
         return self.elements[self.elements["stretch"].isin(stretches.index)]

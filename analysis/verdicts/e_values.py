@@ -1,10 +1,10 @@
 """How surprising the failures of a site on a network are if nobody blocks: an e-value.
 
 A session that fails counts q / r and one that reaches the site (1 − q) / (1 − r), where r is its
-rate if nobody blocks (``rates.expect``) and q the share that fails during a block: what failed so
-far in the cell, within 0.75 and 0.95. A session with r ≥ q counts 1. A day counts its sessions'
-product, but at most the square of its largest: ten tests of one day by one probe are not ten
-witnesses.
+rate if nobody blocks (``rates.expect``) and q the share that fails during a block: 0.75, drawn
+towards 0.95 by the failures in a row just before. A session with r ≥ q counts 1. A day counts its
+sessions' product, but at most the square of its largest: ten tests of one day by one probe are not
+ten witnesses.
 
 When a block begins and ends is unknown. Half of E is the mean, over all stretches of days, of the
 product of the days of the stretch. The other half is for what is blocked from the first test on, or
@@ -24,13 +24,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.verdicts.rates import count_before
 from analysis.verdicts.series import Series, lay_side_by_side
 from analysis.vocabulary import LEAST_CHANCE
 
 #: The share of sessions inside a block that fail, at least and at most, ...
 LEAST_SHARE, MOST_SHARE = 0.75, 0.95
-#: ... and how many sessions the least is worth beside the earlier ones of the cell.
+#: ... and how many sessions the least is worth beside the failures in a row before a session.
 _SHARE_WORTH = 4
 #: The part of an e-value that whole days have; that of hours of the week.
 OF_DAYS, OF_HOURS = 0.9, 0.1
@@ -51,9 +50,11 @@ def weigh_sessions(series: Series, rates: Floats, forged: int = 0) -> Floats:
         rates: what each is held against.
         forged: failures before the first session.
     """
-    failures, sessions = count_before(series)
-    known = failures + forged + LEAST_SHARE * _SHARE_WORTH
-    shares = known / (sessions + forged + _SHARE_WORTH)
+    at, first = np.arange(len(series.row)), np.repeat(series.starts[:-1], series.lengths)
+    last_miss = np.maximum.accumulate(np.where(series.is_hit, -1, at))
+    begin = np.maximum(first, np.append(-1, last_miss[:-1]) + 1)
+    run = at - begin + forged * (begin == first)  # failures in a row before the session
+    shares = (run + LEAST_SHARE * _SHARE_WORTH) / (run + _SHARE_WORTH)
     return log_ratios(series.is_hit, rates, shares.clip(LEAST_SHARE, MOST_SHARE))
 
 

@@ -179,11 +179,11 @@ def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.
 def _say_usual(evidence: Evidence) -> NDArray[np.object_]:
     """By cell: what explains failures that are no surprise, by what teaches their rates most."""
     lessons = evidence.lessons
-    taught = {"site": lessons.site(), "network": lessons.network(), "told": evidence.log_evidence}
+    taught = {"site": lessons.site(), "network": lessons.network()}
     most = pd.DataFrame(taught).groupby(evidence.series.cell).max()
-    site, network, told = (most[name].to_numpy() for name in taught)
+    site, network = (most[name].to_numpy() for name in taught)
     cases = {
-        BELOW_LINE: told >= LOWER_LINE,
+        BELOW_LINE: evidence.of_cells.reindex(most.index).to_numpy() >= LOWER_LINE,
         SITE_FAILS: (site >= network) & (site >= _USUAL_SHARE),
         NETWORK_FAILS: network >= _USUAL_SHARE,
     }
@@ -306,10 +306,12 @@ def _describe(
         table[name] = _write_out(sessions["day"], rows[name].to_numpy())
     table["schedule"] = evidence.schedule_text(stretches["series"], stretches["number"])
     # what decides: of a listed stretch what is left without withheld ones, else the whole series'
+    of_cell = evidence.of_cells.reindex(stretches["cell"]).to_numpy()
     of_series = evidence.log_evidence[stretches["series"]]
+    of_series = np.where(stretches["kind"] == FAILING, of_cell, of_series)
     log_evidence = stretches["log_evidence"].where(stretches["is_listed"], of_series)
-    is_unweighed = stretches["kind"].isin([MARK, FAILING]).groupby(stretches["number"]).any()
-    most = log_evidence.groupby(stretches["number"]).max().mask(is_unweighed)
+    is_mark = (stretches["kind"] == MARK).groupby(stretches["number"]).any()
+    most = log_evidence.groupby(stretches["number"]).max().mask(is_mark)
     return table.fillna({"mechanism": ""}).assign(
         evidence=evidence_text(most), chance=chance_text(most)
     )

@@ -22,7 +22,7 @@ from analysis.verdicts.sessions import KINDS
 Floats = NDArray[np.float64]
 
 #: Between these a rate lies: nothing fails never or always.
-LEAST, MOST = 0.01, 0.99
+LEAST, MOST = 0.005, 0.99
 #: Sessions that the usual proportion is worth, and what is usual where nothing teaches.
 _PSEUDO, _PRIOR = 4, 0.02
 #: Sessions that the base rate is worth beside the earlier ones of the cell.

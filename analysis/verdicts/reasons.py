@@ -7,18 +7,15 @@ import pandas as pd
 from analysis.outcomes.steps import exact
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts.blocks import LOWER_LINE, Evidence
-from analysis.verdicts.cells import MARKED_DAYS, Inside
-from analysis.verdicts.intervals import CELL
+from analysis.verdicts.blocks import Evidence
+from analysis.verdicts.cells import Inside
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
-from analysis.verdicts.series import MARK
-from analysis.vocabulary import LISTED, SET_ASIDE_REASONS
+from analysis.vocabulary import LISTED
 
-# What failed at each site on each network, by the reason that a rule gives, else by mechanism.
+# What failed at each site, by the reason that a rule gives, empty where none does.
 _PROBLEMS = """
-SELECT enum_code(domain)::INTEGER AS domain, probe_asn,
-  CASE WHEN set_aside <> '' THEN set_aside::VARCHAR ELSE mechanism::VARCHAR END AS problem,
-  sum(measurement_count)::BIGINT AS problem_count
+SELECT enum_code(domain)::INTEGER AS domain,
+  set_aside::VARCHAR AS problem, sum(measurement_count)::BIGINT AS problem_count
 FROM measurement_counts
 WHERE (is_problem OR set_aside NOT IN ('', 'broken_session')) AND part >= $since AND part < $until
 GROUP BY ALL
@@ -49,14 +46,18 @@ HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
    AND count(*) FILTER (is_refusing) > 0
 """
 
+#: Of a site that is reachable, though most sessions failed.
+OTHER_RESOLVERS = (
+    "most failures came through resolvers that do not speak for the network, and do not count"
+)
+
 
 def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """Which it is: too few sessions, too few days (of a mark, too), or tests that disagree."""
-    total = count_heard(table)
-    few = [total < thresholds.floor_sessions, table["day_count"] < thresholds.floor_days]
-    few.append(table["marked_days"] >= MARKED_DAYS)
-    codes = ["few_sessions", "few_days", "few_days"]
-    why = pd.Series(np.select(few, codes, "mixed"), table.index)
+    """Which it is: too few sessions, too few days, or tests that disagree."""
+    few = [
+        count_heard(table) < thresholds.floor_sessions, table["day_count"] < thresholds.floor_days
+    ]  # fmt: skip
+    why = pd.Series(np.select(few, ["few_sessions", "few_days"], "mixed"), table.index)
     return why.where(table["state"] == "insufficient", "")
 
 
@@ -68,7 +69,8 @@ def set_aside_reasons(
     period: Period,
     thresholds: Thresholds,
 ) -> pd.Series:
-    """Why a site with problems is not listed: one reason a site, the one that explains most.
+    """Why a site with problems is not listed: the reason of most of them; by its states, where no
+    reason is known of most.
 
     Args:
         connection: holds ``measurement_counts, sessions`` and what they are made of.
@@ -78,49 +80,27 @@ def set_aside_reasons(
         thresholds: ``refusal_share`` and ``floor_sessions``.
     """
     dates = {"since": period.since, "until": period.until}
-    problems = _sum_problems(connection.execute(_PROBLEMS, dates).df(), table, evidence)
+    problems = connection.execute(_PROBLEMS, dates).df()
     # what the sessions show together, and no rule of one measurement explains
-    problems = _take_out(problems, _count_defects(inside, evidence), "instrument")
-    filters = connection.execute(_CHOSEN_FILTERS, dates).df()
-    problems = _take_out(problems, filters, "local_filter")
+    filters = connection.execute(_CHOSEN_FILTERS, dates).df().assign(problem="local_filter")
+    told = pd.concat([_count_defects(inside, evidence).assign(problem="instrument"), filters])
+    less = told.assign(problem="", problem_count=-told["problem_count"])
+    problems = pd.concat([problems, told, less], ignore_index=True)
     share = exact(thresholds.refusal_share)
     given = {"refusal_share": share, "floor_sessions": thresholds.floor_sessions}
     refusing = connection.execute(_REFUSING_SITES, given).df()["domain"]
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
-    # Broken sessions are no site's own: they explain what nothing else does. Of as many that are
-    # explained and unexplained, the explanation counts.
-    problems["is_broken"] = problems["problem"] == "broken_session"
-    problems["is_unexplained"] = ~problems["problem"].isin(SET_ASIDE_REASONS)
-    order = ["domain", "is_broken", "problem_count", "is_unexplained", "problem"]
-    ranked = problems.sort_values(order, ascending=[True, True, False, True, True])
+    by_problem = problems.groupby(["domain", "problem"], as_index=False)
+    sums = by_problem[["problem_count"]].sum()
+    # Of as many the explanation counts; broken sessions are no site's own.
+    sums["is_last"] = sums["problem"].isin(["", "broken_session"])
+    ranked = sums.sort_values(["domain", "problem_count", "is_last"], ascending=[True, False, True])
     largest = ranked.drop_duplicates("domain").set_index("domain")["problem"]
-    reason = table["domain"].map(largest.where(largest.isin(SET_ASIDE_REASONS)))
+    reason = table["domain"].map(largest.where(largest != ""))
     is_asked = table["has_problem"] & ~table["state"].isin(LISTED)
     otherwise = table["domain"].map(_by_state(table[is_asked]))
     return reason.where(reason.notna(), otherwise).where(is_asked, "").fillna("")
-
-
-def _sum_problems(problems: pd.DataFrame, table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
-    """The problems of each site: ``domain, problem, problem_count``.
-
-    Where a network mostly reaches the site and shows nothing that is surprising or a mark, what no
-    rule explains needs no reason: it must not outweigh one that there is.
-    """
-    series = evidence.series
-    is_beyond = series.is_weighed & (evidence.log_evidence >= LOWER_LINE) | (series.kind == MARK)
-    surprising = series.cells[CELL].iloc[np.unique(series.cell[is_beyond])]
-    is_reached = table["state"].isin(["ok", "insufficient"]) & (
-        table["ok_session_count"] > table["blocked_session_count"]
-    )
-    reached, surprised, cells = (
-        pd.MultiIndex.from_frame(one[CELL])
-        for one in (table[is_reached], surprising, problems)
-    )  # fmt: skip
-    is_usual = cells.isin(reached) & ~cells.isin(surprised)
-    counts = ~is_usual | problems["problem"].isin(SET_ASIDE_REASONS)
-    sums = problems[counts].groupby(["domain", "problem"])["problem_count"].sum()
-    return sums.reset_index()
 
 
 def _count_defects(inside: Inside, evidence: Evidence) -> pd.DataFrame:
@@ -130,16 +110,6 @@ def _count_defects(inside: Inside, evidence: Evidence) -> pd.DataFrame:
     rows = elements.loc[elements["is_hit"] & elements["stretch"].isin(of_probe), "row"].unique()
     found = pd.DataFrame({"domain": evidence.series.look_up("domain", rows)})
     return found.groupby("domain").size().rename("problem_count").reset_index()
-
-
-def _take_out(problems: pd.DataFrame, found: pd.DataFrame, reason: str) -> pd.DataFrame:
-    """``problems`` with one more ``reason``, taken from what a site's failures mostly are."""
-    unexplained = problems[~problems["problem"].isin(SET_ASIDE_REASONS)]
-    most = unexplained.loc[unexplained.groupby("domain")["problem_count"].idxmax()]
-    taken = most[["domain"]].merge(found, on="domain", how="left").set_index(most.index)
-    rest = problems["problem_count"].sub(taken["problem_count"], fill_value=0)
-    left = problems.assign(problem_count=rest)
-    return pd.concat([left, found.assign(problem=reason)], ignore_index=True)
 
 
 def _by_state(table: pd.DataFrame) -> pd.Series:

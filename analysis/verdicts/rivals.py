@@ -120,7 +120,8 @@ WITH before AS (
 ), begun AS (
   SELECT stretch, manner, domain, site, operator,
     CASE WHEN is_witness THEN coalesce(site_asn, 0) ELSE 0 END AS host, open_day, first_day AS day,
-    last_day, is_unreached, hours IS NOT NULL AND NOT is_silent AS is_at_hours,
+    last_day, is_unreached, failing >= $operators AS is_widespread,
+    hours IS NOT NULL AND NOT is_silent AS is_at_hours,
     kind = 'dns_silent' AND 2 * failing <= operators AND last_day - first_day < $host_days
       AND open_day IS NOT NULL AS is_of_resolvers
   FROM seen LEFT JOIN before USING (stretch)
@@ -151,12 +152,15 @@ def _coincide(asked: str) -> str:
     """SQL: of some onsets those that begin when unrelated sites of other hosts do.
 
     Open before, in the same act and manner, while half of all tested sites are reached in the week
-    after; and the same site's failures meanwhile on networks that had not tested it. Any number may
-    begin on one day, as forgers would have it: their days are compared once.
+    after; and the same site's failures meanwhile on networks that had not tested it. A site that
+    fails with three operators counts among the others, whether any network still reaches it or not:
+    an order that one network does not carry out is an order. Any number may begin on one day, as
+    forgers would have it: their days are compared once.
     """
     return f"""
 WITH known AS (
-  FROM {asked} WHERE day - open_day <= $known_days AND host > 0
+  FROM onsets WHERE day - open_day <= $known_days AND host > 0
+    AND (is_widespread OR stretch IN (SELECT stretch FROM {asked}))
 ), days AS (
   SELECT DISTINCT manner, open_day, day FROM known
 ), met AS (
@@ -283,7 +287,8 @@ _NOT_MADE = ("dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 _SILENT = ("dns_silent", "tcp_silent", "name_silent")
 EVERYWHERE = (
     "failed in the same way on nearly every access network that tested it at that time, and no "
-    "other host began to fail then; an outage, or a site that refuses the country, looks the same"
+    "sites of three unrelated hosts began to fail then; an outage, or a site that refuses the "
+    "country, looks the same"
 )
 HOST_SILENT = (
     "timed out on this network alone, and so did the other sites in the same hosting network; a "
@@ -298,8 +303,8 @@ RESOLVERS = (
     "resolved it; name servers out of reach look the same"
 )
 ONE_KIND_OF_PROBE = (
-    "failed in one kind of probe alone, of one platform or up to one version; others reached the "
-    "site on this network meanwhile"
+    "failed in one kind of probe alone, of one platform or up to one version: of the sessions of "
+    "other probes at the sites that fail so on this network, hardly any failed"
 )
 #: What a rival says that does not explain a stretch.
 NO = "No."

@@ -30,8 +30,9 @@ from analysis.vocabulary import LISTED
 
 #: More than so many are not told apart.
 MOST = 6
-#: What one session that reaches the site can take from the evidence of a series.
-_STEP = log(1 / (1 - MOST_SHARE))
+#: What one session that reaches the site can take from the evidence of a series: its own, and what
+#: the failures after it count less, since the run of failures begins again.
+_STEP = log(1 / (1 - MOST_SHARE)) + 1.03
 #: Two reports that hold every site upset what is known of an address or a page.
 _OF_PROFILE = 2
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.

@@ -29,7 +29,12 @@ from analysis.verdicts.intervals import (
 )
 from analysis.verdicts.probes import count_to_explain
 from analysis.verdicts.rates import learn
-from analysis.verdicts.reasons import count_heard, set_aside_reasons, why_insufficient
+from analysis.verdicts.reasons import (
+    OTHER_RESOLVERS,
+    count_heard,
+    set_aside_reasons,
+    why_insufficient,
+)
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.verdicts.robustness import MOST, count_to_chance, sessions_to_flip
 from analysis.verdicts.series import MARK, Series, read_series
@@ -343,9 +348,15 @@ def _verdicts_of(
     )
     table = _add_share(table, is_listed)
     table = _add_dates(table, is_listed, period, thresholds)
-    table["note"] = table["note"].where(is_listed, table["reason"].fillna(""))
+    is_chosen = (table["state"] == "ok") & (
+        table["blocked_session_count"] > table["ok_session_count"]
+    )
+    reason = table["reason"].fillna("").mask(is_chosen, OTHER_RESOLVERS)
+    table["note"] = table["note"].where(is_listed, reason)
     for column in ("rule_id", "mechanism", "resolver_asns", "schedule"):
         table[column] = table[column].where(is_listed, "")
+    is_of_resolver = table["mechanism"].fillna("").str.startswith("dns.")
+    table["resolver_asns"] = table["resolver_asns"].where(is_of_resolver, "")
     told = ["rule_id", "mechanism", "resolver_asns", "schedule", "evidence", "chance"]
     table[told] = table[told].fillna("")
     return table.drop(columns=_WORKING)
@@ -369,10 +380,7 @@ def _rules_of_cells(
     """
     elements = inside.listed_elements()
     rules = explain_hits(connection, evidence, elements, "cell")[["rule_id", "mechanism"]]
-    listed = inside.listed
-    series = evidence.series
-    weighed = pd.Series(evidence.log_evidence[series.is_weighed])
-    told = weighed.groupby(series.cell[series.is_weighed]).max()
+    listed, told = inside.listed, evidence.of_cells
     most = listed["log_evidence"].groupby(listed["cell"]).max()
     is_mark = (listed["kind"] == MARK).groupby(listed["cell"]).any()
     told = told.reindex(told.index.union(most.index))
