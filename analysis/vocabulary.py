@@ -31,15 +31,9 @@ STATES: dict[str, State] = {
         "#8C1127",
         "■",
         '<path d="M1 1h8v8h-8z" fill="currentColor"/>',
-<<<<<<< HEAD
         "Sessions could not reach the site and left a trace of blocking: a block page, a sinkhole, "
         "or an address that no site can have. A trace that one kind of probe alone saw is not "
         "enough.",
-=======
-        "Sessions could not reach the site and left a trace that only blocking leaves: a block "
-        "page, a sinkhole, or an address that no site can have; and not in one kind of probe "
-        "alone.",
->>>>>>> 4f8f970 (Rules 18: a block's own share is learnt from the failures just before; an order that one network does not carry out is an order; reasons are those of most failures)
     ),
     "likely_blocked": State(
         "Likely blocked",

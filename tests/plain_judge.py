@@ -10,7 +10,7 @@ from itertools import combinations_with_replacement
 from math import exp, log, sqrt
 from typing import Any, NamedTuple
 
-LEAST, MOST, PSEUDO, PRIOR, WORTH, Q, MOST_Q = 0.01, 0.99, 4, 0.02, 8, 0.75, 0.95
+LEAST, MOST, PSEUDO, PRIOR, WORTH, MOST_Q = 0.005, 0.99, 4, 0.02, 8, 0.95
 FLOOR_SESSIONS, FLOOR_DAYS, SHARE_FLOOR, LINE, LOWER_LINE, COST = 4, 3, 0.4, 1000, 20, 1.0
 
 
@@ -143,14 +143,14 @@ def _base(taught: list[Session], pair: tuple[str, int], kind: str) -> float:
 def _evidence(series: list[Session], kind: str, base: float) -> float:
     """Nine tenths of what days say: half over single stretches, half over paths of a chain."""
     days: defaultdict[int, list[float]] = defaultdict(list)
-    failed = 0
+    failed = in_a_row = 0
     for place, one in enumerate(series):
         rate = min(max((failed + WORTH * base) / (place + WORTH), LEAST), MOST)
-        q = min(max((failed + 3) / (place + 4), Q), MOST_Q)
+        q = min((in_a_row + 3) / (in_a_row + 4), MOST_Q)
         is_hit = one.kind == kind
         ratio = q / rate if is_hit else (1 - q) / (1 - rate)
         days[one.day].append(log(ratio) if rate < q else 0.0)
-        failed += is_hit
+        failed, in_a_row = failed + is_hit, (in_a_row + 1) * is_hit
     said = []
     for ratios in days.values():
         most, together = max(ratios), sum(ratios)

@@ -49,7 +49,7 @@ from analysis.verdicts.states import (
     meets_floor,
     wilson_bounds,
 )
-from analysis.verdicts.stretches import find_stretches
+from analysis.verdicts.blocks import find_stretches
 from analysis.verdicts.verdicts import weigh_sessions
 from tests.letters import ALL_NETWORKS, days, study_of
 from tests.observations import Row

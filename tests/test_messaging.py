@@ -36,7 +36,7 @@ from analysis.store.store import Collection, Store
 from analysis.study.parameters import StudyParameters, replies_folder
 from analysis.study.study import MessagingStudy, load_lists, open_messaging, read_counts
 from analysis.tables import read_table
-from analysis.verdicts.elsewhere import find_defects, look_elsewhere
+from analysis.verdicts.app_verdicts import find_defects, look_elsewhere
 from analysis.vocabulary import LISTED
 from analysis.worlds.apps import BROKEN
 from tests.archives import line_of, object_key, put

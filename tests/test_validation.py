@@ -108,7 +108,6 @@ def _scored(folder: Path, intervals: list[Mapping[str, object]]) -> Score:
     tests = [(*pair, day, 7, 2, 1) for pair, days in TESTS.items() for day in days]
     _csv(truth / "tests.csv", "domain,probe_asn,day,hour,session_count,sound_session_count", tests)
     _csv(truth / "names.csv", "domain,situation,authority", [(*row, "") for row in NAMES.items()])
-    _csv(truth / "odd_sessions.csv", "report_id,probe_asn,faults", [])
     _csv(truth / "networks.csv", "probe_asn,kind,role", [("AS1", "isp", "x"), ("AS2", "vpn", "y")])
     _csv(truth / "forgeries.csv", "report_id,day,probe_asn,domain,claim",
          [("r1", "2024-05-05", "AS1", "d.test", "blocked"),

@@ -18,9 +18,8 @@ import pandas as pd
 
 from analysis.observations.messaging_tests import LAYERS, TESTS
 from analysis.outcomes.enumerations import create_text_enumerations, number_sessions
-from analysis.outcomes.frames import keep_table
 from analysis.outcomes.outcomes import Outcomes
-from analysis.outcomes.steps import create_tables
+from analysis.outcomes.steps import create_tables, keep_table
 from analysis.store.stage_tables import Tables, add_room
 
 #: How a failure is said in the name of a mechanism: the first pattern that it matches.

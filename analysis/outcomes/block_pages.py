@@ -4,7 +4,7 @@ import duckdb
 import pandas as pd
 
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.frames import keep_table
+from analysis.outcomes.steps import keep_table
 
 #: Steps over ``features`` that take in every site which one network replaces, in order: plain
 #: requests for one site that one network answers nearly always, for a while, by another site or by

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 import duckdb
 import pyarrow as pa
 
-from analysis.outcomes.frames import keep_table
+from analysis.outcomes.steps import keep_table
 from analysis.reference.reference_files import REFERENCE, read_csv
 
 #: The measurements that got such an answer; one is enough.

@@ -21,8 +21,7 @@ from analysis.reference.test_counts import find_causes
 from analysis.store.stage_tables import add_room
 from analysis.study.study import MessagingStudy
 from analysis.tables import TABLES
-from analysis.verdicts.app_verdicts import judge_messaging
-from analysis.verdicts.elsewhere import DEFECT_SHARE, find_defects
+from analysis.verdicts.app_verdicts import DEFECT_SHARE, find_defects, judge_messaging
 from analysis.verdicts.sessions import Operators, add_sessions
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, Scope

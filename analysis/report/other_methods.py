@@ -18,8 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.frames import keep_frames, keep_table, read_frame
-from analysis.outcomes.steps import create_views
+from analysis.outcomes.steps import create_views, keep_frames, keep_table, read_frame
 from analysis.outcomes.thresholds import Thresholds
 from analysis.store.stage_tables import KeptTables
 from analysis.study.confirmation import Maker, Method

@@ -23,10 +23,10 @@ import pandas as pd
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import Features, add_features
 from analysis.outcomes.filters import local_filters
-from analysis.outcomes.frames import keep_frames, read_frame
 from analysis.outcomes.outcomes import Outcomes, apply_rules
 from analysis.outcomes.profiles import Profiles, add_profiles
 from analysis.outcomes.rules import RULES, Rule
+from analysis.outcomes.steps import keep_frames, read_frame
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.reference.networks import DOMESTIC
 from analysis.store.stage_tables import KeptTables, Tables, add_room

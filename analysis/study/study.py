@@ -41,7 +41,7 @@ from analysis.study.parameters import (
     find_lists,
     replies_folder,
 )
-from analysis.verdicts.elsewhere import Elsewhere, look_elsewhere
+from analysis.verdicts.app_verdicts import Elsewhere, look_elsewhere
 
 
 @dataclass(frozen=True)

@@ -138,9 +138,8 @@ def judge_stretches(
     stretches = stretches.assign(
         reason=stretches["reason"].mask(is_few, TOO_FEW), interval=_join(evidence, stretches)
     )
-    words = np.where(
-        _fail_everywhere(evidence, stretches), EVERYWHERE, _say_usual(evidence)[stretches["cell"]]
-    )
+    away = stretches.loc[stretches["reason"] == EVERYWHERE, "cell"]
+    words = _say_usual(evidence, away)[stretches["cell"]]
     is_unexplained = _find_unexplained(evidence, stretches, thresholds)
     return stretches.assign(reason=stretches["reason"].mask(is_unexplained, words))
 
@@ -160,31 +159,21 @@ def _place_hits(elements: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"first_day": by_stretch.min(), "last_day": by_stretch.max(), **core})
 
 
-def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.bool_]:
-    """During which stretches the site is withheld elsewhere, since it fails on every network.
+def _say_usual(evidence: Evidence, away: pd.Series) -> NDArray[np.object_]:
+    """By cell: what explains failures that are no surprise, by what teaches their rates most.
 
-    Where few sessions fail so, the others explain them before anybody asks what is withheld.
+    Args:
+        away: cells whose site is withheld, since it fails on every network.
     """
-    series = evidence.series
-    day = series.sessions["day"]
-    since, until = (day[series.row[stretches[name]]] for name in ("first", "last"))
-    domain = series.cells["domain"].to_numpy()[stretches["cell"]]
-    told = pd.DataFrame({"since": since, "until": until}, index=domain)
-    is_away = (stretches["reason"] == EVERYWHERE).to_numpy()
-    away = told[is_away].groupby(level=0).agg({"since": "min", "until": "max"}).reindex(domain)
-    meanwhile = (told["since"] <= away["until"]) & (told["until"] >= away["since"])
-    return meanwhile.to_numpy(bool)
-
-
-def _say_usual(evidence: Evidence) -> NDArray[np.object_]:
-    """By cell: what explains failures that are no surprise, by what teaches their rates most."""
+    domain = evidence.series.cells["domain"]
+    is_away = domain.isin(domain[away]).to_numpy()
     lessons = evidence.lessons
     taught = {"site": lessons.site(), "network": lessons.network()}
     most = pd.DataFrame(taught).groupby(evidence.series.cell).max()
     site, network = (most[name].to_numpy() for name in taught)
     cases = {
         BELOW_LINE: evidence.of_cells.reindex(most.index).to_numpy() >= LOWER_LINE,
-        SITE_FAILS: (site >= network) & (site >= _USUAL_SHARE),
+        SITE_FAILS: is_away | (site >= network) & (site >= _USUAL_SHARE),
         NETWORK_FAILS: network >= _USUAL_SHARE,
     }
     return np.select(list(cases.values()), list(cases), IN_MANY_WAYS).astype(object)
@@ -319,8 +308,6 @@ def _describe(
 
 def _write_out(moments: NDArray[np.datetime64], at: NDArray[np.int64]) -> NDArray[np.str_]:
     """Some moments as text, to the second or day that they are of; empty for −1."""
-    if not len(at):  # NumPy says nothing of none
-        return np.array([], str)
     text = np.datetime_as_string(moments[at.clip(0)])
     return np.where(at >= 0, text, "")
 

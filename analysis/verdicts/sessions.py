@@ -12,9 +12,8 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from analysis.outcomes.frames import keep_table
 from analysis.outcomes.outcomes import Outcomes
-from analysis.outcomes.steps import create_tables, create_type, create_views
+from analysis.outcomes.steps import create_tables, create_type, create_views, keep_table
 from analysis.outcomes.thresholds import Thresholds
 from analysis.store.stage_tables import Tables
 

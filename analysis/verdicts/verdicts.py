@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.outcomes.frames import keep_table
-from analysis.outcomes.steps import create_tables, create_views, read_type
+from analysis.outcomes.steps import create_tables, create_views, keep_table, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.caveats import find_caveats
 from analysis.verdicts.cells import MARKED_DAYS, Inside, judge_inside, look_inside
+from analysis.verdicts.hours import find_schedules
 from analysis.verdicts.intervals import (
     CELL,
     chance_text,
@@ -39,7 +39,6 @@ from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.verdicts.robustness import MOST, count_to_chance, sessions_to_flip
 from analysis.verdicts.series import MARK, Series, read_series
 from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Sessions
-from analysis.verdicts.site_hours import find_schedules
 from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
 from analysis.vocabulary import LISTED

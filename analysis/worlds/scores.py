@@ -15,8 +15,6 @@ archive:
 * ``networks.csv``: ``probe_asn, kind, role``.
 * ``forgeries.csv``: ``report_id, day, probe_asn, domain, claim``, one row a name in a forged
   report; ``claim`` is ``blocked``, ``open`` or ``control``.
-* ``odd_sessions.csv``: ``report_id, probe_asn, faults``; of ``home_filter`` is a session behind a
-  filter that a household chose.
 
 The last part sums up shares, with bounds, over compared pairs, sites and edges, and holds the
 chances that are told against how often pairs that nobody blocks have them.
@@ -41,7 +39,7 @@ STRATA: Mapping[int, str] = {0: "0–3", 4: "4–5", 6: "6–11", 12: "12+"}
 
 #: The tables of the folder, by name.
 Truth = Mapping[str, pd.DataFrame]
-_TRUTH = ("blocks", "tests", "names", "networks", "forgeries", "odd_sessions")
+_TRUTH = ("blocks", "tests", "names", "networks", "forgeries")
 _NUMBERS = {"sound_session_count": "int64", "share": "float64"}
 
 
@@ -53,15 +51,6 @@ def read_truth(folder: str | Path) -> Truth:
         numbers = {column: kind for column, kind in _NUMBERS.items() if column in table}
         truth[name] = table.astype(numbers)
     return truth
-
-
-def _filtered_names(truth: Truth) -> set[str]:
-    """The names that were tested on a day and network with a session behind a home filter."""
-    odd = truth["odd_sessions"]
-    odd = odd[odd["faults"].str.contains("home_filter")]
-    day = pd.to_datetime(odd["report_id"].str[:8], format="%Y%m%d").dt.strftime("%Y-%m-%d")
-    met = odd[["probe_asn"]].assign(day=day).merge(truth["tests"], on=["probe_asn", "day"])
-    return set(met["domain"])
 
 
 def _are_forged_open(pairs: pd.DataFrame, truth: Truth) -> pd.Series:
@@ -180,7 +169,6 @@ def _compare_sites(
     sites["situation"] = sites["domain"].map(truth["names"].set_index("domain")["situation"])
     reasons = dict(zip(aside["domain"], aside["reason"], strict=True))
     sites["set_aside_reason"] = sites["domain"].map(reasons).fillna("")
-    sites["is_filtered"] = sites["domain"].isin(_filtered_names(truth))
     return sites
 
 
@@ -332,7 +320,8 @@ def _are_near(said: str, known: str) -> bool:
     return is_alike and all(abs(a - b) <= 1 for a, b in zip(*edges, strict=True))
 
 
-#: Why a site in each situation is rightly set aside, where there is a cause to name.
+#: Why a site in each situation is rightly set aside, where there is a cause to name. What a
+#: household filters has none: most of its failures are accidents.
 REASONS: Mapping[str, tuple[str, ...]] = {
     "dead": ("name_does_not_exist", "nxdomain_substitution"),
     "dies": ("name_does_not_exist", "nxdomain_substitution"),
@@ -344,7 +333,6 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "geo_refused_http": ("geo_restricted",),
     "geo_refused_tcp": ("geo_restricted", "impaired"),
     "geo_refused_tls": ("geo_restricted", "impaired"),
-    "ad_like": ("local_filter",),
 }
 #: What a site wrongly listed weighs, against a missed pair.
 FALSE_SITE_WEIGHT = 5
@@ -412,8 +400,6 @@ def _check_reasons(sites: pd.DataFrame) -> pd.DataFrame:
     """The sites set aside whose situation says why they should be."""
     known = sites[~sites["is_blocked"] & (sites["set_aside_reason"] != "")]
     known = known[known["situation"].isin(list(REASONS))]
-    # Many a household filters advertising; its hosts are any other site where none was met.
-    known = known[known["is_filtered"] | (known["situation"] != "ad_like")]
     pairs = zip(known["situation"], known["set_aside_reason"], strict=True)
     return known.assign(is_right=[reason in REASONS[situation] for situation, reason in pairs])
 
