@@ -25,7 +25,11 @@ from analysis.period import Period
 from analysis.store.stage_tables import add_room
 from analysis.study.confirmation import Maker, Method
 from analysis.verdicts import blocks
+<<<<<<< HEAD
 from analysis.verdicts.blocks import find_blocks
+=======
+from analysis.verdicts.blocks import find_stretches
+>>>>>>> 9c8c397 (Tests find the search for stretches where it stands)
 from analysis.verdicts.e_values import (
     chance_of,
     log_ratios,
@@ -49,7 +53,6 @@ from analysis.verdicts.states import (
     meets_floor,
     wilson_bounds,
 )
-from analysis.verdicts.blocks import find_stretches
 from analysis.verdicts.verdicts import weigh_sessions
 from tests.letters import ALL_NETWORKS, days, study_of
 from tests.observations import Row
