@@ -10,7 +10,7 @@ from itertools import combinations_with_replacement
 from math import exp, log, sqrt
 from typing import Any, NamedTuple
 
-LEAST, MOST, PSEUDO, PRIOR, WORTH, MOST_Q = 0.005, 0.99, 4, 0.02, 8, 0.95
+LEAST, MOST, STRAY, PSEUDO, PRIOR, WORTH, MOST_Q = 0.005, 0.99, 0.01, 4, 0.02, 8, 0.95
 FLOOR_SESSIONS, FLOOR_DAYS, SHARE_FLOOR, LINE, LOWER_LINE, COST = 4, 3, 0.4, 1000, 20, 1.0
 
 
@@ -51,7 +51,7 @@ def weigh(sessions: list[Session]) -> dict[tuple[str, int], dict[str, tuple[floa
         for pair, cell in cells.items():
             series = _series(cell, kind)
             if sum(one.kind == kind for one in series) >= FLOOR_SESSIONS:
-                base = LEAST if kind == "mark" else _base(taught, pair, kind)
+                base = STRAY if kind == "mark" else _base(taught, pair, kind)
                 blocks = _stretches(series, kind, base)
                 found.setdefault(pair, {})[kind] = _evidence(series, kind, base), blocks
     return found

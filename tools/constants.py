@@ -26,7 +26,7 @@ OUT = ROOT / "data" / "reference" / "validation" / "constants.csv"
 #: Module → its constants, or the entries of one that is a mapping. A threshold has no module.
 CONSTANTS = {
     "verdicts/series.py": "CANDIDATE_GAIN",
-    "verdicts/rates.py": "LEAST _PSEUDO _PRIOR _BASE_WORTH _EVEN",
+    "verdicts/rates.py": "LEAST _PSEUDO _PRIOR _BASE_WORTH _STRAY _EVEN",
     "verdicts/e_values.py": "LEAST_SHARE MOST_SHARE _SHARE_WORTH OF_DAYS",
     "verdicts/blocks.py": "LOWER_LINE",
     "verdicts/probes.py": "_SHARE CHANCE",

@@ -27,8 +27,9 @@ LEAST, MOST = 0.005, 0.99
 _PSEUDO, _PRIOR = 4, 0.02
 #: Sessions that the base rate is worth beside the earlier ones of the cell.
 _BASE_WORTH = 8
-#: What does not work for whatever reason has no rate of chance: more sessions than not.
-_EVEN = 0.1
+#: What is no question of chance, for the edges of its stretches: how often a mark is a stray, and
+#: something does not work for whatever reason.
+_STRAY, _EVEN = 0.01, 0.1
 
 # What teaches the series of one kind. Only networks that speak for others teach. What fails in
 # another kind says nothing of this one, and what is down for the control nothing at all. Votes are
@@ -112,7 +113,7 @@ class Lessons:
         )
         rates = (1 - (1 - np.maximum(site, self.elsewhere)) * (1 - network)).clip(LEAST, MOST)
         kind = np.repeat(series.kind, series.lengths)
-        return np.select([kind == MARK, kind == FAILING], [LEAST, _EVEN], rates)
+        return np.select([kind == MARK, kind == FAILING], [_STRAY, _EVEN], rates)
 
 
 def learn(connection: duckdb.DuckDBPyConnection, series: Series, elsewhere: Floats) -> Lessons:
