@@ -48,7 +48,7 @@ from analysis.verdicts.intervals import chance_text, evidence_text
 from analysis.verdicts.rates import LEAST, TAUGHT, Lessons, expect
 from analysis.verdicts.series import FAILING, find_candidates
 from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Operators, add_sessions
-from analysis.verdicts.site_hours import find_of_site
+from analysis.verdicts.hours import find_of_site
 from analysis.verdicts.states import (
     meets_floor,
     wilson_bounds,
