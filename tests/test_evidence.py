@@ -25,11 +25,7 @@ from analysis.period import Period
 from analysis.store.stage_tables import add_room
 from analysis.study.confirmation import Maker, Method
 from analysis.verdicts import blocks
-<<<<<<< HEAD
-from analysis.verdicts.blocks import find_blocks
-=======
-from analysis.verdicts.blocks import find_stretches
->>>>>>> 9c8c397 (Tests find the search for stretches where it stands)
+from analysis.verdicts.blocks import find_blocks, find_stretches
 from analysis.verdicts.e_values import (
     chance_of,
     log_ratios,
@@ -40,6 +36,7 @@ from analysis.verdicts.hours import (
     Asked,
     Schedule,
     count_times,
+    find_of_site,
     find_schedule,
     fit_range,
     fit_schedule,
@@ -48,7 +45,6 @@ from analysis.verdicts.intervals import chance_text, evidence_text
 from analysis.verdicts.rates import LEAST, TAUGHT, Lessons, expect
 from analysis.verdicts.series import FAILING, find_candidates
 from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Operators, add_sessions
-from analysis.verdicts.hours import find_of_site
 from analysis.verdicts.states import (
     meets_floor,
     wilson_bounds,
