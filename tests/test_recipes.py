@@ -34,7 +34,7 @@ from analysis.reference.events import load_events
 from analysis.reference.networks import load_networks
 from analysis.reference.test_lists import load_local_sites
 from analysis.store.ingestion import Request, ingest
-from analysis.store.packing import pack
+from analysis.store.lines import pack
 from analysis.study.confirmation import confirm, name_tables
 from analysis.study.study import study_of
 from analysis.tables import write_table

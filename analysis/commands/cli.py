@@ -310,7 +310,7 @@ def pack(
 ) -> None:
     """Copy loose measurements into a new folder OUT, in the layout that SOURCE expects."""
     from analysis.reference.reference_files import parse_country
-    from analysis.store.packing import pack as packed
+    from analysis.store.lines import pack as packed
 
     *loose, out = files
     if not loose:

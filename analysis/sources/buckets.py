@@ -29,7 +29,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeAlias
-from urllib.parse import SplitResult, parse_qs, quote, unquote_plus, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, unquote_plus, urlencode, urlsplit
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
@@ -415,27 +415,19 @@ def parse_address(uri: str, parameter: str, accepted: str) -> Address:
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         if parts.scheme == "s3":
             bucket, path = parts.netloc.rpartition("@")[2], parts.path
+            server = f"s3.{options.get('region', 'us-east-1')}.amazonaws.com"
+            scheme, _, host = options.get("endpoint_override", server).rpartition("://")
+            scheme, host = scheme or options.get("scheme", "https"), host.rstrip("/")
         else:
             bucket, _, path = parts.path.lstrip("/").partition("/")
-        url = _bucket_url(parts, options, bucket)
+            scheme, host = parts.scheme, parts.netloc
+        url = f"{scheme}://{host}/{bucket}"
         is_known = set(options) <= _OPTIONS and parts.scheme in ("s3", "http", "https")
-        if not is_known or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", bucket):
-            raise ValueError
-        if not httpx.URL(url).host:
+        is_name = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", bucket)
+        if not (is_known and is_name and httpx.URL(url).host):
             raise ValueError
     except (ValueError, httpx.InvalidURL):
         options_are = f"options are region, endpoint_override, scheme; {accepted}"
         raise ParameterError(parameter, uri, options_are) from None
     prefix = path.strip("/")
     return Address(url, bucket, f"{prefix}/" if prefix else "", options.get("region", ""))
-
-
-def _bucket_url(parts: SplitResult, options: dict[str, str], bucket: str) -> str:
-    if parts.scheme != "s3":
-        return f"{parts.scheme}://{parts.netloc}/{bucket}"
-    endpoint = options.get("endpoint_override", "")
-    if endpoint:
-        scheme, _, host = endpoint.rpartition("://")
-        return f"{scheme or options.get('scheme', 'https')}://{host.rstrip('/')}/{bucket}"
-    region = options.get("region", "us-east-1")
-    return f"https://s3.{region}.amazonaws.com/{bucket}"

@@ -248,10 +248,11 @@ class Observations:
             study = provide_observations(
                 self.kept, self.connection, collection, probe_cc, period, self.scratch
             )
-            reasons = self.connection.execute(f"FROM {study}.reasons").fetchall()
-            self._counts = Counter(dict(reasons))
-            duplicates = f"FROM {study}.duplicates ORDER BY ALL"
-            self._duplicates = self.connection.execute(duplicates).fetchall()
+            reasons, duplicates = (
+                self.connection.execute(f"FROM {study}.{table} ORDER BY ALL").fetchall()
+                for table in ("reasons", "duplicates")
+            )
+            self._counts, self._duplicates = Counter(dict(reasons)), duplicates
             limit_memory(self.connection, self._counts["kept"])
             self.connection.execute(f"CREATE VIEW observations AS FROM {study}.observations")
             self._to_undo = undo.pop_all()
@@ -283,9 +284,7 @@ class Observations:
         part.scratch = undo.enter_context(TemporaryFolder("workbook-observations-"))
         part.connection = undo.enter_context(connect(part.scratch / "observations.duckdb", 2))
         part.kept, part._to_undo = KeptTables("part", [part.scratch / FOLDER]), undo
-        part.connection.register("rows_at_hand", rows)
-        part.connection.execute("CREATE TABLE observations AS FROM rows_at_hand")
-        part.connection.unregister("rows_at_hand")
+        part.connection.from_arrow(rows).create("observations")
         return part
 
     def ledger(self) -> pd.DataFrame:
@@ -375,8 +374,8 @@ class MessagingRows:
         self._collection = collection
         self._rows: dict[str, Counter[str]] = defaultdict(Counter)
         if not collection.files:
-            self.connection.from_arrow(MESSAGING.empty_table()).create("messaging")
-            self.connection.execute("ALTER TABLE messaging ADD COLUMN object_key VARCHAR")
+            columns = MESSAGING.append(pa.field("object_key", pa.string()))
+            self.connection.from_arrow(columns.empty_table()).create("messaging")
             return
         scope = {"cc": probe_cc, "since": period.since, "until": period.until}
         with TemporaryFolder("workbook-messaging-") as scratch, explain_failures():

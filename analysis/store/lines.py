@@ -9,17 +9,19 @@ import gzip
 import hashlib
 import io
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
 from isal import isal_zlib
 
-from analysis.errors import describe_error
+from analysis.errors import ParameterError, describe_error
 from analysis.observations import messages, messaging, observation
 from analysis.observations.fields import find_changes
 from analysis.observations.fingerprints import Fingerprints
@@ -27,7 +29,7 @@ from analysis.observations.flags import Received
 from analysis.observations.messaging import MESSAGING
 from analysis.observations.messaging_tests import Tested
 from analysis.observations.schema import OBSERVATION
-from analysis.sources.archive_files import CannotRead
+from analysis.sources.archive_files import FOLDERS, CannotRead
 from analysis.store.store import Row, table_of
 
 #: Lines longer than this are not read (bytes).
@@ -318,3 +320,69 @@ def _list_values(content: bytes) -> Sequence[bytes | msgspec.Raw] | None:
     except msgspec.DecodeError:
         return None
     return [content]
+
+
+# --- loose files → a folder in the key layout of OONI's archive, to be a SOURCE -------------------
+# The older layout is written, which has a folder a day: a loose measurement does not say at which
+# hour OONI received it, and it is taken as received on its own day.
+
+
+class _Header(msgspec.Struct):
+    probe_cc: str
+    test_name: str
+    measurement_start_time: str
+
+
+class _HeaderReader(LineReader):
+    """Reads of each line where it belongs: folder of the test, day, and the line as it came."""
+
+    def read(self, line: bytes, number: int) -> tuple[Any, ...] | str:
+        if not line.strip():
+            return ""
+        try:
+            header = msgspec.json.decode(line, type=_Header)
+            day = date.fromisoformat(header.measurement_start_time[:10])
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+            return "no measurement"
+        folder = header.test_name.replace("_", "")
+        if folder not in FOLDERS:
+            return "a test that is not read"
+        return (header.probe_cc, folder, f"{day:%Y%m%d}", line.strip().replace(b"\n", b" "))
+
+
+def pack(files: Sequence[Path], probe_cc: str, out: Path) -> Counter[str]:
+    """Copy a country's measurements from loose files into a new folder.
+
+    Args:
+        files: ``.json``, ``.jsonl`` or ``.jsonl.gz``; a JSON array is read as its elements.
+        probe_cc: the country; the measurements of others are left out.
+        out: gets ``jsonl/<test>/<CC>/<day>/00/<number of the file>.jsonl.gz``.
+
+    Returns:
+        How many lines were packed, and how many not, by reason.
+
+    Raises:
+        ParameterError: ``out`` holds something, or there is no measurement of the country.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ParameterError("OUT", out, "must be new or empty")
+    counts: Counter[str] = Counter()
+    for number, file in enumerate(files, 1):
+        lines: defaultdict[Path, list[bytes]] = defaultdict(list)
+        for _, result in read_lines(str(file), _HeaderReader()):
+            if isinstance(result, str) or result[0] != probe_cc:
+                counts[result if isinstance(result, str) else "another country"] += 1
+                continue
+            country, folder, day, line = result
+            key = f"jsonl/{folder}/{country}/{day}/00/{number:06}.jsonl.gz"
+            lines[out / key].append(line)
+            counts["packed"] += 1
+        for path, content in lines.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(gzip.compress(b"\n".join(content) + b"\n", mtime=0))
+    if not counts["packed"]:
+        said = ", ".join(f"{count} of {reason}" for reason, count in counts.items()) or "no line"
+        raise ParameterError(
+            "FILES", files[0], f"no measurement of {probe_cc} in the files: {said}"
+        )
+    return counts

@@ -35,6 +35,7 @@ _USUAL = {"probe_cc": "QQ", "since": SINCE, "until": "2025-01-01", "cases": ()}
 _NAMES_A_SESSION = 24
 
 Claim = tuple[str, int, str, tuple[date, ...]]
+_CLAIMS = 8  # of each kind
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,7 @@ def run_world(task: Task, folder: Path, simulator: Simulator) -> Result:
     return result
 
 
-def choose_claims(clean: pd.DataFrame, seed: int, most: int = 8) -> list[Claim]:
+def choose_claims(clean: pd.DataFrame, seed: int) -> list[Claim]:
     """Forged reports one short of what ``sessions_to_flip`` says a state bears.
 
     Blocked pairs are claimed to be open, open ones to be blocked, on as many days in a row as it
@@ -286,7 +287,7 @@ def choose_claims(clean: pd.DataFrame, seed: int, most: int = 8) -> list[Claim]:
     claims: list[Claim] = []
     for states, claim in ((("blocked", "likely_blocked"), "open"), (("ok",), "blocked")):
         pairs = clean[clean["state"].isin(states) & (clean["sessions_to_flip"] > 1)]
-        for index in rng.sample(range(len(pairs)), min(most, len(pairs))):
+        for index in rng.sample(range(len(pairs)), min(_CLAIMS, len(pairs))):
             row = pairs.iloc[index]
             count = min(int(row["sessions_to_flip"]) - 1, 12)
             step = rng.choice((1, 1, 25))
