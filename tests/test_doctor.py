@@ -14,7 +14,7 @@ from pytest_httpserver import HTTPServer
 
 from analysis.commands import doctor
 from analysis.errors import ContractError
-from analysis.observations.fields import NAME_COUNT, NAME_LENGTH, find_changes
+from analysis.observations.messages import NAME_COUNT, NAME_LENGTH, find_changes
 from analysis.report.fields_met import (
     count_fields_met,
     read_fields_met,

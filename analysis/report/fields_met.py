@@ -12,7 +12,7 @@ import duckdb
 import pandas as pd
 
 from analysis.errors import ContractError
-from analysis.observations.fields import NAME_LENGTH
+from analysis.observations.messages import NAME_LENGTH
 from analysis.pages.formats import percent
 
 #: From this share of sessions on, on half of the networks, the run stops.

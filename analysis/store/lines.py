@@ -23,9 +23,9 @@ from isal import isal_zlib
 
 from analysis.errors import ParameterError, describe_error
 from analysis.observations import messages, messaging, observation
-from analysis.observations.fields import find_changes
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received
+from analysis.observations.messages import find_changes
 from analysis.observations.messaging import MESSAGING
 from analysis.observations.messaging_tests import Tested
 from analysis.observations.schema import OBSERVATION

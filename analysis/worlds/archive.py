@@ -8,6 +8,7 @@ import gzip
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,22 @@ class Spoiler:
 
     def __init__(self, seed: int, period: Period) -> None:
         self._rng = stream(seed, "spoiling")
-        self._period = period
-        self._count = 0
+        self._turns = cycle(range(_EVERY))
+        # Kept on a device since before the period; or its clock runs days ahead.
+        early, late = f"{period.since - timedelta(days=9)} 10:00:00", f"{period.until} 00:00:00"
+        other = {"test_name": "ndt", "test_keys": {"failure": None, "protocol": 7}, "input": None}
+        #: Turn → the ledger's reason, and what is otherwise in the line.
+        self._changes: dict[int, tuple[str, Json]] = {
+            11: ("invalid", {"measurement_start_time": "yesterday"}),
+            14: ("other_test", other),
+            19: ("other_country", {"probe_cc": "AA"}),
+            23: ("out_of_period", {"measurement_start_time": early}),
+            26: ("out_of_period", {"measurement_start_time": late}),
+        }
 
     def spoil(self, entries: list[Entry], receipt: datetime) -> list[tuple[datetime, Entry]]:
         """The entries of a session with their hours of receipt, faults included."""
-        turn = self._count % _EVERY
-        self._count += 1
+        turn = next(self._turns)
         if turn == 5:
             _scrub(self._rng.choice(entries))
         if turn == 30:  # the test crashed
@@ -89,7 +99,7 @@ class Spoiler:
             entry.document = {**entry.document, "test_keys": None}
             entry.line, entry.is_sound = encode(entry.document), False
         result = [(receipt, entry) for entry in entries]
-        if turn in (2, 7, 11, 14, 19, 23, 26):
+        if turn in (2, 7, *self._changes):
             extra = self._make_fault(turn, self._rng.choice(entries))
             result.insert(self._rng.randrange(len(result)), (receipt, extra))
         if turn in (16, 17):
@@ -100,23 +110,11 @@ class Spoiler:
 
     def _make_fault(self, turn: int, entry: Entry) -> Entry:
         document = entry.document
-        changes: Json
         if turn == 2:
             return Entry(entry.line[: len(entry.line) // 3], "not_json")
         if turn == 7:
             return Entry(msgspec.json.encode([document["report_id"], document["input"]]), "invalid")
-        if turn == 11:
-            reason, changes = "invalid", {"measurement_start_time": "yesterday"}
-        elif turn == 14:
-            keys = {"failure": None, "protocol": 7}
-            reason, changes = "other_test", {"test_name": "ndt", "test_keys": keys, "input": None}
-        elif turn == 19:
-            reason, changes = "other_country", {"probe_cc": "AA"}
-        else:
-            # Kept on a device since before the period; or its clock runs days ahead.
-            early = f"{self._period.since - timedelta(days=9)} 10:00:00"
-            start = early if turn == 23 else f"{self._period.until} 00:00:00"
-            reason, changes = "out_of_period", {"measurement_start_time": start}
+        reason, changes = self._changes[turn]
         return Entry(encode({**document, **changes}), reason)
 
 

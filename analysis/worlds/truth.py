@@ -68,9 +68,12 @@ class Tally:
         """Note what was wrong with a session."""
         session, forgery = batch.session, batch.forgery
         asn = f"AS{session.network.asn}"
-        faults = [session.state] if session.state != "good" else []
-        faults += ["home_filter"] if session.home_filter else []
-        faults += ["lacks_authority"] if session.software.lacks_authority else []
+        found = {
+            session.state: session.state != "good",
+            "home_filter": session.home_filter,
+            "lacks_authority": session.software.lacks_authority,
+        }
+        faults = [fault for fault, is_there in found.items() if is_there]
         if forgery is not None:
             faults = ["forged"]
             head = (session.report_id, str(session.start.date()), asn)
