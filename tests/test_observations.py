@@ -14,7 +14,7 @@ from analysis.observations import messages, observation
 from analysis.observations import observation as bodies
 from analysis.observations.fingerprints import Fingerprint, Fingerprints, load
 from analysis.observations.flags import Received, compute_flags
-from analysis.observations.messages import TestKeys
+from analysis.observations.messages import TestKeys, Unreadable
 from analysis.store.store import table_of
 
 _SITE, _OTHER, _SINKHOLE = "192.0.2.1", "192.0.2.2", "203.0.113.7"
@@ -433,7 +433,7 @@ def test_a_measurement_that_cannot_be_placed_is_refused():
         ({"probe_asn": -1}, "bad_probe_asn"),
         ({"test_name": None}, "no_test_name"),
     ):
-        with pytest.raises(observation.Invalid, match=f"^{why}$"):
+        with pytest.raises(Unreadable, match=f"^invalid:{why}$"):
             _observe({}, **changes)
 
 

@@ -422,7 +422,7 @@ def observe(
     """The row of one measurement, a ``MessagingRow``.
 
     Raises:
-        observation.Invalid: see ``observation.check``.
+        Unreadable: see ``observation.check``.
     """
     probe = observation.probe_columns(read, line_number)
     is_anomaly, is_failure = flag(read, probe["measurement_start_time"], received)

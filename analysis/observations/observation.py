@@ -95,6 +95,7 @@ from analysis.observations.messages import (
     Measurement,
     Query,
     TestKeys,
+    Unreadable,
     blocking_text,
     clean,
     clip_text,
@@ -439,24 +440,20 @@ _START_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|\
 _EPOCH = datetime(1970, 1, 1)
 
 
-class Invalid(ValueError):
-    """The measurement cannot be stored; ``str(error)`` is the ledger's reason for it."""
-
-
 def parse_start_time(value: str | None) -> int:
     """Seconds since 1970 UTC of a ``measurement_start_time``.
 
     Raises:
-        Invalid: it is missing or no time.
+        Unreadable: it is missing or no time.
     """
     if not value:
-        raise Invalid("no_start_time")
+        raise Unreadable("invalid:no_start_time")
     try:
         if len(value) > 40 or not _START_TIME.fullmatch(value):
             raise ValueError
         since = datetime.fromisoformat(value[:19]) - _EPOCH
     except ValueError:
-        raise Invalid("bad_start_time") from None
+        raise Unreadable("invalid:bad_start_time") from None
     return since.days * 86_400 + since.seconds
 
 
@@ -488,19 +485,19 @@ def check(read: Measurement) -> int:
         Its start, in seconds since 1970 UTC.
 
     Raises:
-        Invalid: the first thing wrong: no_test_name, no_start_time, bad_start_time,
+        Unreadable: the first thing wrong: invalid:no_test_name, no_start_time, bad_start_time,
             bad_probe_cc, bad_probe_asn, report_id_too_long.
     """
     if not read.test_name:
-        raise Invalid("no_test_name")
+        raise Unreadable("invalid:no_test_name")
     started = parse_start_time(read.measurement_start_time)
     country = read.probe_cc or ""
     if not (len(country) == 2 and country.isascii() and country.isalpha()):
-        raise Invalid("bad_probe_cc")
+        raise Unreadable("invalid:bad_probe_cc")
     if parse_asn(read.probe_asn) is None:
-        raise Invalid("bad_probe_asn")
+        raise Unreadable("invalid:bad_probe_asn")
     if len(read.report_id or "") > TEXT_LIMIT:
-        raise Invalid("report_id_too_long")
+        raise Unreadable("invalid:report_id_too_long")
     return started
 
 
@@ -517,14 +514,14 @@ def observe(
     Bodies are read from the line that ``read`` was decoded from, which must not have changed.
 
     Raises:
-        Invalid: see :func:`check`; or no_input, input_too_long.
+        Unreadable: see :func:`check`; or no_input, input_too_long.
     """
     probe = probe_columns(read, line_number)
     url = read.input
     if not url:
-        raise Invalid("no_input")
+        raise Unreadable("invalid:no_input")
     if len(url) > _INPUT_LIMIT:
-        raise Invalid("input_too_long")
+        raise Unreadable("invalid:input_too_long")
     keys = read.test_keys or _NO_KEYS
     control = ControlView(keys)
     dns = read_queries(keys, hosts.normalise(url), fingerprints)
@@ -604,7 +601,7 @@ def probe_columns(read: Measurement, line_number: int) -> dict[str, Any]:
     """The columns of ``schema.PROBE``.
 
     Raises:
-        Invalid: see :func:`check`.
+        Unreadable: see :func:`check`.
     """
     started = check(read)
     notes = read.annotations or _NO_NOTES

@@ -141,7 +141,7 @@ OBSERVATION = pa.schema(
         ("is_anomaly", pa.bool_()),
         ("is_confirmed", pa.bool_()),
         ("is_failure", pa.bool_()),
-        # what of the line was not as expected, see messages.find_changes; null: it was not looked at
+        # what of the line was not as expected, see find_changes; null: it was not looked at
         ("fields_met", pa.list_(pa.string())),
     ]
 )

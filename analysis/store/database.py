@@ -13,7 +13,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from copy import copy
 from itertools import accumulate
 from pathlib import Path
@@ -210,7 +210,7 @@ GROUP BY ALL
 STAGES_OF_BUCKETS = REPOSITORY / "data" / FOLDER
 
 
-class Observations:
+class Observations(AbstractContextManager["Observations"]):
     """The observations that a report is about.
 
     ``connection`` holds the view ``observations``: the columns of ``schema.OBSERVATION``,
@@ -256,9 +256,6 @@ class Observations:
             limit_memory(self.connection, self._counts["kept"])
             self.connection.execute(f"CREATE VIEW observations AS FROM {study}.observations")
             self._to_undo = undo.pop_all()
-
-    def __enter__(self) -> "Observations":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -177,8 +177,6 @@ class LineReader:
             return self._observe(line, number)
         except messages.Unreadable as error:
             return str(error)
-        except observation.Invalid as error:
-            return f"invalid:{error}"
 
     def _observe(self, line: bytes, number: int) -> Row | str:
         if self.test:

@@ -29,7 +29,6 @@ from analysis.worlds.country import (
     TIMED_OUT,
     UNKNOWN_AUTHORITY,
     WRONG_HOST,
-    AddressPlan,
     Client,
     Control,
     Helper,
@@ -140,39 +139,6 @@ class Trouble:
 _BAD_SPELL = 0.08
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Who holds an address, in the words of the probe's own database."""
-
-    plan: AddressPlan
-    networks: dict[int, str]
-
-    def query(
-        self, engine: str, host: str, kind: str, failure: str | None, addresses: Sequence[str]
-    ) -> Json:
-        """One item of ``queries``, without what the two versions add."""
-        return {
-            "answers": [self._answer(address) for address in addresses] or None,
-            "engine": engine,
-            "failure": failure,
-            "hostname": host,
-            "query_type": kind,
-        }
-
-    def _answer(self, address: str) -> Json:
-        asn = self.plan.asn(address)
-        kind, key = ("AAAA", "ipv6") if ":" in address else ("A", "ipv4")
-        name = self.networks.get(asn, "")
-        return {"asn": asn, "as_org_name": name, "answer_type": kind, key: address}
-
-    def are_akin(self, one: Lookup, other: Lookup) -> bool:
-        """Whether two answers have an address in common, or a network."""
-        ours, theirs = set(one.addresses), set(other.addresses)
-        asns = {self.plan.asn(address) for address in ours}
-        asns &= {self.plan.asn(address) for address in theirs}
-        return bool(ours & theirs or asns - {0})
-
-
 @dataclass(slots=True)
 class Session:
     """One run of the test: the probe, and its way out.
@@ -192,7 +158,7 @@ class Session:
     internet: Internet
     censorship: Censorship
     helper: Helper
-    names: Names
+    names: dict[int, str]  # of networks, as the probe's own database has them
     helper_failure_rate: float
     run_link: str  # of a campaign that the volunteer takes part in
     day: int
@@ -311,6 +277,31 @@ class Session:
             return None, TIMED_OUT
         return self.internet.fetch(address, target, self._client, self.rng), None
 
+    def query(
+        self, engine: str, host: str, kind: str, failure: str | None, addresses: Sequence[str]
+    ) -> Json:
+        """One item of ``queries``, without what the two versions add."""
+        return {
+            "answers": [self._answer(address) for address in addresses] or None,
+            "engine": engine,
+            "failure": failure,
+            "hostname": host,
+            "query_type": kind,
+        }
+
+    def _answer(self, address: str) -> Json:
+        asn = self.internet.plan.asn(address)
+        kind, key = ("AAAA", "ipv6") if ":" in address else ("A", "ipv4")
+        name = self.names.get(asn, "")
+        return {"asn": asn, "as_org_name": name, "answer_type": kind, key: address}
+
+    def are_akin(self, one: Lookup, other: Lookup) -> bool:
+        """Whether two answers have an address in common, or a network."""
+        ours, theirs = set(one.addresses), set(other.addresses)
+        asns = {self.internet.plan.asn(address) for address in ours}
+        asns &= {self.internet.plan.asn(address) for address in theirs}
+        return bool(ours & theirs or asns - {0})
+
     def ask(self, target: Target, addresses: list[str]) -> Control:
         """The helper's answer about a URL and the addresses that the probe found."""
         if self.is_control_lost:
@@ -369,7 +360,7 @@ def measure(session: Session, url: str) -> tuple[Json, bool]:
         "report_id": session.report_id,
         "resolver_asn": f"AS{asn}",
         "resolver_ip": session.network.resolver_address,
-        "resolver_network_name": session.names.networks.get(asn, ""),
+        "resolver_network_name": session.names.get(asn, ""),
         "software_name": software.name,
         "software_version": software.version,
         "test_keys": test_keys,
@@ -468,7 +459,7 @@ def _measure_04(session: Session, target: Target) -> Json:
     queries = []
     for kind, addresses in (("A", answer.v4), ("AAAA", answer.v6)):
         if kind == "A" or addresses:
-            query = session.names.query("system", target.written, kind, dns_failure, addresses)
+            query = session.query("system", target.written, kind, dns_failure, addresses)
             queries.append({**query, "t": runtime / 1e9, "tags": None})
     return {
         "tls_handshakes": handshakes or None,
@@ -513,7 +504,7 @@ def _compare_answers(session: Session, answer: Lookup, control: Control) -> str:
     """0.4: equal failures, a common network, or a common address."""
     if session.software.trusts_loopback and answer.v4 == ("127.0.0.1",):
         return "consistent"
-    is_same = session.names.are_akin(answer, control.dns)
+    is_same = session.are_akin(answer, control.dns)
     if control.dns.failure is not None:
         is_same = answer.failure == control.dns.failure
     return "consistent" if is_same else "inconsistent"
@@ -624,7 +615,7 @@ class _Measurement05:
         for kind, addresses in [("ANY", lookup.addresses)] if is_system else by_type:
             failure = lookup.failure or (None if addresses else "dns_no_answer")
             written = session.word(lookup) if is_system else failure
-            query = session.names.query(engine, target.written, kind, written, addresses)
+            query = session.query(engine, target.written, kind, written, addresses)
             t0 = round(session.rng.uniform(0, 0.01), 4)
             self.queries.append({**query, "t0": t0, "t": round(t0 + 0.03, 4), "tags": tags})
 
@@ -761,7 +752,7 @@ def _is_odd(run: _Measurement05, system: Lookup, control: Control) -> bool:
     if any(address.startswith(BOGONS) for address in system.addresses):
         return True
     is_valid = not run.valid.isdisjoint(system.addresses)
-    return not (is_valid or run.session.names.are_akin(system, control.dns))
+    return not (is_valid or run.session.are_akin(system, control.dns))
 
 
 def _find_stopped(flows: list[_Flow], layer: str) -> list[_Flow]:

@@ -33,7 +33,7 @@ from analysis.worlds.country import (
 )
 from analysis.worlds.examined import arrange, plain_networks
 from analysis.worlds.forgery import Claim, Forgery, LyingHelper, order_forgeries, plan_forgeries
-from analysis.worlds.session import Names, Session, Trouble, measure, pick
+from analysis.worlds.session import Session, Trouble, measure, pick
 
 #: Probes run by a timer measure at these hours (UTC); two of them on most days.
 _HOURS = (2, 9, 14, 20)
@@ -93,7 +93,7 @@ class World:
     internet: Internet
     censorship: Censorship
     helper: Helper
-    names: Names
+    names: dict[int, str]  # of networks
     forgeries: list[Forgery]
     watches: list[Watch]
     troubles: Sequence[Trouble] = ()
@@ -152,7 +152,7 @@ def make_world(design: Design) -> World:
         internet=internet,
         censorship=censorship,
         helper=Helper(seed, internet),
-        names=Names(plan, names),
+        names=names,
         forgeries=forgeries,
         watches=watches,
         troubles=troubles,
