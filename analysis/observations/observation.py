@@ -64,7 +64,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import quote_plus
 
 import msgspec
@@ -346,12 +346,9 @@ _TLS, _HTTP = 2, 3
 _Attempt = Query | Connect | Handshake | Exchange
 
 
-class RedirectFailure(NamedTuple):
-    """Where a redirect's target failed first; nulls where none did."""
-
-    layer: str | None = None
-    host: str | None = None
-    failure: str | None = None
+#: Where a redirect's target failed first: layer, host, failure; nulls where none did.
+RedirectFailure = tuple[str | None, str | None, str | None]
+_NO_FAILURE: Final = (None, None, None)
 
 
 def find_redirect_failure(keys: TestKeys, host: str) -> RedirectFailure:
@@ -362,8 +359,8 @@ def find_redirect_failure(keys: TestKeys, host: str) -> RedirectFailure:
     if failure and redirect_depth(newest.tags) is None:
         target = hosts.normalise(request_url(newest))
         if not target or target == host:
-            return RedirectFailure()
-        return RedirectFailure(_layer_of(failure, request_url(newest)), target, failure)
+            return _NO_FAILURE
+        return _layer_of(failure, request_url(newest)), target, failure
     is_broken = failure is not None
     attempts: dict[tuple[int, int], list[_Attempt]] = {}
     tried: tuple[Sequence[_Attempt] | None, ...] = (
@@ -379,7 +376,7 @@ def find_redirect_failure(keys: TestKeys, host: str) -> RedirectFailure:
             if not is_other and "fetch_body=false" not in (item.tags or ()):
                 attempts.setdefault((depth, layer), []).append(item)
     if not is_broken:  # the last page came, and all before it was reached
-        return RedirectFailure()
+        return _NO_FAILURE
     return _first_failure(attempts)
 
 
@@ -411,8 +408,8 @@ def _first_failure(attempts: dict[tuple[int, int], list[_Attempt]]) -> RedirectF
             behind = (attempts[depth, at][0] for at in (_TLS, _HTTP) if (depth, at) in attempts)
             names = (host, *(hosts.normalise(_host_of(attempt)) for attempt in behind))
             named = next(filter(None, names), None)
-            return RedirectFailure(_LAYERS[layer], named, failures[0])
-    return RedirectFailure()
+            return _LAYERS[layer], named, failures[0]
+    return _NO_FAILURE
 
 
 def _failure_of(attempt: _Attempt) -> str | None:
@@ -528,7 +525,7 @@ def observe(
     known = KnownAddresses(keys, dns, control)
     page = read_pages(keys, url, dns.host, fingerprints)
     tcp = list_connects(keys, dns, known, control)
-    redirect = find_redirect_failure(keys, dns.host)
+    redirect_layer, redirect_host, redirect_failure = find_redirect_failure(keys, dns.host)
     requests = keys.requests or ()
     newest = requests[0] if requests else _NO_REQUEST
     control_status, control_length, control_title = control.page()
@@ -559,9 +556,9 @@ def observe(
         control_tls_addresses=control.tls_addresses(),
         tcp=tcp,
         tls=list_handshakes(keys, dns, known, control, tcp),
-        redirect_layer=redirect.layer,
-        redirect_host=redirect.host,
-        redirect_failure=redirect.failure,
+        redirect_layer=redirect_layer,
+        redirect_host=redirect_host,
+        redirect_failure=redirect_failure,
         http_failure=normalise_failure(
             newest.failure if requests else keys.http_experiment_failure
         ),

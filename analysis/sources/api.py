@@ -24,7 +24,6 @@ from typing import Annotated
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
-from msgspec import Meta
 
 from analysis.errors import ContractError, ParameterError, SourceError, printable
 from analysis.observations.flags import DISJOINT
@@ -53,7 +52,7 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 #: What can be asked, in the order in which it stands in an address.
 _PARAMETERS = ("test_name", "probe_cc", "since", "until", "axis_x", "axis_y", "time_grain")
-_Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 Say = Callable[[str], None]
 
@@ -63,7 +62,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     measurement_start_day: date
     test_name: str = ""
-    probe_cc: Annotated[str, Meta(pattern=r"^([A-Z]{2})?\Z")] = ""
+    probe_cc: Annotated[str, msgspec.Meta(pattern=r"^([A-Z]{2})?\Z")] = ""
     measurement_count: _Count
     ok_count: _Count
     anomaly_count: _Count

@@ -25,8 +25,6 @@ from analysis.errors import ParameterError, describe_error
 from analysis.observations import messages, messaging, observation
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received
-from analysis.observations.messages import find_changes
-from analysis.observations.messaging import MESSAGING
 from analysis.observations.messaging_tests import Tested
 from analysis.observations.schema import OBSERVATION
 from analysis.sources.archive_files import FOLDERS, CannotRead
@@ -210,7 +208,7 @@ class LineReader:
         ):
             return None
         self.looked_at.add(report_id)
-        return find_changes(line)
+        return messages.find_changes(line)
 
 
 def _is_cut(stream: io.RawIOBase) -> bool:
@@ -278,7 +276,7 @@ def read_files(
                 names.append(path)
             else:
                 errors.append(FileError(path, number, result, len(rows)))
-    table = table_of(rows, MESSAGING if test else OBSERVATION)
+    table = table_of(rows, messaging.MESSAGING if test else OBSERVATION)
     return table.append_column("source_file", pa.array(names, pa.string())), errors
 
 

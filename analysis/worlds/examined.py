@@ -45,7 +45,6 @@ class Scene:
     rng: Random
     day_count: int
     networks: Sequence[Network]
-    sites: Sequence[Site]
     internet: Internet
     machines: Machines
     free: list[Site] = field(default_factory=list)
@@ -96,12 +95,11 @@ def arrange(
     censorship: Censorship,
 ) -> Scene:  # fmt: skip
     """Arrange a situation in a country in which nobody blocks anything."""
-    sites = list(internet.sites.values())
     rng = stream(seed, "examined", situation)
-    scene = Scene(rng, day_count, networks, sites, internet, censorship.machines)
+    scene = Scene(rng, day_count, networks, internet, censorship.machines)
     works = ("live", "plain_http")
     scene.free = [
-        site for site in sites
+        site for site in internet.sites.values()
         if site.situation in works and site.is_alone and len(site.inputs) == 1
     ]  # fmt: skip
     rng.shuffle(scene.free)
@@ -127,7 +125,9 @@ def _put_into_home(
 
 
 def _antivirus(scene: Scene, share: float = 0.9) -> None:
-    shaken = [site for site in scene.sites if site.is_https and scene.rng.random() < 0.4]
+    shaken = [
+        site for site in scene.internet.sites.values() if site.is_https and scene.rng.random() < 0.4
+    ]
     _put_into_home(scene, "windows", _effects(shaken, tls_failure=RESET), share)
 
 
@@ -182,7 +182,7 @@ _ACCIDENTS: Sequence[Mapping[str, str]] = (
 def _failing_pairs(scene: Scene) -> None:
     """One pair in fifty fails by itself in 30 % of sessions."""
     for network in scene.networks:
-        for site in scene.sites:
+        for site in scene.internet.sites.values():
             if scene.rng.random() < 0.02:
                 effects = _effects([site], **scene.rng.choice(_ACCIDENTS))
                 scene.troubles.append(Trouble(network.asn, effects, 0.3))

@@ -25,7 +25,6 @@ from analysis.study.parameters import whole_number
 from analysis.study.study import Study
 from analysis.worlds import scored_apps, scores, steering
 from analysis.worlds.judging import judge_world, open_world
-from analysis.worlds.scores import Score
 from analysis.worlds.validation_page import RESULTS
 
 WORKSPACE = REPOSITORY / "data" / "work" / "validation"
@@ -151,7 +150,7 @@ class Result:
 
     task: Task
     made: Mapping[str, int]
-    score: Score
+    score: scores.Score
     counts: Mapping[str, int]
     variants: list[dict[str, Any]] = field(default_factory=list)
     moves: list[pd.DataFrame] = field(default_factory=list)
@@ -204,23 +203,16 @@ def parse_arguments(arguments: Iterable[str]) -> tuple[Path, Path, int, Threshol
     Raises:
         ParameterError: an argument is none of these, or its value is not accepted.
     """
-    options = {
-        "OUT": str(RESULTS),
-        "STORE": str(WORKSPACE),
-        "JOBS": str(cpu_count() or 1),
-    }
-    numbers: dict[str, str] = {}
-    for argument in arguments:
-        name, _, value = argument.partition("=")
-        if name in options:
-            options[name] = value.strip() or options[name]
-        elif name in DECLARATIONS:
-            numbers[name] = value.strip()
-        else:
+    options = {"OUT": str(RESULTS), "STORE": str(WORKSPACE), "JOBS": str(cpu_count() or 1)}
+    given = {name: value.strip() for name, _, value in (one.partition("=") for one in arguments)}
+    for name, value in given.items():
+        if name not in options and name not in DECLARATIONS:
             accepted = ", ".join([*options, *DECLARATIONS])
             raise ParameterError(name, value, f"validate takes {accepted}")
+    options |= {name: given[name] for name in options if given.get(name)}
     jobs = whole_number("JOBS", options["JOBS"], range(1, 1025))
     out, store = (Path(options[name]).expanduser().absolute() for name in ("OUT", "STORE"))
+    numbers = {name: value for name, value in given.items() if name in DECLARATIONS}
     return out, store, jobs, Thresholds().changed_by(numbers)
 
 
@@ -253,7 +245,7 @@ def run_world(task: Task, folder: Path, simulator: Simulator) -> Result:
     """
     design, thresholds = task.design, task.thresholds
 
-    def judge(place: Path, **changed: Any) -> tuple[Study, Mapping[str, int], Score]:
+    def judge(place: Path, **changed: Any) -> tuple[Study, Mapping[str, int], scores.Score]:
         made = simulator.write_world(place / "world", **{**design, **changed})
         parameters = (design["probe_cc"], design["since"], design["until"])
         study = open_world(place / "world", place / "store", *parameters)
@@ -350,7 +342,7 @@ def write_results(out: Path, results: Sequence[Result], thresholds: Thresholds) 
     _write(out, "settings", pd.DataFrame(rows, columns=["name", "value"]))
 
 
-_SUMMARIES: Mapping[str, Callable[[Score], pd.DataFrame]] = {
+_SUMMARIES: Mapping[str, Callable[[scores.Score], pd.DataFrame]] = {
     "accuracy": scores.accuracy,
     "false_positives": scores.false_positives,
     "edge_errors": scores.edge_errors,

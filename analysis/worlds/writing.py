@@ -206,23 +206,20 @@ class Volunteers:
                 the rest is taken from the list in turns, as a probe by itself does.
             batch_size: names that a session tests.
         """
-        known = self._world.internet.sites
+        world, known = self._world, self._world.internet.sites
         for day in days:
             for network in self._networks:
                 asked = wishes.get((day, network.asn), ())[:batch_size]
                 # A list may name what does not exist; the volunteer's time is gone all the same.
                 sites = [known[host] for host in asked if host in known]
                 sites += self._deal(network, batch_size - len(asked), sites)
-                self._run_session(day, network, sites)
-
-    def _run_session(self, day: int, network: Network, sites: Sequence[Site]) -> None:
-        world = self._world
-        rng = stream(world.design.seed, "volunteer session", day, network.asn)
-        hour, minute = rng.choice(_HOURS), rng.randint(0, 44)
-        start = world.midnight(day) + timedelta(hours=hour, minutes=minute)
-        session = open_session(world, network, day, start, rng)
-        data = compress(measure_site(session, site).line for site in sites)
-        write_object(self._folder / "archive", world.design.probe_cc, start, network.asn, data)
+                rng = stream(world.design.seed, "volunteer session", day, network.asn)
+                hour, minute = rng.choice(_HOURS), rng.randint(0, 44)
+                start = world.midnight(day) + timedelta(hours=hour, minutes=minute)
+                session = open_session(world, network, day, start, rng)
+                data = compress(measure_site(session, site).line for site in sites)
+                archive = self._folder / "archive"
+                write_object(archive, world.design.probe_cc, start, network.asn, data)
 
     def _deal(self, network: Network, wanted: int, taken: Sequence[Site]) -> list[Site]:
         """The next names of the list that are not taken."""
