@@ -49,7 +49,7 @@ STATES: dict[str, State] = {
         "#7A5AA6",
         "▲",
         '<path d="M5 1 9.6 9.2H.4z" fill="currentColor"/>',
-        "The site did not work, and the measurements cannot tell blocking from a fault.",
+        "Many tests failed, and the measurements cannot tell blocking from a fault.",
     ),
     "down": State(
         "Site down, not blocking",
@@ -90,8 +90,8 @@ INSUFFICIENT: dict[str, State] = {
         "#767676",
         "◍",
         f'{_DOTTED}<circle cx="5" cy="5" r="1.5" fill="currentColor"/>',
-        "Tested enough, but some tests reached the site and others did not, without a clear "
-        "majority. This is not evidence of access.",
+        "Tested enough, but some tests reached the site and others did not, and neither often "
+        "enough for a conclusion. This is not evidence of access.",
     ),
 }
 

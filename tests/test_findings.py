@@ -624,8 +624,8 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
     sites = [set(listed.loc[listed["period"] == name, "domain"]) for name in ("first", "second")]
     assert [first, second, both] == [*map(len, sites), len(sites[0] & sites[1])]
     told = numbers_in(
-        r"compared: (\d+) reachable .*, (\d+) listed .*, (\d+) listed in both\. Networks differ on "
-        r"(\d+), and (\d+) cannot",
+        r"the same: (\d+) reachable .*, (\d+) listed .*, (\d+) listed in both\. For (\d+) more "
+        r"sites the networks differ, and (\d+) cannot",
         said["changes"],
     )
     names = ("newly_blocked", "no_longer_blocked", "still_blocked", "mixed", "not_comparable")

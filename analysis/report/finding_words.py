@@ -348,8 +348,9 @@ def _draw_changes(tell: Telling) -> Markup:
         lang, lines, lang.say("Change"),
         lang.html(
             "Sites that are listed in the period or in a half, by their stronger state on the "
-            "networks that are compared; the numbers are blocked + likely blocked. Hollow bars: "
-            "the networks differ, or one half has too few tests."
+            "networks that are compared; the numbers are blocked + likely blocked. In the filled "
+            "bars all these networks agree. Hollow bars: they differ, or one half has too few "
+            "tests."
         ),
     )  # fmt: skip
 

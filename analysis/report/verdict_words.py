@@ -221,8 +221,7 @@ def say_rivals(
             if is_of_one_platform and answer == NO and question == _OF_PROBES
             else lang.html("{question} No.", question=word(lang, question))
             if answer == NO
-            else lang.html("{question} Yes: {answer}.", question=word(lang, question),
-                           answer=word(lang, answer))
+            else lang.html("{question} Yes.", question=word(lang, question))
             for question, answer in answer_rivals(mechanism, state, reason)
         ]  # fmt: skip
         said.append(lang.html("{name}: {words}", name=named, words=Markup(" ").join(answers)))
