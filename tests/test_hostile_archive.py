@@ -270,16 +270,6 @@ def test_hostile_text_stays_text(twins: tuple[Path, Path]) -> None:
     assert not [cell for cell in boxes if str(cell.value or "").startswith(_RUNS)]
 
 
-def test_hostile_lines_are_all_in_the_ledger(twins: tuple[Path, Path]) -> None:
-    """Every line of every object has one reason, those of strangers too."""
-    ledger = dict(_read(twins[0] / "tables" / "ingestion_ledger.csv").to_numpy().tolist())
-    counts = {name: int(n) for name, n in ledger.items() if ":" not in name}
-    total = counts.pop("total")
-    assert sum(counts.values()) == total
-    months = _read(twins[0] / "tables" / "measurements_by_month.csv")
-    assert months["measurement_count"].astype(int).sum() == counts["kept"]
-
-
 def _listed(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["period"] == "all") & table["state"].isin(LISTED)]
 
