@@ -1,11 +1,12 @@
 """Raw measurements of messaging and circumvention tests in OONI's JSON; small builders."""
 
-import gzip
 import json
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from tests.archives import object_key, put
 
 #: Telegram's endpoints, each with two ports.
 CENTRES = ("149.154.175.50", "149.154.167.51", "149.154.175.100", "149.154.167.91",
@@ -66,13 +67,10 @@ def write_archive(folder: Path, measurements: Iterable[Item]) -> Path:
     """An archive in OONI's layout: an object an hour and test."""
     objects: dict[str, list[bytes]] = {}
     for item in measurements:
-        hour = datetime.fromisoformat(item["measurement_start_time"])
-        test, country = item["test_name"].replace("_", ""), item["probe_cc"]
-        name = f"{hour:%Y%m%d%H}_{country}_{test}.n0.0.jsonl.gz"
-        key = f"raw/{hour:%Y%m%d/%H}/{country}/{test}/{name}"
+        start = datetime.fromisoformat(item["measurement_start_time"])
+        test = item["test_name"].replace("_", "")
+        key = object_key(start.hour, day=f"{start:%Y%m%d}", cc=item["probe_cc"], test=test)
         objects.setdefault(key, []).append(json.dumps(item).encode())
     for key, lines in objects.items():
-        path = folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(gzip.compress(b"\n".join(lines) + b"\n", mtime=0))
+        put(folder, key, lines)
     return folder

@@ -1,7 +1,7 @@
 """From sessions to evidence: what teaches, how surprising failures are, when, and from how many."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import count, product
@@ -43,8 +43,8 @@ from analysis.verdicts.hours import (
 )
 from analysis.verdicts.intervals import chance_text, evidence_text
 from analysis.verdicts.rates import LEAST, TAUGHT, Lessons, expect
-from analysis.verdicts.series import FAILING, find_candidates
-from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Operators, add_sessions
+from analysis.verdicts.series import FAILING, Series, find_candidates
+from analysis.verdicts.sessions import BLOCKED, KINDS, OK, SESSION_VIEWS, Operators, add_sessions
 from analysis.verdicts.states import (
     meets_floor,
     wilson_bounds,
@@ -53,7 +53,41 @@ from analysis.verdicts.verdicts import weigh_sessions
 from tests.letters import ALL_NETWORKS, days, study_of
 from tests.observations import Row
 from tests.plain_judge import LINE, list_blocks, sessions_of, weigh
-from tests.series import series_of
+
+_DAY_ONE = np.datetime64("2024-01-01T08:00:00", "s")
+
+
+def series_of(
+    *cells: Sequence[int], kind: str = "name_sent", days: Sequence[Sequence[int]] | None = None
+) -> Series:
+    """One series a cell, 1 for a failure and 0 for access; a session a day unless told otherwise.
+
+    Args:
+        cells: the outcomes of each.
+        kind: of all of them.
+        days: the number of the day of each session of each cell.
+    """
+    lengths = [len(cell) for cell in cells]
+    hits = np.array([hit for cell in cells for hit in cell], bool)
+    numbers = days or [range(length) for length in lengths]
+    number = np.array([day for own in numbers for day in own], np.int64)
+    cell = np.repeat(np.arange(len(cells)), np.array(lengths, np.int64))
+    time = _DAY_ONE + number * 86_400
+    sessions = {
+        "place": np.arange(len(hits)), "cell": cell, "session": np.arange(len(hits)),
+        "software": np.zeros(len(hits), int), "time": time,
+        "day": time.astype("datetime64[D]"),
+        "class": np.where(hits, BLOCKED, OK),
+        "kind": np.where(hits, KINDS.index(kind), -1),
+        "is_dns": np.full(len(hits), kind.startswith("dns")),
+        "is_speaking": np.ones(len(hits), bool),
+    }  # fmt: skip
+    known = pd.DataFrame(
+        {"domain": range(len(cells)), "probe_asn": 64500, "network": 0, "operator": 0}
+    )
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    kinds = np.full(len(cells), KINDS.index(kind), np.int8)
+    return Series(known, sessions, kinds, starts, np.arange(len(hits)), hits)
 
 
 def _evidence(*cells: list[int], rate: float = 0.02, **options: object) -> np.ndarray:

@@ -1,7 +1,6 @@
 """A small archive full of hostile text: reported twice, in unlike circumstances."""
 
 import csv
-import gzip
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from bs4 import BeautifulSoup
 
 from analysis.reference.networks import DOMESTIC
 from analysis.worlds.writing import write_world
-from tests.archives import contents
+from tests.archives import contents, object_key, put
 from tests.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,11 +93,7 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     networks = world / "reference" / "networks.csv"
     roles = _read(world / "truth" / "networks.csv").set_index("role")["probe_asn"]
     lines = _hostile_lines(world / "archive", int(roles["sinkhole"][2:]))
-    folder = world / "archive" / "raw" / "20240215" / "00" / "QZ" / "webconnectivity"
-    folder.mkdir(parents=True)
-    (folder / "2024021500_QZ_webconnectivity.n9.0.jsonl.gz").write_bytes(
-        gzip.compress(b"\n".join(lines) + b"\n", compresslevel=1)
-    )
+    put(world / "archive", object_key(0, "n9.0", "20240215", "QZ"), lines)
     with networks.open("a", encoding="utf-8", newline="") as file:
         csv.writer(file).writerow((64600, LISTED_NAME, FORMULA, "isp", "test"))
     test_list = world / "reference" / "test-lists" / "qz.csv"
