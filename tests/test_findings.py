@@ -21,7 +21,7 @@ from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH
 from analysis.period import Period
 from analysis.reference.events import Event
-from analysis.report import annex, findings
+from analysis.report import annex, charts, findings
 from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import (
     READ_TABLES,
@@ -35,11 +35,38 @@ from analysis.report.first_page import word_first_page
 from analysis.report.following import Followed, follow, say_followed
 from analysis.study.confirmation import spans_by_site
 from analysis.tables import write_json
+from analysis.verdicts.intervals import USUAL
+from analysis.verdicts.rivals import EVERYWHERE
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
 from tests.table_rows import table_rows
 
 YEAR = Period.parse("2024-01-01", "2025-01-01")
+
+
+_WITHHELD = st.tuples(
+    st.sampled_from("ab"), st.sampled_from([EVERYWHERE, USUAL[0], "another reason"]),
+    st.sampled_from(["AS1", "AS2", "AS3"]), st.integers(1, 28), st.integers(1, 9),
+    st.sampled_from(["", "1.0e-03", "2.0e-02"]),
+)  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(_WITHHELD, min_size=1))
+def test_a_row_of_withheld_failures_has_all_that_it_stands_for(
+    rows: list[tuple[str, str, str, int, int, str]],
+) -> None:
+    """Rows of one site and reason are one; its sessions are the sum, its days the extremes."""
+    columns = ["domain", "why", "probe_asn", "day", "session_count", "chance"]
+    withheld = pd.DataFrame(rows, columns=columns).assign(mechanism="TLS: reset")
+    days = withheld["day"].map("2024-01-{:02}".format)
+    shown = charts.gather_alike(withheld.assign(blocked_from=days, blocked_until=days))
+    expected = withheld.groupby(["domain", "why"])["session_count"].sum()
+    assert shown.groupby(["domain", "why"])["session_count"].sum().equals(expected)
+    for row in shown[shown["why"] == EVERYWHERE].to_dict("records"):
+        of = withheld[(withheld["domain"] == row["domain"]) & (withheld["why"] == EVERYWHERE)]
+        assert set(row["probe_asns"].split(";")) == set(of["probe_asn"])
+        assert row["blocked_until"] == f"2024-01-{of['day'].max():02}"
 
 
 def _span(site: str, day: str) -> dict[str, Any]:

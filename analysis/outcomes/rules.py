@@ -136,7 +136,7 @@ DNS_RULES: tuple[Rule, ...] = (
         evidence="discarded",
         set_aside="name_does_not_exist",
         comment="This session's control misses a name that the others resolve. One control "
-        "neither accuses nor acquits.",
+        "alone is not enough for a conclusion.",
     ),
     Rule(
         rule_id="dns.missing_for_control_too",
@@ -151,7 +151,7 @@ DNS_RULES: tuple[Rule, ...] = (
         outcome="down",
         set_aside="down",
         comment="The lookup fails, the control's own breaks too, and so do those of most sessions "
-        "within two days: the name's own servers fail everybody.",
+        "within two days: the name's own servers fail for everyone.",
     ),
     Rule(
         rule_id="dns.special_in_control",
@@ -222,14 +222,14 @@ DNS_RULES: tuple[Rule, ...] = (
         condition="is_same_page OR is_https_own",
         outcome="ok",
         comment="Another address than the control's, or a lookup that fails once, and the site's "
-        "own page comes the same way: a CDN, or a lapse.",
+        "own page comes the same way: a content network, or a temporary failure.",
     ),
     Rule(
         rule_id="dns.stale_address",
         condition="is_stale AND dns_match = 'none'",
         outcome="unknown",
         comment="An address that the controls of several sessions gave for this very name at "
-        "another time: the resolver is behind, and no sinkhole.",
+        "another time: the resolver's answer is out of date, and no sinkhole.",
     ),
     Rule(
         rule_id="dns.substitution_persistent",
@@ -245,7 +245,7 @@ DNS_RULES: tuple[Rule, ...] = (
         outcome="unknown",
         set_aside="nxdomain_substitution",
         comment="NXDOMAIN substitution: an address that this resolver gives for names that do not "
-        "exist. A live name on it may be a lapse of the resolver.",
+        "exist. A live name on it may be an error of the resolver.",
     ),
     Rule(
         rule_id="dns.sinkhole",
@@ -334,8 +334,7 @@ DNS_RULES: tuple[Rule, ...] = (
         condition="is_local_fault(dns_failure)",
         outcome="unknown",
         evidence="discarded",
-        comment="The lookup fails on the probe's own machine or link, or in words that nobody "
-        "knows.",
+        comment="The lookup fails on the probe's own machine or link, or with an unknown error.",
     ),
     Rule(
         rule_id="dns.nxdomain",
@@ -426,8 +425,8 @@ TCP_RULES: tuple[Rule, ...] = (
         condition="tcp_result = 'blocked'",
         outcome="blocked",
         mechanism="tcp.timeout",
-        comment="The connection to the site's address does not come about, because nobody answers "
-        "or because no way leads there; the control connects to it.",
+        comment="The connection to the site's address times out, or the address cannot be "
+        "reached; the control connects to it.",
     ),
     Rule(
         rule_id="tcp.fails_for_control_too",
@@ -441,8 +440,8 @@ TCP_RULES: tuple[Rule, ...] = (
         condition="tcp_result = 'local'",
         outcome="unknown",
         evidence="discarded",
-        comment="The connection fails on the probe's own machine or link, or in words that nobody "
-        "knows.",
+        comment="The connection fails on the probe's own machine or link, or with an unknown "
+        "error.",
     ),
     Rule(
         rule_id="tcp.no_control",
@@ -710,8 +709,8 @@ HTTP_RULES: tuple[Rule, ...] = (
         condition="tcp_result <> 'works' OR (is_https AND tls_result = 'down')",
         outcome="unknown",
         evidence="discarded",
-        comment="No address of the site accepted the connection, or the handshake, the control's "
-        "as little; what that means, the rules on connections and handshakes say.",
+        comment="No address of the site accepted the connection or the handshake, and the control "
+        "failed too; the rules on connections and handshakes decide.",
     ),
     Rule(
         rule_id="http.tls_reset",

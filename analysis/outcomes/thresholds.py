@@ -67,37 +67,37 @@ class Thresholds:
         tried_in_worlds=(3, 5, 6),
     )  # fmt: skip
     floor_days: int = _declare(
-        3, "days on which those sessions must lie",
+        3, "days on which these sessions must have been",
         range=(1, 366), stages=("profiles", "rules", "sessions", "verdicts"), tried=(1, 2, 4, 5),
         tried_in_worlds=(2, 4),
     )  # fmt: skip
     share_floor: float = _declare(
-        0.4, "lower 95 % bound of the class's share over sessions",
+        0.4, "least lower 95 % bound of the share of sessions of that class",
         range=(0, 1), stages=("verdicts",), tried=(0.3, 0.5, 0.6, 0.7),
         tried_in_worlds=(0.3, 0.5, 0.6),
     )  # fmt: skip
     chance_line: float = _declare(
-        1000.0, "how surprising failures must be: one in so many accidents looks so",
+        1000.0, "evidence (likelihood ratio) from which on failures are listed",
         range=(1, 1_000_000), stages=("verdicts",), tried=(100.0, 300.0, 3000.0, 10_000.0),
         tried_in_worlds=(100.0, 3000.0),
     )  # fmt: skip
     sinkhole_names: int = _declare(
-        3, "unrelated live names on one address: a sinkhole",
+        3, "unrelated live names on one address that make it a sinkhole",
         range=(2, 1000), stages=("profiles",), tried=(2, 5, 8, 11),
         tried_in_worlds=(2, 5),
     )  # fmt: skip
     blockpage_names: int = _declare(
-        3, "unrelated names on one page: a block page",
+        3, "unrelated names on one page that make it a block page",
         range=(2, 1000), stages=("profiles",), tried=(2, 4, 6, 8),
         tried_in_worlds=(2, 5),
     )  # fmt: skip
     substitution_dead_share: float = _declare(
-        0.5, "share of an address's names that controls miss: a substitution",
+        0.5, "share of an address's names that do not exist, for a substitution",
         range=(0, 1), stages=("profiles",), tried=(0.2, 0.35, 0.65, 0.8),
         tried_in_worlds=(0.3, 0.7),
     )  # fmt: skip
     persistence_share: float = _declare(
-        0.9, "share of a live name's sessions on a substitution address: not a lapse",
+        0.9, "share of a live name's sessions on a substitution address that is no error",
         range=(0, 1), stages=("profiles",), tried=(0.7, 0.8, 0.95, 1.0),
     )  # fmt: skip
     broken_names: int = _declare(
@@ -110,7 +110,7 @@ class Thresholds:
         tried_in_worlds=(0.35, 0.7),
     )  # fmt: skip
     refusal_share: float = _declare(
-        0.8, "share of networks on which a site refuses the country",
+        0.8, "share of refusing networks that makes it a refusal of the country",
         range=(0, 1), stages=("profiles", "verdicts"), tried=(0.6, 0.7, 0.9, 1.0),
         tried_in_worlds=(0.6, 0.9),
     )  # fmt: skip
@@ -123,7 +123,7 @@ class Thresholds:
         range=(0, 366), stages=("features",), tried=(3, 7, 30, 60),
     )  # fmt: skip
     change_cost: float = _declare(
-        1.0, "price of one change of behaviour, beside ln(sessions)",
+        1.0, "cost of a change of behaviour, added to ln(sessions)",
         range=(0, 100), stages=("verdicts",), tried=(0.0, 2.0, 3.0, 5.0),
         tried_in_worlds=(0.0, 2.0, 4.0),
     )  # fmt: skip

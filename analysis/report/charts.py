@@ -272,9 +272,9 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
     show_table(
         shown[columns],
         caption="Periods of blocking, with the tests before and after",
-        note="Longest gap: the most days between two tests inside the period. Chance: if nothing "
-        "were blocked, at most this share of pairs would look like this; it is empty if a trace of "
-        "blocking decides. blocking_intervals.csv has the time of day for each date.",
+        note="Longest gap: the most days between two tests inside the period. Chance: if all "
+        "failures were accidents, at most this share of pairs would look like this; it is empty if "
+        "a trace of blocking decides. blocking_intervals.csv has the time of day for each date.",
         fold_after=8,
         file="blocking_intervals.csv",
         networks=study.network_names(),
@@ -305,7 +305,7 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
         headings={**headings, "period_count": "Periods of failures",
                   "networks": "Networks with most of them"},
     )  # fmt: skip
-    shown = _gather_alike(_dated(withheld, study))
+    shown = gather_alike(_dated(withheld, study))
     columns = ["domain", "probe_asns", "mechanism", "blocked_from", "blocked_until",
                "session_count", "chance", "why"]  # fmt: skip
     show_table(
@@ -389,14 +389,14 @@ def _count_networks(networks: pd.Series) -> str:
     return "; ".join(f"{network}: {count:,}" for network, count in most.items())
 
 
-def _gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
+def gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
     """One row for what failed for one reason on many networks; what is no surprise comes last."""
     is_alike = withheld["why"].isin((EVERYWHERE, *USUAL))
     apart = withheld.index.where(~is_alike, -1)
     keys = [withheld["why"].isin(USUAL), *(withheld[name] for name in _ALIKE), apart]
     gathered = withheld.groupby(keys).agg({
         **dict.fromkeys(_ALIKE, "first"),
-        "probe_asn": ";".join,
+        "probe_asn": _join_once,
         "blocked_from": "min",
         "blocked_until": "max",
         "session_count": "sum",
@@ -406,6 +406,10 @@ def _gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
 
 
 _ALIKE = ["domain", "why", "mechanism"]
+
+
+def _join_once(networks: pd.Series) -> str:
+    return ";".join(networks.unique())
 
 
 def _smallest(chances: pd.Series) -> str:

@@ -366,7 +366,7 @@ def _explain(working: Working) -> list[str]:
             usual=_say_share(lessons["usual"]), site=_say_share(working.site),
             site_failures=round(lessons["site_failures"]),
             site_sessions=round(lessons["site_sessions"]),
-            network_failures=round(lessons["network_failures"], 2),
+            network_failures=round(lessons["network_failures"], 3),
             network_reports=round(lessons["network_reports"]),
             network=_say_share(working.network), base=_say_share(working.base),
         ),
