@@ -303,6 +303,6 @@ def test_a_world_of_apps_is_scored_against_what_was_drawn(
     for measure in (apps.TRUE, apps.OPEN, apps.FEWER, apps.BROKEN):
         assert by_measure.loc[measure, "sum"] == by_measure.loc[measure, "size"] > 0
     truth = pd.read_csv(tmp_path / "world" / "truth" / "apps.csv", dtype="str", na_filter=False)
-    less = pd.DataFrame(apps.score(judged[0], truth[truth["part"] != "web"]))
-    assert (less[0] == apps.FOUND).sum() == 3
-    assert not less.loc[less[0] == apps.TRUE, 2].all()
+    less = apps.score(judged[0], truth[truth["part"] != "web"])
+    assert (less["measure"] == apps.FOUND).sum() == 3
+    assert not less.loc[less["measure"] == apps.TRUE, "is_right"].all()

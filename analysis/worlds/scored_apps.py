@@ -5,7 +5,7 @@ most: a whole part, the fewer of its endpoints (which is not judged), or a web p
 week; and one test breaks for everybody. What is blocked, where and when is drawn for each world.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import pandas as pd
 from analysis.report.app_tables import Judged, judge_apps
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_messaging
-from analysis.worlds.scores import share_by
+from analysis.vocabulary import LISTED
+from analysis.worlds.scores import are_among, share_by
 
 #: Of worlds that are judged. No other part of the validation has these seeds.
 SEEDS = range(71, 81)
@@ -36,10 +37,7 @@ def run_world(seed: int, folder: Path, write_world: Callable[..., Any]) -> pd.Da
     write_world(folder / "world", probe_cc=_PROBE_CC, since=_SINCE, until=_UNTIL, seed=seed,
                 has_apps=True, app_seed=seed, **_SMALL)  # fmt: skip
     truth = pd.read_csv(folder / "world" / "truth" / "apps.csv", dtype="str", keep_default_na=False)
-    rows = pd.DataFrame(
-        score(judge_world(folder), truth), columns=["measure", "stratum", "is_right"]
-    )
-    return rows.assign(seed=seed)
+    return score(judge_world(folder), truth)
 
 
 def judge_world(folder: Path) -> Judged:
@@ -52,46 +50,45 @@ def judge_world(folder: Path) -> Judged:
     ), jobs=1))  # fmt: skip
 
 
-def score(judged: Judged, truth: pd.DataFrame) -> Iterator[tuple[str, str, bool]]:
-    """Each thing that is right or wrong: its measure, what kind of block, and whether it is right.
+_PART = ["test_name", "part", "probe_asn"]
+
+
+def score(judged: Judged, truth: pd.DataFrame) -> pd.DataFrame:
+    """One row a thing that is right or wrong: ``measure``, ``stratum`` (what kind of block), and
+    ``is_right``.
 
     Args:
         judged: see ``judge_world``.
         truth: the simulator's ``truth/apps.csv``.
     """
     is_broken = truth["mechanism"] == "instrument"
-    own = judged.intervals
-    keys = ["test_name", "part", "probe_asn"]
-    blocks = truth[~is_broken]
-    for block in blocks.to_dict("records"):
-        found = own[(own[keys] == [block[key] for key in keys]).all(axis=1)]
-        if 0 < int(block["endpoint_count"] or 0) < _HALF:
-            yield FEWER, "all", found.empty
-            continue
-        kind = KINDS[1] if block["schedule"] else KINDS[0]
-        yield FOUND, kind, len(found) > 0
-        if found.empty:
-            continue
-        first = found.sort_values("blocked_from_time").iloc[0]
-        opened = str(first["last_seen_open_time"] or "")[:10]
-        yield BEGINNINGS, kind, opened <= block["since"] <= str(first["blocked_from"])
-        if block["schedule"]:
-            yield HOURS, kind, first["schedule"] == block["schedule"]
-        if block["endpoint_count"] not in ("", "0"):
-            counted = int(first["cut_endpoint_count"]) == int(block["endpoint_count"])
-            yield ENDPOINTS, kind, counted
-    known = set(blocks[keys].itertuples(index=False, name=None))
-    for row in own[keys].itertuples(index=False, name=None):
-        yield TRUE, "all", row in known
-    pairs = {(test, asn) for test, _, asn in known}
+    blocks, own = truth[~is_broken], judged.intervals.sort_values("blocked_from_time")
+    met = blocks.merge(own.drop_duplicates(_PART), "left", on=_PART, suffixes=("_true", ""))
+    cut, has_hours = pd.to_numeric(met["endpoint_count_true"]), met["schedule_true"] != ""
+    met["stratum"] = has_hours.map({False: KINDS[0], True: KINDS[1]})
+    is_fewer, is_listed = cut.between(1, _HALF - 1), met["blocked_from"].notna()
+    is_found = is_listed & ~is_fewer
+    is_inside = (met["last_seen_open_time"].str[:10] <= met["since"]) & (
+        met["since"] <= met["blocked_from"]
+    )
     whole = judged.verdicts[judged.verdicts["period"] == "all"]
-    is_listed = whole["state"].isin(["blocked", "likely_blocked"])
-    for test, asn, listed in zip(whole["test_name"], whole["probe_asn"], is_listed, strict=True):
-        is_pair = (test, asn) not in pairs
-        if test in set(truth.loc[is_broken, "test_name"]):
-            yield BROKEN, "all", not listed
-        elif is_pair:
-            yield OPEN, "all", not listed
+    whole = whole.assign(stratum="all", is_spared=~whole["state"].isin(LISTED))
+    is_broken_test = whole["test_name"].isin(truth.loc[is_broken, "test_name"])
+    has_block = are_among(whole, blocks, ["test_name", "probe_asn"])
+    frames = [
+        rows[chosen].assign(measure=measure, is_right=is_right)
+        for measure, rows, chosen, is_right in (
+            (FOUND, met, ~is_fewer, is_listed),
+            (FEWER, met.assign(stratum="all"), is_fewer, ~is_listed),
+            (BEGINNINGS, met, is_found, is_inside),
+            (HOURS, met, is_found & has_hours, met["schedule"] == met["schedule_true"]),
+            (ENDPOINTS, met, is_found & cut.notna(), met["cut_endpoint_count"] == cut),
+            (TRUE, own.assign(stratum="all"), slice(None), are_among(own, blocks, _PART)),
+            (BROKEN, whole, is_broken_test, whole["is_spared"]),
+            (OPEN, whole, ~is_broken_test & ~has_block, whole["is_spared"]),
+        )
+    ]
+    return pd.concat(frames, ignore_index=True)[["measure", "stratum", "is_right"]]
 
 
 def sum_up(rows: pd.DataFrame) -> pd.DataFrame:

@@ -53,12 +53,16 @@ def read_truth(folder: str | Path) -> Truth:
     return truth
 
 
+def are_among(rows: pd.DataFrame, others: pd.DataFrame, keys: list[str]) -> pd.Series:
+    """Whether the other frame has a row with the same keys."""
+    known = pd.MultiIndex.from_frame(others[keys])
+    return pd.Series(pd.MultiIndex.from_frame(rows[keys]).isin(known), rows.index)
+
+
 def _are_forged_open(pairs: pd.DataFrame, truth: Truth) -> pd.Series:
     """Whether forged reports claim that a pair is open."""
     forgeries = truth["forgeries"]
-    claimed = forgeries.loc[forgeries["claim"] == "open", PAIR_KEY].drop_duplicates()
-    found = pairs[PAIR_KEY].merge(claimed, on=PAIR_KEY, how="left", indicator=True)
-    return (found["_merge"] == "both").set_axis(pairs.index)
+    return are_among(pairs, forgeries[forgeries["claim"] == "open"], PAIR_KEY)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from analysis.planning.ranking import (
 from analysis.report.annex import listed_domestic
 from analysis.tables import read_table
 from analysis.worlds.judging import judge_world, open_world
-from analysis.worlds.scores import share_by
+from analysis.worlds.scores import PAIR_KEY, are_among, share_by
 
 #: Seed → networks and names of a country. No other part of the validation has these seeds.
 COUNTRIES: Mapping[int, tuple[int, int]] = {61: (10, 200), 62: (9, 240), 63: (12, 160)}
@@ -50,7 +50,7 @@ def run_country(
         make_volunteers: the simulator's ``Volunteers``.
 
     Returns:
-        ``seed, way, week, domain, probe_asn, is_blocked, is_listed``: pairs that are blocked since
+        ``way, week, domain, probe_asn, is_blocked, is_listed``: pairs that are blocked since
         a day before the week's end, and pairs that are listed and never blocked.
     """
     network_count, name_count = COUNTRIES[seed]
@@ -63,7 +63,7 @@ def run_country(
         volunteers.measure(range(7 * week - 7, 7 * week), wishes, SITES_A_DAY)
         listed, wishes = _read_week(folder, week, way == "plan")
         weeks.append(_compare(truth, listed, week))
-    return pd.concat(weeks, ignore_index=True).assign(seed=seed, way=way)
+    return pd.concat(weeks, ignore_index=True).assign(way=way)
 
 
 def _read_week(folder: Path, week: int, has_plan: bool) -> tuple[pd.DataFrame, Wishes]:
@@ -99,13 +99,11 @@ def _compare(truth: pd.DataFrame, listed: pd.DataFrame, week: int) -> pd.DataFra
     """Blocks that hold at all hours and began before the week's end; and what else is listed."""
     last = str(_PERIOD.since + timedelta(days=7 * week - 1))
     begun = truth[(truth["since"] <= last) & (truth["schedule"] == "")]
-    pairs = begun[["domain", "probe_asn"]].drop_duplicates().assign(is_blocked=True)
-    found = listed[["domain", "probe_asn"]].assign(is_listed=True)
-    ever = truth[["domain", "probe_asn"]].drop_duplicates().assign(is_known=True)
-    both = pairs.merge(found, how="outer").merge(ever, how="left")
+    pairs = begun[PAIR_KEY].drop_duplicates().assign(is_blocked=True)
+    both = pairs.merge(listed[PAIR_KEY].assign(is_listed=True), how="outer")
     both[["is_blocked", "is_listed"]] = both[["is_blocked", "is_listed"]].eq(True)
-    is_wrong = both["is_listed"] & both["is_known"].isna()
-    return both[both["is_blocked"] | is_wrong].drop(columns="is_known").assign(week=week)
+    is_wrong = both["is_listed"] & ~are_among(both, truth, PAIR_KEY)
+    return both[both["is_blocked"] | is_wrong].assign(week=week)
 
 
 def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
