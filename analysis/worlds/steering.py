@@ -114,9 +114,8 @@ def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
     """
     frames = []
     for way, words in WAYS.items():
-        for week in sorted(rows["week"].unique()):
-            of = rows[(rows["way"] == way) & (rows["week"] == week)]
-            share = share_by(words, of[of["is_blocked"]], "is_listed").head(1)
-            wrong = int((~of["is_blocked"]).sum())
-            frames.append(share.assign(stratum=f"Week {week}", wrong_count=wrong))
+        of = rows[rows["way"] == way].assign(stratum="Week " + rows["week"].astype("str"))
+        share = share_by(words, of[of["is_blocked"]], "is_listed", "stratum").iloc[1:]
+        wrong = (~of["is_blocked"]).groupby(of["stratum"]).sum()
+        frames.append(share.assign(wrong_count=share["stratum"].map(wrong)))
     return pd.concat(frames, ignore_index=True)
