@@ -215,7 +215,7 @@ def current(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) 
         SourceError: a source could not be reached, or sent what cannot be used.
         ContractError: a file of the snapshot is not what was fetched.
     """
-    code, now = _real_country(probe_cc), now or datetime.now(UTC)
+    code, now = parse_country(probe_cc), now or datetime.now(UTC)
     newest = next(reversed(held(code, folder)), None)
     if newest is None or days_between(newest.day, now.date()) >= FRESH_DAYS:
         return refresh(code, folder, say, now)
@@ -229,7 +229,9 @@ def refresh(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) 
     Arguments and errors are those of :func:`current`. What the day's snapshot has is not fetched
     again; another country's list is added to it.
     """
-    code, now = _real_country(probe_cc), now or datetime.now(UTC)
+    code, now = parse_country(probe_cc), now or datetime.now(UTC)
+    if is_fictional(code):
+        raise ParameterError("PROBE_CC", code, "nobody keeps reference data of a fictional country")
     wanted = items(code, now.date())
     today = Snapshot(folder / now.date().isoformat())
     with (
@@ -243,13 +245,6 @@ def refresh(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) 
             publish(build, today.folder, fetched)
     today.check(code)
     return today
-
-
-def _real_country(probe_cc: str) -> str:
-    code = parse_country(probe_cc)
-    if is_fictional(code):
-        raise ParameterError("PROBE_CC", code, "nobody keeps reference data of a fictional country")
-    return code
 
 
 def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: Say) -> bool:

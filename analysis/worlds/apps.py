@@ -127,7 +127,18 @@ def write_apps(folder: Path, world: World) -> None:
         noise = rng.random() < _NOISE
         is_broken = test == BROKEN and day >= broken_from
         keys, is_anomaly = _run_test(test, held, is_broken=is_broken, noise=noise)
-        document = _write_document(world, network, test, moment, keys, token(rng))
+        head = f"{moment:%Y%m%dT%H%M%SZ}_{test.replace('_', '')}_{world.design.probe_cc}"
+        document = {
+            "annotations": {"engine_version": "3.22.0", "platform": "android"},
+            "data_format_version": "0.2.0", "input": None,
+            "measurement_start_time": f"{moment:%Y-%m-%d %H:%M:%S}",
+            "probe_asn": f"AS{network.asn}", "probe_cc": world.design.probe_cc,
+            "probe_network_name": network.name,
+            "report_id": f"{head}_{network.asn}_n1_{token(rng)}",
+            "resolver_asn": f"AS{network.resolver_asn}", "software_name": "ooniprobe-android",
+            "software_version": "3.9.0", "test_keys": keys, "test_name": test,
+            "test_version": _VERSIONS[test],
+        }  # fmt: skip
         objects[test, moment.date()].append(encode(document))
         counts[test, moment.date()]["anomaly" if is_anomaly else "ok"] += 1
     for (test, on), lines in sorted(objects.items()):
@@ -165,22 +176,6 @@ def _list_tests(world: World, watched: AppBlock) -> Iterator[tuple[Network, str,
             for hour in range(24):
                 moment = midnight + timedelta(hours=hour, seconds=rng.randrange(3_600))
                 yield network, "telegram", moment, rng
-
-
-def _write_document(
-    world: World, network: Network, test: str, moment: datetime, keys: Json, name: str
-) -> Json:
-    head = f"{moment:%Y%m%dT%H%M%SZ}_{test.replace('_', '')}_{world.design.probe_cc}"
-    return {
-        "annotations": {"engine_version": "3.22.0", "platform": "android"},
-        "data_format_version": "0.2.0", "input": None,
-        "measurement_start_time": f"{moment:%Y-%m-%d %H:%M:%S}", "probe_asn": f"AS{network.asn}",
-        "probe_cc": world.design.probe_cc, "probe_network_name": network.name,
-        "report_id": f"{head}_{network.asn}_n1_{name}",
-        "resolver_asn": f"AS{network.resolver_asn}", "software_name": "ooniprobe-android",
-        "software_version": "3.9.0", "test_keys": keys, "test_name": test,
-        "test_version": _VERSIONS[test],
-    }  # fmt: skip
 
 
 def _write_counts(
