@@ -112,9 +112,9 @@ def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The columns of ``scores.share_by``; ``wrong_count``: pairs listed that nobody blocks.
     """
-    frames = []
+    frames, rows = [], rows.assign(stratum="Week " + rows["week"].astype("str"))
     for way, words in WAYS.items():
-        of = rows[rows["way"] == way].assign(stratum="Week " + rows["week"].astype("str"))
+        of = rows[rows["way"] == way]
         share = share_by(words, of[of["is_blocked"]], "is_listed", "stratum").iloc[1:]
         wrong = (~of["is_blocked"]).groupby(of["stratum"]).sum()
         frames.append(share.assign(wrong_count=share["stratum"].map(wrong)))
