@@ -376,7 +376,7 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
             "answers.csv has more columns, and the addresses with one name: {n}.",
             n=len(answers) - len(shared),
         ),
-        fold_after=5,
+        fold_after=4,
         file="answers.csv",
         networks=study.network_names(),
         headings={"live_name_count": "Existing names, on all networks"},
