@@ -571,7 +571,7 @@ def claim_floor(floor: pd.DataFrame) -> None:
             "conclusion, even if there are enough of them.",
             few=few, none=none,
         ),
-        "Only sites that somebody tested on some network in the period are counted.",
+        "Only sites that were tested on some network in the period are counted.",
     )  # fmt: skip
 
 
@@ -895,7 +895,7 @@ def show_list_care(care: pd.DataFrame) -> None:
             checked=len(care) - removed - changed,
         ),
         "",
-        "If no control resolved a name, the name has lapsed for now. Somebody may register it "
+        "If no control resolved a name, the name has lapsed for now. Someone may register it "
         "again.",
         "tables/list_care.csv",
     )  # fmt: skip

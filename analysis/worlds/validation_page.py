@@ -356,7 +356,7 @@ def claim_apps(validation: Results) -> None:
             "The counts come from {n} simulated countries. Probes run these tests every few days; "
             "blocks cut off whole parts, some only at certain hours of the week. The hours are "
             "exact in {hours} cases. Blocks of a minority of a part's endpoints are not judged, "
-            "and are not listed in {fewer} cases. A test that breaks for everybody is not listed "
+            "and are not listed in {fewer} cases. A test that breaks for everyone is not listed "
             "in {broken} cases.",
             n=len(apps.SEEDS), hours=say(apps.HOURS), fewer=say(apps.FEWER),
             broken=say(apps.BROKEN),
