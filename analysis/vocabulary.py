@@ -56,7 +56,7 @@ STATES: dict[str, State] = {
         "#6E6E6E",
         "✕",
         '<path d="m1.5 1.5 7 7m0-7-7 7" fill="none" stroke="currentColor" stroke-width="1.7"/>',
-        "The site did not work from an uncensored network either.",
+        "When tests failed, the site did not work from an uncensored network either.",
     ),
     "ok": State(
         "Reachable",

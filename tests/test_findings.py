@@ -375,9 +375,9 @@ def test_what_is_said_is_counted(study: Any) -> None:
     told = say_followed(followed, {"AS2": "<Two>"}, "QQ").striptags()
     assert told.startswith(
         "5 sessions tested the site on 3 days. Seen from 5 January 2024 on, and still at the last "
-        "test: 4 of 4 sessions could not reach the site (DNS: loopback address). The site was last "
-        "reached on 2 January 2024. The sessions left a trace of blocking. The lookups were made "
-        "through the resolver of <Two> (AS2). "
+        "test: 4 of 4 sessions could not reach the site (DNS: loopback address). Before that, a "
+        "test that counts last reached the site on 2 January 2024. The sessions left a trace of "
+        "blocking. The lookups were made through the resolver of <Two> (AS2). "
         "At least 2 forged sessions would be needed to change this verdict. Evidence, in the whole "
         "period: fair. The "
         "rule dns.loopback explains most blocked sessions: "
