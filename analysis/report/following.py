@@ -28,6 +28,7 @@ from analysis.reference.networks import DOMESTIC
 from analysis.report.verdict_words import say_verdict
 from analysis.study.study import Study
 from analysis.verdicts.blocks import Evidence
+from analysis.verdicts.rates import LEAST
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED, STATES
 
@@ -362,22 +363,23 @@ def _explain(working: Working) -> list[str]:
             "{site}. On this network, other sites failed in the same way in {network_failures} of "
             "{network_reports} sessions, each session counted as its share of failed sites; with 4 "
             "sessions at the average share added, this gives {network}. Together: 1 − (1 − {site}) "
-            "× (1 − {network}), but at least 1 %. The result is {base}.",
+            "× (1 − {network}), but at least {least}. The result is {base}.",
             usual=_say_share(lessons["usual"]), site=_say_share(working.site),
             site_failures=round(lessons["site_failures"]),
             site_sessions=round(lessons["site_sessions"]),
             network_failures=round(lessons["network_failures"], 3),
             network_reports=round(lessons["network_reports"]),
             network=_say_share(working.network), base=_say_share(working.base),
+            least=_say_share(LEAST),
         ),
         ENGLISH.say(
             "For each session, the expected rate of accidents is (earlier failures + 8 × {base}) ÷ "
-            "(earlier sessions + 8), at least 0.5 % and at most 99 %. During a block, the expected "
-            "share of failures is (failures in a row just before + 3) ÷ (the same + 4), at most "
-            "95 %. The weight of a failed session is share ÷ rate, that of a session "
-            "that reached the site (1 − share) ÷ (1 − rate). The weights of one day are "
+            "(earlier sessions + 8), at least {least} and at most 99 %. During a block, the "
+            "expected share of failures is (failures in a row just before + 3) ÷ (the same + 4), "
+            "at most 95 %. The weight of a failed session is share ÷ rate, that of a session that "
+            "reached the site (1 − share) ÷ (1 − rate). The weights of one day are "
             "multiplied; the result is at most the square of the largest.",
-            base=_say_share(working.base),
+            base=_say_share(working.base), least=_say_share(LEAST),
         ),
         ENGLISH.say(
             "Nobody knows when a block begins and ends, so the evidence is a mean. Half of it "
