@@ -196,13 +196,13 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "name_does_not_exist": "The name does not exist",
     "nxdomain_substitution": "The resolver answers for names that do not exist",
     "local_filter": "A resolver that somebody chose",
-    "geo_restricted": "The site refuses the country",
+    "geo_restricted": "The site seems to refuse the country",
     "down": "The site was down",
     "impaired": "Not working, cause unclear",
     "insufficient": "Not enough tests",
     "instrument": "One kind of probe alone failed",
     "broken_session": "The connection itself was broken",
-    "not_domestic": "Not seen on a domestic network",
+    "not_domestic": "Seen on no access network of the country",
     "anomaly_unexplained": "Anomalies without an explanation",
 }
 

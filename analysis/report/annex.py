@@ -269,14 +269,14 @@ REASON_SENTENCES = {
     "local_filter": (
         "The failures came through a resolver that a user, a school or an office chose."
     ),
-    "geo_restricted": "The site itself refuses the country.",
+    "geo_restricted": "The site seems to refuse visitors from the country.",
     "down": "Where it failed, it mostly failed for the control too.",
     "instrument": (
         "Only one kind of probe failed: a filter or antivirus of its users, or a faulty version."
     ),
     "broken_session": "Most failures come from sessions in which most sites failed.",
     "not_domestic": "Seen only on networks that are not access networks of the country.",
-    "impaired": "Not working for a cause that the measurements do not show.",
+    "impaired": "The measurements do not show why it failed.",
     "insufficient": "Too few sessions, or too few days, to say anything.",
     "anomaly_unexplained": (
         "Most failures have no explanation, and are too few or too scattered for the list."
