@@ -205,9 +205,6 @@ GONE: Mapping[str, str] = {
     ),
 }
 
-#: Name → what the number decides.
-MEANINGS: Mapping[str, str] = {name: one.meaning for name, one in DECLARATIONS.items()}
-
 
 def accepted_values(name: str) -> str:
     """What a threshold may be, in words."""

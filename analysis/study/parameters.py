@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import ParameterError, find_near
-from analysis.outcomes.thresholds import MEANINGS, Thresholds
+from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.period import Period, today
 from analysis.reference.reference_files import (
     LATEST,
@@ -275,7 +275,7 @@ def check_names(values: Mapping[str, Any]) -> None:
     Raises:
         ParameterError: there is one, with a number or a text.
     """
-    known = [*PARAMETERS, *MEANINGS]
+    known = [*PARAMETERS, *DECLARATIONS]
     for name, value in values.items():
         if name in known or isinstance(value, bool) or not isinstance(value, str | int | float):
             continue
@@ -313,7 +313,7 @@ def changed_numbers(thresholds: Thresholds) -> list[tuple[str, str]]:
     and what it decides."""
     published = vars(Thresholds())
     return [
-        (f"{name} {value} (published: {published[name]})", MEANINGS[name])
+        (f"{name} {value} (published: {published[name]})", DECLARATIONS[name].meaning)
         for name, value in thresholds.changes().items()
     ]
 

@@ -141,13 +141,6 @@ def learn(connection: duckdb.DuckDBPyConnection, series: Series, elsewhere: Floa
     return Lessons(table, elsewhere)
 
 
-def count_before(series: Series) -> tuple[Floats, NDArray[np.int64]]:
-    """Of each session of each series: how many earlier ones failed, and how many there are."""
-    hits: Floats = np.cumsum(series.is_hit, dtype=np.float64) - series.is_hit
-    first = np.repeat(series.starts[:-1], series.lengths)
-    return hits - hits[first], np.arange(len(hits)) - first
-
-
 def expect(series: Series, base: NDArray[Any], forged: int = 0) -> Floats:
     """The rate that each session is held against, in order of time.
 
@@ -159,6 +152,8 @@ def expect(series: Series, base: NDArray[Any], forged: int = 0) -> Floats:
         base: of each session of each series.
         forged: failures before the first session.
     """
-    failures, sessions = count_before(series)
+    hits: Floats = np.cumsum(series.is_hit, dtype=np.float64) - series.is_hit
+    first = np.repeat(series.starts[:-1], series.lengths)
+    failures, sessions = hits - hits[first], np.arange(len(hits)) - first
     rates = (failures + forged + _BASE_WORTH * base) / (sessions + forged + _BASE_WORTH)
     return np.asarray(rates.clip(LEAST, MOST), np.float64)

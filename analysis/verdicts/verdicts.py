@@ -280,17 +280,11 @@ def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Sco
 
 
 def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
-    series = evidence.series
-    row = series.first_rows()
-    chances = pd.DataFrame({
-        "domain": names[series.look_up("domain", row)],
-        "probe_asn": series.look_up("probe_asn", row),
-        "log_evidence": evidence.log_evidence,
-    })[series.is_weighed]  # fmt: skip
-    weighed: pd.DataFrame = chances.groupby(CELL, as_index=False)[["log_evidence"]].max()
-    ordered = weighed.sort_values(CELL, ignore_index=True)
-    log_evidence = ordered.pop("log_evidence")
-    return ordered.assign(evidence=evidence_text(log_evidence), chance=chance_text(log_evidence))
+    told = evidence.of_cells
+    cells = evidence.series.cells.loc[told.index, CELL]
+    chances = cells.assign(domain=names[cells["domain"]], evidence=evidence_text(told),
+                           chance=chance_text(told))  # fmt: skip
+    return chances.sort_values(CELL, ignore_index=True)
 
 
 def _defects(
