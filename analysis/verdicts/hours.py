@@ -9,7 +9,7 @@ the sessions better than stretches of whole days do.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from math import inf, log
@@ -69,6 +69,8 @@ class Schedule:
         first_day: of the sessions inside that it was found on.
         last_day: inclusive.
         log_ratio: ln of the likelihood ratio of the sessions inside.
+        by_others: ln of the mean of such ratios at all hours that other networks name by
+            themselves, each over the days at which it is largest; None where they name none.
     """
 
     run: int
@@ -76,6 +78,7 @@ class Schedule:
     first_day: np.datetime64
     last_day: np.datetime64
     log_ratio: float
+    by_others: float | None = None
 
     @property
     def hours(self) -> tuple[int, Windows]:
@@ -84,8 +87,13 @@ class Schedule:
 
     @property
     def log_evidence(self) -> float:
-        """Ln of an e-value for one range of days, less the price of the search for hours."""
-        return self.log_ratio - SEARCH_PRICE
+        """Ln of an e-value for one range of days.
+
+        The hours were searched for on the series itself, and pay for it. Those that others name
+        were not, and pay nothing: where there are any, each of both is half of the e-value.
+        """
+        own = self.log_ratio - SEARCH_PRICE
+        return own if self.by_others is None else float(np.logaddexp(own, self.by_others)) - log(2)
 
     @property
     def of_week(self) -> Flags:
@@ -379,5 +387,23 @@ def find_of_site(asked: Mapping[_Key, Asked]) -> dict[_Key, Schedule]:
         if own and not (chosen and chosen.log_ratio >= own.log_ratio - SEARCH_PRICE):
             chosen = own
         if chosen:
-            found[key] = chosen
+            found[key] = replace(chosen, by_others=_weigh_others(key, asked, alone))
     return found
+
+
+def _weigh_others(
+    key: _Key, asked: Mapping[_Key, Asked], alone: Mapping[_Key, Schedule]
+) -> float | None:
+    """What speaks for the hours that other networks name, without a look at the series itself.
+
+    Nothing of the series decides which hours these are: a choice among them would have its price.
+    """
+    others = {other: one for other, one in asked.items() if other[1] != key[1]}
+    named = [schedule for other, schedule in alone.items() if other in others]
+    if others and not named:
+        together = find_schedule(Asked.together(others.values()))
+        named = [together] if together else []
+    ratios = [
+        fit_range(asked[key], one).log_ratio for one in dict.fromkeys(one.hours for one in named)
+    ]
+    return float(np.logaddexp.reduce(ratios)) - log(len(ratios)) if ratios else None
