@@ -101,7 +101,7 @@ def test_a_pair_that_fails_now_and_then_by_itself_does_not_grow_without_end() ->
     values = []
     for size in (40, 400):
         series = series_of([0, 1] * (size // 2))
-        values.append(weigh_evidence(series, expect(series, np.full(size, 0.02))).evidence[0])
+        values.append(weigh_evidence(series, expect(series, np.full(size, 0.02)))[0][0])
     assert values[1] < values[0] + np.log(10)
     assert np.log(_evidence([0, 1] * 200, rate=0.02)[0]) > 100
 
@@ -126,7 +126,7 @@ def test_days_and_hours_are_parts_of_one_e_value() -> None:
     schedule = Schedule(0, ((8, 9),), first, last, log_ratio=25.0)
     lessons = Lessons(pd.DataFrame(0.0, [0], list(TAUGHT)), np.full(12, 0.1))
     evidence = blocks.weigh_evidence(series, lessons, {0: schedule}, Thresholds())
-    of_days = weigh_evidence(series, expect(series, np.full(12, 0.1))).evidence[0]
+    of_days = weigh_evidence(series, expect(series, np.full(12, 0.1)))[0][0]
     of_hours = schedule.log_evidence - log_stretch_count(np.array([12]))[0] + np.log(0.1)
     assert evidence.log_evidence == pytest.approx([np.logaddexp(of_days, of_hours)])
     assert abs(of_days - of_hours) < 4, "else one of them would not be seen"

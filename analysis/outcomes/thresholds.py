@@ -30,6 +30,7 @@ class Declaration:
         tried: the values that the sweep tries beside the one in use; none where the number moves a
             date and never a state.
         tried_in_worlds: the values that ``make validate`` tries on worlds whose truth is known.
+        kind: of number.
     """
 
     meaning: str
@@ -38,6 +39,7 @@ class Declaration:
     stages: frozenset[Stage]
     tried: tuple[float, ...]
     tried_in_worlds: tuple[float, ...]
+    kind: type[float]
 
 
 def _declare(
@@ -49,7 +51,9 @@ def _declare(
     tried: tuple[float, ...] = (),
     tried_in_worlds: tuple[float, ...] = (),
 ) -> Any:
-    declaration = Declaration(meaning, *range, frozenset(stages), tried, tried_in_worlds)
+    declaration = Declaration(
+        meaning, *range, frozenset(stages), tried, tried_in_worlds, type(default)
+    )
     return field(default=default, metadata={"declaration": declaration})
 
 
@@ -209,12 +213,8 @@ GONE: Mapping[str, str] = {
 def accepted_values(name: str) -> str:
     """What a threshold may be, in words."""
     declared = DECLARATIONS[name]
-    kind = "a whole number" if _is_whole(name) else "a number"
+    kind = "a whole number" if declared.kind is int else "a number"
     return f"{kind} from {declared.least:g} to {declared.most:g} is accepted ({declared.meaning})"
-
-
-def _is_whole(name: str) -> bool:
-    return isinstance(getattr(Thresholds, name), int)
 
 
 def _checked(name: str, value: Any) -> float:
@@ -223,10 +223,10 @@ def _checked(name: str, value: Any) -> float:
     Raises:
         ParameterError: it is not; says what is accepted.
     """
-    declared, kind, number = DECLARATIONS[name], int if _is_whole(name) else float, value
+    declared, number = DECLARATIONS[name], value
     with suppress(ValueError):
-        number = kind(value) if isinstance(value, str) else value
-    is_number = isinstance(number, int | kind) and not isinstance(number, bool)
+        number = declared.kind(value) if isinstance(value, str) else value
+    is_number = isinstance(number, int | declared.kind) and not isinstance(number, bool)
     if not is_number or not declared.least <= number <= declared.most:
         raise ParameterError(name, value, accepted_values(name))
-    return kind(number)
+    return declared.kind(number)

@@ -286,8 +286,8 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
         uncounted=_count_uncounted(study, series.column("place", at), verdict),
         base=float(lessons.base(series)[at.start]),
         lessons=lessons.table.iloc[which],
-        site=float(lessons.site()[which]),
-        network=float(lessons.network()[which]),
+        site=float(lessons.share("site")[which]),
+        network=float(lessons.share("network")[which]),
         evidence=exp(min(evidence.log_evidence[which], 700.0)),
         line=study.thresholds.chance_line,
     )
@@ -361,14 +361,14 @@ def _explain(working: Working) -> list[str]:
             "other operators, this site failed in the same way in {site_failures} of "
             "{site_sessions} sessions; with 4 sessions at the average share added, this gives "
             "{site}. On this network, other sites failed in the same way in {network_failures} of "
-            "{network_reports} sessions, each session counted as its share of failed sites; with 4 "
-            "sessions at the average share added, this gives {network}. Together: 1 − (1 − {site}) "
-            "× (1 − {network}), but at least {least}. The result is {base}.",
+            "{network_sessions} sessions, each session counted as its share of failed sites; with "
+            "4 sessions at the average share added, this gives {network}. Together: 1 − (1 − "
+            "{site}) × (1 − {network}), but at least {least}. The result is {base}.",
             usual=_say_share(lessons["usual"]), site=_say_share(working.site),
             site_failures=round(lessons["site_failures"]),
             site_sessions=round(lessons["site_sessions"]),
             network_failures=round(lessons["network_failures"], 3),
-            network_reports=round(lessons["network_reports"]),
+            network_sessions=round(lessons["network_sessions"]),
             network=_say_share(working.network), base=_say_share(working.base),
             least=_say_share(LEAST),
         ),

@@ -15,7 +15,6 @@ reasons.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import duckdb
 import numpy as np
@@ -121,7 +120,6 @@ _LEAST_COUNTRIES = 2
 #: From this share in a typical country on a test fails everywhere.
 DEFECT_SHARE = 0.5
 _WEEK_DAYS = 7
-_Days = TypeVar("_Days", pd.Timestamp, pd.DatetimeIndex)
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ class Elsewhere:
         """The median, over countries, of the share of anomalies in the weeks of two days."""
         counts = self.counts[
             (self.counts["test_name"] == test_name)
-            & (self.counts["week"] >= week_of(since))
+            & (self.counts["week"] >= week_of(pd.DatetimeIndex([since]))[0])
             & (self.counts["week"] <= until)
         ]
         sums = counts.groupby("probe_cc")[["anomaly_count", "valid_count"]].sum()
@@ -166,8 +164,8 @@ class Elsewhere:
         return float(shares.median()) if len(shares) else float("nan")
 
 
-def week_of(day: _Days) -> _Days:
-    """The Sunday on or before a day, as OONI counts weeks."""
+def week_of(day: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """The Sunday on or before each day, as OONI counts weeks."""
     return day - pd.to_timedelta((day.day_of_week + 1) % 7, unit="D")
 
 

@@ -40,7 +40,7 @@ class Evidence:
         rates: what each session is held against, see ``rates.expect``.
         log_evidence: the logarithm of each series' e-value; −∞ of whatever fails.
         of_hours: what a schedule adds to that; 0 of a series without one.
-        by_day: of each tested day of each series, see ``e_values.Weighed``.
+        by_day: of each tested day of each series, see ``e_values.weigh_evidence``.
         stretches: one row a stretch: ``series, kind, cell``; a number for its ``manner``, the
             network and the kind; and the places ``first, last`` of its
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
@@ -87,8 +87,8 @@ def weigh_evidence(
     """
     base = lessons.base(series)
     rates = expect(series, base)
-    weighed = e_values.weigh_evidence(series, rates)
-    log_evidence = np.where(series.kind == FAILING, -np.inf, weighed.evidence)
+    of_days, by_day = e_values.weigh_evidence(series, rates)
+    log_evidence = np.where(series.kind == FAILING, -np.inf, of_days)
     of_hours = np.zeros(len(log_evidence))
     for number, one in schedules.items():
         hours = _weigh_schedule(series, number, one)
@@ -96,7 +96,7 @@ def weigh_evidence(
     stretches = _find_stretches(series, base, schedules, thresholds)
     elements = _elements_of(series, schedules, stretches)
     return Evidence(
-        series, lessons, schedules, rates, log_evidence + of_hours, of_hours, weighed.by_day,
+        series, lessons, schedules, rates, log_evidence + of_hours, of_hours, by_day,
         count_stretches(stretches, elements), elements,
     )  # fmt: skip
 

@@ -19,7 +19,6 @@ hours the last one: to take the larger of two would let the expectation be 2.
 """
 
 from math import log
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,20 +74,13 @@ def weigh_days(ratios: Floats, days: NDArray[np.int64]) -> Floats:
     return np.where(most > 0, np.minimum(together, 2 * most), together)
 
 
-class Weighed(NamedTuple):
-    """What whole days say, all as logarithms.
+def weigh_evidence(series: Series, rates: Floats, forged: int = 0) -> tuple[Floats, Floats]:
+    """Weigh the days of each series; the arguments are those of ``weigh_sessions``.
 
-    Attributes:
-        evidence: the part of each series' e-value that whole days have.
-        by_day: what each tested day says (``find_days``).
+    Returns:
+        Logarithms: the part of each series' e-value that whole days have, and what each tested day
+        says (``find_days``).
     """
-
-    evidence: Floats
-    by_day: Floats
-
-
-def weigh_evidence(series: Series, rates: Floats, forged: int = 0) -> Weighed:
-    """Weigh the days of each series; the arguments are those of ``weigh_sessions``."""
     days = find_days(series)
     by_day = weigh_days(weigh_sessions(series, rates, forged), days)
     starts = np.searchsorted(days, series.starts)
@@ -112,7 +104,7 @@ def weigh_evidence(series: Series, rates: Floats, forged: int = 0) -> Weighed:
     chain = np.logaddexp(opened, blocked)
     evidence = np.empty(len(counts))
     evidence[order] = np.logaddexp(chain, stretches - log_stretch_count(counts[order]))
-    return Weighed(evidence + log(OF_DAYS / 2), by_day)
+    return evidence + log(OF_DAYS / 2), by_day
 
 
 def log_stretch_count(day_count: NDArray[np.int64]) -> Floats:

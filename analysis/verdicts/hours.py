@@ -7,7 +7,6 @@ site is blocked at these hours, and with that of their rate if nobody blocks. Ho
 the sessions better than stretches of whole days do.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -97,7 +96,7 @@ class Schedule:
 
     @property
     def of_week(self) -> Flags:
-        """weekday × hour: whether it holds."""
+        """weekday × hour, from Monday on: whether it holds."""
         inside: Flags = np.outer(_RUN_DAYS[self.run], _hours_in(self.windows))
         return inside
 
@@ -115,10 +114,6 @@ class Schedule:
         """Whether these moments lie at the hours of the week, in whatever range of days."""
         _, weekdays, hours = _split(times)
         return self.of_week[weekdays, hours]
-
-    def hours_of_week(self) -> list[int]:
-        """Those at which it holds; 0 is the first of Monday."""
-        return [int(hour) for hour in np.flatnonzero(self.of_week)]
 
     def __str__(self) -> str:
         """Such as ``Mon-Fri 04:00-08:00, 10:00-14:00``."""
@@ -327,7 +322,7 @@ def _walk_hours(scores: Numbers) -> Numbers:
     return np.asarray(np.maximum.reduce([first, after_first, second, after_second]))
 
 
-#: A kind of failure and a network: a series of a site.
+#: A series of a site, and its network.
 _Key = tuple[int, int]
 
 
@@ -338,20 +333,16 @@ def find_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, Sche
         series: all of them; whatever fails has no hours.
         rates: how likely each of their sessions would fail if nobody blocked.
     """
-    first = series.first_rows()
-    domain, network = (series.look_up(name, first) for name in ("domain", "network"))
-    numbers: defaultdict[int, dict[_Key, int]] = defaultdict(dict)
-    for number in np.flatnonzero(_may_have_hours(series)).tolist():
-        key = int(series.kind[number]), int(network[number])
-        numbers[int(domain[number])][key] = number
+    domain, network = (series.look_up(name, series.first_rows()) for name in ("domain", "network"))
+    may = np.flatnonzero(_may_have_hours(series))
     found: dict[int, Schedule] = {}
-    for members in numbers.values():
-        parts = {key: series.places_of(number) for key, number in members.items()}
-        asked = {
-            key: Asked(series.column("time", at), series.is_hit[at], rates[at])
-            for key, at in parts.items()
-        }
-        found |= {members[key]: schedule for key, schedule in find_of_site(asked).items()}
+    for site in np.unique(domain[may]):
+        asked = {}
+        for number in may[domain[may] == site].tolist():
+            at = series.places_of(number)
+            told = Asked(series.column("time", at), series.is_hit[at], rates[at])
+            asked[number, int(network[number])] = told
+        found |= {number: schedule for (number, _), schedule in find_of_site(asked).items()}
     return found
 
 

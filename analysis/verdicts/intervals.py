@@ -106,7 +106,9 @@ def decide(
     inside = evidence.elements_of(blocks)
     create_tables(connection, {"fired_rules": _FIRED_RULES}, {})
     rules = explain_hits(connection, evidence, inside, "stretch")
-    hours = {number: one.hours_of_week() for number, one in evidence.schedules.items()}
+    hours = {
+        number: np.flatnonzero(one.of_week).tolist() for number, one in evidence.schedules.items()
+    }
     asked = (
         blocks.assign(
             kind=np.array(KINDS, object)[blocks["kind"].to_numpy(np.int64)],
@@ -168,7 +170,7 @@ def _say_usual(evidence: Evidence, away: pd.Series) -> NDArray[np.object_]:
     domain = evidence.series.cells["domain"]
     is_away = domain.isin(domain[away]).to_numpy()
     lessons = evidence.lessons
-    taught = {"site": lessons.site(), "network": lessons.network()}
+    taught = {"site": lessons.share("site"), "network": lessons.share("network")}
     most = pd.DataFrame(taught).groupby(evidence.series.cell).max()
     site, network = (most[name].to_numpy() for name in taught)
     cases = {

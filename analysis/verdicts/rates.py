@@ -64,13 +64,13 @@ WITH told AS (
 )
 SELECT number, coalesce(e.failures, 0)::DOUBLE AS site_failures,
   coalesce(e.sessions, 0)::DOUBLE AS site_sessions,
-  coalesce(v.failures, 0) AS network_failures, coalesce(reports, 0)::DOUBLE AS network_reports,
+  coalesce(v.failures, 0) AS network_failures, coalesce(reports, 0)::DOUBLE AS network_sessions,
   (every.failures + $pseudo * $prior) / (every.sessions + $pseudo) AS usual
 FROM series_at_hand LEFT JOIN elsewhere e USING (number) LEFT JOIN votes v USING (network), every
 ORDER BY number
 """
 #: The columns of ``Lessons.table``.
-TAUGHT = ("site_failures", "site_sessions", "network_failures", "network_reports", "usual")
+TAUGHT = ("site_failures", "site_sessions", "network_failures", "network_sessions", "usual")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Lessons:
 
     Attributes:
         table: a row a series, zeros where nothing is weighed: ``site_failures, site_sessions``, of
-            other operators at the site; ``network_failures, network_reports``, the votes of the
+            other operators at the site; ``network_failures, network_sessions``, the votes of the
             network's reports, and how many voted; ``usual``, how often any site fails in this kind.
         elsewhere: of each session of each series, how often it fails at least, from what is known
             besides.
@@ -88,18 +88,13 @@ class Lessons:
     table: pd.DataFrame
     elsewhere: Floats
 
-    def site(self, forged: int = 0) -> Floats:
-        """How often the site fails for other operators, were so many failing sessions forged."""
-        return self._share("site_failures", "site_sessions", forged)
-
-    def network(self, forged: int = 0) -> Floats:
-        """How often other sites fail on the network, were so many failing reports forged."""
-        return self._share("network_failures", "network_reports", forged)
-
-    def _share(self, failures: str, sessions: str, forged: int) -> Floats:
+    def share(self, of: str, forged: int = 0) -> Floats:
+        """How often the site fails for other operators (``site``), or other sites on the network
+        (``network``), were so many failing sessions or reports forged.
+        """
         table = self.table
-        drawn = table[failures] + forged + _PSEUDO * table["usual"]
-        return (drawn / (table[sessions] + forged + _PSEUDO)).to_numpy(np.float64)
+        drawn = table[f"{of}_failures"] + forged + _PSEUDO * table["usual"]
+        return (drawn / (table[f"{of}_sessions"] + forged + _PSEUDO)).to_numpy(np.float64)
 
     def base(self, series: Series, forged: int = 0) -> Floats:
         """How often each session would fail, before the cell says so itself.
@@ -109,7 +104,7 @@ class Lessons:
             forged: failures that are added to what the site and the network teach.
         """
         site, network = (
-            np.repeat(share, series.lengths) for share in (self.site(forged), self.network(forged))
+            np.repeat(self.share(of, forged), series.lengths) for of in ("site", "network")
         )
         rates = (1 - (1 - np.maximum(site, self.elsewhere)) * (1 - network)).clip(LEAST, MOST)
         kind = np.repeat(series.kind, series.lengths)

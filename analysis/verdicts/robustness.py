@@ -53,7 +53,7 @@ def count_to_chance(evidence: Evidence, stretches: pd.DataFrame, line: float) ->
     fewest = np.where(series.kind == MARK, np.inf, MOST + 1)
     for count in range(MOST, 0, -1):
         rates = expect(series, evidence.lessons.base(series, count), count)
-        weights = weigh_evidence(series, rates, count).evidence + evidence.of_hours
+        weights = weigh_evidence(series, rates, count)[0] + evidence.of_hours
         fewest[series.is_weighed & (weights - count * _STEP < line)] = count
     return pd.Series(fewest[stretches["series"]], stretches.index)
 
