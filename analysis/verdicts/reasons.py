@@ -86,8 +86,10 @@ def set_aside_reasons(
     told = pd.concat([_count_defects(inside, evidence).assign(problem="instrument"), filters])
     less = told.assign(problem="", problem_count=-told["problem_count"])
     problems = pd.concat([problems, told, less], ignore_index=True)
-    share = exact(thresholds.refusal_share)
-    given = {"refusal_share": share, "floor_sessions": thresholds.floor_sessions}
+    given = {
+        "refusal_share": exact(thresholds.refusal_share),
+        "floor_sessions": thresholds.floor_sessions,
+    }
     refusing = connection.execute(_REFUSING_SITES, given).df()["domain"]
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
