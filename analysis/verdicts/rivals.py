@@ -286,9 +286,9 @@ class Rival:
 _NOT_MADE = ("dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 _SILENT = ("dns_silent", "tcp_silent", "name_silent")
 EVERYWHERE = (
-    "failed in the same way on nearly every access network that tested it at that time, and no "
-    "sites of three unrelated hosts began to fail then; an outage, or a site that refuses the "
-    "country, looks the same"
+    "failed in the same way on nearly every access network that tested it at that time, and "
+    "nothing shows that this began together with sites of other hosts; an outage, or a site that "
+    "refuses the country, looks the same"
 )
 HOST_SILENT = (
     "timed out on this network alone, and so did the other sites in the same hosting network; a "
