@@ -169,6 +169,7 @@ def _tables_notebook(folder: Path) -> Path:
         code_cell("pairs = pd.DataFrame([{'domain': d, 'probe_asn': f'AS{n}', "
               "'state': states[(i * n) % 6]}"
               " for i, d in enumerate(sites.domain[:30]) for n in (1, 22, 333, 4444)])\n"
+              "pairs.to_csv(Path(tables) / 'verdicts.csv', index=False)\n"
               "show.show_matrix(pairs, caption='Sites by network', names={'AS1': 'One'})"),
         code_cell("folder = Path(tables).parent / 'findings'\n"
               "(folder / '1-tables.json').write_text(json.dumps({'total': {'value': "

@@ -233,7 +233,7 @@ def test_pages_are_whole_on_paper(visits: dict[Path, Visit], subtests: pytest.Su
 def test_a_sheet_holds_a_site_and_four_the_findings(
     visits: dict[Path, Visit], published_report: Path, full_site: str
 ) -> None:
-    """In each language, of a report with sites."""
+    """In each language, of a report with sites; Khmer takes more room for its signs."""
     if not full_site:
         assert not (published_report / "sites").exists()
         return
@@ -242,7 +242,7 @@ def test_a_sheet_holds_a_site_and_four_the_findings(
         for page, visit in visits.items()
         if _is_counted(page, full_site)
     ]
-    assert sorted(sheets) == sorted([("index.html", 4), (full_site, 1)] * 2)
+    assert sorted(sheets) == sorted([*[("index.html", 4)] * 2, (full_site, 1), (full_site, 2)])
 
 
 def test_links_lead_somewhere(visits: dict[Path, Visit]) -> None:

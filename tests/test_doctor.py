@@ -328,7 +328,9 @@ def test_verified_sessions_are_told_apart() -> None:
     said = read_verification(connection_with(rows))
     assert "Of 5 sessions" in said
     assert "3 are verified and 2 are not" in said
-    assert "since 2026" in read_verification(connection_with(_sessions(3, range(1, 3))))
+    assert "do not say whether OONI knows the sender" in read_verification(
+        connection_with(_sessions(3, range(1, 3)))
+    )
 
 
 def test_a_run_stops_where_a_field_is_renamed(command: Command, tmp_path: Path) -> None:

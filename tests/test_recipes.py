@@ -353,8 +353,8 @@ def test_the_brief_has_the_numbers_of_the_method() -> None:
     text = (ROOT / "docs" / "method-in-brief.md").read_text(encoding="utf-8")
     words = {3: "three", 4: "four", 1000: "a thousand"}
     numbers = Thresholds()
-    floor = f"at least {words[numbers.floor_sessions]} sessions on {words[numbers.floor_days]} days"
-    assert floor in text
+    sessions, days = words[numbers.floor_sessions], words[numbers.floor_days]
+    assert f"at least {sessions} failing sessions on {days} days" in text
     assert f"{words[int(numbers.chance_line)]} times more likely" in text
     assert len(text.split()) < 650
 

@@ -605,7 +605,7 @@ def show_floor(study: Study, floor: pd.DataFrame) -> None:
     alt = "; ".join(f"{label} {number(count)}" for label, count, _ in rows)
     reading = ENGLISH.say(
         "Sites with enough tests on each access network, and their share of all tested sites. "
-        "Source: OONI, {title}.",
+        "{title}.",
         title=study.title,
     )
     drawn = draw_counts(rows, heads, ["tested"] * len(rows))

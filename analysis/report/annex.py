@@ -272,7 +272,8 @@ REASON_SENTENCES = {
     "geo_restricted": "The site seems to refuse visitors from the country.",
     "down": "Where it failed, it mostly failed for the control too.",
     "instrument": (
-        "Only one kind of probe failed: a filter or antivirus of its users, or a faulty version."
+        "Most failures are those of one kind of probe: a filter, an antivirus or a faulty version "
+        "may explain them."
     ),
     "broken_session": "Most failures come from sessions in which most sites failed.",
     "not_domestic": "Seen only on networks that are not access networks of the country.",

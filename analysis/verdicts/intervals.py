@@ -21,12 +21,13 @@ from analysis.verdicts.rivals import EVERYWHERE, ask_rivals
 from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.sessions import BLOCKED, KINDS, OK
 from analysis.verdicts.states import meets_floor
+from analysis.vocabulary import LEAST_CHANCE
 
 CELL = ["domain", "probe_asn"]
 SITE_FAILS = "the site fails in the same way for other operators"
 NETWORK_FAILS = "other sites fail in the same way on this network"
-BELOW_LINE = "fails more than accidents explain, and not by enough for the list"
-IN_MANY_WAYS = "fails, and in no one way often enough to be called blocked"
+BELOW_LINE = "fails more than accidents explain, but not by enough for the list"
+IN_MANY_WAYS = "fails, but in no single way often enough to be called blocked"
 #: What explains failures that are no surprise.
 USUAL = (SITE_FAILS, NETWORK_FAILS, BELOW_LINE, IN_MANY_WAYS)
 #: From which share on the site or the network explains what fails.
@@ -317,6 +318,8 @@ def _write_out(moments: NDArray[np.datetime64], at: NDArray[np.int64]) -> NDArra
 def chance_text(log_evidence: pd.Series) -> pd.Series:
     """Two significant digits; empty of what was not weighed (NaN)."""
     chance = e_values.chance_of(log_evidence.to_numpy())
+    # what does not reach the least chance is not rounded to it
+    chance = np.where(chance > LEAST_CHANCE, np.maximum(chance, 1.1 * LEAST_CHANCE), chance)
     return _text(chance, ".1e", log_evidence)
 
 

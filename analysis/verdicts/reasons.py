@@ -48,7 +48,7 @@ HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
 
 #: Of a site that is reachable, though most sessions failed.
 OTHER_RESOLVERS = (
-    "most failures came through resolvers that do not speak for the network, and do not count"
+    "most failures came through resolvers that are not the network's, and do not count"
 )
 
 
@@ -93,11 +93,9 @@ def set_aside_reasons(
     refusing = connection.execute(_REFUSING_SITES, given).df()["domain"]
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
-    by_problem = problems.groupby(["domain", "problem"], as_index=False)
-    sums = by_problem[["problem_count"]].sum()
-    # Of as many the explanation counts; broken sessions are no site's own.
-    sums["is_last"] = sums["problem"].isin(["", "broken_session"])
-    ranked = sums.sort_values(["domain", "problem_count", "is_last"], ascending=[True, False, True])
+    sums = problems.groupby(["domain", "problem"], as_index=False)[["problem_count"]].sum()
+    # a reason holds if it is that of more than any other; what has none comes first of as many
+    ranked = sums.sort_values(["domain", "problem_count", "problem"], ascending=[True, False, True])
     largest = ranked.drop_duplicates("domain").set_index("domain")["problem"]
     reason = table["domain"].map(largest.where(largest != ""))
     is_asked = table["has_problem"] & ~table["state"].isin(LISTED)

@@ -303,8 +303,8 @@ RESOLVERS = (
     "resolved it; name servers out of reach look the same"
 )
 ONE_KIND_OF_PROBE = (
-    "failed in one kind of probe alone, of one platform or up to one version: of the sessions of "
-    "other probes at the sites that fail so on this network, hardly any failed"
+    "failed in one kind of probe alone (one platform, or all versions up to one): at the sites "
+    "where it failed in this way, other probes on this network hardly ever did"
 )
 #: What a rival says that does not explain a stretch.
 NO = "No."

@@ -285,8 +285,8 @@ def show_constants(validation: Results) -> None:
             n=len(most), none=(most == 0).sum(), sharp=len(sharp), least=_SHARP, named=named,
         ),
         ENGLISH.say(
-            "The counts come from the situations of the outside examination. Numbers that put an "
-            "unblocked pair on the list: {wrong}.",
+            "The counts come from the situations of the outside examination; thresholds stand in a "
+            "table of their own. Numbers that put an unblocked pair on the list there: {wrong}.",
             wrong=", ".join(wrong) or "none",
         ),
     )  # fmt: skip
