@@ -63,7 +63,7 @@ def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
     """Nothing else is published: no executed notebook, no findings folder, no build folder."""
     assert sorted(contents(demo_report)) == [
         "1-tables.html", "2-findings.html", "SHA256SUMS", "index.html", "run.json",
-        "tables/measurements_by_month.csv",
+        "tables/measurements_by_month.csv", "tables/verdicts.csv",
     ]  # fmt: skip
     assert [path.name for path in demo_report.parent.iterdir()] == [demo_report.name]
     run = json.loads((demo_report / "run.json").read_text(encoding="utf-8"))
