@@ -268,6 +268,7 @@ def compare_edges(
     narrowest = gaps.max(axis=1).dropna().dt.days
     held_counts = met[is_held].groupby(key)["sound_session_count"].sum()
     edges = edges.join(narrowest.rename("narrowest_days"), on=key, how="inner")
+    edges = edges.reset_index(drop=True)  # a join that finds nothing leaves an index of the keys
     edges = edges.join(held_counts.rename("blocked_session_count"), on=key)
     found = edges.merge(_list_claims(intervals), on=[*PAIR_KEY, "edge"])
     found = found[(found["first"] < found["until"]) & (found["last"] >= found["since"])]
