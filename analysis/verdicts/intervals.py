@@ -142,7 +142,7 @@ def judge_stretches(
         reason=stretches["reason"].mask(is_few, TOO_FEW), interval=_join(evidence, stretches)
     )
     away = stretches.loc[stretches["reason"] == EVERYWHERE, "cell"]
-    words = _say_usual(evidence, away)[stretches["cell"]]
+    words = _say_usual(evidence, away, log(thresholds.chance_line))[stretches["cell"]]
     is_unexplained = _find_unexplained(evidence, stretches, thresholds)
     return stretches.assign(reason=stretches["reason"].mask(is_unexplained, words))
 
@@ -162,20 +162,21 @@ def _place_hits(elements: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"first_day": by_stretch.min(), "last_day": by_stretch.max(), **core})
 
 
-def _say_usual(evidence: Evidence, away: pd.Series) -> NDArray[np.object_]:
+def _say_usual(evidence: Evidence, away: pd.Series, line: float) -> NDArray[np.object_]:
     """By cell: what explains failures that are no surprise, by what teaches their rates most.
 
     Args:
         away: cells whose site is withheld, since it fails on every network.
+        line: the logarithm of the evidence that the list needs.
     """
     domain = evidence.series.cells["domain"]
     is_away = domain.isin(domain[away]).to_numpy()
-    lessons = evidence.lessons
-    taught = {"site": lessons.share("site"), "network": lessons.share("network")}
+    taught = {name: evidence.lessons.share(name) for name in ("site", "network")}
     most = pd.DataFrame(taught).groupby(evidence.series.cell).max()
     site, network = (most[name].to_numpy() for name in taught)
+    told = evidence.of_cells.reindex(most.index).to_numpy()
     cases = {
-        BELOW_LINE: evidence.of_cells.reindex(most.index).to_numpy() >= LOWER_LINE,
+        BELOW_LINE: (told >= LOWER_LINE) & (told < line),
         SITE_FAILS: is_away | (site >= network) & (site >= _USUAL_SHARE),
         NETWORK_FAILS: network >= _USUAL_SHARE,
     }
