@@ -3,7 +3,6 @@
 WorkbookError
 ├── ParameterError        2  a parameter is wrong; nothing was written
 ├── SourceError           3  a source could not be reached or ran dry; running again may resume
-│   └── NothingThereError 3  it was reached, and has nothing of what was asked for
 └── ContractError         4  the data contradict a contract; a table would lie
 """
 
@@ -83,10 +82,6 @@ class SourceError(WorkbookError):
     def __init__(self, message: str, *, resumes: bool = True) -> None:
         told = printable(message, 1900).rstrip(".")
         super().__init__(f"{told}. {RESUMES}." if resumes else f"{told}.")
-
-
-class NothingThereError(SourceError):
-    """The source was reached and has nothing of what was asked for."""
 
 
 class ContractError(WorkbookError):

@@ -678,20 +678,16 @@ def test_shipped_drafts_are_read() -> None:
 
 
 def test_the_command_writes_a_page_and_its_table(command: Any, tmp_path: Path) -> None:
-    """Alone into OUT; with a report into it, the rest of which is as it was."""
+    """Into OUT; a report that it is held against is as it was."""
     _draft(tmp_path, _claim("sum", "{whole: 3, parts: [1, 1]}"))
     report = _report(tmp_path / "report", {"a.org": "blocked"})
     claims, out = f"CLAIMS={tmp_path / 'draft.yml'}", tmp_path / "out"
     status, printed, _ = command("audit", claims, f"OUT={out}")
     assert (status, printed.splitlines()[0]) == (0, "Does not hold: 1")
-    before = contents(report.folder).keys()
-    assert command("audit", claims, f"REPORT={report.folder}")[0] == 0
-    after = contents(report.folder)
-    assert after.keys() - before == {"claims-audit.html", "tables/claims_audit.csv"}
-    first = after["index.html"].decode()
-    assert '<li><a href="claims-audit.html">Claims of a draft</a></li>' in first
-    assert first.endswith("</nav>the summary")
-    assert "claims_audit.csv" in read_report(report.folder, "REPORT").run["tables"]
+    before = contents(report.folder)
+    assert command("audit", claims, f"REPORT={report.folder}", f"OUT={out}")[0] == 0
+    assert contents(report.folder) == before
+    assert contents(out).keys() >= {"index.html", "tables/claims_audit.csv", "run.json"}
     for wrong in ("OUT=x", "CLAIMS=nowhere.yml", "PROBE_CC=KH"):
         assert command("audit", wrong)[0] == 2
     run = json.loads((report.folder / "run.json").read_bytes())

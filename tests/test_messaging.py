@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
@@ -40,7 +39,6 @@ from analysis.verdicts.app_verdicts import find_defects, look_elsewhere
 from analysis.vocabulary import LISTED
 from analysis.worlds.apps import BROKEN
 from tests.archives import line_of, object_key, put
-from tests.conftest import Command
 from tests.messaging import CENTRES, RESET, TIMEOUT, measurement, telegram, write_archive
 
 _PERIOD = Period.parse("2024-07-01", "2024-08-01")
@@ -572,27 +570,3 @@ def test_a_file_of_counts_is_read_strictly(tmp_path: Path) -> None:
         path.write_text(f"{header}\n{cells}\n", encoding="utf-8")
         with pytest.raises(ParameterError, match=message):
             load_test_counts(path)
-
-
-def test_a_source_without_web_sites_gives_a_report_of_apps(
-    tmp_path: Path, command: Command
-) -> None:
-    """One page and the first one; no link leads to a page that is not there."""
-    archive = write_archive(tmp_path / "archive", [
-        *_days(64501, telegram()), *_days(64502, telegram(), 0, 40),
-        *_days(64502, telegram(closed=12, web=TIMEOUT), 40, 90), *_days(64503, telegram()),
-    ])  # fmt: skip
-    out = tmp_path / "report"
-    status, _, complaint = command(
-        "report", "PROBE_CC=QQ", f"SINCE={_QUARTER.since}", f"UNTIL={_QUARTER.until}",
-        f"SOURCE={archive}", f"STORE={tmp_path / 'store'}", f"OUT={out}",
-    )  # fmt: skip
-    assert status == 0, complaint
-    first = (out / "index.html").read_text(encoding="utf-8")
-    assert "the source has no measurement of a web site" in first
-    assert 'id="F8"' in first
-    page = (out / "8-messaging-circumvention.html").read_text(encoding="utf-8")
-    links = set(re.findall(r'href="([\w./-]+)(?:#[\w-]*)?"', first + page))
-    assert {link for link in links if not (out / link).exists()} == set()
-    run = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    assert run["findings"]["blocked_app_pair_count"]["value"] == 1

@@ -18,7 +18,6 @@ import nbformat
 import pytest
 
 from analysis.commands import reporting
-from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 from analysis.pages.formats import css
 from analysis.pages.paper import PARTS, join_pages, print_pages
@@ -533,11 +532,3 @@ def test_without_a_browser_nothing_is_begun(
     assert (status, complaint.count("\n")) == (3, 1)
     assert "Chromium, and there is none on this machine" in complaint
     assert not (tmp_path / "out").exists()
-
-
-def test_a_report_of_other_settings_is_made_anew(fictional_report: Path) -> None:
-    """Status, languages and numbers are those that are asked for, or it is not printed."""
-    usual = [f"OUT={fictional_report}", "REPORT_LANGUAGES=en,km"]
-    assert reporting.is_there(parse_settings(usual))
-    for change in ("STATUS=Draft 3", "REPORT_LANGUAGES=en", "floor_days=4"):
-        assert not reporting.is_there(parse_settings([*usual, change])), change

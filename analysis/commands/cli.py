@@ -4,7 +4,6 @@ import io
 import signal
 import sys
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ import typer
 
 from analysis.commands.progress import Step, console, say, show_progress, show_status
 from analysis.commands.settings import VARIABLES, Settings, parse_settings, read_values, with_lists
-from analysis.errors import RESUMES, NothingThereError, ParameterError, SourceError, WorkbookError
+from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
 from analysis.study.parameters import absolute
 
 if TYPE_CHECKING:
@@ -95,7 +94,16 @@ def _stop_by_signals() -> list[int]:
 @app.command()
 def report(arguments: Arguments = None) -> None:
     """Make a report: read the archive, run the notebooks, publish the pages."""
-    print(f"report: {_nearby(_report(parse_settings(arguments or [])))}")
+    # These take a second to load.
+    from analysis.commands.reporting import make_report
+    from analysis.pages.replacing import refuse_foreign
+
+    settings = parse_settings(arguments or [])
+    settings.period.split(settings.study.split)  # what cannot be halved ends here
+    refuse_foreign(settings.out, "findings")
+    inputs = _gather(settings)
+    with show_status("running the notebooks") as display:
+        print(f"report: {_nearby(make_report(inputs, display))}")
 
 
 @app.command("side-by-side")
@@ -109,19 +117,6 @@ def side_by_side(
     print(f"side by side: {_nearby(hold_side_by_side(folders, out))}")
 
 
-def _report(settings: Settings) -> Path:
-    """Make a report; returns its first page."""
-    # These take a second to load.
-    from analysis.commands.reporting import make_report
-    from analysis.pages.replacing import refuse_foreign
-
-    settings.period.split(settings.study.split)  # what cannot be halved ends here
-    refuse_foreign(settings.out, "findings")
-    inputs = _gather(settings)
-    with show_status("running the notebooks") as display:
-        return make_report(inputs, display)
-
-
 @app.command()
 def sensitivity(arguments: Arguments = None) -> None:
     """Show how the list of a report depends on each number of the method.
@@ -130,11 +125,10 @@ def sensitivity(arguments: Arguments = None) -> None:
     report. Resumes after each value.
     """
     from analysis.commands.reporting import judge_neighbours, make_report
+    from analysis.review.reports import read_report
 
     settings = parse_settings(arguments or [])
-    if not (settings.out / "run.json").is_file():
-        accepted = "holds no report yet: run 'make report' with the same parameters first"
-        raise ParameterError("OUT", settings.out, accepted)
+    read_report(settings.out, "OUT")
     inputs = _gather(settings, reopen=True)
     with show_progress("judging by other numbers") as (step,):
         judge_neighbours(inputs, step)
@@ -157,15 +151,13 @@ def _gather(settings: Settings, *, reopen: bool = False, is_look: bool = False) 
 
 @app.command()
 def pdf(arguments: Arguments = None) -> None:
-    """Print the findings, the annex and the comparison as one PDF per language.
+    """Print the findings, the annex and the comparison of a report as one PDF per language.
 
-    Makes the report first if it is missing, or has another status, language or method. Needs
-    Chromium.
+    Needs Chromium.
     """
-    settings = parse_settings(arguments or [])
     from analysis.commands.reporting import print_report
 
-    for file in print_report(settings, partial(_report, settings)):
+    for file in print_report(parse_settings(arguments or [])):
         print(f"pdf: {_nearby(file)}")
 
 
@@ -202,8 +194,6 @@ def ingest(arguments: Arguments = None) -> None:
     if apps.files or apps.not_read:
         said = f"of apps and circumvention tools: {objects_in_words(apps)}"
         console.print(said, highlight=False)
-    if collection is None:
-        return
     with Observations(collection, settings.probe_cc, settings.period) as observations:
         ledger = observations.ledger()
     for reason, count in ledger.itertuples(index=False):
@@ -419,26 +409,17 @@ def _nearby(path: Path) -> Path:
 # --- from settings to the store -------------------------------------------------------------------
 
 
-def read_all(
-    settings: Settings, *, reopen: bool = False
-) -> tuple["Collection | None", "Collection"]:
-    """Bring the store up to date: web sites, None where there are none; apps and tools.
+def read_all(settings: Settings, *, reopen: bool = False) -> tuple["Collection", "Collection"]:
+    """Bring the store up to date: web sites, and apps and tools.
 
     Raises:
-        SourceError: the source has neither, or could not be read.
+        SourceError: the source has no web site, or could not be read.
     """
     from analysis.store.ingestion import ingest_messaging
 
-    nothing = None
-    try:
-        collection = read_sites(settings, reopen=reopen)
-    except NothingThereError as error:
-        collection, nothing = None, error
+    collection = read_sites(settings, reopen=reopen)
     with show_progress("reading apps and tools", "listing apps and tools") as told:
-        apps = ingest_messaging(_request(settings, reopen, *told))
-    if nothing and not apps.files:
-        raise nothing
-    return collection, apps
+        return collection, ingest_messaging(_request(settings, reopen, *told))
 
 
 def read_sites(settings: Settings, *, reopen: bool = False) -> "Collection":

@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.commands.settings import Settings, parse_settings, read_values
-from analysis.errors import NothingThereError, ParameterError, printable
+from analysis.errors import ParameterError, printable
 from analysis.hosts import site_file
 from analysis.languages.language import ENGLISH, SOURCE, Language, list_translated
 from analysis.outcomes.rules import RULES_VERSION
@@ -44,7 +44,7 @@ from analysis.reference.reference_files import (
 )
 from analysis.report.annex_page import annex_sections
 from analysis.report.fields_met import count_fields_met, refuse_changed_fields
-from analysis.report.first_page import decide_first_page, word_apps_alone, word_first_page
+from analysis.report.first_page import decide_first_page, word_first_page
 from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
 from analysis.review.audits import audit_page
 from analysis.review.changes import check_comparable, comparison_with
@@ -97,8 +97,8 @@ NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "results": ""}
 
 #: The notebooks of whose tables the pages of sites are made.
 SITE_READS = ("2-confirmation", "4-blocked-sites", "5-method-comparison")
-#: The notebook that needs no web site, and the one that needs ``judge_neighbours``.
-APPS, SENSITIVITY = "8-messaging-circumvention", "7-sensitivity"
+#: The notebook that needs ``judge_neighbours``.
+SENSITIVITY = "7-sensitivity"
 #: The page that says what the tables hold.
 DICTIONARY = "tables.html"
 #: The page of the notebook that is made anew in other languages.
@@ -123,14 +123,14 @@ class Inputs:
     Attributes:
         settings: of the run.
         lists: what its parameters name.
-        collection: what was read of the source; None where it has no web site.
+        collection: what was read of the source.
         apps: what was read of apps and tools.
         earlier: what the report is held against.
     """
 
     settings: Settings
     lists: ReferenceLists
-    collection: Collection | None
+    collection: Collection
     apps: Collection
     earlier: HeldAgainst = HeldAgainst()
 
@@ -166,8 +166,8 @@ def read_earlier(settings: Settings) -> HeldAgainst:
 def make_report(inputs: Inputs, display: Display) -> Path:
     """Run the notebooks and publish their pages; returns the first page.
 
-    Where there is no web site, the report is of apps and tools. The page of what the list depends
-    on is made where ``judge_neighbours`` has been through with these inputs.
+    The page of what the list depends on is made where ``judge_neighbours`` has been through with
+    these inputs.
 
     Raises:
         ParameterError: a parameter is unknown or wrong; nothing was written.
@@ -176,15 +176,11 @@ def make_report(inputs: Inputs, display: Display) -> Path:
     """
     settings = inputs.settings
     study = open_sites(inputs)
-    if study is None:
-        _refuse_comparison(settings)
-        contents = _of_apps(inputs)
-    else:
-        with closing(study.observations):  # which notebooks open in their turn
-            is_judged = find_sweep(study, study.networks()) is not None
-        contents = of_sites(inputs, has_sensitivity=is_judged)
-        if not is_judged:
-            display.log(f"without the page {SENSITIVITY}: 'make sensitivity' adds it")
+    with closing(study.observations):  # which notebooks open in their turn
+        is_judged = find_sweep(study, study.networks()) is not None
+    contents = describe_contents(inputs, has_sensitivity=is_judged)
+    if not is_judged:
+        display.log(f"without the page {SENSITIVITY}: 'make sensitivity' adds it")
     return publish(contents, settings.out, display, settings.jobs) / "index.html"
 
 
@@ -194,54 +190,34 @@ def judge_neighbours(inputs: Inputs, step: Callable[[int, int, str], None]) -> N
     Args:
         inputs: of the report that stands.
         step: is told how many judgements of how many are done.
-
-    Raises:
-        ParameterError: the report is of apps and tools alone.
     """
     study = open_sites(inputs)
-    if study is None:
-        accepted = "has no web site of the country in the period, and so no list to depend on them"
-        raise ParameterError("SOURCE", inputs.settings.study.source, accepted)
     with closing(study.observations):
         sweep(study, study.networks(), say=lambda done, total: step(done, total, ""))
 
 
-def open_sites(inputs: Inputs) -> Study | None:
-    """The web sites of the whole period; None where the source has apps and tools alone.
+def open_sites(inputs: Inputs) -> Study:
+    """The web sites of the whole period.
 
     Raises:
-        NothingThereError: it has neither.
+        SourceError: the source has none.
     """
     settings = inputs.settings
-    if inputs.collection is None:
-        return None
-    try:
-        observations = open_observations(inputs.collection, settings.probe_cc, settings.period)
-    except NothingThereError:
-        if not inputs.apps.files:
-            raise
-        return None
     return Study(
         parameters=settings.study,
         periods={"all": settings.period},
         collection=inputs.collection,
-        observations=observations,
+        observations=open_observations(inputs.collection, settings.probe_cc, settings.period),
         lists=inputs.lists,
     )
 
 
-def _refuse_comparison(settings: Settings) -> None:
-    """Refuse to hold apps and tools against what is said of web sites."""
-    for name, given in (("PREVIOUS", settings.previous), ("CLAIMS", settings.claims)):
-        if given:
-            accepted = "the source has no web site of the country in the period; leave it out"
-            raise ParameterError(name, given, accepted)
-
-
-def of_sites(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
-    """The report of a source with web sites."""
+def describe_contents(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
+    """What a report consists of."""
     settings, earlier = inputs.settings, inputs.earlier
     run = describe_run(inputs)
+    context = partial(page_context, settings, earlier=earlier)
+    editions = list_editions(settings.languages, context)
     return Contents(
         notebooks=[
             notebook
@@ -255,7 +231,7 @@ def of_sites(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
         },
         run=run,
         page=page_context(settings, earlier=earlier),
-        editions=[_write_all(edition, inputs, run) for edition in _list_editions(inputs)],
+        editions=[_write_all(edition, inputs, run) for edition in editions],
         first_page=_word_first_page,
         appendices=[
             *([audit_page(earlier.draft, run)] if earlier.draft else []),
@@ -265,31 +241,6 @@ def of_sites(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
         comparison=comparison_with(earlier.previous) if earlier.previous else None,
         given={"decisions": decision_table(earlier.decisions, Basis.of_run(run))},
     )
-
-
-def _of_apps(inputs: Inputs) -> Contents:
-    """A report on apps and tools alone."""
-    settings = inputs.settings
-
-    def word(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
-        period, probe_cc = settings.period, settings.probe_cc
-        return word_apps_alone(tables, findings, lang, period, probe_cc)
-
-    return Contents(
-        notebooks=[NOTEBOOKS / f"{APPS}.ipynb"],
-        parameters=settings.study.for_notebooks(),
-        run=describe_run(replace(inputs, collection=None)),
-        page=page_context(settings, earlier=inputs.earlier),
-        editions=_list_editions(inputs),
-        first_page=word,
-        appendices=[dictionary_page(DICTIONARY), brief_page()],
-    )
-
-
-def _list_editions(inputs: Inputs) -> list[Edition]:
-    """A report in its languages, none of its pages named yet."""
-    context = partial(page_context, inputs.settings, earlier=inputs.earlier)
-    return list_editions(inputs.settings.languages, context)
 
 
 def brief_page() -> Appendix:
@@ -396,7 +347,7 @@ def describe_run(inputs: Inputs) -> dict[str, Any]:
         "changed_thresholds": changes,
         "code_version": version("censorship-report-workbook"),
         "rules_version": RULES_VERSION,
-        "input_digest": (inputs.collection or apps).digest,
+        "input_digest": inputs.collection.digest,
         **({"apps_digest": apps.digest} if apps.files else {}),
         # the names of networks stand with the snapshot that they are of
         "reference": [
@@ -438,19 +389,17 @@ def _describe_snapshot(snapshot: Snapshot, study: StudyParameters) -> dict[str, 
     return {"date": str(snapshot.day), "files": files}
 
 
-def print_report(settings: Settings, make: Callable[[], object]) -> list[Path]:
-    """Print the report that the settings mean; one that is not there yet is made first, and so is
-    one by other rules, in other languages or with another status.
+def print_report(settings: Settings) -> list[Path]:
+    """Print the report that stands in its place, as it was published.
 
     Returns:
         The files, one a language.
 
     Raises:
         SourceError: there is no Chromium.
+        ParameterError: there is no report.
     """
     browser = find_browser()
-    if not is_there(settings):
-        make()
     report, sites = read_report(settings.out, "OUT"), []
     if settings.prints_sites:
         listed = read_table(report.tables, "blocked_sites")["domain"]
@@ -464,23 +413,6 @@ def print_report(settings: Settings, make: Callable[[], object]) -> list[Path]:
         ]
         files = [path.relative_to(build.folder) for path in printed]
     return [report.folder / file for file in files]
-
-
-def is_there(settings: Settings) -> bool:
-    """Whether the report in its place is one of these settings. Whether its data and lists are
-    those of now is not asked: what was published is what is printed.
-    """
-    if not (settings.out / "run.json").is_file():
-        return False
-    report = read_report(settings.out, "OUT")
-    wanted = {
-        "status": status_in_words(settings.probe_cc, settings.status),
-        "languages": [lang.code for lang in settings.languages],
-        "rules_version": RULES_VERSION,
-        "changed_thresholds": settings.study.thresholds.changes(),
-    }
-    is_of_study = (report.probe_cc, report.period) == (settings.probe_cc, settings.period)
-    return is_of_study and all(report.run.get(name) == value for name, value in wanted.items())
 
 
 #: Days of a look where SINCE is not given: half of them miss a fifth of the pairs that a year
@@ -554,13 +486,12 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
 
 
 def _find_all(inputs: Inputs) -> Standing:
-    """Where web sites stand, and apps and tools; there may be neither."""
-    sites, found = open_sites(inputs), []
-    if sites:
-        is_accepted = bool(sites.parameters.accept_fields)
-        refuse_changed_fields(count_fields_met(sites.connection), is_accepted=is_accepted)
-        found = [find_standing(sites)]
-    return join_standings(*found, find_apps_standing(open_messaging(inputs.settings.study)))
+    """Where web sites stand, and apps and tools, of which there may be none."""
+    sites = open_sites(inputs)
+    is_accepted = bool(sites.parameters.accept_fields)
+    refuse_changed_fields(count_fields_met(sites.connection), is_accepted=is_accepted)
+    apps = find_apps_standing(open_messaging(inputs.settings.study))
+    return join_standings(find_standing(sites), apps)
 
 
 def say_thin(found: Standing, period: Period) -> Iterator[str]:

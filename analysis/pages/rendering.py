@@ -202,13 +202,6 @@ def _templates(lang: Language) -> Environment:
     return make_environment(TEMPLATES, lang=lang)
 
 
-def link_pages(html: str, file: str, every: Sequence[SetItem]) -> str:
-    """A published page whose navigation names ``every`` page, since one has come to the report."""
-    frame: Any = _templates(ENGLISH).get_template("frame.html.j2").module
-    navigation = str(frame.navigation(every, file))
-    return re.sub('<nav class="set".*?</nav>', lambda _: navigation, html, count=1, flags=re.DOTALL)
-
-
 @lru_cache(maxsize=8)
 def stylesheet(code: str = "en", fonts: str = "") -> Markup:
     """The style of every page in a language, and of what a notebook shows on it.

@@ -25,8 +25,6 @@ from analysis.reference.reference_files import country_name
 from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import (
     count_headlines,
-    find_apps,
-    rank_findings,
     read_tables,
     summarise,
 )
@@ -220,34 +218,6 @@ def word_first_page(
             "in this report."
         ),
     }
-
-
-def word_apps_alone(
-    tables: Path, findings: Mapping[str, Any], lang: Language, period: Period, probe_cc: str
-) -> dict[str, Any]:
-    """All that the first page says where no web site was tested.
-
-    Args:
-        tables: the folder with the tables of apps and tools.
-        findings: the headline numbers of ``run.json``.
-        lang: the language.
-        period: of the report.
-        probe_cc: the country.
-    """
-    numbers = {name: one["value"] for name, one in findings.items()}
-    page = Telling({}, numbers, lang, period)
-    told = rank_findings({"apps": find_apps(tables)})
-    return {
-        "answer": lang.html(
-            "From {period}, the source has no measurement of a web site in {country}; this report "
-            "is about messaging apps and circumvention tools alone.",
-            period=period, country=country_name(probe_cc, lang),
-        ),
-        "findings": [_finding(page, one) for one in told],
-        "unknowns": [
-            lang.html("Who ordered a block, and why, cannot be measured."),
-        ],
-    }  # fmt: skip
 
 
 def _numbers(page: Telling, *, is_from_ooni: bool) -> Iterator[dict[str, Markup]]:

@@ -19,16 +19,10 @@ from analysis.pages.rendering import (
     PageContext,
     Section,
     SetItem,
-    describe,
-    link_pages,
-    render_sections,
     write_alone,
-    write_page,
 )
 from analysis.pages.replacing import published
-from analysis.reference.reference_files import NOTEBOOKS, REPOSITORY, country_name, is_fictional
-from analysis.report.first_page import FORM
-from analysis.report.site_pages import INDEX, INDEX_TITLE
+from analysis.reference.reference_files import REPOSITORY, country_name, is_fictional
 from analysis.review.claims import (
     NUMBER,
     RELATIONS,
@@ -40,7 +34,6 @@ from analysis.review.claims import (
     load_draft,
     read_published,
 )
-from analysis.review.narrative import PAGE as NARRATIVE
 from analysis.review.reports import Report, read_report
 from analysis.tables import TABLES, write_table
 from analysis.vocabulary import AUDIT_RESULTS
@@ -163,8 +156,7 @@ def audit(claims: Path, folder: Path | None, out: Path | None) -> Iterator[str]:
     Args:
         claims: the file of the statements.
         folder: of a report.
-        out: another folder for the page; by default the report's own, or
-            ``reports/audit/<name>/``.
+        out: a folder for the page; by default ``reports/audit/<name>/``.
 
     Returns:
         Lines for a terminal.
@@ -178,11 +170,8 @@ def audit(claims: Path, folder: Path | None, out: Path | None) -> Iterator[str]:
         of = f"is of {country_name(report.probe_cc)}, the draft of {country_name(draft.probe_cc)}"
         raise ParameterError("REPORT", report.folder, of)
     audited = audit_claims(draft, report)
-    if report and not out:
-        page = _add_to_report(draft, report, audited)
-    else:
-        out = out or REPOSITORY / "reports" / "audit" / claims.stem
-        page = _publish_alone(draft, report, audited, out)
+    out = out or REPOSITORY / "reports" / "audit" / claims.stem
+    page = _publish(draft, report, audited, out)
     for result, words in AUDIT_RESULTS.items():
         rows = audited[audited["result"] == result]
         yield f"{words}: {len(rows)}"
@@ -192,7 +181,7 @@ def audit(claims: Path, folder: Path | None, out: Path | None) -> Iterator[str]:
     yield f"page: {page}"
 
 
-def _publish_alone(draft: Draft, report: Report | None, audited: pd.DataFrame, out: Path) -> Path:
+def _publish(draft: Draft, report: Report | None, audited: pd.DataFrame, out: Path) -> Path:
     """A folder of its own: the page, its table and ``run.json``."""
     item = replace(ITEM, file="index.html")
     page = PageContext(
@@ -218,27 +207,6 @@ def _publish_alone(draft: Draft, report: Report | None, audited: pd.DataFrame, o
             "report": {name: facts.get("sha256") for name, facts in against.items()},
         }
     return out / item.file
-
-
-def _add_to_report(draft: Draft, report: Report, audited: pd.DataFrame) -> Path:
-    """The page and its table in a report's folder, which changes place as a whole."""
-    named = [
-        SetItem("index.html", "Summary", ""),
-        SetItem(INDEX, INDEX_TITLE, ""),
-        *(describe(notebook) for notebook in sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))),
-        ITEM,
-        SetItem(NARRATIVE, "Background and recommendations", ""),
-        SetItem(FORM, "Feedback form", ""),
-    ]
-    with published(report.folder, "findings", is_copy=True) as build:
-        pages = [item for item in named if item is ITEM or (build.folder / item.file).is_file()]
-        write_table(build.tables, "claims_audit", audited)
-        html = render_sections(show_audit(draft, audited), ITEM, report.page, pages)
-        write_page(build.folder / ITEM.file, html)
-        for page in (build.folder / item.file for item in pages if item.file != INDEX):
-            write_page(page, link_pages(page.read_text(encoding="utf-8"), page.name, pages))
-        build.run["claims"] = asdict(draft.file)
-    return report.folder / ITEM.file
 
 
 def audit_page(draft: Draft, run: Mapping[str, Any]) -> Appendix:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from analysis.errors import NothingThereError, ParameterError, SourceError
+from analysis.errors import ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.period import Period
@@ -116,7 +116,7 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
     if not objects and not other_store:
         window = _choose_window(request)
         days = f" received from {window.since} to {window.last_day}" if window else ""
-        raise NothingThereError(
+        raise SourceError(
             f"{request.source} holds no web_connectivity object of {probe_cc}{days}. Its keys "
             f"should look like raw/20240131/05/{probe_cc}/webconnectivity/<name>.jsonl.gz; 'python "
             f"-m analysis pack FILES OUT --cc {probe_cc}' makes such a folder of loose files",

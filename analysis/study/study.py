@@ -13,7 +13,7 @@ import duckdb
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.errors import ContractError, NothingThereError, ParameterError
+from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.languages.language import ENGLISH
 from analysis.observations import fingerprints
 from analysis.observations.fingerprints import Fingerprints
@@ -440,7 +440,7 @@ def open_observations(collection: Collection, probe_cc: str, period: Period) -> 
     observations = Observations(collection, probe_cc, period)
     if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
         observations.close()
-        raise NothingThereError(
+        raise SourceError(
             f"the source has no measurement of {probe_cc} from {period.since} to {period.last_day}",
             resumes=False,
         )
