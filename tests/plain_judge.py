@@ -39,8 +39,8 @@ def weigh(sessions: list[Session]) -> dict[tuple[str, int], dict[str, tuple[floa
     """Of each pair and kind of failure with enough failures: its e-value, and its blocks.
 
     Args:
-        sessions: of access networks that speak for others, each network its own operator, in order
-            of time; all through resolvers that speak for their network.
+        sessions: of access networks that speak for others, in order of time; all through resolvers
+            that speak for their network.
     """
     cells: defaultdict[tuple[str, int], list[Session]] = defaultdict(list)
     for one in sessions:
@@ -51,7 +51,7 @@ def weigh(sessions: list[Session]) -> dict[tuple[str, int], dict[str, tuple[floa
         for pair, cell in cells.items():
             series = _series(cell, kind)
             if sum(one.kind == kind for one in series) >= FLOOR_SESSIONS:
-                base = STRAY if kind == "mark" else _base(taught, pair, kind)
+                base = STRAY if kind == "mark" else _base(taught, cell[0], kind)
                 blocks = _stretches(series, kind, base)
                 found.setdefault(pair, {})[kind] = _evidence(series, kind, base), blocks
     return found
@@ -123,17 +123,16 @@ def _teaching(cell: list[Session], kind: str) -> list[Session]:
     ]  # fmt: skip
 
 
-def _base(taught: list[Session], pair: tuple[str, int], kind: str) -> float:
-    """1 − (1 − site elsewhere) · (1 − network's other sites)."""
+def _base(taught: list[Session], own: Session, kind: str) -> float:
+    """1 − (1 − site at other operators) · (1 − network's other sites), where one was asked."""
     fails = sum(one.kind == kind for one in taught)
     usual = (fails + PSEUDO * PRIOR) / (len(taught) + PSEUDO)
-    domain, network = pair
-    elsewhere = [one for one in taught if one.domain == domain and one.operator != network]
+    elsewhere = [one for one in taught if one.domain == own.domain and one.operator != own.operator]
     hits = sum(one.kind == kind for one in elsewhere)
     site = (hits + PSEUDO * usual) / (len(elsewhere) + PSEUDO)
     reports: defaultdict[int, list[bool]] = defaultdict(list)
     for one in taught:
-        if one.network == network:
+        if one.network == own.network:
             reports[one.report].append(one.kind == kind)
     votes = sum(sum(told) / len(told) for told in reports.values())
     here = (votes + PSEUDO * usual) / (len(reports) + PSEUDO)
