@@ -23,8 +23,6 @@ from analysis.report.annex import (
     count_panel,
     list_site_networks,
     list_sites,
-    rank_networks,
-    set_aside,
 )
 from analysis.report.annex_page import fit_rows, grade_pairs, render_annex
 from analysis.report.site_pages import (
@@ -47,7 +45,6 @@ NETWORKS = pd.DataFrame({
     "kind_source": ["list", "list", "none", "list"], "measurement_count": [9, 8, 7, 6],
     "domain_count": [3, 3, 3, 3],
 })  # fmt: skip
-NUMBERED = NETWORKS.assign(probe_asn=[1, 2, 3, 9])  # as a study has them
 NAMES = ["a.example", "b.example", "www.b.example", "c.example", "d.example"]
 DOMAINS = pd.DataFrame({
     "domain": ["", *NAMES], "category_code": ["", "NEWS", "NEWS", "NEWS", "GMB", ""],
@@ -102,41 +99,6 @@ def test_a_site_on_two_networks_is_one_row_with_sums() -> None:
     assert_frame_equal(blocked_sites(verdicts, NETWORKS, DOMAINS), expected)
 
 
-def test_what_is_blocked_on_one_network_still_is_blocked() -> None:
-    """One open end leaves the row open; a network without a name shows its number."""
-    verdicts = pd.DataFrame([
-        _verdict("a.example", "AS1", blocked_until="2024-03-01"),
-        _verdict("a.example", "AS3", blocked_until="", last_seen_blocked="2024-12-30"),
-    ])  # fmt: skip
-    row = blocked_sites(verdicts, NETWORKS, DOMAINS).iloc[0]
-    assert (row["blocked_until"], row["networks"]) == ("", "One;AS3")
-    assert row["last_seen_blocked"] == "2024-12-30"
-
-
-def test_a_site_seen_blocked_only_abroad_is_set_aside() -> None:
-    """Access networks only: a VPN's exit is no network of the country."""
-    verdicts = pd.DataFrame([
-        _verdict("a.example", "AS9", set_aside_reason="not_domestic"),
-        _aside("a.example", "AS1", "", measurement_count=6),
-    ])  # fmt: skip
-    assert blocked_sites(verdicts, NETWORKS, DOMAINS).empty
-    aside = set_aside(verdicts, NETWORKS, DOMAINS).iloc[0]
-    assert (aside["reason"], aside["networks"]) == ("not_domestic", "Tunnel")
-    counts = ["measurement_count", "anomaly_count", "flagged_count"]
-    assert aside[counts].tolist() == [100, 50, 49]
-
-
-def test_a_site_is_set_aside_once_for_the_reason_that_its_verdicts_give() -> None:
-    """With the networks on which anything was unusual."""
-    verdicts = pd.DataFrame([
-        _aside("a.example", "AS1", "down"), _aside("a.example", "AS2", "down"),
-        _aside("b.example", "AS1", ""), _aside("b.example", "AS2", "name_does_not_exist"),
-    ])  # fmt: skip
-    aside = set_aside(verdicts, NETWORKS, DOMAINS)
-    assert list(aside["reason"]) == ["down", "name_does_not_exist"]
-    assert list(aside["networks"]) == ["One;Two", "Two"]
-
-
 @pytest.mark.parametrize(
     ("zone", "first", "last", "local"),
     [
@@ -156,29 +118,6 @@ def test_hours_read_by_the_clocks_of_the_capital(
     schedule = "Mon-Fri 04:00-08:00, 21:00-24:00"
     assert local_schedule(schedule, ZoneInfo(zone), first, last) == local
     assert local_schedule("Mon-Sun 22:00-24:00", ZoneInfo(zone), first).startswith("Mon-Sun ")
-
-
-def test_only_access_networks_are_ranked() -> None:
-    """Equal numbers have equal ranks; education and VPNs are counted and not ranked."""
-    verdicts = pd.DataFrame([
-        _verdict("a.example", "AS1"), _verdict("a.example", "AS2", mechanism="tls.reset"),
-        _verdict("b.example", "AS3"), _verdict("c.example", "AS3"), _verdict("a.example", "AS9"),
-        _verdict("d.example", "AS1", period="first"), _aside("d.example", "AS2", "down"),
-    ])  # fmt: skip
-    table = rank_networks(NUMBERED, verdicts)
-    assert list(table["probe_asn"]) == ["AS1", "AS2", "AS3", "AS9"]
-    assert list(table["blocked_domain_count"]) == [1, 1, 2, 1]
-    assert table["rank"].astype("object").where(table["rank"].notna(), None).tolist() == [
-        1, 1, None, None,
-    ]  # fmt: skip
-    assert list(table["mechanisms"]) == ["dns.sinkhole", "tls.reset", "dns.sinkhole",
-                                         "dns.sinkhole"]  # fmt: skip
-
-
-# --- counts that the annex is set beside --------------------------------------------------------
-
-
-# --- the annex as a spreadsheet -----------------------------------------------------------------
 
 
 # --- Every tested name has one status, and every listed stretch one row with its own counts. ------
@@ -531,25 +470,6 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "give the name of this site (listed.example), the network and the day",
     ):
         assert sentence in words
-
-
-def test_what_is_set_aside_has_its_reason_and_what_failed(pages: dict[str, str]) -> None:
-    words = _words(pages[f"sites/{site_file(ASIDE)}"])
-    assert "Not listed. Reason: The site was down." in words
-    assert "The measurements cannot tell which." in words
-    assert "5 sessions failed from 1 April 2024 to 9 April 2024. Not listed:" in words
-    assert (
-        "In the whole period 0 of 30 sessions failed in a way that blocking could cause, 18 "
-        "reached the site, 0 found it down, and 12 gave no result."
-    ) in words
-    for one in ("1 April 2024 to 9 April 2024", "1 June 2024 to 9 June 2024"):
-        assert f"Failing, not listed from {one}" in pages[f"sites/{site_file(ASIDE)}"]
-    assert "blocked from" not in pages[f"sites/{site_file(ASIDE)}"]
-    assert words.count("Could it be something else?") == 1  # of what was asked about
-    assert (
-        f"Could it be something else? TLS: no answer: {RIVALS[0].question} No. "
-        f"{RIVALS[1].question} Yes."
-    ) in words
 
 
 def test_no_text_of_a_measurement_acts(tables: Path) -> None:

@@ -16,7 +16,7 @@ import stamina
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from analysis.errors import ContractError, ParameterError, SourceError
+from analysis.errors import ContractError, SourceError
 from analysis.observations.flags import DISJOINT
 from analysis.pages.publishing import Kernels, execute
 from analysis.period import Period
@@ -262,21 +262,6 @@ def test_a_damaged_reply_is_asked_for_again(
     assert len(list(tmp_path.rglob("*"))) == 4  # folder, lock, reply, sidecar: nothing left over
 
 
-@pytest.mark.parametrize(
-    "address", ["api.ooni.io", "ftp://api.ooni.io", "https://", "https://h/?a=b", "http://h:x/"]
-)
-def test_the_environment_names_another_server(
-    api: _Api, monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    """``OONI_API``, which is checked like any other parameter."""
-    monkeypatch.setenv("OONI_API", address)
-    with pytest.raises(ParameterError, match="OONI_API="):
-        api.months()
-    monkeypatch.setenv("OONI_API", f"{api.url}/")
-    api.months()
-    assert api.asked[0].path == "/api/v1/aggregation"
-
-
 # --- Our counts against OONI's: what differs is explained by rows that were counted, or not at all.
 
 _WINTER = Period.parse("2024-01-16", "2024-03-01")
@@ -383,29 +368,6 @@ def test_what_no_count_backs_is_unexplained(ours: int, unexplained: int, words: 
     causes = {"no_network": _cause(1, ok=10)}
     found = _compared((ours, 0, 0, 0), (100, 0, 0, 0), causes, not_read=2)
     assert found["all"] == found["ok"] == (ours - 100, unexplained, words)
-
-
-def test_without_a_fingerprint_list_confirmed_is_not_compared() -> None:
-    """What OONI confirms stands under other flags here."""
-    found = _compared((5, 3, None, 1), (5, 1, 2, 1))
-    assert found["anomaly"] == (2, 0, "2 under another flag at OONI")
-    difference, unexplained, words = found["confirmed"]
-    assert pd.isna(difference)
-    assert pd.isna(unexplained)
-    assert words == "this run has no fingerprints and confirms no measurement"
-
-
-def test_a_month_that_one_side_lacks() -> None:
-    """It is absent, not 0; all of the other side is unexplained."""
-    frame = tieout.compare(_months(m01=(1, 0, 0, 0)), {"2024-02": _flags(0, 2, 0, 0)}, {}, {})
-    totals = frame[frame["flag"] == "all"]
-    assert totals["month"].tolist() == ["2024-01", "2024-02"]
-    absent = totals[["here_count", "ooni_count", "difference"]].isna()
-    assert absent.to_numpy().tolist() == [[False, True, True], [True, False, True]]
-    assert totals["unexplained"].tolist() == [1, -2]
-    assert totals["explanation"].tolist() == [
-        "OONI has no measurement of this month", "this report has no measurement of this month",
-    ]  # fmt: skip
 
 
 # --- from an archive and a server -----------------------------------------------------------------

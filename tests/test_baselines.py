@@ -1,6 +1,5 @@
 """Other people's methods as they were published, and what differs between two judges."""
 
-import random
 import re
 from dataclasses import fields, replace
 from datetime import date, timedelta
@@ -17,24 +16,21 @@ from analysis.outcomes.features import add_features
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.period import Period
-from analysis.report import other_methods as v5
 from analysis.report.differences import (
     compare_methods,
     compare_verdicts,
     count_methods,
     count_reasons,
-    gather,
 )
 from analysis.report.other_methods import baselines, imap_2024, ooni_anomaly, ooni_v5, weigh_flags
 from analysis.store.stage_tables import KeptTables, Tables, add_room
-from analysis.study.confirmation import ENDS, GRID, sweep
+from analysis.study.confirmation import sweep
 from analysis.tables import TABLES
 from analysis.verdicts.sessions import Operators, add_sessions
 from analysis.verdicts.verdicts import Scope, judge_cells
 from analysis.vocabulary import LISTED, METHODS
 from tests.letters import study_of
 from tests.observations import (
-    ADDRESS,
     PROBE_NETWORK,
     Row,
     answer,
@@ -187,36 +183,6 @@ def test_a_tie_does_not_hang_on_the_order_of_rows() -> None:
         assert found["is_listed"].all()
 
 
-def test_ooni_v5_counts_what_works_as_if_it_were_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what works at the control's addresses only the controls and the IPv6 are counted; as when
-    each is weighed, site by site. Shares of about one half hang on them."""
-    chance, rows = random.Random(5), []
-    for n in range(800):
-        is_open = chance.random() < 0.5
-        ipv6 = [connect(f"2001:db8::{one}") for one in range(chance.randrange(3))]
-        address = chance.choice([ADDRESS, ADDRESS, None])
-        works = observation(
-            tcp=[connect(control_ok=is_open), *ipv6],
-            tls=[handshake(address, control_ok=is_open)],
-        )
-        fails = chance.choice([
-            unconnected(TIMEOUT, control_ok=is_open), unshaken(RESET, control_ok=is_open), dead(),
-            unconnected(TIMEOUT, tcp=[connect("2001:db8::1", "network_unreachable")]),
-            unresolved(NXDOMAIN), *(observation(dns_answers=[one], tls=[]) for one in (
-                answer(fingerprints_for(1).dns[0].pattern), answer(ELSEWHERE, match="asn"),
-                answer(ELSEWHERE, match="none"), answer("127.0.0.1", special="loopback"),
-            )),
-        ])  # fmt: skip
-        site, session = n % 40, chance.randrange(60)
-        (row,) = chance.choices([works, fails], [40 - site, site])
-        rows.append(_named(site, on(session, row, day=1 + chance.randrange(2))))
-    quick = ooni_v5(_prepared(rows), fingerprints_for(1))
-    whole = v5._MEASUREMENTS.replace(" AS is_plain", " AND FALSE AS is_plain")
-    monkeypatch.setattr(v5, "_MEASUREMENTS", whole)
-    pd.testing.assert_frame_equal(quick, ooni_v5(_prepared(rows), fingerprints_for(1)))
-    assert 0 < quick["is_listed"].sum() < len(quick)
-
-
 # --- differences --------------------------------------------------------------------------------
 
 
@@ -296,26 +262,6 @@ def test_flips_against_another_run() -> None:
     ]
 
 
-def test_the_same_flip_on_several_networks_is_one_row() -> None:
-    """Each pair stands in one row; another reason or state is another row."""
-    columns = ["domain", "probe_asn", "period", "published_state", "state", "change",
-               "published_rule_id", "rule_id", "set_aside_reason"]  # fmt: skip
-    flipped = pd.DataFrame(
-        [
-            ["a.example", "AS1", "all", "ok", "blocked", "listed", "", "dns.sinkhole", ""],
-            ["a.example", "AS2", "all", "ok", "blocked", "listed", "", "dns.sinkhole", ""],
-            ["a.example", "AS3", "all", "down", "blocked", "listed", "", "dns.sinkhole", ""],
-        ],
-        columns=columns,
-    )  # fmt: skip
-    found = gather(flipped)
-    assert found[["domain", "published_state", "probe_asns"]].to_numpy().tolist() == [
-        ["a.example", "down", "AS3"],
-        ["a.example", "ok", "AS1;AS2"],
-    ]
-    assert list(gather(flipped.iloc[:0])) == list(found)
-
-
 # --- sensitivity --------------------------------------------------------------------------------
 
 #: The modules of each stage that use any. What ``robustness`` counts moves no state.
@@ -343,14 +289,6 @@ def test_each_threshold_acts_where_it_is_said_to_act() -> None:
         used = re.compile(rf"thresholds\.{name}\b|\{{{name}\}}|\${name}\b")
         found = {stage for stage, text in code.items() if used.search(text)}
         assert found == DECLARATIONS[name].stages, name
-
-
-def test_every_threshold_that_moves_a_state_is_swept() -> None:
-    """On both sides of the value in use, where there are two sides."""
-    names = {field.name for field in fields(Thresholds)} - {"not_tested_days"}
-    assert set(GRID) == set(ENDS) == names
-    for name, values in ENDS.items():
-        assert min(values) < getattr(Thresholds(), name) < max(values), name
 
 
 def _world() -> list[Row]:

@@ -18,10 +18,8 @@ from analysis.observations.messages import NAME_COUNT, NAME_LENGTH, find_changes
 from analysis.report.fields_met import (
     count_fields_met,
     read_fields_met,
-    read_verification,
     refuse_changed_fields,
 )
-from analysis.store.lines import LineReader
 from tests.archives import object_key, packed, put
 from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
@@ -243,19 +241,6 @@ def test_real_measurements_have_known_fields(shared_data: Path) -> None:
             assert _changes_of(measurement) == [], file.name
 
 
-def test_one_line_of_a_session_is_looked_at() -> None:
-    """The first of a session; of many sessions the first and one in 64."""
-    reader = LineReader()
-    looked_at = []
-    for number in range(1, 101):
-        line = json.dumps({**complete(), "report_id": f"r{number % 50}"}).encode()
-        row = reader.read(line, number)
-        assert isinstance(row, tuple)
-        if row.fields_met is not None:  # type: ignore[attr-defined]
-            looked_at.append(number)
-    assert looked_at == [1, 64]
-
-
 def _sessions(asn: int, days: range, *names: str, per_day: int = 1, **changes: Any) -> list[Row]:
     return [
         observation(report_id=f"{asn}-{day}-{number}-{names}", probe_asn=asn,
@@ -316,21 +301,6 @@ def test_names_of_a_share_are_anybodys() -> None:
     met = count_fields_met(connection_with(rows))
     assert met["name"].tolist() == ["?b?" + "x" * 73]
     assert "the new field ?b?" in read_fields_met(met)
-
-
-def test_verified_sessions_are_told_apart() -> None:
-    """Of sessions that say so, verified and others."""
-    rows = [
-        *_sessions(1, range(1, 4), verification_status="verified", probe_id="p"),
-        *_sessions(2, range(1, 3), verification_status="unverified"),
-        *_sessions(3, range(1, 3)),
-    ]
-    said = read_verification(connection_with(rows))
-    assert "Of 5 sessions" in said
-    assert "3 are verified and 2 are not" in said
-    assert "do not say whether OONI knows the sender" in read_verification(
-        connection_with(_sessions(3, range(1, 3)))
-    )
 
 
 def test_a_run_stops_where_a_field_is_renamed(command: Command, tmp_path: Path) -> None:

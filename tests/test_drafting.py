@@ -202,24 +202,6 @@ def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Pa
     assert merge_decisions(path, brought, dry_run=False) == []
 
 
-def test_a_sheet_is_read_by_its_headings(sheet: Path) -> None:
-    """Whatever was put above or before them; where they are not, nothing is guessed."""
-    for change, is_found in (
-        (lambda book: book.create_sheet("Notes", 0).append(["of the meeting"]), True),
-        (lambda book: book["feedback"].insert_rows(1, 5), True),
-        (lambda book: book["feedback"].delete_rows(1, 2), False),
-    ):
-        book = openpyxl.load_workbook(sheet)
-        change(book)
-        path = sheet.with_name("changed.xlsx")
-        book.save(path)
-        if is_found:
-            assert read_filled_sheet(path) == [KEPT]
-        else:
-            with pytest.raises(ParameterError, match="has lost the headings"):
-                read_filled_sheet(path)
-
-
 def test_a_wrong_cell_is_named(sheet: Path) -> None:
     """No row is passed over in silence, however far below it stands."""
     day = date(2025, 3, 1)
@@ -447,23 +429,6 @@ def test_a_final_report_names_who_publishes(tmp_path: Path) -> None:
             load_publisher(path)
 
 
-@pytest.mark.parametrize(
-    ("publisher", "shown"),
-    [
-        (None, []),
-        ((), ["This draft names no publisher"]),
-        ((("Contact", "<b>"),), ["<dt>Contact</dt><dd>&lt;b&gt;</dd>"]),
-    ],
-)
-def test_the_box_under_the_title(
-    demo_page: PageContext, publisher: tuple[tuple[str, str], ...] | None, shown: list[str]
-) -> None:
-    page = PageContext(**{**vars(demo_page), "publisher": publisher})
-    html = render_summary({}, page, [], {}, None, "")
-    assert [text in html for text in shown] == [True] * len(shown)
-    assert ('class="publisher"' in html) == bool(shown)
-
-
 def test_a_correction_is_on_each_page_of_both_editions(
     tmp_path: Path, demo_page: PageContext, command: Callable[..., Any], monkeypatch: Any
 ) -> None:
@@ -619,32 +584,6 @@ def test_a_mistake_in_the_file_names_its_line(tmp_path: Path) -> None:
         with pytest.raises(ParameterError, match=r"^CLAIMS=.*draft\.yml: line \d+: ") as error:
             _draft(tmp_path, text)
         assert message in str(error.value)
-
-
-def test_a_draft_is_held_against_published_counts_and_a_report(tmp_path: Path) -> None:
-    """One of another country or period says nothing; nor is one needed for arithmetic."""
-    (tmp_path / "own.csv").write_text("year,runs\n2023,40\n2024,2\n", encoding="utf-8")
-    listed = "{said: 1, found: {report: blocked_sites, count: domain}}"
-    draft = _draft(
-        tmp_path,
-        _claim("equal", "{said: 42, found: {published: own.csv, sum: runs}}", "sum"),
-        _claim("sum", "{whole: 42, parts: [{published: own.csv, each: runs}]}", "each"),
-        _claim("equal", "{said: 2, found: {published: own.csv, value: runs}}", "value"),
-        _claim("equal", listed, "listed"),
-        _claim("equal", "{said: blocked, found: {report: blocked_sites, value: state, "
-               "where: {domain: [b.org]}}}", "state"),
-    )  # fmt: skip
-    report = _report(tmp_path / "report", {"a.org": "blocked", "b.org": "ok"})
-    alone, held = (audit_claims(draft, one).set_index("claim_id") for one in (None, report))
-    assert held["result"].to_dict() == {
-        "sum": "holds", "each": "holds", "value": "cannot_be_checked", "listed": "holds",
-        "state": "cannot_be_checked",
-    }  # fmt: skip
-    assert alone.loc["listed", "result"] == "cannot_be_checked"
-    other = Report(report.folder, {"parameters": {**report.run["parameters"], "probe_cc": "TH"}})
-    foreign = audit_claims(draft, other).set_index("claim_id").loc["listed"]
-    assert foreign["result"] == "cannot_be_checked"
-    assert "the report is of Thailand" in foreign["arithmetic"]
 
 
 def test_hostile_statements_are_inert(tmp_path: Path) -> None:
@@ -869,12 +808,6 @@ def test_the_page_ranks_nobody(reports: list[Report], tmp_path: Path) -> None:
     assert contents(page.parent) == before
 
 
-def test_real_and_fictional_countries_are_told_apart(reports: list[Report], tmp_path: Path) -> None:
-    made_up = _country_report(tmp_path / "q", "QN", MY)
-    page = hold_side_by_side([reports[0].folder, made_up], tmp_path / "out")
-    assert "No such country exists: <bdi>Fictional country QN</bdi>" in page.read_text("utf-8")
-
-
 @pytest.mark.parametrize(
     ("run", "message"),
     [
@@ -895,15 +828,3 @@ def test_what_cannot_be_compared_is_refused(
     assert (status, message in said) == (2, True), said
     assert not (tmp_path / "out").exists()
     assert command("side-by-side", folders[0])[0] == 2
-
-
-def test_the_page_replaces_no_report(
-    reports: list[Report], tmp_path: Path, command: Command
-) -> None:
-    """Nor does a report replace the page."""
-    folders = [str(report.folder) for report in reports]
-    status, _, said = command("side-by-side", *folders, "--out", folders[0])
-    assert (status, "holds pages of another kind" in said) == (2, True)
-    assert command("side-by-side", *folders, "--out", str(tmp_path / "out"))[0] == 0
-    status, _, said = command("report", f"OUT={tmp_path / 'out'}")
-    assert (status, "holds pages of another kind" in said) == (2, True)

@@ -27,7 +27,7 @@ from analysis.store.lines import VALUE_LIMIT, has_too_many_values
 from analysis.store.shares import MANIFEST, share
 from benchmarks.fuzzing import fuzz, measurement
 from tests.archives import CC, ledger_of, line_of, object_key, packed, put, read_into
-from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
+from tests.loopback_s3 import LoopbackS3, loopback_s3
 
 _PERIOD = Period.parse("2024-07-01", "2024-08-01")
 
@@ -176,19 +176,6 @@ def test_what_is_there_is_not_read_again(
     assert "2 objects (0 MB) are read again" in capsys.readouterr().out
 
 
-def test_the_digest_of_the_data_knows_no_place_and_no_time(archive: Path, tmp_path: Path):
-    """The same objects elsewhere, written later, have the same digest; other content has not."""
-    other = tmp_path / "moved"
-    for folder, time in ((archive, 1_700_000_000), (other, 1_800_000_000)):
-        path = put(folder, object_key(), [_GOOD])
-        os.utime(path, (time, time))
-    one, two = read_into(tmp_path / "a", archive), read_into(tmp_path / "b", other)
-    assert one.digest == two.digest
-    assert one.source_id != two.source_id
-    put(other, object_key(), [line_of(2)])
-    assert read_into(tmp_path / "b", other).digest != one.digest
-
-
 # --- sources ------------------------------------------------------------------------------------
 
 
@@ -227,16 +214,6 @@ def test_a_bucket_of_many_pages_is_read_to_its_end(bucket: LoopbackS3, store: st
         assert len([request for request in bucket.requests if "list-type" in request]) == 2
 
 
-def test_a_broken_connection_is_resumed_where_it_broke(bucket: LoopbackS3, store: str):
-    """The rest is asked for by range; the digest is that of the whole."""
-    content = gzip.compress(b"\n".join(line_of(n, pad=os.urandom(900).hex()) for n in range(400)))
-    bucket.objects[object_key()] = content
-    bucket.faults[object_key()] = Fault("reset", times=2, cut=len(content) // 3)
-    collection = read_into(store, bucket.url)
-    assert ledger_of(collection, _PERIOD) == {"kept": 400, "total": 400}
-    assert len([request for request in bucket.requests if "list-type" not in request]) == 3
-
-
 # --- the store ----------------------------------------------------------------------------------
 
 
@@ -248,9 +225,6 @@ def test_a_store_has_a_folder_of_its_own(archive: Path, store: str, tmp_path: Pa
         with pytest.raises(ParameterError, match="the archive lies in this folder"):
             read_into(place, archive)
     assert len(read_into(store, archive).files) == 1
-
-
-# --- loose files and real data ------------------------------------------------------------------
 
 
 # --- Whoever fills a bucket, sends a share or submits a measurement: bounds, and words about them.

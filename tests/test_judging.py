@@ -300,25 +300,6 @@ def test_a_hostile_measurement_is_judged_and_acts_on_no_terminal(
     assert missing["error"]
 
 
-def test_lines_come_in_the_order_given(tmp_path: Path, command: Command) -> None:
-    """Files as given, their lines as they stand, errors in their place, a file twice as two."""
-    good = [json.dumps(measurement) for measurement, _, _ in SITUATIONS.values()]
-    first, second = tmp_path / "z.jsonl", tmp_path / "a.jsonl"
-    first.write_text("\n".join([good[0], "{broken", good[3], ""]))
-    second.write_bytes(b"\xef\xbb\xbf" + "\n".join([good[4], "[]"]).encode())
-    indented = tmp_path / "m.json"
-    indented.write_text(json.dumps(json.loads(good[5]), indent=2), encoding="utf-8-sig")
-    paths = [str(path) for path in (first, tmp_path / "none", second, indented, first)]
-    status, said, _ = command("judge", "--json", *paths)
-    assert status == 0
-    lines = [json.loads(line) for line in said.splitlines()]
-    summary = [(line["file"], line["line"], line.get("class", "error")) for line in lines]
-    a, none, b, c, _ = paths
-    twice = [(a, 1, "unknown"), (a, 2, "error"), (a, 3, "down")]
-    others = [(none, None, "error"), (b, 1, "blocked"), (b, 2, "error"), (c, 1, "blocked")]
-    assert summary == [*twice, *others, *twice]
-
-
 def test_tests_of_apps_are_judged_part_by_part(tmp_path: Path, command: Command) -> None:
     """In their places among the others, with the endpoints that were not reached, as they are."""
     nasty = telegram(closed=10, web=RESET)

@@ -16,7 +16,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import stamina
-from pytest_httpserver import HTTPServer
 
 from analysis.errors import ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
@@ -29,7 +28,6 @@ from analysis.store.store import Collection
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_study
 from tests.archives import contents, ledger_of, line_of, object_key, packed, read_into
-from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 from tests.messaging import measurement as app_test
 
@@ -429,49 +427,3 @@ def test_a_study_is_opened_again_without_the_server(archive: LoopbackS3, store: 
     assert _study(store, archive.url, period).collection == plain
     with pytest.raises(SourceError, match="cannot be listed"):
         _study(store, period=Period.parse("2024-08-01", "2024-08-03"))
-
-
-def _lists(folder: Path) -> list[str]:
-    """Words that hand in reference data, so that none is fetched."""
-    heads = {"url,category_code,category_description,date_added,source,notes": ["kh.csv"],
-             "name,scope,location_found,pattern_type,pattern,expected_countries":
-             ["fingerprints_dns.csv", "fingerprints_http.csv"]}  # fmt: skip
-    for head, names in heads.items():
-        for name in names:
-            (folder / name).write_text(f"{head}\n", encoding="utf-8")
-    with (folder / "kh.csv").open("a", encoding="utf-8") as sites:
-        sites.write("https://a.example/,NEWS,News,,,\n")
-    return [f"TEST_LIST={folder / 'kh.csv'}", f"FINGERPRINTS={folder}"]
-
-
-def test_the_command_brings_the_store_up_to_date(
-    archive: LoopbackS3, tmp_path: Path, httpserver: HTTPServer, command: Command,
-    monkeypatch: pytest.MonkeyPatch,
-):  # fmt: skip
-    """The ledger on one stream, what became of the objects on the other.
-
-    OONI's API refuses at first: the archive is read all the same, and the run says what is missing.
-    """
-    archive.objects = {_key(): _packed(1, 2), _key(hour=1): b"x"}
-    archive.faults[_key(hour=1)] = Fault("status", status=403)
-    words = ["PROBE_CC=KH", f"SINCE={_DAY}", "UNTIL=2024-07-03", "SOURCE=ooni",
-             f"STORE={tmp_path}", "KEEP_RAW=1", "RECEIPT_MARGIN=1", *_lists(tmp_path)]  # fmt: skip
-    month = {"measurement_count": 2, "ok_count": 2, "anomaly_count": 0, "confirmed_count": 0}
-    reply = {"v": 0, "dimension_count": 1, "db_stats": {}, "result": [
-        {**month, "failure_count": 0, "measurement_start_day": "2024-07-01"}]}  # fmt: skip
-    httpserver.expect_request("/api/v1/aggregation").respond_with_json(reply)
-
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-    refusal = {"msg": "no", "v": 0}
-    httpserver.expect_request("/ill/api/v1/aggregation").respond_with_json(refusal, status=400)
-    monkeypatch.setenv("OONI_API", httpserver.url_for("/ill"))
-    status, said, complaint = command("ingest", *words)
-    assert (status, said) == (3, "")
-    assert "OONI's API" in complaint
-    monkeypatch.setenv("OONI_API", httpserver.url_for("").rstrip("/"))
-    status, said, told = command("ingest", *words)
-    assert status == 0, told
-    assert dict(line.split() for line in said.splitlines())["kept"] == "2"
-    assert told.endswith("2 objects: 1 known, 0 new, 1 not read\n")
-    assert [path.name for path in (tmp_path / "raw").rglob("*.gz")] == [_key().rpartition("/")[2]]

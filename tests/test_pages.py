@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from traitlets.config import Config
 
-from analysis.languages.language import open_language
 from analysis.pages import plots, show
 from analysis.pages.formats import PUBLISHING, cell, column_kind, percent
 from analysis.pages.html_tables import (
@@ -29,7 +28,7 @@ from analysis.pages.html_tables import (
 from analysis.pages.tracks import Bar, Mark, Row, draw_counts, draw_tracks, span_bars
 from analysis.period import Period
 from analysis.reference.events import Event
-from analysis.report.finding_words import _mark_events, draw_timeline
+from analysis.report.finding_words import draw_timeline
 from analysis.vocabulary import STATES
 
 HOSTILE = [
@@ -161,16 +160,6 @@ def test_a_network_is_known_by_its_name() -> None:
     assert '<bdi title="AS9">Resolver Ltd</bdi>' in html
 
 
-def test_codes_are_said_in_the_language_of_the_page() -> None:
-    """Each code of a list; an empty cell says so; a text that is no code stays as it is."""
-    frame = pd.DataFrame({"mechanisms": ["tls.reset;http.timeout", "", "new.code"]})
-    khmer = open_language("km")
-    html = str(render_table(frame, "", "", 9, {}, lang=khmer))
-    assert [khmer.say(words) in html for words in ("TLS: reset", "HTTP: no answer")] == [True] * 2
-    assert f'aria-label="{khmer.say("none")}"' in html
-    assert "new.code" in html
-
-
 def test_what_a_file_has_is_not_printed_at_length() -> None:
     """A page of hundreds of sites stays readable: some rows, some more folded, and the file."""
     frame = pd.DataFrame({"domain": [f"site{i}" for i in range(900)]})
@@ -296,11 +285,6 @@ def test_a_bar_holds_both_its_days() -> None:
             (bar.look, round(31 * bar.start), round(31 * bar.end)) for bar in span_bars(span, JULY)
         ]
         assert drawn == bars
-
-
-def test_events_that_are_close_stand_under_each_other() -> None:
-    days = [date(2023, 7, 1), date(2023, 7, 2), date(2023, 7, 3), date(2023, 7, 20)]
-    assert [mark.level for mark in _mark_events([(day, "") for day in days], JULY)] == [0, 1, 2, 0]
 
 
 def test_no_text_acts_and_every_name_is_there() -> None:

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import duckdb
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,11 +20,8 @@ from analysis.planning.coverage import count_floor
 from analysis.planning.list_care import find_look_alikes, review_lists
 from analysis.planning.ranking import (
     DAYS,
-    EVERYDAY,
     SITES_A_DAY,
-    choose_everyday,
     choose_sites,
-    find_without_comparison,
     is_safe,
     plan_week,
     rank_pairs,
@@ -353,32 +349,6 @@ def test_a_week_is_planned_and_handed_out(tmp_path: Path) -> None:
     assert "what_to_test.AS999.json" not in before
     write_runs(tmp_path, pairs, plan_week(pairs, UNTIL))
     assert contents(tmp_path) == before
-
-
-def test_a_network_of_suspects_is_asked_for_everyday_sites() -> None:
-    """Where hardly anything is reached a block looks like a broken connection. What is added is
-    harmless or reached elsewhere, and has nowhere a problem or an anomaly."""
-    suspects = [("AS1", f"s{n}.test", "insufficient") for n in range(60)]
-    usual = [("AS2", f"o{n:02}.test", "ok") for n in range(EVERYDAY)]
-    trouble = [("AS2", "o00.test", "down"), ("AS3", "s1.test", "ok"), ("AS4", "s1.test", "ok")]
-    rows = [*suspects, *usual[1:], ("AS2", "x.test", "ok"), *trouble]
-    verdicts = pd.DataFrame(rows, columns=["probe_asn", "domain", "state"]).assign(period="all")
-    is_odd = verdicts["domain"] == "o01.test"  # reached, with anomalies
-    verdicts["set_aside_reason"] = np.where(is_odd, "anomaly_unexplained", "")
-    verdicts["ok_session_count"] = (verdicts["state"] == "ok").astype(int)
-    networks = pd.DataFrame({
-        "probe_asn": ["AS1", "AS2", "AS3", "AS4"], "network": "n",
-        "measurement_count": [600, 600, 99, 600], "kind": ["isp", "mobile", "isp", "hosting"],
-    })  # fmt: skip
-    thin = find_without_comparison(verdicts, networks)
-    assert thin.to_numpy().tolist() == [["AS1", "n", 60, 0]]
-    sites = pd.DataFrame(
-        {"domain": [*(f"o{n:02}.test" for n in range(EVERYDAY)), "game.test", "shop.test"]}
-    )
-    sites = sites.assign(url="", category_code="NEWS")
-    sites.loc[sites["domain"] == "shop.test", "category_code"] = "COMM"
-    chosen = choose_everyday(sites, verdicts)["domain"].tolist()
-    assert chosen == ["shop.test", *(f"o{n:02}.test" for n in range(2, EVERYDAY))]
 
 
 LOOK_ALIKES = [

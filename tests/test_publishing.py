@@ -70,15 +70,6 @@ def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
     assert run["tables"]["measurements_by_month.csv"]["row_count"] == 3
 
 
-def test_pages_show_the_code_of_what_they_show(demo_report: Path) -> None:
-    """Code is folded under its output, and so are parameters but for folders; setup is left out."""
-    html = (demo_report / "1-tables.html").read_text(encoding="utf-8")
-    assert "plots.results_by_month(months" in html
-    assert "country = &#39;Nowhere&#39;\nfloor_sessions = 5</code>" in html
-    assert "sessions &gt;= this are needed" not in html
-    assert "import pandas" not in html
-
-
 def test_a_failed_notebook_leaves_the_old_report(tmp_path: Path, demo_page: PageContext) -> None:
     """The error comes out as it was raised, and nothing of the new report stays behind."""
     out = _earlier(tmp_path / "r")
@@ -117,17 +108,6 @@ def test_what_a_reader_could_not_get_is_refused(tmp_path: Path, demo_page: PageC
         assert (item.title, item.line) == ("A page", "Its question.")
         with pytest.raises(ContractError, match=message):
             render_page(executed, item, demo_page, [item])
-
-
-def test_a_link_to_a_page_that_is_not_there_is_its_words(
-    tmp_path: Path, demo_page: PageContext
-) -> None:
-    """A report may be without a page that another one names."""
-    notebook = _notebook(tmp_path)
-    executed = nbformat.read(notebook, as_version=4)
-    executed.cells[0].source += "\n\n[here](1-page.html#a) [gone](7-gone.html) [out](https://a.b)"
-    html = render_page(executed, describe(notebook), demo_page, [describe(notebook)])
-    assert '<a href="1-page.html#a">here</a> gone <a href="https://a.b">out</a>' in html
 
 
 _SOMEBODY_S = {
@@ -369,20 +349,6 @@ def test_a_signal_is_an_exit_status(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=60)
         assert (process.returncode, said) == (128 + number, "stopped\n")
         assert not list(tmp_path.iterdir())
-
-
-def test_two_runs_at_once_publish_one_whole_report(tmp_path: Path) -> None:
-    """That of the run that ends last."""
-    out = tmp_path / "reports" / "r"
-    one, other = (
-        _notebook(tmp_path, code_cell("1"), name=f"1-{name}.ipynb") for name in ("one", "other")
-    )
-    both = [_start(out, one), _start(out, other)]
-    said = [process.communicate(timeout=60)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    pages = contents(out).keys() - {"run.json", "index.html", "SHA256SUMS"}
-    assert pages in ({"1-one.html"}, {"1-other.html"})
-    assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
 def test_a_half_done_swap_is_undone(tmp_path: Path, demo_page: PageContext) -> None:

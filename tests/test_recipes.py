@@ -348,17 +348,6 @@ def test_the_page_of_commands_lists_what_there_is() -> None:
     assert set(re.findall(r"`(\w+)`", "".join(rows))) == set(VARIABLES)
 
 
-def test_the_brief_has_the_numbers_of_the_method() -> None:
-    """Those that it gives in words, and no more than a page."""
-    text = (ROOT / "docs" / "method-in-brief.md").read_text(encoding="utf-8")
-    words = {3: "three", 4: "four", 1000: "a thousand"}
-    numbers = Thresholds()
-    sessions, days = words[numbers.floor_sessions], words[numbers.floor_days]
-    assert f"at least {sessions} failing sessions on {days} days" in text
-    assert f"{words[int(numbers.chance_line)]} times more likely" in text
-    assert len(text.split()) < 650
-
-
 def test_the_architecture_lists_the_folders() -> None:
     """The table has the folders of the package, in the order in which they may import."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

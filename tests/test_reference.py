@@ -33,7 +33,6 @@ from analysis.reference.reference_files import (
 )
 from analysis.reference.test_lists import (
     UNCATEGORISED,
-    TestLists,
     category_names,
     is_local,
     load_local_sites,
@@ -99,12 +98,6 @@ def test_lists_know_where_they_come_from(folder: Path) -> None:
     lines = {role: [one.line for one in lists.entries if one.role == role]
              for role in ("country", "general")}  # fmt: skip
     assert lines == {"country": [2, 3, 4, 6, 8], "general": [2, 3, 4]}
-
-
-def test_the_same_file_counts_once_and_no_file_is_no_list(folder: Path) -> None:
-    """A folder beside one of its files doubles nothing; without lists nothing is categorised."""
-    assert len(load_test_lists([folder, folder / "kh.csv"], "KH").files) == 2
-    assert load_test_lists([], "KH") == load_test_lists("", "KH") == TestLists("KH")
 
 
 def test_a_bad_list_is_refused_by_file_and_line(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from analysis.outcomes.rules import (
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.report.annex import REASON_SENTENCES
 from analysis.store.stage_tables import add_room
-from tests.observations import answer, connect, connection_with, http_observation, observation
+from tests.observations import answer, connect, connection_with, observation
 from tests.situations import (
     ELSEWHERE,
     REAL_LIFE,
@@ -98,17 +98,6 @@ def test_every_threshold_may_be_what_it_says_it_may_be() -> None:
         for beyond in (kind(least - 1), kind(most + 1), True, None, "4x", float("nan"), [4]):
             with pytest.raises(ParameterError, match=f"^{name}=.* is accepted"):
                 Thresholds(**{name: beyond})
-
-
-def test_a_notebook_names_only_what_differs_from_the_published_numbers() -> None:
-    """In the mapping ``thresholds``, or by its own name as papermill hands it in."""
-    assert Thresholds.of({"thresholds": {}, "probe_cc": "QQ"}) == Thresholds()
-    given = {"thresholds": {"floor_days": 9}, "share_floor": 0.6, "probe_cc": "QQ"}
-    changed = Thresholds.of(given)
-    assert changed == Thresholds(floor_days=9, share_floor=0.6)
-    assert changed.changes() == {"floor_days": 9, "share_floor": 0.6}
-    with pytest.raises(ParameterError, match=r"^floor_day=9: .* did you mean floor_days"):
-        Thresholds.of({"thresholds": {"floor_day": 9}})
 
 
 def test_the_numbers_of_a_run_are_read_back_from_its_table() -> None:
@@ -286,16 +275,6 @@ def test_one_address_in_the_network_itself(status: int, rule: str) -> None:
         "SELECT DISTINCT dns_rule::VARCHAR FROM outcomes WHERE probe_asn = 64530"
     ).fetchall()
     assert fired == [(rule,)]
-
-
-def test_every_measurement_is_judged_once() -> None:
-    """No rule, join or profile drops a measurement or doubles it."""
-    rows = [observation(domain=""), observation(report_id=""), http_observation(probe_asn=0),
-            observation(report_id="", probe_asn=0, resolver_asn=0), observation()]  # fmt: skip
-    connection = connection_with(rows)
-    add_outcomes(connection, Thresholds(), fingerprints_for(1)).use(connection)
-    judged = connection.execute("SELECT row_id FROM outcomes ORDER BY 1").fetchall()
-    assert judged == [(0,), (1,), (2,), (3,), (4,)]
 
 
 def test_judged_alone_nothing_rests_on_other_measurements() -> None:

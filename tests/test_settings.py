@@ -140,13 +140,6 @@ def test_a_study_of_no_country_is_refused() -> None:
         parse_settings(["PROBE_CC=QQ", "SINCE=2024-01-01", "UNTIL=2025-01-01", argument])
 
 
-def test_a_list_can_be_left_out_of_the_fictional_country() -> None:
-    """Given as empty it is none, for the notebooks too."""
-    study = parse_settings(["FINGERPRINTS="]).study
-    assert (study.fingerprints, bool(study.networks)) == ("", True)
-    assert StudyParameters.of({**study.for_notebooks(), "tables": study.tables}) == study
-
-
 # changed numbers --------------------------------------------------------------------------------
 
 

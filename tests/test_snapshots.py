@@ -243,17 +243,6 @@ def test_an_interrupted_addition_does_not_count(server: LoopbackS3, tmp_path: Pa
     assert find("latest", "TH", tmp_path).sidecar("test-lists/th.csv").row_count == 6
 
 
-def test_an_address_in_the_environment_is_checked(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Before anything is written."""
-    for address in ("ftp://mirror/", "mirror", "file:///etc"):
-        monkeypatch.setenv("WORKBOOK_TEST_LISTS_URL", address)
-        with pytest.raises(ParameterError, match="WORKBOOK_TEST_LISTS_URL"):
-            refresh("KH", tmp_path, _nothing, _NOW)
-    assert not list(tmp_path.iterdir())
-
-
 # Finding -----------------------------------------------------------------------------------------
 
 

@@ -109,48 +109,6 @@ def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(store: Store
     assert not (folder / live).exists()
 
 
-def test_opening_picks_country_and_period_and_counts_the_rest(store: Store):
-    """The half-open period is by start time; times come out in UTC."""
-    may = int((datetime(2024, 5, 1) - datetime(1970, 1, 1)).total_seconds())
-    files = (
-        _write(store, _key(0), [_row(1), _row(2, probe_cc="QM"),
-                                _row(3, measurement_start_time=may)], ledger={"other_test": 4}),
-        _write(store, _key(1), [_row(1, line_number=7), _row(4)],
-               ledger={"invalid:no_input": 1, "invalid:bad_probe_cc": 2, "truncated_file": 1}),
-    )  # fmt: skip
-    with Observations(Collection(store, _ID, files), _CC, _JULY) as opened:
-        rows = opened.connection.execute(
-            "SELECT report_id, object_key, measurement_start_time FROM observations ORDER BY ALL"
-        ).fetchall()
-        ledger = opened.ledger()
-    start = datetime(2024, 7, 1, 10)
-    assert rows == [("r1", _key(0), start), ("r4", _key(1), start)]
-    assert dict(zip(ledger["reason"], ledger["line_count"], strict=True)) == {
-        "truncated_file": 1, "not_json": 0, "invalid": 3, "other_test": 4, "other_country": 1,
-        "out_of_period": 1, "duplicate": 1, "kept": 2, "invalid:bad_probe_cc": 2,
-        "invalid:no_input": 1, "total": 13,
-    }  # fmt: skip
-
-
-def test_of_an_identity_the_first_is_kept_wherever_the_others_lie(store: Store):
-    """In whichever objects, of which some have no row of their own."""
-    contents = (), (1, 2), (), (3,), (4, 2), (), (1, 1)
-    files = tuple(
-        _write(store, _key(hour), [_row(n, line_number=line) for line, n in enumerate(numbers)],
-               ledger={"other_test": 1})
-        for hour, numbers in enumerate(contents)
-    )  # fmt: skip
-    with Observations(Collection(store, _ID, files), _CC, _JULY) as opened:
-        rows = opened.connection.execute(
-            "SELECT report_id, object_key, line_number, row_id FROM observations ORDER BY ALL"
-        ).fetchall()
-        ledger = opened.ledger().set_index("reason")["line_count"]
-    assert rows == [
-        ("r1", _key(1), 0, 0), ("r2", _key(1), 1, 1), ("r3", _key(3), 0, 2), ("r4", _key(4), 0, 3),
-    ]  # fmt: skip
-    assert ledger[["kept", "duplicate", "other_test", "total"]].tolist() == [4, 3, 7, 14]
-
-
 def test_a_ledger_that_does_not_add_up_is_refused(store: Store):
     """A file with other rows than it says would make a table lie."""
     files = (_write(store, _key(), [_row(1)], row_count=2),)
@@ -176,17 +134,6 @@ def test_the_rows_of_a_study_are_written_once_and_again_when_the_store_grows(sto
         found = {(path, path.stat().st_ino) for path in Path(store.path(STAGES)).iterdir()}
         assert len(found - made) == written
         made |= found
-
-
-def test_a_folder_may_have_any_name(tmp_path: Path):
-    """DuckDB takes brackets and stars for patterns, and ``a=b`` for a column."""
-    store = Store(str(tmp_path / "q=1" / "[a]*? 'b'"))
-    file = _write(store, _key(), [_row(1)])
-    for _ in range(2):  # the rows are written, and then opened
-        with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as opened:
-            rows = opened.connection.sql("FROM observations")
-            assert rows.columns == [*OBSERVATION.names, "object_key", "row_id"]
-            assert len(rows.fetchall()) == 1
 
 
 # --- What a store lives through: kills, neighbours, full and read-only disks, older and damaged fil
@@ -544,19 +491,6 @@ def test_bits_that_rot_unseen_are_found_before_a_study_is_written(
     assert not _count_rows_files(store)
     place.unlink()
     assert _next_run(archive, store) == undisturbed
-
-
-def test_a_catalogue_of_another_shape_is_none(
-    archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
-):
-    """What the files say counts."""
-    _next_run(archive, tmp_path / "store")
-    (place,) = (tmp_path / "store").rglob("read-*.json")
-    whole = place.read_bytes()
-    for note in ("{}", '{"files": [[]]}', "[" * 99_999):
-        place.write_text(note)
-        assert _next_run(archive, tmp_path / "store") == undisturbed
-        assert place.read_bytes() == whole
 
 
 def test_an_error_keeps_its_sentence_on_the_way_from_a_worker():

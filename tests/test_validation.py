@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.planning.ranking import SITES_A_DAY
@@ -27,7 +26,6 @@ from analysis.worlds.scores import (
 from analysis.worlds.validation import (
     Simulator,
     Task,
-    parse_arguments,
     plan,
     run_world,
     write_results,
@@ -222,16 +220,6 @@ def test_forgery_breaks_a_promise_only_below_the_number(tmp_path: Path) -> None:
     assert elsewhere.tolist() == [True, False, 2]
     clean["sessions_to_flip"] = 2
     assert not scores.moved_by_forgery(clean, forged)["is_broken"].any()
-
-
-def test_wrong_arguments_are_refused() -> None:
-    for argument, message in {
-        "PROBE_CC=KH": "PROBE_CC=KH: validate takes OUT, STORE, JOBS, floor_sessions",
-        "floor_sessions=four": "floor_sessions=four: a whole number from 1 to 1000 is accepted",
-        "JOBS=0": "JOBS=0: a whole number from 1 to 1024 is accepted",
-    }.items():
-        with pytest.raises(ParameterError, match=message):
-            parse_arguments([argument])
 
 
 def test_thresholds_are_fitted_on_other_seeds_than_reported() -> None:

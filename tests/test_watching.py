@@ -17,7 +17,6 @@ from analysis.languages.language import ENGLISH
 from analysis.period import Period, today
 from analysis.review.reports import Report
 from analysis.review.standing import (
-    Look,
     Other,
     Standing,
     add_to_log,
@@ -317,12 +316,3 @@ def _look(period: Period, **run: object) -> Report:
     return Report(
         Path("look"), {"parameters": dates, "rules_version": 1, "input_digest": "", **run}
     )
-
-
-def test_of_two_looks_on_one_day_the_later_counts(standings: tuple[Standing, Standing]) -> None:
-    news, look = find_news(None, standings[0]), _look(PERIODS[0])
-    log = add_to_log(None, news, look)
-    last = Look(look, standings[0].pairs, log)
-    again = add_to_log(last, news.assign(note="again"), look)
-    assert again["note"].unique().tolist() == ["again"]
-    assert len(again) == len(log)

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -107,66 +107,6 @@ def test_a_folder_holds_the_world_that_is_asked_for_or_is_left_alone(tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == ["qq", "thesis.txt"]
 
 
-def shape(value: Any) -> Any:
-    """Keys and types, all items of a list as one; free-form maps count as one key."""
-    if isinstance(value, dict):
-        return {free_key(key): shape(item) for key, item in value.items() if key not in _OPTIONAL}
-    if isinstance(value, list):
-        return [shape(value[0])] if value else []
-    return "number" if isinstance(value, (int, float)) else type(value).__name__
-
-
-def is_part(ours: Any, theirs: Any) -> bool:
-    """Whether a shape has no key that another lacks, and the same types."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        return all(key in theirs and is_part(ours[key], theirs[key]) for key in ours)
-    if isinstance(ours, list) and isinstance(theirs, list):
-        return all(is_part(*pair) for pair in zip(ours, theirs, strict=True))
-    return bool(ours == theirs)
-
-
-#: What real probes write and OONI's own simulation leaves out, and what differs from site to site.
-_OPTIONAL = ("annotations", "t0", "headers", "headers_list")
-
-
-def free_key(key: str) -> str:
-    return "address" if re.search(r"\d\.\d|::", key) else key
-
-
-def test_probes_write_what_real_ones_write(
-    measurements: list[dict[str, Any]], shared_data: Path
-) -> None:
-    """A success over https of 0.5, and a plain page of 0.4, have the keys and types of OONI's own
-    samples, and no others; what nobody reads is left out."""
-    folder = shared_data / "measurements"
-    new = folder / "web_connectivity-0.5-scenarios" / "successWithHTTPS.json"
-    old = min((folder / "web_connectivity-0.4-real").glob("*_ID_webconnectivity_*.json"))
-    found_new = next(
-        m
-        for m in measurements
-        if m["test_version"].startswith("0.5")
-        and m["input"].startswith("https:")
-        and m["test_keys"]["blocking"] is False
-        and m["test_keys"]["accessible"]
-        and len(m["test_keys"]["control"]["dns"]["addrs"]) == 1
-        and m["test_keys"]["control_failure"] is None
-    )
-    found_old = next(
-        m
-        for m in measurements
-        if m["test_version"].startswith("0.4")
-        and m["input"].startswith("http:")
-        and m["test_keys"]["blocking"] is False
-        and m["test_keys"]["title_match"] is not None
-        and m["test_keys"]["control"]["tls_handshake"]
-        and len(m["test_keys"]["tcp_connect"]) == 1
-        and isinstance(m["test_keys"]["requests"][0]["response"]["body"], str)
-    )
-    for ours, path in ((found_new, new), (found_old, old)):
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        assert is_part(shape(ours), shape(theirs)), path
-
-
 def test_nothing_real_is_named(world: Path) -> None:
     """Only documentation addresses, AS numbers and names, in lists and archive alike."""
     texts = [b"\n".join(read_object(path)).decode() for path in objects(world)]
@@ -184,34 +124,6 @@ def test_nothing_real_is_named(world: Path) -> None:
     hosts = set(re.findall(r'"(?:hostname|server_name|input|url)":"([^"\n]*)"', text))
     assert all(normalise(host).endswith(".example") for host in hosts)
     assert min(len(found), len(numbers), len(v6), len(hosts)) > 5
-
-
-def test_a_block_shows_while_it_holds_and_not_otherwise(
-    world: Path, measurements: list[dict[str, Any]]
-) -> None:
-    """In sound sessions the probe's own conclusion follows the truth of blocks and names."""
-    blocks: defaultdict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
-    for row in read_csv(world / "truth" / "blocks.csv"):
-        blocks[row["domain"], row["probe_asn"]].append(row)
-    situations = {r["domain"]: r["situation"] for r in read_csv(world / "truth" / "names.csv")}
-    odd = {row["report_id"] for row in read_csv(world / "truth" / "odd_sessions.csv")}
-    shown, hidden, opened = Counter[str](), Counter[str](), Counter[bool]()
-    for found in measurements:
-        keys, domain = found["test_keys"], normalise(found["input"])
-        if keys["blocking"] is None or found["report_id"] in odd:
-            continue
-        day = found["measurement_start_time"][:10]
-        held = [
-            row["mechanism"] for row in blocks[domain, found["probe_asn"]]
-            if row["since"] <= day < (row["until"] or "9999")
-        ]  # fmt: skip
-        if held:
-            (shown if keys["blocking"] else hidden)[held[0]] += 1
-        elif situations[domain] in ("live", "shared_hosting", "cdn_same_asn", "late"):
-            opened[keys["blocking"] is False] += 1
-    assert set(shown) == {row["mechanism"] for rows in blocks.values() for row in rows}
-    assert all(hidden[name] <= 0.05 * shown[name] + 1 for name in shown)
-    assert opened[False] < 0.04 * opened[True]
 
 
 def test_forgers_claim_what_is_not_so(world: Path, measurements: list[dict[str, Any]]) -> None:
