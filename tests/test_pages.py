@@ -25,7 +25,7 @@ from analysis.pages.html_tables import (
     ordered_matrix,
     render_table,
 )
-from analysis.pages.tracks import Bar, Mark, Row, draw_counts, draw_tracks, span_bars
+from analysis.pages.tracks import Bar, Mark, Row, draw_tracks, span_bars
 from analysis.period import Period
 from analysis.reference.events import Event
 from analysis.report.finding_words import draw_timeline
@@ -288,14 +288,11 @@ def test_a_bar_holds_both_its_days() -> None:
 
 
 def test_no_text_acts_and_every_name_is_there() -> None:
-    """Labels, words, notes and axes are escaped; a count of nought has no bar."""
+    """Labels, words, notes and axes are escaped."""
     row = Row(NASTY, (Bar(0.25, 0.5), Bar(0.1, 0.1, "edge")), NASTY, NASTY)
     tracks = draw_tracks([row], (NASTY, NASTY, NASTY), [Mark(0, NASTY)], [Mark(0.5, NASTY)])
     assert not re.search('<b|onclick="|\u202e', tracks)
     assert 'x="250.00" y="4" width="250.00"' in tracks
-    counts = draw_counts([("a", 4, "4"), ("none", 0, "0")], HEADS)
-    assert counts.count("<rect") == 1
-    assert "none" in counts
 
 
 def test_a_long_timeline_is_cut() -> None:

@@ -125,10 +125,11 @@ def sensitivity(arguments: Arguments = None) -> None:
     report. Resumes after each value.
     """
     from analysis.commands.reporting import judge_neighbours, make_report
-    from analysis.review.reports import read_report
 
     settings = parse_settings(arguments or [])
-    read_report(settings.out, "OUT")
+    if not (settings.out / "run.json").is_file():
+        accepted = "holds no report yet: run 'make report' with the same parameters first"
+        raise ParameterError("OUT", settings.out, accepted)
     inputs = _gather(settings, reopen=True)
     with show_progress("judging by other numbers") as (step,):
         judge_neighbours(inputs, step)

@@ -25,7 +25,6 @@ import stamina
 
 from analysis.commands.settings import Settings
 from analysis.errors import RESUMES, ContractError, SourceError, printable
-from analysis.pages.formats import list_fonts
 from analysis.pages.paper import find_browser
 from analysis.period import Period, today
 from analysis.reference.networks import describe, load_network_names, load_networks
@@ -81,7 +80,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     Raises:
         ParameterError: a parameter or a list is wrong.
     """
-    yield from _examine_machine(settings)
+    yield from _examine_machine()
     # A server may ask for minutes between attempts; here are three, and no pause.
     with (
         stamina.set_testing(True, attempts=3),
@@ -91,16 +90,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield from _examine_source(settings, folder)
 
 
-def _examine_machine(settings: Settings) -> Iterator[Finding]:
+def _examine_machine() -> Iterator[Finding]:
     yield Finding("ok", f"Python {sys.version.split()[0]}")
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     enough: Level = "ok" if memory >= _MEMORY else "look"
     advice = "" if enough == "ok" else "; give JOBS=1, or a shorter period (docs/scale.md)"
     yield Finding(enough, f"{memory / 1e9:,.1f} GB of memory{advice}")
-    fonts = [font for lang in settings.languages for font in list_fonts(lang.code)]
-    missing = [font.name for font in fonts if not font.is_file()]
-    if missing:
-        yield Finding("stop", f"no font {', '.join(missing)}: 'make setup'")
     try:
         find_browser()
     except SourceError as error:

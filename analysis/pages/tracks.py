@@ -76,34 +76,13 @@ def draw_figure(
     """Tracks with what they show in words, what each line marks, and how to read them.
 
     Args:
-        content: of ``draw_tracks`` or ``draw_counts``.
+        content: of ``draw_tracks``.
         alt: what is seen, with values.
         reading: stands under it.
         key: number and words of each line.
         title: what the figure shows; a finding has its claim instead.
     """
     return Markup(macros("tracks.html.j2").figure(alt, content, key, reading, title))
-
-
-def draw_counts(
-    rows: Sequence[tuple[str | Markup, int, str | Markup]],
-    heads: tuple[str, str, str],
-    looks: Sequence[str] = (),
-) -> Markup:
-    """Bars of counts: each a label, a count, and what is written behind the bar.
-
-    Args:
-        rows: the first at the top.
-        heads: see ``draw_tracks``.
-        looks: of each bar; by default all are those of a block.
-    """
-    most = max((count for _, count, _ in rows), default=0) or 1
-    looks = looks or ["blocked"] * len(rows)
-    drawn = [
-        Row(label, (Bar(0.0, count / most, look),) if count else (), "", note)
-        for (label, count, note), look in zip(rows, looks, strict=True)
-    ]
-    return draw_tracks(drawn, heads)
 
 
 def place_of(day: date, period: Period) -> float:

@@ -20,7 +20,6 @@ from analysis.pages.show import show_finding, show_markup, show_table, show_text
 from analysis.pages.tracks import (
     Bar,
     Row,
-    draw_counts,
     draw_figure,
     draw_tracks,
     month_marks,
@@ -575,41 +574,12 @@ def claim_floor(floor: pd.DataFrame) -> None:
     )  # fmt: skip
 
 
-def show_floor(study: Study, floor: pd.DataFrame) -> None:
+def show_floor(floor: pd.DataFrame) -> None:
     """Show how many pairs of each access network were tested enough.
 
     Args:
-        study: whose period and country the footer names.
         floor: ``count_floor``.
     """
-    shown = floor.head(_MOST_ROWS)
-    rows = [
-        (name_network(row["network"], row["probe_asn"]), row["floor_pair_count"],
-         f"{number(row['floor_pair_count'])} · {percent(row['floor_share'])}")
-        for row in shown.to_dict("records")
-    ]  # fmt: skip
-    title = "No access network has measurements"
-    if rows:
-        (most, most_share), (least, least_share) = (
-            (
-                elided(floor["network"].iloc[place], _LONGEST),
-                percent(floor["floor_share"].iloc[place]),
-            )
-            for place in (0, -1)
-        )
-        title = ENGLISH.say(
-            "{most} has enough tests for {most_share} of the sites, {least} for {least_share}",
-            most=most, most_share=most_share, least=least, least_share=least_share,
-        )  # fmt: skip
-    heads = ("Network", "Sites with enough tests", "Sites, share")
-    alt = "; ".join(f"{label} {number(count)}" for label, count, _ in rows)
-    reading = ENGLISH.say(
-        "Sites with enough tests on each access network, and their share of all tested sites. "
-        "{title}.",
-        title=study.title,
-    )
-    drawn = draw_counts(rows, heads, ["tested"] * len(rows))
-    show_markup(draw_figure(drawn, f"Bars by network: {alt}.", reading, title=title))
     show_table(
         floor, caption="Pairs of a site and an access network, by how much was tested",
         fold_after=_MOST_ROWS, headings=HEADINGS,

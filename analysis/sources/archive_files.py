@@ -73,10 +73,9 @@ class Damaged(CannotRead):
 
 
 class Passing(CannotRead):
-    """A trouble that may be gone at the next attempt; ``after`` is what the server asks for."""
+    """A trouble that may be gone at the next attempt."""
 
     may_pass = True
-    after: float = 0.0  # seconds
 
 
 class TooSlow(CannotRead):

@@ -52,7 +52,7 @@ from analysis.sources.archive_files import (
     refuse_large,
     source_id,
 )
-from analysis.sources.web import Deadline, Reply, Server, at_once, retry
+from analysis.sources.web import Deadline, Server, at_once, retry
 
 _PAGE_MARKS = 200_000  # of elements and attributes; 1000 objects have some 20,000
 _YEAR = 24 * 366  # hours for which a bucket of no known period may hold objects
@@ -143,30 +143,25 @@ class Bucket:
             CannotRead: it cannot be had, or is not as long, or not what its ETag says.
         """
         refuse_large(item.size)
-        has_md5 = bool(_MD5.fullmatch(item.etag))
         with path.open("wb") as file:
             while file.tell() < item.size:
-                says_md5 = retry(self._receive, item, file, self._server.deadline())
-                has_md5 = has_md5 and says_md5
+                retry(self._receive, item, file, self._server.deadline())
         with path.open("rb") as stream:
             md5 = hashlib.file_digest(stream, partial(hashlib.md5, usedforsecurity=False))
-        if has_md5 and md5.hexdigest() != item.etag:
+        if _MD5.fullmatch(item.etag) and md5.hexdigest() != item.etag:
             raise Damaged(_DAMAGED)
 
-    def _receive(self, item: ArchiveObject, file: IO[bytes], deadline: Deadline) -> bool:
+    def _receive(self, item: ArchiveObject, file: IO[bytes], deadline: Deadline) -> None:
         """Add what is still to come to a file. Of a trouble after 64 KB nothing is said: what has
         come stays, and the rest is asked for again.
-
-        Returns:
-            Whether the ETag may be an MD5.
         """
         start = mark = file.tell()
-        may_be_md5 = True
+        asked = {"Range": f"bytes={start}-"} if start else {}
+        if item.etag:
+            asked["If-Match"] = f'"{item.etag}"'
+        accepts = (206,) if start else (200,)
         try:
-            with closing(self._ask(item, start, deadline)) as reply:
-                # What is encrypted with a key of a KMS has an ETag that only looks like an MD5.
-                encryption = reply.headers.get("x-amz-server-side-encryption", "")
-                may_be_md5 = not encryption.startswith("aws:kms")
+            with closing(self._server.open(self.url(item), deadline, asked, accepts)) as reply:
                 while block := reply.next(deadline):
                     if file.tell() + len(block) > item.size:
                         raise CannotRead("it is longer than was listed")
@@ -178,27 +173,6 @@ class Bucket:
         except Passing:
             if mark == start:
                 raise
-        return may_be_md5
-
-    def _ask(self, item: ArchiveObject, offset: int, deadline: Deadline) -> Reply:
-        """Ask for an object from an offset on; what is no part of it as listed is refused."""
-        asked = {"Range": f"bytes={offset}-"} if offset else {}
-        if item.etag:
-            asked["If-Match"] = f'"{item.etag}"'
-        reply = self._server.open(self.url(item), deadline, asked)
-        try:
-            if item.etag and strip_etag(reply.headers.get("ETag", "")) not in ("", item.etag):
-                raise CannotRead("changed while it was read")
-            part = reply.headers.get("Content-Range", f"bytes {offset}-")
-            if offset and (reply.status != 206 or not part.startswith(f"bytes {offset}-")):
-                raise CannotRead("the server cannot resume")
-            length = reply.headers.get("Content-Length", "")
-            if length.isdecimal() and offset + int(length) != item.size:
-                raise Passing("it is not as long as was listed")
-        except CannotRead:
-            reply.close()
-            raise
-        return reply
 
     def list_below(
         self, prefix: str, wanted: Callable[[str], bool], hours: int
@@ -275,7 +249,7 @@ def _read_items(root: Element, prefix: str) -> Iterator[ArchiveObject]:
     for item in root.iterfind("{*}Contents"):
         key = decode(item.findtext("{*}Key") or "")
         size = (item.findtext("{*}Size") or "").strip()
-        etag = strip_etag((item.findtext("{*}ETag") or "").strip())
+        etag = (item.findtext("{*}ETag") or "").strip().removeprefix("W/").strip('"')
         if not (
             size.isascii() and size.isdecimal() and len(size) < 16 and _ETAG.fullmatch(etag)
             and len(key.encode("utf-8", "replace")) <= _LONGEST_KEY
@@ -283,11 +257,6 @@ def _read_items(root: Element, prefix: str) -> Iterator[ArchiveObject]:
             raise CannotRead(f"its listing gives {key[:200]!r} no key, size or ETag that can be")
         if key.startswith(prefix):
             yield ArchiveObject(key.removeprefix(prefix), int(size), etag)
-
-
-def strip_etag(text: str) -> str:
-    """An ETag without its quotes."""
-    return text.removeprefix("W/").strip('"')
 
 
 ADDRESS = Address("https://ooni-data-eu-fra.s3.eu-central-1.amazonaws.com", "ooni-data-eu-fra", "")

@@ -8,7 +8,6 @@ said: networks write their users' addresses there.
 """
 
 import asyncio
-import random
 import threading
 import time
 import weakref
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 CONNECTIONS = 8
 
 _PROJECT = "censorship-report-workbook"
-_LONGEST_WAIT = 60.0  # seconds that a server may ask for between attempts
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -40,17 +38,10 @@ _Result = TypeVar("_Result")
 stamina.instrumentation.set_on_retry_hooks([])
 
 
-def _wait_before_another(error: Exception) -> bool | float:
-    """Whether another attempt is worth it, or the pause that the server asks for."""
-    if not isinstance(error, Passing):
-        return False
-    return error.after + random.uniform(0.0, 1.0) if error.after else True
-
-
 #: Calls a function again until it gets through, six times within about twenty seconds.
 retry = stamina.RetryingCaller(
     attempts=6, timeout=None, wait_initial=0.5, wait_max=20.0, wait_jitter=1.0
-).on(_wait_before_another)
+).on(Passing)
 
 
 @dataclass(frozen=True)
@@ -129,7 +120,7 @@ class Server:
         url: str,
         deadline: Deadline,
         headers: Mapping[str, str] | None = None,
-        accepts: tuple[int, ...] | range = (200, 206),
+        accepts: tuple[int, ...] | range = (200,),
     ) -> "Reply":
         """Send one request; the body is still to come.
 
@@ -270,13 +261,9 @@ def _refusal(reply: Reply) -> CannotRead:
     status = reply.status
     if status < 500 and status not in (408, 425, 429):
         return CannotRead(_REFUSALS.get(status, f"the server answered {status}"))
-    trouble = Passing(f"the server answered {status} each time")
     if status == 429:
-        trouble = Unreachable("the server asks for fewer requests")
-    pause = reply.headers.get("Retry-After", "")
-    if pause.isascii() and pause.isdigit():  # a date is passed over
-        trouble.after = min(float(pause), _LONGEST_WAIT)
-    return trouble
+        return Unreachable("the server asks for fewer requests")
+    return Passing(f"the server answered {status} each time")
 
 
 def at_once(
