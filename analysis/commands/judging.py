@@ -154,68 +154,9 @@ def _layer(layer: str, row: Mapping[str, Any]) -> dict[str, str]:
         "class": rule.outcome,
         "rule_id": rule.rule_id,
         "evidence": rule.evidence,
-        "seen": _SEEN[layer](row),
+        "seen": str(_templates().seen(layer, row)).strip(),
     }
 
-
-def _dns_evidence(row: Mapping[str, Any]) -> str:
-    seen = row["dns_failure"] or _addresses(row["dns_answers"]) or "not measured"
-    if not row["has_control"]:
-        return f"resolver: {seen}; control: none ({row['control_failure'] or 'empty'})"
-    control = row["control_dns_failure"] or _addresses(row["control_answers"]) or "no answer"
-    return f"resolver: {seen}; control: {control}"
-
-
-def _addresses(answers: list[Mapping[str, Any]] | None) -> str:
-    return ", ".join(
-        answer["address"] + (f" (AS{answer['asn']})" if answer["asn"] else "")
-        for answer in (answers or [])[:8]
-    )
-
-
-def _tcp_evidence(row: Mapping[str, Any]) -> str:
-    return _attempts(row["tcp"], lambda item: f"{item['address']} port {item['port']}")
-
-
-def _tls_evidence(row: Mapping[str, Any]) -> str:
-    return _attempts(row["tls"], lambda item: f"{item['address']} for {item['server_name']}")
-
-
-def _attempts(items: list[Mapping[str, Any]] | None, name: Any) -> str:
-    words = {True: "control: ok", False: "control: fails", None: "control: not tried"}
-    return "; ".join(
-        f"{name(item)}: {item['failure'] or 'ok'} ({words[item['control_ok']]})"
-        for item in (items or [])[:6]
-    ) or "not measured"  # fmt: skip
-
-
-def _http_evidence(row: Mapping[str, Any]) -> str:
-    if row["http_failure"] is None and row["http_status"] is None:
-        return "not measured"
-    page = row["http_failure"] or _page(row["http_status"], row["http_body_length"])
-    control = row["control_http_failure"] or (
-        _page(row["control_http_status"], row["control_http_body_length"])
-        if row["control_http_status"] is not None
-        else "none"
-    )
-    names = ", ".join(row["http_fingerprints"] or [])
-    matched = f"; fingerprints: {names}" if names else ""
-    host = row["http_host"]
-    where = f" at {host}" if host and host != row["domain"] else ""
-    return f"page{where}: {page}; control: {control}{matched}"
-
-
-def _page(status: int, length: int | None) -> str:
-    """A response in words; the length of a body that nobody looked at is not kept."""
-    return f"status {status}" + (f", {length} bytes" if length is not None else "")
-
-
-_SEEN = {
-    "dns": _dns_evidence,
-    "tcp": _tcp_evidence,
-    "tls": _tls_evidence,
-    "http": _http_evidence,
-}
 
 _KEYS = ("file", "line", "report_id", "input", "test_name", "probe_cc", "probe_asn", "class",
          "mechanism", "layers", "parts", "error")  # fmt: skip

@@ -753,7 +753,7 @@ def show_list_changes(study: Study) -> None:
 # --- what comes next ------------------------------------------------------------------------------
 
 _SHOWN = 20
-#: Of so many networks the files are named.
+#: Of so many networks the files are shown at once.
 _MOST_FILES = 60
 PLAN_HEADINGS = {
     "score": "Score", "test_reason": "Why", "tests_needed": "Tests needed",
@@ -841,11 +841,8 @@ def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:
     counts = by_day.fillna(0).astype("int64").reset_index()
     caption = "Sites to test on each network and day"
     show_table(counts, caption=caption, fold_after=_SHOWN, file="testing_plan.csv")
-    more = max(len(runs) - _MOST_FILES, 0)
-    note = ENGLISH.say("The same folder has the files of {n} more networks.", n=more)
-    runs = runs.head(_MOST_FILES)
     caption = "Files to hand out"
-    show_table(runs, caption=caption, headings=PLAN_HEADINGS, note=note if more else "")
+    show_table(runs, caption=caption, fold_after=_MOST_FILES, headings=PLAN_HEADINGS)
 
 
 def show_list_care(care: pd.DataFrame) -> None:

@@ -47,7 +47,6 @@ def parse_address(text: str) -> str:
 def spread(
     address: str,
     call: Callable[[bytes, _Item], _Result],
-    check: Callable[[bytes], str],
     shared: bytes,
     items: Mapping[str, _Item],
     limit: int | None = None,
@@ -57,17 +56,14 @@ def spread(
     Args:
         address: of the scheduler.
         call: a function of a module that the workers have too.
-        check: what makes a worker unfit; ``""`` where nothing does. Asked of each that is there.
         shared: what every call is given, sent to each worker once.
         items: what there is to do, by name.
         limit: calls under way at once; by default as many as the workers take.
 
     Raises:
-        ParameterError: a worker is unfit.
         SourceError: the scheduler or all its workers are gone, or an item ends its worker.
     """
     with _connected(address) as client:
-        _require_fit(client, address, check, shared)
         # A task and not scattered data, which would be gone with the worker that holds it.
         given = client.submit(_itself, shared, pure=False)
         done: SimpleQueue[Future[_Result]] = SimpleQueue()
@@ -101,19 +97,6 @@ def _connected(address: str) -> Iterator["Client"]:
         yield client
     finally:
         client.close(timeout=5)
-
-
-def _require_fit(
-    client: "Client", address: str, check: Callable[[bytes], str], shared: bytes
-) -> None:
-    try:
-        answers: dict[str, Any] = client.run(check, shared, on_error="return")
-    except OSError:
-        return  # a worker or the scheduler just went; each call checks again
-    for worker, answer in sorted(answers.items()):
-        if answer and not isinstance(answer, OSError):
-            reason = answer if isinstance(answer, str) else f"cannot run this: {answer}"
-            raise ParameterError("SCHEDULER", address, f"its worker {worker} {reason}")
 
 
 def _itself(shared: bytes) -> bytes:

@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import platform
 import shutil
 import sys
 import threading
@@ -36,7 +37,7 @@ import msgspec
 import pyarrow as pa
 import stamina
 
-from analysis.errors import SourceError, describe_error
+from analysis.errors import ParameterError, SourceError, describe_error
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.observations.schema import SCHEMA_VERSION
@@ -357,7 +358,7 @@ def read_on_cluster(
             mark = str(stack.enter_context(TemporaryFolder(WRITING, beside)))
         order = Order(describe_code(), pickle.dumps(task), mark)
         by_key = {item.key: item for item in items}
-        yield from spread(scheduler, _work_on, check_worker, pickle.dumps(order), by_key, jobs)
+        yield from spread(scheduler, _work_on, pickle.dumps(order), by_key, jobs)
     task.store.remove_leftovers(folder)  # of workers that were lost
 
 
@@ -412,6 +413,6 @@ def _start_reader(order: bytes) -> Read:
 
 
 def _work_on(order: bytes, item: ArchiveObject) -> Result:
-    if reason := check_worker(order):  # a worker that came later than the others were asked
-        raise SourceError(f"a worker {reason}")
+    if reason := check_worker(order):
+        raise ParameterError("SCHEDULER", platform.node(), f"the worker there {reason}")
     return _start_reader(order)(item)
