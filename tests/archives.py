@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.store.database import Observations
@@ -58,6 +60,11 @@ def ledger_of(collection: Collection, period: Period, probe_cc: str = CC) -> dic
         frame = observations.ledger()
     counts = dict(zip(frame["reason"], frame["line_count"], strict=True))
     return {reason: int(count) for reason, count in counts.items() if count}
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A CSV as it is: every cell text."""
+    return pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
 
 
 def contents(folder: Path | str, pattern: str = "*") -> dict[str, bytes]:

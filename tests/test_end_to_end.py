@@ -14,18 +14,13 @@ import pandas as pd
 import pytest
 from frictionless import Package
 
-from tests.archives import contents
+from tests.archives import contents, read_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[1-9]*.ipynb"))
 LISTED = ("blocked", "likely_blocked")
 ACCESS = ("isp", "mobile", "education", "unknown")
 ENOUGH = 6  # blocked sessions with which a truly blocked site has to be listed
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """A CSV as it is: every cell text."""
-    return pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
 
 
 def _rows(frame: pd.DataFrame) -> list[Any]:
@@ -39,14 +34,16 @@ def _counts(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def tables(fictional_report: Path) -> dict[str, pd.DataFrame]:
     """The published tables of the fictional country, by name."""
-    return {path.stem: _read(path) for path in sorted((fictional_report / "tables").glob("*.csv"))}
+    return {
+        path.stem: read_csv(path) for path in sorted((fictional_report / "tables").glob("*.csv"))
+    }
 
 
 @pytest.fixture(scope="module")
 def truth(fictional_report: Path) -> dict[str, pd.DataFrame]:
     """What the simulator says has happened; asked for after the report, which writes it."""
     folder = ROOT / "data" / "fictional" / "qq" / "truth"
-    return {path.stem: _read(path) for path in sorted(folder.glob("*.csv"))}
+    return {path.stem: read_csv(path) for path in sorted(folder.glob("*.csv"))}
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ from analysis.verdicts.hours import (
 )
 from analysis.verdicts.intervals import chance_text, evidence_text
 from analysis.verdicts.rates import TAUGHT, Lessons, expect
-from analysis.verdicts.series import FAILING, Series, find_candidates
+from analysis.verdicts.series import FAILING, Series
 from analysis.verdicts.sessions import BLOCKED, KINDS, OK, SESSION_VIEWS
 from analysis.verdicts.states import (
     meets_floor,
@@ -162,32 +162,6 @@ def test_changes_come_out_at_their_sessions(letters: str, expected: list[tuple[i
     assert find_stretches(series, [ratios], 2.0).tolist() == [list(one) for one in expected]
 
 
-@pytest.mark.parametrize(
-    ("letters", "expected"),
-    [
-        ("xxxoooxxoooxxxxxxxxxoxxoxxxoxxxoxoxxooxxxxxxoxxooxxxxxxxxxxoxoxx", [(0, 63)]),
-        ("oooooooooxxxxxooooooxxxxooooooooo", [(9, 13), (20, 23)]),
-        ("ooooooooooooxxxxxxxxxxxxxxoooooooooo", [(12, 25)]),
-    ],
-    ids=["on two routers of three", "blocked twice", "blocked"],
-)
-def test_what_part_of_a_networks_routers_block_is_one_stretch(
-    letters: str, expected: list[tuple[int, int]]
-) -> None:
-    """The second share is for what the first leaves in pieces."""
-    series = series_of([letter == "x" for letter in letters])
-    rates = np.full(len(letters), 0.05)
-    ratios = [log_ratios(series.is_hit, rates, share) for share in (0.9, 0.6)]
-    assert find_stretches(series, ratios, 1.0).tolist() == [list(one) for one in expected]
-
-
-def test_no_series_no_stretch() -> None:
-    """Nothing to cut is no error, and nothing teaches."""
-    nothing = series_of()
-    assert find_stretches(nothing, [np.zeros(0)], 2.0).tolist() == []
-    assert find_candidates(nothing).tolist() == []
-
-
 # --- One minimum of evidence for every state, and the bounds of its share. ------------------------
 
 FLOOR = Thresholds()
@@ -253,18 +227,6 @@ def test_wilson_bounds() -> None:
 # --- How often a session would fail anyway: what teaches it, and the pair itself. -----------------
 
 # An AS number has 32 bits, and whoever sends a measurement writes what he likes.
-
-
-def test_the_pair_itself_says_so_in_order_of_time() -> None:
-    """(earlier failures + 8 · base) / (earlier sessions + 8), each series from its own beginning;
-    forged failures lie before the first session."""
-    series = series_of([1, 0, 1, 1], [0, 1])
-    base = np.repeat([0.1, 0.5], [4, 2])
-    by_hand = [0.8 / 8, 1.8 / 9, 1.8 / 10, 2.8 / 11, 4 / 8, 4 / 9]
-    assert expect(series, base) == pytest.approx(by_hand)
-    forged = [2.8 / 10, 3.8 / 11, 3.8 / 12, 4.8 / 13, 6 / 10, 6 / 11]
-    assert expect(series, base, 2) == pytest.approx(forged)
-    assert expect(series_of(), np.zeros(0)).tolist() == []
 
 
 # --- The fast judge agrees with a plain one on random small studies. ------------------------------

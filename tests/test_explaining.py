@@ -175,21 +175,6 @@ def test_hostile_text_in_the_tables_is_shown_as_text(
     assert all(char.isprintable() or char == "\n" for char in said)
 
 
-def test_a_report_is_explained_by_its_own_numbers_and_country(
-    fictional_report: Path, verdicts: pd.DataFrame, no_store: list[str], tmp_path: Path
-) -> None:
-    """Another floor, where the report was made with one; and of a real country what every network
-    shows is looked up in OONI's counts by country, since one country's data cannot tell."""
-    row = verdicts[verdicts["state"] == "insufficient"].iloc[0]
-    old, new = '"probe_cc": "QQ"', '"floor_sessions": 7, "probe_cc": "KH"'
-    copy = _edited(fictional_report, tmp_path, "run.json", old, new)
-    link = f"https://explorer.ooni.org/chart/mat?test_name=web_connectivity&domain={row.domain}&"
-    for report, floor, count in ((copy, 7, 1), (fictional_report, 4, 0)):
-        said = explain(row.domain, row.probe_asn, report, no_store)
-        assert f"evidence floor: {floor} sessions of one class on 3 days" in said
-        assert explain(row.domain, "", report, no_store).count(link) == count
-
-
 def test_a_missing_report_is_named(tmp_path: Path) -> None:
     """The folder and what is wrong with it; one with changed numbers lies beside the published one,
     under the name that the same arguments give it."""

@@ -14,13 +14,12 @@ from typing import Any
 
 import openpyxl
 import pandas as pd
-import papermill
 import pytest
 from bs4 import BeautifulSoup
 
 from analysis.reference.networks import DOMESTIC
 from analysis.worlds.writing import write_world
-from tests.archives import contents, object_key, put
+from tests.archives import contents, object_key, put, read_csv
 from tests.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,11 +28,6 @@ LISTED = ("blocked", "likely_blocked")
 _NUMBER = re.compile(r"-\d+(\.\d+)?")
 #: A spreadsheet takes a cell for a formula that begins so.
 _RUNS = ("=", "+", "-", "@", "\t", "\r")
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """A CSV as it is: every cell text."""
-    return pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
 
 
 MARKUP = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>'
@@ -91,13 +85,13 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     write_world(world, probe_cc="QZ", since="2024-02-01", until="2024-02-15", seed=7,
                 network_count=6, name_count=24)  # fmt: skip
     networks = world / "reference" / "networks.csv"
-    roles = _read(world / "truth" / "networks.csv").set_index("role")["probe_asn"]
+    roles = read_csv(world / "truth" / "networks.csv").set_index("role")["probe_asn"]
     lines = _hostile_lines(world / "archive", int(roles["sinkhole"][2:]))
     put(world / "archive", object_key(0, "n9.0", "20240215", "QZ"), lines)
     with networks.open("a", encoding="utf-8", newline="") as file:
         csv.writer(file).writerow((64600, LISTED_NAME, FORMULA, "isp", "test"))
     test_list = world / "reference" / "test-lists" / "qz.csv"
-    listed = _read(test_list)
+    listed = read_csv(test_list)
     listed["category_description"] = f"{FORMULA}{MARKUP}"
     listed.to_csv(test_list, index=False)
     places = {
@@ -241,7 +235,7 @@ def test_hostile_text_stays_text(twins: tuple[Path, Path]) -> None:
     """Names, titles and inputs of strangers reach tables and pages, and none of them is run by a
     browser or a spreadsheet."""
     report = twins[1]
-    listed = _listed(_read(report / "tables" / "verdicts.csv"))
+    listed = _listed(read_csv(report / "tables" / "verdicts.csv"))
     assert set(listed["probe_asn"]) >= {"AS64600", "AS64601"}
     pages = {page: page.read_text(encoding="utf-8") for page in sorted(report.rglob("*.html"))}
     assert any("&lt;img src=x onerror=alert(1)&gt;" in text for text in pages.values())
@@ -279,9 +273,11 @@ def test_a_look_lists_what_the_report_lists(
     words = [word for word in hostile_words if not word.startswith("EVENTS")]
     status, said, _ = command("watch", *words, *places)
     assert (status, said.partition(":")[0]) == (10, "first look")
-    standing = _read(tmp_path / "tables" / "watch_standing.csv")
+    standing = read_csv(tmp_path / "tables" / "watch_standing.csv")
     shown = standing[standing["status"] != "suspicious"].rename(columns={"item": "domain"})
-    networks, verdicts = (_read(report / "tables" / f"{n}.csv") for n in ("networks", "verdicts"))
+    networks, verdicts = (
+        read_csv(report / "tables" / f"{n}.csv") for n in ("networks", "verdicts")
+    )
     access = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
     listed = _listed(verdicts)
     listed = listed[listed["probe_asn"].isin(access)]
@@ -296,43 +292,3 @@ def test_a_look_lists_what_the_report_lists(
     status, said, _ = command("watch", *words, *places)
     assert (status, said.splitlines()[0]) == (0, "nothing new since the last look")
     assert contents(tmp_path) == before
-
-
-def test_a_researcher_changes_a_threshold(
-    twins: tuple[Path, Path], hostile_words: list[str], tmp_path: Path
-) -> None:
-    """A notebook runs where it lies, with one number changed: with a higher floor more pairs have
-    too few tests, and none is listed on fewer blocked sessions than it. Its page says so. That no
-    notebook with other numbers takes its tables: test_settings.py."""
-    notebook, report = ROOT / "notebooks" / "2-confirmation.ipynb", twins[0]
-    before = notebook.read_bytes(), sorted(notebook.parent.iterdir())
-    given = {
-        name.lower(): value for name, _, value in (word.partition("=") for word in hostile_words)
-    }
-    places = {"tables": str(tmp_path / "tables"), "store": str(report.parent / "store")}
-    done = papermill.execute_notebook(
-        notebook, tmp_path / "done.ipynb", kernel_name="python3", progress_bar=False,
-        cwd=str(notebook.parent), parameters={"floor_sessions": 8, **given, **places},
-    )  # fmt: skip
-    assert (notebook.read_bytes(), sorted(notebook.parent.iterdir())) == before
-    strict, usual = (_read(folder / "verdicts.csv") for folder in (tmp_path / "tables",
-                                                                   report / "tables"))  # fmt: skip
-    assert (_listed(strict)["blocked_session_count"].astype(int) >= 8).all()
-    thin, thin_before = (frame["state"] == "insufficient" for frame in (strict, usual))
-    assert thin.sum() > thin_before.sum()
-    provenance = done.cells[-1].outputs[-1]["data"]["text/html"]
-    assert "floor_sessions 8 (published: 4)" in provenance
-
-
-def test_a_period_without_measurements_ran_dry(
-    twins: tuple[Path, Path], hostile_words: list[str], command: Command
-) -> None:
-    """Status 3, and what is missing: nothing to report on is no report. The one before stays."""
-    report = twins[1]
-    before = contents(report)
-    places = [f"STORE={report.parent / 'store'}", f"OUT={report}"]
-    words = [*hostile_words, *places, "SINCE=2019-01-01", "UNTIL=2020-01-01"]
-    status, _, complaint = command("report", *words)
-    assert status == 3, complaint
-    assert "no measurement of QZ from 2019-01-01 to 2019-12-31" in complaint
-    assert contents(report) == before

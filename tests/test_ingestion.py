@@ -179,25 +179,6 @@ def test_what_is_there_is_not_read_again(
 # --- sources ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("source", "error", "message"),
-    [
-        ("", ParameterError, "SOURCE="),
-        ("ooni", ParameterError, "OONI has nothing of QQ, a fictional country"),
-        ("ftp://host/x", ParameterError, "a folder, s3://"),
-        ("/no/such/folder", ParameterError, "no such folder"),
-        ("s3://", ParameterError, "options are region"),
-        ("s3://bucket/x?key=1", ParameterError, "options are region"),
-    ],
-)
-def test_a_source_that_is_none_is_a_wrong_parameter(store, source, error, message):
-    """Nothing is written, and the error says what is accepted."""
-    with pytest.raises(error) as caught:
-        read_into(store, source)
-    assert message in str(caught.value)
-    assert not Path(store).exists()
-
-
 def test_a_bucket_of_many_pages_is_read_to_its_end(bucket: LoopbackS3, store: str):
     """More than 1000 keys, some with spaces, plus signs, percent signs and Khmer letters."""
     names = ["first", "a b", "a+b", "a%20b", "a&b=c", "ភ្នំ", "[1]*?"]

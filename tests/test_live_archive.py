@@ -274,29 +274,6 @@ def test_a_server_that_refuses_most_objects_is_ill(archive: LoopbackS3, store: s
     assert len(_ingest(store).files) == 60
 
 
-@pytest.mark.parametrize("error", [SourceError, KeyboardInterrupt])
-def test_a_run_that_is_given_up_midway_is_resumed(
-    archive: LoopbackS3, store: str, error: type[BaseException]
-):
-    """By the server, or the user. What was read stays; the error names where it stopped."""
-    archive.objects = {_key(hour=i % 24, number=i): _packed(i) for i in range(40)}
-
-    def give_up(done: int, *_: object) -> None:
-        archive.is_down = done >= 5
-        if archive.is_down and error is KeyboardInterrupt:
-            raise error
-
-    with pytest.raises(error, match=r"^$|the source stopped answering at raw/2024"):
-        _ingest(store, progress=give_up)
-    there = contents(store, "*.parquet")
-    assert 5 <= len(there) < 40
-    archive.is_down = False
-    archive.requests.clear()
-    assert _ledger(_ingest(store)) == {"kept": 40}
-    assert len(_asked(archive)[1]) == 40 - len(there)
-    assert there.items() <= contents(store, "*.parquet").items()
-
-
 # --- listings served badly ----------------------------------------------------------------------
 
 

@@ -299,58 +299,6 @@ def _states(judged: Judged) -> dict[tuple[str, str], str]:
     return {(r.test_name, r.probe_asn): r.state for r in whole.itertuples()}
 
 
-def test_parts_hours_and_partial_blocks_are_found(tmp_path: Path) -> None:
-    """Ten of twelve endpoints; the web page alone; the web page at hours of the week; and a block
-    that begins with a false address and goes on as silence is one stretch, from its first hour. A
-    part is open where the fewer of its endpoints are cut off."""
-    every = (0, 5, 9, 11, 16, 21)
-    exams = [
-        one
-        for one in _days(64504, telegram(), 30, 58, every)
-        for hour, day in [(int(one["measurement_start_time"][11:13]),
-                           datetime.fromisoformat(one["measurement_start_time"]).weekday())]
-        if not (hour in (5, 11) and day < 5)
-    ]  # fmt: skip
-    held = [
-        one for one in _days(64504, telegram(web=TIMEOUT), 30, 58, (5, 11))
-        if datetime.fromisoformat(one["measurement_start_time"]).weekday() < 5
-    ]  # fmt: skip
-    study = _open(tmp_path, [
-        *_days(64501, telegram()),
-        *_days(64502, telegram(), 0, 40), *_days(64502, telegram(closed=10), 40, 90),
-        *_days(64503, telegram(), 0, 50),
-        *_days(64503, telegram(web=TIMEOUT, answer="192.168.7.222"), 50, 52),
-        *_days(64503, telegram(web=RESET), 52, 90),
-        *_days(64504, telegram(), 0, 30), *exams, *held, *_days(64504, telegram(), 58, 90),
-        *_days(64505, telegram(unanswered=12)), *_days(64506, telegram(), 0, 90, (3, 15)),
-        *_days(64507, telegram(), 0, 30), *_days(64507, telegram(closed=4), 30, 70),
-        *_days(64507, telegram(), 70, 90), *_days(64508, telegram(closed=2)),
-    ])  # fmt: skip
-    judged = judge_apps(study)
-    states = _states(judged)
-    assert states["telegram", "AS64501"] == states["telegram", "AS64506"] == "ok"
-    assert {states["telegram", f"AS6450{n}"] for n in (2, 3, 4)} == {"likely_blocked"}
-    assert states["telegram", "AS64505"] not in LISTED  # connected, and no answer
-    rows = judged.verdicts[judged.verdicts["period"] == "all"].set_index("probe_asn")
-    told = ["mechanism", "parts", "blocked_from_time", "schedule"]
-    assert rows.loc["AS64502", told].tolist() == [
-        "tcp.timeout", "app", "2024-02-10T09:02:00", ""]  # fmt: skip
-    assert rows.loc["AS64503", told].tolist() == ["tls.reset", "web", "2024-02-20T09:03:00", ""]
-    assert rows.loc["AS64504", "parts"] == "web"
-    assert str(rows.loc["AS64504", "schedule"]).startswith("Mon-Fri ")
-    assert rows.loc["AS64503", "open_parts"] == "app"
-    assert states["telegram", "AS64507"] == states["telegram", "AS64508"] == "ok"
-    stretches = judged.intervals.set_index("probe_asn")
-    told = ["endpoint_count", "cut_endpoint_count"]
-    ends = [f"{address}:{port}" for address in CENTRES[:5] for port in (443, 80)]
-    assert stretches.loc["AS64502", told].tolist() == [12, 10]
-    assert stretches.loc["AS64502", "cut_endpoints"] == ";".join(sorted(ends))
-    assert float(str(rows.loc["AS64502", "evidence"])) > 3
-    assert rows.loc["AS64502", "chance"] == "1.0e-03"
-    half = judged.verdicts.set_index(["probe_asn", "period"])["state"]
-    assert (half["AS64502", "first"], half["AS64502", "second"]) != ("likely_blocked", "ok")
-
-
 def test_what_fails_on_all_networks_needs_other_countries(tmp_path: Path) -> None:
     """Without them a block of the whole country and a broken test look the same."""
     documents = [

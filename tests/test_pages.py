@@ -23,7 +23,6 @@ from analysis.pages.html_tables import (
     MOST_NETWORKS,
     MOST_ROWS,
     ordered_matrix,
-    render_table,
 )
 from analysis.pages.tracks import Bar, Mark, Row, draw_tracks, span_bars
 from analysis.period import Period
@@ -142,22 +141,6 @@ def test_values_read_as_what_they_are() -> None:
         assert _Elements(cell(column, kind, value)).text == text, (column, value)
     shares = {0: "0 %", 1: "100 %", 0.0001: "< 0.1 %", 0.99999: "> 99.9 %", 0.5: "50.0 %"}
     assert {share: percent(share) for share in shares} == shares
-
-
-def test_a_network_is_known_by_its_name() -> None:
-    """Its number stands small behind it, and in lists where the pointer rests; alone where nobody
-    names it. A name that stands beside its number needs no column of its own."""
-    frame = pd.DataFrame({
-        "resolver_asn": ["AS1", "AS9"], "probe_asns": ["AS2;AS9", "AS1"], "probe_asn": [2, 1],
-        "network": ["Lantern <b>", "Falcon"],
-    })  # fmt: skip
-    html = str(render_table(frame, "Networks", "", 9, {}, networks={"AS9": "Resolver Ltd"}))
-    rows = [re.sub("<[^>]*>", " ", row).split() for row in html.split("<tr>")[1:]]
-    assert rows[0] == ["Network", "of", "the", "resolver", "Networks", "Network"]
-    assert rows[1] == ["Falcon", "AS1", "Lantern", "&lt;b&gt;", ",", "Resolver", "Ltd",
-                       "Lantern", "&lt;b&gt;", "AS2"]  # fmt: skip
-    assert rows[2] == ["Resolver", "Ltd", "AS9", "Falcon", "Falcon", "AS1"]
-    assert '<bdi title="AS9">Resolver Ltd</bdi>' in html
 
 
 def test_what_a_file_has_is_not_printed_at_length() -> None:

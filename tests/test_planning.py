@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -28,10 +27,9 @@ from analysis.planning.ranking import (
     write_runs,
 )
 from analysis.reference.test_lists import ListEntry, TestLists, load_test_lists
-from analysis.study.parameters import Campaign, StudyParameters
+from analysis.study.parameters import Campaign
 from analysis.tables import write_table
 from tests.archives import contents
-from tests.messaging import measurement, write_archive
 from tests.observations import Row, connection_with, observation
 
 HALF = Period.parse("2024-01-10", "2024-07-01")
@@ -110,33 +108,6 @@ def test_a_project_counts_its_own() -> None:
         assert own["measurement_count"].sum() == expected, project
         everybody = table[(table["scope"] == "country") & table["period"].str.contains("Q")]
         assert everybody["measurement_count"].sum() == len(ROWS)
-
-
-def test_tests_of_apps_have_months_and_are_a_projects_by_its_link(tmp_path: Path) -> None:
-    """Each test by itself beside that of web sites; a month without one has no row."""
-    link = {"annotations": {"ooni_run_link_id": "77"}}
-    archive = write_archive(tmp_path / "archive", [
-        measurement("telegram", start="2024-01-10 08:00:00"),
-        measurement("telegram", start="2024-01-12 08:00:00", asn=64501, **link),
-        measurement("signal", start="2024-03-05 08:00:00", **link),
-    ])  # fmt: skip
-    study = StudyParameters(probe_cc="QQ", since=str(HALF.since), until=str(HALF.until),
-                            source=str(archive), store=str(tmp_path / "store"))  # fmt: skip
-    connection = coverage.open_app_tests(SimpleNamespace(parameters=study))
-    of_web = coverage.count_coverage(_tested(ROWS), HALF, {})
-    counted = coverage.count_test_coverage(connection, of_web, HALF)
-    assert set(counted["scope"]) == {"test"}
-    shown = counted.set_index(["item", "month"])["measurement_count"]
-    assert shown["web_connectivity"].sum() == len(ROWS)
-    assert shown.drop("web_connectivity", level=0).to_dict() == {
-        ("telegram", "2024-01"): 2, ("signal", "2024-03"): 1}  # fmt: skip
-    first = counted.set_index(["item", "month"]).loc[("telegram", "2024-01")]
-    assert first[["network_count", "day_count", "longest_gap_days"]].tolist() == [2, 2, 19]
-    tests = coverage.count_app_tests(connection, Campaign.of("77"))
-    table = coverage.count_indicators(_tested(ROWS, "77"), HALF, tests, has_project=True)
-    counts = table.set_index(["scope", "period"])["app_measurement_count"]
-    assert counts["country", "2024-Q1"] == 3
-    assert counts["project"][["2024-01", "2024-02", "2024-03"]].tolist() == [1, 0, 1]
 
 
 def test_what_names_no_project_is_refused() -> None:
@@ -235,14 +206,6 @@ def test_why_a_pair_is_tested() -> None:
         assert own.to_numpy().tolist() == ([[reason, needed]] if reason else []), verdict
         assert "AS4" not in set(ranked["probe_asn"])  # no access network
         assert ranked.empty == bool(verdict["set_aside_reason"])
-
-
-def test_a_blocked_site_is_tested_though_its_name_was_missing_elsewhere() -> None:
-    """A name that did not exist for a while, on one network, is no dead one where it is listed."""
-    missing = _verdict("a.test", "AS2", "ok", set_aside_reason="name_does_not_exist")
-    ranked = _rank([_verdict("a.test", "AS1", "blocked", blocked_session_count=8), missing])
-    assert ranked["probe_asn"].tolist() == ["AS3"]
-    assert ranked["test_reason"].tolist() == ["listed_elsewhere"]
 
 
 def test_a_verdict_grows_old_and_neighbours_raise_suspicion() -> None:

@@ -9,12 +9,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
 from analysis.languages.language import open_language
 from analysis.tables import read_table
+from tests.archives import read_csv
 
 KHMER = "km"
 #: These stand on more than one page.
@@ -63,11 +63,6 @@ def headlines(fictional_report: Path) -> dict[str, Any]:
     return {name: one["value"] for name, one in run["findings"].items()}
 
 
-def _table(report: Path, name: str) -> pd.DataFrame:
-    path = report / "tables" / f"{name}.csv"
-    return pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
-
-
 def test_a_number_is_the_same_wherever_it_stands(
     pages: dict[str, PublishedPage], headlines: dict[str, Any]
 ) -> None:
@@ -95,7 +90,10 @@ def test_headlines_are_what_the_tables_say(
     fictional_report: Path, headlines: dict[str, Any]
 ) -> None:
     """Counted once more, from the published tables alone."""
-    networks, verdicts = _table(fictional_report, "networks"), _table(fictional_report, "verdicts")
+    networks, verdicts = (
+        read_csv(fictional_report / "tables" / "networks.csv"),
+        read_csv(fictional_report / "tables" / "verdicts.csv"),
+    )
     access = set(
         networks.loc[networks["kind"].isin(["isp", "mobile", "education", "unknown"]), "probe_asn"]
     )
@@ -117,11 +115,11 @@ def test_headlines_are_what_the_tables_say(
         "other_pair_count": len(whole) - len(judged),
         "single_network_domain_count": (per_site == 1).sum(),
         "one_report_pair_count": (pairs["sessions_to_flip"] == "1").sum(),
-        "set_aside_count": len(_table(fictional_report, "set_aside")),
+        "set_aside_count": len(read_csv(fictional_report / "tables" / "set_aside.csv")),
     }
     assert {name: headlines[name] for name in counted} == counted
-    assert len(_table(fictional_report, "blocked_site_networks")[["domain", "probe_asn"]]
-               .drop_duplicates()) == len(pairs)  # fmt: skip
+    stretches = read_csv(fictional_report / "tables" / "blocked_site_networks.csv")
+    assert len(stretches[["domain", "probe_asn"]].drop_duplicates()) == len(pairs)
 
 
 def test_a_column_means_the_same_in_every_table(fictional_report: Path) -> None:
@@ -183,9 +181,11 @@ def test_a_page_of_a_site_says_what_its_tables_say(
 ) -> None:
     """Measurements, sessions and networks of each; flags of what is set aside; on how many networks
     it is blocked and likely blocked."""
-    sites, aside = (_table(fictional_report, name) for name in ("sites", "set_aside"))
+    sites, aside = (
+        read_csv(fictional_report / "tables" / f"{name}.csv") for name in ("sites", "set_aside")
+    )
     flagged = dict(aside[["domain", "flagged_count"]].to_numpy())
-    stretches = _table(fictional_report, "blocked_site_networks")
+    stretches = read_csv(fictional_report / "tables" / "blocked_site_networks.csv")
     for row in sites[sites["page"] != ""].itertuples(index=False):
         words = re.sub(r"\s+", " ", pages[row.page].words).replace(",", "")
         tests = f"Measurements: {row.measurement_count}; sessions: {row.session_count}"
@@ -204,7 +204,7 @@ def test_findings_have_their_numbers_on_the_first_page_alone(
     pages: dict[str, PublishedPage], fictional_report: Path
 ) -> None:
     """One id for each kind, in the order of their ranks; each leads to a place that is there."""
-    findings = _table(fictional_report, "findings")
+    findings = read_csv(fictional_report / "tables" / "findings.csv")
     ranked = findings.assign(rank=findings["rank"].astype(int)).sort_values("rank")
     for place, page in pages.items():
         anchors = [one for one in page.ids if re.fullmatch(r"F\d+", one)]

@@ -75,7 +75,6 @@ def test_a_failed_notebook_leaves_the_old_report(tmp_path: Path, demo_page: Page
     out = _earlier(tmp_path / "r")
     for cell, kind, message in (
         ("raise errors.ContractError('3 rows do not add up')", ContractError, "3 rows do not"),
-        ("raise errors.ParameterError('SPLIT', 'x', 'no')", ParameterError, "SPLIT=x: no"),
         ("raise errors.SourceError('gone')", SourceError, "gone. Running the same command again"),
         ("raise OSError(27, 'File too large')", SourceError, "1-page.ipynb: cell 2, "),
         (

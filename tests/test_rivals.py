@@ -16,9 +16,7 @@ from analysis.verdicts.rivals import (
     HOST_SILENT,
     ONE_KIND_OF_PROBE,
     RESOLVERS,
-    RIVALS,
     ROUTE_UNKNOWN,
-    answer_rivals,
 )
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
@@ -153,19 +151,6 @@ def test_one_kind_of_probe() -> None:
         assert set(own["state"]) == {"impaired" if is_explained else "likely_blocked"}
         assert set(own["note"]) == {ONE_KIND_OF_PROBE} if is_explained else found.withheld.empty
         assert found.defects.empty != is_explained
-
-
-def test_rivals_are_asked_in_order_and_each_says_what_it_asks() -> None:
-    """Up to the one that spoke; a mark is asked of one kind of probe alone."""
-    asked = answer_rivals("tcp.timeout", "likely_blocked", ROUTE_UNKNOWN)
-    assert asked == [
-        (RIVALS[0].question, "No."), (RIVALS[1].question, "No."),
-        (RIVALS[2].question, ROUTE_UNKNOWN),
-    ]  # fmt: skip
-    assert answer_rivals("dns.loopback", "blocked") == [(RIVALS[-1].question, "No.")]
-    assert [question for question, _ in answer_rivals("tls.reset", "likely_blocked")] == [
-        RIVALS[0].question, RIVALS[-1].question
-    ]  # fmt: skip
 
 
 # --- What cannot be told of a listed pair is said in its note, and nowhere else. ------------------

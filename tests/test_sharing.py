@@ -30,7 +30,6 @@ from analysis.store.store import (
     set_checksum,
 )
 from tests.archives import CC, contents, line_of, object_key, packed, put, read_into
-from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 
 _SUMMER = Period.parse("2024-06-01", "2024-08-15")
@@ -328,19 +327,3 @@ def _rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
         writer.add_key_value_metadata({METADATA_KEY: told})
         writer.add_key_value_metadata({CHECKSUM_KEY: BLANK_CHECKSUM})
     set_checksum(path)
-
-
-def test_a_store_of_two_archives_or_of_another_country_is_refused(
-    theirs: Collection, tmp_path: Path, command: Command
-):
-    """The first with what can be named, status 2; the second with status 3, as an empty archive."""
-    root = Path(shutil.copytree(theirs.store.uri, tmp_path / "theirs"))
-    place = root / FOLDER / theirs.source_id
-    source, ours = f"SOURCE={root}", f"STORE={tmp_path / 'ours'}"
-    days = ("SINCE=2024-06-01", "UNTIL=2024-08-15")
-    status, _, said = command("ingest", "PROBE_CC=QM", *days, source, ours)
-    assert (status, "holds no web_connectivity object of QM" in said) == (3, True)
-    shutil.copytree(place, root / FOLDER / "other-0123456789ab")
-    status, _, said = command("ingest", f"PROBE_CC={CC}", *days, source, ours)
-    assert (status, f"{FOLDER}/{place.name}, {FOLDER}/other-0123456789ab" in said) == (2, True)
-    assert read_into(tmp_path / "ours", place) == theirs

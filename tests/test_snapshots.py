@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,20 +125,6 @@ def test_nothing_is_fetched_twice_a_day_and_another_country_is_added(
     assert _asked(server) == ["lists/th.csv"]
     assert first.items() < _files(tmp_path).items()
     assert load_test_lists(snapshot.parameters()["TEST_LIST"], "TH").files[0].row_count == 6
-
-
-def test_two_processes_fetch_once(server: LoopbackS3, tmp_path: Path) -> None:
-    """The second waits for the first and finds its work done."""
-    both = [
-        threading.Thread(target=refresh, args=("KH", tmp_path, _nothing, _NOW)) for _ in range(2)
-    ]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join()
-    asked = _asked(server)
-    assert len(asked) == len(set(asked)) == 6
-    assert find("latest", "KH", tmp_path).day.isoformat() == "2026-11-25"
 
 
 def test_a_country_without_a_list_is_recorded(server: LoopbackS3, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import duckdb
 import pandas as pd
 import pytest
 
-from analysis.errors import SourceError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.rules import RULES
 from analysis.outcomes.steps import create_views
@@ -140,16 +139,6 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, made: _Made) -> None:
     connection = _connection()
     assert _told(kept, connection, _method()) == made.told
     assert len(list(tmp_path.glob("*.duckdb"))) == len(TABLES)
-
-
-def test_a_folder_that_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
-    """Another one takes the tables; where there is none, the error says so."""
-    (tmp_path / "file").write_text("")
-    both = KeptTables("s", [tmp_path / "file", tmp_path / "b"])
-    Maker(both, _connection(), _method()).make_features()
-    assert len(list((tmp_path / "b").glob("*.duckdb"))) == 1
-    with pytest.raises(SourceError, match="cannot be written"):
-        Maker(KeptTables("s", [tmp_path / "file"]), _connection(), _method()).make_features()
 
 
 def test_files_that_nobody_uses_go_when_all_are_too_large(

@@ -1,7 +1,5 @@
 """Verdicts held against a known truth, and the plan of worlds that does it."""
 
-import gzip
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +8,6 @@ import pandas as pd
 import pytest
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.period import Period
-from analysis.planning.ranking import SITES_A_DAY
 from analysis.tables import write_table
 from analysis.worlds import scored_apps as apps
 from analysis.worlds import scores, steering
@@ -251,31 +247,6 @@ def test_a_world_goes_all_the_way_to_the_tables(tmp_path: Path) -> None:
     }
     text = "".join(path.read_text(encoding="utf-8") for path in out.glob("*.csv"))
     assert not re.search(r"\.example|2024-", text)
-
-
-def test_a_plan_changes_what_is_tested_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first week is the same in both ways; afterwards the same sessions of the same probes
-    test other names, those of the plan."""
-    monkeypatch.setattr(steering, "COUNTRIES", {1: (6, 40)})
-    monkeypatch.setattr(steering, "WEEKS", 2)
-    rows = steering.run_country(1, "plan", tmp_path / "plan", Volunteers)
-    period = Period.parse("2024-01-01", "2024-03-04")
-    Volunteers(tmp_path / "turns", "QM", period, 1, 6, 40).measure(range(14), {}, SITES_A_DAY)
-    plan, turns = ({}, {})
-    for found, way in ((plan, "plan"), (turns, "turns")):
-        for path in (tmp_path / way / "archive").rglob("*.gz"):
-            tests = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-            found[path.name] = (tests[0]["report_id"], [test["input"] for test in tests])
-    assert max(len(names) for _, names in plan.values()) <= SITES_A_DAY
-    assert {key: report for key, (report, _) in plan.items()} == {
-        key: report for key, (report, _) in turns.items()
-    }
-    assert min(key for key in plan if plan[key] != turns[key]) >= "20240108"
-    summed = steering.sum_up(rows)
-    assert summed["stratum"].tolist() == ["Week 1", "Week 2"]
-    assert summed["trial_count"].iloc[0] > 0
 
 
 def test_a_world_of_apps_is_scored_against_what_was_drawn(

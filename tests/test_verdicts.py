@@ -11,7 +11,6 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.period import Period
-from analysis.verdicts.rivals import EVERYWHERE
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
 from analysis.verdicts.witnesses import countries_url, measurement_url
@@ -499,22 +498,6 @@ def test_nothing_measured_is_never_ok_and_never_nought() -> None:
         if pd.notna(row.blocked_share):
             low, high = row.blocked_share_low, row.blocked_share_high
             assert low - 1e-9 <= row.blocked_share <= high + 1e-9
-
-
-def test_what_fails_everywhere_is_said_on_every_network() -> None:
-    """The time-outs of networks with few sessions are those of the others, and no chance."""
-    usual = [row for n in range(9) for row in everywhere("O" * 12, f"usual-{n}.example")]
-    rows = [
-        row
-        for letters, asn in zip(("T" * 40, "T" * 12, "T" * 12), ALL_NETWORKS, strict=True)
-        for row in [*site("away", letters, asn=asn),
-                    *site("once", letters if asn == PROBE_NETWORK else "O" * 12, asn=asn)]
-    ]  # fmt: skip
-    found = judge([*usual, *rows]).verdicts
-    away = found[found["domain"] == "away.example"]
-    assert away["state"].tolist() == ["impaired"] * 3
-    assert all(note.startswith(EVERYWHERE) for note in away["note"])
-    assert not found["note"][found["domain"] != "away.example"].str.startswith(EVERYWHERE).any()
 
 
 def test_a_long_block_is_one_in_the_half_that_holds_little_of_it() -> None:

@@ -1,6 +1,5 @@
 """Worlds with known truth: the fictional country, and countries in which one thing goes on."""
 
-import csv
 import json
 import os
 import re
@@ -9,7 +8,6 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,12 @@ import pytest
 
 from analysis.errors import ParameterError
 from analysis.hosts import normalise
-from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.worlds import validation
 from analysis.worlds.examined import EXAMINED
 from analysis.worlds.validation_page import Results
 from analysis.worlds.world import Design, World, make_world
-from analysis.worlds.writing import Volunteers, write_world
-from tests.archives import contents
+from analysis.worlds.writing import write_world
+from tests.archives import contents, read_csv
 
 PERIOD = {"since": "2024-01-20", "until": "2024-04-10"}
 SMALL = {"since": "2024-02-01", "until": "2024-02-11", "sessions_per_day": 2.0}
@@ -36,11 +32,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("world") / "qq"
     write_world(out, **PERIOD, sessions_per_day=2.6)
     return out
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def read_object(path: Path) -> list[bytes]:
@@ -92,10 +83,10 @@ def test_a_folder_holds_the_world_that_is_asked_for_or_is_left_alone(tmp_path: P
     (out / "mark").touch()
     write_world(out, **SMALL)
     assert (out / "mark").exists()
-    names = {row["domain"] for row in read_csv(out / "truth" / "names.csv")}
+    names = set(read_csv(out / "truth" / "names.csv")["domain"])
     write_world(out, **SMALL, seed=2)
     assert not (out / "mark").exists()
-    assert not names & {row["domain"] for row in read_csv(out / "truth" / "names.csv")}
+    assert not names & set(read_csv(out / "truth" / "names.csv")["domain"])
     mine.write_text("years of work")
     for place, words, message in (
         (tmp_path, SMALL, r"empty or holds world\.json"),
@@ -128,12 +119,13 @@ def test_nothing_real_is_named(world: Path) -> None:
 
 def test_forgers_claim_what_is_not_so(world: Path, measurements: list[dict[str, Any]]) -> None:
     """Each kind of report makes each claim, and every forged line says what its report claims."""
-    rows = read_csv(world / "truth" / "forgeries.csv")
+    rows = read_csv(world / "truth" / "forgeries.csv").to_dict("records")
     forged = {(row["report_id"], row["domain"]): row for row in rows}
     claims = ("blocked", "open", "control_dead", "control_alive")
     kinds = {(row["claim"], row["kind"]) for row in forged.values()}
     assert kinds == {(claim, kind) for claim in claims for kind in ("flood", "pair", "days")}
-    truly = {(row["domain"], row["probe_asn"]) for row in read_csv(world / "truth" / "blocks.csv")}
+    blocks = read_csv(world / "truth" / "blocks.csv")
+    truly = set(zip(blocks["domain"], blocks["probe_asn"], strict=True))
     counts = Counter[str]()
     for found in measurements:
         row = forged.get((found["report_id"], normalise(found["input"])))
@@ -189,25 +181,6 @@ def test_each_situation_blocks_what_it_says_and_nothing_else() -> None:
         assert ("Nobody blocks" in situation.truth) == (not blocks), name
         world = _make(name)
         assert blocks or world.troubles or any(site.cut_off for site in world.sites), name
-
-
-def test_a_situation_is_judged_scored_and_shipped(tmp_path: Path) -> None:
-    """Five sites that all networks drop are found in a small world too."""
-    name = "National drop"
-    country = {
-        **validation.SITUATION, "situation": name, "name_count": 30, "sessions_per_day": 2,
-        "until": "2024-03-15",
-    }  # fmt: skip
-    task = validation.Task("examined", 91, "examined", country, Thresholds())
-    simulator = validation.Simulator(write_world, Volunteers, EXAMINED)
-    result = validation.run_world(task, tmp_path / "work", simulator)
-    null = replace(result, task=replace(task, part="null"))
-    validation.write_situations(tmp_path, [result, null], EXAMINED)
-    (row,) = Results(tmp_path).read("examined").to_dict("records")
-    assert row["found_pair_count"] > 0.5 * row["blocked_pair_count"] > 0
-    assert row["false_site_count"] == 0
-    assert (row["situation"], row["truth"]) == (name, EXAMINED[name].truth)
-    assert Results(tmp_path).read("chances")["stratum"].tolist() == [0.1, 0.01, 0.001]
 
 
 def test_the_results_that_ship_have_every_situation() -> None:
