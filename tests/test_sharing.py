@@ -203,7 +203,7 @@ _DAMAGE = {
         lambda f: (p := next(f.glob("2024-07-*"))).write_bytes(p.read_bytes() + b"x"),
         "2024-07-.* longer than it was listed",
     ),
-    "a missing file": (lambda f: next(f.glob("2024-07-*")).unlink(), "2024-07-.* no longer there"),
+    "a missing file": (lambda f: next(f.glob("2024-07-*")).unlink(), "2024-07-.* no such file"),
     "no manifest's shape": (lambda f: (f / MANIFEST).write_text("[]"), "no manifest of shared"),
     "half a manifest": (lambda f: (f / MANIFEST).write_text('{"format"'), "no manifest of shared"),
     "a nested manifest": (lambda f: (f / MANIFEST).write_text("[" * 99_999), "no manifest of sha"),

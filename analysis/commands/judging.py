@@ -13,6 +13,7 @@ judged again, and listed only if they give the counts that were published.
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.commands.settings import Settings, parse_settings
 from analysis.errors import ParameterError, SourceError, printable, suggest
-from analysis.hosts import normalise, registrable_domain
+from analysis.hosts import normalise
 from analysis.languages.language import ENGLISH
 from analysis.observations.fingerprints import Fingerprints, load
 from analysis.observations.messaging_tests import BY_NAME, TESTS
@@ -269,8 +270,9 @@ def explain(
         annex.get(site),
         aside[site].reason if site in aside else "",
         "" if is_fictional(code) else countries_url(site, period),
-        list(_describe_pairs(tables, rows, parameters, study, is_every=bool(asn))),
+        list(_describe_pairs(tables, rows, parameters, study)),
         why_none,
+        is_every=bool(asn),
     )
     return str(about).rstrip()
 
@@ -289,7 +291,8 @@ def _templates() -> Any:
         "STATES": STATES, "INSUFFICIENT": INSUFFICIENT, "NETWORK_KINDS": NETWORK_KINDS,
         "SET_ASIDE_REASONS": SET_ASIDE_REASONS, "REASON_SENTENCES": REASON_SENTENCES,
         "RULES_BY_ID": RULES_BY_ID, "MECHANISMS": MECHANISMS, "known": pd.notna,
-        "percent": percent, "chance_words": chance_words,
+        "percent": percent, "chance_words": chance_words, "telling_layer": _telling_layer,
+        "A_FEW": _A_FEW, "CLASSES": _CLASSES, "measurement_url": measurement_url,
     }  # fmt: skip
     return environment.get_template("explain.txt.j2").module
 
@@ -302,12 +305,10 @@ def _find_site(tables: Path, domain: str, asn: str) -> tuple[str, pd.DataFrame]:
     rows = verdicts[verdicts["domain"] == site]
     if rows.empty:
         tested = pd.Series(verdicts["domain"].unique())
-        near = tested[tested.map(registrable_domain) == registrable_domain(site)].tolist()
-        under = f"; tested under the same name: {', '.join(near[:5])}" if near else ""
-        also = under or suggest(site, tested)
         raise ParameterError(
             "DOMAIN", site,
-            f"was never tested in this report, which says nothing about its being reachable{also}",
+            f"was never tested in this report, which says nothing about its being reachable"
+            f"{suggest(site, tested)}",
         )  # fmt: skip
     return site, _of_network(rows, asn, site)
 
@@ -329,8 +330,6 @@ def _describe_pairs(
     rows: pd.DataFrame,
     parameters: Mapping[str, Any],
     study: Study | None,
-    *,
-    is_every: bool,
 ) -> Iterator[dict[str, Any]]:
     """The verdict on each network, in words and counts, and its sessions if they are at hand."""
     thresholds = _thresholds_of(parameters)
@@ -355,7 +354,7 @@ def _describe_pairs(
             "rivals": [
                 text.striptags() for text in say_rivals(ENGLISH, stretches, others, row.note)
             ],
-            "sessions": [] if study is None else _session_lines(study, row, is_every=is_every),
+            "sessions": [] if study is None else _list_sessions(study, row),
         }
 
 
@@ -455,31 +454,14 @@ ORDER BY day, session
 """
 
 
-def _session_lines(study: Study, row: Row, *, is_every: bool) -> Iterator[str]:
-    """A line per session, by day: what it shows, by which rule, and what was seen.
-
-    Of every session, or of the last few; if of every one, with the identity of each measurement.
-    """
+def _list_sessions(study: Study, row: Row) -> list[tuple[date, str, list[dict[str, Any]]]]:
+    """The sessions of a pair by day: each with its class, and its measurements as judged."""
     pair = {"site": row.domain, "asn": int(row.probe_asn.removeprefix("AS"))}
-    sessions = study.connection.execute(_SESSIONS, pair).fetchall()
     results: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for result in read_results(study.connection, *pair.values()):
         results[result["session"]].append(result)
-    is_cut = not is_every and len(sessions) > _A_FEW
-    more = f", the last {_A_FEW} of {len(sessions)}; --asn lists all" if is_cut else ""
-    yield f"sessions{more}:"
-    for session, day, kind in sessions[-_A_FEW:] if is_cut else sessions:
-        # the first measurement that shows what its session does, or the first of all
-        every = results[session]
-        typical = next((one for one in every if one["class"] == kind), every[0])
-        times = f" ({len(every)} measurements)" if len(every) > 1 else ""
-        yield (
-            f"  {day:%Y-%m-%d}  {_CLASSES.get(kind, kind):<13} {typical['rule_id']}{times}: "
-            f"{typical['layers'][_telling_layer(typical)]['seen']}"
-        )
-        for one in every if is_every else ():
-            link = "" if study.is_fictional else measurement_url(one["report_id"], one["input"])
-            yield f"      {one['time']:%H:%M:%S}  {one['report_id']}  {link or one['input']}"
+    sessions = study.connection.execute(_SESSIONS, pair).fetchall()
+    return [(day, kind, results[session]) for session, day, kind in sessions]
 
 
 def _telling_layer(result: Mapping[str, Any]) -> str:

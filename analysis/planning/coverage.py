@@ -5,7 +5,7 @@ The second half is what the page on coverage shows of it, with pairs to test, a 
 the lists to correct.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 import duckdb
@@ -448,29 +448,22 @@ def count_indicators(
         first_tests = [day.date() for day in connection.execute(_FIRST_DAYS, given).df()["day"]]
         frames += [
             _count_spans(counted, first_tests, period, scope, spans, app_tests)
-            for spans in (list_spans(period, 1), list_spans(period, 3))
+            for spans in (list_spans(period, "M"), list_spans(period, "Q"))
         ]
     return pd.concat(frames, ignore_index=True)
 
 
-def list_spans(period: Period, month_count: int) -> list[tuple[str, Period, bool]]:
-    """The calendar months (1) or quarters (3) that a study touches, in order.
+def list_spans(period: Period, grain: str) -> Iterator[tuple[str, Period, bool]]:
+    """The calendar months (``M``) or quarters (``Q``) that a study touches, in order.
 
-    Returns:
+    Yields:
         Label, days within the study, and whether the whole month or quarter lies in it.
     """
-    spans: dict[date, Period] = {}
-    for month in period.months():
-        before = (month.since.month - 1) % month_count
-        first = month.since.replace(month=month.since.month - before, day=1)
-        spans[first] = Period(spans.get(first, month).since, month.until)
-    rows = []
-    for first, span in spans.items():
-        end = (first + timedelta(days=31 * month_count + 1)).replace(day=1)
-        quarter = f"{first.year}-Q{(first.month + 2) // 3}"
-        label = f"{first:%Y-%m}" if month_count == 1 else quarter
-        rows.append((label, span, span == Period(first, end)))
-    return rows
+    for span in pd.period_range(period.since, period.last_day, freq=grain):
+        first, end = span.start_time.date(), (span + 1).start_time.date()
+        within = Period(max(first, period.since), min(end, period.until))
+        label = f"{first:%Y-%m}" if grain == "M" else f"{first.year}-Q{span.quarter}"
+        yield label, within, within == Period(first, end)
 
 
 def _count_spans(
@@ -478,7 +471,7 @@ def _count_spans(
     first_tests: list[date],
     period: Period,
     scope: str,
-    spans: list[tuple[str, Period, bool]],
+    spans: Iterable[tuple[str, Period, bool]],
     app_tests: Mapping[tuple[str, str], int],
 ) -> pd.DataFrame:
     """The months or the quarters of one scope, in order of time, with what changed."""

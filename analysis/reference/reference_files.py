@@ -389,7 +389,6 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         size, sha256: of the file as it lies here.
         row_count: rows that a report reads from it.
         date: the latest date inside the file, ISO; empty where it holds none.
-        source_size, source_sha256: of what the server sent, where the file was drawn from it.
     """
 
     url: str
@@ -401,8 +400,6 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sha256: str = ""
     row_count: int = 0
     date: str = ""
-    source_size: int = 0
-    source_sha256: str = ""
 
 
 def country_list(probe_cc: str) -> str:

@@ -69,8 +69,6 @@ def compare_reports(before: Report, after: Report) -> pd.DataFrame:
             f"is of {country_name(before.probe_cc)}, not of {country_name(after.probe_cc)}",
         )  # fmt: skip
     old, new = _read(before), _read(after)
-    if not old["finding"] or not new["finding"]:  # an earlier version tells of none
-        old["finding"] = new["finding"] = {}
     for said in (old, new):
         not_listed = {*old["site"], *new["site"]} & said["tested"].keys() - said["site"].keys()
         said["site"] |= dict.fromkeys(not_listed, NOT_LISTED)

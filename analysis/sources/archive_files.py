@@ -124,10 +124,6 @@ class Folder:
     def id(self) -> str:
         return source_id(self.name, str(self._path.resolve()))
 
-    def is_at(self, path: Path) -> bool:
-        """Whether a path leads to this very folder."""
-        return path.is_dir() and path.samefile(self._path)
-
     def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
         """Walk the folder. In a name that is not UTF-8 the wrong bytes are shown as U+FFFD.
 
@@ -158,9 +154,6 @@ class Folder:
                 self._path / item.key,
                 opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK),
             )
-        except FileNotFoundError:
-            is_text = "\ufffd" not in item.key
-            raise CannotRead("no longer there" if is_text else "its name is not UTF-8") from None
         except OSError as error:
             raise CannotRead(describe_error(error).lower()) from None
         try:

@@ -46,9 +46,9 @@ from analysis.temporary_folders import TemporaryFolder
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def download(url: str, size: int, seconds: float) -> tuple[bytes, bytes] | None:
-    """What a server sends, and the same unpacked where it comes packed with gzip, by whatever name;
-    None where it has no such file.
+def download(url: str, size: int, seconds: float) -> bytes | None:
+    """What a server sends, unpacked where it comes packed with gzip, by whatever name; None where
+    it has no such file.
 
     Args:
         url: the address.
@@ -63,7 +63,7 @@ def download(url: str, size: int, seconds: float) -> tuple[bytes, bytes] | None:
     reply, sent = retry(server.read, url, deadline, size, (200, 404, 410))
     if reply.status != 200:
         return None
-    return sent, _unpack(sent, size) if sent.startswith(_GZIP_MAGIC) else sent
+    return _unpack(sent, size) if sent.startswith(_GZIP_MAGIC) else sent
 
 
 def _unpack(packed: bytes, limit: int) -> bytes:
@@ -291,12 +291,11 @@ def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: da
         Sidecar, fetched_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"), role=item.role, licence=item.licence
     )
     replies = ((url, download(url, *item.limits)) for url in item.urls)
-    url, reply = next((one for one in replies if one[1]), (item.urls[-1], None))
-    if reply is None:
+    url, content = next((one for one in replies if one[1] is not None), (item.urls[-1], None))
+    if content is None:
         if item.may_not_exist and not before:
             return about(url=url, status=404)
         raise CannotRead("the server has no such file")
-    sent, content = reply
     target.write_bytes(content)
     try:
         row_count, latest = item.read(target)
@@ -313,7 +312,6 @@ def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: da
             "of data/reference/snapshots)"
         )
     data = target.read_bytes()
-    is_drawn = data != sent
     return about(
         url=url,
         status=200,
@@ -321,6 +319,4 @@ def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: da
         sha256=sha256(data).hexdigest(),
         row_count=row_count,
         date=latest,
-        source_size=len(sent) if is_drawn else 0,
-        source_sha256=sha256(sent).hexdigest() if is_drawn else "",
     )

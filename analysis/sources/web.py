@@ -236,9 +236,7 @@ class Reply:
 
     def blocks(self, limit: int, deadline: Deadline) -> Iterator[bytes]:
         """All of them; CannotRead where they are more than ``limit`` bytes."""
-        size, length = 0, self.headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) > limit:
-            raise too_long(limit)
+        size = 0
         while block := self.next(deadline):
             size += len(block)
             if size > limit:

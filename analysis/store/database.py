@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.errors import ContractError, ParameterError, SourceError, describe_error
+from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.flags import DISJOINT_SQL
 from analysis.observations.messaging import MESSAGING
 from analysis.observations.messaging_tests import BY_FOLDER, TESTS
@@ -233,11 +233,7 @@ class Observations(AbstractContextManager["Observations"]):
         self._collection = collection
         store = collection.store
         with ExitStack() as undo:
-            try:
-                self.scratch = undo.enter_context(TemporaryFolder("workbook-observations-"))
-            except OSError as error:
-                why = f"no temporary folder can be made: {describe_error(error)}"
-                raise SourceError(why) from None
+            self.scratch = undo.enter_context(TemporaryFolder("workbook-observations-"))
             given = os.environ.get("OMP_NUM_THREADS", "")  # else one per processor
             threads = (int(given) if given.isdecimal() else os.cpu_count()) or 1
             database = self.scratch / "observations.duckdb"

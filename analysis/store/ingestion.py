@@ -13,7 +13,6 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
@@ -26,7 +25,6 @@ from analysis.sources.archive_files import (
     OONI,
     RECEIPT_MARGIN,
     ArchiveObject,
-    Folder,
     holds_country,
 )
 from analysis.sources.buckets import Bucket, Scope, open_source
@@ -156,8 +154,6 @@ def ingest_messaging(request: Request) -> Collection:
     read_before = archive.reopen()
     if read_before is not None:
         return read_before
-    if request.reopen and isinstance(archive.task.source, Bucket) and archive.was_read:
-        return Collection(archive.task.store, archive.task.source_id, ())
     tests = tuple(BY_FOLDER)
     wanted = partial(holds_country, probe_cc=request.probe_cc, tests=tests)
     return archive.read(archive.task.source.objects(wanted))
@@ -177,15 +173,11 @@ def _open_archive(request: Request, fingerprints: Fingerprints, what: str = "") 
     """What a request asks of, and what is on record of its tests.
 
     Raises:
-        ParameterError: the source is no source, cannot have the country, or is the store itself:
-            what is made of an archive is no part of it.
+        ParameterError: the source is no source, or cannot have the country.
     """
     window, store = _choose_window(request), Store(request.store)
     scope = Scope(request.probe_cc, window, store, request.listing) if window else None
     source = open_source(request.source, scope)
-    if isinstance(source, Folder) and store.is_local and source.is_at(Path(store.path(""))):
-        accepted = "the archive lies in this folder; a store in another one is accepted"
-        raise ParameterError("STORE", request.store, accepted)
     name = f"read-{what}{request.probe_cc}{f'-{window}' if window else ''}.json"
     try:
         record = msgspec.convert(store.read_note(source.id, name), _Record)
@@ -239,13 +231,13 @@ class _Archive:
         some of it is no longer there.
         """
         task, record = self.task, self.record
-        if not (self.request.reopen and isinstance(task.source, Bucket)):
+        if not (self.request.reopen and isinstance(task.source, Bucket) and self.was_read):
             return None
         if record.share:
             return reopen_share(task.store, record.share)
         on_record = [ArchiveObject(file.key, file.size, file.etag) for file, *_ in record.files]
         files, _ = self._find_current(on_record)
-        if not files or len(files) < len(on_record):
+        if len(files) < len(on_record):
             return None
         return Collection(task.store, task.source_id, tuple(files), tuple(record.not_read))
 

@@ -349,11 +349,7 @@ def import_share(
         ContractError: a file is not what a workbook would have written.
     """
     try:
-        with TemporaryFolder("workbook-import-") as folder:
-            if item.size > _MOST_OF_A_MANIFEST:
-                raise CannotRead("longer than it was listed")
-            _fetch(source, item, folder / MANIFEST)
-            content = (folder / MANIFEST).read_bytes()
+        content = _read_item(source, item, _MOST_OF_A_MANIFEST)
         manifest = read_manifest(content, item.key)
         if manifest.probe_cc != probe_cc:
             raise SourceError(
@@ -470,11 +466,7 @@ class _Record(msgspec.Struct, frozen=True):
 
 def _fetch_not_read(source: Source, item: ArchiveObject) -> dict[str, NotRead]:
     try:
-        with TemporaryFolder("workbook-import-") as folder:
-            if item.size > _MOST_OBJECTS:
-                raise CannotRead("too large")
-            _fetch(source, item, folder / "record")
-            record = msgspec.json.decode((folder / "record").read_bytes(), type=_Record)
+        record = msgspec.json.decode(_read_item(source, item, _MOST_OBJECTS), type=_Record)
     except (CannotRead, ValueError, RecursionError) as error:
         why = f"{item.key} does not list the objects that could not be read: {error}"
         raise SourceError(why, resumes=False) from None
@@ -509,6 +501,15 @@ def _import_file(source: Source, store: Store, manifest: Manifest, name: str) ->
                 "not arrived whole",
                 resumes=False,
             )
+
+
+def _read_item(source: Source, item: ArchiveObject, limit: int) -> bytes:
+    """The bytes of an item, of which there are no more than ``limit``."""
+    if item.size > limit:
+        raise CannotRead("too large")
+    with TemporaryFolder("workbook-import-") as folder:
+        _fetch(source, item, folder / "item")
+        return (folder / "item").read_bytes()
 
 
 def _fetch(source: Source, item: ArchiveObject, path: Path) -> None:

@@ -147,24 +147,31 @@ _SUFFIX = {
 
 
 @dataclass(slots=True)
-class Network:
+class Client:
+    """Who asks: the network of the client, and whether servers abroad see it as being in the
+    fictional country.
+    """
+
+    asn: int
+    is_inside: bool
+
+
+@dataclass(slots=True)
+class Network(Client):
     """An AS that probes measure from.
 
     ``resolver_asn`` is the network whose resolver its customers use. ``timeout_rate`` is the
-    chance that one step (a lookup, a connection…) runs out of time. Inside means that servers
-    abroad see its clients as being in the country.
+    chance that one step (a lookup, a connection…) runs out of time.
     """
 
     role: str  # one of a kind; "open_2" is the second of the style "open"
     style: str
-    asn: int
     name: str
     operator: str
     kind: str
     weight: float
     resolver_asn: int
     resolver_address: str
-    is_inside: bool = True
     timeout_rate: float = 0.003
     dead_session_rate: float = 0.004
     portal_session_rate: float = 0.0
@@ -612,14 +619,6 @@ def parse(url: str) -> Target:
 def endpoint(address: str, port: int) -> str:
     """An address and a port as Go writes them."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who asks: the network of the client, and whether it lies in the fictional country."""
-
-    asn: int
-    is_inside: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,8 +84,8 @@ def plain_networks(situation: str, plan: AddressPlan) -> list[Network]:
     for index, weight in enumerate(EXAMINED[situation].weights):
         asn, kind = ACCESS_ASNS[index], "mobile" if index % 3 == 1 else "isp"
         networks.append(
-            Network(f"plain_{index}", "plain", asn, f"{_WORDS[index]} Net", _WORDS[index], kind,
-                    weight, asn, plan.take(asn))
+            Network(asn, True, f"plain_{index}", "plain", f"{_WORDS[index]} Net", _WORDS[index],
+                    kind, weight, asn, plan.take(asn))
         )  # fmt: skip
     return networks
 

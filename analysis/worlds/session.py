@@ -29,7 +29,6 @@ from analysis.worlds.country import (
     TIMED_OUT,
     UNKNOWN_AUTHORITY,
     WRONG_HOST,
-    Client,
     Control,
     Helper,
     Internet,
@@ -172,10 +171,6 @@ class Session:
     timeout_count: int = 0
     is_control_lost: bool = False
 
-    @property
-    def _client(self) -> Client:
-        return Client(self.network.asn, self.network.is_inside)
-
     def filters(self, site: Site | None) -> bool:
         """Whether the household's filter stops the site."""
         if site is None or not self.home_filter:
@@ -225,7 +220,7 @@ class Session:
         return self._look_up_honestly(host)
 
     def _look_up_honestly(self, host: str) -> Lookup:
-        answer = self.internet.lookup(host, self._client, self.day)
+        answer = self.internet.lookup(host, self.network, self.day)
         if self.network.has_v6 or self.network.is_v6_broken:
             return answer
         return Lookup(answer.v4, (), answer.failure)
@@ -244,7 +239,7 @@ class Session:
         block = self.censorship.find(self.network.asn, address, self.day, self.moment)
         if block is not None and block.host not in self.lies:
             return block.tcp_failure
-        return self.internet.connect(address, port, self.day, self._client)
+        return self.internet.connect(address, port, self.day, self.network)
 
     def handshake(self, address: str, name: str) -> str | None:
         """Shake hands on a good connection: None, or how it fails."""
@@ -253,7 +248,7 @@ class Session:
         block = self._block(name)
         if block is not None and block.tls_failure:
             return block.tls_failure
-        failure = self.internet.handshake(address, name, self._client)
+        failure = self.internet.handshake(address, name, self.network)
         site = self.internet.sites.get(name)
         is_unknown = (
             self.software.lacks_authority and site is not None and site.authority == "second"
@@ -275,7 +270,7 @@ class Session:
         if self.internet.is_overloaded(target.host, self.rng):
             self.timeout_count += 1
             return None, TIMED_OUT
-        return self.internet.fetch(address, target, self._client, self.rng), None
+        return self.internet.fetch(address, target, self.network, self.rng), None
 
     def query(
         self, engine: str, host: str, kind: str, failure: str | None, addresses: Sequence[str]

@@ -14,8 +14,6 @@ reaches past the period.
 * ``names.csv``: one row a name; ``since`` and ``until`` are those of an outage or death, and
   ``authority`` is who signed its certificate (outdated probes do not know the second).
 * ``networks.csv``: one row a network, with the part that it plays.
-* ``odd_sessions.csv``: sessions that say nothing of the network: ``dead`` link, captive
-  ``portal``, ``home_filter``, a build that ``lacks_authority``, or a ``forged`` report.
 * ``forgeries.csv``: one row a name in a forged report: what it claims of the name (``blocked``,
   ``open``, or by a false control ``control_dead`` and ``control_alive``), and the kind of forgery.
 * ``tests.csv``: one row a name, network, day and hour in which the name was tested there.
@@ -34,7 +32,9 @@ from analysis.hosts import normalise
 from analysis.worlds.archive import Json
 from analysis.worlds.censorship import GATEWAY, Block, Machines
 from analysis.worlds.country import Site
-from analysis.worlds.world import Batch, World
+from analysis.worlds.forgery import Forgery
+from analysis.worlds.session import Session
+from analysis.worlds.world import World
 
 _LEDGER_REASONS = (
     "truncated_file", "not_json", "invalid", "other_test", "other_country", "out_of_period",
@@ -61,26 +61,12 @@ class Tally:
     tests: defaultdict[tuple[str, int], dict[datetime, tuple[set[str], set[str]]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    odd_sessions: list[tuple[str, str, str, str]] = field(default_factory=list)
     forgeries: list[tuple[str, ...]] = field(default_factory=list)
 
-    def note_session(self, batch: Batch) -> None:
-        """Note what was wrong with a session."""
-        session, forgery = batch.session, batch.forgery
-        asn = f"AS{session.network.asn}"
-        found = {
-            session.state: session.state != "good",
-            "home_filter": session.home_filter,
-            "lacks_authority": session.software.lacks_authority,
-        }
-        faults = [fault for fault, is_there in found.items() if is_there]
-        if forgery is not None:
-            faults = ["forged"]
-            head = (session.report_id, str(session.start.date()), asn)
-            self.forgeries += [(*head, host, forgery.claim, forgery.kind) for host in forgery.hosts]
-        if faults:
-            row = (session.report_id, asn, ";".join(faults), session.software.version)
-            self.odd_sessions.append(row)
+    def note_forgery(self, session: Session, forgery: Forgery) -> None:
+        """Note what a forged report says of each name."""
+        head = (session.report_id, str(session.start.date()), f"AS{session.network.asn}")
+        self.forgeries += [(*head, host, forgery.claim, forgery.kind) for host in forgery.hosts]
 
     def keep(self, document: Json, is_sound: bool) -> None:
         """Count one measurement that a reader should keep."""
@@ -95,7 +81,7 @@ class Tally:
 
 
 def write_truth(folder: Path, world: World, tally: Tally) -> None:
-    """The truth of every block, name, network, odd session, forged report and test; and the
+    """The truth of every block, name, network, forged report and test; and the
     archive's ledger.
     """
     networks = [
@@ -122,9 +108,6 @@ def write_truth(folder: Path, world: World, tally: Tally) -> None:
         ),
         "networks": (
             "probe_asn,network,operator,kind,role,resolver_asn,measurement_count", networks,
-        ),
-        "odd_sessions": (
-            "report_id,probe_asn,faults,software_version", sorted(tally.odd_sessions),
         ),
         "forgeries": ("report_id,day,probe_asn,domain,claim,kind", sorted(tally.forgeries)),
         "tests": ("domain,probe_asn,day,hour,session_count,sound_session_count", tests),

@@ -137,8 +137,8 @@ class _Writer:
     def add(self, batch: Batch) -> None:
         """Take one session's measurements; sessions come in order of their day."""
         self.flush(self._world.midnight(batch.session.day))
-        self.tally.note_session(batch)
         if batch.forgery is not None:
+            self.tally.note_forgery(batch.session, batch.forgery)
             # In objects of their own, so that the honest ones are the same with and without.
             hour = batch.receipt.replace(minute=0, second=0)
             self._pending[hour, _FORGED_OBJECTS] += batch.tests
