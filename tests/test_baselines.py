@@ -316,7 +316,7 @@ def test_a_sweep_finds_what_a_whole_run_finds(tmp_path: Path) -> None:
     networks = pd.DataFrame({
         "probe_asn": [PROBE_NETWORK], "operator": ["One"], "is_domestic": [True],
     })  # fmt: skip
-    grid = {"floor_sessions": (7,), "sinkhole_names": (4,), "pool_days": (0,)}
+    grid = {"floor_sessions": (7,), "sinkhole_names": (4,)}
     swept = sweep(study, networks, grid)
     assert swept.groupby("threshold")["is_standing"].sum().eq(1).all()
 

@@ -161,18 +161,14 @@ def test_a_judgement_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """That of the same numbers, as it was to the type of a column; nothing is judged."""
     study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
     study.kept, networks = KeptTables("study", [tmp_path]), study.networks()
-    judged = [confirm(study, networks, Thresholds(floor_days=days)) for days in (3, 2)]
+    before = confirm(study, networks, Thresholds())
     monkeypatch.setattr(confirmation, "judge_cells", lambda *_, **__: pytest.fail("judged"))
-    for number, before in zip((3, 2), judged, strict=True):
-        thresholds = Thresholds(floor_days=number)
-        found = confirm(study, networks, thresholds)
-        for name in ("verdicts", "intervals", "withheld", "chances", "defects"):
-            pd.testing.assert_frame_equal(getattr(found, name), getattr(before, name))
-        assert list(found.evidence.log_evidence) == list(before.evidence.log_evidence)
-        pd.testing.assert_frame_equal(
-            find_verdicts(study, networks, thresholds), before.verdicts
-        )  # fmt: skip
-    assert len(judged[0].intervals)
+    found = confirm(study, networks, Thresholds())
+    for name in ("verdicts", "intervals", "withheld", "chances", "defects"):
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(before, name))
+    assert list(found.evidence.log_evidence) == list(before.evidence.log_evidence)
+    pd.testing.assert_frame_equal(find_verdicts(study, networks, Thresholds()), before.verdicts)
+    assert len(before.intervals)
 
 
 def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:
