@@ -108,7 +108,7 @@ def test_settings_of_a_country() -> None:
     settings = parse_settings([*KH, "STORE=s3://bucket/prefix", "TEST_LIST=a.csv,b.csv", "JOBS=3",
                                "floor_sessions=5", "SPLIT=2024-01-01"])  # fmt: skip
     study = settings.study
-    assert str(settings.period) == "2023-07-01--2024-07-01"
+    assert str(settings.study.period) == "2023-07-01--2024-07-01"
     assert (study.source, study.store) == (str(Path("archive").absolute()), "s3://bucket/prefix")
     assert study.test_list == f"{Path('a.csv').absolute()},{Path('b.csv').absolute()}"
     assert (settings.jobs, settings.is_embedded, study.split) == (3, False, "2024-01-01")

@@ -285,7 +285,7 @@ def test_the_arguments_of_a_look() -> None:
         (["floor_sessions=6"], f"{Period.ending(today(), 180)}", "watch.floor_sessions=6"),
     ):
         settings = watch_settings(["PROBE_CC=KH", "SOURCE=ooni", *given])
-        assert (str(settings.period), settings.out.parts[-2:]) == (period, ("kh", folder))
+        assert (str(settings.study.period), settings.out.parts[-2:]) == (period, ("kh", folder))
     for argument in ("PREVIOUS=a", "CLAIMS=b.yml", "SPLIT=2024-06-01"):
         with pytest.raises(ParameterError, match="watch holds a look against the one before"):
             watch_settings(["PROBE_CC=KH", "SOURCE=ooni", argument])

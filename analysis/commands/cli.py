@@ -99,7 +99,7 @@ def report(arguments: Arguments = None) -> None:
     from analysis.pages.replacing import refuse_foreign
 
     settings = parse_settings(arguments or [])
-    settings.period.split(settings.study.split)  # what cannot be halved ends here
+    settings.study.period.split(settings.study.split)  # what cannot be halved ends here
     refuse_foreign(settings.out, "findings")
     inputs = _gather(settings)
     with show_status("running the notebooks") as display:
@@ -128,8 +128,11 @@ def sensitivity(arguments: Arguments = None) -> None:
 
     settings = parse_settings(arguments or [])
     if not (settings.out / "run.json").is_file():
-        accepted = "holds no report yet: run 'make report' with the same parameters first"
-        raise ParameterError("OUT", settings.out, accepted)
+        raise ParameterError(
+            "OUT",
+            settings.out,
+            "holds no report yet: run 'make report' with the same parameters first",
+        )
     inputs = _gather(settings, reopen=True)
     with show_progress("judging by other numbers") as (step,):
         judge_neighbours(inputs, step)
@@ -174,7 +177,7 @@ def watch(arguments: Arguments = None) -> None:
     from analysis.review.watch_page import PAGE
 
     settings = watch_settings(arguments or [])
-    last = read_last_look(settings.out, settings.probe_cc, settings.period)
+    last = read_last_look(settings.out, settings.study.probe_cc, settings.study.period)
     inputs = _gather(settings, is_look=True)
     with show_status("judging"):
         news_count = look(inputs, last, _tell)
@@ -193,9 +196,8 @@ def ingest(arguments: Arguments = None) -> None:
     settings = with_lists(settings, say)
     collection, apps = read_all(settings)
     if apps.files or apps.not_read:
-        said = f"of apps and circumvention tools: {objects_in_words(apps)}"
-        console.print(said, highlight=False)
-    with Observations(collection, settings.probe_cc, settings.period) as observations:
+        console.print(f"of apps and circumvention tools: {objects_in_words(apps)}", highlight=False)
+    with Observations(collection, settings.study.probe_cc, settings.study.period) as observations:
         ledger = observations.ledger()
     for reason, count in ledger.itertuples(index=False):
         print(f"{reason:<24}{count:>12,}")
@@ -241,7 +243,9 @@ def share(arguments: Arguments = None) -> None:
     _simulate_embedded(settings)
     collection = read_sites(settings)
     with show_status("writing the share"):
-        manifest = write_share(collection, settings.probe_cc, settings.period, settings.out)
+        manifest = write_share(
+            collection, settings.study.probe_cc, settings.study.period, settings.out
+        )
     size = sum(file.size for file in manifest.files.values())
     print(f"share: {_nearby(settings.out)}, {len(manifest.files)} files, {size / 1e6:,.1f} MB")
     print(f"SHA-256 of its MANIFEST.json, to be told by another way: {manifest.digest}")
@@ -395,9 +399,9 @@ def _simulate(settings: Settings) -> None:
     with show_progress("simulating the fictional country"):
         write_world(
             settings.study.fictional_folder,
-            probe_cc=settings.probe_cc,
-            since=settings.period.since,
-            until=settings.period.until,
+            probe_cc=settings.study.probe_cc,
+            since=settings.study.period.since,
+            until=settings.study.period.until,
             has_apps=True,
         )
 
@@ -465,9 +469,9 @@ def _ask_for_counts(settings: Settings) -> SourceError | None:
     from analysis.study.parameters import replies_folder
 
     folder = replies_folder(settings.study.store)
-    questions = [by_month(settings.probe_cc, settings.period)]
+    questions = [by_month(settings.study.probe_cc, settings.study.period)]
     if not settings.study.test_counts:
-        questions += of_apps(settings.probe_cc, settings.period)
+        questions += of_apps(settings.study.probe_cc, settings.study.period)
     try:
         for question in questions:
             fetch_counts(folder, question, say)

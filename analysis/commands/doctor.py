@@ -137,8 +137,10 @@ def _ask_servers(settings: Settings) -> Iterator[Finding]:
     if ahead:
         off = min(ahead, key=abs)
         advice = "; set it, or days are cut wrongly" if abs(off) > _CLOCK else ""
-        said = f"this machine's clock differs from the servers' by {abs(off):,.0f} seconds{advice}"
-        yield Finding("look" if advice else "ok", said)
+        yield Finding(
+            "look" if advice else "ok",
+            f"this machine's clock differs from the servers' by {abs(off):,.0f} seconds{advice}",
+        )
 
 
 def _ask(server: Server, ahead: list[float], asked: _Asked) -> Finding:
@@ -168,12 +170,12 @@ def _ask(server: Server, ahead: list[float], asked: _Asked) -> Finding:
 
 def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
     """How much a source has, and what some of its objects hold."""
-    code, study = settings.probe_cc, settings.study
+    code, study = settings.study.probe_cc, settings.study
     if settings.is_embedded and not Path(study.source).is_dir():
         yield Finding("ok", "the fictional country is not there yet; 'make report' simulates it")
         return
     # The days of receipt that a run asks OONI's archive for, and some in their middle.
-    period = settings.period.extended(study.receipt_margin)
+    period = settings.study.period.extended(study.receipt_margin)
     days = [day for day in period.days() if day <= today()] or [period.since]
     listed = days[max(0, len(days) - _DAYS) // 2 :][:_DAYS]
     window = Period(listed[0], listed[-1] + timedelta(days=1))
@@ -295,8 +297,8 @@ def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) ->
         table: the observations.
         reasons: how many other lines there are, by the ledger's reasons.
     """
-    period = settings.period
-    scope = {"cc": settings.probe_cc, "since": period.since, "until": period.until}
+    period = settings.study.period
+    scope = {"cc": settings.study.probe_cc, "since": period.since, "until": period.until}
     with closing(observations_from_table(table)) as connection:
         connection.execute(
             f"DELETE FROM observations WHERE probe_cc <> $cc OR NOT {IN_PERIOD}", scope
@@ -307,8 +309,8 @@ def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) ->
         if not kept:
             yield Finding(
                 "stop",
-                f"none of {lines:,} lines is a measurement of {settings.probe_cc} in the period: "
-                "check PROBE_CC, SINCE and UNTIL",
+                f"none of {lines:,} lines is a measurement of {settings.study.probe_cc} in the "
+                "period: check PROBE_CC, SINCE and UNTIL",
             )
             return
         others = [f"{count:,} {reason}" for reason, count in sorted(reasons.items()) if count]

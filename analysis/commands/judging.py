@@ -413,8 +413,8 @@ def _open_published(
     try:
         if not was_read(request_of(settings.study)):
             return None, (
-                f"{alone}the store holds no observations of {settings.probe_cc} from this SOURCE. "
-                "Name those that the report was made from: STORE=… SOURCE=…"
+                f"{alone}the store holds no observations of {settings.study.probe_cc} from this "
+                "SOURCE. Name those that the report was made from: STORE=… SOURCE=…"
             )
         study = open_study(find_lists(settings.study), jobs=settings.jobs)
     except (ParameterError, SourceError) as error:

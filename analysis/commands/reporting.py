@@ -143,22 +143,25 @@ def read_earlier(settings: Settings) -> HeldAgainst:
     Raises:
         ParameterError: one of them cannot be read, or the report is of another country.
     """
-    code = settings.probe_cc
+    code = settings.study.probe_cc
     decisions = load_decisions(review_path(code), code)
     publisher = load_publisher(publisher_path(code))
     check_final(settings.status, publisher, publisher_path(code))
-    corrections = load_corrections(corrections_path(code), settings.period)
+    corrections = load_corrections(corrections_path(code), settings.study.period)
     claims = settings.claims
     if claims is None and settings.is_embedded:
-        claims = find_draft(settings.probe_cc, settings.period)
+        claims = find_draft(settings.study.probe_cc, settings.study.period)
     previous = read_report(settings.previous, "PREVIOUS") if settings.previous else None
-    if previous and previous.probe_cc != settings.probe_cc:
-        accepted = f"is a report of {previous.probe_cc}; one of {settings.probe_cc} is accepted"
-        raise ParameterError("PREVIOUS", settings.previous, accepted)
+    if previous and previous.probe_cc != settings.study.probe_cc:
+        raise ParameterError(
+            "PREVIOUS",
+            settings.previous,
+            f"is a report of {previous.probe_cc}; one of {settings.study.probe_cc} is accepted",
+        )
     if previous:
         check_comparable(previous, "PREVIOUS")
     for lang in (ENGLISH, *settings.languages):
-        load_narrative(settings.probe_cc, lang.code)  # a fault in a text ends here
+        load_narrative(settings.study.probe_cc, lang.code)  # a fault in a text ends here
     draft = load_draft(claims) if claims else None
     return HeldAgainst(draft, previous, decisions, publisher, corrections)
 
@@ -205,9 +208,11 @@ def open_sites(inputs: Inputs) -> Study:
     settings = inputs.settings
     return Study(
         parameters=settings.study,
-        periods={"all": settings.period},
+        periods={"all": settings.study.period},
         collection=inputs.collection,
-        observations=open_observations(inputs.collection, settings.probe_cc, settings.period),
+        observations=open_observations(
+            inputs.collection, settings.study.probe_cc, settings.study.period
+        ),
         lists=inputs.lists,
     )
 
@@ -255,7 +260,7 @@ def brief_page() -> Appendix:
 
 def _write_all(edition: Edition, inputs: Inputs, run: Mapping[str, Any]) -> Edition:
     """The report in one of its languages, with the pages that are written anew in it."""
-    lang, probe_cc = edition.page.lang, inputs.settings.probe_cc
+    lang, probe_cc = edition.page.lang, inputs.settings.study.probe_cc
     sites = site_pages(inputs.settings.study, inputs.lists, lang, f"../{edition.up}")
     # at the top, in English, the annex is the notebook's
     annex = () if lang == ENGLISH and not edition.folder else (_annex_page(lang, edition.up),)
@@ -432,8 +437,11 @@ def watch_settings(arguments: Iterable[str]) -> Settings:
     values = read_values(arguments)
     for name in _OF_REPORTS:
         if values.get(name):
-            accepted = "watch holds a look against the one before, which OUT keeps; leave it out"
-            raise ParameterError(name, values[name], accepted)
+            raise ParameterError(
+                name,
+                values[name],
+                "watch holds a look against the one before, which OUT keeps; leave it out",
+            )
     if values.get("SOURCE"):
         values["UNTIL"] = values.get("UNTIL") or str(today())
         until = parse_date("UNTIL", values["UNTIL"])
@@ -441,7 +449,7 @@ def watch_settings(arguments: Iterable[str]) -> Settings:
     settings = parse_settings(f"{name}={value}" for name, value in values.items())
     if values.get("OUT"):
         return settings
-    label = settings.study.label.replace(str(settings.period), "watch", 1)
+    label = settings.study.label.replace(str(settings.study.period), "watch", 1)
     return replace(settings, out=settings.out.parents[1] / label)
 
 
@@ -467,7 +475,7 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
     now = carry_over(last.standing, found) if last else found
     news = find_news(last.standing if last else None, now)
     run = describe_run(inputs)
-    own = {"first_look": str(settings.period.last_day)}
+    own = {"first_look": str(settings.study.period.last_day)}
     first = last.report.run[RECORD] if last else own
     with published(settings.out, RECORD) as build:
         standing = write_table(build.tables, STANDING, now.pairs)
@@ -480,7 +488,7 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
             write_alone(build.folder, edition, item, sections)
         (build.folder / FEED).write_text(write_feed(log, this), "utf-8", newline="\n")
         build.run = run | {RECORD: first}
-        lines = [*_say(news, last is None), *say_thin(found, settings.period)]
+        lines = [*_say(news, last is None), *say_thin(found, settings.study.period)]
         tell(map(printable, lines))
     return len(news)
 

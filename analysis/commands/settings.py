@@ -6,7 +6,6 @@ from pathlib import Path
 
 from analysis.errors import ParameterError, suggest
 from analysis.languages.language import Language, open_languages
-from analysis.period import Period
 from analysis.reference.reference_files import REPOSITORY, SNAPSHOTS, Snapshot, find
 from analysis.sources.schedulers import parse_address
 from analysis.study.parameters import (
@@ -67,16 +66,6 @@ class Settings:
     scheduler: str
     is_embedded: bool
     snapshot: Snapshot | None = None
-
-    @property
-    def probe_cc(self) -> str:
-        """The country's code."""
-        return self.study.probe_cc
-
-    @property
-    def period(self) -> Period:
-        """The whole period."""
-        return self.study.period
 
 
 def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settings:
@@ -152,9 +141,9 @@ def with_lists(settings: Settings, say: Callable[[str], None]) -> Settings:
     from analysis.sources.reference_data import current  # takes a second to load
 
     if settings.study.reference:
-        snapshot = find(settings.study.reference, settings.probe_cc)
+        snapshot = find(settings.study.reference, settings.study.probe_cc)
     elif wants_snapshot(settings.study):
-        snapshot = current(settings.probe_cc, SNAPSHOTS, say)
+        snapshot = current(settings.study.probe_cc, SNAPSHOTS, say)
     else:
         return settings
     return replace(settings, study=settings.study.with_snapshot(snapshot), snapshot=snapshot)

@@ -208,16 +208,31 @@ SOURCES = {
     "like": "Probes with the same network, version and platform",
 }
 
-_SOURCE_COUNTS = """
-SELECT concat('AS', probe_asn) AS probe_asn,
-  concat_ws(' ', software_name, software_version) AS software, coalesce(platform, '') AS platform,
-  CASE grouping(probe_asn, software_name, platform)
-    WHEN 3 THEN 'probe_asn' WHEN 5 THEN 'software' WHEN 6 THEN 'platform' ELSE 'like' END AS source,
-  count(*) AS measurement_count
-FROM tested GROUP BY GROUPING SETS
-  ((probe_asn), (software_name, software_version), (platform),
-   (probe_asn, software_name, software_version, platform))
-ORDER BY measurement_count DESC, probe_asn, software, platform
+_WEIGHED = """
+WITH counted AS (
+  SELECT concat('AS', probe_asn) AS probe_asn,
+    concat_ws(' ', software_name, software_version) AS software,
+    coalesce(platform, '') AS platform,
+    CASE grouping(probe_asn, software_name, platform)
+      WHEN 3 THEN 'probe_asn' WHEN 5 THEN 'software' WHEN 6 THEN 'platform' ELSE 'like' END
+      AS source,
+    count(*) AS measurement_count
+  FROM tested GROUP BY GROUPING SETS
+    ((probe_asn), (software_name, software_version), (platform),
+     (probe_asn, software_name, software_version, platform))
+), ranked AS (
+  SELECT *, measurement_count / sum(measurement_count) OVER (PARTITION BY source) AS share,
+    row_number() OVER (PARTITION BY source
+      ORDER BY measurement_count DESC, probe_asn, software, platform) AS place,
+    CASE source WHEN 'probe_asn' THEN probe_asn WHEN 'software' THEN software
+      WHEN 'platform' THEN platform ELSE '' END AS name
+  FROM counted
+)
+SELECT source, count(*) AS source_count, first(name ORDER BY place) AS largest,
+  max(share) AS largest_share, sum(share) FILTER (place <= 2) AS two_largest_share,
+  round(1 / sum(share * share), 1) AS equal_source_count
+FROM ranked GROUP BY source
+ORDER BY list_position(['probe_asn', 'software', 'platform', 'like'], source)
 """
 
 
@@ -233,23 +248,9 @@ def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[str, str
         as many sources of one size would be as concentrated (the inverse of the sum of squared
         shares).
     """
-    counts = connection.execute(_SOURCE_COUNTS).df()
-    rows: list[dict[str, object]] = []
-    for source, words in SOURCES.items():
-        of = counts[counts["source"] == source]
-        if of.empty:  # nothing was measured
-            continue
-        shares = of["measurement_count"] / of["measurement_count"].sum()
-        largest = "" if source == "like" else str(of[source].iloc[0])
-        rows.append({
-            "source": words, "source_count": len(of),
-            "largest": f"{names[largest]} ({largest})" if largest in names else largest,
-            "largest_share": shares.iloc[0], "two_largest_share": shares.iloc[:2].sum(),
-            "equal_source_count": round(1 / (shares**2).sum(), 1),
-        })  # fmt: skip
-    columns = ["source", "source_count", "largest", "largest_share", "two_largest_share",
-               "equal_source_count"]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
+    weighed = connection.execute(_WEIGHED).df()
+    named = [f"{names[one]} ({one})" if one in names else one for one in weighed["largest"]]
+    return weighed.assign(source=weighed["source"].map(SOURCES), largest=named)
 
 
 # --- the test lists -------------------------------------------------------------------------------
@@ -817,8 +818,7 @@ def show_comparison(thin: pd.DataFrame, run: Mapping[str, object]) -> None:
         headings={"tested_count": "Sites tested", "reached_count": "Sites reached"},
         fold_after=_SHOWN,
     )
-    caption = "Everyday sites to add"
-    show_table(pd.DataFrame([run]), caption=caption, headings=PLAN_HEADINGS)
+    show_table(pd.DataFrame([run]), caption="Everyday sites to add", headings=PLAN_HEADINGS)
 
 
 def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:

@@ -139,11 +139,14 @@ def _find_other_categories(lists: TestLists) -> Iterator[Row]:
     for entry in lists.entries:
         other = general.get(_address(entry))
         if entry.role == "country" and other and other.category_code != entry.category_code:
-            why = (
+            yield _row(
+                entry,
+                "other_category",
+                "change",
                 f"{other.file} has it under {other.category_code}, this list under "
-                f"{entry.category_code}."
+                f"{entry.category_code}.",
+                other,
             )
-            yield _row(entry, "other_category", "change", why, other)
 
 
 def _find_dead(entries: Iterable[ListEntry], seen: Seen) -> Iterator[Row]:
@@ -171,8 +174,9 @@ def _find_misspelt(entries: Collection[ListEntry], seen: Seen) -> Iterator[Row]:
                         for name in meant)  # fmt: skip
         action = "remove" if is_listed and entry.domain in seen["dead"] else "check"
         where = "which is on a list" if is_listed else "which is on no list"
-        why = f"Never reached, and easily taken for {meant[0]}, {where}."
-        yield _row(entry, "look_alike", action, why)
+        yield _row(
+            entry, "look_alike", action, f"Never reached, and easily taken for {meant[0]}, {where}."
+        )
 
 
 def find_look_alikes(names: Iterable[str]) -> dict[str, list[str]]:

@@ -167,8 +167,11 @@ def audit(claims: Path, folder: Path | None, out: Path | None) -> Iterator[str]:
     draft = load_draft(claims)
     report = read_report(folder, "REPORT") if folder else None
     if report and report.probe_cc != draft.probe_cc:
-        of = f"is of {country_name(report.probe_cc)}, the draft of {country_name(draft.probe_cc)}"
-        raise ParameterError("REPORT", report.folder, of)
+        raise ParameterError(
+            "REPORT",
+            report.folder,
+            f"is of {country_name(report.probe_cc)}, the draft of {country_name(draft.probe_cc)}",
+        )
     audited = audit_claims(draft, report)
     out = out or REPOSITORY / "reports" / "audit" / claims.stem
     page = _publish(draft, report, audited, out)

@@ -242,8 +242,9 @@ def compare(before: Path, after: Path) -> Iterator[str]:
         rows = changes[changes["kind"] == kind]
         yield f"{words}: {len(rows):,} changed"
         for row in rows.itertuples(index=False):
-            said = f"  {row.item}: {row.before or '–'} → {row.after or '–'}  [{row.cause}]"
-            yield printable(said)
+            yield printable(
+                f"  {row.item}: {row.before or '–'} → {row.after or '–'}  [{row.cause}]"
+            )
 
 
 def _runs(before: Report, after: Report, lang: Language = ENGLISH) -> str:

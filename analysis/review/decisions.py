@@ -134,8 +134,9 @@ def _parse_decision(text: str) -> str:
 
 def _parse_reason(text: str) -> str:
     if not 1 <= len(text) <= LONGEST_REASON:
-        accepted = f"a sentence of at most {LONGEST_REASON} characters is accepted"
-        raise ParameterError("reason", text[:60], accepted)
+        raise ParameterError(
+            "reason", text[:60], f"a sentence of at most {LONGEST_REASON} characters is accepted"
+        )
     return text
 
 

@@ -68,8 +68,13 @@ def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
         claims = {one["id"]: Markup(f"{one['claim']} {one['sites']}").striptags() for one in worded}
         items = list_items(tables, claims, lang)
         if not edition.folder:
-            title = f"{lang.say('Feedback form')} · {page.country} · {page.period} · {page.status}"
-            write_sheet(tables, title, items, Basis.of_run(run), lang)
+            write_sheet(
+                tables,
+                f"{lang.say('Feedback form')} · {page.country} · {page.period} · {page.status}",
+                items,
+                Basis.of_run(run),
+                lang,
+            )
         opening, *boxes = _show_form(items, lang, edition.up)
         return [opening, *show_decisions(tables, lang), *boxes]
 
@@ -284,8 +289,9 @@ def _read_cells(path: Path, data: bytes) -> tuple[dict[str, str], dict[int, dict
                 rows[line] = dict(zip(COLUMNS, row, strict=True))
             is_below = is_below or texts in headings
     except Exception:  # noqa: BLE001 - of a broken file the library raises what comes
-        accepted = f"cannot be read as a feedback sheet, with the sheets {ITEMS} and {ABOUT}"
-        raise _fault(path, accepted) from None
+        raise _fault(
+            path, f"cannot be read as a feedback sheet, with the sheets {ITEMS} and {ABOUT}"
+        ) from None
     if not is_below:
         named = ", ".join(headings[0])
         raise _fault(path, f"has lost the headings that it was sent with, in their order: {named}")

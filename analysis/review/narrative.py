@@ -47,8 +47,9 @@ def load_narrative(probe_cc: str, code: str, folder: Path = NARRATIVES) -> dict[
     place = folder / probe_cc.lower() / code
     for path in sorted(place.glob("*.md")):
         if path.stem not in PARTS:
-            accepted = f"{', '.join(f'{part}.md' for part in PARTS)} are accepted"
-            raise ParameterError("narrative", path, accepted)
+            raise ParameterError(
+                "narrative", path, f"{', '.join(f'{part}.md' for part in PARTS)} are accepted"
+            )
     known_as = f"data/narrative/{probe_cc.lower()}/{code}"
     return {f"{known_as}/{part}.md": _read(place / f"{part}.md") for part in PARTS}
 

@@ -64,8 +64,9 @@ def check_final(status: str, publisher: Mapping[str, str], path: Path) -> None:
     missing = [key for key in PUBLISHER if key not in publisher]
     if missing and status.strip().lower().startswith(_FINAL):
         place = path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
-        accepted = f"a final report needs {', '.join(missing)} in {place}"
-        raise ParameterError("STATUS", status, accepted)
+        raise ParameterError(
+            "STATUS", status, f"a final report needs {', '.join(missing)} in {place}"
+        )
 
 
 def word_publisher(publisher: Mapping[str, str], lang: Language) -> tuple[tuple[str, str], ...]:
@@ -167,8 +168,11 @@ def add_notice(folder: Path) -> int:
     kept = f"{SUMS}.before-{day}"
     if day is None or (report.folder / kept).exists():
         state = "carries its notice already" if day else "has no error on record"
-        accepted = f"{state}; {corrections_path(report.probe_cc).name} lists what was found wrong"
-        raise ParameterError("OUT", report.folder, accepted)
+        raise ParameterError(
+            "OUT",
+            report.folder,
+            f"{state}; {corrections_path(report.probe_cc).name} lists what was found wrong",
+        )
     with published(report.folder, "findings", is_copy=True) as build:
         pages = sorted(build.folder.rglob("*.html"))
         for page in pages:

@@ -112,8 +112,7 @@ def check_tables(report: Report, names: Iterable[str], parameter: str) -> None:
     for name in names:
         path = report.tables / f"{name}.csv"
         if not path.is_file():
-            accepted = f"its tables/{name}.csv is missing"
-            raise ParameterError(parameter, report.folder, accepted)
+            raise ParameterError(parameter, report.folder, f"its tables/{name}.csv is missing")
         known = noted.get(f"{name}.csv", {}).get("sha256")
         if known and known != digest(path):
             raise ParameterError(

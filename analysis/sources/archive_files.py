@@ -177,8 +177,10 @@ class Folder:
 
 
 def _cannot_list(error: OSError) -> NoReturn:
-    why = f"the folder {error.filename} cannot be listed: {describe_error(error).lower()}"
-    raise SourceError(why, resumes=False)
+    raise SourceError(
+        f"the folder {error.filename} cannot be listed: {describe_error(error).lower()}",
+        resumes=False,
+    )
 
 
 # --- the keys of OONI's archive -------------------------------------------------------------------

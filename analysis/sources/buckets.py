@@ -202,8 +202,9 @@ class Bucket:
         except CannotRead as error:
             below = f" below {prefix}" if prefix else ""
             name = self._address.bucket
-            why = f"the bucket {name} cannot be listed{below}: {error}"
-            raise SourceError(why, resumes=error.may_pass) from None
+            raise SourceError(
+                f"the bucket {name} cannot be listed{below}: {error}", resumes=error.may_pass
+            ) from None
 
     def _list_page(self, prefix: str, token: str = "") -> _Page:
         asked = {"list-type": "2", "prefix": self._address.prefix + prefix, "encoding-type": "url"}
@@ -396,7 +397,8 @@ def parse_address(uri: str, parameter: str, accepted: str) -> Address:
         if not (is_known and is_name and httpx.URL(url).host):
             raise ValueError
     except (ValueError, httpx.InvalidURL):
-        options_are = f"options are region, endpoint_override, scheme; {accepted}"
-        raise ParameterError(parameter, uri, options_are) from None
+        raise ParameterError(
+            parameter, uri, f"options are region, endpoint_override, scheme; {accepted}"
+        ) from None
     prefix = path.strip("/")
     return Address(url, bucket, f"{prefix}/" if prefix else "", options.get("region", ""))

@@ -116,8 +116,9 @@ class Storage:
                 pages = self._store.list(root or None, chunk_size=1000)
                 items = [item for page in pages for item in page]
         except OSError as error:
-            why = f"the store {self.uri} cannot be listed: {error}"
-            raise SourceError(why, resumes=not self.is_local) from None
+            raise SourceError(
+                f"the store {self.uri} cannot be listed: {error}", resumes=not self.is_local
+            ) from None
         found = {}
         for item in items:
             changed = round(item["last_modified"].timestamp() * 1e6) * 1000

@@ -240,14 +240,14 @@ def refresh(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) 
     ):
         build = parent / today.folder.name
         lacking = [item for item in wanted if today.sidecar(item.name) is None]
-        fetched = [item.name for item in lacking if _add(build, item, code, folder, now, say)]
+        fetched = [item.name for item in lacking if _add(build, item, folder, now, say)]
         if fetched:
             publish(build, today.folder, fetched)
     today.check(code)
     return today
 
 
-def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: Say) -> bool:
+def _add(build: Path, item: Item, folder: Path, now: datetime, say: Say) -> bool:
     """Fetch one file with its sidecar into the folder that is being built; whether it came.
 
     Raises:
@@ -264,9 +264,6 @@ def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: S
             target.unlink(missing_ok=True)
             say(f"{message}; going on without")
             return False
-        if others := held(code, folder):
-            day = others[-1].folder.name
-            message += f"; REFERENCE={day} takes the snapshot of that day instead"
         raise SourceError(message) from None
     write_sidecar(build, item.name, sidecar)
     return True

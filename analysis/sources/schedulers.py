@@ -39,8 +39,9 @@ def parse_address(text: str) -> str:
     if not _ADDRESS.fullmatch(text):
         raise ParameterError("SCHEDULER", text, "tcp://host:port of a Dask scheduler is accepted")
     if find_spec("distributed") is None:
-        accepted = "needs Dask, which comes with: pip install -e '.[cluster]'"
-        raise ParameterError("SCHEDULER", text, accepted)
+        raise ParameterError(
+            "SCHEDULER", text, "needs Dask, which comes with: pip install -e '.[cluster]'"
+        )
     return text
 
 

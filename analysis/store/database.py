@@ -309,8 +309,11 @@ def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:
         ("UNTIL", period.until, period.until <= share.until),
     ):
         if not is_held:
-            held = f"the share is of {excerpt.probe_cc}, {share.since} to {share.last_day}"
-            raise ParameterError(name, value, held)
+            raise ParameterError(
+                name,
+                value,
+                f"the share is of {excerpt.probe_cc}, {share.since} to {share.last_day}",
+            )
 
 
 def observations_from_table(table: pa.Table) -> duckdb.DuckDBPyConnection:

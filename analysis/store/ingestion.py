@@ -69,7 +69,7 @@ class Request:
         scheduler: address of a Dask scheduler whose workers read instead, ``jobs`` objects at once.
         listing: called with days of the archive listed, days in all, and the day just listed.
         notify: called with a sentence before files that are there are made again.
-        progress: called with objects done, objects in all, and the MB and key just done.
+        progress: called with objects done, objects in all, and the key just done.
     """
 
     source: str
@@ -193,11 +193,12 @@ def _choose_window(request: Request) -> Period | None:
     if source != OONI:
         return None
     if is_fictional(probe_cc):
-        accepted = (
-            f"OONI has nothing of {probe_cc}, a fictional country; give PROBE_CC=<a real one>, or "
-            "another source"
+        raise ParameterError(
+            "SOURCE",
+            source,
+            f"OONI has nothing of {probe_cc}, a fictional country; give PROBE_CC=<a real one>, "
+            "or another source",
         )
-        raise ParameterError("SOURCE", source, accepted)
     if request.period is None:
         raise ParameterError("SINCE", "", f"must be given with SOURCE={OONI}")
     return request.period.extended(request.receipt_margin)
@@ -248,7 +249,7 @@ class _Archive:
         Raises:
             SourceError: the source stopped answering, or a server refuses most of what it lists.
         """
-        task, sizes = self.task, {item.key: item.size for item in objects}
+        task = self.task
         files, with_others = self._find_current(objects)
         if with_others:
             size = sum(file.size for file in with_others) / 1e6
@@ -260,15 +261,13 @@ class _Archive:
         known = {file.key for file in files}
         pending = [item for item in objects if item.key not in known]
         not_read: list[NotRead] = []
-        read_size = 0
         with closing(self._read_pending(pending, len(known))) as results:
             for done, (key, result) in enumerate(results, len(known) + 1):
                 if isinstance(result, NotRead):
                     not_read.append(result)
                 else:
                     files.append(result)
-                read_size += sizes[key]
-                self.request.progress(done, len(objects), f"{read_size / 1e6:,.0f} MB {key}")
+                self.request.progress(done, len(objects), key)
         collection = Collection(
             task.store,
             task.source_id,

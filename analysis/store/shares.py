@@ -385,8 +385,9 @@ def find_archive(source: Source, listed: Sequence[ArchiveObject]) -> str:
     ids = sorted({stored["source"] for stored in found if stored})
     if len(ids) > 1:
         choices = ", ".join(f"{FOLDER}/{source_id}" for source_id in ids)
-        accepted = f"a store of several sources; name one of them: {choices}"
-        raise ParameterError("SOURCE", source.name, accepted)
+        raise ParameterError(
+            "SOURCE", source.name, f"a store of several sources; name one of them: {choices}"
+        )
     return "".join(ids)
 
 
@@ -468,8 +469,9 @@ def _fetch_not_read(source: Source, item: ArchiveObject) -> dict[str, NotRead]:
     try:
         record = msgspec.json.decode(_read_item(source, item, _MOST_OBJECTS), type=_Record)
     except (CannotRead, ValueError, RecursionError) as error:
-        why = f"{item.key} does not list the objects that could not be read: {error}"
-        raise SourceError(why, resumes=False) from None
+        raise SourceError(
+            f"{item.key} does not list the objects that could not be read: {error}", resumes=False
+        ) from None
     return {one.key: one for one in record.not_read}
 
 

@@ -281,8 +281,9 @@ class Downloads:
         except CannotRead as error:
             return NotRead(item.key, str(error))
         except OSError as error:
-            why = f"{item.key} was fetched and cannot be put down: {describe_error(error)}"
-            raise SourceError(why) from None
+            raise SourceError(
+                f"{item.key} was fetched and cannot be put down: {describe_error(error)}"
+            ) from None
 
     def _fetch(self, item: ArchiveObject, path: Path, held: ExitStack) -> None:
         """Put an object at a path; a large one has its turn while it is ``held``."""

@@ -260,8 +260,12 @@ def show_chances(validation: Results) -> None:
         "Levels at which more pairs than allowed have such a chance: {over} of {n}.",
         over=(table["share"] > table["stratum"]).sum(), n=len(table),
     )  # fmt: skip
-    caption = "Pairs that nobody blocks: the share with a chance of at most 0.1, 0.01 and 0.001"
-    show_table(table, caption=caption, note=note, headings=HEADINGS)
+    show_table(
+        table,
+        caption="Pairs that nobody blocks: the share with a chance of at most 0.1, 0.01 and 0.001",
+        note=note,
+        headings=HEADINGS,
+    )
 
 
 #: From how many flips on a number counts as sharp.
