@@ -202,7 +202,7 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "insufficient": "Not enough tests",
     "instrument": "One kind of probe alone failed",
     "broken_session": "The connection itself was broken",
-    "not_domestic": "Seen on no access network of the country",
+    "not_domestic": "Blocked or likely blocked, but on no access network",
     "anomaly_unexplained": "Anomalies without an explanation",
 }
 

@@ -35,6 +35,7 @@ from analysis.report.verdict_words import local_schedule
 from analysis.study.table_folder import keep_note
 from analysis.tables import read_table, write_json, write_table
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
+from analysis.verdicts.intervals import BELOW_LINE
 from analysis.verdicts.rivals import HOST_SILENT, RIVALS
 from analysis.vocabulary import METHODS
 from tests.table_rows import table_rows
@@ -410,7 +411,11 @@ def tables(tmp_path: Path) -> Path:
              "reason": EVIL},
             {"domain": ASIDE, "probe_asn": "AS1", "blocked_from": "2024-06-01",
              "blocked_from_time": "x", "blocked_until": "2024-06-09", "session_count": 6,
-             "mechanism": "tls.timeout", "state": "impaired", "reason": HOST_SILENT},
+             "mechanism": "tls.timeout", "state": "impaired", "reason": HOST_SILENT,
+             "chance": "1.1e-03"},
+            {"domain": ASIDE, "probe_asn": "AS1", "blocked_from": "2024-08-01",
+             "blocked_from_time": "x", "blocked_until": "2024-08-09", "session_count": 7,
+             "mechanism": "tls.mitm", "reason": BELOW_LINE, "chance": "2.6e-03"},
         ],
         "set_aside": [{"domain": ASIDE, "reason": "down", "note": "The site is down."}],
         "categories": [{"category_code": "NEWS", "category": EVIL}],
@@ -470,6 +475,16 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "give the name of this site (listed.example), the network and the day",
     ):
         assert sentence in words
+
+
+def test_what_is_not_enough_for_the_list_says_by_how_much(pages: dict[str, str]) -> None:
+    """Where another explanation fits, chance is not why a stretch is withheld."""
+    words = _words(pages[f"sites/{site_file(ASIDE)}"])
+    assert (
+        f"7 sessions failed from 1 August 2024 to 9 August 2024. Not listed: {BELOW_LINE}. If "
+        "nothing were blocked, at most 1 in 380 pairs would fail like this by accident."
+    ) in words
+    assert words.count("by accident.") == 1
 
 
 def test_no_text_of_a_measurement_acts(tables: Path) -> None:

@@ -116,14 +116,30 @@ def test_what_is_not_listed_says_why(
 ) -> None:
     """The reason in words, and for a pair below the floor the numbers that fell short of it; from
     the tables alone where there is no store, which is said."""
-    row = verdicts[(verdicts["state"] == state) & (verdicts["set_aside_reason"] != "")].iloc[0]
+    aside = read_table(fictional_report / "tables", "set_aside")["domain"]
+    is_such = (verdicts["state"] == state) & (verdicts["set_aside_reason"] != "")
+    row = verdicts[is_such & verdicts["domain"].isin(aside)].iloc[0]
     said = explain(row.domain, row.probe_asn.removeprefix("AS"), fictional_report, no_store)
-    assert "  set aside: " in said
+    assert "  the site is set aside: " in said
     assert "From the tables alone: the store holds no observations" in said
     assert not re.search(r"^    \d{4}-", said, re.M)
     if state == "insufficient":
         assert "evidence floor: 4 sessions of one class on 3 days" in said
         assert f"{row.ok_session_count} reachable (lower bound " in said
+
+
+def test_a_listed_site_is_not_set_aside_on_other_networks(
+    fictional_report: Path, verdicts: pd.DataFrame, no_store: list[str]
+) -> None:
+    """The reasons in the verdicts are those of a site that is not in the annex."""
+    listed = read_table(fictional_report / "tables", "blocked_sites")["domain"]
+    of_listed = verdicts[verdicts["domain"].isin(listed) & (verdicts["set_aside_reason"] != "")]
+    for (reason, _), rows in of_listed.groupby(["set_aside_reason", "state"]):
+        row = rows.iloc[0]
+        said = explain(row.domain, row.probe_asn.removeprefix("AS"), fictional_report, no_store)
+        assert "On the list: " in said
+        assert "set aside" not in said
+        assert ("no access network of the country" in said) == (reason == "not_domestic")
 
 
 def test_another_store_is_not_passed_off_as_the_reports(

@@ -34,6 +34,9 @@ _JOINED = ".joined.html"
 def find_browser() -> str:
     """The Chromium that prints.
 
+    WeasyPrint needs no browser, but breaks lines of Khmer at wrong places and draws Latin names
+    over them.
+
     Raises:
         SourceError: there is none.
     """

@@ -276,7 +276,9 @@ REASON_SENTENCES = {
         "may explain them."
     ),
     "broken_session": "Most failures come from sessions in which most sites failed.",
-    "not_domestic": "Seen only on networks that are not access networks of the country.",
+    "not_domestic": (
+        "Blocked or likely blocked only on networks that are not access networks of the country."
+    ),
     "impaired": "The measurements do not show why it failed.",
     "insufficient": "Too few sessions, or too few days, to say anything.",
     "anomaly_unexplained": (

@@ -26,6 +26,7 @@ from analysis.languages.language import (
 from analysis.pages.formats import chance_words, counted, macros, make_environment, site_link
 from analysis.reference.reference_files import capital_zone
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
+from analysis.verdicts.intervals import BELOW_LINE
 from analysis.verdicts.rivals import NO, ONE_KIND_OF_PROBE, RIVALS, answer_rivals
 from analysis.vocabulary import (
     CERTAINTY,
@@ -160,10 +161,8 @@ def say_verdict(
         (one, local_schedule(one.schedule, zone, one.blocked_from, one.blocked_until))
         for one in stretches
     ]
-    grade = ""
-    if stretches:
-        flip = int(verdict.sessions_to_flip)
-        grade = CERTAINTY[grade_certainty(int(verdict.blocked_session_count), flip)]
+    counts = int(verdict.blocked_session_count), int(verdict.sessions_to_flip)
+    grade = CERTAINTY[grade_certainty(*counts)] if stretches else ""
     caveats = [one for part in _split_note(verdict.note) if (one := _read_caveat(part))]
     resolvers = name_resolvers(verdict, names)
     template = open_template("verdict.html.j2", lang).module
@@ -192,6 +191,7 @@ def open_template(name: str, lang: Language) -> Any:
         "mechanisms": MECHANISMS,
         "states": STATES,
         "pairs_of_chance": pairs_of_chance,
+        "below_line": BELOW_LINE,
         "least_gap": _LEAST_GAP,
     }
     environment.filters["english"] = lang.english
