@@ -6,6 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
+from babel.messages.catalog import Catalog
 from markupsafe import Markup
 
 from analysis.errors import ContractError, ParameterError
@@ -47,6 +48,20 @@ def test_a_catalogue_holds_the_sentences_of_the_code_and_no_others(code):
     tool = runpy.run_path(str(ROOT / "tools" / "translations.py"))
     written = catalogue.catalogue_path(code).read_bytes()
     assert tool["updated"](code, tool["find_sentences"]()) == written
+
+
+@pytest.mark.parametrize(("code", "count"), [("id", 1), ("my", 1), ("lo", 1), ("fr", 2), ("ar", 6)])
+def test_a_new_catalogue_has_the_plural_forms_of_its_language(khmer, code, count):
+    """Also where Babel's rules for gettext lack it; and it is read again as it was written."""
+    tool = runpy.run_path(str(ROOT / "tools" / "translations.py"))
+    sentences = Catalog()
+    sentences.add(("{n} site", "{n} sites"))
+    path = catalogue.catalogue_path(code)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(tool["updated"](code, sentences))
+    (message,) = [one for one in read_catalogue(path) if one.id]
+    assert len(message.string) == count
+    assert tool["updated"](code, sentences) == path.read_bytes()
 
 
 @pytest.mark.parametrize("code", list_translated())

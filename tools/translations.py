@@ -1,6 +1,7 @@
 """Bring every catalogue in line with the sentences in the code.
 
-    .venv/bin/python tools/translations.py            add new sentences, drop those that are gone
+    .venv/bin/python tools/translations.py            add new sentences, drop those that are gone,
+                                                      break lines in one way
     .venv/bin/python tools/translations.py --check    say which catalogues differ; exit status 1
     .venv/bin/python tools/translations.py lo         begin a language by its code
 
@@ -18,7 +19,9 @@ from pathlib import Path
 from babel import Locale
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
-from babel.messages.pofile import write_po
+from babel.messages.plurals import PLURALS, get_plural
+from babel.messages.pofile import read_po, write_po
+from babel.plural import to_gettext
 
 from analysis import vocabulary
 from analysis.languages.language import catalogue_path, list_translated, read_catalogue
@@ -113,7 +116,7 @@ def _read(value: object) -> Iterator[str]:
 def updated(code: str, sentences: Catalog) -> bytes:
     """The catalogue of a language with these sentences, its translations kept."""
     path = catalogue_path(code)
-    catalogue = read_catalogue(path) if path.exists() else Catalog(locale=code, charset="utf-8")
+    catalogue = read_catalogue(path) if path.exists() else _begun(code)
     catalogue.update(sentences, no_fuzzy_matching=True)
     written = BytesIO()
     write_po(written, catalogue, width=96, omit_header=True, ignore_obsolete=True,
@@ -121,6 +124,16 @@ def updated(code: str, sentences: Catalog) -> bytes:
     name = Locale.parse(code).get_display_name("en")
     header = HEADER.format(name=name, code=code, plural=catalogue.plural_forms)
     return header.encode() + written.getvalue()
+
+
+def _begun(code: str) -> Catalog:
+    """A catalogue without a sentence, with the plural forms of its language."""
+    locale = Locale.parse(code)
+    # Babel's rules for gettext lack Indonesian, Malay and Burmese, which get those of English
+    is_known = not {code, locale.language}.isdisjoint(PLURALS)
+    plural = str(get_plural(locale)) if is_known else to_gettext(locale.plural_form)
+    header = HEADER.format(name=locale.get_display_name("en"), code=code, plural=plural)
+    return read_po(BytesIO(header.encode()), locale=code, charset="utf-8")
 
 
 def main(arguments: list[str]) -> int:
@@ -135,7 +148,7 @@ def main(arguments: list[str]) -> int:
             continue
         differing += 1
         if is_check:
-            print(f"{path.relative_to(ROOT)} lacks sentences, or holds some that are gone")
+            print(f"{path.relative_to(ROOT)} is not as `make translations` writes it")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text)
