@@ -288,6 +288,22 @@ def test_documents_name_what_is_there() -> None:
             assert is_there, f"{path.name} names {name}"
 
 
+def test_documents_name_sections_that_pages_have() -> None:
+    """What follows *page 2* in italics, after a comma, is a heading of that notebook."""
+    place = r"(?:[Pp]age (\d)(?: \([^)]*\))?|notebooks/(\d)-[\w-]+\.ipynb`)"
+    said = rf"{place}, (?:section )?\*([^*]+)\*"
+    found = 0
+    for path in DOCS:
+        text = " ".join(path.read_text(encoding="utf-8").split())
+        for number, of_file, heading in re.findall(said, text):
+            (file,) = (ROOT / "notebooks").glob(f"{number or of_file}-*.ipynb")
+            cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+            lines = {line.strip() for cell in cells for line in cell["source"]}
+            assert f"## {heading}" in lines, f"{path.name}: {file.stem} has no {heading}"
+            found += 1
+    assert found > 4
+
+
 #: What the recipes make up: a threshold and a language.
 _INVENTED = ("quiet_days", "en,lo", "translations.py lo")
 

@@ -15,6 +15,10 @@ version=$("$python" -c 'import tomllib; print(tomllib.load(open("pyproject.toml"
 for named in "version: $version:CITATION.cff" "## $version :CHANGELOG.md"; do
   grep -q "^${named%:*}" "${named##*:}" || { say "${named##*:} does not name version $version"; exit 1; }
 done
+rules=$(sed -n 's/^RULES_VERSION = //p' analysis/outcomes/rules.py)
+measured=$(sed -n 's/^rules_version,//p' data/reference/validation/settings.csv)
+[ "$rules" = "$measured" ] \
+  || say "page 6 was measured with rules version $measured, and this is $rules: run make validate first"
 
 out=$PWD/dist/$version
 name=censorship-report-workbook-$version
