@@ -265,7 +265,7 @@ def test_two_looks(
         ({"PROBE_CC": "QR", **later}, "run.json", b"", b"", "holds a look at Fictional country QM"),
         (later, "tables/watch_standing.csv", b",blocked,", b",lifted,", "is not the one that its"),
         (later, "tables/watch.csv", b"\n", b"", "is not the one that its"),
-        (later, "run.json", b'"first_look"', b'"last_look"', "holds something else than a look"),
+        (later, "run.json", b'"watch": true', b'"look": true', "holds pages of another kind"),
         (later, "run.json", b"{", b"[" * 99_999, "no report wrote its"),
     )
     for place, (given, name, old, fake, message) in enumerate(refused):

@@ -475,8 +475,6 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
     now = carry_over(last.standing, found) if last else found
     news = find_news(last.standing if last else None, now)
     run = describe_run(inputs)
-    own = {"first_look": str(settings.study.period.last_day)}
-    first = last.report.run[RECORD] if last else own
     with published(settings.out, RECORD) as build:
         standing = write_table(build.tables, STANDING, now.pairs)
         this = Report(build.folder, run)
@@ -484,10 +482,9 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
         for edition in list_editions(settings.languages, partial(page_context, settings)):
             lang = edition.page.lang
             item = SetItem(PAGE, lang.say("Early warning"), "", lang.code)
-            sections = show_watch(log, standing, this, lang)
-            write_alone(build.folder, edition, item, sections)
+            write_alone(build.folder, edition, item, show_watch(log, standing, this, lang))
         (build.folder / FEED).write_text(write_feed(log, this), "utf-8", newline="\n")
-        build.run = run | {RECORD: first}
+        build.run = run | {RECORD: True}
         lines = [*_say(news, last is None), *say_thin(found, settings.study.period)]
         tell(map(printable, lines))
     return len(news)

@@ -112,13 +112,9 @@ def _share(percent: Decimal, whole: Decimal, part: Decimal | None = None) -> Out
     return _result(rounded == percent), words
 
 
-def _union(whole: Decimal, parts: Sequence[Decimal], shared: Decimal | None = None) -> Outcome:
+def _union(whole: Decimal, parts: Sequence[Decimal]) -> Outcome:
     """A whole of parts that overlap: between the largest part and the sum of all."""
     total = sum(parts, Decimal(0))
-    if shared is not None:
-        exact = total - shared
-        words = f"{' + '.join(map(_say, parts))} − {_say(shared)} in both = {_say(exact)}"
-        return _result(exact == whole), f"{words}; said: {_say(whole)}" + _difference(whole, exact)
     words = f"at least {_say(max(parts))}, at most {_say(total)}; said: {_say(whole)}"
     if not max(parts) <= whole <= total:
         return "does_not_hold", words
@@ -169,8 +165,7 @@ RELATIONS: Mapping[str, Relation] = {
         _share, ("percent", "whole"), ("part",),
     ),
     "union": Relation(
-        "parts that may overlap make up a whole; exact only if it is said how many they share",
-        _union, ("whole", "parts"), ("shared",),
+        "parts that may overlap make up a whole", _union, ("whole", "parts")
     ),
     "distinct": Relation(
         "a number of different names is given",

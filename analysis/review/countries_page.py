@@ -1,6 +1,5 @@
 """Reports of several countries on one page: in the order of the alphabet, and why in no other."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +26,6 @@ _SAME = ("rules_version", "code_version", "changed_thresholds")
 _READ = ("verdicts", "networks", "measurements_by_month")
 _PAGE = "index.html"
 _SHOWN_SITES = 60
-#: Where a report lies from the page, at most: further away the way would name other folders of
-#: this machine.
-_LONGEST_WAY = 5
 
 
 def hold_side_by_side(folders: Sequence[Path], out: Path | None) -> Path:
@@ -56,7 +52,7 @@ def hold_side_by_side(folders: Sequence[Path], out: Path | None) -> Path:
     page = replace(first.page, country=ENGLISH.listed(sorted(map(country_name, codes))))
     with published(out, "reports") as build:
         written = {name: write_table(build.tables, name, frame) for name, frame in tables.items()}
-        sections = _show(written, _find_ways(reports, out.resolve()))
+        sections = _show(written)
         item = SetItem(_PAGE, "Countries side by side", "")
         write_alone(build.folder, Edition(page, ""), item, sections)
         parameters = {"since": str(first.period.since), "until": str(first.period.until)}
@@ -83,14 +79,6 @@ def _check_comparable(reports: Sequence[Report]) -> None:
                 accepted = f"has another {name} than {first.folder}; make both with one method"
                 raise ParameterError("REPORT", report.folder, accepted)
         check_tables(report, _READ, "REPORT")
-
-
-def _find_ways(reports: Sequence[Report], out: Path) -> dict[str, Path]:
-    """Country → where its report lies from the page, unless that is far away."""
-    ways = {
-        report.probe_cc: Path(os.path.relpath(report.folder.resolve(), out)) for report in reports
-    }
-    return {code: way / _PAGE for code, way in ways.items() if len(way.parts) <= _LONGEST_WAY}
 
 
 def compare_countries(reports: Sequence[Report]) -> dict[str, pd.DataFrame]:
@@ -260,12 +248,11 @@ _TESTED = (
 )
 
 
-def _show(tables: Mapping[str, pd.DataFrame], ways: Mapping[str, Path]) -> list[Section]:
+def _show(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     """The sections of the page, each with its heading.
 
     Args:
         tables: of ``compare_countries``, as they were written.
-        ways: country → its report, from the page.
     """
     countries = tables["side_by_side"].sort_values("country", ignore_index=True)
     per_thousand = (1000 * countries["blocked_measurement_share"]).round(1)
@@ -275,7 +262,7 @@ def _show(tables: Mapping[str, pd.DataFrame], ways: Mapping[str, Path]) -> list[
     form = macros("side_by_side.html.j2")
     cautions = Markup(form.cautions(**_find_cautions(countries)))
     return [
-        ("", Markup(form.opening(**_describe_opening(countries, ways)))),
+        ("", Markup(form.opening(**_describe_opening(countries)))),
         ("The same sites in every country", _show_table(countries, *_COMMON)),
         ("For as many tests", _show_table(rates, *_RATES)),
         ("Networks and methods", _show_table(countries, *_NETWORKS) + methods),
@@ -292,8 +279,8 @@ def _show_table(
     return render_table(frame[list(headings)], caption, note, len(frame) or 1, headings)
 
 
-def _describe_opening(countries: pd.DataFrame, ways: Mapping[str, Path]) -> dict[str, Any]:
-    """What is compared, which countries are made up, and the way to each report."""
+def _describe_opening(countries: pd.DataFrame) -> dict[str, Any]:
+    """What is compared, and which countries are made up."""
     rows: list[Any] = list(countries.itertuples(index=False))
     made_up = [row.country for row in rows if row.is_fictional]
     return {
@@ -305,11 +292,6 @@ def _describe_opening(countries: pd.DataFrame, ways: Mapping[str, Path]) -> dict
             if row.common_domain_count
         ],
         "made_up": made_up if len(made_up) < len(rows) else [],
-        "reports": [
-            Markup('<a href="{}">{}</a>').format(ways[row.probe_cc].as_posix(), row.country)
-            for row in rows
-            if row.probe_cc in ways
-        ],
     }
 
 

@@ -269,7 +269,7 @@ def _find_suspicious(hints: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
 
 
 LOG, STANDING = "watch", "watch_standing"
-#: Where ``run.json`` says that a folder is a look's, and when somebody first looked.
+#: Where ``run.json`` says that a folder is a look's.
 RECORD = "watch"
 UNSEEN = "not tested enough since"
 _COPIED = (
@@ -325,10 +325,6 @@ def read_last_look(out: Path, probe_cc: str, period: Period) -> Look | None:
     if not (out / "run.json").is_file():
         return None
     report = read_report(out, "OUT")
-    record = report.run.get(RECORD)
-    if not isinstance(record, dict) or "first_look" not in record:
-        accepted = "holds something else than a look; watch needs a folder of its own"
-        raise ParameterError("OUT", out, accepted)
     if report.probe_cc != probe_cc:
         accepted = f"holds a look at {country_name(report.probe_cc)}; each country has its own"
         raise ParameterError("OUT", out, accepted)

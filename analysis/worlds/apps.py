@@ -15,9 +15,9 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from random import Random
 
-from analysis.worlds.archive import Json, compress, encode, write_object
+from analysis.worlds.archive import compress, encode, write_object
 from analysis.worlds.censorship import EXAMS, WeekHours
-from analysis.worlds.country import RESET, TIMED_OUT, Network, stream, token
+from analysis.worlds.country import RESET, TIMED_OUT, Json, Network, stream, token
 from analysis.worlds.truth import write_csv
 from analysis.worlds.world import World
 

@@ -10,14 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from analysis.period import Period
-from analysis.worlds.country import stream
-
-Json = dict[str, Any]
+from analysis.worlds.country import Json, stream
 
 #: Level 6 costs twice the time of level 3 here and saves a tenth.
 _LEVEL = 6

@@ -29,9 +29,8 @@ from math import ceil
 from pathlib import Path
 
 from analysis.hosts import normalise
-from analysis.worlds.archive import Json
 from analysis.worlds.censorship import GATEWAY, Block, Machines
-from analysis.worlds.country import Site
+from analysis.worlds.country import Json, Site
 from analysis.worlds.forgery import Forgery
 from analysis.worlds.session import Session
 from analysis.worlds.world import World

@@ -208,11 +208,14 @@ def claim_precision(validation: Results) -> None:
 def show_coverage(validation: Results) -> None:
     """Show precision and recall by the number of sessions in which a pair was blocked."""
     pairs = validation.shares("recall of pairs", "precision of pairs")
-    caption = ENGLISH.say(
-        "With 12 or more sessions, {share} of blocks are found",
-        share=validation.bounded_share("recall of pairs", "12+"),
+    show_table(
+        pairs,
+        caption=ENGLISH.say(
+            "With 12 or more sessions, {share} of blocks are found",
+            share=validation.bounded_share("recall of pairs", "12+"),
+        ),
+        headings=HEADINGS,
     )
-    show_table(pairs, caption=caption, headings=HEADINGS)
 
 
 def show_listed_wrongly(validation: Results) -> None:
