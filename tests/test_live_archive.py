@@ -207,7 +207,6 @@ _BAD_OBJECTS: dict[str, tuple[Fault, str]] = {
     "reset before the first byte": (Fault("reset", 2), ""),
     "too short once": (Fault("length", 1, cut=5000), ""),
     "silence once": (Fault("silence", 1), ""),
-    "other bytes once": (Fault("body", 1, body=bytes(len(_CONTENT))), ""),
     "503 each time": (Fault("status", status=503), "the server answered 503 each time"),
     "429 each time": (Fault("status", status=429), "the server asks for fewer requests"),
     "403": (Fault("status", status=403), "permission denied"),

@@ -506,8 +506,6 @@ def _changes(counts: pd.Series, is_whole: pd.Series) -> pd.Series:
 
 
 _LONGEST = 60  # characters of a name
-#: Measurements of sites by the list that names them.
-LISTS = ("country", "general", "none")
 #: Networks that are drawn; the table has them all.
 _MOST_ROWS = 20
 #: Columns of the indicators for which a page is too narrow; the file has them.
@@ -525,8 +523,7 @@ HEADINGS = {
     "largest": "Largest source", "largest_share": "Share of the largest",
     "two_largest_share": "Share of the two largest",
     "equal_source_count": "Effective number of sources",
-    "country_list_count": "On the country's list", "general_list_count": "On another list",
-    "none_list_count": "On no list", "longest_gap_days": "Longest gap, days",
+    "longest_gap_days": "Longest gap, days",
     "line_count": "Lines added", "tested_line_count": "Lines tested", "list": "List",
     "date_added": "Added", "file": "List", "url": "Address", "first_tested": "First tested",
     "days_untested": "Days from its addition to the first test", "last_tested": "Last tested",
@@ -534,11 +531,6 @@ HEADINGS = {
     "below_pair_count": "Tested, not enough",
     "untested_pair_count": "No test", "floor_share": "Enough tests, share",
 }  # fmt: skip
-
-
-def name_network(name: str, asn: str) -> str:
-    """A network in words; its name comes from probes and may be of any length."""
-    return f"{elided(name, _LONGEST)} ({asn})" if name else asn
 
 
 def claim_floor(floor: pd.DataFrame) -> None:
@@ -581,19 +573,13 @@ def show_floor(floor: pd.DataFrame) -> None:
 
 
 def show_months(coverage: pd.DataFrame) -> None:
-    """Show what was tested month by month, and of what lists.
+    """Show what was tested month by month.
 
     Args:
         coverage: the contract's ``coverage_by_month``.
     """
     months = coverage[coverage["scope"] == "all"].drop(columns=["scope", "item", "name"])
-    by_list = coverage[coverage["scope"] == "list"].pivot(
-        index="month", columns="item", values="measurement_count"
-    )
-    for item in LISTS:
-        counts = by_list[item] if item in by_list else pd.Series(dtype="Int64")
-        months[f"{item}_list_count"] = months["month"].map(counts).fillna(0).astype("int64")
-    show_table(months, caption="Measurements by month, in total and by list", headings=HEADINGS)
+    show_table(months, caption="Measurements by month", headings=HEADINGS)
 
 
 def show_tests(coverage: pd.DataFrame) -> None:
@@ -630,7 +616,8 @@ def show_gaps(study: Study, days: Mapping[str, Sequence[date]], ranked: pd.DataF
     order = sorted(named, key=lambda asn: (-len(days.get(asn, ())), asn))[:_MOST_ROWS]
     labels = {
         "all": "All networks together",
-        **{asn: name_network(named[asn], asn) for asn in order},
+        # a name comes from probes and may be of any length
+        **{asn: f"{elided(named[asn], _LONGEST)} ({asn})" for asn in order},
     }
     rows = [_draw_days(label, days.get(asn, ()), period) for asn, label in labels.items()]
     daily = sum(len(days.get(asn, ())) == period.day_count for asn in named)

@@ -1,7 +1,6 @@
 """Reports of several countries on one page: in the order of the alphabet, and why in no other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,15 @@ from markupsafe import Markup
 
 from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH
+from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.formats import link, macros
 from analysis.pages.html_tables import render_table
-from analysis.pages.rendering import Edition, Section, SetItem, write_alone
+from analysis.pages.rendering import Edition, PageContext, Section, SetItem, write_alone
 from analysis.pages.replacing import published
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.reference_files import REPOSITORY, country_name, is_fictional
 from analysis.review.reports import Report, check_tables, read_report
+from analysis.study.parameters import changed_numbers
 from analysis.tables import read_table, write_table
 from analysis.verdicts.states import strength, wilson_bounds
 from analysis.vocabulary import LISTED
@@ -40,8 +41,7 @@ def hold_side_by_side(folders: Sequence[Path], out: Path | None) -> Path:
             else.
     """
     if len(folders) < 2:
-        given = folders[0] if folders else ""
-        raise ParameterError("REPORT", given, "two folders or more are accepted, a country each")
+        raise ParameterError("REPORT", folders[0], "two folders or more are accepted")
     reports = [read_report(folder.resolve(), "REPORT") for folder in folders]
     reports.sort(key=lambda report: report.probe_cc)
     _check_comparable(reports)
@@ -49,7 +49,14 @@ def hold_side_by_side(folders: Sequence[Path], out: Path | None) -> Path:
     if out is None:
         out = REPOSITORY / "reports" / "side-by-side" / "-".join(codes).lower() / str(first.period)
     tables = compare_countries(reports)
-    page = replace(first.page, country=ENGLISH.listed(sorted(map(country_name, codes))))
+    changed = Thresholds().changed_by(first.run.get("changed_thresholds", {}))
+    page = PageContext(
+        country=ENGLISH.listed(sorted(map(country_name, codes))),
+        period=first.period.in_words,
+        status=str(first.run.get("status", "")),
+        data_date=first.period.last_day,
+        method_changes=tuple(changed_numbers(changed)),
+    )
     with published(out, "reports") as build:
         written = {name: write_table(build.tables, name, frame) for name, frame in tables.items()}
         sections = _show(written)

@@ -9,12 +9,9 @@ from typing import Any
 import msgspec
 
 from analysis.errors import ParameterError
-from analysis.outcomes.thresholds import Thresholds
-from analysis.pages.rendering import PageContext
 from analysis.pages.replacing import digest
 from analysis.period import Period
-from analysis.reference.reference_files import country_name, read_file
-from analysis.study.parameters import changed_numbers
+from analysis.reference.reference_files import read_file
 
 
 @dataclass(frozen=True)
@@ -43,18 +40,6 @@ class Report:
     def period(self) -> Period:
         """The whole period."""
         return Period.parse(self.run["parameters"]["since"], self.run["parameters"]["until"])
-
-    @property
-    def page(self) -> PageContext:
-        """What the header of one more page says, in English."""
-        thresholds = Thresholds().changed_by(self.run.get("changed_thresholds", {}))
-        return PageContext(
-            country=country_name(self.probe_cc),
-            period=self.period.in_words,
-            status=str(self.run.get("status", "")),
-            data_date=self.period.last_day,
-            method_changes=tuple(changed_numbers(thresholds)),
-        )
 
 
 class _Finding(msgspec.Struct):

@@ -68,10 +68,6 @@ class CannotRead(Exception):
     may_pass = False
 
 
-class Damaged(CannotRead):
-    """All of it came, and is not what its ETag says."""
-
-
 class Passing(CannotRead):
     """A trouble that may be gone at the next attempt."""
 

@@ -43,7 +43,6 @@ from analysis.sources.archive_files import (
     OONI,
     ArchiveObject,
     CannotRead,
-    Damaged,
     Folder,
     Passing,
     holds_country,
@@ -149,7 +148,7 @@ class Bucket:
         with path.open("rb") as stream:
             md5 = hashlib.file_digest(stream, partial(hashlib.md5, usedforsecurity=False))
         if _MD5.fullmatch(item.etag) and md5.hexdigest() != item.etag:
-            raise Damaged(_DAMAGED)
+            raise CannotRead(_DAMAGED)
 
     def _receive(self, item: ArchiveObject, file: IO[bytes], deadline: Deadline) -> None:
         """Add what is still to come to a file. Of a trouble after 64 KB nothing is said: what has

@@ -35,7 +35,6 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-import stamina
 
 from analysis.errors import ParameterError, SourceError, describe_error
 from analysis.observations.fingerprints import Fingerprints
@@ -45,7 +44,6 @@ from analysis.sources.archive_files import (
     OBJECT_BYTES,
     ArchiveObject,
     CannotRead,
-    Damaged,
     Folder,
     Passing,
     find_test,
@@ -149,8 +147,6 @@ WORTH_A_WORKER = 32 << 20
 _AN_OBJECT = 300_000
 
 Read = Callable[[ArchiveObject], Result]
-
-_once_more = stamina.RetryingCaller(attempts=2, timeout=None).on(Damaged)
 
 
 def count_workers(pending: Sequence[ArchiveObject], jobs: int) -> int:
@@ -293,7 +289,7 @@ class Downloads:
         if self._copy_kept(item, path):
             return
         with self._turns:
-            _once_more(self._bucket.fetch, item, path)
+            self._bucket.fetch(item, path)
         if self._task.keep_raw:
             self._keep(item, path)
 

@@ -224,8 +224,12 @@ def show_listed_wrongly(validation: Results) -> None:
     described = wrong.assign(situation=wrong["stratum"].map(SITUATIONS).fillna(""))
     is_told = (described["situation"] != "") | (described["stratum"] == "all")
     described = described[is_told | (described["success_count"] > 0)]
-    headings = {**HEADINGS, "success_count": "Listed wrongly"}
-    show_table(described, caption="Unblocked pairs and sites", fold_after=25, headings=headings)
+    show_table(
+        described,
+        caption="Unblocked pairs and sites",
+        fold_after=25,
+        headings={**HEADINGS, "success_count": "Listed wrongly"},
+    )
 
 
 def show_examined(validation: Results) -> None:
@@ -340,8 +344,11 @@ def show_steering(validation: Results) -> None:
         "Simulated lists have a few hundred sites, real lists about two thousand: on a real list a "
         "round takes longer.",
     )  # fmt: skip
-    headings = {**HEADINGS, "wrong_count": "Listed wrongly"}
-    show_table(table, caption="Blocked pairs that are listed", headings=headings)
+    show_table(
+        table,
+        caption="Blocked pairs that are listed",
+        headings={**HEADINGS, "wrong_count": "Listed wrongly"},
+    )
 
 
 def claim_apps(validation: Results) -> None:
