@@ -224,11 +224,6 @@ def test_wilson_bounds() -> None:
     assert upper.tolist() == pytest.approx(known["high"].tolist(), abs=6e-5, nan_ok=True)
 
 
-# --- How often a session would fail anyway: what teaches it, and the pair itself. -----------------
-
-# An AS number has 32 bits, and whoever sends a measurement writes what he likes.
-
-
 # --- The fast judge agrees with a plain one on random small studies. ------------------------------
 
 _TOLD = f"""

@@ -134,12 +134,12 @@ def _interfering_user(home: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-#: The command line with two thresholds to move, and notebooks that move these.
-_TWO_THRESHOLDS = """
+#: The command line with one threshold to move, and notebooks that move it.
+_ONE_THRESHOLD = """
 from pathlib import Path
 from analysis.commands import cli, reporting
 from analysis.study.confirmation import ENDS
-for name in ENDS.keys() - {"floor_sessions", "sinkhole_names"}:
+for name in ENDS.keys() - {"floor_sessions"}:
     del ENDS[name]
 reporting.NOTEBOOKS = Path("notebooks")
 cli.main()
@@ -147,12 +147,12 @@ cli.main()
 
 
 def _copy_notebooks(folder: Path) -> None:
-    """Of the page of what the list depends on, a copy that judges by these."""
+    """Of the page of what the list depends on, a copy that judges by it."""
     shutil.copytree(ROOT / "notebooks", folder)
     page = folder / "7-sensitivity.ipynb"
     text = page.read_text(encoding="utf-8")
-    two = "{name: ENDS[name] for name in ('floor_sessions', 'sinkhole_names')}"
-    page.write_text(text.replace("GRID if sweep_all else ENDS", two), encoding="utf-8")
+    one = "{'floor_sessions': ENDS['floor_sessions']}"
+    page.write_text(text.replace("GRID if sweep_all else ENDS", one), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
     there = {"TZ": "Pacific/Kiritimati", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "4242",
              **_interfering_user(home)}  # fmt: skip
     _copy_notebooks(home / "notebooks")
-    _run(["-c", _TWO_THRESHOLDS], ["sensitivity", *other, "JOBS=2"], home, **there)
+    _run(["-c", _ONE_THRESHOLD], ["sensitivity", *other, "JOBS=2"], home, **there)
     return folder / "one" / "report", report
 
 

@@ -195,9 +195,6 @@ def test_a_bucket_of_many_pages_is_read_to_its_end(bucket: LoopbackS3, store: st
         assert len([request for request in bucket.requests if "list-type" in request]) == 2
 
 
-# --- the store ----------------------------------------------------------------------------------
-
-
 # --- Whoever fills a bucket, sends a share or submits a measurement: bounds, and words about them.
 
 _REAL = json.dumps(measurement("0.5")).encode()

@@ -1,4 +1,4 @@
-"""Stores on S3, and reading on a cluster: real servers and workers, bytes of the local pool."""
+"""Stores on S3, and reading on a cluster: a server on loopback, real workers, the same bytes."""
 
 import os
 import pickle
@@ -140,7 +140,7 @@ def test_a_store_that_is_none_is_a_wrong_parameter():
         assert "id:secret" not in str(caught.value)
 
 
-# --- Reading on a cluster: real Dask workers, a real S3 server, and the bytes of the local pool. --
+# --- Reading on a cluster: real Dask workers, a bucket, and the bytes of the local pool. ----------
 
 _ROOT = Path(__file__).resolve().parents[1]
 _OBJECTS = 24

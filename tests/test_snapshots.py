@@ -282,6 +282,3 @@ def test_a_snapshot_of_the_last_month_is_used_as_it_is(
     """Thirty days later the next one is fetched, and that is the one used."""
     assert current("KH", dated, _nothing, _at(day)).folder.name == used
     assert bool(_asked(server)) == (day == used)
-
-
-# Network names -----------------------------------------------------------------------------------
