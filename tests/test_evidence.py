@@ -30,7 +30,6 @@ from analysis.verdicts.e_values import (
 from analysis.verdicts.hours import (
     Asked,
     Schedule,
-    count_times,
     find_of_site,
     find_schedule,
     fit_range,
@@ -431,16 +430,6 @@ def test_at_given_hours_the_expectation_is_at_most_one() -> None:
         held = _ratio(schedule, Asked(times, is_hit, rates)) - log_stretch_count(np.array([6]))
         expectation += probability * float(np.exp(held)[0])
     assert 0.1 < expectation <= 1
-
-
-def test_hours_are_found_where_no_day_shows_both() -> None:
-    """One session every second day: what fails one day is open before it fails again."""
-    times = MONDAY + (np.arange(90) * 2 * 86_400) + np.arange(90) % 4 * 6 * 3_600
-    is_hit = _hour(times) == 18
-    rates = np.full(len(times), 0.02)
-    assert str(find_schedule(Asked(times, is_hit, rates))) == "Mon-Sun 18:00-19:00"
-    assert count_times(is_hit) == is_hit.sum()
-    assert count_times(np.arange(90) < 45) == 1, "a block that was lifted"
 
 
 def test_what_is_blocked_every_other_week_has_no_hours() -> None:

@@ -192,17 +192,6 @@ def test_hostile_text_in_the_tables_is_shown_as_text(
     assert all(char.isprintable() or char == "\n" for char in said)
 
 
-def test_a_missing_report_is_named(tmp_path: Path) -> None:
-    """The folder and what is wrong with it; one with changed numbers lies beside the published one,
-    under the name that the same arguments give it."""
-    with pytest.raises(ParameterError, match=r"01\.floor_days=77\.pool_days=1: holds no report"):
-        explain("a.example", "", None, ["pool_days=1", "floor_days=77"])
-    for content in ("{", "[]"):
-        (tmp_path / "run.json").write_text(content, encoding="utf-8")
-        with pytest.raises(ParameterError, match=f"{tmp_path}: its run.json is not that of a rep"):
-            explain("a.example", "", tmp_path, [])
-
-
 # --- The notebooks as articles, and the one that is there to look around. -------------------------
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))

@@ -246,7 +246,6 @@ def test_hostile_names_are_drawn_as_they_are(
 # Bars and time axes ------------------------------------------------------------------------------
 
 JULY = Period.parse("2023-07-01", "2023-08-01")
-HEADS = ("Site", "Time", "Networks")
 NASTY = '<b onclick="x">&\u202e'
 
 

@@ -5,7 +5,6 @@ import re
 from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
-from zoneinfo import available_timezones
 
 import pandas as pd
 import pytest
@@ -24,11 +23,6 @@ from analysis.reference.outages import load_outages, mark_outages
 from analysis.reference.reference_files import (
     REFERENCE,
     SNAPSHOTS,
-    capital_zone,
-    countries,
-    country_name,
-    country_tlds,
-    is_fictional,
     parse_country,
 )
 from analysis.reference.test_lists import (
@@ -181,20 +175,6 @@ def test_an_unknown_country_is_refused() -> None:
     for value in ("", "K", "KHM", "ZZ", "EU", "UK", "1A", "ＫＨ", "QL", "no such"):
         with pytest.raises(ParameterError, match=r"^PROBE_CC=.*two letters"):
             parse_country(value)
-
-
-def test_countries() -> None:
-    """ISO 3166-1 has 249 codes, Kosovo uses one more; fictional codes are none of them."""
-    assert len(countries()) == 250
-    assert (parse_country(" kh "), country_tlds("GB")) == ("KH", ("uk",))
-    assert [country_name(cc) for cc in ("KH", "qq")] == ["Cambodia", "Fictional country QQ"]
-    assert [capital_zone(cc) and str(capital_zone(cc)) for cc in ("KE", "RU", "AQ", "QQ")] == [
-        "Africa/Nairobi", "Europe/Moscow", None, None,
-    ]  # fmt: skip
-    assert {country.zone for country in countries().values()} - {""} <= available_timezones()
-    fictional = [cc for a in "ABQZ" for b in "ALMNQZ" if is_fictional(cc := a + b)]
-    assert fictional == ["AA", "QM", "QN", "QQ", "QZ"]
-    assert not any(is_fictional(cc) for cc in countries())
 
 
 def test_every_shipped_file_names_its_source_and_licence() -> None:

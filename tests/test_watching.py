@@ -11,10 +11,8 @@ import pandas as pd
 import pytest
 
 from analysis.commands import reporting
-from analysis.commands.reporting import watch_settings
-from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH
-from analysis.period import Period, today
+from analysis.period import Period
 from analysis.review.reports import Report
 from analysis.review.standing import (
     Other,
@@ -274,21 +272,6 @@ def test_two_looks(
         file.write_bytes(file.read_bytes().replace(old, fake, 1))
         status, _, said = command(*_command(world, copy, **given))
         assert (status, message in said) == (2, True), said
-
-
-def test_the_arguments_of_a_look() -> None:
-    """Half a year to today, where nothing else is said; a trial has looks of its own."""
-    for given, period, folder in (
-        ([], f"{Period.ending(today(), 180)}", "watch"),
-        (["UNTIL=2024-07-01"], "2024-01-03--2024-07-01", "watch"),
-        (["SINCE=2024-01-01"], f"2024-01-01--{today()}", "watch"),
-        (["floor_sessions=6"], f"{Period.ending(today(), 180)}", "watch.floor_sessions=6"),
-    ):
-        settings = watch_settings(["PROBE_CC=KH", "SOURCE=ooni", *given])
-        assert (str(settings.study.period), settings.out.parts[-2:]) == (period, ("kh", folder))
-    for argument in ("PREVIOUS=a", "CLAIMS=b.yml", "SPLIT=2024-06-01"):
-        with pytest.raises(ParameterError, match="watch holds a look against the one before"):
-            watch_settings(["PROBE_CC=KH", "SOURCE=ooni", argument])
 
 
 # the page ---------------------------------------------------------------------------------------
