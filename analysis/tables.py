@@ -27,9 +27,10 @@ from analysis.errors import ContractError, ParameterError, suggest
 
 Kind = Literal["text", "asn", "count", "share", "flag", "date"]
 
-#: A spreadsheet runs a cell that starts with one of these (the full-width forms in some locales).
+#: A spreadsheet runs a cell that starts with one of these (the full-width forms in some locales),
+#: but for a negative decimal number.
 #: A text that only looks disarmed is disarmed once more, so that each text comes back as it was.
-_RUNNABLE = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
+_RUNNABLE = re.compile(r"(?!-\d+\.\d+$)'*[=+\-@\t\r＝＋－＠]")
 _DISARMED = re.compile(f"'(?={_RUNNABLE.pattern})")
 #: Of numbers, the others are texts.
 _TYPES: Mapping[str, pa.DataType] = {"count": pa.int64(), "share": pa.float64()}

@@ -63,7 +63,8 @@ STATES: dict[str, State] = {
         "#1F7A8C",
         "●",
         '<circle cx="5" cy="5" r="4.2" fill="currentColor"/>',
-        "The site answered as it does elsewhere.",
+        "The site answered as it does elsewhere. Failures with another explanation than "
+        "blocking do not count.",
     ),
     "insufficient": State(
         "No conclusion",
@@ -195,12 +196,12 @@ WATCH_STATUS: dict[str, str] = {
 SET_ASIDE_REASONS: dict[str, str] = {
     "name_does_not_exist": "The name does not exist",
     "nxdomain_substitution": "The resolver answers for names that do not exist",
-    "local_filter": "A resolver that somebody chose",
+    "local_filter": "Failures through a resolver that a user chose",
     "geo_restricted": "The site seems to refuse the country",
-    "down": "The site was down",
+    "down": "Failures while the site was down",
     "impaired": "Not working, cause unclear",
-    "insufficient": "Not enough tests",
-    "instrument": "One kind of probe alone failed",
+    "insufficient": "Not enough tests where it failed",
+    "instrument": "Failures of one kind of probe",
     "broken_session": "The connection itself was broken",
     "not_domestic": "Blocked or likely blocked, but on no access network",
     "anomaly_unexplained": "Anomalies without an explanation",

@@ -180,7 +180,8 @@ DNS_RULES: tuple[Rule, ...] = (
         outcome="blocked",
         mechanism="dns.loopback",
         is_artefact=True,
-        comment="127.0.0.0/8 for a name that has a public address. Old probes call this fine.",
+        comment="A loopback address for a name that has a public one; old probes report no "
+        "anomaly.",
     ),
     Rule(
         rule_id="dns.bogon",

@@ -194,10 +194,12 @@ GLOSSARY: dict[str, str] = {
         "Blocked or likely blocked on at least one access network. The list is in the annex."
     ),
     "Tested enough": (
-        "A pair with at least the minimum of sessions and of days, whether or not the tests agree."
+        "A pair with enough sessions that gave a result, on enough days (page 2 has both numbers), "
+        "whether or not the tests agree."
     ),
     "Trace of blocking": (
-        "A block page, a sinkhole or an impossible address: ordinary faults do not leave these."
+        "A block page, a sinkhole or an impossible address. Faults of lines and servers do not "
+        "leave these; a filter at home may."
     ),
     "Anomaly": (
         "OONI's flag that something differed from what its control saw. It is a hint, not a "
@@ -214,11 +216,12 @@ GLOSSARY: dict[str, str] = {
         "its 95 % confidence bounds."
     ),
     "Chance": (
-        "If nothing were blocked, at most this share of pairs would fail like this by accident. "
+        "The largest share of pairs that would fail like this by accident if nothing were blocked. "
         "The smallest chance given is 1 in 1,000."
     ),
     "Forged sessions needed": (
-        "The verdict on a pair cannot change with fewer forged sessions than this number."
+        "With fewer forged sessions about the pair than this number, its verdict cannot change. "
+        "Forged sessions about other pairs can change it too, but rarely (page 6)."
     ),
     "Annex": (
         "The list of sites that were blocked or likely blocked on at least one access network."

@@ -547,7 +547,7 @@ def claim_floor(floor: pd.DataFrame) -> None:
         "floor",
         ENGLISH.say(
             "{enough} of {total} pairs of a tested site and an access network ({share}) were "
-            "tested enough: in the minimum of sessions, on the minimum of days.",
+            "tested enough.",
             enough=enough, total=total, share=percent(enough / max(total, 1)),
         ),
         ENGLISH.say(
@@ -760,13 +760,13 @@ def claim_what_to_test(pairs: pd.DataFrame, site_count: int) -> None:
         "what-to-test",
         ENGLISH.say(
             "Pairs of a site and an access network that are worth a test: {n}. Pairs among them "
-            "where a block is suspected and more tests are needed for a verdict: {suspected}.",
+            "with too few tests, of which one or more failed as a block would: {suspected}.",
             n=len(pairs), suspected=suspected,
         ),
         ENGLISH.say(
             "Only the {sites} sites on a test list or on the list of blocked sites can be here, "
-            "tested or not; other tested sites cannot. Pairs with too few tests of a site that is "
-            "listed on another network: {n}.",
+            "tested or not; other tested sites cannot. Other pairs with too few tests, of a site "
+            "that is listed on another network: {n}.",
             sites=site_count, n=elsewhere,
         ),
         "The table does not say that a site is blocked. It says which tests would tell the most.",

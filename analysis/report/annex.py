@@ -270,17 +270,17 @@ REASON_SENTENCES = {
         "The failures came through a resolver that a user, a school or an office chose."
     ),
     "geo_restricted": "The site seems to refuse visitors from the country.",
-    "down": "Where it failed, it mostly failed for the control too.",
+    "down": "At least half of its failures were failures of the control too.",
     "instrument": (
-        "Most failures are those of one kind of probe: a filter, an antivirus or a faulty version "
-        "may explain them."
+        "Most failures come from one kind of probe: a filter, an antivirus or a faulty version may "
+        "explain them."
     ),
     "broken_session": "Most failures come from sessions in which most sites failed.",
     "not_domestic": (
         "Blocked or likely blocked only on networks that are not access networks of the country."
     ),
-    "impaired": "The measurements do not show why it failed.",
-    "insufficient": "Too few sessions, or too few days, to say anything.",
+    "impaired": "It failed often; the measurements cannot tell blocking from a fault.",
+    "insufficient": "Something was seen only on networks with too few tests for a conclusion.",
     "anomaly_unexplained": (
         "Most failures have no explanation, and are too few or too scattered for the list."
     ),

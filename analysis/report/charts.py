@@ -119,7 +119,7 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
         networks.drop(columns="is_domestic").assign(
             probe_asn="AS" + networks["probe_asn"].astype(str)
         ),
-        caption="Networks that measured",
+        caption="Networks with measurements",
         note="The kind decides whether a network counts as an access network of the country. It "
         "was found in a list or by a word in the network's name; otherwise it is unknown. "
         "Measurements include failed ones.",
@@ -189,6 +189,8 @@ def show_changes(study: Study, changes: pd.DataFrame, words: Words | None) -> No
         show_markup(words.figure)
     order = changes["change"].map(list(CHANGES).index)
     shown = changes.drop(columns=["first_state", "second_state"])  # of all networks together
+    is_both = shown["change"] == "still_blocked"  # only of these it is known
+    shown = shown.assign(is_interrupted=shown["is_interrupted"].astype(object).where(is_both))
     if not shown["is_interrupted"].any():
         shown = shown.drop(columns="is_interrupted")
     matched = {name: shown[name].replace("", "No network compared")
@@ -560,7 +562,7 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
             **marked({"blocked_domain_count": ours}), least=theirs.min(), most=theirs.max(),
         ),
         ENGLISH.html(
-            "Sites on every list that names any site ({lists} of {n} lists): {agreed}. Sites on "
+            "Sites on all lists that are not empty ({lists} of {n}): {agreed}. Sites on "
             "another list and not on this one: {other_methods_only_count}; the reason for each is "
             "below.",
             lists=len(some), n=len(METHODS), agreed=compared[some].all(axis=1).sum(),
@@ -700,7 +702,7 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
             for cut, tried in shown[["cut_endpoint_count", "endpoint_count"]].to_numpy(object)
         ],
     )
-    columns = ["test", "part", "endpoints", "probe_asn", "blocked_from", "blocked_until",
+    columns = ["test", "part", "endpoints", "probe_asn", "blocked_from", "last_seen_blocked",
                "schedule", *(["local_schedule"] if "local_schedule" in shown else []), "mechanism",
                "session_count", "chance", "elsewhere_anomaly_share"]  # fmt: skip
     empty = [name for name in ("schedule", "mechanism") if not (shown[name] != "").any()]

@@ -22,7 +22,7 @@ from analysis.period import Period
 from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import UNCATEGORISED
-from analysis.report.verdict_words import add_local_hours
+from analysis.report.verdict_words import PLATFORM, add_local_hours
 from analysis.study.confirmation import spans_by_site
 from analysis.study.study import Study
 from analysis.tables import read_table
@@ -109,8 +109,10 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
         **{f"{word}_pair_count": count for word, count in certain.items()},
         "blocked_domain_count": listed["domain"].nunique(),
         "unsettled_access_pair_count": (judged["state"] == "insufficient").sum(),
+        "impaired_access_pair_count": (judged["state"] == "impaired").sum(),
         "disagreeing_access_pair_count": (judged["insufficient_reason"] == "mixed").sum(),
         "single_network_domain_count": (listed.groupby("domain").size() == 1).sum(),
+        "one_platform_pair_count": listed["note"].str.count(PLATFORM.pattern).sum(),
         "one_report_pair_count": (listed["sessions_to_flip"] == 1).sum(),
         "ranked_network_count": networks["rank"].notna().sum(),
         "blocking_network_count": listed["probe_asn"].nunique(),
@@ -744,8 +746,11 @@ def _list_cut_parts(listed: pd.DataFrame, intervals: pd.DataFrame) -> Iterator[V
                 "cut_count": int(last["cut_endpoint_count"]),
                 "endpoint_count": int(last["endpoint_count"]),
                 "since": last["blocked_from"],
+                "until": last["last_seen_blocked"],
+                "is_reached_again": bool(last["first_seen_open_again_time"]),
+                "cut_session_count": int(last["blocked_session_count"]),
+                "tested_count": int(last["session_count"]),
                 "failed_count": int(row.blocked_session_count),
-                "session_count": int(row.session_count),
                 "flagged_count": int(row.anomaly_count),
             }
 

@@ -265,7 +265,7 @@ def _numbers(page: Telling, *, is_from_ooni: bool) -> Iterator[dict[str, Markup]
             page.numbers["blocking_network_count"],
         ),
         "caveat": lang.html(
-            "Access networks that measured: {access}; of these, with at least one site tested "
+            "Access networks with measurements: {access}; of these, with at least one site tested "
             "enough: {settled}. If networks that share an operator or a DNS resolver count as one, "
             "networks with listed sites: {sources}. Other networks (VPN, hosting, abroad), counted "
             "apart: {other}.",
@@ -278,8 +278,9 @@ def _numbers(page: Telling, *, is_from_ooni: bool) -> Iterator[dict[str, Markup]
         "value": count("listed_access_pair_count"),
         "label": lang.html("listed pairs of one site and one access network"),
         "caveat": lang.html(
-            "{traced} blocked and {likely} likely blocked, of {tested} pairs that were tested "
-            "enough. On {mixed} of these the tests disagree. {few} more pairs have too few tests.",
+            "{traced} blocked and {likely} likely blocked. Pairs that were tested enough: "
+            "{tested}; of these, with tests that disagree: {mixed}. Pairs with too few tests: "
+            "{few}.",
             traced=count("traced_access_pair_count"), likely=count("likely_access_pair_count"),
             tested=count("tested_enough_pair_count"),
             mixed=count("disagreeing_access_pair_count"),

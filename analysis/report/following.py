@@ -375,18 +375,19 @@ def _explain(working: Working) -> list[str]:
         ENGLISH.say(
             "For each session, the expected rate of accidents is (earlier failures + 8 × {base}) ÷ "
             "(earlier sessions + 8), at least {least} and at most 99 %. During a block, the "
-            "expected share of failures is (failures in a row just before + 3) ÷ (the same + 4), "
-            "at most 95 %. The weight of a failed session is share ÷ rate, that of a session that "
-            "reached the site (1 − share) ÷ (1 − rate). The weights of one day are "
-            "multiplied; the result is at most the square of the largest.",
+            "expected share of failures is (failures in a row just before + 3) ÷ (failures in a "
+            "row just before + 4), at most 95 %. The weight of a failed session is share ÷ rate, "
+            "that of a session that reached the site (1 − share) ÷ (1 − rate). The weights of one "
+            "day are multiplied, but a day counts for no more than the square of its largest "
+            "weight.",
             base=_say_share(working.base), least=_say_share(LEAST),
         ),
         ENGLISH.say(
             "Nobody knows when a block begins and ends, so the evidence is a mean. Half of it "
-            "covers all {stretches} series of consecutive test days out of the {n} days with a "
-            "session that counts. The other half covers blocks that last from the first test on, "
-            "or that come again after an opening. The mean is multiplied by 0.9, because blocks "
-            "at certain hours of the week are searched too. If nothing were blocked, the result "
+            "covers all {stretches} possible runs of consecutive test days (there are {n} days "
+            "with a session that counts). The other half covers blocks that last from the first "
+            "test on, or that come again after an opening. The mean is multiplied by 0.9, because "
+            "blocks at certain hours of the week are searched too. If nothing were blocked, the result "
             "would be 1 or less on average. Here it is {evidence}. A pair is listed from {line} "
             "on.",
             stretches=day_count * (day_count + 1) // 2, n=day_count,

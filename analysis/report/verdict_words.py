@@ -209,7 +209,7 @@ def say_rivals(
             was not asked about.
         note: of the verdict, which may say that one kind of probe alone tested the site.
     """
-    is_of_one_platform = any(_PLATFORM.fullmatch(part) for part in _split_note(note))
+    is_of_one_platform = any(PLATFORM.fullmatch(part) for part in _split_note(note))
     asked = [(one.mechanism, one.state, "") for one in stretches]
     asked += [(one.mechanism, one.state, one.reason) for one in withheld if one.reason in _RIVALS]
     said = []
@@ -233,7 +233,8 @@ _OF_PROBES = next(rival.question for rival in RIVALS if rival.words == ONE_KIND_
 _RIVALS = [rival.words for rival in RIVALS]
 _WHOLE = [text for text in (*_RIVALS, BEFORE_FIRST_TEST) if "; " in text]
 _ELSEWHERE = re.compile(r"in other countries ([\d.]+ %) fail")
-_PLATFORM = re.compile(re.sub(r"\{\w\}", r"(\\d+)", ONE_PLATFORM))
+#: That part of a note, with both counts.
+PLATFORM = re.compile(re.sub(r"\\\{\w\\\}", r"(\\d+)", re.escape(ONE_PLATFORM)))
 
 
 def _split_note(note: str) -> list[str]:
@@ -249,7 +250,7 @@ def say_note(lang: Language, note: str) -> str:
         return note
     said = []
     for part in _split_note(note):
-        share, platform = _ELSEWHERE.fullmatch(part), _PLATFORM.fullmatch(part)
+        share, platform = _ELSEWHERE.fullmatch(part), PLATFORM.fullmatch(part)
         if share:
             said.append(lang.say("in other countries {share} fail", share=share[1]))
         elif platform:
@@ -265,7 +266,7 @@ def _read_caveat(part: str) -> tuple[int, int] | None:
     test."""
     if part == BEFORE_FIRST_TEST:
         return 0, 0
-    platform = _PLATFORM.fullmatch(part)
+    platform = PLATFORM.fullmatch(part)
     return (int(platform[1]), int(platform[2])) if platform else None
 
 

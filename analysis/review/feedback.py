@@ -107,12 +107,12 @@ def list_items(
             )
             for state, of_state in pairs.groupby("state")
         ]
-        first = found.sort_values("blocked_from").iloc[0]
+        first = found["blocked_from"].min()
         said.append(
             lang.say(
-                "first seen on {day} on {network}",
-                network=first["network"],
-                day=date.fromisoformat(first["blocked_from"]),
+                "first seen on {day} on {networks}",
+                networks=sorted(found.loc[found["blocked_from"] == first, "network"]),
+                day=date.fromisoformat(first),
             )
         )
         claims[str(site)] = "; ".join(said)

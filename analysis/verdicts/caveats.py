@@ -12,8 +12,8 @@ from analysis.verdicts.series import MARK
 from analysis.verdicts.sessions import OK
 
 ONE_PLATFORM = (
-    "all {n} failing sessions are of one platform, and {m} others tested: one household's filter "
-    "would look the same"
+    "all {n} failing sessions are of one platform (sessions of others: {m}): one household's "
+    "filter would look the same"
 )
 BEFORE_FIRST_TEST = "began before the first test; the site may refuse this network"
 

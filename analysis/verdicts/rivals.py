@@ -303,14 +303,15 @@ RESOLVERS = (
     "resolved it; name servers out of reach look the same"
 )
 ONE_KIND_OF_PROBE = (
-    "failed in one kind of probe alone (one platform, or all versions up to one): at the sites "
-    "where it failed in this way, other probes on this network hardly ever did"
+    "failed in one kind of probe alone (one platform, or all versions up to a certain one): at the "
+    "sites where it failed in this way, other probes on this network hardly ever did"
 )
 #: What a rival says that does not explain a stretch.
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("Did it fail in the same way on all networks?", EVERYWHERE, "everywhere", _NOT_MADE),
+    Rival("Did it fail in the same way on nearly all networks, but not together with other sites?",
+          EVERYWHERE, "everywhere", _NOT_MADE),
     Rival("Was the whole host silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
     Rival("Did the name's servers fail several resolvers?", RESOLVERS, "resolvers_fail",

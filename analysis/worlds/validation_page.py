@@ -60,7 +60,7 @@ HEADINGS = {
     "error_p90": "Error, 90th percentile",
     "error_max": "Error, maximum",
     "width_median": "Interval in days, median",
-    "narrowest_median": "Narrowest possible interval, median",
+    "narrowest_median": "Time between sound tests, median",
     "new_share": "Share of new probes",
     "name_count": "Names",
     "block_count": "Blocks",
@@ -250,9 +250,9 @@ def show_examined(validation: Results) -> None:
         "Each situation is a simulated country with one problem, over half a year. Only blocked "
         "pairs with 6 or more sessions are counted.",
         ENGLISH.say(
-            "Measurements alone cannot decide {n} more situations. In these, {found} of {blocked} "
-            "blocked pairs are found, and {wrong} sites are listed wrongly. The last column gives "
-            "the other possible explanation.",
+            "Measurements alone cannot decide {n} more situations. Blocked pairs that are found in "
+            "these: {found} of {blocked}; sites listed wrongly: {wrong}. The last column gives the "
+            "other possible explanation.",
             n=len(unclear), found=unclear["found_pair_count"].sum(),
             blocked=unclear["blocked_pair_count"].sum(), wrong=unclear["false_site_count"].sum(),
         ),
@@ -264,7 +264,7 @@ def show_chances(validation: Results) -> None:
     """Show how often pairs that nobody blocks have a small chance."""
     table = validation.read("chances")
     note = ENGLISH.say(
-        "Levels at which more pairs than allowed have such a chance: {over} of {n}.",
+        "Levels at which more pairs have such a chance than the claim allows: {over} of {n}.",
         over=(table["share"] > table["stratum"]).sum(), n=len(table),
     )  # fmt: skip
     show_table(
@@ -285,15 +285,14 @@ def show_constants(validation: Results) -> None:
     subject = table["module"].str.rpartition("/")[2].str.removesuffix(".py")
     table["constant"] += subject.where(subject == "", " of " + subject)
     most = table.groupby("constant", sort=False)["flipped_pair_count"].max()
-    sharp = most[most >= _SHARP].sort_values(ascending=False, kind="stable")
-    named = ", ".join(f"{name} ({count})" for name, count in sharp.items()) or "none"
     wrong = table.loc[table["false_pair_count"] > 0, "constant"].unique()
     show_finding(
         "constants",
         ENGLISH.say(
             "{n} numbers were moved up and down by some 30 %. {none} of them change no state. "
-            "{sharp} change the state of {least} or more pairs (name in the code, pairs): {named}.",
-            n=len(most), none=(most == 0).sum(), sharp=len(sharp), least=_SHARP, named=named,
+            "{sharp} change the state of {least} or more pairs, and one that of {largest}.",
+            n=len(most), none=(most == 0).sum(), sharp=(most >= _SHARP).sum(), least=_SHARP,
+            largest=most.max(),
         ),
         ENGLISH.say(
             "The counts come from the situations of the outside examination; thresholds stand in a "
@@ -396,10 +395,10 @@ def claim_forgery(validation: Results) -> None:
             listed=named["newly_listed_count"], broken=forgery["broken_count"].sum(),
         ),
         ENGLISH.say(
-            "Pairs whose state changed although no forged report named them: {n}, because reports "
-            "about other pairs change what a pair is compared with. Of these, {listed} joined the "
-            "list; not blocked in truth: {false}. For them all forged reports of the archive "
-            "count. Rules version of the result: {version}.",
+            "Pairs that no forged report was about and whose state changed: {n}, because reports "
+            "about other pairs change what a pair is compared with. Of these, newly listed: "
+            "{listed}; not blocked in truth: {false}. For these pairs, the bound is compared with "
+            "all forged reports of the archive. Rules version of the result: {version}.",
             n=unnamed["pair_count"], listed=unnamed["newly_listed_count"],
             false=forgery.loc[~is_named & ~forgery["is_blocked"], "pair_count"].sum(),
             version=validation.settings["rules_version"],
