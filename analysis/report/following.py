@@ -387,9 +387,9 @@ def _explain(working: Working) -> list[str]:
             "covers all {stretches} possible runs of consecutive test days (there are {n} days "
             "with a session that counts). The other half covers blocks that last from the first "
             "test on, or that come again after an opening. The mean is multiplied by 0.9, because "
-            "blocks at certain hours of the week are searched too. If nothing were blocked, the result "
-            "would be 1 or less on average. Here it is {evidence}. A pair is listed from {line} "
-            "on.",
+            "blocks at certain hours of the week are searched too. If nothing were blocked, the "
+            "result would be 1 or less on average. Here it is {evidence}. A pair is listed from "
+            "{line} on.",
             stretches=day_count * (day_count + 1) // 2, n=day_count,
             evidence=_say_evidence(working.evidence), line=working.line,
         ),
