@@ -170,6 +170,18 @@ def test_lines_and_networks(command: Command, tmp_path: Path) -> None:
     assert _levels(said, "1 of 1 networks have no name: AS64500; give NETWORKS=") == ["look"]
     assert _levels(said, "1 of 1 networks have no kind: AS64500; give NETWORKS=") == ["look"]
     assert "no list names: AS64501" in said
+    assert "hardly any site was reached" not in said
+
+
+def test_suspects_only(command: Command, tmp_path: Path) -> None:
+    """Where nothing is reached, everyday sites have to be tested too."""
+    blocked = complete()["test_keys"] | {"blocking": "dns", "accessible": False}
+    lines = {
+        day: [_line(day, test_keys=blocked, input=f"https://s{n}.example/") for n in range(8)]
+        for day in _DAYS
+    }
+    _, said, _ = command("doctor", *_put_archive(tmp_path, lines))
+    assert _levels(said, "on AS38623 hardly any site was reached in what was read") == ["look"]
 
 
 def test_nothing_of_the_country(command: Command, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from analysis.commands.settings import Settings
 from analysis.errors import RESUMES, ContractError, SourceError, printable
 from analysis.pages.paper import find_browser
 from analysis.period import Period, today
+from analysis.planning.ranking import EVERYDAY
 from analysis.reference.networks import describe, load_network_names, load_networks
 from analysis.reference.reference_files import held
 from analysis.report.fields_met import count_fields_met, name_changes, read_fields_met
@@ -336,6 +337,12 @@ def _examine_fields(settings: Settings, connection: duckdb.DuckDBPyConnection) -
 
 _VERSIONS = "SELECT DISTINCT coalesce(test_version, 'none') FROM observations ORDER BY 1"
 _RESOLVERS = "SELECT DISTINCT resolver_asn FROM observations WHERE resolver_asn > 0 ORDER BY 1"
+#: Networks of which hardly any measurement reached its site.
+_UNREACHED = f"""
+SELECT probe_asn FROM observations GROUP BY 1
+HAVING count(*) >= {EVERYDAY}
+  AND count(*) FILTER (NOT is_failure AND NOT is_anomaly) < count(*) / 5 ORDER BY 1
+"""
 _NETWORKS = """
 SELECT probe_asn, mode(probe_network_name ORDER BY probe_network_name) FROM observations GROUP BY 1
 """
@@ -364,6 +371,13 @@ def _examine_networks(
     if resolvers:
         asns = _list(f"AS{asn}" for asn in resolvers)
         yield Finding("ok", f"resolvers of networks that no list names: {asns}")
+    if unreached := connection.execute(_UNREACHED).fetchall():
+        yield Finding(
+            "look",
+            f"on {_list(f'AS{asn}' for (asn,) in unreached)} hardly any site was reached in what "
+            f"was read: if only suspected sites are tested there, add {EVERYDAY} everyday sites "
+            "(page 9 of the report offers some)",
+        )
 
 
 def _list(names: Iterable[str]) -> str:
