@@ -536,8 +536,8 @@ HTTP_RULES: tuple[Rule, ...] = (
         outcome="unknown",
         evidence="discarded",
         set_aside="local_filter",
-        comment="What stands where a filter pointed is the filter's, also if it says that the site "
-        "is blocked: it is neither the site's nor the network's.",
+        comment="A page at an address that a filter gave belongs to the filter, even if it says that "
+        "the site is blocked.",
     ),
     Rule(
         rule_id="http.blockpage",

@@ -66,17 +66,17 @@ class Thresholds:
     """
 
     floor_sessions: int = _declare(
-        4, "sessions of one class that a state needs",
+        4, "sessions with the same result that a state needs",
         range=(1, 1000), stages=("profiles", "rules", "sessions", "verdicts"), tried=(2, 3, 5, 6),
         tried_in_worlds=(3, 5, 6),
     )  # fmt: skip
     floor_days: int = _declare(
-        3, "days on which these sessions must have been",
+        3, "days over which these sessions must be spread",
         range=(1, 366), stages=("profiles", "rules", "sessions", "verdicts"), tried=(1, 2, 4, 5),
         tried_in_worlds=(2, 4),
     )  # fmt: skip
     share_floor: float = _declare(
-        0.4, "least lower 95 % bound of the share of sessions of that class",
+        0.4, "the lower 95 % bound of the share of these sessions must be at least this",
         range=(0, 1), stages=("verdicts",), tried=(0.3, 0.5, 0.6, 0.7),
         tried_in_worlds=(0.3, 0.5, 0.6),
     )  # fmt: skip
