@@ -536,8 +536,8 @@ HTTP_RULES: tuple[Rule, ...] = (
         outcome="unknown",
         evidence="discarded",
         set_aside="local_filter",
-        comment="A page at an address that a filter gave belongs to the filter, even if it says that "
-        "the site is blocked.",
+        comment="A page at an address that a filter gave belongs to the filter, even if it says "
+        "that the site is blocked.",
     ),
     Rule(
         rule_id="http.blockpage",
