@@ -449,16 +449,15 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
     for sentence in (
         "Access networks: blocked on 0, likely blocked on 2.",
         "Seen from 3 February 2024 to 4 March 2024: 11 of 12 sessions could not reach the site "
-        "(TLS: reset). Longest gap without a test in this time: 20 days. Before that, a test that "
-        "counts last reached the site on 1 February 2024. A test that counts reached it again on 9 "
-        "March 2024. If nothing were blocked, at most 1 in 1,000 pairs would fail like this by "
-        "accident.",
+        "(TLS: reset). Longest gap without a test in this time: 20 days. The last test before that "
+        "which counts and reached the site was on 1 February 2024. A test that counts reached it "
+        "again on 9 March 2024. If nothing were blocked, at most 1 in 1,000 pairs would fail like "
+        "this by accident.",
         "No earlier test that counts reached the site. No later test that counts gave a result. "
         "This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. Only tests "
         "at these hours count as before or after. The sessions left a trace of blocking. The "
-        "failures began before the "
-        "first test, so the site may refuse this network. At least 1 forged session would be "
-        "needed to change this verdict. Evidence, in the whole period: thin.",
+        "failures began before the first test, so the site may refuse this network. A single "
+        "forged session might change this verdict. Evidence, in the whole period: thin.",
         f"Could it be something else? TLS: reset: {RIVALS[0].question} No. {RIVALS[4].question} "
         "No.",
         f"{RIVALS[4].question} This cannot be told: hardly any other probe tested the site.",

@@ -127,10 +127,11 @@ def test_days_and_hours_are_parts_of_one_e_value() -> None:
 
 
 def test_no_chance_below_one_in_a_thousand_is_told() -> None:
-    """Nor above 1; the evidence is the logarithm of E to base 10, and nothing of no series."""
-    told = pd.Series(np.log([0.5, 1.0, 100.0, 1e9]))
-    assert chance_text(told).tolist() == ["1.0e+00", "1.0e+00", "1.0e-02", "1.0e-03"]
-    assert evidence_text(told).tolist() == ["-0.3", "0.0", "2.0", "9.0"]
+    """Nor above 1; the evidence is the logarithm of E to base 10, rounded down so that none is told
+    that the pair does not reach, and nothing of no series."""
+    told = pd.Series(np.log([0.5, 1.0, 100.0, 999.0, 1e9]))
+    assert chance_text(told).tolist() == ["1.0e+00", "1.0e+00", "1.0e-02", "1.1e-03", "1.0e-03"]
+    assert evidence_text(told).tolist() == ["-0.4", "0.0", "2.0", "2.9", "9.0"]
     nothing = pd.Series([np.nan])
     assert chance_text(nothing).tolist() == evidence_text(nothing).tolist() == [""]
 

@@ -81,8 +81,10 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
         },
     }  # fmt: skip
     words = word_finding(Telling(finding, {}, ENGLISH, YEAR))
-    assert "3 sites became blocked (2) or likely blocked (1) on at least one" in words.claim
-    before = "1 of these sites was blocked or likely blocked before"
+    assert "3 sites became blocked (2) or likely blocked (1) on one or more" in words.claim
+    before = (
+        "Blocked or likely blocked before, at another time or on another network: 1 of the 3 sites."
+    )
     assert before in words.sites
     finding["values"]["older"] = []
     assert before not in word_finding(Telling(finding, {}, ENGLISH, YEAR)).sites
@@ -427,7 +429,7 @@ def networks_that_are_not_independent_count_once(
     if pairs.empty:
         return
     blocking, tested, sources = numbers_in(
-        r"on (\d+) of the (\d+) access networks that tested .* as one, (\d+) of them remain\.",
+        r"on (\d+) of the (\d+) access networks that tested .* as one, there are (\d+)\.",
         said["networks"],
     )
     settled = enough_tests(read["access"])
@@ -495,16 +497,18 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
     if "changes" not in found:
         assert changes.empty
         return
-    first, second, both = numbers_in(r"half: (\d+); in .* half: (\d+); in both .*: (\d+)\.",
+    first, second, both = numbers_in(r"half: (\d+); in .* half: (\d+); in both halves: (\d+)\.",
                                      said["changes"])  # fmt: skip
     listed = annex.listed_domestic(read["verdicts"], read["networks"])
     sites = [set(listed.loc[listed["period"] == name, "domain"]) for name in ("first", "second")]
     assert [first, second, both] == [*map(len, sites), len(sites[0] & sites[1])]
     told = numbers_in(
-        r"the same: (\d+) reachable .*, (\d+) listed .*, (\d+) listed in both\. For (\d+) more "
-        r"sites the networks differ, and (\d+) cannot",
+        r"agree: (\d+) \((\d+) reachable, .*; (\d+) listed, .*; (\d+) listed in both halves\)\. "
+        r"Sites on which they differ: (\d+)\. Sites that cannot be compared: (\d+)",
         said["changes"],
     )
+    agreed, *told = told
+    assert agreed == sum(told[:3])
     names = ("newly_blocked", "no_longer_blocked", "still_blocked", "mixed", "not_comparable")
     kinds = changes["change"].value_counts()
     assert told == [kinds.get(name, 0) for name in names]
@@ -529,7 +533,7 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
         assert row.is_interrupted == (is_open_between and row.change == "still_blocked")
         is_early = (of_site["blocked_from"] < day(182)).any()
         early += row.change == "newly_blocked" and is_early
-    assert (f"{early} were first seen blocked or likely" in said["changes"]) == (early > 0)
+    assert (f"before the second half began: {early}." in said["changes"]) == (early > 0)
 
 
 def counter_evidence_is_never_left_out(read: Tables, found: Found, said: Said) -> None:
@@ -555,7 +559,7 @@ def counter_evidence_is_never_left_out(read: Tables, found: Found, said: Said) -
             unreached.append(site)
     assert found.get("everywhere", {"sites": []})["sites"] == unreached
     if unreached:
-        pattern = r"(\d+) sites? that .* in (\d+) of (\d+) .*, but in (\d+) of (\d+) sessions on"
+        pattern = r"(\d+) sites? that .* in (\d+) of (\d+) .*, but in (\d+) of (\d+) tests on"
         counts = numbers_in(pattern, said["everywhere"])
         assert counts[0] == len(unreached)
         assert counts[1] <= counts[2]
@@ -582,11 +586,11 @@ def the_answer_counts_apart_and_out_of_what_was_tested_enough(
         still = set(read["pairs"].loc[read["pairs"]["blocked_until"] == "", "domain"])
         assert numbers_in(r"on at least one network: (\d+)\.", answer) == [len(still)]
     if ranked and ranked[0]["kind"] == "onset":
-        assert numbers_in(r", (\d+) of these sites became", answer)[0] <= len(listed)
+        assert numbers_in(r", (\d+) of the (\d+) sites became", answer)[1] == len(listed)
     tiles = [tile["caveat"].striptags() for tile in page["numbers"]]
     assert numbers_in(r"tested enough .*: (\d+)\.", tiles[0]) == [len(settled)]
     assert numbers_in(r"likely blocked: (\d+);", tiles[1]) == [len(listed)]
-    of_pairs = numbers_in(r"(\d+) blocked and (\d+) likely blocked, of (\d+) pairs", tiles[4])
+    of_pairs = numbers_in(r"(\d+) blocked and (\d+) likely blocked\. .* enough: (\d+);", tiles[4])
     assert of_pairs[0] + of_pairs[1] == len(pairs) <= of_pairs[2]
     certainty = " ".join(Markup(" ").join(page["certainty"]).striptags().split())
     grades = numbers_in(

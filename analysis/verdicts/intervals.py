@@ -326,7 +326,9 @@ def chance_text(log_evidence: pd.Series) -> pd.Series:
 
 def evidence_text(log_evidence: pd.Series) -> pd.Series:
     """The logarithm of E to base 10, rounded down to one decimal; empty of what was not weighed."""
-    return _text(np.floor(10 / log(10) * log_evidence.to_numpy()) / 10, ".1f", log_evidence)
+    return _text(
+        np.floor((10 / log(10) * log_evidence.to_numpy()).round(6)) / 10, ".1f", log_evidence
+    )
 
 
 def _text(values: NDArray[np.float64], form: str, told: pd.Series) -> pd.Series:
