@@ -120,7 +120,8 @@ WITH before AS (
 ), begun AS (
   SELECT stretch, manner, domain, site, operator,
     CASE WHEN is_witness THEN coalesce(site_asn, 0) ELSE 0 END AS host, open_day, first_day AS day,
-    last_day, is_unreached, failing >= $operators AS is_widespread,
+    last_day, is_unreached,
+    failing >= greatest($operators, $refusal_share * operators) AS is_widespread,
     hours IS NOT NULL AND NOT is_silent AS is_at_hours,
     kind = 'dns_silent' AND 2 * failing <= operators AND last_day - first_day < $host_days
       AND open_day IS NOT NULL AS is_of_resolvers
@@ -153,8 +154,8 @@ def _coincide(asked: str) -> str:
 
     Open before, in the same act and manner, while half of all tested sites are reached in the week
     after; and the same site's failures meanwhile on networks that had not tested it. A site that
-    fails with three operators counts among the others, whether any network still reaches it or not:
-    an order that one network does not carry out is an order. Any number may begin on one day, as
+    fails with three operators and most of them counts among the others, whether any network still
+    reaches it or not: an order that one network does not carry out is an order. Any number may begin on one day, as
     forgers would have it: their days are compared once.
     """
     return f"""
