@@ -154,9 +154,9 @@ def _coincide(asked: str) -> str:
 
     Open before, in the same act and manner, while half of all tested sites are reached in the week
     after; and the same site's failures meanwhile on networks that had not tested it. A site that
-    fails with three operators and most of them counts among the others, whether any network still
-    reaches it or not: an order that one network does not carry out is an order. Any number may begin on one day, as
-    forgers would have it: their days are compared once.
+    fails with most operators, and three of them, counts among the others, even if a network still
+    reaches it: an order that one network does not carry out is an order. Any number may begin on
+    one day, as forgers would have it: their days are compared once.
     """
     return f"""
 WITH known AS (
