@@ -19,9 +19,7 @@ from traitlets.config import Config
 from analysis.pages import plots, show
 from analysis.pages.formats import PUBLISHING, cell, column_kind, percent
 from analysis.pages.html_tables import (
-    MOST_FOLDED,
     MOST_NETWORKS,
-    MOST_ROWS,
     ordered_matrix,
 )
 from analysis.pages.tracks import Bar, Mark, Row, draw_tracks, span_bars
@@ -141,25 +139,6 @@ def test_values_read_as_what_they_are() -> None:
         assert _Elements(cell(column, kind, value)).text == text, (column, value)
     shares = {0: "0 %", 1: "100 %", 0.0001: "< 0.1 %", 0.99999: "> 99.9 %", 0.5: "50.0 %"}
     assert {share: percent(share) for share in shares} == shares
-
-
-def test_what_a_file_has_is_not_printed_at_length() -> None:
-    """A page of hundreds of sites stays readable: some rows, some more folded, and the file."""
-    frame = pd.DataFrame({"domain": [f"site{i}" for i in range(900)]})
-    html = shown(lambda: show.show_table(frame, caption="Sites", fold_after=3, file="sites.csv"))
-    assert html.count("<tr>") == 2 + 3 + MOST_FOLDED
-    assert "Show 100 more of 900 rows" in html
-    assert '<details class="rows on-screen">' in html
-    assert '<a href="tables/sites.csv">sites.csv</a> has all rows.' in html
-    pairs = pd.DataFrame([(f"s{i:03}", asn, "ok") for i in range(500) for asn in range(31)],
-                         columns=["domain", "probe_asn", "state"])  # fmt: skip
-    matrix = shown(lambda: show.show_matrix(pairs, caption="Matrix"))
-    assert (len(matrix) < 800_000, "verdicts.csv" in matrix) == (True, True)
-    # Fifty thousand made-up names made a page of 41 MB.
-    frame = pd.DataFrame({"domain": [f"site{i}" for i in range(MOST_ROWS + 500)]})
-    html = shown(lambda: show.show_table(frame, caption="Sites"))
-    assert html.count("<tr>") == 2 + MOST_ROWS
-    assert "of 2,500 rows." in html
 
 
 def test_a_matrix_shows_the_networks_of_which_most_is_known() -> None:

@@ -3,17 +3,21 @@
 import os
 import pickle
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import fs
 
 from analysis.errors import ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
@@ -145,13 +149,19 @@ def test_a_store_that_is_none_is_a_wrong_parameter():
 _ROOT = Path(__file__).resolve().parents[1]
 _OBJECTS = 24
 
-#: What whoever writes must find in its environment; nothing else gives the keys away.
+#: What a client's environment must hold; nothing else gives the keys away.
 _KEYS = {
     "AWS_ACCESS_KEY_ID": "workbook",
     "AWS_SECRET_ACCESS_KEY": "secret-of-loopback",
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_REGION": "us-east-1",
 }
+_BUCKET = "shared"
+_OPTIONS = (
+    "--no-usage-report", "--no-bgjob", "--no-banner", "--backup-meta=0", "--cache-size=0",
+    "--attr-cache=0", "--dir-entry-cache=0", "--consul=", "--metrics=127.0.0.1:0",
+    "--multi-buckets", "--keep-etag",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +201,40 @@ def _count_reads(bucket: LoopbackS3) -> Counter[str]:
     return asked
 
 
+@dataclass(frozen=True)
+class _RealS3:
+    """A running server with one bucket."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def url(self, prefix: str) -> str:
+        """An ``s3://`` URL in the bucket."""
+        return f"s3://{_BUCKET}/{prefix}?scheme=http&endpoint_override=127.0.0.1:{self.port}"
+
+    def contents(self, prefix: str) -> dict[str, bytes]:
+        """The objects below a prefix."""
+        place = fs.FileSystem.from_uri(self.url(""))[0]
+        selector = fs.FileSelector(f"{_BUCKET}/{prefix}", allow_not_found=True, recursive=True)
+        start = len(f"{_BUCKET}/{prefix}/")
+        return {
+            info.path[start:]: place.open_input_stream(info.path, compression=None).read()
+            for info in place.get_file_info(selector)
+            if info.type == fs.FileType.File
+        }
+
+
+def _program() -> str:
+    beside = Path(sys.executable).parent / "juicefs"
+    program = str(beside) if beside.exists() else shutil.which("juicefs")
+    if not program:
+        missing = "no S3 server on this machine: tools/s3-server.txt could not be installed"
+        if os.environ.get("WORKBOOK_REQUIRE_S3") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return program
+
+
 def _free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -198,13 +242,40 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def shared_store() -> Iterator[LoopbackS3]:
-    """An empty bucket that takes files of those alone who sign with its key."""
-    with pytest.MonkeyPatch.context() as patch, loopback_s3() as server:
-        server.access_key = _KEYS["AWS_ACCESS_KEY_ID"]
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_RealS3]:
+    """A server that keeps its objects in a folder, with an empty bucket; its keys are in the
+    environment."""
+    folder, program, port = tmp_path_factory.mktemp("s3"), _program(), _free_port()
+    database = f"sqlite3://{folder / 'names.db'}"
+    secrets = {"MINIO_ROOT_USER": _KEYS["AWS_ACCESS_KEY_ID"],
+               "MINIO_ROOT_PASSWORD": _KEYS["AWS_SECRET_ACCESS_KEY"]}  # fmt: skip
+    log = (folder / "server.log").open("wb")
+    quiet = {"env": {**os.environ, **secrets, "HOME": str(folder)}, "cwd": folder, "stdout": log,
+             "stderr": log}  # fmt: skip
+    keep = ["--storage=file", f"--bucket={folder / 'blocks'}/", "--trash-days=0"]
+    subprocess.run([program, "format", *keep, database, "store"], check=True, **quiet)
+    places = [f"--cache-dir={folder / 'cache'}", f"--log={folder / 'gateway.log'}"]
+    serve = ["--no-agent", "gateway", *_OPTIONS, *places, database, f"127.0.0.1:{port}"]
+    with pytest.MonkeyPatch.context() as patch, subprocess.Popen([program, *serve], **quiet) as run:
         for name, value in _KEYS.items():
             patch.setenv(name, value)
-        yield server
+        try:
+            _await(port, run, folder)
+            server = _RealS3(port, run)
+            bucket = f"{server.url('')}&allow_bucket_creation=true"
+            fs.FileSystem.from_uri(bucket)[0].create_dir(_BUCKET)
+            yield server
+        finally:
+            run.kill()
+
+
+def _await(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
+    until = time.monotonic() + 60
+    with socket.socket() as tried:
+        while tried.connect_ex(("127.0.0.1", port)):
+            assert process.poll() is None, (folder / "server.log").read_text()
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
 
 class _Dask:
@@ -279,22 +350,20 @@ def test_two_workers_one_of_them_killed_give_the_bytes_of_the_local_pool(
     dask: _Dask,
     bucket: LoopbackS3,
     locally: Path,
-    shared_store: LoopbackS3,
+    shared_store: _RealS3,
 ):
     """The store is shared through S3; what the lost worker had in hand is read again, no more."""
     dask.start_worker()
     lost = dask.start_worker()
-    store = shared_store.s3_url.replace("s3://archive", "s3://archive/study")
+    store = shared_store.url("study")
     bucket.requests.clear()
     collection = _ingest(
         bucket, store, scheduler=dask.address,
         progress=_at(_OBJECTS // 3, lambda: lost.send_signal(signal.SIGKILL)),
     )  # fmt: skip
     assert lost.wait(timeout=10) == -signal.SIGKILL
-    start = "study/observations/"
-    made = {name.removeprefix(start): content for name, content in shared_store.objects.items()
-            if name.startswith(start)}  # fmt: skip
-    assert _observations(made) == _observations(contents(locally / "observations"))
+    made = _observations(shared_store.contents("study/observations"))
+    assert made == _observations(contents(locally / "observations"))
     assert _OBJECTS <= _count_reads(bucket).total() < 1.5 * _OBJECTS
     assert _ingest(bucket, store) == collection  # nothing is left to do, so no scheduler is needed
     assert not _count_reads(bucket)

@@ -34,11 +34,11 @@ def _pins(path: Path) -> list[Requirement]:
 
 def test_everything_that_the_project_asks_for_is_pinned(repository_root: Path) -> None:
     """A conda user and a pip user get the same versions, of which each is accepted."""
-    tools = _pins(repository_root / "tools" / "uv.txt")
+    tools = [_pins(repository_root / "tools" / f"{name}.txt") for name in ("uv", "s3-server")]
     report, lab, dev, constraints = (
         _pins(repository_root / name) for name in (*LOCKS, "constraints.txt")
     )
-    assert tools
+    assert all(tools)
     assert {(pin.name, str(pin.specifier)) for pin in (*report, *lab, *dev)} == {
         (pin.name, str(pin.specifier)) for pin in constraints
     }
@@ -220,6 +220,30 @@ def test_setup_refuses_an_old_python_in_one_sentence(house: Path) -> None:
     assert code == 2
     assert lines[0] == "PYTHON=./old python: is not a Python 3.11 or newer."
     assert not (house / ".venv").exists()
+
+
+def test_a_python_without_packages_is_refused_before_anything_is_fetched(
+    repository_root: Path, tmp_path: Path
+) -> None:
+    """The versions that work are named; README names the same."""
+    script = tmp_path / "tools" / "setup.sh"
+    script.parent.mkdir()
+    shutil.copy(repository_root / "tools" / "setup.sh", script)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("dirname", "rm"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    (programs / "python3").write_text("#!/bin/sh\necho 3.99\n")
+    (programs / "python3").chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", script, "", tmp_path / "stamp"],
+        env={"PATH": str(programs)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "3.11 3.12 3.13 work" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "tools"]
+    readme = (repository_root / "README.md").read_text(encoding="utf-8")
+    assert "Python 3.11, 3.12 or 3.13" in readme
 
 
 def test_an_installed_package_has_what_ships(repository_root: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -14,14 +13,13 @@ from typing import Any
 
 import pytest
 
-from analysis.errors import ParameterError
 from analysis.hosts import normalise
 from analysis.period import Period
 from analysis.worlds.examined import EXAMINED
 from analysis.worlds.validation_page import Results
 from analysis.worlds.world import Design, World, make_world
 from analysis.worlds.writing import write_world
-from tests.archives import contents, read_csv
+from tests.archives import contents
 
 PERIOD = {"since": "2024-01-20", "until": "2024-04-10"}
 SMALL = {"since": "2024-02-01", "until": "2024-02-11", "sessions_per_day": 2.0}
@@ -75,29 +73,6 @@ def test_the_same_bytes_whatever_the_environment(tmp_path: Path) -> None:
     assert contents(tmp_path / "here") == contents(tmp_path / "qq")
 
 
-def test_a_folder_holds_the_world_that_is_asked_for_or_is_left_alone(tmp_path: Path) -> None:
-    """The stamp decides: same parameters, nothing written; another seed, another world. What is
-    somebody else's is not touched."""
-    out, mine = tmp_path / "qq", tmp_path / "thesis.txt"
-    write_world(out, **SMALL)
-    (out / "mark").touch()
-    write_world(out, **SMALL)
-    assert (out / "mark").exists()
-    names = set(read_csv(out / "truth" / "names.csv")["domain"])
-    write_world(out, **SMALL, seed=2)
-    assert not (out / "mark").exists()
-    assert not names & set(read_csv(out / "truth" / "names.csv")["domain"])
-    mine.write_text("years of work")
-    for place, words, message in (
-        (tmp_path, SMALL, r"empty or holds world\.json"),
-        (tmp_path / "kh", {"probe_cc": "KH"}, "PROBE_CC=KH: a fictional country is AA or QM to QZ"),
-        (tmp_path / "kh", {"until": "2024-01-01"}, "UNTIL=2024-01-01: must lie after SINCE"),
-    ):
-        with pytest.raises(ParameterError, match=message):
-            write_world(place, **words)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["qq", "thesis.txt"]
-
-
 def test_nothing_real_is_named(world: Path) -> None:
     """Only documentation addresses, AS numbers and names, in lists and archive alike."""
     texts = [b"\n".join(read_object(path)).decode() for path in objects(world)]
@@ -115,31 +90,6 @@ def test_nothing_real_is_named(world: Path) -> None:
     hosts = set(re.findall(r'"(?:hostname|server_name|input|url)":"([^"\n]*)"', text))
     assert all(normalise(host).endswith(".example") for host in hosts)
     assert min(len(found), len(numbers), len(v6), len(hosts)) > 5
-
-
-def test_forgers_claim_what_is_not_so(world: Path, measurements: list[dict[str, Any]]) -> None:
-    """Each kind of report makes each claim, and every forged line says what its report claims."""
-    rows = read_csv(world / "truth" / "forgeries.csv").to_dict("records")
-    forged = {(row["report_id"], row["domain"]): row for row in rows}
-    claims = ("blocked", "open", "control_dead", "control_alive")
-    kinds = {(row["claim"], row["kind"]) for row in forged.values()}
-    assert kinds == {(claim, kind) for claim in claims for kind in ("flood", "pair", "days")}
-    blocks = read_csv(world / "truth" / "blocks.csv")
-    truly = set(zip(blocks["domain"], blocks["probe_asn"], strict=True))
-    counts = Counter[str]()
-    for found in measurements:
-        row = forged.get((found["report_id"], normalise(found["input"])))
-        if row is None:
-            continue
-        keys, claim = found["test_keys"], row["claim"]
-        counts[found["report_id"]] += 1
-        said = "blocked" if keys["blocking"] else "open"
-        if claim.startswith("control"):
-            said = "control_dead" if keys["control"]["dns"]["failure"] else "control_alive"
-        assert said == claim
-        is_blocked = (row["domain"], row["probe_asn"]) in truly
-        assert is_blocked == (claim in ("open", "control_dead"))
-    assert max(counts.values()) >= 240
 
 
 def test_honest_objects_do_not_depend_on_forgeries(tmp_path: Path) -> None:
