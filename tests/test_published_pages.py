@@ -5,14 +5,18 @@ A headline number stands in an element ``data`` with the name that it has in ``r
 
 import json
 import re
-from collections import defaultdict
+import shutil
+from collections import Counter, defaultdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
+from pypdf import PdfReader
 
 from analysis.languages.language import open_language
+from analysis.pages.paper import PARTS, print_pages
 from analysis.tables import read_table
 from tests.archives import read_csv
 
@@ -84,6 +88,21 @@ def test_a_number_is_the_same_wherever_it_stands(
     alone = {name for name in SHARED if len(places[name]) < 2}
     assert not alone
     assert {"site_precision_share", "pair_recall_share"} <= set(places)
+
+
+def test_paper_has_the_numbers_of_the_pages(
+    pages: dict[str, PublishedPage], fictional_report: Path, chromium: str, tmp_path: Path
+) -> None:
+    """Each named number of the printed pages stands in the PDF, as often as on the pages."""
+    for part in PARTS:
+        shutil.copy(fictional_report / part, tmp_path / part)
+    printed = PdfReader(print_pages(tmp_path, tmp_path, chromium, date(2024, 12, 31)))
+    text = " ".join(sheet.extract_text() for sheet in printed.pages)
+    found = Counter(re.findall(r"\d[\d,.]*\d|\d", text))
+    shown = [shown for part in PARTS for _, _, shown in pages[part].numbers]
+    wanted = Counter(number for one in shown for number in re.findall(r"\d[\d,.]*\d|\d", one))
+    assert len(wanted) > 20
+    assert not wanted - found
 
 
 def test_headlines_are_what_the_tables_say(
