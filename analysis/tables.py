@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -34,6 +34,7 @@ _RUNNABLE = re.compile(r"(?!-\d+\.\d+$)'*[=+\-@\t\r＝＋－＠]")
 _DISARMED = re.compile(f"'(?={_RUNNABLE.pattern})")
 #: Of numbers, the others are texts.
 _TYPES: Mapping[str, pa.DataType] = {"count": pa.int64(), "share": pa.float64()}
+_NETWORK = re.compile("(?:AS)?([0-9]{1,10})", re.ASCII | re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -56,11 +57,28 @@ def _cell(value: Any, kind: Kind) -> str:
         return f"{float(value):.4f}"
     if kind == "count":
         return "" if value == "" else disarm(str(int(value)))
-    if kind == "asn" and not isinstance(value, str):
-        return f"AS{int(value)}"
+    if kind == "asn":
+        return disarm(tell_network(value))
     if kind == "date" and not isinstance(value, str):
         return str(pd.Timestamp(value).date())
     return disarm(str(value))
+
+
+def tell_network(number: object) -> str:
+    """A network as people write it: ``AS123`` from 123, 123.0 or ``AS123``."""
+    text = str(number).removesuffix(".0")
+    return f"AS{text}" if text.isascii() and text.isdigit() else text
+
+
+def tell_networks(numbers: Iterable[object]) -> str:
+    """Networks as a column of texts lists them, each once: ``AS123;AS124``."""
+    return ";".join(dict.fromkeys(map(tell_network, numbers)))
+
+
+def read_network(text: object) -> int:
+    """The number of a network from ``AS123`` or ``123``; -1 where the text names none."""
+    found = _NETWORK.fullmatch(str(text))
+    return int(found[1]) if found else -1
 
 
 def read_rows(path: Path, columns: Mapping[str, Kind]) -> pd.DataFrame:
@@ -87,6 +105,8 @@ def read_rows(path: Path, columns: Mapping[str, Kind]) -> pd.DataFrame:
     for name in read.columns.intersection(list(columns)):
         if columns[name] == "flag":
             read[name] = read[name] == "true"
+        elif columns[name] == "asn":
+            read[name] = read[name].str.removeprefix("AS").replace("", None).astype("Int64")
         elif columns[name] not in _TYPES:
             read[name] = _arm(read[name])
     return read
@@ -369,14 +389,11 @@ def write_table(folder: str | Path, name: str, frame: pd.DataFrame) -> pd.DataFr
     return read_table(folder, name)
 
 
-def read_table(
-    folder: str | Path, name: str, networks_as: Literal["text", "number"] = "text"
-) -> pd.DataFrame:
+def read_table(folder: str | Path, name: str) -> pd.DataFrame:
     """Read a published table back, typed.
 
     Returns:
-        Text columns as text (empty: ``""``), networks as ``AS123`` or, to be merged with a study's
-        own frames, as numbers, counts as nullable integers,
+        Text columns as text (empty: ``""``), a network's number and counts as nullable integers,
         shares as floats, flags as booleans, dates as ISO text; in the order of the file.
 
     Raises:
@@ -392,13 +409,10 @@ def read_table(
         how = f"; run {writer} first, with the same parameters" if writer else ""
         raise ParameterError("tables", folder, f"{name}.csv is not in it{how}")
     try:
-        frame = read_rows(path, table.columns)[list(table.columns)]
+        return read_rows(path, table.columns)[list(table.columns)]
     except (ValueError, KeyError, pa.ArrowException) as error:
         why = f"{name}.csv is not as the workbook writes it: {error}"
         raise ParameterError("tables", folder, why) from None
-    if networks_as == "number" and "probe_asn" in frame:
-        frame["probe_asn"] = frame["probe_asn"].str.removeprefix("AS").astype("int64")
-    return frame
 
 
 def record_findings(tables: str | Path, stage: str, **findings: tuple[Any, str]) -> None:

@@ -166,11 +166,11 @@ def _tables_notebook(folder: Path) -> Path:
             "sites['witness_url'] = 'https://explorer.ooni.org/m/1'\n"
             "sites['note'] = 'at least since; not tested since'"),
         code_cell("show.show_table(sites, caption='Sites', note='Made up.')"),
-        code_cell("pairs = pd.DataFrame([{'domain': d, 'probe_asn': f'AS{n}', "
+        code_cell("pairs = pd.DataFrame([{'domain': d, 'probe_asn': n, "
               "'state': states[(i * n) % 6]}"
               " for i, d in enumerate(sites.domain[:30]) for n in (1, 22, 333, 4444)])\n"
               "pairs.to_csv(Path(tables) / 'verdicts.csv', index=False)\n"
-              "show.show_matrix(pairs, caption='Sites by network', names={'AS1': 'One'})"),
+              "show.show_matrix(pairs, caption='Sites by network', names={1: 'One'})"),
         code_cell("folder = Path(tables).parent / 'findings'\n"
               "(folder / '1-tables.json').write_text(json.dumps({'total': {'value': "
               "int(months.measurement_count.sum()), 'table': 'measurements_by_month.csv'}}))",

@@ -41,7 +41,7 @@ from analysis.vocabulary import METHODS
 from tests.table_rows import table_rows
 
 NETWORKS = pd.DataFrame({
-    "probe_asn": ["AS1", "AS2", "AS3", "AS9"], "network": ["One", "Two", "", "Tunnel"],
+    "probe_asn": [1, 2, 3, 9], "network": ["One", "Two", "Three", "Tunnel"],
     "operator": ["Alpha", "Alpha", "", "Tunnel"], "kind": ["isp", "mobile", "education", "vpn"],
     "kind_source": ["list", "list", "none", "list"], "measurement_count": [9, 8, 7, 6],
     "domain_count": [3, 3, 3, 3],
@@ -56,7 +56,7 @@ DOMAINS = pd.DataFrame({
 })  # fmt: skip
 
 
-def _verdict(domain: str, probe_asn: str, **given: Any) -> dict[str, Any]:
+def _verdict(domain: str, probe_asn: int, **given: Any) -> dict[str, Any]:
     """A verdict on a site that is listed, with ``given`` on top."""
     row = {
         "domain": domain, "probe_asn": probe_asn, "period": "all", "state": "blocked",
@@ -64,12 +64,12 @@ def _verdict(domain: str, probe_asn: str, **given: Any) -> dict[str, Any]:
         "blocked_count": 20, "ok_count": 5, "session_count": 25, "blocked_session_count": 18,
         "blocked_from": "2024-02-01", "blocked_until": "2024-05-01", "note": "",
         "last_seen_blocked": "2024-05-01",
-        "set_aside_reason": "", "witness_url": f"https://x.example/{probe_asn}",
+        "set_aside_reason": "", "witness_url": f"https://x.example/AS{probe_asn}",
     }  # fmt: skip
     return row | given
 
 
-def _aside(domain: str, probe_asn: str, reason: str, **given: Any) -> dict[str, Any]:
+def _aside(domain: str, probe_asn: int, reason: str, **given: Any) -> dict[str, Any]:
     state = {"state": "insufficient", "mechanism": "", "rule_id": "", "set_aside_reason": reason,
              "blocked_from": "", "blocked_until": "", "witness_url": ""}  # fmt: skip
     return _verdict(domain, probe_asn, **{**state, **given})
@@ -78,14 +78,14 @@ def _aside(domain: str, probe_asn: str, reason: str, **given: Any) -> dict[str, 
 def test_a_site_on_two_networks_is_one_row_with_sums() -> None:
     """The strongest state, every mechanism, the widest dates, the witness of most sessions."""
     verdicts = pd.DataFrame([
-        _verdict("b.example", "AS2", state="likely_blocked", mechanism="tls.reset",
+        _verdict("b.example", 2, state="likely_blocked", mechanism="tls.reset",
                  blocked_from="2024-03-01", blocked_until="2024-06-01", blocked_session_count=19,
                  last_seen_blocked="2024-06-01",
                  note="at least since"),
-        _verdict("b.example", "AS1"),
-        _verdict("b.example", "AS9", blocked_until="", measurement_count=999),
-        _verdict("b.example", "AS1", period="first", measurement_count=999),
-        _aside("b.example", "AS3", "insufficient", measurement_count=999),
+        _verdict("b.example", 1),
+        _verdict("b.example", 9, blocked_until="", measurement_count=999),
+        _verdict("b.example", 1, period="first", measurement_count=999),
+        _aside("b.example", 3, "insufficient", measurement_count=999),
     ])  # fmt: skip
     expected = pd.DataFrame({
         "domain": ["b.example"], "registrable_domain": ["b.example"], "category_code": ["NEWS"],
@@ -124,7 +124,7 @@ def test_hours_read_by_the_clocks_of_the_capital(
 # --- Every tested name has one status, and every listed stretch one row with its own counts. ------
 
 FEW_NETWORKS = pd.DataFrame({
-    "probe_asn": ["AS1", "AS2", "AS9"], "network": ["One", "", "Tunnel"],
+    "probe_asn": [1, 2, 9], "network": ["One", "Two", "Tunnel"],
     "kind": ["isp", "mobile", "vpn"],
 })  # fmt: skip
 SITES = [
@@ -140,7 +140,7 @@ SITE_DOMAINS = pd.DataFrame({
 })  # fmt: skip
 
 
-def _judged(domain: str, probe_asn: str = "AS1", **given: Any) -> dict[str, Any]:
+def _judged(domain: str, probe_asn: int = 1, **given: Any) -> dict[str, Any]:
     row = {
         "domain": domain, "probe_asn": probe_asn, "period": "all", "state": "blocked", "note": "",
         "insufficient_reason": "", "blocked_until": "2024-05-01", "session_count": 20,
@@ -149,7 +149,7 @@ def _judged(domain: str, probe_asn: str = "AS1", **given: Any) -> dict[str, Any]
     return row | given
 
 
-def _interval(probe_asn: str, since: str, until: str, **given: Any) -> dict[str, Any]:
+def _interval(probe_asn: int, since: str, until: str, **given: Any) -> dict[str, Any]:
     row = {
         "domain": "a.example", "probe_asn": probe_asn, "blocked_from": since,
         "blocked_from_time": f"{since}T01:00:00", "blocked_until": until,
@@ -174,19 +174,19 @@ def test_each_stretch_has_its_own_counts_dates_and_notes(tmp_path: Any) -> None:
     last; what a VPN saw is not in the annex."""
     verdicts = [
         _judged("a.example", blocked_until="", note="at least since; seen through the resolver"),
-        _judged("a.example", "AS2", note="not tested since"), _judged("a.example", "AS9"),
+        _judged("a.example", 2, note="not tested since"), _judged("a.example", 9),
     ]  # fmt: skip
     table = write_table(tmp_path, "blocked_site_networks", _stretches(verdicts, [
-        _interval("AS1", "2024-01-01", "2024-02-01"),
-        _interval("AS1", "2024-03-01", "2024-12-30", last_seen_open="2024-02-20"),
-        _interval("AS2", "2024-01-05", "2024-05-01"), _interval("AS9", "2024-01-01", "2024-02-01"),
+        _interval(1, "2024-01-01", "2024-02-01"),
+        _interval(1, "2024-03-01", "2024-12-30", last_seen_open="2024-02-20"),
+        _interval(2, "2024-01-05", "2024-05-01"), _interval(9, "2024-01-01", "2024-02-01"),
     ]))  # fmt: skip
     assert list(zip(table["probe_asn"], table["blocked_until"], table["note"], strict=True)) == [
-        ("AS1", "2024-02-01", "at least since; seen through the resolver"),
-        ("AS1", "", "seen through the resolver"),
-        ("AS2", "2024-05-01", "not tested since"),
+        (1, "2024-02-01", "at least since; seen through the resolver"),
+        (1, "", "seen through the resolver"),
+        (2, "2024-05-01", "not tested since"),
     ]
-    assert list(table["network"]) == ["One", "One", "AS2"]
+    assert list(table["network"]) == ["One", "One", "Two"]
     assert set(table["session_count"]) == {10}
     assert set(table["blocked_share"]) == {0.8}
 
@@ -195,8 +195,8 @@ def test_two_stretches_that_begin_on_one_day_are_one_row(tmp_path: Any) -> None:
     """The key has no time of day, and a report must not stop at it."""
     later = {"blocked_from_time": "2024-01-01T23:00:00", "first_seen_open_again": "2024-04-01"}
     table = write_table(tmp_path, "blocked_site_networks", _stretches([_judged("a.example")], [
-        _interval("AS1", "2024-01-01", "2024-01-02"),
-        _interval("AS1", "2024-01-01", "2024-03-01", **later),
+        _interval(1, "2024-01-01", "2024-01-02"),
+        _interval(1, "2024-01-01", "2024-03-01", **later),
     ]))  # fmt: skip
     row = table.iloc[0]
     assert len(table) == 1
@@ -210,11 +210,11 @@ def test_every_tested_name_has_a_status_and_a_reason() -> None:
     was never tested, and what has no host name, is not there."""
     verdicts = pd.DataFrame([
         _judged("a.example"), _judged("b.example", state="down"),
-        _judged("c.example", state="ok"), _judged("c.example", "AS2", state="down"),
-        _judged("d.example", "AS9", state="ok"),
+        _judged("c.example", state="ok"), _judged("c.example", 2, state="down"),
+        _judged("d.example", 9, state="ok"),
         _judged("d.example", state="insufficient", insufficient_reason="few_days"),
-        _judged("d.example", "AS2", state="insufficient", insufficient_reason="few_sessions"),
-        _judged("e.example", state="down"), _judged("f.example", "AS9", state="ok"),
+        _judged("d.example", 2, state="insufficient", insufficient_reason="few_sessions"),
+        _judged("e.example", state="down"), _judged("f.example", 9, state="ok"),
     ])  # fmt: skip
     blocked = pd.DataFrame({"domain": ["a.example"]})
     aside = pd.DataFrame({"domain": ["b.example"], "reason": ["instrument"]})
@@ -270,13 +270,13 @@ def test_a_page_has_a_file_that_no_name_can_bend() -> None:
 # --- One semester against the other: only what both can tell. -------------------------------------
 
 FOUR_NETWORKS = pd.DataFrame({
-    "probe_asn": ["AS1", "AS2", "AS3", "AS9"], "network": ["One", "Two", "Three", "Tunnel"],
+    "probe_asn": [1, 2, 3, 9], "network": ["One", "Two", "Three", "Tunnel"],
     "operator": ["Alpha", "Alpha", "", "Tunnel"], "kind": ["isp", "mobile", "unknown", "vpn"],
 })  # fmt: skip
 B, L, O, D, I, X = "blocked", "likely_blocked", "ok", "down", "impaired", "insufficient"  # noqa: E741
 
 
-def _verdicts(cells: dict[str, tuple[str, str] | tuple[str, str, str]],
+def _verdicts(cells: dict[int, tuple[str, str] | tuple[str, str, str]],
               domain: str = "news.example") -> pd.DataFrame:  # fmt: skip
     """States of a site: network → first, second, all; an empty state is no row."""
     rows = []
@@ -290,7 +290,7 @@ def _verdicts(cells: dict[str, tuple[str, str] | tuple[str, str, str]],
     return pd.DataFrame(rows)
 
 
-def _change(**cells: tuple[str, str] | tuple[str, str, str]) -> pd.Series:
+def _change(cells: dict[int, tuple[str, str] | tuple[str, str, str]]) -> pd.Series:
     table = compare_semesters(_verdicts(cells), FOUR_NETWORKS, {"news.example"})
     assert len(table) == 1
     return table.iloc[0]
@@ -303,42 +303,42 @@ def test_change() -> None:
     second, first = (f"not tested in the {half} half" for half in ("second", "first"))
     neither = "where it was listed in one half, the other shows neither blocking nor access"
     for expected, matched, note, cells in (
-        ("still_blocked", "AS1", "", {"AS1": (B, L)}),
-        ("newly_blocked", "AS1", "", {"AS1": (O, L, L)}),
-        ("no_longer_blocked", "AS1", "", {"AS1": (B, O)}),
-        ("still_blocked", "AS1", "", {"AS1": (B, B), "AS2": (O, O)}),
+        ("still_blocked", "AS1", "", {1: (B, L)}),
+        ("newly_blocked", "AS1", "", {1: (O, L, L)}),
+        ("no_longer_blocked", "AS1", "", {1: (B, O)}),
+        ("still_blocked", "AS1", "", {1: (B, B), 2: (O, O)}),
         ("mixed", "AS1;AS2", "One: listed in both halves; Two: listed, then reachable",
-         {"AS1": (B, B), "AS2": (B, O)}),
+         {1: (B, B), 2: (B, O)}),
         ("mixed", "AS1;AS2", "One: reachable, then listed; Two: listed, then reachable",
-         {"AS1": (O, B, B), "AS2": (L, O)}),
-        ("still_blocked", "AS1", "", {"AS1": (B, B), "AS2": (X, B, B)}),
-        ("newly_blocked", "AS2", "", {"AS1": (X, B, B), "AS2": (O, B, B)}),
-        ("still_blocked", "AS1", "", {"AS1": (B, B), "AS9": (B, O)}),
-        ("not_comparable", "", none, {"AS1": (B, X)}),
-        ("not_comparable", "", second, {"AS1": (B, "")}),
-        ("not_comparable", "", first, {"AS1": ("", B)}),
-        ("not_comparable", "", neither, {"AS1": (B, D)}),
-        ("not_comparable", "", none, {"AS1": (X, X, L)}),
-        ("not_comparable", "", none, {"AS1": (B, X), "AS2": (X, B)}),
-        ("not_comparable", "", none, {"AS1": (B, ""), "AS2": ("", O)}),
+         {1: (O, B, B), 2: (L, O)}),
+        ("still_blocked", "AS1", "", {1: (B, B), 2: (X, B, B)}),
+        ("newly_blocked", "AS2", "", {1: (X, B, B), 2: (O, B, B)}),
+        ("still_blocked", "AS1", "", {1: (B, B), 9: (B, O)}),
+        ("not_comparable", "", none, {1: (B, X)}),
+        ("not_comparable", "", second, {1: (B, "")}),
+        ("not_comparable", "", first, {1: ("", B)}),
+        ("not_comparable", "", neither, {1: (B, D)}),
+        ("not_comparable", "", none, {1: (X, X, L)}),
+        ("not_comparable", "", none, {1: (B, X), 2: (X, B)}),
+        ("not_comparable", "", none, {1: (B, ""), 2: ("", O)}),
     ):  # fmt: skip
-        change = _change(**cells)
+        change = _change(cells)
         found = (change["change"], change["matched_networks"], change["note"])
         assert found == (expected, matched, note), cells
     states = ["first_state", "second_state", "first_measurement_count", "first_matched_state",
               "second_matched_state"]  # fmt: skip
-    assert _change(AS1=(L, X), AS2=(O, B, B), AS9=(B, B))[states].tolist() == [L, B, 20, O, B]
-    for cells in ({"AS1": (O, O)}, {"AS9": (B, O)}):  # the comparison is about blocking
+    assert _change({1: (L, X), 2: (O, B, B), 9: (B, B)})[states].tolist() == [L, B, 20, O, B]
+    for cells in ({1: (O, O)}, {9: (B, O)}):  # the comparison is about blocking
         assert compare_semesters(_verdicts(cells), FOUR_NETWORKS, set()).empty
 
 
 def test_the_panel_is_of_matched_pairs_only() -> None:
     """A site enters where one access network could tell in both halves, and only by that pair."""
     verdicts = pd.concat([
-        _verdicts({"AS1": (O, B, B), "AS2": (B, X)}, "a.example"),
-        _verdicts({"AS1": (B, ""), "AS2": ("", B)}, "b.example"),
-        _verdicts({"AS9": (B, B)}, "c.example"),
-        _verdicts({"AS3": (D, O, O)}, "d.example"),
+        _verdicts({1: (O, B, B), 2: (B, X)}, "a.example"),
+        _verdicts({1: (B, ""), 2: ("", B)}, "b.example"),
+        _verdicts({9: (B, B)}, "c.example"),
+        _verdicts({3: (D, O, O)}, "d.example"),
     ])  # fmt: skip
     expected = pd.DataFrame({
         "period": ["first", "second"], "domain_count": [2, 2], "blocked_domain_count": [0, 1],
@@ -363,7 +363,7 @@ def _site(domain: str, status: str, reason: str = "") -> dict[str, Any]:
             "category_code": "NEWS"}  # fmt: skip
 
 
-def _stretch(probe_asn: str, **given: Any) -> dict[str, Any]:
+def _stretch(probe_asn: int, **given: Any) -> dict[str, Any]:
     return {
         "domain": LISTED, "probe_asn": probe_asn, "network": EVIL, "state": "likely_blocked",
         "mechanism": "tls.reset", "blocked_from": "2024-02-03", "session_count": 12,
@@ -383,33 +383,33 @@ def tables(tmp_path: Path) -> Path:
             _site(CLEAN, "no_problem_seen"), _site(THIN, "not_enough_tests", "mixed"),
         ],
         "verdicts": [
-            cell | {"probe_asn": "AS1", "note": f"not tested since; {BEFORE_FIRST_TEST}"},
-            cell | {"probe_asn": "AS2", "sessions_to_flip": 3,
+            cell | {"probe_asn": 1, "note": f"not tested since; {BEFORE_FIRST_TEST}"},
+            cell | {"probe_asn": 2, "sessions_to_flip": 3,
                     "note": ONE_PLATFORM.format(n=1200, m=3)},
-            cell | {"probe_asn": "AS9", "state": "insufficient", "insufficient_reason": "mixed"},
-            cell | {"domain": ASIDE, "probe_asn": "AS1", "state": "impaired"},
+            cell | {"probe_asn": 9, "state": "insufficient", "insufficient_reason": "mixed"},
+            cell | {"domain": ASIDE, "probe_asn": 1, "state": "impaired"},
         ],
         "networks": [
-            {"probe_asn": "AS1", "network": EVIL, "kind": "isp"},
-            {"probe_asn": "AS2", "network": "", "kind": "mobile"},
-            {"probe_asn": "AS9", "network": "Tunnel", "kind": "vpn"},
+            {"probe_asn": 1, "network": EVIL, "kind": "isp"},
+            {"probe_asn": 2, "network": "", "kind": "mobile"},
+            {"probe_asn": 9, "network": "Tunnel", "kind": "vpn"},
         ],
         "blocked_site_networks": [
-            _stretch("AS1", blocked_until="2024-03-04", last_seen_open="2024-02-01",
+            _stretch(1, blocked_until="2024-03-04", last_seen_open="2024-02-01",
                      first_seen_open_again="2024-03-09"),
-            _stretch("AS1", blocked_from="2024-06-01", schedule="Mon-Fri 04:00-08:00", chance="",
+            _stretch(1, blocked_from="2024-06-01", schedule="Mon-Fri 04:00-08:00", chance="",
                      blocked_until="2024-06-30", note="not tested since"),
-            _stretch("AS2", blocked_from="2024-05-06", chance="3.1e-02"),
+            _stretch(2, blocked_from="2024-05-06", chance="3.1e-02"),
         ],
         "blocking_intervals": [
-            {"domain": LISTED, "probe_asn": "AS1", "blocked_from": "2024-02-03",
+            {"domain": LISTED, "probe_asn": 1, "blocked_from": "2024-02-03",
              "blocked_from_time": "x", "longest_gap_days": 20},
         ],
         "withheld_intervals": [
-            {"domain": ASIDE, "probe_asn": "AS1", "blocked_from": "2024-04-01",
+            {"domain": ASIDE, "probe_asn": 1, "blocked_from": "2024-04-01",
              "blocked_from_time": "x", "blocked_until": "2024-04-09", "session_count": 5,
              "reason": EVIL},
-            {"domain": ASIDE, "probe_asn": "AS1", "blocked_from": "2024-06-01",
+            {"domain": ASIDE, "probe_asn": 1, "blocked_from": "2024-06-01",
              "blocked_from_time": "x", "blocked_until": "2024-06-09", "session_count": 6,
              "mechanism": "tls.timeout", "state": "impaired", "reason": HOST_SILENT,
              "chance": "1.1e-03"},

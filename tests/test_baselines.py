@@ -215,14 +215,14 @@ def _listing(*pairs: tuple[str, str]) -> pd.DataFrame:
 def test_methods_are_compared_site_by_site() -> None:
     """One row a site that any method lists; our reason is the annex's."""
     verdicts = _verdicts(
-        ("a.example", "AS1", "blocked", "dns.sinkhole"),
-        ("b.example", "AS1", "ok", "name_does_not_exist"),
-        ("b.example", "AS2", "down", ""),
-        ("c.example", "AS9", "likely_blocked", "dns.nxdomain"),
-        ("d.example", "AS1", "ok", ""),
+        ("a.example", 1, "blocked", "dns.sinkhole"),
+        ("b.example", 1, "ok", "name_does_not_exist"),
+        ("b.example", 2, "down", ""),
+        ("c.example", 9, "likely_blocked", "dns.nxdomain"),
+        ("d.example", 1, "ok", ""),
     )
     verdicts.loc[verdicts["domain"] == "c.example", "set_aside_reason"] = "not_domestic"
-    other = _listing(("b.example", "AS2"), ("c.example", "AS9"))
+    other = _listing(("b.example", 2), ("c.example", 9))
     found = compare_methods(verdicts, {"ooni_v5": other}, NETWORKS)
     assert found[["domain", "state", "this_method", "ooni_v5", "set_aside_reason"]].to_numpy(
     ).tolist() == [
@@ -246,14 +246,14 @@ def test_methods_are_compared_site_by_site() -> None:
 def test_flips_against_another_run() -> None:
     """Only what differs, with both states; a pair in one run alone has an empty state there."""
     before = _verdicts(
-        ("a.example", "AS1", "blocked", "dns.sinkhole"), ("b.example", "AS1", "ok", ""),
-        ("c.example", "AS1", "ok", ""), ("d.example", "AS1", "ok", ""),
+        ("a.example", 1, "blocked", "dns.sinkhole"), ("b.example", 1, "ok", ""),
+        ("c.example", 1, "ok", ""), ("d.example", 1, "ok", ""),
     )  # fmt: skip
     after = _verdicts(
-        ("a.example", "1", "impaired", "impaired"), ("b.example", "1", "ok", ""),
-        ("c.example", "1", "blocked", "dns.sinkhole"), ("e.example", "1", "insufficient", ""),
+        ("a.example", 1, "impaired", "impaired"), ("b.example", 1, "ok", ""),
+        ("c.example", 1, "blocked", "dns.sinkhole"), ("e.example", 1, "insufficient", ""),
     )  # fmt: skip
-    found = compare_verdicts(before, after.assign(probe_asn=after["probe_asn"].astype(int)))
+    found = compare_verdicts(before, after)
     assert found[["domain", "published_state", "state", "change"]].to_numpy().tolist() == [
         ["a.example", "blocked", "impaired", "unlisted"],
         ["c.example", "ok", "blocked", "listed"],

@@ -136,12 +136,12 @@ def tables(tmp_path: Path) -> Path:
         {"domain": "a.test", "probe_asn": asn, "network": f"N{asn}", "state": state,
          "blocked_from": day}
         for asn, state, day in (
-            ("AS1", "blocked", "2024-03-01"), ("AS2", "likely_blocked", "2024-04-01"),
-            ("AS2", "blocked", "2024-05-01"), ("AS3", "likely_blocked", "2024-06-01"),
+            (1, "blocked", "2024-03-01"), (2, "likely_blocked", "2024-04-01"),
+            (2, "blocked", "2024-05-01"), (3, "likely_blocked", "2024-06-01"),
         )
     ]  # fmt: skip
     write_table(folder, "blocked_site_networks", table_rows("blocked_site_networks", *listed))
-    tested = {"domain": "ok.test", "probe_asn": "AS1", "period": "all"}
+    tested = {"domain": "ok.test", "probe_asn": 1, "period": "all"}
     write_table(folder, "verdicts", table_rows("verdicts", tested))
     return folder
 
@@ -181,7 +181,7 @@ def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Pa
     cells = openpyxl.load_workbook(sheet)["feedback"]
     assert [cells.cell(line, 1).value for line in (FIRST_ROW, FIRST_ROW + 1)] == ["F2", "a.test"]
     assert cells["B4"].value == (
-        "Blocked on NAS1 and NAS2; Likely blocked on NAS3; first seen on 1 March 2024 on NAS1"
+        "Blocked on N1 and N2; Likely blocked on N3; first seen on 1 March 2024 on N1"
     )
     assert {cell.data_type for row in cells.iter_rows() for cell in row} == {"s", "n", "d"}
     brought = read_filled_sheet(_filled(sheet, {
@@ -496,7 +496,7 @@ def _claim(relation: str, values: str, id: str = "one", claim: str = "Something.
 def _report(folder: Path, states: dict[str, str], **run: Any) -> Report:
     """A report in which each site was judged on AS1 and is listed where it was found blocked."""
     cells = [
-        {"domain": domain, "probe_asn": "AS1", "period": "all", "state": state}
+        {"domain": domain, "probe_asn": 1, "period": "all", "state": state}
         for domain, state in states.items()
     ]
     listed = [
@@ -728,7 +728,7 @@ def _country_report(
         for site, asn, state in states for period in ("all", "first", "second")
     ]  # fmt: skip
     networks = [
-        {"probe_asn": asn, "network": f"Net {asn}", "kind": "hosting" if asn == "AS9" else "isp",
+        {"probe_asn": asn, "network": f"Net {asn}", "kind": "hosting" if asn == 9 else "isp",
          "measurement_count": 10 * sum(of == asn for _, of, _ in states)}
         for asn in sorted({asn for _, asn, _ in states})
     ]  # fmt: skip
@@ -744,13 +744,13 @@ def _country_report(
 
 #: Three sites that all tested; one that Malaysia tested too little, one that only it tested.
 KH = {
-    ("a.org", "AS1"): "blocked", ("a.org", "AS2"): "ok", ("b.org", "AS1"): "ok",
-    ("c.org", "AS1"): "insufficient", ("c.org", "AS2"): "blocked", ("d.org", "AS2"): "blocked",
-    ("b.org", "AS9"): "blocked",  # in a hosting centre
+    ("a.org", 1): "blocked", ("a.org", 2): "ok", ("b.org", 1): "ok",
+    ("c.org", 1): "insufficient", ("c.org", 2): "blocked", ("d.org", 2): "blocked",
+    ("b.org", 9): "blocked",  # in a hosting centre
 }  # fmt: skip
 MY = {
-    ("a.org", "AS3"): "ok", ("b.org", "AS3"): "blocked", ("c.org", "AS3"): "blocked",
-    ("d.org", "AS3"): "insufficient", ("e.org", "AS3"): "ok",
+    ("a.org", 3): "ok", ("b.org", 3): "blocked", ("c.org", 3): "blocked",
+    ("d.org", 3): "insufficient", ("e.org", 3): "ok",
 }  # fmt: skip
 
 

@@ -52,10 +52,10 @@ def test_an_app_is_explained_from_its_own_tables(fictional_report: Path, command
     intervals = read_table(fictional_report / "tables", "messaging_intervals")
     row = intervals[intervals["endpoint_count"] == 12].iloc[0]  # Telegram's
     out = ["--out", str(fictional_report)]
-    status, said, _ = command("explain", "Telegram", "--asn", row.probe_asn, *out)
+    status, said, _ = command("explain", "Telegram", "--asn", f"AS{row.probe_asn}", *out)
     assert status == 0
     for words in (
-        f"({row.probe_asn}): Likely blocked",
+        f"(AS{row.probe_asn}): Likely blocked",
         f"{row.cut_endpoint_count} of {row.endpoint_count} endpoints cut off: ",
         f"  app, {row.blocked_from_time} to {row.blocked_until_time}: ",
         *row.cut_endpoints.split(";"),
@@ -74,11 +74,13 @@ def test_a_listing_leads_down_to_its_sessions(
     and a line per session with what was seen; as many blocked ones as were published."""
     guide = (REPOSITORY / "docs" / "user-guide.md").read_text(encoding="utf-8")
     pair = re.search(r"analysis explain (\S+) --asn (\S+)\n", guide)
-    is_pair = (verdicts["domain"] == pair[1]) & (verdicts["probe_asn"] == pair[2])
+    is_pair = (verdicts["domain"] == pair[1]) & (
+        verdicts["probe_asn"] == int(pair[2].removeprefix("AS"))
+    )
     row = verdicts[is_pair & (verdicts["state"] == "blocked")].iloc[0]
     store = fictional_report.parent / "store"
     status, said, complaint = command(
-        "explain", f"https://{row.domain.upper()}/x", f"STORE={store}", "--asn", row.probe_asn,
+        "explain", f"https://{row.domain.upper()}/x", f"STORE={store}", "--asn", pair[2],
         "--out", str(fictional_report),
     )  # fmt: skip
     assert (status, complaint) == (0, "")
@@ -100,12 +102,12 @@ def test_a_listing_leads_down_to_its_sessions(
     assert f"{row.rule_id}: resolver: " in said or f"{row.rule_id}: page" in said
     assert said.count(row.witness_report_id) > 1, "each measurement is named"
     status, printed, _ = command(
-        "explain", row.domain, f"STORE={store}", "--asn", row.probe_asn, "--json",
+        "explain", row.domain, f"STORE={store}", "--asn", f"AS{row.probe_asn}", "--json",
         "--out", str(fictional_report),
     )  # fmt: skip
     told = json.loads(printed)
     assert (status, told["verdicts"][0]["state"]) == (0, "blocked")
-    measurements = told["measurements"][row.probe_asn]
+    measurements = told["measurements"][f"AS{row.probe_asn}"]
     assert len(measurements) == row.measurement_count
     assert row.witness_report_id in {one["report_id"] for one in measurements}
 
@@ -119,7 +121,7 @@ def test_what_is_not_listed_says_why(
     aside = read_table(fictional_report / "tables", "set_aside")["domain"]
     is_such = (verdicts["state"] == state) & (verdicts["set_aside_reason"] != "")
     row = verdicts[is_such & verdicts["domain"].isin(aside)].iloc[0]
-    said = explain(row.domain, row.probe_asn.removeprefix("AS"), fictional_report, no_store)
+    said = explain(row.domain, str(row.probe_asn), fictional_report, no_store)
     assert "  the site is set aside: " in said
     assert "From the tables alone: the store holds no observations" in said
     assert not re.search(r"^    \d{4}-", said, re.M)
@@ -136,7 +138,7 @@ def test_a_listed_site_is_not_set_aside_on_other_networks(
     of_listed = verdicts[verdicts["domain"].isin(listed) & (verdicts["set_aside_reason"] != "")]
     for (reason, _), rows in of_listed.groupby(["set_aside_reason", "state"]):
         row = rows.iloc[0]
-        said = explain(row.domain, row.probe_asn.removeprefix("AS"), fictional_report, no_store)
+        said = explain(row.domain, str(row.probe_asn), fictional_report, no_store)
         assert "On the list: " in said
         assert "set aside" not in said
         assert ("no access network of the country" in said) == (reason == "not_domestic")
@@ -147,12 +149,12 @@ def test_another_store_is_not_passed_off_as_the_reports(
 ) -> None:
     """Where the observations at hand do not give the published counts, no session is listed."""
     row = verdicts[verdicts["state"] == "blocked"].iloc[0]
-    start = f"{row.domain},{row.probe_asn},all,{row.state},{row.mechanism},{row.rule_id},"
+    start = f"{row.domain},AS{row.probe_asn},all,{row.state},{row.mechanism},{row.rule_id},"
     count = int(row.measurement_count)
     old, new = f"{start}{count},", f"{start}{count + 1},"
     copy = _edited(fictional_report, tmp_path, "tables/verdicts.csv", old, new)
     arguments = [f"STORE={fictional_report.parent / 'store'}"]
-    said = explain(row.domain, row.probe_asn, copy, arguments)
+    said = explain(row.domain, f"AS{row.probe_asn}", copy, arguments)
     assert "do not give the published counts" in said
     assert not re.search(r"^    \d{4}-", said, re.M)
 
@@ -187,7 +189,7 @@ def test_hostile_text_in_the_tables_is_shown_as_text(
     row = verdicts[verdicts["state"] == "blocked"].iloc[0]
     evil = "\x1b]0;owned\x07\u202e"
     copy = _edited(fictional_report, tmp_path, "tables/verdicts.csv", row.witness_input, evil)
-    said = explain(row.domain, row.probe_asn, copy, no_store)
+    said = explain(row.domain, f"AS{row.probe_asn}", copy, no_store)
     assert "owned" in said
     assert all(char.isprintable() or char == "\n" for char in said)
 

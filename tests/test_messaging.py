@@ -33,6 +33,7 @@ from analysis.tables import read_table
 from analysis.verdicts.app_verdicts import find_defects, look_elsewhere
 from analysis.vocabulary import LISTED
 from analysis.worlds.apps import BROKEN
+from analysis.worlds.scores import read_truth_table
 from tests.archives import line_of, object_key, put
 from tests.messaging import CENTRES, RESET, TIMEOUT, measurement, telegram, write_archive
 
@@ -341,7 +342,7 @@ def test_the_fictional_countrys_truth_is_found(
     tables = fictional_report / "tables"
     verdicts, own = (read_table(tables, f"messaging_{name}") for name in ("verdicts", "intervals"))
     path = repository_root / "data" / "fictional" / "qq" / "truth" / "apps.csv"
-    truth = pd.read_csv(path, keep_default_na=False, dtype=str)
+    truth = read_truth_table(path)
     true = truth[(truth["mechanism"] != "instrument") & (truth["endpoint_count"] != "4")]
     columns = ["test_name", "part", "probe_asn", "mechanism"]
     assert sorted(own[columns].to_numpy().tolist()) == sorted(true[columns].to_numpy().tolist())
@@ -368,12 +369,12 @@ def test_kenyas_blocks_of_2023(shared_data: Path, tmp_path: Path) -> None:
     ), jobs=1)  # fmt: skip
     rows = judge_apps(_of_whole(study)).verdicts.set_index("probe_asn")
     listed = rows[rows["state"].isin(LISTED)]
-    assert sorted(listed.index) == ["AS12455", "AS33771", "AS37061"]
-    began = datetime.fromisoformat(str(rows.loc["AS12455", "blocked_from_time"]))
+    assert sorted(listed.index) == [12455, 33771, 37061]
+    began = datetime.fromisoformat(str(rows.loc[12455, "blocked_from_time"]))
     assert abs(began - datetime(2023, 11, 8, 8, 35)) <= timedelta(hours=1)
-    assert rows.loc["AS12455", ["schedule", "parts"]].tolist() == ["", "app;web"]
+    assert rows.loc[12455, ["schedule", "parts"]].tolist() == ["", "app;web"]
     exams = ["Mon-Fri 04:00-08:00, 10:00-14:00", "web", "tls.timeout"]
-    for asn in ("AS33771", "AS37061"):
+    for asn in (33771, 37061):
         assert rows.loc[asn, ["schedule", "parts", "mechanism"]].tolist() == exams
 
 

@@ -162,8 +162,8 @@ def test_matrix_says_every_cell_in_words() -> None:
          ("thin", 2, "insufficient", "few_sessions")],
         columns=["domain", "probe_asn", "state", "insufficient_reason"],
     )  # fmt: skip
-    html = shown(lambda: show.show_matrix(frame, caption="Matrix", names={"AS2": "Two"}))
-    assert list(ordered_matrix(frame)) == ["AS2", "AS1"]
+    html = shown(lambda: show.show_matrix(frame, caption="Matrix", names={2: "Two"}))
+    assert list(ordered_matrix(frame)) == [2, 1]
     assert html.index(">shut<") < html.index(">open<")
     for words in ("Blocked", "Reachable", "Not enough tests: too few sessions",
                   "Tests that disagree"):  # fmt: skip

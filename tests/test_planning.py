@@ -66,7 +66,7 @@ ROWS = [
 def test_coverage_adds_up_and_a_day_without_a_test_is_a_gap() -> None:
     """Networks, categories and lists sum to all measurements; an untested month has no row, and
     days before the study are no gap."""
-    counted = coverage.count_coverage(_tested(ROWS), HALF, {"AS64500": "One"})
+    counted = coverage.count_coverage(_tested(ROWS), HALF, {64500: "One"})
     sums = counted.groupby(["month", "scope"])["measurement_count"].sum().unstack()
     assert sums.index.tolist() == ["2024-01", "2024-03", "2024-04"]
     for scope in ("network", "category", "list"):
@@ -121,7 +121,7 @@ def test_probes_alike_are_counted_and_not_named() -> None:
     """The largest source of each kind, and no row that could be one volunteer's by name."""
     rows = [_test("a.example", "2024-02-01", asn, str(n), platform="ios")
             for n, asn in enumerate([1, 1, 1, 2])]  # fmt: skip
-    weighed = coverage.weigh_sources(_tested(rows), {"AS1": "One"})
+    weighed = coverage.weigh_sources(_tested(rows), {1: "One"})
     assert weighed["largest"].tolist() == ["One (AS1)", "ooniprobe-android 3.8.8", "ios", ""]
     assert weighed["largest_share"].tolist() == [0.75, 1.0, 1.0, 0.75]
     assert weighed["source_count"].tolist() == [2, 1, 1, 2]
@@ -131,30 +131,30 @@ def test_probes_alike_are_counted_and_not_named() -> None:
 def test_the_floor_counts_each_pair_once() -> None:
     """Enough, too few, none: on access networks alone, and tests that disagree are enough."""
     verdicts = pd.DataFrame(
-        [("a.example", "AS1", "ok", ""), ("b.example", "AS1", "insufficient", "few_days"),
-         ("a.example", "AS2", "insufficient", "mixed"), ("a.example", "AS3", "ok", "")],
+        [("a.example", 1, "ok", ""), ("b.example", 1, "insufficient", "few_days"),
+         ("a.example", 2, "insufficient", "mixed"), ("a.example", 3, "ok", "")],
         columns=["domain", "probe_asn", "state", "insufficient_reason"],
     ).assign(period="all")  # fmt: skip
-    networks = pd.DataFrame({"probe_asn": ["AS1", "AS2", "AS3", "AS4", "AS0"],
+    networks = pd.DataFrame({"probe_asn": [1, 2, 3, 4, 0],
                              "network": list("abcde"),
                              "kind": ["isp", "mobile", "vpn", "isp", "unknown"]})  # fmt: skip
     counted = count_floor(verdicts, networks, 3).set_index("probe_asn")
     counts = ["floor_pair_count", "below_pair_count", "untested_pair_count"]
     assert counted[counts].to_numpy().tolist() == [[1, 1, 1], [1, 0, 2], [0, 0, 3]]
-    assert counted.index.tolist() == ["AS1", "AS2", "AS4"]
+    assert counted.index.tolist() == [1, 2, 4]
 
 
 # --- What volunteers are asked to test, and by which addresses; which lines of lists want care. ---
 
 UNTIL = date(2024, 7, 1)
 NETWORKS = pd.DataFrame(
-    [("AS1", "One", "isp"), ("AS2", "Two", "mobile"), ("AS3", "Campus", "education"),
-     ("AS4", "Exit", "vpn")],
+    [(1, "One", "isp"), (2, "Two", "mobile"), (3, "Campus", "education"),
+     (4, "Exit", "vpn")],
     columns=["probe_asn", "network", "kind"],
 )  # fmt: skip
 
 
-def _verdict(domain: str, asn: str, state: str, reason: str = "", **changes: Any) -> dict[str, Any]:
+def _verdict(domain: str, asn: int, state: str, reason: str = "", **changes: Any) -> dict[str, Any]:
     return {"domain": domain, "probe_asn": asn, "period": "all", "state": state,
             "insufficient_reason": reason, "set_aside_reason": "", "session_count": 8,
             "blocked_session_count": 0, "ok_session_count": 8, "day_count": 8,
@@ -177,11 +177,11 @@ def test_a_score_can_be_done_again_by_hand() -> None:
     """Two of three sessions blocked, one of two other networks lists the site, one test missing,
     tested fourteen days before the last day, on a provider of homes."""
     ranked = _rank(
-        [_verdict("a.test", "AS1", "insufficient", "few_sessions", blocked_session_count=2, **FEW),
-         _verdict("a.test", "AS2", "blocked"), _verdict("a.test", "AS3", "ok")],
+        [_verdict("a.test", 1, "insufficient", "few_sessions", blocked_session_count=2, **FEW),
+         _verdict("a.test", 2, "blocked"), _verdict("a.test", 3, "ok")],
         last="2024-06-16",
     )  # fmt: skip
-    assert ranked["probe_asn"].tolist() == ["AS1"]  # the others have their verdict
+    assert ranked["probe_asn"].tolist() == [1]  # the others have their verdict
     pair = ranked.iloc[0]
     assert pair[["suspicion", "closeness", "age", "reach"]].tolist() == [0.625, 1.0, 0.75, 1.0]
     assert pair["score"] == round((2 + 1 / 2) / 4 * 1 * (1 + 14 / 28) / 2, 4)
@@ -193,32 +193,32 @@ def test_why_a_pair_is_tested() -> None:
     """Below the floor, or without a verdict; what has its verdict was tested yesterday, and a name
     that does not exist is never tested again."""
     for verdict, reason, needed in (
-        (_verdict("a.test", "AS1", "insufficient", "few_sessions", **FEW), "thin", 1),
-        (_verdict("a.test", "AS1", "insufficient", "few_days", session_count=9, day_count=1),
+        (_verdict("a.test", 1, "insufficient", "few_sessions", **FEW), "thin", 1),
+        (_verdict("a.test", 1, "insufficient", "few_days", session_count=9, day_count=1),
          "thin", 2),
-        (_verdict("a.test", "AS1", "insufficient", "mixed"), "mixed", 1),
-        (_verdict("a.test", "AS1", "ok"), None, 0),
-        (_verdict("a.test", "AS1", "blocked"), None, 0),
-        (_verdict("a.test", "AS1", "down", set_aside_reason="name_does_not_exist"), None, 0),
+        (_verdict("a.test", 1, "insufficient", "mixed"), "mixed", 1),
+        (_verdict("a.test", 1, "ok"), None, 0),
+        (_verdict("a.test", 1, "blocked"), None, 0),
+        (_verdict("a.test", 1, "down", set_aside_reason="name_does_not_exist"), None, 0),
     ):  # fmt: skip
         ranked = _rank([verdict])
-        own = ranked.loc[ranked["probe_asn"] == "AS1", ["test_reason", "tests_needed"]]
+        own = ranked.loc[ranked["probe_asn"] == 1, ["test_reason", "tests_needed"]]
         assert own.to_numpy().tolist() == ([[reason, needed]] if reason else []), verdict
-        assert "AS4" not in set(ranked["probe_asn"])  # no access network
+        assert 4 not in set(ranked["probe_asn"])  # no access network
         assert ranked.empty == bool(verdict["set_aside_reason"])
 
 
 def test_a_verdict_grows_old_and_neighbours_raise_suspicion() -> None:
-    ranked = _rank([_verdict("a.test", "AS1", "blocked", blocked_session_count=8),
-                    _verdict("b.test", "AS1", "ok")], last="2024-05-01")  # fmt: skip
+    ranked = _rank([_verdict("a.test", 1, "blocked", blocked_session_count=8),
+                    _verdict("b.test", 1, "ok")], last="2024-05-01")  # fmt: skip
     reasons = ranked.set_index(["domain", "probe_asn"])
     assert reasons["test_reason"].to_dict() == {
-        ("a.test", "AS1"): "listed_and_stale", ("b.test", "AS1"): "stale",
-        ("a.test", "AS2"): "listed_elsewhere", ("a.test", "AS3"): "listed_elsewhere",
-        ("b.test", "AS2"): "never_tested", ("b.test", "AS3"): "never_tested",
+        ("a.test", 1): "listed_and_stale", ("b.test", 1): "stale",
+        ("a.test", 2): "listed_elsewhere", ("a.test", 3): "listed_elsewhere",
+        ("b.test", 2): "never_tested", ("b.test", 3): "never_tested",
     }  # fmt: skip
     scores = reasons["score"]
-    assert scores["a.test", "AS2"] > scores["a.test", "AS3"] > scores["b.test", "AS2"]
+    assert scores["a.test", 2] > scores["a.test", 3] > scores["b.test", 2]
 
 
 HOSTILE = [
@@ -259,9 +259,9 @@ def test_only_known_sites_are_tested(tmp_path: Path) -> None:
         tmp_path,
         ["http://a.test/x,NEWS,News,2024-01-01,s,", "https://a.test/,NEWS,News,2024-01-01,s,"],
     )
-    verdicts = pd.DataFrame([_verdict("a.test", "AS1", "ok"), _verdict("b.test", "AS1", "blocked"),
-                             _verdict("c.test", "AS1", "ok"), _verdict("d.test", "AS4", "blocked"),
-                             _verdict("10.0.0.1", "AS1", "blocked")])  # fmt: skip
+    verdicts = pd.DataFrame([_verdict("a.test", 1, "ok"), _verdict("b.test", 1, "blocked"),
+                             _verdict("c.test", 1, "ok"), _verdict("d.test", 4, "blocked"),
+                             _verdict("10.0.0.1", 1, "blocked")])  # fmt: skip
     sites = choose_sites(lists, verdicts, NETWORKS)
     assert sites["url"].tolist() == ["https://a.test/", "https://b.test/"]
 
@@ -290,15 +290,15 @@ def test_a_week_is_planned_and_handed_out(tmp_path: Path) -> None:
     """Each site once a day, on as many days as it needs, no day with more than volunteers do; the
     files hold what is planned, whatever a network calls itself, and replace those of last week."""
     few = {"session_count": 2, "day_count": 1, "blocked_session_count": 1}
-    pairs = _rank([_verdict(f"s{n:02}.test", "AS1", "insufficient", "few_sessions", **few)
+    pairs = _rank([_verdict(f"s{n:02}.test", 1, "insufficient", "few_sessions", **few)
                    for n in range(50)])  # fmt: skip
     pairs["network"] = "<b>=1+1</b>\u202e" + "x" * 99
     plan = plan_week(pairs, UNTIL)
     per_day = plan.groupby(["probe_asn", "day"])["domain"]
     assert per_day.size().max() == per_day.nunique().max() == SITES_A_DAY
     assert plan["day"].min() == UNTIL
-    counts = plan.loc[plan["probe_asn"] == "AS1", "domain"].value_counts()
-    needed = pairs[pairs["probe_asn"] == "AS1"].set_index("domain")["tests_needed"]
+    counts = plan.loc[plan["probe_asn"] == 1, "domain"].value_counts()
+    needed = pairs[pairs["probe_asn"] == 1].set_index("domain")["tests_needed"]
     assert (counts <= needed).all()
     assert counts.sum() == min(needed.sum(), DAYS * SITES_A_DAY)
     (tmp_path / "what_to_test.AS999.json").write_text("old", encoding="utf-8")
@@ -356,11 +356,11 @@ def test_a_list_is_read_line_by_line(tmp_path: Path) -> None:
     )  # fmt: skip
     dead = {"set_aside_reason": "name_does_not_exist", "ok_session_count": 0}
     verdicts = pd.DataFrame([
-        *(_verdict(f"{name}.test", "AS1", "ok")
+        *(_verdict(f"{name}.test", 1, "ok")
           for name in ("good", "www.good", "kamnotra", "video", "both")),
-        _verdict("lapsed.test", "AS1", "down", **dead),
-        _verdict("kamnottra.test", "AS1", "down", **dead),
-        _verdict("away.test", "AS1", "down", ok_session_count=0),
+        _verdict("lapsed.test", 1, "down", **dead),
+        _verdict("kamnottra.test", 1, "down", **dead),
+        _verdict("away.test", 1, "down", ok_session_count=0),
     ])  # fmt: skip
     care = write_table(tmp_path / "tables", "list_care", review_lists(lists, verdicts))
     found = {(row["line"], row["problem"]): (row["action"], row["line_proposed"])

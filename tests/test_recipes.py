@@ -194,7 +194,7 @@ def test_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert place
     write_table(place[1], "verdicts", names["verdicts"])
     exec(published, names)
-    assert names["published"]["probe_asn"].unique().tolist() == ["AS64500"]
+    assert names["published"]["probe_asn"].unique().tolist() == [64500]
 
 
 def test_loose_files_become_an_archive(tmp_path: Path) -> None:

@@ -372,8 +372,8 @@ def test_outages_are_marked(tmp_path: Path) -> None:
     """On the network and inside the days; a wrong line is named, and nothing else changes."""
     path = tmp_path / "outages.csv"
     path.write_text("since,until,probe_asn,source\n2024-03-01,2024-03-05,AS1,IODA\n", "utf-8")
-    rows = [("AS1", "2024-03-01", "2024-03-04", "old"), ("AS1", "2024-03-01", "2024-03-05", ""),
-            ("AS2", "2024-03-01", "2024-03-04", "")]  # fmt: skip
+    rows = [(1, "2024-03-01", "2024-03-04", "old"), (1, "2024-03-01", "2024-03-05", ""),
+            (2, "2024-03-01", "2024-03-04", "")]  # fmt: skip
     columns = ["probe_asn", "blocked_from", "last_seen_blocked", "note"]
     marked = mark_outages(pd.DataFrame(rows, columns=columns), load_outages(path))
     said = "old; inside an outage recorded from 2024-03-01 to 2024-03-04 (IODA)"

@@ -27,6 +27,7 @@ from analysis.study.confirmation import confirm
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import Study, load_lists, open_study, study_of
 from analysis.study.table_folder import MADE_FROM, check_tables, start_tables
+from analysis.tables import read_table, write_table
 from tests.archives import line_of, object_key, put
 
 KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
@@ -358,6 +359,21 @@ def test_a_part_of_a_study_is_judged_alone(study: Study) -> None:
     assert len({start_tables(one) for one in (study, part, both)}) == 3
     assert part.sources()["measurements left out"] == "all but probe_asn = 64497"
     assert both.part == "probe_asn = 64497 and measurement_start_time < '2024-02-01'"
+
+
+def test_tables_verdicts_and_queries_merge(study: Study) -> None:
+    """A published table, the judge's frame and SQL know a network by one number."""
+    judged = confirm(study, study.networks(), study.thresholds).verdicts.query("period == 'all'")
+    write_table(study.parameters.tables, "verdicts", judged)
+    published = read_table(study.parameters.tables, "verdicts")
+    asked = study.connection.execute(
+        "SELECT domain, probe_asn, count(*) AS asked_count FROM sessions GROUP BY ALL"
+    ).df()
+    pair = ["domain", "probe_asn"]
+    merged = published.merge(judged[pair], on=pair).merge(asked, on=pair)
+    assert merged["probe_asn"].tolist() == [64496, 64497]
+    assert merged["asked_count"].tolist() == merged["session_count"].tolist()
+    assert merged["session_count"].sum() == asked["asked_count"].sum()
 
 
 def test_a_condition_that_finds_nothing_is_refused(study: Study) -> None:

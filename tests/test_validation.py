@@ -17,6 +17,7 @@ from analysis.worlds.scores import (
     compare_hours,
     hold_chances,
     read_truth,
+    read_truth_table,
     score,
 )
 from analysis.worlds.validation import (
@@ -32,11 +33,11 @@ from tests.table_rows import table_rows
 
 #: domain, network, state, mechanism, blocked sessions, ok sessions
 VERDICTS = [
-    ("a.test", "AS1", "blocked", "dns.sinkhole", 7, 5),
-    ("b.test", "AS1", "ok", "", 1, 9),
-    ("c.test", "AS1", "likely_blocked", "tls.reset", 4, 0),
-    ("d.test", "AS1", "down", "", 0, 0),
-    ("e.test", "AS2", "likely_blocked", "dns.nxdomain", 5, 0),
+    ("a.test", 1, "blocked", "dns.sinkhole", 7, 5),
+    ("b.test", 1, "ok", "", 1, 9),
+    ("c.test", 1, "likely_blocked", "tls.reset", 4, 0),
+    ("d.test", 1, "down", "", 0, 0),
+    ("e.test", 2, "likely_blocked", "dns.nxdomain", 5, 0),
 ]
 #: domain, network, mechanism, first day, day after the last, sound sessions while it held
 BLOCKS = [
@@ -92,8 +93,8 @@ def _scored(folder: Path, intervals: list[Mapping[str, object]]) -> Score:
         for domain, asn, state, mechanism, blocked, ok in VERDICTS for period in ("all", "first")
     ])  # fmt: skip
     _table(tables, "chances", [
-        {"domain": "a.test", "probe_asn": "AS1", "evidence": "3.3"},
-        {"domain": "c.test", "probe_asn": "AS1", "evidence": "2.3"},
+        {"domain": "a.test", "probe_asn": 1, "evidence": "3.3"},
+        {"domain": "c.test", "probe_asn": 1, "evidence": "2.3"},
     ])  # fmt: skip
     _table(tables, "blocking_intervals", [_with_moments(row) for row in intervals])
     _table(tables, "blocked_sites", [{"domain": "a.test"}, {"domain": "c.test"}])
@@ -110,7 +111,7 @@ def _scored(folder: Path, intervals: list[Mapping[str, object]]) -> Score:
 
 
 INTERVAL = {
-    "domain": "a.test", "probe_asn": "AS1", "blocked_from": "2024-03-15",
+    "domain": "a.test", "probe_asn": 1, "blocked_from": "2024-03-15",
     "last_seen_open": "2024-03-08", "blocked_until": "2024-05-20",
     "first_seen_open_again": "2024-06-04", "mechanism": "dns.sinkhole",
 }  # fmt: skip
@@ -181,11 +182,11 @@ def test_edges_lie_in_their_brackets_or_not(tmp_path: Path) -> None:
 def test_hours_are_true_within_an_hour() -> None:
     """Found, missed, an edge too far, and hours that nobody keeps."""
     blocks = pd.DataFrame({
-        "domain": ["a", "b", "c"], "probe_asn": "AS1", "sound_session_count": 30,
+        "domain": ["a", "b", "c"], "probe_asn": 1, "sound_session_count": 30,
         "schedule": ["Mon-Fri 04:00-08:00, 10:00-14:00", "Sun-Thu 05:00-09:00", "Mon 05:00-09:00"],
     })  # fmt: skip
     intervals = pd.DataFrame({
-        "domain": ["a", "c", "d", "e"], "probe_asn": "AS1",
+        "domain": ["a", "c", "d", "e"], "probe_asn": 1,
         "schedule": ["Mon-Fri 05:00-08:00, 10:00-13:00", "Mon 05:00-11:00", "Sat 00:00-24:00", ""],
     })  # fmt: skip
     found = compare_hours(intervals, blocks).set_index("domain")["is_near"]
@@ -263,7 +264,7 @@ def test_a_world_of_apps_is_scored_against_what_was_drawn(
     assert by_measure.loc[apps.FOUND].tolist() == [4, 4]
     for measure in (apps.TRUE, apps.OPEN, apps.FEWER, apps.BROKEN):
         assert by_measure.loc[measure, "sum"] == by_measure.loc[measure, "size"] > 0
-    truth = pd.read_csv(tmp_path / "world" / "truth" / "apps.csv", dtype="str", na_filter=False)
+    truth = read_truth_table(tmp_path / "world" / "truth" / "apps.csv")
     less = apps.score(judged[0], truth[truth["part"] != "web"])
     assert (less["measure"] == apps.FOUND).sum() == 3
     assert not less.loc[less["measure"] == apps.TRUE, "is_right"].all()

@@ -27,6 +27,7 @@ from analysis.review.watch_page import show_watch, write_feed
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_messaging
 from analysis.tables import read_table
+from analysis.worlds.scores import read_truth_table
 from analysis.worlds.writing import write_world
 from tests.archives import contents
 from tests.conftest import Command
@@ -81,7 +82,7 @@ def standings() -> tuple[Standing, Standing]:
 
 
 def _status(pairs: pd.DataFrame) -> dict[str, str]:
-    own = pairs[pairs["probe_asn"] == f"AS{PROBE_NETWORK}"]
+    own = pairs[pairs["probe_asn"] == PROBE_NETWORK]
     return dict(zip(own["item"], own["status"], strict=True))
 
 
@@ -95,7 +96,7 @@ def test_where_a_site_stands_and_what_is_new(standings: tuple[Standing, Standing
         for name, site in ((name, f"{name}.example") for name in HISTORIES)
     }
     assert found == {name: tuple(rest) for name, (_, *rest) in HISTORIES.items()}
-    assert set(news["probe_asn"]) == {f"AS{PROBE_NETWORK}"}
+    assert set(news["probe_asn"]) == {PROBE_NETWORK}
 
 
 def test_news_has_its_evidence(standings: tuple[Standing, Standing]) -> None:
@@ -126,7 +127,7 @@ _MIXED = Other("insufficient", False, "mixed")
 
 
 def _pairs(status: str) -> pd.DataFrame:
-    row = {"test_name": "web_connectivity", "item": "a.example", "probe_asn": "AS1"}
+    row = {"test_name": "web_connectivity", "item": "a.example", "probe_asn": 1}
     return table_rows("watch_standing", *([{**row, "status": status}] if status else []))
 
 
@@ -157,7 +158,7 @@ def test_a_change_of_where_a_pair_stands(
     before: str, now: str, other: Other | None, status: str, change: str
 ) -> None:
     """A block that nobody tests neither ends nor begins anew."""
-    key = ("web_connectivity", "a.example", "AS1")
+    key = ("web_connectivity", "a.example", 1)
     found = Standing(_pairs(now), {key: other} if other else {})
     carried = carry_over(_pairs(before), found)
     assert carried.pairs["status"].tolist() == ([status] if status else [])
@@ -193,8 +194,8 @@ def _command(world: Path, out: Path, **given: str) -> list[str]:
 def _check_apps(log: pd.DataFrame, world: Path) -> None:
     """What the truth says is blocked, or was suspicious before it was; no instrument that fails in
     every country, and no app of which the fewer endpoints are cut off."""
-    truth = pd.read_csv(world / "truth" / "apps.csv")
-    is_judged = (truth["mechanism"] != "instrument") & (truth["endpoint_count"] != 4)
+    truth = read_truth_table(world / "truth" / "apps.csv")
+    is_judged = (truth["mechanism"] != "instrument") & (truth["endpoint_count"] != "4")
     blocked = truth.loc[is_judged, ["test_name", "probe_asn"]]
     apps = log[log["test_name"] != "web_connectivity"]
     assert set(map(tuple, apps[["test_name", "probe_asn"]].to_numpy())) == set(
@@ -227,9 +228,9 @@ def test_an_app_is_suspicious_below_the_floor(tmp_path: Path) -> None:
     ), jobs=1)  # fmt: skip
     found = find_apps_standing(study)
     rows = found.pairs[["item", "probe_asn", "status", "state"]].to_numpy().tolist()
-    assert rows == [["telegram", "AS6", "suspicious", "insufficient"]]
+    assert rows == [["telegram", 6, "suspicious", "insufficient"]]
     assert found.pairs["blocked_from"].tolist() == ["2024-02-28"]
-    assert {key[2] for key in found.others} == {f"AS{asn}" for asn in (1, 2, 3, 4, 5, 7)}
+    assert {key[2] for key in found.others} == {1, 2, 3, 4, 5, 7}
 
 
 def test_two_looks(
@@ -281,7 +282,7 @@ def test_hostile_names_are_inert(standings: tuple[Standing, Standing]) -> None:
     """Whoever submits a measurement names the site; the network's name may be a probe's."""
     nasty = "<script>alert(1)</script>\u202e=HYPERLINK(1)" + "x" * 10_000
     pairs = standings[1].pairs.assign(item=nasty, network=nasty, note=nasty)
-    pairs["probe_asn"] = [f"AS{number}" for number in range(len(pairs))]
+    pairs["probe_asn"] = range(len(pairs))
     news = find_news(None, Standing(pairs, {}))
     look = _look(PERIODS[1], input_digest=nasty)
     log = add_to_log(None, news, look)

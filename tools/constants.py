@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
+from analysis.worlds.scores import read_truth_table
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "data" / "reference" / "validation" / "constants.csv"
@@ -52,7 +53,7 @@ for number, world in enumerate(map(Path, worlds)):
     listed += [[number, *pair] for pair in verdicts[["domain", "probe_asn"]].to_numpy().tolist()]
 print(json.dumps(listed))
 """
-Pairs = set[tuple[int, str, str]]
+Pairs = set[tuple[int, str, int]]
 
 
 def move(value: float, factor: float) -> float:
@@ -75,7 +76,7 @@ def read_blocked(worlds: list[str]) -> Pairs:
     """The pairs that are truly blocked."""
     blocked: Pairs = set()
     for number, world in enumerate(worlds):
-        truth = pd.read_csv(Path(world) / "world" / "truth" / "blocks.csv")
+        truth = read_truth_table(Path(world) / "world" / "truth" / "blocks.csv")
         blocked |= {(number, *pair) for pair in truth[["domain", "probe_asn"]].to_numpy().tolist()}
     return blocked
 

@@ -49,6 +49,7 @@ from analysis.store.lines import read_files
 from analysis.store.shares import MANIFEST, is_stored
 from analysis.store.store import Store
 from analysis.study.parameters import find_lists, wants_snapshot
+from analysis.tables import tell_cells, tell_network
 from analysis.temporary_folders import TemporaryFolder
 
 #: Seconds for the list servers and the API together, for the listing, and for the objects.
@@ -357,9 +358,9 @@ def _examine_networks(
     registered = load_network_names(study.network_names).names
     reported = dict(connection.execute(_NETWORKS).fetchall())
     described = describe(reported, listed, registered)
-    unnamed = described["network"] == "AS" + described["probe_asn"].astype(str)
+    unnamed = described["network"] == tell_cells(described["probe_asn"], "asn")
     for lacking, what in ((unnamed, "name"), (described["kind"] == "unknown", "kind")):
-        asns = _list("AS" + described.loc[lacking, "probe_asn"].astype(str))
+        asns = _list(map(tell_network, described.loc[lacking, "probe_asn"]))
         said = f"{lacking.sum()} of {len(described)} networks have no {what}"
         if asns:
             advice = "give NETWORKS=<CSV> (docs/user-guide.md, section 2)"
@@ -369,14 +370,14 @@ def _examine_networks(
     known = listed.networks.keys() | registered.keys() | reported.keys()
     resolvers = [asn for (asn,) in connection.execute(_RESOLVERS).fetchall() if asn not in known]
     if resolvers:
-        asns = _list(f"AS{asn}" for asn in resolvers)
+        asns = _list(map(tell_network, resolvers))
         yield Finding("ok", f"resolvers of networks that no list names: {asns}")
     if unreached := connection.execute(_UNREACHED).fetchall():
         yield Finding(
             "look",
-            f"on {_list(f'AS{asn}' for (asn,) in unreached)} hardly any site was reached in what "
-            f"was read: if only suspected sites are tested there, add {EVERYDAY} everyday sites "
-            "(page 9 of the report offers some)",
+            f"on {_list(tell_network(asn) for (asn,) in unreached)} hardly any site was reached in "
+            f"what was read: if only suspected sites are tested there, add {EVERYDAY} everyday "
+            "sites (page 9 of the report offers some)",
         )
 
 

@@ -47,7 +47,7 @@ from analysis.store.stage_tables import connect
 from analysis.study.confirmation import confirm
 from analysis.study.parameters import find_lists
 from analysis.study.study import Study, open_study, request_of
-from analysis.tables import read_table
+from analysis.tables import read_network, read_table, tell_cells, tell_network
 from analysis.verdicts.states import strength, wilson_bounds
 from analysis.verdicts.witnesses import countries_url, measurement_url
 from analysis.vocabulary import (
@@ -138,7 +138,7 @@ def _result(row: Mapping[str, Any]) -> dict[str, Any]:
         "report_id": row["report_id"],
         "input": row["input"],
         "probe_cc": row["probe_cc"],
-        "probe_asn": f"AS{row['probe_asn']}",
+        "probe_asn": tell_network(row["probe_asn"]),
         "day": row["day"],
         "time": row["measurement_start_time"],
         "session": row["session"],
@@ -188,7 +188,7 @@ _OTHER_TEST = "other_test"
 # A measurement is blocked where any part of it is, else ok where any part is.
 _JUDGED_APPS = """
 SELECT m.object_key, source_file AS file, m.line_number AS line, m.report_id, '' AS input,
-  m.test_name, probe_cc, 'AS' || m.probe_asn AS probe_asn, m.is_failure,
+  m.test_name, probe_cc, m.probe_asn, m.is_failure,
   CASE WHEN bool_or(o.class = 'blocked') THEN 'blocked' WHEN bool_or(o.class = 'ok') THEN 'ok'
     ELSE 'unknown' END AS class,
   coalesce(first(o.mechanism ORDER BY test_part) FILTER (o.class = 'blocked'), '') AS mechanism,
@@ -217,7 +217,14 @@ def judge_app_tests(paths: Sequence[Path]) -> dict[tuple[str, int], dict[str, An
     cursor = connection.execute(_JUDGED_APPS)
     columns = [column[0] for column in cursor.description or []]
     rows = [dict(zip(columns, values, strict=True)) for values in cursor.fetchall()]
-    return {(row["file"], row["line"]): {**row, "layers": {}} for row in rows}
+    return {
+        (row["file"], row["line"]): {
+            **row,
+            "probe_asn": tell_network(row["probe_asn"]),
+            "layers": {},
+        }
+        for row in rows
+    }
 
 
 #: Sessions listed per network where no network is asked for.
@@ -293,6 +300,7 @@ def _templates() -> Any:
         "RULES_BY_ID": RULES_BY_ID, "MECHANISMS": MECHANISMS, "known": pd.notna,
         "percent": percent, "chance_words": chance_words, "telling_layer": _telling_layer,
         "A_FEW": _A_FEW, "CLASSES": _CLASSES, "measurement_url": measurement_url,
+        "tell_network": tell_network,
     }  # fmt: skip
     return environment.get_template("explain.txt.j2").module
 
@@ -317,10 +325,11 @@ def _site_json(site: str, rows: pd.DataFrame, study: Study | None, why_none: str
     if study is None:
         raise ParameterError("SOURCE", "", why_none)
     measurements = {
-        name: list(read_results(study.connection, site, int(name.removeprefix("AS"))))
-        for name in rows["probe_asn"].unique()
+        tell_network(asn): list(read_results(study.connection, site, int(asn)))
+        for asn in rows["probe_asn"].unique()
     }
-    verdicts = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    told = rows.assign(probe_asn=tell_cells(rows["probe_asn"], "asn"))
+    verdicts = told.astype(object).where(rows.notna(), None).to_dict("records")
     said = {"domain": site, "verdicts": verdicts, "measurements": measurements}
     return json.dumps(said, default=str, indent=1)
 
@@ -362,9 +371,9 @@ def _of_network(rows: pd.DataFrame, asn: str, what: str) -> pd.DataFrame:
     """The verdicts on one network, or on all."""
     if not asn:
         return rows
-    of_network = rows[rows["probe_asn"] == f"AS{asn.upper().removeprefix('AS')}"]
+    of_network = rows[rows["probe_asn"] == read_network(asn)]
     if of_network.empty:
-        known = ", ".join(sorted(set(rows["probe_asn"]), key=lambda text: int(text[2:])))
+        known = ", ".join(map(tell_network, sorted(set(rows["probe_asn"]))))
         raise ParameterError("--asn", asn, f"{what} was tested on {known}")
     return of_network
 
@@ -420,9 +429,7 @@ def _open_published(
     except (ParameterError, SourceError) as error:
         return None, f"{alone}{error}"
     verdicts = confirm(study, study.networks(), _thresholds_of(parameters)).verdicts
-    again = verdicts[verdicts["domain"] == site].assign(
-        probe_asn=lambda frame: "AS" + frame["probe_asn"].astype(str)
-    )
+    again = verdicts[verdicts["domain"] == site]
     columns = ["probe_asn", "period", "state", "measurement_count", "session_count"]
     both = rows[columns].merge(again[columns], how="left", indicator=True)
     if (both["_merge"] != "both").any():
@@ -456,7 +463,7 @@ ORDER BY day, session
 
 def _list_sessions(study: Study, row: Row) -> list[tuple[date, str, list[dict[str, Any]]]]:
     """The sessions of a pair by day: each with its class, and its measurements as judged."""
-    pair = {"site": row.domain, "asn": int(row.probe_asn.removeprefix("AS"))}
+    pair = {"site": row.domain, "asn": int(row.probe_asn)}
     results: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for result in read_results(study.connection, *pair.values()):
         results[result["session"]].append(result)

@@ -88,7 +88,7 @@ from analysis.store.store import Collection
 from analysis.study.confirmation import find_sweep, sweep
 from analysis.study.parameters import StudyParameters, changed_numbers
 from analysis.study.study import ReferenceLists, Study, open_messaging, open_observations
-from analysis.tables import read_table, write_table
+from analysis.tables import read_table, tell_network, write_table
 from analysis.vocabulary import WATCH_CHANGES
 
 #: What single notebooks let a researcher choose besides the study's parameters. A report states
@@ -522,6 +522,9 @@ def _say(news: pd.DataFrame, is_first: bool) -> Iterator[str]:
             yield f"{words}: {counts[change]:,}"
             rows = news[news["change"] == change].head(_MOST_LINES)
             for row in rows.itertuples(index=False):
-                yield f"  {row.item} on {row.network} ({row.probe_asn}), {row.blocked_from}"
+                yield (
+                    f"  {row.item} on {row.network} ({tell_network(row.probe_asn)}), "
+                    f"{row.blocked_from}"
+                )
             if counts[change] > len(rows):
                 yield f"  and {counts[change] - len(rows):,} more, in tables/watch.csv"

@@ -31,6 +31,7 @@ from analysis.languages.language import (
     template_functions,
     visible,
 )
+from analysis.tables import read_network, tell_network
 from analysis.vocabulary import STATES, value_words
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -144,7 +145,7 @@ LONGEST_NOTE = 600
 _SITES = {"gained", "lost"}
 _NETWORKS = {"probe_asns", "resolver_asns", "matched_networks"}
 _LISTS = _SITES | _NETWORKS | {"cause", "mechanisms", "networks"}
-_NO_NAMES: Mapping[str, str] = {}
+_NO_NAMES: Mapping[int, str] = {}
 _DATES = {
     *("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again"),
     *("since", "until", "day", "month", "date", "first_day", "last_day"),
@@ -212,7 +213,7 @@ def cell(
     column: str,
     kind: Kind,
     value: object,
-    networks: Mapping[str, str] = _NO_NAMES,
+    networks: Mapping[int, str] = _NO_NAMES,
     lang: Language = ENGLISH,
 ) -> Markup:
     """One value as HTML. A value that does not fit its column's kind is shown as text.
@@ -221,7 +222,7 @@ def cell(
         column: its name.
         kind: how the column is shown.
         value: what it holds.
-        networks: ``AS123`` → name of the network.
+        networks: number → name of the network.
         lang: of the words for a state.
     """
     text = "" if is_empty(value) else str(value)
@@ -234,7 +235,7 @@ def cell(
         return escape(chance_words(text, lang))
     match kind:
         case "asn":
-            return _network_cell(network_number(value), networks)
+            return _network_cell(value, networks)
         case "date":  # the time of day is shown only where it is not midnight
             return _macro("whole", text.removesuffix(" 00:00:00"))
         case "list":
@@ -304,15 +305,10 @@ def chance_words(text: str, lang: Language = ENGLISH) -> str:
     return lang.say("1 in {many}", many=pairs_of_chance(float(found)))
 
 
-def network_number(value: object) -> str:
-    """``AS123`` from 123, 123.0, "123" or "AS123"."""
-    text = str(value).removesuffix(".0")
-    return f"AS{int(text)}" if text.isascii() and text.isdigit() else text
-
-
-def _network_cell(asn: str, names: Mapping[str, str]) -> Markup:
+def _network_cell(number: Any, names: Mapping[int, str]) -> Markup:
     """A network: its name, and its number small behind it; the number alone where none names it."""
-    name = names.get(asn) or asn
+    asn = tell_network(number)
+    name = names.get(number) or asn
     return _macro("whole", asn) if name == asn else _macro("network", text_cell("", name), asn)
 
 
@@ -322,10 +318,10 @@ def _say_code(column: str, code: str, lang: Language) -> str:
     return words if words == code else lang.say(words)
 
 
-def _item(column: str, item: str, networks: Mapping[str, str]) -> dict[str, object]:
+def _item(column: str, item: str, networks: Mapping[int, str]) -> dict[str, object]:
     """One of a list, kept whole where it is short. Of a network the name: its number is shown where
     the pointer rests."""
-    name = networks.get(item, "") if column in _NETWORKS else ""
+    name = networks.get(read_network(item), "") if column in _NETWORKS else ""
     if column in _SITES:
         content = site_link(item)
     elif name:

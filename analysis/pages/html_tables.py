@@ -17,10 +17,10 @@ from analysis.pages.formats import (
     is_empty,
     link,
     macros,
-    network_number,
     number,
 )
 from analysis.pages.headings import heading
+from analysis.tables import tell_network
 from analysis.vocabulary import LISTED, MATRIX_STATES, State
 
 _NUMBERS: tuple[Kind, ...] = ("number", "share")
@@ -55,7 +55,7 @@ def render_table(
     *,
     file: str = "",
     is_printed: bool = True,
-    networks: Mapping[str, str] | None = None,
+    networks: Mapping[int, str] | None = None,
     lang: Language = ENGLISH,
 ) -> Markup:
     """A frame as a table, its headings and codes in a language; see ``show.show_table``."""
@@ -90,24 +90,23 @@ def render_table(
 
 
 def _join_names(
-    frame: pd.DataFrame, networks: Mapping[str, str]
-) -> tuple[pd.DataFrame, Mapping[str, str]]:
+    frame: pd.DataFrame, networks: Mapping[int, str]
+) -> tuple[pd.DataFrame, Mapping[int, str]]:
     """A network has one column: its own name stands with its number, where a frame has both."""
     if not {"probe_asn", "network"} <= set(frame):
         return frame, networks
-    numbers = map(network_number, frame["probe_asn"])
-    own = dict(zip(numbers, frame["network"].astype(str), strict=True))
+    own = dict(zip(frame["probe_asn"], frame["network"].astype(str), strict=True))
     return frame.drop(columns="network"), {**networks, **own}
 
 
-def _head(name: str, networks: Mapping[str, str]) -> str:
+def _head(name: str, networks: Mapping[int, str]) -> str:
     """What heads a column; numbers of networks that have names are networks."""
     named = {"probe_asn": "Network", "probe_asns": "Networks"} if networks else {}
     return named.get(name) or heading(name)
 
 
 def render_matrix(
-    frame: pd.DataFrame, caption: str, note: str, fold_after: int, names: Mapping[str, str],
+    frame: pd.DataFrame, caption: str, note: str, fold_after: int, names: Mapping[Any, str],
     first_head: str = "", file: str = "verdicts.csv", counted: Collection[str] | None = None,
 ) -> Markup:  # fmt: skip
     """Sites × networks as marks; see ``show.show_matrix``."""
@@ -118,7 +117,10 @@ def render_matrix(
     states = ordered_matrix(frame, counted)
     network_count = len(states.columns)
     states = states[_find_told(states)]
-    heads = [f"{names[asn]} ({asn})" if names.get(asn) else asn for asn in states.columns]
+    heads = [
+        f"{names[asn]} ({tell_network(asn)})" if names.get(asn) else tell_network(asn)
+        for asn in states.columns
+    ]
     looks = {
         code: MATRIX_STATES.get(code, State(code, "", "", "", ""))
         for code in sorted(pd.unique(states.to_numpy().ravel()))
@@ -186,7 +188,7 @@ def _folded(
 
 
 def _rows(
-    frame: pd.DataFrame, kinds: Mapping[str, Kind], networks: Mapping[str, str], lang: Language
+    frame: pd.DataFrame, kinds: Mapping[str, Kind], networks: Mapping[int, str], lang: Language
 ) -> Iterator[dict[str, Any]]:
     """The cells of each row; the first one heads it, unless it is empty."""
     for row in frame.itertuples(index=False, name=None):
@@ -224,12 +226,11 @@ def ordered_matrix(frame: pd.DataFrame, counted: Collection[str] | None = None) 
 
     Returns:
         A frame of states, ``""`` where there is no row; the index is ``domain``, the columns are
-        networks as ``AS123``. Most listed cells first, then by name.
+        the numbers of networks. Most listed cells first, then by name.
     """
-    pairs = frame.assign(probe_asn=[network_number(asn) for asn in frame["probe_asn"]])
-    states = pairs.pivot(index="domain", columns="probe_asn", values="state").fillna("")
+    states = frame.pivot(index="domain", columns="probe_asn", values="state").fillna("")
     listed = states.isin(LISTED)
     own = listed if counted is None else listed.loc[:, listed.columns.isin(list(counted))]
     sites = sorted(states.index, key=lambda site: (-own.loc[site].sum(), site))
-    networks = sorted(states.columns, key=lambda asn: (-listed[asn].sum(), len(asn), asn))
+    networks = sorted(states.columns, key=lambda asn: (-listed[asn].sum(), asn))
     return states.loc[sites, networks]

@@ -32,7 +32,7 @@ def show_table(
     headings: Mapping[str, str] | None = None,
     file: str = "",
     is_printed: bool = True,
-    networks: Mapping[str, str] | None = None,
+    networks: Mapping[int, str] | None = None,
 ) -> None:
     """Show a frame as a table; the index is not shown, the first column heads each row.
 
@@ -46,7 +46,7 @@ def show_table(
         file: a published table that has all rows; some more are folded here, and on paper are none.
         is_printed: whether the rows that are folded are printed. Where not, some more are folded,
             and the notebook has all.
-        networks: ``AS123`` → name: numbers of networks stand behind their names. Where the frame
+        networks: number → name: numbers of networks stand behind their names. Where the frame
             has ``network`` beside ``probe_asn``, the two are one column anyway.
     """
     table = render_table(
@@ -161,7 +161,7 @@ def show_matrix(
     frame: pd.DataFrame,
     *,
     caption: str,
-    names: Mapping[str, str] | None = None,
+    names: Mapping[int, str] | None = None,
     note: str = "",
     first_head: str = "",
     file: str = "verdicts.csv",
@@ -172,7 +172,7 @@ def show_matrix(
     Args:
         frame: ``domain, probe_asn, state``, and ``insufficient_reason`` where the words shall say
             it; one row per pair, a missing pair is not tested.
-        names: ``AS123`` → name of the network.
+        names: number → name of the network.
         first_head: what heads the rows, where they are no sites.
         file: the published table that has all rows.
         counted: the networks that count in the totals; by default all.

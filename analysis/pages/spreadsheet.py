@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.pages.dictionary import column_meaning
 from analysis.pages.headings import heading
-from analysis.tables import TABLES, disarm
+from analysis.tables import TABLES, Kind, disarm, tell_cells
 from analysis.vocabulary import STATES
 
 #: A file that is made twice from the same table is the same to the byte.
@@ -75,7 +75,7 @@ def as_text(text: str) -> str:
     return disarm(text)[:_LONGEST]
 
 
-def _values(values: pd.Series, column: str, kind: str) -> list[object]:
+def _values(values: pd.Series, column: str, kind: Kind) -> list[object]:
     """A column as a reader sees it: numbers and days as such, all else as text."""
     if kind in _FORMATS:
         return list(values)
@@ -84,4 +84,7 @@ def _values(values: pd.Series, column: str, kind: str) -> list[object]:
     words: dict[Any, str] = {True: "yes", False: "no"} if kind == "flag" else {}
     if column == "state":
         words = {code: f"{one.mark} {one.words}".strip() for code, one in STATES.items()}
-    return [words.get(value) or as_text(str(value)) for value in values]
+    return [
+        (words.get(value) or text)[:_LONGEST]
+        for value, text in zip(values, tell_cells(values, kind), strict=True)
+    ]

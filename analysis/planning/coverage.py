@@ -30,6 +30,7 @@ from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import TestLists
 from analysis.study.parameters import Campaign
 from analysis.study.study import Study, open_messaging
+from analysis.tables import tell_network
 from analysis.verdicts.states import is_tested_enough
 
 _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
@@ -53,7 +54,7 @@ SELECT strftime(month, '%Y-%m') AS month, CASE WHEN grouping(probe_asn) = 0 THEN
   coalesce('AS' || probe_asn, category_code, list, 'all') AS item, count(*) AS measurement_count,
   count(DISTINCT session) AS session_count,
   count(DISTINCT domain) FILTER (domain <> '') AS domain_count,
-  count(DISTINCT probe_asn) AS network_count, list_sort(list(DISTINCT day)) AS days
+  count(DISTINCT probe_asn) AS network_count, probe_asn, list_sort(list(DISTINCT day)) AS days
 FROM tested JOIN listed_site USING (domain)
 GROUP BY GROUPING SETS
   ((tested.month), (tested.month, probe_asn), (tested.month, category_code), (tested.month, list))
@@ -63,7 +64,7 @@ _COLUMNS = ("month", "scope", "item", "measurement_count", "session_count", "dom
             "network_count")  # fmt: skip
 
 _DAYS_BY_NETWORK = """
-SELECT coalesce('AS' || probe_asn, 'all') AS probe_asn, list_sort(list(DISTINCT day)) AS days
+SELECT probe_asn, coalesce(list_sort(list(DISTINCT day)), []) AS days
 FROM tested GROUP BY GROUPING SETS ((), (probe_asn)) ORDER BY 1
 """
 
@@ -103,29 +104,27 @@ def find_list(lists: TestLists, domain: str) -> str:
 
 
 def count_coverage(
-    connection: duckdb.DuckDBPyConnection, period: Period, names: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection, period: Period, names: Mapping[int, str]
 ) -> pd.DataFrame:
     """The contract's ``coverage_by_month``: one row per month, scope and item that was tested.
 
     Args:
         connection: with the tables of ``add_tested``.
         period: of the study.
-        names: ``AS123`` → the network's name.
+        names: number → the network's name.
     """
     months = {f"{month.since:%Y-%m}": month for month in period.months()}
     rows = []
-    for *counts, days in connection.execute(_BY_MONTH).fetchall():
+    for *counts, asn, days in connection.execute(_BY_MONTH).fetchall():
         row = dict(zip(_COLUMNS, counts, strict=True))
-        name = names.get(row["item"], "") if row["scope"] == "network" else ""
-        rows.append({**row, "name": name, **_count_days(days, months[row["month"]])})
+        rows.append({**row, "name": names.get(asn, ""), **_count_days(days, months[row["month"]])})
     columns = [*_COLUMNS, "name", "day_count", "untested_day_count", "longest_gap_days"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def list_tested_days(connection: duckdb.DuckDBPyConnection) -> dict[str, list[date]]:
-    """Network (``AS123``) → the days on which it tested anything; ``all`` for any network."""
-    rows = connection.execute(_DAYS_BY_NETWORK).fetchall()
-    return {str(network): list(days or ()) for network, days in rows}
+def list_tested_days(connection: duckdb.DuckDBPyConnection) -> dict[int | None, list[date]]:
+    """Network → the days on which it tested anything; None for any network."""
+    return dict(connection.execute(_DAYS_BY_NETWORK).fetchall())
 
 
 def find_gaps(days: Iterable[date], period: Period) -> list[Period]:
@@ -161,7 +160,7 @@ def list_access_networks(ranked: pd.DataFrame) -> pd.DataFrame:
 
     What an unknown network (AS0) measured cannot be tested again.
     """
-    return ranked[ranked["kind"].isin(DOMESTIC) & (ranked["probe_asn"] != "AS0")]
+    return ranked[ranked["kind"].isin(DOMESTIC) & (ranked["probe_asn"] != 0)]
 
 
 def count_floor(verdicts: pd.DataFrame, ranked: pd.DataFrame, site_count: int) -> pd.DataFrame:
@@ -210,8 +209,7 @@ SOURCES = {
 
 _WEIGHED = """
 WITH counted AS (
-  SELECT concat('AS', probe_asn) AS probe_asn,
-    concat_ws(' ', software_name, software_version) AS software,
+  SELECT probe_asn, concat_ws(' ', software_name, software_version) AS software,
     coalesce(platform, '') AS platform,
     CASE grouping(probe_asn, software_name, platform)
       WHEN 3 THEN 'probe_asn' WHEN 5 THEN 'software' WHEN 6 THEN 'platform' ELSE 'like' END
@@ -224,7 +222,7 @@ WITH counted AS (
   SELECT *, measurement_count / sum(measurement_count) OVER (PARTITION BY source) AS share,
     row_number() OVER (PARTITION BY source
       ORDER BY measurement_count DESC, probe_asn, software, platform) AS place,
-    CASE source WHEN 'probe_asn' THEN probe_asn WHEN 'software' THEN software
+    CASE source WHEN 'probe_asn' THEN 'AS' || probe_asn WHEN 'software' THEN software
       WHEN 'platform' THEN platform ELSE '' END AS name
   FROM counted
 )
@@ -236,12 +234,12 @@ ORDER BY list_position(['probe_asn', 'software', 'platform', 'like'], source)
 """
 
 
-def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[str, str]) -> pd.DataFrame:
+def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[int, str]) -> pd.DataFrame:
     """One row per kind of source: the share of the largest and of the two largest.
 
     Args:
         connection: with the tables of ``add_tested``.
-        names: ``AS123`` → the network's name.
+        names: number → the network's name.
 
     Returns:
         ``source, source_count, largest, largest_share, two_largest_share, equal_source_count``:
@@ -249,8 +247,10 @@ def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[str, str
         shares).
     """
     weighed = connection.execute(_WEIGHED).df()
-    named = [f"{names[one]} ({one})" if one in names else one for one in weighed["largest"]]
-    return weighed.assign(source=weighed["source"].map(SOURCES), largest=named)
+    named = {tell_network(asn): f"{name} ({tell_network(asn)})" for asn, name in names.items()}
+    return weighed.assign(
+        source=weighed["source"].map(SOURCES), largest=weighed["largest"].replace(named)
+    )
 
 
 # --- the test lists -------------------------------------------------------------------------------
@@ -602,7 +602,9 @@ def show_tests(coverage: pd.DataFrame) -> None:
     )  # fmt: skip
 
 
-def show_gaps(study: Study, days: Mapping[str, Sequence[date]], ranked: pd.DataFrame) -> None:
+def show_gaps(
+    study: Study, days: Mapping[int | None, Sequence[date]], ranked: pd.DataFrame
+) -> None:
     """Show on which days each access network tested anything.
 
     Args:
@@ -614,17 +616,17 @@ def show_gaps(study: Study, days: Mapping[str, Sequence[date]], ranked: pd.DataF
     access = list_access_networks(ranked)
     named = dict(zip(access["probe_asn"], access["network"], strict=True))
     order = sorted(named, key=lambda asn: (-len(days.get(asn, ())), asn))[:_MOST_ROWS]
-    labels = {
-        "all": "All networks together",
+    labels: dict[int | None, str] = {
+        None: "All networks together",
         # a name comes from probes and may be of any length
-        **{asn: f"{elided(named[asn], _LONGEST)} ({asn})" for asn in order},
+        **{asn: f"{elided(named[asn], _LONGEST)} ({tell_network(asn)})" for asn in order},
     }
     rows = [_draw_days(label, days.get(asn, ()), period) for asn, label in labels.items()]
     daily = sum(len(days.get(asn, ())) == period.day_count for asn in named)
-    longest = max((gap.day_count for gap in find_gaps(days["all"], period)), default=0)
+    longest = max((gap.day_count for gap in find_gaps(days[None], period)), default=0)
     title = ENGLISH.say(
         "{tested} of {days} days have a test; {daily} of {n} access networks have a test every day",
-        tested=len(days["all"]), days=period.day_count, daily=daily, n=len(named),
+        tested=len(days[None]), days=period.day_count, daily=daily, n=len(named),
     )  # fmt: skip
     reading = ENGLISH.say(
         "A bar shows consecutive days with a test. Empty days were not tested. Longest time "
@@ -682,7 +684,7 @@ def show_indicators(study: Study, indicators: pd.DataFrame) -> None:
 def _say_campaign(study: Study) -> str:
     campaign = study.parameters.campaign
     links = ", ".join(map(str, campaign.run_links))
-    networks = ", ".join(f"AS{asn}" for asn in campaign.asns)
+    networks = ", ".join(map(tell_network, campaign.asns))
     parts = {"probes that followed OONI Run link": links, "network": networks}
     return " or ".join(f"{what} {names}" for what, names in parts.items() if names)
 

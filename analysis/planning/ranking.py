@@ -40,6 +40,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.planning.coverage import list_access_networks
 from analysis.reference.test_lists import ListEntry, TestLists
 from analysis.report.annex import listed_domestic
+from analysis.tables import tell_cells
 from analysis.verdicts.states import is_tested_enough
 from analysis.vocabulary import LISTED
 
@@ -61,7 +62,7 @@ _REACH = {"isp": 1.0, "mobile": 1.0}
 _OTHER_REACH = 0.5
 
 _LAST_TESTS = """
-SELECT domain::VARCHAR AS domain, 'AS' || probe_asn AS probe_asn, max(day) AS last_tested
+SELECT domain::VARCHAR AS domain, probe_asn, max(day) AS last_tested
 FROM tested WHERE domain <> '' GROUP BY ALL ORDER BY ALL
 """
 
@@ -308,7 +309,7 @@ def write_runs(folder: str | Path, pairs: pd.DataFrame, plan: pd.DataFrame) -> p
             old.unlink()
     by_rank = pairs.set_index("rank")
     rows = []
-    for asn, of in plan.groupby("probe_asn", sort=True):
+    for asn, of in plan.groupby(tell_cells(plan["probe_asn"], "asn"), sort=True):
         sites = by_rank.loc[sorted(set(of["rank"]))]
         name = f"{of['network'].iloc[0]} ({asn})"
         title = f"What to test next, {asn}"

@@ -29,6 +29,7 @@ from analysis.reference.reference_files import (
     parse_country,
     read_csv,
 )
+from analysis.tables import read_network, tell_network
 
 MAX_ASN = 2**32 - 1
 
@@ -230,21 +231,21 @@ def load_networks(path: str | Path | None, probe_cc: str) -> NetworkList:
         with table.at(line):
             network = _read_line(row)
             if network.asn in networks:
-                raise ValueError(f"AS{network.asn} is listed twice")
+                raise ValueError(f"{tell_network(network.asn)} is listed twice")
         networks[network.asn] = network
     return NetworkList(MappingProxyType(networks), table.described("networks", len(networks)))
 
 
 def _read_line(row: Mapping[str, str]) -> Network:
-    digits = row["asn"].upper().removeprefix("AS")
-    if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:11]) <= MAX_ASN):
+    asn = read_network(row["asn"])
+    if not 0 < asn <= MAX_ASN:
         raise ValueError(f"asn {row['asn']!r} is not a number")
     if row["kind"] not in KINDS:
         raise ValueError(f"kind {row['kind']!r} is none of {', '.join(KINDS)}")
     if not row["source"]:
         raise ValueError("source is empty: say where it comes from")
-    network = row["network"] or f"AS{int(digits)}"
-    return Network(int(digits), network, row["operator"] or network, row["kind"], row["source"])
+    network = row["network"] or tell_network(asn)
+    return Network(asn, network, row["operator"] or network, row["kind"], row["source"])
 
 
 def kind_by_name(name: str) -> str:
@@ -276,7 +277,7 @@ def describe(
     rows = []
     for asn in sorted(reported_names):
         network, *judged = _describe_one(asn, reported_names[asn], networks.networks.get(asn))
-        if network == f"AS{asn}":
+        if network == tell_network(asn):
             network = registered_names.get(asn, network)
         rows.append((asn, network, *judged))
     columns = ["probe_asn", "network", "operator", "kind", "kind_source"]
@@ -290,7 +291,7 @@ def _describe_one(
     """Network, operator, kind and kind_source of one network."""
     if asn == 0:
         return "unknown network", "unknown network", "unknown", "none"
-    name = listed.network if listed else clean_name(reported) or f"AS{asn}"
+    name = listed.network if listed else clean_name(reported) or tell_network(asn)
     operator = listed.operator if listed else name
     if listed and listed.kind != "unknown":
         return name, operator, listed.kind, "list"

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.reference.reference_files import ReferenceFile, parse_day, read_csv
+from analysis.tables import read_network
 
 PARAMETER = "OUTAGES"
 _LONGEST = 200
@@ -19,12 +20,12 @@ _LONGEST = 200
 
 @dataclass(frozen=True)
 class Outage:
-    """An outage of one network, or of the country where ``probe_asn`` is empty; ``until`` is the
+    """An outage of one network, or of the country where ``probe_asn`` is None; ``until`` is the
     day after its last."""
 
     since: date
     until: date
-    probe_asn: str
+    probe_asn: int | None
     source: str
 
 
@@ -54,13 +55,13 @@ def load_outages(path: str | Path) -> Outages:
 
 
 def _parse(since: str, until: str, probe_asn: str, source: str) -> Outage:
-    number = probe_asn.upper().removeprefix("AS")
-    if probe_asn and not (number.isascii() and number.isdecimal() and len(number) <= 10):
+    network = read_network(probe_asn) if probe_asn else None
+    if network == -1:
         raise ValueError(f"probe_asn {probe_asn[:20]!r} is no network, such as AS64500, nor empty")
     if not 1 <= len(source) <= _LONGEST:
         raise ValueError(f"source must be text of 1 to {_LONGEST} characters")
     outage = Outage(parse_day("since", since), parse_day("until", until),
-                    f"AS{int(number)}" if number else "", source)  # fmt: skip
+                    network, source)  # fmt: skip
     if outage.since >= outage.until:
         raise ValueError("until must be after since: it is the day after the last")
     return outage
@@ -70,7 +71,7 @@ def mark_outages(stretches: pd.DataFrame, outages: Outages) -> pd.DataFrame:
     """The stretches with a note where one lies inside a recorded outage; no row is lost.
 
     Args:
-        stretches: ``probe_asn`` (``AS123``), ``blocked_from``, ``last_seen_blocked``, ``note``.
+        stretches: ``probe_asn``, ``blocked_from``, ``last_seen_blocked``, ``note``.
         outages: of :func:`load_outages`.
     """
     notes = [
@@ -85,7 +86,7 @@ def _say(row: Any, outages: tuple[Outage, ...]) -> list[str]:
         f"inside an outage recorded from {one.since} to {one.until - timedelta(days=1)} "
         f"({one.source})"
         for one in outages
-        if one.probe_asn in ("", row.probe_asn)
+        if one.probe_asn in (None, row.probe_asn)
         and str(one.since) <= row.blocked_from
         and row.last_seen_blocked < str(one.until)
     ]

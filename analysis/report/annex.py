@@ -16,6 +16,7 @@ from analysis.period import Period
 from analysis.reference.networks import DOMESTIC, RANKED
 from analysis.reference.reference_files import is_fictional
 from analysis.study.study import Study, count_in_halves, count_in_periods
+from analysis.tables import read_network, tell_network, tell_networks
 from analysis.verdicts.states import STATES_BY_STRENGTH, is_tested_enough, wilson_bounds
 from analysis.verdicts.witnesses import countries_url
 from analysis.vocabulary import CHANGES, LISTED
@@ -103,7 +104,7 @@ def listed_domestic(verdicts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFr
     return verdicts[verdicts["state"].isin(LISTED) & verdicts["probe_asn"].isin(domestic)]
 
 
-def find_reopened(intervals: pd.DataFrame) -> set[tuple[str, str]]:
+def find_reopened(intervals: pd.DataFrame) -> set[tuple[str, int]]:
     """The pairs that were reached between two listed stretches.
 
     Args:
@@ -120,7 +121,7 @@ def compare_semesters(
     verdicts: pd.DataFrame,
     networks: pd.DataFrame,
     local_domains: set[str],
-    reopened: Set[tuple[str, str]] = frozenset(),
+    reopened: Set[tuple[str, int]] = frozenset(),
 ) -> pd.DataFrame:
     """The contract's ``semester_changes``: one row per site listed in any period.
 
@@ -151,7 +152,8 @@ def compare_semesters(
         states = {asn: (first, second) for asn, first, second in pairs}
         domain = str(site)
         row = _change_of(domain, states, counts, names)
-        is_reopened = any((domain, asn) in reopened for asn in row["matched_networks"].split(";"))
+        matched = row["matched_networks"].split(";")
+        is_reopened = any((domain, read_network(asn)) in reopened for asn in matched)
         row["is_local"] = domain in local_domains
         row["is_interrupted"] = row["change"] == "still_blocked" and is_reopened
         rows.append(row)
@@ -193,9 +195,9 @@ def count_panel(
 
 def _change_of(
     domain: str,
-    states: Mapping[str, tuple[str | None, str | None]],
+    states: Mapping[int, tuple[str | None, str | None]],
     counts: Mapping[Hashable, int],
-    names: Mapping[str, str],
+    names: Mapping[int, str],
 ) -> dict[str, Any]:
     """One site's row; ``states`` are those of the halves by network, None where not tested."""
     changes = {}
@@ -218,7 +220,7 @@ def _change_of(
         "second_measurement_count": int(counts.get((domain, "second"), 0)),
         "first_matched_state": _strongest(first for first, _ in matched),
         "second_matched_state": _strongest(second for _, second in matched),
-        "matched_networks": ";".join(sorted(changes)),
+        "matched_networks": tell_networks(sorted(changes)),
         "note": _why_not(pairs) if change == "not_comparable" else _who(changes, names, change),
     }
 
@@ -239,12 +241,10 @@ def _why_not(states: Sequence[tuple[str | None, str | None]]) -> str:
     return "where it was listed in one half, the other shows neither blocking nor access"
 
 
-def _who(changes: Mapping[str, str], names: Mapping[str, str], change: str) -> str:
+def _who(changes: Mapping[int, str], names: Mapping[int, str], change: str) -> str:
     if change != "mixed":
         return ""
-    return "; ".join(
-        f"{names.get(asn) or asn}: {CHANGES[changes[asn]].lower()}" for asn in sorted(changes)
-    )
+    return "; ".join(f"{names[asn]}: {CHANGES[changes[asn]].lower()}" for asn in sorted(changes))
 
 
 def compare_networks(counts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
@@ -328,7 +328,7 @@ def blocked_sites(
 
 
 def _summarise(
-    rows: Sequence[Mapping[Hashable, Any]], names: Mapping[str, str]
+    rows: Sequence[Mapping[Hashable, Any]], names: Mapping[int, str]
 ) -> dict[str, object]:
     """What the networks that list one site say together; these are in order."""
     states = {row["state"] for row in rows}
@@ -342,14 +342,16 @@ def _summarise(
     return {
         "state": next(state for state in STATES_BY_STRENGTH if state in states),
         "mechanisms": ";".join(sorted({row["mechanism"] for row in rows})),
-        "probe_asns": ";".join(asns),
-        "networks": ";".join(names.get(asn) or asn for asn in asns),
+        "probe_asns": tell_networks(asns),
+        "networks": ";".join(names[asn] for asn in asns),
         "blocked_from": min(row["blocked_from"] for row in rows),
         "blocked_until": "" if "" in endings else max(endings),
         "last_seen_blocked": max(row["last_seen_blocked"] for row in rows),
         **counts,
         "witness_url": witness["witness_url"],
-        "note": "; ".join(f"{row['probe_asn']}: {row['note']}" for row in rows if row["note"]),
+        "note": "; ".join(
+            f"{tell_network(row['probe_asn'])}: {row['note']}" for row in rows if row["note"]
+        ),
     }
 
 
@@ -382,7 +384,7 @@ def set_aside(
     named = (
         given.sort_values("probe_asn")
         .groupby("domain")["probe_asn"]
-        .agg(lambda asns: ";".join(names.get(asn) or asn for asn in asns))
+        .agg(lambda asns: ";".join(names[asn] for asn in asns))
     )
     rows = [
         {
@@ -432,11 +434,10 @@ def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFram
         blocked_domain_count=("domain", "nunique"),
         mechanisms=("mechanism", lambda names: ";".join(sorted(set(names)))),
     )
-    named = networks.assign(probe_asn="AS" + networks["probe_asn"].astype(str))
-    table = named.merge(per_network.reset_index(), on="probe_asn", how="left")
+    table = networks.merge(per_network.reset_index(), on="probe_asn", how="left")
     table["blocked_domain_count"] = table["blocked_domain_count"].fillna(0).astype("int64")
     table["mechanisms"] = table["mechanisms"].fillna("")
-    is_ranked = table["kind"].isin(RANKED) & (table["probe_asn"] != "AS0")
+    is_ranked = table["kind"].isin(RANKED) & (table["probe_asn"] != 0)
     ranked = table.loc[is_ranked, "blocked_domain_count"]
     ranks = ranked.rank(method="min", ascending=False)
     table["rank"] = ranks.astype("Int64").reindex(table.index)
@@ -506,7 +507,7 @@ def list_site_networks(
         registrable_domain=table["domain"].map(registrable_domain),
         category_code=table["domain"].map(facts["category_code"]),
         is_local=table["domain"].map(facts["is_local"]),
-        network=[names.get(asn) or asn for asn in table["probe_asn"]],
+        network=table["probe_asn"].map(names),
         blocked_until=table["blocked_until"].mask(goes_on, ""),
         session_count=total,
         blocked_session_count=hits,

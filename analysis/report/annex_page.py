@@ -43,7 +43,7 @@ def render_annex(
     networks: pd.DataFrame,
     probe_cc: str,
     decided: Mapping[str, Mapping[str, str]],
-    grades: Mapping[tuple[str, str], str],
+    grades: Mapping[tuple[str, int], str],
     lang: Language = ENGLISH,
 ) -> Markup:
     """The list, with what sorts and filters it: the country's own sites, then the others.
@@ -135,7 +135,7 @@ def annex_sections(
     ]
 
 
-def grade_pairs(pairs: pd.DataFrame) -> dict[tuple[str, str], str]:
+def grade_pairs(pairs: pd.DataFrame) -> dict[tuple[str, int], str]:
     """Site and network → a key of ``vocabulary.CERTAINTY``.
 
     Args:
@@ -195,11 +195,11 @@ def fit_rows(counts: pd.Series, most: int) -> int:
 def _groups(
     stretches: pd.DataFrame,
     categories: Mapping[str, str],
-    names: Mapping[str, str],
+    names: Mapping[int, str],
     most: int,
     lang: Language,
     decided: Mapping[str, Mapping[str, str]],
-    grades: Mapping[tuple[str, str], str],
+    grades: Mapping[tuple[str, int], str],
 ) -> Iterator[dict[str, Any]]:
     """One site after the other, with its rows: those with most sessions first where not all fit."""
     by_site: dict[str, list[Row]] = {}

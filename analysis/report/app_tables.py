@@ -56,7 +56,7 @@ def count_endpoints(
 
     Args:
         connection: holds what ``app_outcomes.add_messaging_outcomes`` makes.
-        stretch: ``test_name, part, probe_asn`` (a number), ``blocked_from_time,
+        stretch: ``test_name, part, probe_asn, blocked_from_time,
             blocked_until_time``.
 
     Returns:
@@ -79,7 +79,7 @@ def count_endpoints(
 
 # Measurements of each test and network by day, and OONI's flags, of which each has one.
 _BY_DAY = """
-SELECT test_name, 'AS' || probe_asn AS probe_asn, measurement_start_time::DATE AS day,
+SELECT test_name, probe_asn, measurement_start_time::DATE AS day,
   count(*) AS measurement_count,
   count(*) FILTER (NOT is_failure AND NOT is_anomaly) AS ok_count,
   count(*) FILTER (NOT is_failure AND is_anomaly) AS anomaly_count,
@@ -167,7 +167,6 @@ def _network_intervals(study: MessagingStudy, judgement: Judgement) -> pd.DataFr
         since, until = (pd.Timestamp(reached[name]) for name in ("blocked_from", "blocked_until"))
         rows.append({
             **reached, **count_endpoints(study.connection, reached),
-            "probe_asn": f"AS{row['probe_asn']}",
             "last_seen_blocked": reached["blocked_until"],
             "blocked_count": reached["measurement_count"],
             "blocked_session_count": reached["session_count"],
@@ -214,13 +213,11 @@ def _network_verdicts(
     by_day: pd.DataFrame,
 ) -> pd.DataFrame:
     """One row a test, network and period: that of the part that says most."""
-    names = study.networks().assign(probe_asn=lambda n: "AS" + n["probe_asn"].astype(str))
-    named = names.set_index("probe_asn")
+    named = study.networks().set_index("probe_asn")
     verdicts = judgement.verdicts
     parts = verdicts.assign(
         test_name=verdicts["domain"].str.partition("/")[0],
         part=verdicts["domain"].str.partition("/")[2],
-        probe_asn="AS" + verdicts["probe_asn"].astype(str),
     )
     order = {(t.name, p.name): place for t in TESTS for place, p in enumerate(t.parts)}
     parts["order"] = [order[key] for key in zip(parts["test_name"], parts["part"], strict=True)]

@@ -28,6 +28,7 @@ from analysis.report.findings import Numbers, Tables, add_pairs, count_methods, 
 from analysis.report.verdict_words import add_local_hours
 from analysis.study.confirmation import count_states, spans_by_site
 from analysis.study.study import MessagingStudy, Study
+from analysis.tables import tell_cells, tell_networks
 from analysis.verdicts.intervals import USUAL
 from analysis.verdicts.rivals import EVERYWHERE
 from analysis.vocabulary import CHANGES, LISTED, MECHANISMS, METHODS, SET_ASIDE_REASONS
@@ -116,9 +117,7 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
         caption=what,
     )
     show_table(
-        networks.drop(columns="is_domestic").assign(
-            probe_asn="AS" + networks["probe_asn"].astype(str)
-        ),
+        networks.drop(columns="is_domestic"),
         caption="Networks with measurements",
         note="The kind decides whether a network counts as an access network of the country. It "
         "was found in a list or by a word in the network's name; otherwise it is unknown. "
@@ -211,7 +210,7 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
         listed: ``domain, probe_asn, network, mechanism``, one row per listed pair.
     """
     named = listed.assign(
-        network=listed["network"] + " (" + listed["probe_asn"] + ")",
+        network=listed["network"] + " (" + tell_cells(listed["probe_asn"], "asn") + ")",
         mechanism=listed["mechanism"].map(MECHANISMS),
     )
     counts = pd.crosstab(named["network"], named["mechanism"])
@@ -327,7 +326,7 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
 
 
 _TRACES = """
-SELECT rule_id::VARCHAR AS rule_id, domain::VARCHAR AS domain, 'AS' || probe_asn AS probe_asn,
+SELECT rule_id::VARCHAR AS rule_id, domain::VARCHAR AS domain, probe_asn,
   count(*) AS measurement_count
 FROM outcomes WHERE domain <> '' AND class = 'blocked' AND is_artefact AND evidence = 'scored'
 GROUP BY ALL ORDER BY ALL
@@ -398,7 +397,7 @@ def gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
     keys = [withheld["why"].isin(USUAL), *(withheld[name] for name in _ALIKE), apart]
     gathered = withheld.groupby(keys).agg({
         **dict.fromkeys(_ALIKE, "first"),
-        "probe_asn": _join_once,
+        "probe_asn": tell_networks,
         "blocked_from": "min",
         "blocked_until": "max",
         "session_count": "sum",
@@ -408,10 +407,6 @@ def gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
 
 
 _ALIKE = ["domain", "why", "mechanism"]
-
-
-def _join_once(networks: pd.Series) -> str:
-    return ";".join(networks.unique())
 
 
 def _smallest(chances: pd.Series) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.report.annex import find_reasons
+from analysis.tables import tell_network, tell_networks
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.vocabulary import FLIPS, LISTED, METHODS, SET_ASIDE_REASONS
 from analysis.vocabulary import STATES as STATE_WORDS
@@ -31,8 +32,8 @@ def compare_methods(
         (``this_method``) first; ``set_aside_reason``, that of the annex; ``why``, in words.
     """
     whole = verdicts[verdicts["period"] == "all"]
-    domestic = _as_text(networks.loc[networks["is_domestic"].astype(bool), "probe_asn"])
-    access = whole[whole["probe_asn"].isin(set(domestic))]
+    domestic = networks.loc[networks["is_domestic"].astype(bool), "probe_asn"]
+    access = whole[whole["probe_asn"].isin(domestic)]
     ours = access[access["state"].isin(LISTED)]
     theirs = {key: frame[frame["is_listed"].astype(bool)] for key, frame in methods.items()}
     flags = {"this_method": ours, **theirs}
@@ -102,13 +103,12 @@ def compare_verdicts(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
         *unlisted* or *restated*), ``published_rule_id, rule_id, set_aside_reason``.
     """
     key = [*_CELL, "period"]
-    before = before.assign(probe_asn=_as_text(before["probe_asn"]))[[*key, "state", "rule_id"]]
-    after = after.assign(probe_asn=_as_text(after["probe_asn"]))
-    after = after[[*key, "state", "rule_id", "set_aside_reason"]]
-    both = before.rename(
+    before = before[[*key, "state", "rule_id"]].rename(
         columns={"state": "published_state", "rule_id": "published_rule_id"}
-    ).merge(after, on=key, how="outer")
-    both = both.fillna("")
+    )
+    both = before.merge(
+        after[[*key, "state", "rule_id", "set_aside_reason"]], on=key, how="outer"
+    ).fillna("")
     moved = both[both["published_state"] != both["state"]]
     was, is_now = moved["published_state"].isin(LISTED), moved["state"].isin(LISTED)
     change = np.select([is_now & ~was, was & ~is_now], ["listed", "unlisted"], default="restated")
@@ -129,16 +129,11 @@ def gather(flipped: pd.DataFrame) -> pd.DataFrame:
         the other columns of ``flipped``.
     """
     key = [str(name) for name in flipped if name not in ("probe_asn", "period")]
-    rows = flipped.groupby(key)["probe_asn"].agg(";".join).rename("probe_asns").reset_index()
+    rows = flipped.groupby(key)["probe_asn"].agg(tell_networks).rename("probe_asns").reset_index()
     order = rows["change"].map(list(FLIPS).index)
     rows = rows.assign(order=order).sort_values(["order", *key], ignore_index=True)
     first = ["domain", "probe_asns", "published_state", "state"]
     return rows[[*first, *(name for name in key if name not in first)]]
-
-
-def _as_text(asns: pd.Series) -> pd.Series:
-    """Networks as ``AS123``, from numbers or from such texts."""
-    return asns.map(lambda asn: asn if str(asn).startswith("AS") else f"AS{asn}").astype("str")
 
 
 def _strongest(cells: pd.DataFrame) -> dict[str, str]:
@@ -168,9 +163,8 @@ def _explain(
                                         ascending=[True, False, True])  # fmt: skip
         chosen = pd.concat([there, busiest.drop_duplicates("domain")])
         said[key] = {
-            str(
-                row.domain
-            ): f"{row.reason} ({row.probe_asn}, {STATE_WORDS[str(row.state)].words.lower()})"
+            str(row.domain): f"{row.reason} ({tell_network(row.probe_asn)}, "
+            f"{STATE_WORDS[str(row.state)].words.lower()})"
             for row in chosen.itertuples(index=False)
         }
     return [_sentences(row, rules, said) for row in table.to_dict("records")]

@@ -25,7 +25,7 @@ from analysis.reference.test_lists import UNCATEGORISED
 from analysis.report.verdict_words import PLATFORM, add_local_hours
 from analysis.study.confirmation import spans_by_site
 from analysis.study.study import Study
-from analysis.tables import read_table
+from analysis.tables import read_network, read_table, tell_network
 from analysis.verdicts.states import is_tested_enough
 from analysis.vocabulary import CERTAINTY, CHANGES, LISTED, grade_certainty
 
@@ -450,7 +450,7 @@ def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Valu
             "last_day": max(begun["blocked_from"]),
             "open_days": [int(waits.median()), int(waits.max())],
             "by_state": _split(_strongest(begun)),
-            "networks": [names[asn] for asn in sorted(asns, key=lambda asn: (len(asn), asn))],
+            "networks": [names[asn] for asn in sorted(asns)],
             "block_count": len(begun),
             "undated_count": count_undated(intervals, begun),
             "events": [
@@ -478,7 +478,7 @@ def find_networks(read: Tables) -> Values | None:
     networks = read["networks"]
     rows = [
         [
-            names[str(asn)],
+            names[asn],
             *_split(cells["state"]),
             int(is_tested_enough(cells).sum()),
         ]
@@ -501,7 +501,7 @@ def find_networks(read: Tables) -> Values | None:
     }
 
 
-def find_sources(pairs: pd.DataFrame, networks: pd.DataFrame) -> list[list[str]]:
+def find_sources(pairs: pd.DataFrame, networks: pd.DataFrame) -> list[list[int]]:
     """The networks that list a site, those together that are no independent observations.
 
     Networks of one operator are one source. So are a network and the networks of the resolvers that
@@ -515,15 +515,15 @@ def find_sources(pairs: pd.DataFrame, networks: pd.DataFrame) -> list[list[str]]
         The numbers of each source, in order.
     """
     operators = dict(zip(networks["probe_asn"], networks["operator"], strict=True))
-    sources: list[set[str]] = []
+    sources: list[set[Any]] = []
     for asn, resolvers in pairs.groupby("probe_asn")["resolver_asns"]:
-        through = {one for text in resolvers for one in text.split(";")}
-        members = {str(asn)} | (set() if through & {str(asn), ""} else through)
+        through = {read_network(one) for text in resolvers for one in text.split(";")}
+        members = {asn} | (set() if through & {asn, read_network("")} else through)
         ties = members | {f"operator {operators[one]}" for one in members if operators.get(one)}
         joined = [source for source in sources if source & ties]
         sources = [source for source in sources if not source & ties] + [ties.union(*joined)]
     listing = set(pairs["probe_asn"])
-    return sorted(sorted(source & listing, key=lambda asn: (len(asn), asn)) for source in sources)
+    return sorted(sorted(source & listing) for source in sources)
 
 
 def find_methods(read: Tables) -> Values | None:
@@ -617,7 +617,7 @@ def find_hours(read: Tables, probe_cc: str) -> Values | None:
     if "local_schedule" not in local:
         local = local.assign(local_schedule=local["schedule"])
     rows = [
-        [row.domain, names[str(row.probe_asn)], row.schedule, row.local_schedule, row.blocked_from,
+        [row.domain, names[row.probe_asn], row.schedule, row.local_schedule, row.blocked_from,
          row.blocked_until]
         for row in local.itertuples()
     ]  # fmt: skip
@@ -739,7 +739,7 @@ def _list_cut_parts(listed: pd.DataFrame, intervals: pd.DataFrame) -> Iterator[V
             last = stretches.sort_values("blocked_from_time").iloc[-1]
             yield {
                 "app": _title(row.test_name),
-                "network": row.network or row.probe_asn,
+                "network": row.network or tell_network(row.probe_asn),
                 "part": part,
                 "open_parts": [one for one in str(row.open_parts).split(";") if one],
                 "is_at_hours": bool(last["schedule"]),
@@ -759,13 +759,13 @@ def _title(test_name: object) -> str:
     return BY_NAME[str(test_name)].title
 
 
-def _names(read: Tables) -> dict[str, str]:
-    """``AS123`` → the network's name; its number where it has none, or shares it with another."""
+def _names(read: Tables) -> dict[Any, str]:
+    """Number → the network's name; with its number where another has that name."""
     networks = read["networks"]
     is_shared = networks["network"].duplicated(keep=False)
     names = zip(networks["probe_asn"], networks["network"], is_shared, strict=True)
     return {
-        asn: (f"{name} ({asn})" if is_shared else name) if name else asn
+        asn: f"{name} ({tell_network(asn)})" if is_shared else name
         for asn, name, is_shared in names
     }
 

@@ -13,7 +13,6 @@ from markupsafe import Markup
 from analysis.errors import ParameterError, suggest
 from analysis.languages.language import ENGLISH
 from analysis.outcomes.rules import RULES_BY_ID
-from analysis.pages.formats import network_number
 from analysis.pages.show import show_finding, show_markup, show_text
 from analysis.pages.tracks import (
     Bar,
@@ -27,6 +26,7 @@ from analysis.pages.tracks import (
 from analysis.reference.networks import DOMESTIC
 from analysis.report.verdict_words import say_verdict
 from analysis.study.study import Study
+from analysis.tables import read_network, tell_network
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.rates import LEAST
 from analysis.verdicts.verdicts import Judgement
@@ -61,10 +61,10 @@ class Followed:
     @property
     def name(self) -> str:
         """The site and the network, in words."""
-        asn = network_number(self.verdict.probe_asn)
         return ENGLISH.say(
             "{site} on {network} ({asn})",
-            site=self.verdict.domain, network=self.verdict.network, asn=asn,
+            site=self.verdict.domain, network=self.verdict.network,
+            asn=tell_network(self.verdict.probe_asn),
         )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def follow(
     judgement: Judgement,
     networks: pd.DataFrame,
     domain: str = "",
-    probe_asn: str = "",
+    probe_asn: int | str = "",
 ) -> Followed | None:
     """Gather what the verdict on one site was made from.
 
@@ -86,7 +86,7 @@ def follow(
         judgement: what ``confirm`` returned.
         networks: ``Study.networks``.
         domain: a site; empty for the one with most to show.
-        probe_asn: a network, as ``AS123``; empty for the one with most to show.
+        probe_asn: the number of a network; empty for the one with most to show.
 
     Returns:
         None where no such pair was judged.
@@ -102,8 +102,8 @@ def follow(
         )
     if domain:
         whole = whole[whole["domain"] == domain]
-    if probe_asn:
-        whole = whole[whole["probe_asn"].map(network_number) == network_number(probe_asn)]
+    if probe_asn != "":
+        whole = whole[whole["probe_asn"] == read_network(probe_asn)]
     ranked = _rank(whole, judgement.intervals)
     if ranked.empty:
         return None
@@ -182,9 +182,9 @@ def _draw_days(study: Study, followed: Followed, alt: str) -> Markup:
     return draw_figure(tracks, f"Sessions by day and result. {alt}", reading)
 
 
-def say_followed(followed: Followed, names: Mapping[str, str], probe_cc: str) -> Markup:
+def say_followed(followed: Followed, names: Mapping[int, str], probe_cc: str) -> Markup:
     """The verdict in words, how much was tested, and the rule that most blocked sessions fired."""
-    verdict = followed.verdict._replace(probe_asn=network_number(followed.verdict.probe_asn))
+    verdict = followed.verdict
     stretches = followed.stretches.assign(
         blocked_session_count=followed.stretches["session_count"],
         session_count=lambda rows: rows["session_count"] + rows["reached_session_count"],

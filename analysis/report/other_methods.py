@@ -4,7 +4,7 @@ Three published ways to say that a site is blocked: iMAP's reports of 2024, OONI
 OONI's flags as the Explorer shows them. Each is written anew from its public source, with the
 numbers that stand there; docs/decisions/0011-baselines.md says where, and what had to be chosen.
 
-All return one row per site and network: ``domain, probe_asn`` (``AS123``), ``is_listed`` and
+All return one row per site and network: ``domain, probe_asn``, ``is_listed`` and
 ``reason`` (what the method would answer when asked why, or why not), sorted by name and network.
 """
 
@@ -319,12 +319,12 @@ FROM sessions
 """
 
 _CELLS = """
-SELECT c.domain, concat('AS', c.probe_asn) AS probe_asn, c.probe_asn AS asn,
+SELECT c.domain, c.probe_asn,
   round(avg(s.blocked_weight), 9) AS blocked_mean, count(s.session) AS session_count,
   mode(s.rule_id ORDER BY s.rule_id) FILTER (s.blocked_weight >= $more_likely) AS rule_id
 FROM (SELECT DISTINCT domain, probe_asn FROM observations WHERE domain <> '') c
   LEFT JOIN v5_sessions s USING (domain, probe_asn)
-GROUP BY ALL ORDER BY c.domain, asn
+GROUP BY ALL ORDER BY c.domain, c.probe_asn
 """
 
 
@@ -437,7 +437,7 @@ def baselines(
 # OONI's counts per site and network: a failed measurement counts in the denominator only.
 _FLAG_COUNTS = """
 CREATE OR REPLACE TEMP VIEW flag_counts AS
-SELECT domain, concat('AS', probe_asn) AS probe_asn, probe_asn AS asn,
+SELECT domain, probe_asn,
   count(*) AS measurement_count,
   count(*) FILTER (NOT is_failure AND (is_anomaly OR is_confirmed IS TRUE)) AS anomaly_count,
   count(*) FILTER (NOT is_failure AND is_confirmed) AS confirmed_count
@@ -456,23 +456,23 @@ WITH first_answers AS (
   FROM first_answers WHERE address IS NOT NULL
   GROUP BY address HAVING names > $suspect_names
 ), answers AS (
-  SELECT domain, probe_asn AS asn, unnest([a.address FOR a IN dns_answers]) AS address
+  SELECT domain, probe_asn, unnest([a.address FOR a IN dns_answers]) AS address
   FROM observations WHERE domain <> ''
 )
-SELECT domain, asn, arg_max(address, (names, address)) AS address, max(names) AS address_names
+SELECT domain, probe_asn, arg_max(address, (names, address)) AS address, max(names) AS address_names
 FROM answers JOIN suspects USING (address) GROUP BY ALL
 """
 
 _SUSPECT_BODIES = """
 CREATE OR REPLACE TEMP TABLE suspect_bodies AS
 WITH anomalies AS (
-  SELECT domain, probe_asn AS asn, http_body_digest AS digest
+  SELECT domain, probe_asn, http_body_digest AS digest
   FROM observations WHERE domain <> '' AND is_anomaly AND http_body_digest IS NOT NULL
 ), suspects AS (
   SELECT digest, count(DISTINCT domain) AS names FROM anomalies
   GROUP BY ALL HAVING names > $body_names
 )
-SELECT domain, asn, max(names) AS body_names
+SELECT domain, probe_asn, max(names) AS body_names
 FROM anomalies JOIN suspects USING (digest) GROUP BY ALL
 """
 
@@ -486,9 +486,9 @@ WITH weighted AS (
 SELECT w.*, quantile_cont(weighted_share, 0.90) OVER (PARTITION BY domain) AS p90_share,
   quantile_cont(weighted_share, 0.95) OVER (PARTITION BY domain) AS p95_share,
   a.address, a.address_names, b.body_names
-FROM weighted w LEFT JOIN suspect_addresses a USING (domain, asn)
-  LEFT JOIN suspect_bodies b USING (domain, asn)
-ORDER BY domain, asn
+FROM weighted w LEFT JOIN suspect_addresses a USING (domain, probe_asn)
+  LEFT JOIN suspect_bodies b USING (domain, probe_asn)
+ORDER BY domain, probe_asn
 """
 
 
@@ -499,7 +499,7 @@ def weigh_flags(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         connection: holds ``observations``.
 
     Returns:
-        By ``domain`` and ``asn`` (``probe_asn`` as text): ``measurement_count, anomaly_count,
+        By ``domain`` and ``probe_asn``: ``measurement_count, anomaly_count,
         confirmed_count``; ``weighted_share`` and, over the site's networks, its 90th and 95th
         percentile, ``p90_share, p95_share``; a suspect ``address`` with its ``address_names``, and
         of a suspect body its ``body_names``.

@@ -36,7 +36,7 @@ from analysis.report.verdict_words import (
 from analysis.report.verdict_words import Row as Cell
 from analysis.study.study import Study
 from analysis.study.table_folder import keep_note, read_note
-from analysis.tables import read_table
+from analysis.tables import read_table, tell_network
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
 from analysis.verdicts.witnesses import countries_url
@@ -61,11 +61,8 @@ def keep_site_evidence(study: Study, judgement: Judgement, tables: str) -> None:
         judgement: what ``confirm`` returned.
         tables: the folder of the tables.
     """
-    intervals = judgement.intervals.assign(
-        probe_asn="AS" + judgement.intervals["probe_asn"].astype(str)
-    )
-    key = ["domain", "probe_asn", "blocked_from", "blocked_from_time"]
-    keep_note(tables, REACHED, intervals[[*key, "reached_session_count"]])
+    columns = ["domain", "probe_asn", "blocked_from", "blocked_from_time", "reached_session_count"]
+    keep_note(tables, REACHED, judgement.intervals[columns])
     keep_note(tables, FLAGS, study.connection.execute(_FLAGS).df())
 
 
@@ -115,8 +112,8 @@ class SiteRecord:
     site: Cell
     category: str
     cells: Sequence[Cell]
-    stretches: Mapping[str, Sequence[Cell]]
-    withheld: Mapping[str, Sequence[Cell]]
+    stretches: Mapping[int, Sequence[Cell]]
+    withheld: Mapping[int, Sequence[Cell]]
     flags: Cell | None
     methods: Cell | None
     note: str
@@ -175,19 +172,19 @@ def _group_rows(frame: pd.DataFrame) -> dict[str, list[Cell]]:
     return _group(rows, "domain")
 
 
-def _group(rows: Iterable[Cell], column: str) -> dict[str, list[Cell]]:
+def _group(rows: Iterable[Cell], column: str) -> dict[Any, list[Cell]]:
     """Rows by what they have in a column."""
-    grouped: dict[str, list[Cell]] = {}
+    grouped: dict[Any, list[Cell]] = {}
     for row in rows:
         grouped.setdefault(getattr(row, column), []).append(row)
     return grouped
 
 
-def _order(cell: Cell) -> tuple[float, int, str]:
+def _order(cell: Cell) -> tuple[float, int, int]:
     """Listed on access networks, then elsewhere, then by strength; the most tested first."""
     is_listed_abroad = cell.state in LISTED and cell.kind not in DOMESTIC
     rank = _RANKS[cell.state] + (0.5 if is_listed_abroad else 0)
-    return rank, -int(cell.session_count), str(cell.probe_asn)
+    return rank, -int(cell.session_count), int(cell.probe_asn)
 
 
 # --- pages ----------------------------------------------------------------------------------------
@@ -254,7 +251,7 @@ def _describe(record: SiteRecord, setting: Setting, lang: Language) -> dict[str,
         "elsewhere": _list_by_state(lang, unlisted if is_listed else record.cells),
         "rules": _list_rules(lang, record),
         "witnesses": [
-            link(cell.witness_url, cell.network or cell.probe_asn)
+            link(cell.witness_url, cell.network or tell_network(cell.probe_asn))
             for cell in record.listed
             if cell.witness_url
         ],
@@ -318,13 +315,13 @@ def _list_failing(record: SiteRecord) -> list[Cell]:
 
 
 def _pair(
-    cell: Cell, record: SiteRecord, setting: Setting, names: Mapping[str, str], lang: Language
+    cell: Cell, record: SiteRecord, setting: Setting, names: Mapping[int, str], lang: Language
 ) -> dict[str, Any]:
     """A network with sentences of its own."""
     asn = cell.probe_asn
     stretches, withheld = record.stretches.get(asn, []), record.withheld.get(asn, [])
     return {
-        "anchor": asn,
+        "anchor": tell_network(asn),
         "network": network_name(cell),
         "state": state_words(lang, cell),
         "sentences": say_verdict(lang, cell, stretches, withheld, names, setting.probe_cc),

@@ -25,6 +25,7 @@ from analysis.languages.language import (
 )
 from analysis.pages.formats import chance_words, counted, macros, make_environment, site_link
 from analysis.reference.reference_files import capital_zone
+from analysis.tables import read_network, tell_network
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.intervals import BELOW_LINE
 from analysis.verdicts.rivals import NO, ONE_KIND_OF_PROBE, RIVALS, answer_rivals
@@ -139,7 +140,7 @@ def say_verdict(
     verdict: Row,
     stretches: Sequence[Row],
     withheld: Sequence[Row],
-    names: Mapping[str, str],
+    names: Mapping[int, str],
     probe_cc: str,
 ) -> list[Markup]:
     """All that a verdict says besides its state, a text for each thing.
@@ -149,7 +150,7 @@ def say_verdict(
         verdict: a row of ``verdicts``.
         stretches: the rows of ``blocked_site_networks`` of that site and network.
         withheld: those of ``withheld_intervals``.
-        names: ``AS123`` → name of the network, for resolvers of other networks.
+        names: number → name of the network, for resolvers of other networks.
         probe_cc: the country, whose capital has clocks of its own.
 
     Returns:
@@ -281,7 +282,7 @@ def word(lang: Language, text: str) -> Markup:
 
 def network_name(cell: Row) -> Markup:
     """A network's name and number."""
-    return _name_and_number(cell.network, cell.probe_asn)
+    return _name_and_number(cell.network, tell_network(cell.probe_asn))
 
 
 @lru_cache(maxsize=4096)  # a page names all networks
@@ -305,12 +306,15 @@ def _mark_and_word(lang: Language, name: str) -> Markup:
     return Markup('<span class="state">{} {}</span>').format(mark, lang.html(state.words))
 
 
-def name_resolvers(cell: Row, names: Mapping[str, str]) -> list[Markup]:
+def name_resolvers(cell: Row, names: Mapping[int, str]) -> list[Markup]:
     """The networks through whose resolvers a false answer came, where it was another network's.
 
     Args:
         cell: a verdict, or a stretch.
-        names: ``AS123`` → name of the network.
+        names: number → name of the network.
     """
-    numbers = [asn for asn in cell.resolver_asns.split(";") if asn and asn != cell.probe_asn]
-    return [_name_and_number(names.get(asn, ""), asn) for asn in numbers]
+    return [
+        _name_and_number(names.get(read_network(asn), ""), asn)
+        for asn in cell.resolver_asns.split(";")
+        if asn not in ("", tell_network(cell.probe_asn))
+    ]

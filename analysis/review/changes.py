@@ -20,7 +20,7 @@ from analysis.reference.reference_files import country_name
 from analysis.report.first_page import read_decided
 from analysis.review.decisions import is_finding
 from analysis.review.reports import Report, check_tables, read_report
-from analysis.tables import TABLES, read_table, write_table
+from analysis.tables import TABLES, read_table, tell_cells, write_table
 from analysis.vocabulary import CAUSES, DECISIONS, LISTED, STATES
 
 HEADING = "What changed since the last draft"
@@ -133,7 +133,9 @@ def _read(report: Report) -> dict[str, dict[str, str]]:
         "number": {name: str(one["value"]) for name, one in report.run.get("findings", {}).items()},
         "finding": dict(report.run.get("finding_claims", {})),
         "site": _words(listed["domain"], listed["state"], report),
-        "site_network": _words(cells["domain"] + " " + cells["probe_asn"], cells["state"], report),
+        "site_network": _words(
+            cells["domain"] + " " + tell_cells(cells["probe_asn"], "asn"), cells["state"], report
+        ),
         "tested": dict.fromkeys(verdicts["domain"], NOT_LISTED),
         "reason": _reasons(verdicts[verdicts["period"] == "all"]),
         "decision": {
@@ -147,7 +149,8 @@ def _reasons(verdicts: pd.DataFrame) -> dict[str, str]:
     states = verdicts["state"].map({name: state.words.lower() for name, state in STATES.items()})
     reasons = verdicts["mechanism"].where(verdicts["mechanism"] != "", verdicts["note"])
     told = reasons.where(reasons != "", states)
-    return dict(zip(verdicts["domain"] + " " + verdicts["probe_asn"], told, strict=True))
+    pairs = verdicts["domain"] + " " + tell_cells(verdicts["probe_asn"], "asn")
+    return dict(zip(pairs, told, strict=True))
 
 
 def _words(items: pd.Series, states: pd.Series, report: Report) -> dict[str, str]:

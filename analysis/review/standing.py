@@ -77,7 +77,7 @@ class Standing:
     """
 
     pairs: pd.DataFrame
-    others: Mapping[tuple[str, ...], Other]
+    others: Mapping[tuple[Any, ...], Other]
 
 
 def find_standing(study: Study) -> Standing:
@@ -178,21 +178,15 @@ def _of_access(judgement: Judgement, access: pd.DataFrame) -> pd.DataFrame:
     """The verdicts of the whole period, on access networks."""
     verdicts = judgement.verdicts
     is_shown = (verdicts["period"] == "all") & verdicts["probe_asn"].isin(access["probe_asn"])
-    shown = verdicts[is_shown].astype({"probe_asn": "int64"})
+    shown = verdicts[is_shown]
     names = dict(zip(access["probe_asn"], access["network"], strict=True))
-    return shown.assign(
-        test_name=WEB,
-        item=shown["domain"],
-        network=shown["probe_asn"].map(names),
-        probe_asn="AS" + shown["probe_asn"].astype("str"),
-    )
+    return shown.assign(test_name=WEB, item=shown["domain"], network=shown["probe_asn"].map(names))
 
 
 def _list_sites(judgement: Judgement, verdicts: pd.DataFrame) -> pd.DataFrame:
     """The last listed stretch of each listed pair, with what the verdict says of the pair."""
     ordered = judgement.intervals.sort_values([*_PAIR, "blocked_from_time"])
     last = ordered.drop_duplicates(_PAIR, keep="last").drop(columns=["chance", "schedule"])
-    last = last.assign(probe_asn="AS" + last["probe_asn"].astype("int64").astype("str"))
     of_pair = verdicts.loc[
         verdicts["state"].isin(LISTED),
         [*KEY, "domain", "network", "note", "chance", "schedule", "sessions_to_flip",
@@ -245,13 +239,11 @@ def _find_status(
     if listed.empty:  # of a source without tests of apps there are no sessions to ask
         return pd.Series("blocked", listed.index, dtype="object")
     is_open = listed["first_seen_open_again"] != ""
-    pairs = listed[_PAIR].assign(probe_asn=listed["probe_asn"].str[2:].astype("int64"))
     has_end = is_open & (listed["blocked_until_time"] != "")
-    ended = pairs[has_end].assign(blocked_until_time=listed["blocked_until_time"])
-    connection.register("ended", ended)
+    connection.register("ended", listed.loc[has_end, [*_PAIR, "blocked_until_time"]])
     since = connection.execute(_SINCE).df()
     connection.unregister("ended")
-    counts = pairs.merge(since.astype({"probe_asn": "int64"}), on=_PAIR, how="left")
+    counts = listed[_PAIR].merge(since, on=_PAIR, how="left")
     counts = counts.fillna(0).set_index(listed.index)
     is_lifted = meets_floor(
         counts["ok_session_count"], counts["ok_day_count"], counts["session_count"], thresholds
@@ -413,6 +405,6 @@ def add_to_log(last: Look | None, news: pd.DataFrame, report: Report) -> pd.Data
     return both.drop_duplicates(list(TABLES[LOG].key), keep="last", ignore_index=True)
 
 
-def _by_pair(pairs: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
+def _by_pair(pairs: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, Any]]:
     rows = [{str(name): value for name, value in row.items()} for row in pairs.to_dict("records")]
     return {tuple(row[name] for name in KEY): row for row in rows}

@@ -23,6 +23,7 @@ from analysis.report.app_tables import DEFECT_NOTE
 from analysis.report.verdict_words import say_note
 from analysis.review.reports import Report
 from analysis.review.standing import UNSEEN, UNTESTED, WEB
+from analysis.tables import tell_cells
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
 
@@ -100,7 +101,9 @@ def write_feed(log: pd.DataFrame, look: Report) -> str:
         look: what its ``run.json`` will say.
     """
     cc = look.probe_cc.lower()
-    entries: list[dict[Any, Any]] = log.map(printable).to_dict("records")
+    entries: list[dict[Any, Any]] = (
+        log.assign(probe_asn=tell_cells(log["probe_asn"], "asn")).map(printable).to_dict("records")
+    )
     for entry in entries:
         key = (cc, *(entry[name] for name in ("look", "item", "test_name", "probe_asn", "change")))
         entry["key"] = hashlib.sha256(repr(key).encode()).hexdigest()
@@ -119,7 +122,7 @@ def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
     is_site = frame["test_name"] == WEB
     return frame.assign(
         domain=frame["item"].where(is_site, frame["item"].map(titles).fillna(frame["item"])),
-        network=frame["network"] + " (" + frame["probe_asn"] + ")",
+        network=frame["network"] + " (" + tell_cells(frame["probe_asn"], "asn") + ")",
         note=[say_note(lang, str(note)) for note in frame["note"]],
     )
 

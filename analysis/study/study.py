@@ -41,6 +41,7 @@ from analysis.study.parameters import (
     find_lists,
     replies_folder,
 )
+from analysis.tables import tell_cells
 from analysis.verdicts.app_verdicts import Elsewhere, look_elsewhere
 
 
@@ -64,16 +65,15 @@ class ReferenceLists:
                  self.test_counts.file, self.outages.file)  # fmt: skip
         return [*self.test_lists.files, *(file for file in files if file)]
 
-    def name_networks(self, measured: pd.DataFrame) -> dict[str, str]:
-        """``AS123`` → name, of networks in the lists and of those that measured.
+    def name_networks(self, measured: pd.DataFrame) -> dict[int, str]:
+        """Number → name, of networks in the lists and of those that measured.
 
         Args:
             measured: ``probe_asn`` (number) and ``network``.
         """
         listed = {asn: one.network for asn, one in self.networks.networks.items()}
         own = dict(zip(measured["probe_asn"], measured["network"], strict=True))
-        named = {**self.network_names.names, **listed, **own}
-        return {f"AS{asn}": name for asn, name in named.items()}
+        return {**self.network_names.names, **listed, **own}
 
     @property
     def fingerprint_file(self) -> ReferenceFile | None:
@@ -140,7 +140,7 @@ FROM observations WHERE measurement_start_time >= $since AND measurement_start_t
 """
 
 _IN_HALVES = """
-SELECT concat('AS', probe_asn) AS probe_asn,
+SELECT probe_asn,
   count(*) FILTER (measurement_start_time < $split) AS first_measurement_count,
   count(*) FILTER (measurement_start_time >= $split) AS second_measurement_count
 FROM observations GROUP BY 1 ORDER BY 1
@@ -181,7 +181,7 @@ def count_by_network_and_month(
     ``network`` is the name in ``networks`` with the number, since several may have one name.
     """
     frame = connection.execute(_BY_NETWORK_MONTH).df().merge(networks[["probe_asn", "network"]])
-    frame["network"] += " (AS" + frame["probe_asn"].astype(str) + ")"
+    frame["network"] += " (" + tell_cells(frame["probe_asn"], "asn") + ")"
     return frame
 
 
@@ -196,7 +196,7 @@ def count_by_domain(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 def count_in_halves(
     connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period]
 ) -> pd.DataFrame:
-    """One row per network (``probe_asn`` as ``AS123``) with its measurements in each half.
+    """One row per network with its measurements in each half.
 
     Columns: ``probe_asn, first_measurement_count, second_measurement_count``.
     """
@@ -206,7 +206,7 @@ def count_in_halves(
 def count_in_periods(
     connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period]
 ) -> dict[str, dict[str, object]]:
-    """Period → ``measurement_count, domain_count`` and ``network_asns`` (as ``AS123``)."""
+    """Period → ``measurement_count, domain_count`` and ``network_asns``."""
     counts: dict[str, dict[str, object]] = {}
     for name, period in periods.items():
         inside = {"since": period.since, "until": period.until}
@@ -214,7 +214,7 @@ def count_in_periods(
         counts[name] = {
             "measurement_count": measurements,
             "domain_count": domains,
-            "network_asns": [f"AS{asn}" for asn in asns or []],
+            "network_asns": asns or [],
         }
     return counts
 
@@ -356,8 +356,8 @@ class Study(Opened):
         """
         return self._describe_networks(count_by_network(self.connection))
 
-    def network_names(self) -> dict[str, str]:
-        """``AS123`` → name, of networks that measured or that a list names."""
+    def network_names(self) -> dict[int, str]:
+        """Number → name, of networks that measured or that a list names."""
         return self.lists.name_networks(self.networks())
 
     def domains(self) -> pd.DataFrame:
@@ -524,8 +524,8 @@ class MessagingStudy(Opened):
         """
         return self._describe_networks(self.connection.execute(_NAMES).df())
 
-    def network_names(self) -> dict[str, str]:
-        """``AS123`` → name, of networks that ran these tests or that a list names."""
+    def network_names(self) -> dict[int, str]:
+        """Number → name, of networks that ran these tests or that a list names."""
         return self.lists.name_networks(self.networks())
 
     def sources(self) -> dict[str, object]:

@@ -15,7 +15,7 @@ from analysis.report.app_tables import Judged, judge_apps
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_messaging
 from analysis.vocabulary import LISTED
-from analysis.worlds.scores import are_among, share_by
+from analysis.worlds.scores import are_among, read_truth_table, share_by
 
 #: Of worlds that are judged. No other part of the validation has these seeds.
 SEEDS = range(71, 81)
@@ -36,7 +36,7 @@ def run_world(seed: int, folder: Path, write_world: Callable[..., Any]) -> pd.Da
     """One row a thing that is right or wrong: ``measure, stratum, is_right``."""
     write_world(folder / "world", probe_cc=_PROBE_CC, since=_SINCE, until=_UNTIL, seed=seed,
                 has_apps=True, app_seed=seed, **_SMALL)  # fmt: skip
-    truth = pd.read_csv(folder / "world" / "truth" / "apps.csv", dtype="str", keep_default_na=False)
+    truth = read_truth_table(folder / "world" / "truth" / "apps.csv")
     return score(judge_world(folder), truth)
 
 

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.reference.networks import DOMESTIC
-from analysis.tables import read_table
+from analysis.tables import read_network, read_table
 from analysis.verdicts.states import wilson_bounds
 from analysis.vocabulary import LISTED
 
@@ -43,14 +43,17 @@ _TRUTH = ("blocks", "tests", "names", "networks", "forgeries")
 _NUMBERS = {"sound_session_count": "int64", "share": "float64"}
 
 
+def read_truth_table(path: Path) -> pd.DataFrame:
+    """Texts, but for the numbers that are counted with, and those of networks."""
+    table = pd.read_csv(path, dtype="str", na_filter=False)
+    if "probe_asn" in table:
+        table["probe_asn"] = table["probe_asn"].map(read_network)
+    return table.astype({name: kind for name, kind in _NUMBERS.items() if name in table})
+
+
 def read_truth(folder: str | Path) -> Truth:
-    """Texts, but for the numbers that are counted with."""
-    truth = {}
-    for name in _TRUTH:
-        table = pd.read_csv(Path(folder) / f"{name}.csv", dtype="str", na_filter=False)
-        numbers = {column: kind for column, kind in _NUMBERS.items() if column in table}
-        truth[name] = table.astype(numbers)
-    return truth
+    """The tables of the folder."""
+    return {name: read_truth_table(Path(folder) / f"{name}.csv") for name in _TRUTH}
 
 
 def are_among(rows: pd.DataFrame, others: pd.DataFrame, keys: list[str]) -> pd.Series:

@@ -26,7 +26,7 @@ from analysis.planning.ranking import (
 from analysis.report.annex import listed_domestic
 from analysis.tables import read_table
 from analysis.worlds.judging import judge_world, open_world
-from analysis.worlds.scores import PAIR_KEY, are_among, share_by
+from analysis.worlds.scores import PAIR_KEY, are_among, read_truth_table, share_by
 
 #: Seed → networks and names of a country. No other part of the validation has these seeds.
 COUNTRIES: Mapping[int, tuple[int, int]] = {61: (10, 200), 62: (9, 240), 63: (12, 160)}
@@ -56,7 +56,7 @@ def run_country(
     network_count, name_count = COUNTRIES[seed]
     shutil.rmtree(folder, ignore_errors=True)
     volunteers = make_volunteers(folder, _PROBE_CC, _PERIOD, seed, network_count, name_count)
-    truth = pd.read_csv(folder / "truth" / "blocks.csv", dtype="str", keep_default_na=False)
+    truth = read_truth_table(folder / "truth" / "blocks.csv")
     wishes: Wishes = {}
     weeks = []
     for week in range(1, WEEKS + 1):
@@ -91,7 +91,7 @@ def _wishes(plan: pd.DataFrame) -> Wishes:
     wishes: Wishes = {}
     for row in plan.to_dict("records"):
         day = (row["day"] - _PERIOD.since).days
-        wishes.setdefault((day, int(row["probe_asn"].removeprefix("AS"))), []).append(row["domain"])
+        wishes.setdefault((day, row["probe_asn"]), []).append(row["domain"])
     return wishes
 
 

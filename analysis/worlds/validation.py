@@ -285,7 +285,7 @@ def choose_claims(clean: pd.DataFrame, seed: int) -> list[Claim]:
             step = rng.choice((1, 1, 25))
             first = since + timedelta(days=rng.randrange(60, 300 - 12))
             days = tuple(first + timedelta(days=step * day % 60) for day in range(count))
-            claims.append((row["domain"], int(row["probe_asn"].removeprefix("AS")), claim, days))
+            claims.append((row["domain"], int(row["probe_asn"]), claim, days))
     return claims
 
 
