@@ -191,7 +191,8 @@ def validate(
             say(done, len(waiting), "")
     _write(out, "steering", steering.sum_up(pd.concat([one.result() for one in countries])))
     _write(out, "apps", scored_apps.sum_up(pd.concat([one.result() for one in of_apps])))
-    results = sorted((one.result() for one in worlds), key=lambda result: result.task.label)
+    results = [one.result() for one in worlds]
+    results.sort(key=lambda result: (result.task.seed, result.task.level))
     write_situations(out, [r for r in results if r.task.level not in LEVELS], simulator.situations)
     write_results(out, [r for r in results if r.task.level in LEVELS], thresholds)
     return out
