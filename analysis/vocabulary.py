@@ -41,7 +41,7 @@ STATES: dict[str, State] = {
         "◧",
         '<path d="M1.5 1.5h7v7h-7z" fill="none" stroke="currentColor"/>'
         '<path d="M1 1h4v8h-4z" fill="currentColor"/>',
-        "Sessions could not reach the site, although it worked elsewhere. The faults that were "
+        "Sessions failed, although the site worked for the control. The faults that could be "
         "checked are unlikely to explain this, but there is no trace of blocking.",
     ),
     "impaired": State(
@@ -49,7 +49,8 @@ STATES: dict[str, State] = {
         "#7A5AA6",
         "▲",
         '<path d="M5 1 9.6 9.2H.4z" fill="currentColor"/>',
-        "Many tests failed, and the measurements cannot tell blocking from a fault.",
+        "Many tests failed or gave no result, and the measurements cannot tell blocking from a "
+        "fault.",
     ),
     "down": State(
         "Site down, not blocking",
@@ -194,9 +195,9 @@ WATCH_STATUS: dict[str, str] = {
 }
 
 SET_ASIDE_REASONS: dict[str, str] = {
-    "name_does_not_exist": "The name does not exist",
+    "name_does_not_exist": "Failures while the name did not exist",
     "nxdomain_substitution": "The resolver answers for names that do not exist",
-    "local_filter": "Failures through a resolver that a user chose",
+    "local_filter": "Failures through another network’s resolver",
     "geo_restricted": "The site seems to refuse the country",
     "down": "Failures while the site was down",
     "impaired": "Not working, cause unclear",
@@ -311,7 +312,7 @@ TEST_REASONS: dict[str, str] = {
 #: The problem in a line of a test list.
 LIST_PROBLEMS: dict[str, str] = {
     "dead_name": "The name does not exist",
-    "site_down": "The site was down throughout",
+    "site_down": "Down on every network with enough tests",
     "look_alike": "Almost the same as another name",
     "duplicate": "Appears twice",
     "twin": "Same site as another line",

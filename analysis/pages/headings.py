@@ -208,8 +208,8 @@ GLOSSARY: dict[str, str] = {
     "Confirmed": "OONI's flag for a known block page or a known blocking address.",
     "Control": "The same test made at the same time from a network without censorship.",
     "Sinkhole": (
-        "A false address that a resolver gives for many unrelated names. No site can be reached "
-        "there."
+        "A false address that a resolver gives for three or more unrelated names. No site can be "
+        "reached there."
     ),
     "Blocked share": (
         "The share of blocked sessions among those that were blocked or reached the site, with "
@@ -220,7 +220,7 @@ GLOSSARY: dict[str, str] = {
         "The smallest chance given is 1 in 1,000."
     ),
     "Forged sessions needed": (
-        "With fewer forged sessions about the pair than this number, its verdict cannot change. "
+        "At least so many forged sessions about the pair would be needed to change its verdict. "
         "Forged sessions about other pairs can change it too, but rarely (page 6)."
     ),
     "Annex": (

@@ -266,9 +266,7 @@ REASON_SENTENCES = {
         "Where it failed, the controls mostly could not resolve the name either."
     ),
     "nxdomain_substitution": "The answers are what the resolver gives for names that do not exist.",
-    "local_filter": (
-        "The failures came through a resolver that a user, a school or an office chose."
-    ),
+    "local_filter": ("Most failures came through resolvers that are not the network's."),
     "geo_restricted": "The site seems to refuse visitors from the country.",
     "down": "At least half of its failures were failures of the control too.",
     "instrument": (

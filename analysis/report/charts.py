@@ -507,7 +507,7 @@ def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
             failed=failed, valid=valid, flags=flags, share=percent(flags / max(valid, 1)),
             words=_flag_words(months),
         ),
-        "A measurement is one test, not one user: a few probes make most measurements. "
+        "A measurement is one test, not one user: one probe can make many. "
         "Verdicts therefore count sessions.",
     )  # fmt: skip
 

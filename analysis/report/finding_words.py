@@ -316,7 +316,7 @@ def _draw_methods(tell: Telling) -> Markup:
             "Pairs of a site and an access network, by the step at which the connection failed, "
             "and how; the numbers are blocked + likely blocked. {traced} of {blocked} listed sites "
             "show a trace of blocking: a block page, a sinkhole (a false address that is given for "
-            "many unrelated names), or an address that no site can have.",
+            "three or more unrelated names), or an address that no site can have.",
             traced=tell.count("traced_domain_count"), blocked=tell.count("blocked_domain_count"),
         ),
     )  # fmt: skip
@@ -349,8 +349,8 @@ def _draw_changes(tell: Telling) -> Markup:
         lang.html(
             "Sites that are listed in the period or in a half, by their stronger state on the "
             "networks that are compared; the numbers are blocked + likely blocked. In the filled "
-            "bars all these networks agree. Hollow bars: they differ, or one half has too few "
-            "tests."
+            "bars all these networks agree. Hollow bars: they differ, or one half has no "
+            "answer."
         ),
     )  # fmt: skip
 
@@ -470,7 +470,7 @@ def _draw_bars(lang: Language, lines: Sequence[_Line], head: str, reading: Marku
         rows.append(Row(line.name, tuple(bars), "", line.note))
     reading += _say_shown(lang, len(shown), len(lines))
     named = [lang.say("{name}: {count}", name=line.name, count=line.note) for line in shown]
-    alt = lang.say("Bars, the longest first: {rows}.", rows=Markup("; ").join(named))
+    alt = lang.say("Bars: {rows}.", rows=Markup("; ").join(named))
     heads = (head, lang.say("Chart"), lang.say("Count"))
     return draw_figure(draw_tracks(rows, heads), alt, reading)
 

@@ -40,7 +40,14 @@ from analysis.tables import read_table, tell_network
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
 from analysis.verdicts.witnesses import countries_url
-from analysis.vocabulary import INSUFFICIENT, LISTED, METHODS, NETWORK_KINDS, SET_ASIDE_REASONS
+from analysis.vocabulary import (
+    INSUFFICIENT,
+    LISTED,
+    METHODS,
+    NETWORK_KINDS,
+    SET_ASIDE_REASONS,
+    STATES,
+)
 
 #: Notes by name.
 REACHED, FLAGS, COMPARED = "reached_sessions", "site_flags", "compared"
@@ -245,7 +252,7 @@ def _describe(record: SiteRecord, setting: Setting, lang: Language) -> dict[str,
         "is_listed": is_listed,
         "states": [cell.state for cell in record.listed],
         "spelled": spelled if spelled != site.domain else "",
-        "reason": word(lang, SET_ASIDE_REASONS.get(site.reason, site.reason)),
+        "reason": word(lang, _reason_words(lang, site.status, site.reason)),
         "category": word(lang, record.category),
         "note": word(lang, record.note),
         "elsewhere": _list_by_state(lang, unlisted if is_listed else record.cells),
@@ -392,4 +399,6 @@ def _reason_words(lang: Language, status: str, reason: str) -> str:
     if status == "not_enough_tests" and reason == "not_domestic":
         return lang.say("Tested on no access network")
     words = {**SET_ASIDE_REASONS, **{code: state.words for code, state in INSUFFICIENT.items()}}
+    if status == "not_enough_tests":
+        words["down"] = STATES["down"].words
     return lang.say(words[reason]) if reason in words else reason

@@ -11,6 +11,7 @@ from analysis.outcomes.rules import RULES_VERSION
 from analysis.pages.formats import percent
 from analysis.pages.show import show_finding, show_table
 from analysis.reference.reference_files import REFERENCE
+from analysis.verdicts.states import wilson_bounds
 from analysis.worlds import scored_apps as apps
 from analysis.worlds import steering
 
@@ -144,6 +145,10 @@ class Results:
             )
         kinds = {"value": "str"} if name == "settings" else None
         frame = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=_NUMBERS)
+        if "trial_count" in frame:  # a share of the file is rounded, and would be rounded twice
+            hits, total = frame["success_count"], frame["trial_count"]
+            low, high = wilson_bounds(hits, total)
+            frame = frame.assign(share=hits / total, lower_share=low, upper_share=high)
         return frame[frame["part"] == part].drop(columns="part") if part else frame
 
     def shares(self, *measures: str, part: str = "report") -> pd.DataFrame:
@@ -340,8 +345,8 @@ def show_steering(validation: Results) -> None:
             "listed wrongly in any week: {by_plan} by the plan, {in_turns} in turns.",
             n=len(steering.COUNTRIES), by_plan=most_wrong[plan], in_turns=most_wrong[turns],
         ),
-        "Simulated lists have a few hundred sites, real lists about two thousand: on a real list a "
-        "round takes longer.",
+        "Simulated lists have about a hundred sites, real lists about two thousand: on a real list "
+        "a round takes longer.",
     )  # fmt: skip
     show_table(
         table,
