@@ -449,15 +449,15 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
     for sentence in (
         "Access networks: blocked on 0, likely blocked on 2.",
         "Seen from 3 February 2024 to 4 March 2024: 11 of 12 sessions could not reach the site "
-        "(TLS: reset). Longest gap without a test in this time: 20 days. The last test before that "
-        "which counts and reached the site was on 1 February 2024. A test that counts reached it "
+        "(TLS: reset). Longest gap without a test in this time: 20 days. The last valid test "
+        "before that to reach the site was on 1 February 2024. A test that counts reached it "
         "again on 9 March 2024. If nothing were blocked, at most 1 in 1,000 pairs would fail like "
         "this by accident.",
         "No earlier test that counts reached the site. No later test that counts gave a result. "
         "This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. Only tests "
         "at these hours count as before or after. The sessions left a trace of blocking. The "
-        "failures began before the first test, so the site may refuse this network. A single "
-        "forged session might change this verdict. Evidence, in the whole period: thin.",
+        "failures began before the first test, so the site may refuse this network. 1 forged "
+        "session might be enough to change this verdict. Evidence, in the whole period: thin.",
         f"Could it be something else? TLS: reset: {RIVALS[0].question} No. {RIVALS[4].question} "
         "No.",
         f"{RIVALS[4].question} This cannot be told: hardly any other probe tested the site.",
@@ -512,12 +512,12 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     assert rows == [
         ["3 February 2024 last reached 1 February 2024",
          "4 March 2024 reached again 9 March 2024", *shared, "1 in 1,000",
-         "thin at least 0"],
+         "thin at least 0 forged"],
         ["1 June 2024 no earlier test reached it", "30 June 2024 no test with a result since",
          "11 of 12", "TLS: reset only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–",
-         "thin at least 0"],
+         "thin at least 0 forged"],
         ["6 May 2024 no earlier test reached it", "still failing at the last test", *shared,
-         "1 in 32", "fair at least 0"],
+         "1 in 32", "fair at least 0 forged"],
     ]  # fmt: skip
     assert f'<a class="site" href="sites/{site_file(LISTED)}#{site_anchor(LISTED)}">' in html
     assert "<script>" not in html

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
+from analysis.outcomes.rules import RULES_VERSION
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.worlds.scores import read_truth_table
 
@@ -143,6 +144,7 @@ def main(worlds: list[str]) -> None:
                 "moved": moved, "flipped_pair_count": len(flips),
                 "missed_pair_count": len(flips & standing & blocked),
                 "false_pair_count": len((flips & listed) - blocked),
+                "rules_version": RULES_VERSION,
             })  # fmt: skip
             print(*rows[-1].values(), flush=True)
             pd.DataFrame(rows).to_csv(OUT, index=False, float_format="%g", lineterminator="\n")

@@ -148,7 +148,7 @@ class Results:
         if "trial_count" in frame:  # a share of the file is rounded, and would be rounded twice
             hits, total = frame["success_count"], frame["trial_count"]
             low, high = wilson_bounds(hits, total)
-            frame = frame.assign(share=hits / total, lower_share=low, upper_share=high)
+            frame = frame.assign(share=hits / total, lower_share=low, upper_share=high).round(9)
         return frame[frame["part"] == part].drop(columns="part") if part else frame
 
     def shares(self, *measures: str, part: str = "report") -> pd.DataFrame:
@@ -301,13 +301,14 @@ def show_constants(validation: Results) -> None:
         ),
         ENGLISH.say(
             "The counts come from the situations of the outside examination; thresholds stand in a "
-            "table of their own. Numbers that put an unblocked pair on the list there: {wrong}.",
-            wrong=", ".join(wrong) or "none",
+            "table of their own. Numbers that put an unblocked pair on the list there: {wrong}. Rules "
+            "version of the result: {version}.",
+            wrong=", ".join(wrong) or "none", version=table["rules_version"].min(),
         ),
     )  # fmt: skip
     values = {name: table[name].map("{:g}".format) for name in ("value", "moved")}
     show_table(
-        table.drop(columns="module").assign(**values),
+        table.drop(columns=["module", "rules_version"]).assign(**values),
         caption="Pairs that flip if a number is moved",
         fold_after=12, headings=HEADINGS, note="The last two columns count only pairs that flip.",
     )  # fmt: skip
