@@ -301,8 +301,8 @@ def show_constants(validation: Results) -> None:
         ),
         ENGLISH.say(
             "The counts come from the situations of the outside examination; thresholds stand in a "
-            "table of their own. Numbers that put an unblocked pair on the list there: {wrong}. Rules "
-            "version of the result: {version}.",
+            "table of their own. Numbers that put an unblocked pair on the list there: {wrong}. "
+            "Rules version of the result: {version}.",
             wrong=", ".join(wrong) or "none", version=table["rules_version"].min(),
         ),
     )  # fmt: skip
