@@ -232,8 +232,8 @@ def test_methods_are_compared_site_by_site() -> None:
     ]  # fmt: skip
     assert found["why"][0] == "Here by dns.sinkhole"
     assert found["why"][1] == (
-        "The name does not exist; listed by OONI pipeline v5: it says so (AS2, site down, not "
-        "blocking)"
+        "Failures while the name did not exist; listed by OONI pipeline v5: it says so (AS2, "
+        "site down, not blocking)"
     )
     assert count_methods(found).to_numpy().tolist() == [
         [METHODS["this_method"], 1, 1, 0, 0], [METHODS["ooni_v5"], 2, 0, 2, 1],

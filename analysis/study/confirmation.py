@@ -32,7 +32,6 @@ from analysis.reference.networks import DOMESTIC
 from analysis.store.stage_tables import KeptTables, Tables, add_room
 from analysis.study.imported import IMPORTED
 from analysis.study.study import Study
-from analysis.tables import tell_network
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.sessions import Operators, Sessions, add_sessions
 from analysis.verdicts.states import strength
@@ -162,7 +161,7 @@ def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:
     told = verdicts.loc[verdicts["resolver_asns"] != "", ["probe_asn", "resolver_asns", "note"]]
     notes = {}
     for row, own, asns, note in zip(told.index, *(told[name] for name in told), strict=True):
-        names = [asn for asn in asns.split(";") if asn and asn != tell_network(own)]
+        names = [asn for asn in asns.split(";") if asn and asn != f"AS{own}"]
         words = f"seen through the resolver of {', '.join(names)}" if names else ""
         notes[row] = "; ".join(filter(None, (note, words)))
     return pd.Series(notes, dtype=str).reindex(verdicts.index).fillna(verdicts["note"])
