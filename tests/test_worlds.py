@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import zlib
@@ -69,17 +68,6 @@ def test_the_same_bytes_whatever_the_environment(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, env={**os.environ, **there}, check=True, timeout=120)
     write_world(tmp_path / "here", **SMALL)
     assert contents(tmp_path / "here") == contents(tmp_path / "qq")
-
-
-def test_honest_objects_do_not_depend_on_forgeries(tmp_path: Path) -> None:
-    """A world with and without forged reports differs in objects of their own alone."""
-    forged, honest = tmp_path / "forged", tmp_path / "honest"
-    write_world(forged, **PERIOD, sessions_per_day=0.4)
-    write_world(honest, **PERIOD, sessions_per_day=0.4, has_forgeries=False)
-    first, second = contents(forged / "archive"), contents(honest / "archive")
-    assert second.items() < first.items()
-    added = set(first) - set(second)
-    assert all(re.search(r"\.n0\.5\d\.jsonl\.gz$", name) for name in added)
 
 
 # --- Countries in which one thing goes on: each does what it says, and is scored against the truth.
