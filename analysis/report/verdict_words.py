@@ -194,6 +194,7 @@ def open_template(name: str, lang: Language) -> Any:
         "pairs_of_chance": pairs_of_chance,
         "below_line": BELOW_LINE,
         "least_gap": _LEAST_GAP,
+        "platform": PLATFORM,
     }
     environment.filters["english"] = lang.english
     return environment.get_template(name)
