@@ -93,7 +93,7 @@ from analysis.vocabulary import WATCH_CHANGES
 
 #: What single notebooks let a researcher choose besides the study's parameters. A report states
 #: these as well: it takes nothing from what somebody saved in a notebook.
-NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "results": ""}
+NOTEBOOK_OPTIONS: Mapping[str, object] = {"results": ""}
 
 #: The notebooks of whose tables the pages of sites are made.
 SITE_READS = ("2-confirmation", "4-blocked-sites", "5-method-comparison")

@@ -192,6 +192,7 @@ def execute(
                 kernel_name="python3",
                 language="python",
                 progress_bar=False,
+                request_save_on_cell_execute=False,  # at its end, or where it fails, is enough
                 resources={"metadata": {"path": str(notebook.parent.resolve())}},
                 kernel_manager_class=kernels.manager_class(str(scratch)),
                 shutdown_kernel="immediate",

@@ -9,18 +9,19 @@ import warnings
 from base64 import b64encode
 from collections.abc import Collection, Mapping
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from IPython.display import display
 from markupsafe import Markup
-from matplotlib import pyplot
-from matplotlib.figure import Figure
 
 from analysis.pages.formats import is_publishing, link, notebook_style, plain
 from analysis.pages.html_tables import blocks, render_matrix, render_table
-from analysis.pages.plots import DRAWN, style
 from analysis.tables import disarm
 from analysis.vocabulary import MATRIX_STATES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def show_table(
@@ -56,7 +57,7 @@ def show_table(
     show_markup(table)
 
 
-def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
+def show_figure(figure: "Figure", *, alt: str, caption: str) -> None:
     """Show a figure as a picture and close it; the same figure gives the same bytes on every run.
 
     A page offers it as SVG and PNG, and what was drawn as CSV; the files are in the page.
@@ -65,11 +66,16 @@ def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
         alt: what a reader who cannot see it needs to know.
         caption: one or two sentences under the figure.
     """
+    from matplotlib import pyplot  # here, since a page without a figure starts sooner
+
+    from analysis.pages.plots import DRAWN, style
+
     svg, png = BytesIO(), BytesIO()
     # a name may have letters that the font lacks
     with style(), warnings.catch_warnings(action="ignore"):
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
         if is_publishing():
+            figure.set_layout_engine("none")  # it stays as the other picture has it
             figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
     pyplot.close(figure)
     drawn = _as_uri("image/svg+xml", svg.getvalue())

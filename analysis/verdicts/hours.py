@@ -10,8 +10,7 @@ the sessions better than stretches of whole days do.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
-from math import inf, log
+from math import comb, inf, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +42,12 @@ _DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _RUNS = [(0, 6), *((first, (first + n) % 7) for n in range(6) for first in range(7))]
 _RUN_DAYS: Flags = np.array([(np.arange(7) - a) % 7 <= (b - a) % 7 for a, b in _RUNS])
 _RUN_BREADTHS = _BREADTH * _RUN_DAYS.sum(axis=1, keepdims=True)
-#: The ends of one half-open window of hours, and of two.
-_WINDOWS = [np.array(list(combinations(range(25), count))) for count in (2, 4)]
+#: In how many ways one half-open window of a day's hours can lie, and two.
+_ONE, _TWO = comb(25, 2), comb(25, 4)
 #: What a second window must add, for there are more ways to place two than one.
-SECOND_WINDOW = log(len(_WINDOWS[1]) / len(_WINDOWS[0]))
+SECOND_WINDOW = log(_TWO / _ONE)
 #: Ln of the number of schedules that are compared over one range of days.
-SEARCH_PRICE = log(len(_RUNS) * sum(map(len, _WINDOWS)))
+SEARCH_PRICE = log(len(_RUNS) * (_ONE + _TWO))
 
 
 def _split(times: Times) -> tuple[Times, NDArray[np.int64], NDArray[np.int64]]:
@@ -283,11 +282,19 @@ def _find_hours(asked: Asked, by_weekday: Numbers) -> Schedule:
 
 def _find_windows(by_hour: Numbers) -> Windows:
     """The one or two windows of a day that hold most."""
-    sums = np.append(0.0, np.cumsum(by_hour))
-    one, two = (np.diff(sums[ends], axis=1)[:, ::2].sum(axis=1) for ends in _WINDOWS)
-    which, held = (0, one) if one.max() >= two.max() - SECOND_WINDOW else (1, two)
-    ends = _WINDOWS[which][held.argmax()].tolist()
-    return tuple(zip(ends[::2], ends[1::2], strict=True))
+    _, since, until = best_range(by_hour)
+    # Two hold most as the best one with a gap in it, or with another before or after it.
+    gap, before, after = (
+        best_range(part) for part in (-by_hour[since:until], by_hour[:since], by_hour[until:])
+    )
+    most = max(gap[0], before[0], after[0])
+    if most <= SECOND_WINDOW:
+        return ((since, until),)
+    if most == gap[0]:
+        return (since, since + gap[1]), (since + gap[2], until)
+    if most == before[0]:
+        return before[1:], (since, until)
+    return (since, until), (until + after[1], until + after[2])
 
 
 def _starts(asked: Asked, sums: Numbers) -> list[tuple[int, int]]:
