@@ -21,7 +21,7 @@ from benchmarks.ingestion import Table, cost
 from benchmarks.rows import PERIOD, PROBE_CC, write_share
 
 ROOT = Path(__file__).resolve().parents[1]
-#: A number that acts late: observations and outcomes stay as they are.
+#: A number that acts from the profiles of answers and pages on: observations and features stay.
 _CHANGED, _CHANGED_IN_LAB = "floor_sessions=6", {"thresholds": {"floor_sessions": 7}}
 
 # What any report asks first.

@@ -162,9 +162,12 @@ def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> Flags:
     of a year does not excuse itself, nor a network that blocks half of what is tested.
     """
     inside, steps = np.zeros(len(series.row), bool), np.where(series.is_hit, 1.0, -1.0)
+    hits_before = np.append(0, np.cumsum(series.is_hit)).tolist()
     parts = list(pairwise(series.starts.tolist()))
     while parts:
         begin, end = parts.pop()
+        if hits_before[end] - hits_before[begin] < least:
+            continue
         gain, since, until = best_range(steps[begin:end])
         if gain >= least:
             inside[begin + since : begin + until] = True
