@@ -60,11 +60,14 @@ install() {
   fi
 }
 
-# Starting takes twice as long without, where Python may not write caches. Half of all bytes are of
-# tests and of what no report loads; of fontTools, matplotlib loads names of glyphs and little else.
+# Starting takes twice as long without, where Python may not write caches. More than half of all bytes
+# are of tests and of what no report loads; of fontTools, matplotlib loads names of glyphs and little
+# else.
+unused='tests?|testing|locale-data|fontTools/(?!agl|config|misc|__init__)[^/]*|pip|setuptools'
+unused="$unused|numpy/(distutils|f2py|polynomial)|duckdb/experimental|pydantic/v1|lexers|jedi|parso"
+unused="$unused|prompt_toolkit|psutil|table_grapheme_overrides"
 compile_bytecode() {
-  "$venv" -m compileall -q -j 0 \
-    -x '/(tests|locale-data|fontTools/(?!agl|config|misc|__init__)[^/]*|pip|setuptools)(/|\.py$)' \
+  "$venv" -m compileall -q -j 0 -x "/($unused)(/|\.py\$)" \
     analysis .venv/lib >/dev/null || :
 }
 
