@@ -139,9 +139,9 @@ def _read_groups(
         yield rows
 
 
-#: Bytes of objects for which another process is started. They are read in about half a second; to
-#: start takes one.
-WORTH_A_WORKER = 32 << 20
+#: Bytes of objects for which another process is started. They are read in some three seconds; to
+#: start takes two.
+WORTH_A_WORKER = 96 << 20
 #: What an object takes besides its bytes, and is counted as: a small country's hold few
 #: measurements each, and its archive takes as long by their number as by their size.
 _AN_OBJECT = 300_000
