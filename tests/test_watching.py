@@ -254,7 +254,7 @@ def test_two_looks(
     def broken(*_: object) -> None:
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(reporting, "find_apps_standing", broken)
+    monkeypatch.setattr(reporting, "find_standing", broken)
     with pytest.raises(RuntimeError):
         command(*_command(world, out, UNTIL="2024-07-02"))
     assert contents(out) == before

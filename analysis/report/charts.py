@@ -442,7 +442,7 @@ def show_disagreement(compared: pd.DataFrame) -> None:
         caption="Sites that only other methods list, by the reason why this method does not",
         note="These are reasons of this method; they do not show that it is right.",
     )
-    some = [key for key in METHODS if compared[key].any()]
+    some = _find_speaking(compared)
     differing = compared[~compared[some].all(axis=1)]
     flags = differing.drop(columns="why")
     caption = "Sites that some methods list and others do not"
@@ -548,7 +548,7 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
         counts: ``differences.count_methods``.
     """
     ours, theirs = counts["site_count"][0], counts["site_count"][1:]
-    some = [key for key in METHODS if compared[key].any()]
+    some = _find_speaking(compared)
     show_finding(
         "methods",
         ENGLISH.html(
@@ -560,13 +560,24 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
             "Sites on all lists that are not empty ({lists} of {n}): {agreed}. Sites on "
             "another list and not on this one: {other_methods_only_count}; the reason for each is "
             "below.",
-            lists=len(some), n=len(METHODS), agreed=compared[some].all(axis=1).sum(),
+            lists=len(some), n=len(counts), agreed=compared[some].all(axis=1).sum(),
             **marked(count_methods(compared)),
         ),
         "This page does not show which list is right. Page 6 tests this method on simulated "
         "countries, where the truth is known.",
         "6-validation.html",
     )  # fmt: skip
+    left_out = (
+        "The list of measurements that OONI confirmed is left out: no list of known block pages and "
+        "addresses (fingerprints) was given."
+    )
+    note = "" if "ooni_confirmed" in compared else left_out
+    show_table(counts, caption="Sites listed by each method", note=note)
+
+
+def _find_speaking(compared: pd.DataFrame) -> list[str]:
+    """The methods that list any site."""
+    return [key for key in METHODS if key in compared and compared[key].any()]
 
 
 def claim_sweep(swept: pd.DataFrame) -> None:

@@ -22,7 +22,7 @@ def compare_methods(
 
     Args:
         verdicts: the contract's ``verdicts``.
-        methods: key of ``vocabulary.METHODS`` → what ``other_methods.baselines`` gives for it.
+        methods: key of ``vocabulary.METHODS`` → what ``other_methods.find_baselines`` gives.
         networks: ``probe_asn, is_domestic``. Our list counts the country's access networks only;
             the published methods do not tell them from VPNs, hosting and foreign networks.
 

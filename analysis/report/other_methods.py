@@ -412,7 +412,10 @@ def find_baselines(
         write = partial(keep_frames, connection, said)
         place = kept.provide(connection, "other_methods", made_from, write)
     names = [name for name in METHODS if name != "this_method"]
-    return {name: read_frame(connection, place, name) for name in names}
+    said = {name: read_frame(connection, place, name) for name in names}
+    if fingerprints.is_empty:
+        del said["ooni_confirmed"]  # nobody knows what it would list
+    return said
 
 
 def baselines(

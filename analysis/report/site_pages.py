@@ -246,7 +246,7 @@ def _describe(record: SiteRecord, setting: Setting, lang: Language) -> dict[str,
         elsewhere = link(countries_url(site.domain, setting.period), "OONI Explorer")
     spelled = as_written(site.domain)
     listing = [words for key, words in METHODS.items() if key != "this_method" and
-               record.methods is not None and getattr(record.methods, key)]  # fmt: skip
+               getattr(record.methods, key, False)]  # fmt: skip
     return {
         "record": record,
         "is_listed": is_listed,
