@@ -418,13 +418,6 @@ CERTAINTY: dict[str, str] = {
 CERTAINTY_FROM: dict[str, int] = {"very_strong": 12, "strong": 6, "fair": 0}
 
 
-def grade_certainty(blocked_session_count: int, sessions_to_flip: int) -> str:
-    """The key of ``CERTAINTY`` for a listed pair; thin where one forged session may change it."""
-    if sessions_to_flip < 2:
-        return "thin"
-    return next(word for word, least in CERTAINTY_FROM.items() if blocked_session_count >= least)
-
-
 #: Key of ``data/publisher/<cc>.yml`` → its label, in the order of the box on the first page.
 PUBLISHER = {
     "publisher": "Published by",

@@ -467,7 +467,7 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "sessions are from one platform; sessions from other platforms: 3. The cause may "
         "be one household’s filter or a block.",
         "At least 3 forged sessions would be needed to change this verdict. Evidence, in the whole "
-        "period: fair.",
+        "period: thin.",
         "Tunnel (AS9), VPN: 18 of 30",
         "OONI flags 12 of 40 measurements as anomalies. Whether OONI confirms any is not known: no "
         "list of known block pages was given. Other methods that would list it: OONI anomalies.",
@@ -517,7 +517,7 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
          "11 of 12", "TLS: reset only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–",
          "thin at least 0 forged"],
         ["6 May 2024 no earlier test reached it", "still failing at the last test", *shared,
-         "1 in 32", "fair at least 0 forged"],
+         "1 in 32", "thin at least 0 forged"],
     ]  # fmt: skip
     assert f'<a class="site" href="sites/{site_file(LISTED)}#{site_anchor(LISTED)}">' in html
     assert "<script>" not in html

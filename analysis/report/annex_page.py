@@ -26,12 +26,13 @@ from analysis.report.first_page import read_decided, read_summary, show_decision
 from analysis.report.verdict_words import (
     Row,
     add_local_hours,
+    grade_certainty,
     name_resolvers,
     open_template,
     word,
 )
 from analysis.tables import read_table
-from analysis.vocabulary import CERTAINTY, LISTED, STATES, grade_certainty
+from analysis.vocabulary import CERTAINTY, LISTED, STATES
 
 #: Rows that a page can hold; of more, a site shows those of fewer networks.
 MOST_ROWS = 1300
@@ -142,12 +143,7 @@ def grade_pairs(pairs: pd.DataFrame) -> dict[tuple[str, int], str]:
         pairs: the listed rows of ``verdicts``.
     """
     rows: Any = pairs.itertuples(index=False)
-    return {
-        (row.domain, row.probe_asn): grade_certainty(
-            row.blocked_session_count, row.sessions_to_flip
-        )
-        for row in rows
-    }
+    return {(row.domain, row.probe_asn): grade_certainty(row) for row in rows}
 
 
 def _show_opening(page: Telling) -> Markup:

@@ -568,8 +568,8 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
         "6-validation.html",
     )  # fmt: skip
     left_out = (
-        "The list of measurements that OONI confirmed is left out: no list of known block pages and "
-        "addresses (fingerprints) was given."
+        "The list of what OONI confirmed is left out: no list of known block pages and addresses "
+        "(fingerprints) was given."
     )
     note = "" if "ooni_confirmed" in compared else left_out
     show_table(counts, caption="Sites listed by each method", note=note)

@@ -22,12 +22,12 @@ from analysis.period import Period
 from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import UNCATEGORISED
-from analysis.report.verdict_words import PLATFORM, add_local_hours
+from analysis.report.verdict_words import PLATFORM, add_local_hours, grade_certainty
 from analysis.study.confirmation import spans_by_site
 from analysis.study.study import Study
 from analysis.tables import read_network, read_table, tell_network
 from analysis.verdicts.states import is_tested_enough
-from analysis.vocabulary import CERTAINTY, CHANGES, LISTED, grade_certainty
+from analysis.vocabulary import CERTAINTY, CHANGES, LISTED
 
 Numbers = Mapping[str, int]
 #: Name → the table that ``run.json`` names beside it; the others are of ``verdicts``.
@@ -412,8 +412,7 @@ def count_certainty(pairs: pd.DataFrame) -> dict[str, int]:
     Args:
         pairs: rows of ``verdicts``.
     """
-    told = zip(pairs["blocked_session_count"], pairs["sessions_to_flip"], strict=True)
-    words = [grade_certainty(sessions, flip) for sessions, flip in told]
+    words = [grade_certainty(row) for row in pairs.itertuples(index=False)]
     return {word: words.count(word) for word in CERTAINTY}
 
 
@@ -559,13 +558,17 @@ def find_categories(read: Tables) -> Values | None:
         for (code, category), of_it in blocked.groupby(["category_code", "category"])
     ]
     rows.sort(key=lambda row: (row[-1] == UNCATEGORISED[0], -row[1] - row[2], row[0]))
-    largest = rows[0][-1]
+    _, *most, _, largest = rows[0]
     return {
         "sites": sorted(blocked.loc[blocked["category_code"] == largest, "domain"]),
         "site_count": len(blocked),
         "certainty": count_certainty(read["pairs"]),
         "values": {
             "rows": [row[:-1] for row in rows],
+            "equal_count": sum(
+                row[1] + row[2] == sum(most) and row[-1] not in (largest, UNCATEGORISED[0])
+                for row in rows
+            ),
             "local_tested": int(enough["is_local"].sum()),
             "other_tested": int((~enough["is_local"]).sum()),
             "unlisted_count": int((blocked["category_code"] == UNCATEGORISED[0]).sum()),
@@ -583,6 +586,7 @@ def find_changes(read: Tables) -> Values | None:
     halves = read["semesters"].set_index("period")
     seen = read["blocking_intervals"].merge(read["pairs"][_PAIR])
     early = seen.loc[seen["blocked_from"] < halves.loc["second", "since"], "domain"]
+    lasting = seen.loc[seen["blocked_until"] == "", "domain"]
     changed = pd.concat([new, of_change["no_longer_blocked"]])
     sites = {
         change: sorted(of_change[change]["domain"])
@@ -595,6 +599,7 @@ def find_changes(read: Tables) -> Values | None:
             **sites,
             "by_state": {name: _split(_matched_state(some)) for name, some in of_change.items()},
             "early_count": int(new["domain"].isin(early).sum()),
+            "ended_count": int((~new["domain"].isin(lasting)).sum()),
             "alone_count": int((~changed["matched_networks"].str.contains(";")).sum()),
         },
     }

@@ -298,15 +298,17 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
 
 
 def _told(record: SiteRecord) -> list[Cell]:
-    """The cells that are listed; of a site that is set aside those in which most sessions failed,
-    first those with a stretch that was withheld, and those that did not work."""
-    return record.listed or _list_failing(record)[:_FEW]
+    """The cells that are listed, and others with a stretch that was withheld; of a site that is set
+    aside those in which most sessions failed, first those with such a stretch, and those that did
+    not work."""
+    if not record.listed:
+        return _list_failing(record)[:_FEW]
+    others = [cell for cell in record.cells if cell.probe_asn not in record.stretches]
+    return [*record.listed, *(cell for cell in others if cell.probe_asn in record.withheld)]
 
 
 def _list_failing(record: SiteRecord) -> list[Cell]:
-    """The cells of a site in which it failed; of a listed one those that list it."""
-    if record.listed:
-        return record.listed
+    """The cells of a site in which it failed."""
     failing = [
         cell for cell in record.cells
         if cell.probe_asn in record.withheld or cell.blocked_session_count

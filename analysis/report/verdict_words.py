@@ -31,10 +31,10 @@ from analysis.verdicts.intervals import BELOW_LINE
 from analysis.verdicts.rivals import NO, ONE_KIND_OF_PROBE, RIVALS, answer_rivals
 from analysis.vocabulary import (
     CERTAINTY,
+    CERTAINTY_FROM,
     MATRIX_STATES,
     MECHANISMS,
     STATES,
-    grade_certainty,
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -162,13 +162,20 @@ def say_verdict(
         (one, local_schedule(one.schedule, zone, one.blocked_from, one.blocked_until))
         for one in stretches
     ]
-    counts = int(verdict.blocked_session_count), int(verdict.sessions_to_flip)
-    grade = CERTAINTY[grade_certainty(*counts)] if stretches else ""
+    grade = CERTAINTY[grade_certainty(verdict)] if stretches else ""
     caveats = [one for part in _split_note(verdict.note) if (one := _read_caveat(part))]
     resolvers = name_resolvers(verdict, names)
     template = open_template("verdict.html.j2", lang).module
     said = template.say_verdict(verdict, timed, withheld, resolvers, caveats, grade)
     return list(Markup(said).split(END))
+
+
+def grade_certainty(verdict: Row) -> str:
+    """The key of ``CERTAINTY`` for a listed pair; thin where one person may be behind all of it."""
+    if verdict.sessions_to_flip < 2 or PLATFORM.search(verdict.note):
+        return "thin"
+    count = verdict.blocked_session_count
+    return next(word for word, least in CERTAINTY_FROM.items() if count >= least)
 
 
 #: Between what is said of one thing and of another: no value can hold it, see ``language.visible``.
