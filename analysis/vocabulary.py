@@ -49,23 +49,23 @@ STATES: dict[str, State] = {
         "#7A5AA6",
         "▲",
         '<path d="M5 1 9.6 9.2H.4z" fill="currentColor"/>',
-        "Many tests failed or gave no result, and the measurements cannot tell blocking from a "
-        "fault.",
+        "Too many tests failed or gave no result to call the site reachable, and the measurements "
+        "cannot tell blocking from a fault.",
     ),
     "down": State(
         "Site down, not blocking",
         "#6E6E6E",
         "✕",
         '<path d="m1.5 1.5 7 7m0-7-7 7" fill="none" stroke="currentColor" stroke-width="1.7"/>',
-        "When tests failed, the site did not work from an uncensored network either.",
+        "When tests failed, the site mostly did not work from an uncensored network either.",
     ),
     "ok": State(
         "Reachable",
         "#1F7A8C",
         "●",
         '<circle cx="5" cy="5" r="4.2" fill="currentColor"/>',
-        "The site answered as it does elsewhere. Failures with another explanation than "
-        "blocking do not count.",
+        "Enough sessions reached the site. A few may have failed: too few for the list, or with "
+        "another explanation than blocking.",
     ),
     "insufficient": State(
         "No conclusion",
@@ -92,8 +92,8 @@ INSUFFICIENT: dict[str, State] = {
         "#767676",
         "◍",
         f'{_DOTTED}<circle cx="5" cy="5" r="1.5" fill="currentColor"/>',
-        "Tested enough, but some tests reached the site and others did not, and neither often "
-        "enough for a conclusion. This is not evidence of access.",
+        "Tested enough, but some tests reached the site and others did not: too few failed to list "
+        "it, and too many to call it reachable. This is not evidence of access.",
     ),
 }
 
@@ -117,7 +117,7 @@ MECHANISMS: dict[str, str] = {
     "tls.reset": "TLS: reset",
     "tls.timeout": "TLS: no answer",
     "tls.mitm": "TLS: false certificate",
-    "http.blockpage": "HTTP: block page",
+    "http.blockpage": "HTTP: block page or other page",
     "http.reset": "HTTP: reset",
     "http.timeout": "HTTP: no answer",
     "http.diff": "HTTP: other content",

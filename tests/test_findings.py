@@ -73,15 +73,15 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
         "kind": "onset", "sites": ["a.test", "b.test", "c.test"],
         "values": {
             "first_day": "2024-08-08", "last_day": "2024-09-07", "open_days": [4, 9],
-            "networks": ["One", "Two"], "by_state": [2, 1], "block_count": 3,
-            "undated_count": 0, "events": [],
+            "networks": ["One", "Two"], "by_state": [2, 1], "block_count": 3, "sure_count": 0,
+            "undated_count": 0, "ended_count": 0, "events": [],
             "new": [_span(site, "2024-08-09") for site in ("a.test", "b.test", "c.test")],
             "older": [_span("a.test", "2024-02-01"), _span("a.test", "2024-03-01"),
                       _span("b.test", "2024-08-08"), _span("elsewhere.test", "2024-01-02")],
         },
     }  # fmt: skip
     words = word_finding(Telling(finding, {}, ENGLISH, YEAR))
-    assert "3 sites became blocked (2) or likely blocked (1) on one or more" in words.claim
+    assert "3 sites were first seen blocked (2) or likely blocked (1) on one or more" in words.claim
     before = (
         "Blocked or likely blocked before, at another time or on another network: 1 of the 3 sites."
     )
@@ -473,8 +473,12 @@ def an_event_says_when_it_was_seen_and_may_have_begun(
         & (listed["schedule"] == "")
     ]
     assert set(begun["domain"]) == set(sites)
-    told = numbers_in(r"lie (\d+) days in the median, and (\d+) days at", said["onset"])
-    assert told == [int(begun["days"].median()), begun["days"].max()]
+    told = numbers_in(r"at most (\d+) days after .* \(median: (\d+)\)", said["onset"])
+    assert told == [begun["days"].max(), int(begun["days"].median())]
+    told = numbers_in(r"first seen: (\d+) of these (\d+) blocks surely", said["onset"])
+    assert told == [(begun["last_seen_open"] >= begun["blocked_from"].min()).sum(), len(begun)]
+    again = re.search(r"On (\d+) of them a later test", said["onset"])
+    assert int(again[1] if again else 0) == (begun["first_seen_open_again"] != "").sum()
     assert found["onset"]["values"]["block_count"] == len(begun)
     assert sum(found["onset"]["values"]["by_state"]) == len(sites)
     at_all_hours = listed[listed["schedule"] == ""].sort_values("blocked_from")
@@ -586,7 +590,7 @@ def the_answer_counts_apart_and_out_of_what_was_tested_enough(
         still = set(read["pairs"].loc[read["pairs"]["blocked_until"] == "", "domain"])
         assert numbers_in(r"on at least one network: (\d+)\.", answer) == [len(still)]
     if ranked and ranked[0]["kind"] == "onset":
-        assert numbers_in(r", (\d+) of the (\d+) sites became", answer)[1] == len(listed)
+        assert numbers_in(r", (\d+) of the (\d+) sites were first", answer)[1] == len(listed)
     tiles = [tile["caveat"].striptags() for tile in page["numbers"]]
     assert numbers_in(r"tested enough .*: (\d+)\.", tiles[0]) == [len(settled)]
     assert numbers_in(r"likely blocked: (\d+);", tiles[1]) == [len(listed)]

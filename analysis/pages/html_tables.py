@@ -146,7 +146,9 @@ def render_matrix(
             for count, is_told in zip(totals, is_counted, strict=True)
         ]
         total = number(int(totals[is_counted].sum()))
-        content = blocks().matrix(part["caption"], first_head, heads, rows, counts, total)
+        content = blocks().matrix(
+            part["caption"], first_head, heads, rows, len(summed), counts, total
+        )
         parts.append({**part, "content": content})
     width = _width(len(states.columns), _MANY_NETWORKS, _MOST_NETWORKS)
     symbols = blocks().symbols([(ids[code], look) for code, look in looks.items()])

@@ -273,11 +273,14 @@ REASON_SENTENCES = {
         "Most failures come from one kind of probe: a filter, an antivirus or a faulty version may "
         "explain them."
     ),
-    "broken_session": "Most failures come from sessions in which most sites failed.",
+    "broken_session": "Most failing measurements come from sessions in which most sites failed.",
     "not_domestic": (
         "Blocked or likely blocked only on networks that are not access networks of the country."
     ),
-    "impaired": "It failed often; the measurements cannot tell blocking from a fault.",
+    "impaired": (
+        "On at least one network it failed too often to be called reachable; the measurements "
+        "cannot tell blocking from a fault."
+    ),
     "insufficient": "Something was seen only on networks with too few tests for a conclusion.",
     "anomaly_unexplained": (
         "Most failures have no explanation, and are too few or too scattered for the list."

@@ -304,7 +304,7 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
         counts.sort_values("period_count", ascending=False, kind="stable").reset_index(),
         caption="Failures that are not listed, by reason",
         headings={**headings, "period_count": "Periods of failures",
-                  "networks": "Networks with most of them"},
+                  "networks": "Networks with many of them"},
     )  # fmt: skip
     shown = gather_alike(_dated(withheld, study))
     columns = ["domain", "probe_asns", "mechanism", "blocked_from", "blocked_until",
@@ -698,7 +698,7 @@ def show_by_network(verdicts: pd.DataFrame) -> None:
 def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
     """Show each period in which a part of a test was cut off."""
     if intervals.empty:
-        show_text("No part of a test was found cut off.")
+        show_text("No part of a test was found cut off in the measurements of this report.")
         return
     shown = add_local_hours(intervals, study.probe_cc)
     shown = shown.assign(
@@ -796,7 +796,9 @@ def show_country(study: MessagingStudy) -> None:
 def show_defects(judged: Judged) -> None:
     """Show when a test failed everywhere, with what is publicly known of it."""
     if judged.defects.empty:
-        show_text("No such weeks were found in the counts of other countries, if there are any.")
+        show_text(
+            "No such weeks were found; without counts of other countries there can be none."
+        )
         return
     show_table(
         judged.defects.assign(test=judged.defects["test_name"].map(title_of)).rename(

@@ -274,7 +274,8 @@ def _draw_onset(tell: Telling) -> Markup:
     events = [(date.fromisoformat(day), title) for day, title, _ in values["events"]]
     told = [f"{site}: {row.words}" for site, row in zip(shown, rows, strict=True)]
     alt = lang.say(
-        "A time axis with a line for each of {count} sites. {lines}.",
+        "A time axis with a line for each of {count} sites: the blocks first seen in these days. "
+        "{lines}.",
         count=len(shown), lines=Markup("; ").join(told),
     )  # fmt: skip
     reading = lang.html(

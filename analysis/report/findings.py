@@ -22,6 +22,7 @@ from analysis.period import Period
 from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import UNCATEGORISED
+from analysis.report.annex import SINCE
 from analysis.report.verdict_words import PLATFORM, add_local_hours, grade_certainty
 from analysis.study.confirmation import spans_by_site
 from analysis.study.study import Study
@@ -110,10 +111,13 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
         "blocked_domain_count": listed["domain"].nunique(),
         "unsettled_access_pair_count": (judged["state"] == "insufficient").sum(),
         "impaired_access_pair_count": (judged["state"] == "impaired").sum(),
+        "down_access_pair_count": (judged["state"] == "down").sum(),
         "disagreeing_access_pair_count": (judged["insufficient_reason"] == "mixed").sum(),
         "single_network_domain_count": (listed.groupby("domain").size() == 1).sum(),
         "one_platform_pair_count": listed["note"].str.count(PLATFORM.pattern).sum(),
         "one_report_pair_count": (listed["sessions_to_flip"] == 1).sum(),
+        "undated_pair_count": listed["note"].str.contains(SINCE).sum(),
+        "most_to_flip": max(listed["sessions_to_flip"], default=0),
         "ranked_network_count": networks["rank"].notna().sum(),
         "blocking_network_count": listed["probe_asn"].nunique(),
     })  # fmt: skip
@@ -451,6 +455,8 @@ def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Valu
             "by_state": _split(_strongest(begun)),
             "networks": [names[asn] for asn in sorted(asns)],
             "block_count": len(begun),
+            "sure_count": int((begun["last_seen_open"] >= min(begun["blocked_from"])).sum()),
+            "ended_count": int((begun["first_seen_open_again"] != "").sum()),
             "undated_count": count_undated(intervals, begun),
             "events": [
                 [

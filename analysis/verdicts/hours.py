@@ -287,14 +287,13 @@ def _find_windows(by_hour: Numbers) -> Windows:
     gap, before, after = (
         best_range(part) for part in (-by_hour[since:until], by_hour[:since], by_hour[until:])
     )
-    most = max(gap[0], before[0], after[0])
-    if most <= SECOND_WINDOW:
-        return ((since, until),)
-    if most == gap[0]:
-        return (since, since + gap[1]), (since + gap[2], until)
-    if most == before[0]:
-        return before[1:], (since, until)
-    return (since, until), (until + after[1], until + after[2])
+    found: list[tuple[float, Windows]] = [
+        (SECOND_WINDOW, ((since, until),)),
+        (gap[0], ((since, since + gap[1]), (since + gap[2], until))),
+        (before[0], (before[1:], (since, until))),
+        (after[0], ((since, until), (until + after[1], until + after[2]))),
+    ]
+    return max(found, key=lambda one: one[0])[1]
 
 
 def _starts(asked: Asked, sums: Numbers) -> list[tuple[int, int]]:

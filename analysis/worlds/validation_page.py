@@ -192,7 +192,7 @@ def claim_precision(validation: Results) -> None:
         "precision",
         ENGLISH.say(
             "{precision} of the listed sites are blocked. {recall} of the pairs of site and "
-            "network that were blocked in 6 or more sessions are found.",
+            "network that 6 or more sound sessions tested while they were blocked are found.",
             precision=validation.bounded_share("precision of sites"),
             recall=validation.bounded_share("recall of pairs, 6 or more sessions"),
         ),
