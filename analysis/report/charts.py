@@ -796,9 +796,7 @@ def show_country(study: MessagingStudy) -> None:
 def show_defects(judged: Judged) -> None:
     """Show when a test failed everywhere, with what is publicly known of it."""
     if judged.defects.empty:
-        show_text(
-            "No such weeks were found; without counts of other countries there can be none."
-        )
+        show_text("No such weeks were found; without counts of other countries there can be none.")
         return
     show_table(
         judged.defects.assign(test=judged.defects["test_name"].map(title_of)).rename(
