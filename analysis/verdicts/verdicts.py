@@ -203,9 +203,10 @@ def list_pairs(
         stretches = decide(opened, evidence, thresholds)
         names = read_type(opened, "host_name")
     listed = stretches.loc[stretches["is_listed"], "cell"]
-    cells: pd.DataFrame = evidence.series.cells[CELL].iloc[listed].drop_duplicates()
-    cells = cells.reset_index(drop=True)
-    return cells.assign(domain=pd.Series(names[cells["domain"]], dtype="str"))
+    pairs: pd.DataFrame = (
+        evidence.series.cells[CELL].iloc[listed].drop_duplicates(ignore_index=True)
+    )
+    return pairs.assign(domain=pd.Series(names[pairs["domain"]], dtype="str"))
 
 
 def weigh_sessions(
