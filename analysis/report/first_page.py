@@ -205,13 +205,15 @@ def word_first_page(
     shares = {
         name: counted(name, number, lang.share(number))
         for name, number in numbers.items()
-        if name.startswith(("site_precision", "pair_recall"))
+        if name.startswith(("site_precision", "pair_recall", "precision_of"))
     }
+    of_methods = by_kind["methods"]["values"]["rows"] if "methods" in by_kind else []
+    methods = [code for code, *_ in of_methods[:3]]
     return {
         "answer": Markup(say.answer(page, country, summary, by_kind.get("onset"), annex)),
         "numbers": list(_numbers(page, is_from_ooni=summary["is_from_ooni"])),
         "findings": [_finding(page, one) for one in summary["findings"]],
-        "certainty": _part(say.certainty(page, summary["is_published_method"], shares)),
+        "certainty": _part(say.certainty(page, summary["is_published_method"], shares, methods)),
         "unknowns": _part(say.unknowns(page, summary["has_fingerprints"], "apps" in by_kind)),
         "order": lang.html(
             "Findings keep their numbers in later drafts. A number that is missing has no finding "
