@@ -451,8 +451,8 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "Seen from 3 February 2024 to 4 March 2024: 11 of 12 sessions could not reach the site "
         "(TLS: reset). Longest gap without a test in this time: 20 days. The last valid test "
         "before that to reach the site was on 1 February 2024. A test that counts reached it "
-        "again on 9 March 2024. If nothing were blocked, at most 1 in 1,000 pairs would fail so "
-        "often in this way by accident, over the whole period.",
+        "again on 9 March 2024. By accident, at most 1 in 1,000 pairs would fail so often in the "
+        "whole period.",
         "No earlier test that counts reached the site. No later test that counts gave a result. "
         "This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. Only tests "
         "at these hours count as before or after. The sessions left a trace of blocking. The "
@@ -462,10 +462,10 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "No.",
         f"{RIVALS[4].question} This cannot be told: hardly any other probe tested the site.",
         "Seen from 6 May 2024 on, and still at the last test: 11 of 12 sessions could not reach "
-        "the site (TLS: reset). No earlier test that counts reached the site. If nothing were "
-        "blocked, at most 1 in 32 pairs would fail so often in this way by accident, over the "
-        "whole period. All 1,200 failing sessions are from one platform; sessions from other "
-        "platforms: 3. The cause may be one household’s filter or a block.",
+        "the site (TLS: reset). No earlier test that counts reached the site. By accident, "
+        "at most 1 in 32 pairs would fail so often in the whole period. All 1,200 failing sessions "
+        "are from one platform; sessions from other platforms: 3. The cause may "
+        "be one household’s filter or a block.",
         "At least 3 forged sessions would be needed to change this verdict. Evidence, in the whole "
         "period: thin.",
         "Tunnel (AS9), VPN: 18 of 30",
@@ -480,11 +480,10 @@ def test_what_is_not_enough_for_the_list_says_by_how_much(pages: dict[str, str])
     """Where another explanation fits, chance is not why a stretch is withheld."""
     words = _words(pages[f"sites/{site_file(ASIDE)}"])
     assert (
-        f"7 sessions failed from 1 August 2024 to 9 August 2024. Not listed: {BELOW_LINE}. If "
-        "nothing were blocked, at most 1 in 380 pairs would fail so often in this way by accident, "
-        "over the whole period."
+        f"7 sessions failed from 1 August 2024 to 9 August 2024. Not listed: {BELOW_LINE}. By "
+        "accident, at most 1 in 380 pairs would fail so often in the whole period."
     ) in words
-    assert words.count("by accident,") == 1
+    assert words.count("By accident,") == 1
 
 
 def test_no_text_of_a_measurement_acts(tables: Path) -> None:
