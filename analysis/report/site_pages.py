@@ -46,7 +46,6 @@ from analysis.vocabulary import (
     METHODS,
     NETWORK_KINDS,
     SET_ASIDE_REASONS,
-    STATES,
 )
 
 #: Notes by name.
@@ -400,7 +399,7 @@ def _reason_words(lang: Language, status: str, reason: str) -> str:
     """Why a site has its status, in a few words; empty where nothing has to be said."""
     if status == "not_enough_tests" and reason == "not_domestic":
         return lang.say("Tested on no access network")
+    if status == "not_enough_tests" and reason == "down":
+        return lang.say("The site was down")
     words = {**SET_ASIDE_REASONS, **{code: state.words for code, state in INSUFFICIENT.items()}}
-    if status == "not_enough_tests":
-        words["down"] = STATES["down"].words
     return lang.say(words[reason]) if reason in words else reason
