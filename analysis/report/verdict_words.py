@@ -32,6 +32,7 @@ from analysis.verdicts.rivals import NO, ONE_KIND_OF_PROBE, RIVALS, answer_rival
 from analysis.vocabulary import (
     CERTAINTY,
     CERTAINTY_FROM,
+    LEAST_CHANCE,
     MATRIX_STATES,
     MECHANISMS,
     STATES,
@@ -197,6 +198,7 @@ def open_template(name: str, lang: Language) -> Any:
         "site_link": site_link,
         "vocabulary": vocabulary,
         "mechanisms": MECHANISMS,
+        "least_chance": LEAST_CHANCE,
         "states": STATES,
         "pairs_of_chance": pairs_of_chance,
         "below_line": BELOW_LINE,
