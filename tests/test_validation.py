@@ -232,7 +232,7 @@ def test_thresholds_are_fitted_on_other_seeds_than_reported() -> None:
 
 def test_a_world_goes_all_the_way_to_the_tables(tmp_path: Path) -> None:
     """Simulated, judged, swept, forged and scored; what ships can be read back and has no dates."""
-    country = {"network_count": 6, "name_count": 40}
+    country = {"network_count": 5, "name_count": 24}
     task = Task("fit", 21, "thin", country, Thresholds(), (("floor_sessions", 6),), True)
     simulator, out = Simulator(write_world, Volunteers, {}), tmp_path / "out"
     result = run_world(task, tmp_path / "work", simulator)

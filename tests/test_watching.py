@@ -176,7 +176,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten weeks of a fictional country, with an archive of its own."""
     folder = tmp_path_factory.mktemp("watched") / "world"
     write_world(folder, probe_cc="QM", since="2024-04-22", until="2024-07-01", seed=5,
-                network_count=6, name_count=16, has_apps=True)  # fmt: skip
+                network_count=6, name_count=8, has_apps=True)  # fmt: skip
     return folder
 
 
