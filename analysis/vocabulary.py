@@ -32,8 +32,8 @@ STATES: dict[str, State] = {
         "■",
         '<path d="M1 1h8v8h-8z" fill="currentColor"/>',
         "Sessions could not reach the site and left a trace of blocking: a block page, a sinkhole, "
-        "or an address that no site can have. A trace that one kind of probe alone saw is not "
-        "enough.",
+        "or an address that no site can have. A trace is not enough if one kind of probe alone saw "
+        "it while others tested the site.",
     ),
     "likely_blocked": State(
         "Likely blocked",

@@ -464,9 +464,9 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "Seen from 6 May 2024 on, and still at the last test: 11 of 12 sessions could not reach "
         "the site (TLS: reset). No earlier test that counts reached the site. By accident, "
         "at most 1 in 32 pairs would fail so often in the whole period. With the published "
-        "numbers, this period alone would not be listed. All 1,200 failing sessions are from one "
-        "platform; sessions from other platforms: 3. The cause may be one household’s filter or a "
-        "block.",
+        "numbers, this period alone would not be listed. On this network, all 1,200 sessions that "
+        "failed in this way, on any site, are from one platform; sessions from other platforms: 3. "
+        "The cause may be one household’s filter or a block.",
         "At least 3 forged sessions would be needed to change this verdict. Evidence, in the whole "
         "period: thin.",
         "Tunnel (AS9), VPN: 18 of 30",

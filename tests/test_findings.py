@@ -81,7 +81,7 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
         },
     }  # fmt: skip
     words = word_finding(Telling(finding, {}, ENGLISH, YEAR))
-    assert "3 sites were first seen blocked (2) or likely blocked (1) on one or more" in words.claim
+    assert "3 sites were newly seen blocked (2) or likely blocked (1) on one or more" in words.claim
     before = (
         "Blocked or likely blocked before, at another time or on another network: 1 of the 3 sites."
     )
@@ -478,8 +478,7 @@ def an_event_says_when_it_was_seen_and_may_have_begun(
         r"\(median: (\d+)\)\.( On (\d+) of them a later)?",
         said["onset"],
     )
-    assert told
-    assert [int(told[place] or 0) for place in (1, 2, 3, 4, 6)] == [
+    assert told and [int(told[place] or 0) for place in (1, 2, 3, 4, 6)] == [
         (begun["last_seen_open"] >= begun["blocked_from"].min()).sum(), len(begun),
         begun["days"].max(), int(begun["days"].median()),
         (begun["first_seen_open_again"] != "").sum(),
@@ -489,12 +488,14 @@ def an_event_says_when_it_was_seen_and_may_have_begun(
     opening = at_all_hours.drop_duplicates("domain").set_index("domain")
     undated = opening[opening["blocked_from"].between(first, last) & ~opening.index.isin(sites)]
     assert found["onset"]["values"]["undated_count"] == len(undated)
-    for row in undated.itertuples():
-        days_before = pd.Timestamp(row.blocked_from) - pd.Timestamp(row.last_seen_open or "1970")
-        assert days_before.days > findings.BRACKET_DAYS
+    open_before = pd.to_datetime(undated["last_seen_open"].replace("", "1970-01-01"))
+    waits = pd.to_datetime(undated["blocked_from"]) - open_before
+    assert (waits.dt.days > findings.BRACKET_DAYS).all()
     if found["onset"]["values"]["events"]:
-        count, sure = numbers_in(r"Of these (\d+) blocks, (\d+) began on that day", said["onset"])
-        assert (count, sure) == (len(begun), (begun["last_seen_open"] >= "2024-08-06").sum())
+        assert numbers_in(r"Of these (\d+) blocks, (\d+) began on that day", said["onset"]) == [
+            len(begun),
+            (begun["last_seen_open"] >= "2024-08-06").sum(),
+        ]
 
 
 def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said) -> None:
@@ -526,7 +527,8 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
     blocks = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
     open_halves = {"newly_blocked": ["first"], "no_longer_blocked": ["second"],
                    "still_blocked": []}  # fmt: skip
-    early = 0
+    early = ended = 0
+    lasting = set(read["blocked_sites"].query("blocked_until == ''")["domain"])
     for row in changes[changes["change"].isin(names[:3])].itertuples():
         matched = list(map(read_network, row.matched_networks.split(";")))
         for asn in matched:
@@ -536,12 +538,13 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
                 assert (state[row.domain, asn, half] in LISTED) != is_open
         of_site = blocks[blocks["domain"] == row.domain]
         own = of_site[of_site["probe_asn"].isin(matched)]
-        several = own[own.duplicated("probe_asn", keep="last")]
-        is_open_between = (several["first_seen_open_again"] != "").any()
-        assert row.is_interrupted == (is_open_between and row.change == "still_blocked")
-        is_early = (of_site["blocked_from"] < day(182)).any()
-        early += row.change == "newly_blocked" and is_early
+        openings = own.loc[own.duplicated("probe_asn", keep="last"), "first_seen_open_again"]
+        assert row.is_interrupted == (openings.any() and row.change == "still_blocked")
+        is_new, is_early = row.change == "newly_blocked", of_site["blocked_from"] < day(182)
+        early += is_new and is_early.any()
+        ended += is_new and row.domain not in lasting
     assert (f"before the second half began: {early}." in said["changes"]) == (early > 0)
+    assert (f"on no network at the last test: {ended}." in said["changes"]) == (ended > 0)
 
 
 def counter_evidence_is_never_left_out(read: Tables, found: Found, said: Said) -> None:
@@ -594,7 +597,7 @@ def the_answer_counts_apart_and_out_of_what_was_tested_enough(
         still = set(read["pairs"].loc[read["pairs"]["blocked_until"] == "", "domain"])
         assert numbers_in(r"on at least one network: (\d+)\.", answer) == [len(still)]
     if ranked and ranked[0]["kind"] == "onset":
-        assert numbers_in(r", (\d+) of the (\d+) sites were first", answer)[1] == len(listed)
+        assert numbers_in(r", (\d+) of the (\d+) sites were newly", answer)[1] == len(listed)
     tiles = [tile["caveat"].striptags() for tile in page["numbers"]]
     assert numbers_in(r"tested enough .*: (\d+)\.", tiles[0]) == [len(settled)]
     assert numbers_in(r"likely blocked: (\d+);", tiles[1]) == [len(listed)]

@@ -194,8 +194,8 @@ GLOSSARY: dict[str, str] = {
         "Blocked or likely blocked on at least one access network. The list is in the annex."
     ),
     "Tested enough": (
-        "A pair with enough sessions that gave a result, on enough days (page 2 has both numbers), "
-        "whether or not the tests agree."
+        "A pair with enough sessions on enough days (page 2 has both numbers), whether or not the "
+        "tests agree."
     ),
     "Trace of blocking": (
         "A block page, a sinkhole or an impossible address. Faults of lines and servers do not "

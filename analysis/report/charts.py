@@ -312,10 +312,10 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
     show_table(
         shown[columns],
         caption="Failures that are not listed",
-        note="A site that failed on many networks for one reason has one row. The row has the "
-        "first and the last day and the failed sessions of all these networks, and the smallest "
-        "chance. withheld_intervals.csv has a row for each network, with the last test before that "
-        "reached the site and the first one after.",
+        note="Failures of a site with one reason and method on several networks have one row. It "
+        "has the first and the last day, the failed sessions of all these networks, and the "
+        "smallest chance. withheld_intervals.csv has a row for each network, with the last test "
+        "before that reached the site and the first one after.",
         fold_after=4,
         file="withheld_intervals.csv",
         networks=names,
@@ -668,7 +668,7 @@ def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
     show_finding(
         "apps",
         ENGLISH.html(
-            "Of {settled_app_count} apps and tools that were tested enough, {traced_app_count} "
+            "Of {settled_app_count} apps and tools with a clear result, {traced_app_count} "
             "were blocked and {likely_app_count} likely blocked, in whole or in part: "
             "{blocked_app_pair_count} pairs of test and network, on {blocked_app_network_count} of "
             "{app_network_count} networks.",

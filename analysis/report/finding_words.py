@@ -274,15 +274,15 @@ def _draw_onset(tell: Telling) -> Markup:
     events = [(date.fromisoformat(day), title) for day, title, _ in values["events"]]
     told = [f"{site}: {row.words}" for site, row in zip(shown, rows, strict=True)]
     alt = lang.say(
-        "A time axis with a line for each of {count} sites: the blocks first seen in these days. "
+        "A time axis with a line for each of {count} sites: the blocks newly seen in these days. "
         "{lines}.",
         count=len(shown), lines=Markup("; ").join(told),
     )  # fmt: skip
     reading = lang.html(
-        "Dark bars: first seen blocked or likely blocked in these days, on networks that had "
+        "Dark bars: newly seen blocked or likely blocked in these days, on networks that had "
         "reached the site before; a dotted line leads back to the last test that reached it, and "
         "on to the next one that did. Pale bars: other times, or other networks. Half-height bars: "
-        "likely blocked. Days without a test are part of a bar."
+        "likely blocked throughout. Days without a test are part of a bar."
     )
     if len(new) > len(shown):
         reading += Markup(" ") + lang.html(
@@ -381,7 +381,10 @@ def _draw_hours(tell: Telling) -> Markup:
         )
     )
     reading += _say_shown(lang, min(len(rows), MOST_ROWS), len(rows))
-    alt = lang.say("A day's axis with the hours at which each of {n} sites failed.", n=len(rows))
+    alt = lang.say(
+        "A day's axis in {n} lines, each with the hours at which a site failed on a network.",
+        n=len(rows),
+    )
     return draw_figure(drawn, alt, reading)
 
 

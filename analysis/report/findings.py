@@ -588,11 +588,11 @@ def find_changes(read: Tables) -> Values | None:
     if changes.empty:
         return None
     of_change = {change: changes[changes["change"] == change] for change in CHANGES}
-    new = of_change["newly_blocked"]
+    new, pairs = of_change["newly_blocked"], read["pairs"]
     halves = read["semesters"].set_index("period")
-    seen = read["blocking_intervals"].merge(read["pairs"][_PAIR])
+    seen = read["blocking_intervals"].merge(pairs[_PAIR])
     early = seen.loc[seen["blocked_from"] < halves.loc["second", "since"], "domain"]
-    lasting = seen.loc[seen["blocked_until"] == "", "domain"]
+    lasting = pairs.loc[pairs["blocked_until"] == "", "domain"]
     changed = pd.concat([new, of_change["no_longer_blocked"]])
     sites = {
         change: sorted(of_change[change]["domain"])

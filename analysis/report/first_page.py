@@ -208,7 +208,8 @@ def word_first_page(
         if name.startswith(("site_precision", "pair_recall", "precision_of"))
     }
     of_methods = by_kind["methods"]["values"]["rows"] if "methods" in by_kind else []
-    methods = [code for code, *_ in of_methods[:3]]
+    fewest = min((sum(states) for _, *states in of_methods[:3]), default=0)
+    methods = [code for code, *states in of_methods if sum(states) >= fewest]
     return {
         "answer": Markup(say.answer(page, country, summary, by_kind.get("onset"), annex)),
         "numbers": list(_numbers(page, is_from_ooni=summary["is_from_ooni"])),
