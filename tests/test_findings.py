@@ -74,7 +74,7 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
         "values": {
             "first_day": "2024-08-08", "last_day": "2024-09-07", "open_days": [4, 9],
             "networks": ["One", "Two"], "by_state": [2, 1], "block_count": 3, "sure_count": 0,
-            "undated_count": 0, "ended_count": 0, "events": [],
+            "undated_count": 0, "reopened_count": 0, "events": [],
             "new": [_span(site, "2024-08-09") for site in ("a.test", "b.test", "c.test")],
             "older": [_span("a.test", "2024-02-01"), _span("a.test", "2024-03-01"),
                       _span("b.test", "2024-08-08"), _span("elsewhere.test", "2024-01-02")],
@@ -476,7 +476,7 @@ def an_event_says_when_it_was_seen_and_may_have_begun(
     told = numbers_in(
         r"first seen: (\d+) of these (\d+) blocks .* at most (\d+) days after .* "
         r"\(median: (\d+)\).*? On (\d+) of them a later",
-        said["onset"] + " On 0 of them a later",
+        said["onset"] + " On 0 of them a later",  # nothing is said of none
     )
     assert told == [
         (begun["last_seen_open"] >= begun["blocked_from"].min()).sum(), len(begun),

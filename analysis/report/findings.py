@@ -456,7 +456,7 @@ def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Valu
             "networks": [names[asn] for asn in sorted(asns)],
             "block_count": len(begun),
             "sure_count": int((begun["last_seen_open"] >= min(begun["blocked_from"])).sum()),
-            "ended_count": int((begun["first_seen_open_again"] != "").sum()),
+            "reopened_count": int((begun["first_seen_open_again"] != "").sum()),
             "undated_count": count_undated(intervals, begun),
             "events": [
                 [

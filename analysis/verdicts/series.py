@@ -166,7 +166,7 @@ def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> Flags:
     parts = list(pairwise(series.starts.tolist()))
     while parts:
         begin, end = parts.pop()
-        if hits_before[end] - hits_before[begin] < least:
+        if hits_before[end] - hits_before[begin] < least:  # no range gains so much
             continue
         gain, since, until = best_range(steps[begin:end])
         if gain >= least:
