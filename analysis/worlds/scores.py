@@ -47,7 +47,7 @@ def read_truth_table(path: Path) -> pd.DataFrame:
     """Texts, but for the numbers that are counted with, and those of networks."""
     table = pd.read_csv(path, dtype="str", na_filter=False)
     if "probe_asn" in table:
-        table["probe_asn"] = table["probe_asn"].map(read_network)
+        table["probe_asn"] = table["probe_asn"].map(read_network).astype("int64")
     return table.astype({name: kind for name, kind in _NUMBERS.items() if name in table})
 
 
