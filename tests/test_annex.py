@@ -458,9 +458,9 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "at these hours count as before or after. The sessions left a trace of blocking. The "
         "failures began before the first test, so the site may refuse this network. 1 forged "
         "session might be enough to change this verdict. Evidence, in the whole period: thin.",
-        f"Could it be something else? TLS: reset: {RIVALS[0].question} No. {RIVALS[4].question} "
+        f"Could it be something else? TLS: reset: {RIVALS[0].question} No. {RIVALS[-1].question} "
         "No.",
-        f"{RIVALS[4].question} This cannot be told: hardly any other probe tested the site.",
+        f"{RIVALS[-1].question} This cannot be told: hardly any other probe tested the site.",
         "Seen from 6 May 2024 on, and still at the last test: 11 of 12 sessions could not reach "
         "the site (TLS: reset). No earlier test that counts reached the site. By accident, "
         "at most 1 in 32 pairs would fail so often in the whole period. With the published "

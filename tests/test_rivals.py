@@ -15,6 +15,7 @@ from analysis.verdicts.rivals import (
     EVERYWHERE,
     HOST_SILENT,
     ONE_KIND_OF_PROBE,
+    REFUSED_HERE,
     RESOLVERS,
     ROUTE_UNKNOWN,
 )
@@ -168,22 +169,31 @@ def _usual() -> list[Row]:
     ]  # fmt: skip
 
 
-def _notes(rows: list[Row]) -> dict[str, str]:
-    """Name → the note of each site that is listed."""
+def _notes(rows: list[Row], *, is_listed: bool = True) -> dict[str, str]:
+    """Name → the note of each site that is listed somewhere; or of each with reasons against it."""
     found = judge([*_usual(), *rows]).verdicts
-    listed = found[found["state"].isin(LISTED)]
+    shown = found[found["state"].isin(LISTED) if is_listed else found["state"] == "impaired"]
     return {domain.removesuffix(".example"): note for domain, note in
-            zip(listed["domain"], listed["note"], strict=True)}  # fmt: skip
+            zip(shown["domain"], shown["note"], strict=True)}  # fmt: skip
 
 
-def test_one_site_that_one_network_never_saw_open() -> None:
-    """Not where it was open before, nor where another site is blocked there in the same way."""
-    notes = _notes([
-        *_on("never", "R" * 20, OPEN, OPEN), *_on("opened", OPEN, "O" * 8 + "R" * 20, OPEN),
-        *_on("beside", OPEN, OPEN, "R" * 20), *_on("another", OPEN, OPEN, "R" * 20),
-    ])  # fmt: skip
-    said = {name for name, note in notes.items() if BEFORE_FIRST_TEST in note}
-    assert (said, notes.keys()) == ({"never"}, {"never", "opened", "beside", "another"})
+def test_whether_a_site_may_refuse_one_network() -> None:
+    """By connections, for long and alone, it may as well as the network; what ended after days,
+    fails on a second network, or with sites of three hosts, is the network's. Of handshakes from
+    the first test on it is said beside the block, unless several hosts fail so."""
+    cut, lifted = "O" * 8 + "C" * 50, "O" * 8 + "C" * 12 + "O" * 40
+    rows = [
+        *_on("refused", cut, OPEN, OPEN), *_on("lifted", OPEN, lifted, OPEN),
+        *_on("twice", cut, OPEN, OPEN, cut), *_on("never", OPEN, "R" * 20, OPEN),
+        *_on("opened", OPEN, "O" * 8 + "R" * 20, OPEN),
+        *(row for n in range(3) for row in _on(f"cut-{n}", OPEN, OPEN, cut)),
+        *(row for n in range(3) for row in _on(f"reset-{n}", OPEN, OPEN, "R" * 20)),
+    ]  # fmt: skip
+    notes = _notes(rows)
+    of_three = {f"{how}-{n}" for how in ("cut", "reset") for n in range(3)}
+    assert notes.keys() == {"lifted", "twice", "never", "opened", *of_three}
+    assert {name for name, note in notes.items() if BEFORE_FIRST_TEST in note} == {"never"}
+    assert _notes(rows, is_listed=False) == {"refused": REFUSED_HERE}
 
 
 def test_one_platform_that_makes_nearly_all_tests() -> None:

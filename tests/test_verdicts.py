@@ -57,7 +57,7 @@ def _of_the_country() -> list[Row]:
         *site("all-along", "B" * 90), *site("opened-between", "LLL" + "OOOO" + "LLL"),
         *site("for-six-days", "O" * 20 + "T" * 6 + "O" * 54),
         *site("since-the-split", "O" * 45 + "B" * 40),
-        *site("long-over-the-split", "O" * 39 + "T" * 30),
+        *site("long-over-the-split", "O" * 39 + "S" * 30),
         *site("marked-before-the-split", "." * 36 + "L" * 9 + "LBBBB"),
         *site("time-outs-between", "O" * 15 + "L" * 15 + "TOOT" * 3 + "L" * 15 + "O" * 15),
         *(row for name, letters in KINDS.items() for row in site(name, letters)),

@@ -98,8 +98,8 @@ def decide(
 
     Returns:
         ``Evidence.stretches`` with ``is_block``, see ``blocks.find_blocks``; of blocks ``mechanism,
-        margin`` (see ``rivals.ask_rivals``), and the ``reason`` why one is withheld, empty of
-        others; and what ``blocks.ask_again`` leaves.
+        margin, may_refuse`` (see ``rivals.ask_rivals``), and the ``reason`` why one is withheld,
+        empty of others; and what ``blocks.ask_again`` leaves.
     """
     stretches, line = evidence.stretches, log(thresholds.chance_line)
     is_block = find_blocks(evidence, stretches, evidence.elements, line, thresholds)

@@ -30,12 +30,14 @@ _NUMBERS = {
     "known_days": 14,
     "near_days": 3,
     # A host may be silent on one network for so many days where its neighbours are silent too; a
-    # route is lost for so many where nobody tested a neighbour.
+    # route is lost for so many where nobody tested a neighbour. What refuses a network for longer
+    # than the first is no block of days.
     "host_days": 60,
     "route_days": 7,
 }
 
 # The blocks that fail otherwise than by a mark, an answer or a certificate that somebody else made.
+# ``is_by_tcp``: nothing but connections is blocked of the pair.
 _SUSPECTED = """
 WITH hosts AS (
   SELECT unnest(enum_range(NULL::host_name))::host_name AS host
@@ -43,9 +45,10 @@ WITH hosts AS (
 SELECT b.* REPLACE (host AS domain, kind::failure_kind AS kind, first_day::DATE AS first_day,
     last_day::DATE AS last_day, since::DATE AS since, until::DATE AS until), n.is_witness,
   split_part(kind, '_', 1) AS act, ends_with(kind, 'silent') AS is_silent,
-  concat(act, is_silent) AS manner
+  concat(act, is_silent) AS manner,
+  bool_and(starts_with(kind, 'tcp')) OVER (PARTITION BY b.domain, probe_asn) AS is_by_tcp
 FROM blocks_at_hand b JOIN hosts ON enum_code(host) = b.domain JOIN networks n USING (probe_asn)
-WHERE b.kind NOT IN ('mark', 'dns_sent') AND coalesce(b.mechanism, '') <> 'tls.mitm'
+QUALIFY b.kind NOT IN ('mark', 'dns_sent') AND coalesce(b.mechanism, '') <> 'tls.mitm'
 """
 
 # What each other operator's access networks saw of the site meanwhile, at the hours of the block. A
@@ -238,20 +241,47 @@ FROM (FROM of_resolvers ANTI JOIN coincident_lookups USING (stretch)) o
 GROUP BY o.stretch HAVING count(DISTINCT n.operator) > 1
 """
 
+# How many operators and hosts (``others``) make what one network shows the network's doing: it
+# fails so with other operators, or this operator's networks fail so at several hosts. Where there
+# are none, nothing tells whether the network or the site refuses. A site refuses by connections,
+# and not for days: what was open again within ``host_days`` is no refusal.
+_REFUSALS = """
+WITH asked AS (
+  FROM seen ANTI JOIN everywhere USING (stretch) ANTI JOIN silent_hosts USING (stretch)
+    ANTI JOIN lost_routes USING (stretch)
+  WHERE site_asn IS NOT NULL
+), cut_off AS (
+  SELECT operator, act, least(count(DISTINCT site_asn), count(DISTINCT site)) AS hosts
+  FROM asked GROUP BY ALL
+), pairs AS (
+  SELECT domain, probe_asn, max(last_day) AS last_day, max(last_day) - min(first_day) AS days
+  FROM asked WHERE is_by_tcp GROUP BY ALL
+), lasting AS (
+  FROM pairs p WHERE days >= $host_days OR NOT EXISTS (
+    FROM sessions o WHERE o.domain = p.domain AND o.probe_asn = p.probe_asn
+      AND o.day > p.last_day AND o.class = 'ok')
+)
+SELECT stretch, company + greatest(hosts + 1 - $hosts, 0) AS others, days IS NOT NULL AS is_lasting,
+  open_day IS NULL AS is_unopened
+FROM asked JOIN cut_off USING (operator, act) LEFT JOIN lasting USING (domain, probe_asn)
+  JOIN (SELECT stretch, open_day FROM onsets) USING (stretch)
+"""
+
 # How many forged sessions elsewhere would have a block withheld, at least. One session with another
 # operator more, or with one that is in doubt, and nearly all fail alike; two that claim to reach a
-# site leave one fewer that does. Without end where others reach it.
+# site leave one fewer that does. Without end where others reach it. One session each may silence
+# what makes it the network's doing.
 _MARGINS = """
-SELECT stretch, CASE WHEN is_unreached THEN 2 WHEN is_reached THEN 'inf'::DOUBLE
-  ELSE greatest($floor_sessions - alike, margin, 1) END AS margin
-FROM seen
+SELECT stretch, least(CASE WHEN is_lasting THEN others END,
+    CASE WHEN is_unreached THEN 2 WHEN is_reached THEN 'inf'::DOUBLE
+      ELSE greatest($floor_sessions - alike, margin, 1) END) AS margin
+FROM seen LEFT JOIN refusals USING (stretch)
 """
 
 _STEPS = {
     "suspected": _SUSPECTED,
     "operators_meanwhile": _OPERATORS_MEANWHILE,
     "seen": _SEEN,
-    "margins": _MARGINS,
     "onsets": _ONSETS,
     "reached_after": _REACHED_AFTER,
     "unreached": "FROM onsets WHERE is_unreached",
@@ -264,6 +294,9 @@ _STEPS = {
     "of_resolvers": "FROM onsets WHERE is_of_resolvers",
     "coincident_lookups": _coincide("of_resolvers"),
     "resolvers_fail": _RESOLVERS_FAIL,
+    "refusals": _REFUSALS,
+    "refused_here": "FROM refusals WHERE others = 0 AND is_lasting",
+    "margins": _MARGINS,
 }
 
 
@@ -303,6 +336,10 @@ RESOLVERS = (
     "the resolvers of several operators began to fail for the name in the same days, while most "
     "resolved it; name servers out of reach look the same"
 )
+REFUSED_HERE = (
+    "connections to it failed on this network alone, and there to hardly any other site; a site "
+    "that refuses this network looks the same"
+)
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): at the "
     "sites where it failed in this way, other probes on this network hardly ever did"
@@ -317,6 +354,8 @@ RIVALS: tuple[Rival, ...] = (
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
     Rival("Did the name's servers fail several resolvers?", RESOLVERS, "resolvers_fail",
           ("dns_silent",)),
+    Rival("Does the site refuse this network?", REFUSED_HERE, "refused_here",
+          ("tcp_sent", "tcp_silent")),
     Rival("Did one kind of probe fail alone?", ONE_KIND_OF_PROBE, "kinds_of_probe",
           ("mark", "dns_sent", *_NOT_MADE)),
 )  # fmt: skip
@@ -340,8 +379,9 @@ def ask_rivals(
         thresholds: ``refusal_share``, ``floor_sessions``.
 
     Returns:
-        By number of the stretch: ``reason``, empty where it is listed, and the ``margin``, how many
-        forged sessions elsewhere would have it withheld, at least.
+        By number of the stretch: ``reason``, empty where it is listed; the ``margin``, how many
+        forged sessions elsewhere would have it withheld, at least; and whether it ``may_refuse``:
+        it began before the first test, and the site may refuse this network.
     """
     names = read_type(connection, "host_name")[blocks["domain"]]
     hours = pa.array(blocks["hours"].to_list(), pa.list_(pa.int64()), from_pandas=True)
@@ -358,8 +398,11 @@ def ask_rivals(
         explained = connection.execute(f"SELECT stretch FROM {rival.table}").df()["stretch"]
         reason[reason.index.isin(explained) & (reason == "")] = rival.words
     margins = connection.execute("FROM margins").df().set_index("stretch")["margin"]
-    margin = margins.reindex(blocks.index, fill_value=np.inf)
-    return pd.DataFrame({"reason": reason, "margin": margin})
+    refusals = connection.execute("FROM refusals WHERE others = 0 AND is_unopened").df()
+    return pd.DataFrame({
+        "reason": reason, "margin": margins.reindex(blocks.index, fill_value=np.inf),
+        "may_refuse": blocks.index.isin(refusals["stretch"]),
+    })  # fmt: skip
 
 
 _AT_HAND = ("domain", "probe_asn", "operator", "first_day", "last_day", "since", "until")

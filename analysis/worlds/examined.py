@@ -309,7 +309,7 @@ EXAMINED: Mapping[str, Situation] = {
         undecidable="No other host began to fail then; the site may refuse the country."),
     "One site on one network": Situation(
         "One network drops connections to one site all the time.", _one_site_one_network,
-        undecidable="Began before the first test; the site may refuse this network."),
+        undecidable="No other host failed so; the site may refuse this network."),
     "Antivirus, and hardly anybody else": Situation(
         "Nobody blocks. On a thin network one probe runs nearly all sessions, and its antivirus "
         "breaks TLS of two in five sites.", partial(_antivirus, share=0.98),
