@@ -70,11 +70,13 @@ def _folders() -> Mapping[str, dict[str, str]]:
 def test_the_package_lists_its_folders_in_the_order_of_imports() -> None:
     """What happens in a folder can be read without those below it in ``analysis/__init__``.
 
-    The list is complete; the modules beside the folders import no folder.
+    The list is complete; the modules beside the folders import no folder; no two have one name.
     """
     text = ast.get_docstring(ast.parse((ANALYSIS / "__init__.py").read_bytes())) or ""
     listed = re.findall(r"^``(\w+)``", text, re.MULTILINE)
     assert sorted(listed) == sorted(path.parent.name for path in ANALYSIS.glob("*/__init__.py"))
+    names = [path.name for path in ANALYSIS.rglob("*.py") if path.name != "__init__.py"]
+    assert len(names) == len(set(names)), "two modules have one name"
     for importing, imported in _folders().items():
         for name in sorted(imported.keys() - GROUND):
             assert importing in listed, f"{importing} imports {name}"

@@ -157,7 +157,6 @@ def test_one_kind_of_probe() -> None:
 # --- What cannot be told of a listed pair is said in its note, and nowhere else. ------------------
 
 IPHONE = {"software_name": "ooniprobe-ios"}
-OWN = ALL_NETWORKS[0]
 
 
 def _usual() -> list[Row]:
@@ -190,8 +189,9 @@ def test_whether_a_site_may_refuse_one_network() -> None:
         *(row for n in range(3) for row in _on(f"reset-{n}", OPEN, OPEN, "R" * 20)),
     ]  # fmt: skip
     notes = _notes(rows)
-    of_three = {f"{how}-{n}" for how in ("cut", "reset") for n in range(3)}
-    assert notes.keys() == {"lifted", "twice", "never", "opened", *of_three}
+    assert {name.rstrip("-012") for name in notes} == {
+        "lifted", "twice", "never", "opened", "cut", "reset"
+    }  # fmt: skip
     assert {name for name, note in notes.items() if BEFORE_FIRST_TEST in note} == {"never"}
     assert _notes(rows, is_listed=False) == {"refused": REFUSED_HERE}
 
@@ -200,7 +200,7 @@ def test_one_platform_that_makes_nearly_all_tests() -> None:
     """Two sites that fail for Apple's probes; not where another platform's fail too."""
     own, mixed = (OPEN[:10] + "R" * 14, OPEN, OPEN), (OPEN, OPEN[:10] + "R" * 14, OPEN)
     notes = _notes([
-        {**row, **(IPHONE if row["probe_asn"] == OWN or n % 2 else {})}
+        {**row, **(IPHONE if row["probe_asn"] == PROBE_NETWORK or n % 2 else {})}
         for name, letters in (("first", own), ("second", own), ("mixed", mixed), ("too", mixed))
         for n, row in enumerate(_on(name, *letters))
     ])  # fmt: skip
@@ -399,8 +399,6 @@ def test_two_forged_reports_upset_the_page_behind_an_answer() -> None:
 
 # --- What forged reports can do to a verdict found out by forging. --------------------------------
 
-KEY = ["domain", "probe_asn", "period"]
-
 
 def test_a_flood_lists_nothing() -> None:
     """One report is one witness, however many rows it holds; a verdict needs days, which a flood
@@ -507,7 +505,9 @@ class Country:
 
 
 def states(found: Judgement) -> pd.DataFrame:
-    return found.verdicts.set_index(KEY)[["state", "sessions_to_flip"]]
+    return found.verdicts.set_index(["domain", "probe_asn", "period"])[
+        ["state", "sessions_to_flip"]
+    ]
 
 
 def test_whatever_is_forged_moves_no_state_before_its_number() -> None:

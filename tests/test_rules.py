@@ -108,7 +108,6 @@ def test_the_numbers_of_a_run_are_read_back_from_its_table() -> None:
 # --- Would anybody notice if a rule were wrong? Each mutant must break some situation. ------------
 
 ALL = (*SITUATIONS, *REAL_LIFE)
-CATCH_ALL = "TRUE"
 
 #: Parts of conditions that could be left out without changing any measurement that can occur.
 EQUIVALENT = {
@@ -215,7 +214,7 @@ def test_a_missing_rule_is_noticed(worlds: Worlds) -> None:
     Turned into its opposite it would not match where it is needed either. Catch-alls are left out:
     without one a layer would be left without a rule, which no measurement survives.
     """
-    needed = [rule for rule in RULES if rule.condition != CATCH_ALL]
+    needed = [rule for rule in RULES if rule.condition != "TRUE"]
     missing = {rule.rule_id: replace(rule, condition="FALSE") for rule in needed}
     assert not _survivors(missing, worlds)
 
@@ -246,8 +245,6 @@ def test_a_weakened_rule_is_noticed(worlds: Worlds) -> None:
 
 
 # --- Which rule fires in which situation, and what the measurement then comes to. -----------------
-
-DICTIONARY = Path(features.__file__).with_suffix(".md")
 
 
 @cache
@@ -322,7 +319,8 @@ def test_a_row_of_nulls_is_unknown_at_every_layer() -> None:
 
 def _described() -> Mapping[str, tuple[str, str]]:
     """Name → the line under its heading, and what it means."""
-    parts = re.split(r"^### (\w+)\n", DICTIONARY.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = Path(features.__file__).with_suffix(".md").read_text(encoding="utf-8")
+    parts = re.split(r"^### (\w+)\n", text, flags=re.MULTILINE)
     texts = {
         name: text.split("\n\n", 1) for name, text in zip(parts[1::2], parts[2::2], strict=True)
     }

@@ -146,7 +146,6 @@ def test_a_store_that_is_none_is_a_wrong_parameter():
 
 # --- Reading on a cluster: real Dask workers, a bucket, and the bytes of the local pool. ----------
 
-_ROOT = Path(__file__).resolve().parents[1]
 _OBJECTS = 24
 
 #: What a client's environment must hold; nothing else gives the keys away.
@@ -292,7 +291,7 @@ class _Dask:
         return subprocess.Popen(
             [sys.executable, "-m", "dask", *words, "--no-dashboard", "--host", "127.0.0.1"],
             cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
         )  # fmt: skip
 
     def start_scheduler(self) -> None:

@@ -325,8 +325,6 @@ def test_tables_of_a_report_are_left_alone(tmp_path: Path) -> None:
 
 # --- A study in a notebook: a part of it, how it shows itself, and what is refused. ---------------
 
-DAY = "20240110"
-
 
 @pytest.fixture
 def study(tmp_path: Path) -> Iterator[Study]:
@@ -335,7 +333,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
         line_of(n, measurement_start_time=f"2024-01-1{n} 10:00:00", probe_asn=asn)
         for n, asn in enumerate(("AS64496", "AS64496", "AS64497"))
     ]
-    put(tmp_path / "archive", object_key(day=DAY), lines)
+    put(tmp_path / "archive", object_key(day="20240110"), lines)
     parameters = StudyParameters(
         probe_cc="QQ", since="2024-01-01", until="2024-02-01", source=str(tmp_path / "archive"),
         store=str(tmp_path / "store"), tables=str(tmp_path / "tables"),

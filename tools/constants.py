@@ -43,7 +43,7 @@ from pathlib import Path
 from analysis.outcomes.thresholds import Thresholds
 from analysis.tables import read_table
 from analysis.vocabulary import LISTED
-from analysis.worlds.judging import judge_world, open_world
+from analysis.worlds.judged_world import judge_world, open_world
 moved, out, *worlds = sys.argv[1:]
 thresholds, listed = Thresholds().changed_by(json.loads(moved)), []
 for number, world in enumerate(map(Path, worlds)):

@@ -25,7 +25,7 @@ from analysis.planning.ranking import (
 )
 from analysis.report.annex import listed_domestic
 from analysis.tables import read_table
-from analysis.worlds.judging import judge_world, open_world
+from analysis.worlds.judged_world import judge_world, open_world
 from analysis.worlds.scores import PAIR_KEY, are_among, read_truth_table, share_by
 
 #: Seed → networks and names of a country. No other part of the validation has these seeds.

@@ -24,7 +24,7 @@ from analysis.reference.reference_files import REPOSITORY
 from analysis.study.parameters import whole_number
 from analysis.study.study import Study
 from analysis.worlds import scored_apps, scores, steering
-from analysis.worlds.judging import judge_world, open_world
+from analysis.worlds.judged_world import judge_world, open_world
 from analysis.worlds.validation_page import RESULTS
 
 WORKSPACE = REPOSITORY / "data" / "work" / "validation"
