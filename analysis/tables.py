@@ -109,6 +109,8 @@ def read_rows(path: Path, columns: Mapping[str, Kind]) -> pd.DataFrame:
             read[name] = read[name].str.removeprefix("AS").replace("", None).astype("Int64")
         elif columns[name] not in _TYPES:
             read[name] = _arm(read[name])
+    if read.empty:  # pandas 3.1 cannot join texts that come from Arrow without a row
+        read = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in read.dtypes.items()})
     return read
 
 

@@ -33,7 +33,8 @@ CONSTANTS = {
     "verdicts/blocks.py": "LOWER_LINE",
     "verdicts/probes.py": "_SHARE CHANCE",
     "verdicts/rivals.py": "_NUMBERS.operators _NUMBERS.reached_share _NUMBERS.hosts "
-    "_NUMBERS.known_days _NUMBERS.near_days _NUMBERS.host_days _NUMBERS.route_days",
+    "_NUMBERS.known_days _NUMBERS.near_days _NUMBERS.host_days _NUMBERS.route_days "
+    "_NUMBERS.refusal_days",
     "outcomes/devices.py": "_REACHING_SHARE _NEAR_DAYS _FAR_DAYS _OWN_DAYS",
 }
 #: What a child does: judge the worlds, and print the listed pairs of each.

@@ -56,7 +56,7 @@ def write_spreadsheet(
         sheet: Any = writer.sheets[name]
         sheet.write_string(0, 0, title, book.add_format({"bold": True}))
         for place, (column, kind) in enumerate(kinds.items()):
-            width = max(10, *(len(str(value)) + 2 for value in shown[words[column]]))
+            width = max([10, *(len(str(value)) + 2 for value in shown[words[column]])])
             look = book.add_format({"num_format": _FORMATS.get(kind, "@")})
             sheet.set_column(place, place, min(width, _WIDEST), look)
         sheet.autofilter(1, 0, len(shown) + 1, len(kinds) - 1)

@@ -30,14 +30,15 @@ _NUMBERS = {
     "known_days": 14,
     "near_days": 3,
     # A host may be silent on one network for so many days where its neighbours are silent too; a
-    # route is lost for so many where nobody tested a neighbour. What refuses a network for longer
-    # than the first is no block of days.
+    # route is lost for so many where nobody tested a neighbour.
     "host_days": 60,
     "route_days": 7,
+    # A site that refuses a network does so for longer: blocks around exams and elections last days.
+    "refusal_days": 28,
 }
 
 # The blocks that fail otherwise than by a mark, an answer or a certificate that somebody else made.
-# ``is_by_tcp``: nothing but connections is blocked of the pair.
+# ``is_by_tcp``: nothing but connections is blocked of the pair, and not at hours of the week.
 _SUSPECTED = """
 WITH hosts AS (
   SELECT unnest(enum_range(NULL::host_name))::host_name AS host
@@ -46,7 +47,8 @@ SELECT b.* REPLACE (host AS domain, kind::failure_kind AS kind, first_day::DATE 
     last_day::DATE AS last_day, since::DATE AS since, until::DATE AS until), n.is_witness,
   split_part(kind, '_', 1) AS act, ends_with(kind, 'silent') AS is_silent,
   concat(act, is_silent) AS manner,
-  bool_and(starts_with(kind, 'tcp')) OVER (PARTITION BY b.domain, probe_asn) AS is_by_tcp
+  bool_and(starts_with(kind, 'tcp') AND hours IS NULL) OVER (PARTITION BY b.domain, probe_asn)
+    AS is_by_tcp
 FROM blocks_at_hand b JOIN hosts ON enum_code(host) = b.domain JOIN networks n USING (probe_asn)
 QUALIFY b.kind NOT IN ('mark', 'dns_sent') AND coalesce(b.mechanism, '') <> 'tls.mitm'
 """
@@ -241,29 +243,30 @@ FROM (FROM of_resolvers ANTI JOIN coincident_lookups USING (stretch)) o
 GROUP BY o.stretch HAVING count(DISTINCT n.operator) > 1
 """
 
-# How many operators and hosts (``others``) make what one network shows the network's doing: it
-# fails so with other operators, or this operator's networks fail so at several hosts. Where there
-# are none, nothing tells whether the network or the site refuses. A site refuses by connections,
-# and not for days: what was open again within ``host_days`` is no refusal.
+# How many operators and hosts more than needed (``others``) make what fails the networks' doing: it
+# fails so with ``operators``, or this operator's networks fail so at ``hosts``. Where there are
+# none, nothing tells whether the network or the site refuses. A site refuses by connections, and
+# not for days: what was open again before ``refusal_days`` is no refusal.
 _REFUSALS = """
 WITH asked AS (
   FROM seen ANTI JOIN everywhere USING (stretch) ANTI JOIN silent_hosts USING (stretch)
     ANTI JOIN lost_routes USING (stretch)
   WHERE site_asn IS NOT NULL
 ), cut_off AS (
-  SELECT operator, act, least(count(DISTINCT site_asn), count(DISTINCT site)) AS hosts
+  SELECT operator, manner, least(count(DISTINCT site_asn), count(DISTINCT site)) AS hosts
   FROM asked GROUP BY ALL
 ), pairs AS (
   SELECT domain, probe_asn, max(last_day) AS last_day, max(last_day) - min(first_day) AS days
   FROM asked WHERE is_by_tcp GROUP BY ALL
 ), lasting AS (
-  FROM pairs p WHERE days >= $host_days OR NOT EXISTS (
+  FROM pairs p WHERE days >= $refusal_days OR NOT EXISTS (
     FROM sessions o WHERE o.domain = p.domain AND o.probe_asn = p.probe_asn
       AND o.day > p.last_day AND o.class = 'ok')
 )
-SELECT stretch, company + greatest(hosts + 1 - $hosts, 0) AS others, days IS NOT NULL AS is_lasting,
-  open_day IS NULL AS is_unopened
-FROM asked JOIN cut_off USING (operator, act) LEFT JOIN lasting USING (domain, probe_asn)
+SELECT stretch,
+  greatest(company + 2 - $operators, 0) + greatest(hosts + 1 - $hosts, 0) AS others,
+  days IS NOT NULL AS is_lasting, open_day IS NULL AS is_unopened
+FROM asked JOIN cut_off USING (operator, manner) LEFT JOIN lasting USING (domain, probe_asn)
   JOIN (SELECT stretch, open_day FROM onsets) USING (stretch)
 """
 
@@ -337,8 +340,8 @@ RESOLVERS = (
     "resolved it; name servers out of reach look the same"
 )
 REFUSED_HERE = (
-    "connections to it failed on this network alone, and there to hardly any other site; a site "
-    "that refuses this network looks the same"
+    "connections to it failed with one or two operators alone, and with this one to hardly any "
+    "other site; a site that refuses these networks looks the same"
 )
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): at the "
