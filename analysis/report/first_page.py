@@ -318,4 +318,4 @@ def _finding(page: Telling, finding: Mapping[str, Any]) -> dict[str, Any]:
 
 def _part(said: str) -> list[Markup]:
     """What a template says of several things, one by one."""
-    return [part.strip() for part in Markup(said).split(END)]
+    return [part for part in map(Markup.strip, Markup(said).split(END)) if part]
