@@ -11,8 +11,6 @@ ROOT = Path(__file__).resolve().parents[1]
 ANALYSIS = ROOT / "analysis"
 ISLAND = "worlds"
 DOORS = "commands"
-#: Says which country is reported on by default.
-DEFAULTS = ANALYSIS / "study" / "parameters.py"
 #: What stands right under analysis/: all the others speak it.
 GROUND = {path.stem for path in ANALYSIS.glob("[a-z]*.py")}
 #: What these folders may import besides the ground. They know no study.
@@ -150,7 +148,7 @@ def test_nothing_outside_the_simulator_names_the_fictional_country() -> None:
     for path in FILES:
         if _module(path) == ISLAND:
             continue
-        is_door = _module(path) == DOORS or path == DEFAULTS
+        is_door = _module(path) == DOORS or path == ANALYSIS / "study" / "parameters.py"
         tree = ast.parse(path.read_bytes())
         spoken = _read_by_people(tree)
         for node in ast.walk(tree):

@@ -304,18 +304,17 @@ def test_documents_name_sections_that_pages_have() -> None:
     assert found > 4
 
 
-#: What the recipes make up: a threshold and a language.
-_INVENTED = ("quiet_days", "en,lo", "translations.py lo")
-
-
 def _commands_in(text: str) -> Iterator[list[str]]:
-    """The commands in blocks and in code within sentences, as a shell splits them."""
+    """The commands in blocks and in code within sentences, as a shell splits them; without those of
+    a threshold and a language that the recipes make up."""
     text = text.replace("\\\n", " ").replace("$cc", "KH")
     blocks = re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S))
     for line in [line for block in blocks for line in block.splitlines()] + spans:
         found = re.search(r"(?:^\s*|&& )((?:make|\.venv/bin/python -m analysis) .*)", line)
-        if found and not any(name in line for name in ("…", *_INVENTED)):
+        if found and not any(
+            name in line for name in ("…", "quiet_days", "en,lo", "translations.py lo")
+        ):
             command = re.split(r" >|;", found[1])[0]
             yield shlex.split(command.replace(".venv/bin/python -m ", ""), comments=True)
 
