@@ -194,7 +194,6 @@ def _refused(done: subprocess.CompletedProcess[str], status: int, *words: str) -
 
 
 _WORDS = (f"PROBE_CC={PROBE_CC}", "SINCE=2024-07-01", "UNTIL=2024-08-01", "JOBS=1")
-_PATIENCE = 120.0  # seconds for one run
 
 # Runs the command line, which stops where a file has half of its bytes and not yet its name: a
 # write takes a thousandth of a second, and nobody who looks from outside meets it by chance.
@@ -249,7 +248,7 @@ def _in_a_write(arguments: Sequence[str], folder: str, after: int) -> list[str]:
     return [sys.executable, "-c", _STOPPING, folder, str(after), *arguments[3:]]
 
 
-def _kill(arguments: Sequence[str], seconds: float = _PATIENCE) -> bool:
+def _kill(arguments: Sequence[str], seconds: float = 120) -> bool:
     """Start a run and kill it after some seconds, or where it stops by itself, in the middle of a
     write; whether it was there."""
     end = time.monotonic() + seconds
