@@ -49,8 +49,8 @@ STATES: dict[str, State] = {
         "#7A5AA6",
         "▲",
         '<path d="M5 1 9.6 9.2H.4z" fill="currentColor"/>',
-        "Too many tests failed or gave no result to call the site reachable, and the measurements "
-        "cannot tell blocking from a fault.",
+        "Failures formed a period, or too many tests failed or gave no result to call the site "
+        "reachable. The measurements cannot tell blocking from a fault.",
     ),
     "down": State(
         "Site down, not blocking",
@@ -64,7 +64,7 @@ STATES: dict[str, State] = {
         "#1F7A8C",
         "●",
         '<circle cx="5" cy="5" r="4.2" fill="currentColor"/>',
-        "Enough sessions reached the site. A few may have failed: too few for the list, or with "
+        "Enough sessions reached the site. Some may have failed: too few for the list, or with "
         "another explanation than blocking.",
     ),
     "insufficient": State(
@@ -146,8 +146,8 @@ TEST_PARTS: dict[str, str] = {
 #: Methods that decide whether a site is blocked, in the order of their columns.
 METHODS: dict[str, str] = {
     "this_method": "This method",
-    "imap_all": "iMAP 2024, accepting all",
-    "imap_none": "iMAP 2024, accepting none",
+    "imap_all": "iMAP 2024 (all accepted)",
+    "imap_none": "iMAP 2024 (none accepted)",
     "ooni_v5": "OONI pipeline v5",
     "ooni_confirmed": "OONI confirmed",
     "ooni_anomaly": "OONI anomalies",

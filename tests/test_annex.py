@@ -470,8 +470,9 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "At least 3 forged sessions would be needed to change this verdict. Evidence, in the whole "
         "period: thin.",
         "Tunnel (AS9), VPN: 18 of 30",
-        "OONI flags 12 of 40 measurements as anomalies. Whether OONI confirms any is not known: no "
-        "list of known block pages was given. Other methods that would list it: OONI anomalies.",
+        "OONI flags 12 of 40 measurements as anomalous or confirmed. Whether OONI confirms any is "
+        "not known: no list of known block pages was given. Other methods that would list it: "
+        "OONI anomalies.",
         "give the name of this site (listed.example), the network and the day",
     ):
         assert sentence in words

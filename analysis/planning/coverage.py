@@ -485,10 +485,10 @@ def _count_spans(
             "is_whole": is_whole,
             **{name: 0 if found is None else found[name] for name in _COUNTS},
             "app_measurement_count": app_tests.get((scope, label), 0),
-            # what was tested before the study is not known
-            "new_domain_count": pd.NA
-            if span.since == period.since
-            else sum(day in span for day in first_tests),
+            # what was tested before the first tests is not known
+            "new_domain_count": sum(day in span for day in first_tests)
+            if min(first_tests, default=span.until) < span.since
+            else pd.NA,
             "day_count": len(days),
             "untested_day_count": sum(gap.day_count for gap in find_gaps(days, span)),
         })  # fmt: skip

@@ -155,7 +155,10 @@ def _find_dead(entries: Iterable[ListEntry], seen: Seen) -> Iterator[Row]:
             why = "No control could resolve the name in the period: it has lapsed."
             yield _row(entry, "dead_name", "remove", why)
         elif entry.domain in seen["down"]:
-            why = "On every network with enough tests the control could not reach the site either."
+            why = (
+                "On every network with a conclusion the site was down: when tests failed, it "
+                "mostly did not work for the control either."
+            )
             yield _row(entry, "site_down", "check", why)
         elif entry.domain not in seen["tested"]:
             why = "No measurement in the period: the line may be too new, or not be handed out."

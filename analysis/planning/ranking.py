@@ -155,7 +155,7 @@ def _score(pairs: pd.DataFrame, thresholds: Thresholds, until: pd.Timestamp) -> 
     # tested enough, and without a verdict: the tests disagree, or say nothing
     is_mixed = (pairs["state"] == "insufficient") & (missing == 0)
     days = (until - pairs["last_tested"]).dt.days - 1
-    is_stale = ~is_mixed & (missing == 0) & (days > thresholds.not_tested_days)
+    is_stale = ~is_mixed & (missing == 0) & (days >= thresholds.not_tested_days)
     needed = missing.mask(is_mixed, 1).mask(is_stale, thresholds.floor_sessions)
     age = (1 + (days / STALE_DAYS).clip(upper=1).fillna(1)) / 2
     reach = pairs["kind"].map(_REACH).astype("float64").fillna(_OTHER_REACH)

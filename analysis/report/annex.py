@@ -283,7 +283,8 @@ REASON_SENTENCES = {
     ),
     "insufficient": "Something was seen only on networks with too few tests for a conclusion.",
     "anomaly_unexplained": (
-        "Most failures have no explanation, and are too few or too scattered for the list."
+        "Failures without an explanation, too few or too scattered for the list. OONI may have "
+        "flagged tests that reached the site."
     ),
 }
 

@@ -31,7 +31,14 @@ from analysis.study.study import MessagingStudy, Study
 from analysis.tables import tell_cells, tell_networks
 from analysis.verdicts.intervals import USUAL
 from analysis.verdicts.rivals import EVERYWHERE
-from analysis.vocabulary import CHANGES, LISTED, MECHANISMS, METHODS, SET_ASIDE_REASONS
+from analysis.vocabulary import (
+    CHANGES,
+    INSUFFICIENT,
+    LISTED,
+    MECHANISMS,
+    METHODS,
+    SET_ASIDE_REASONS,
+)
 
 
 def show_months(study: Study, months: pd.DataFrame) -> None:
@@ -304,7 +311,7 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
         counts.sort_values("period_count", ascending=False, kind="stable").reset_index(),
         caption="Failures that are not listed, by reason",
         headings={**headings, "period_count": "Periods of failures",
-                  "networks": "Networks with many of them"},
+                  "networks": "Networks with most of them"},
     )  # fmt: skip
     shown = gather_alike(_dated(withheld, study))
     columns = ["domain", "probe_asns", "mechanism", "blocked_from", "blocked_until",
@@ -340,11 +347,12 @@ def show_unlisted_traces(study: Study, whole: pd.DataFrame) -> None:
         study: after ``confirm``.
         whole: the contract's ``verdicts`` of the whole period.
     """
-    columns = ["domain", "probe_asn", "state", "set_aside_reason", "note"]
+    columns = ["domain", "probe_asn", "state", "insufficient_reason", "set_aside_reason", "note"]
     found = study.connection.execute(_TRACES).df()
     traces = found.merge(whole[columns], on=["domain", "probe_asn"])
     traces = traces[~traces["state"].isin(LISTED)]
-    otherwise = traces["set_aside_reason"].map(SET_ASIDE_REASONS).fillna("")
+    few = traces["insufficient_reason"].map({name: one.words for name, one in INSUFFICIENT.items()})
+    otherwise = few.fillna(traces["set_aside_reason"].map(SET_ASIDE_REASONS)).fillna("")
     traces = traces.assign(why=traces["note"].where(traces["note"] != "", otherwise))
     counted = traces.groupby(["rule_id", "state", "why"]).agg(
         site_count=("domain", "nunique"), pair_count=("domain", "size"),
@@ -442,8 +450,8 @@ def show_disagreement(compared: pd.DataFrame) -> None:
         caption="Sites that only other methods list, by the reason why this method does not",
         note="These are reasons of this method; they do not show that it is right.",
     )
-    some = _find_speaking(compared)
-    differing = compared[~compared[some].all(axis=1)]
+    lists = dict.fromkeys(["this_method", *_find_speaking(compared)])
+    differing = compared[~compared[list(lists)].all(axis=1)]
     flags = differing.drop(columns="why")
     caption = "Sites that some methods list and others do not"
     show_table(flags, caption=caption, fold_after=25, is_printed=False)

@@ -348,10 +348,10 @@ def _draw_changes(tell: Telling) -> Markup:
     return _draw_bars(
         lang, lines, lang.say("Change"),
         lang.html(
-            "Sites that are listed in the period or in a half, by their stronger state on the "
-            "networks that are compared; the numbers are blocked + likely blocked. In the filled "
-            "bars all these networks agree. Hollow bars: they differ, or one half has no "
-            "answer."
+            "Sites that are listed in the period or in a half; the numbers are blocked + likely "
+            "blocked, by the strongest state in either half on the networks that are compared. In "
+            "the filled bars all these networks agree. Hollow bars: they differ, or one half has "
+            "no answer."
         ),
     )  # fmt: skip
 

@@ -351,8 +351,7 @@ def _explain(working: Working) -> list[str]:
     return [
         ENGLISH.say(
             "Sessions that count: {failed} failed in the same way and {reached} reached the site. "
-            "Sessions that do not count: {others}. All dates above are those of the sessions that "
-            "count.",
+            "Sessions that do not count: {others}. All dates are those of the sessions that count.",
             failed=hit_count, reached=len(working.sessions) - hit_count, others=others or "none",
         ),
         ENGLISH.say(
@@ -389,7 +388,7 @@ def _explain(working: Working) -> list[str]:
             "test on, or that come again after an opening. The mean is multiplied by 0.9, because "
             "blocks at certain hours of the week are searched too. If nothing were blocked, the "
             "result would be 1 or less on average. Here it is {evidence}. A pair is listed from "
-            "{line} on.",
+            "{line} on, unless something else may explain its failures.",
             stretches=day_count * (day_count + 1) // 2, n=day_count,
             evidence=_say_evidence(working.evidence), line=working.line,
         ),

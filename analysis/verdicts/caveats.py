@@ -7,8 +7,8 @@ from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.probes import find_heavy_probes
 
 ONE_PLATFORM = (
-    "all {n} failing sessions are of one platform (sessions of others: {m}): one household's "
-    "filter would look the same"
+    "all {n} sessions of this network that failed in this way, on any site, are of one platform "
+    "(sessions of others: {m}): one household's filter would look the same"
 )
 BEFORE_FIRST_TEST = "began before the first test; the site may refuse this network"
 

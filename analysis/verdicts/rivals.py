@@ -344,20 +344,20 @@ REFUSED_HERE = (
     "other site; a site that refuses these networks looks the same"
 )
 ONE_KIND_OF_PROBE = (
-    "failed in one kind of probe alone (one platform, or all versions up to a certain one): at the "
-    "sites where it failed in this way, other probes on this network hardly ever did"
+    "failed in one kind of probe alone (one platform, or all versions up to a certain one): other "
+    "probes on this network hardly ever failed in this way at the same sites"
 )
 #: What a rival says that does not explain a stretch.
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("Did nearly all networks fail in the same way, and no other site with them?",
+    Rival("Did it alone fail in the same way on nearly all networks?",
           EVERYWHERE, "everywhere", _NOT_MADE),
     Rival("Was the whole host silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
     Rival("Did the name's servers fail several resolvers?", RESOLVERS, "resolvers_fail",
           ("dns_silent",)),
-    Rival("Does the site refuse this network?", REFUSED_HERE, "refused_here",
+    Rival("May the site refuse this network?", REFUSED_HERE, "refused_here",
           ("tcp_sent", "tcp_silent")),
     Rival("Did one kind of probe fail alone?", ONE_KIND_OF_PROBE, "kinds_of_probe",
           ("mark", "dns_sent", *_NOT_MADE)),
