@@ -49,7 +49,7 @@ STATES: dict[str, State] = {
         "#7A5AA6",
         "▲",
         '<path d="M5 1 9.6 9.2H.4z" fill="currentColor"/>',
-        "Failures formed a period, or too many tests failed or gave no result to call the site "
+        "Failures, or tests without a result, formed a period, or were too many to call the site "
         "reachable. The measurements cannot tell blocking from a fault.",
     ),
     "down": State(
@@ -312,7 +312,7 @@ TEST_REASONS: dict[str, str] = {
 #: The problem in a line of a test list.
 LIST_PROBLEMS: dict[str, str] = {
     "dead_name": "The name does not exist",
-    "site_down": "Down on every network with enough tests",
+    "site_down": "Down on every network with a conclusion",
     "look_alike": "Almost the same as another name",
     "duplicate": "Appears twice",
     "twin": "Same site as another line",

@@ -238,6 +238,8 @@ def _why_not(states: Sequence[tuple[str | None, str | None]]) -> str:
         return "not tested in the second half"
     if all({None, "insufficient"}.intersection(pair) for pair in states):
         return "no network has a conclusion in both halves"
+    if not any(state in LISTED for pair in states for state in pair):
+        return "listed in the whole period: too few of the block's sessions lie in either half"
     return "where it was listed in one half, the other shows neither blocking nor access"
 
 
@@ -273,13 +275,13 @@ REASON_SENTENCES = {
         "Most failures come from one kind of probe: a filter, an antivirus or a faulty version may "
         "explain them."
     ),
-    "broken_session": "Most failing measurements come from sessions in which most sites failed.",
+    "broken_session": "Most sessions in which it failed are ones in which most sites failed.",
     "not_domestic": (
         "Blocked or likely blocked only on networks that are not access networks of the country."
     ),
     "impaired": (
-        "On at least one network it failed too often to be called reachable; the measurements "
-        "cannot tell blocking from a fault."
+        "On at least one network, failures or tests without a result formed a period, or were too "
+        "many to call it reachable; the measurements cannot tell blocking from a fault."
     ),
     "insufficient": "Something was seen only on networks with too few tests for a conclusion.",
     "anomaly_unexplained": (

@@ -353,6 +353,7 @@ def show_unlisted_traces(study: Study, whole: pd.DataFrame) -> None:
     traces = traces[~traces["state"].isin(LISTED)]
     few = traces["insufficient_reason"].map({name: one.words for name, one in INSUFFICIENT.items()})
     otherwise = few.fillna(traces["set_aside_reason"].map(SET_ASIDE_REASONS)).fillna("")
+    otherwise = otherwise.mask(traces["state"] == "ok", "Too few traces for the list")
     traces = traces.assign(why=traces["note"].where(traces["note"] != "", otherwise))
     counted = traces.groupby(["rule_id", "state", "why"]).agg(
         site_count=("domain", "nunique"), pair_count=("domain", "size"),

@@ -285,8 +285,9 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
     events = [(event.day, event.title) for event in setting.events]
     reading = lang.html(
         "A bar runs from the first to the last failing test, days without a test included. "
-        "Half-height bars: likely blocked; hollow bars: failures that are not listed. The dotted "
-        "line leads to the nearest test that reached the site."
+        "Half-height bars: likely blocked; hollow bars: periods of failures that are not listed. "
+        "Single failures are not drawn. The dotted line leads to the nearest test that reached "
+        "the site."
     )
     if events:
         reading += Markup(" ") + lang.html(

@@ -12,12 +12,14 @@ from analysis.verdicts.cells import Inside
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.vocabulary import LISTED
 
-# What failed at each site, by the reason that a rule gives, empty where none does.
+# Sessions in which each site failed or was flagged, by the reason that a rule gives, empty where
+# none does.
 _PROBLEMS = """
 SELECT enum_code(domain)::INTEGER AS domain,
-  set_aside::VARCHAR AS problem, sum(measurement_count)::BIGINT AS problem_count
-FROM measurement_counts
-WHERE (is_problem OR set_aside NOT IN ('', 'broken_session')) AND part >= $since AND part < $until
+  set_aside::VARCHAR AS problem, count(DISTINCT session) AS problem_count
+FROM outcomes
+WHERE domain <> '' AND day >= $since AND day < $until
+  AND (is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside NOT IN ('', 'broken_session'))
 GROUP BY ALL
 """
 
@@ -73,7 +75,7 @@ def set_aside_reasons(
     reason is known of most.
 
     Args:
-        connection: holds ``measurement_counts, sessions`` and what they are made of.
+        connection: holds ``outcomes, sessions`` and what they are made of.
         table: the cells of the period, with their ``state`` and whether one ``has_problem``.
         evidence: of all series.
         inside: the stretches as far as they lie in the period.
