@@ -328,7 +328,7 @@ def test_why_a_site_is_set_aside() -> None:
 
 def test_the_reason_is_that_of_most_failures() -> None:
     """A filter that met the only failing session explains it; beside time-outs here and there it
-    does not, and nothing else is known of these."""
+    does not, and nothing else is known of these, however often one report says so."""
 
     def met(letters: str, domain: str) -> list[Row]:
         rows = [row for asn in ALL_NETWORKS
@@ -336,12 +336,14 @@ def test_the_reason_is_that_of_most_failures() -> None:
         return [*rows[1:], {**rows[0], **misled("146.112.61.106", domain=domain)}]
 
     found = judge([*met("O" * 13, "one.example"), *met("OOOTOOOOSOOOO", "banner.example"),
-                   *met("O" * 7 + "T" * 6, "two.example")])  # fmt: skip
+                   *met("O" * 7 + "T" * 6, "two.example"),
+                   *met("OOOTOOOOSOOOO", "flood.example"),
+                   *20 * met("O" * 13, "flood.example")[-1:]])  # fmt: skip
     whole = found.verdicts[found.verdicts["period"] == "all"]
     reasons = whole[whole["set_aside_reason"] != ""].groupby("domain")["set_aside_reason"].unique()
     assert {name: list(one) for name, one in reasons.items()} == {
         "one.example": ["local_filter"], "banner.example": ["anomaly_unexplained"],
-        "two.example": ["impaired"],
+        "two.example": ["impaired"], "flood.example": ["anomaly_unexplained"],
     }  # fmt: skip
 
 
