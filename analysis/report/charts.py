@@ -253,8 +253,8 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
     spans = spans_by_site(intervals.merge(listed[["domain", "probe_asn"]]))
     stretches = spans["domain"].value_counts()
     title = ENGLISH.say(
-        "Blocked or likely blocked sites: {n}; in more than one period, all networks together: "
-        "{several}",
+        "Blocked or likely blocked sites: {n}; of these, with a time between two blocks in which "
+        "no network showed one: {several}",
         n=len(stretches), several=(stretches > 1).sum(),
     )  # fmt: skip
     show_markup(draw_timeline(spans, study.periods["all"], events, title, study.credit))
@@ -306,7 +306,10 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
         period_count=("domain", "size"), site_count=("domain", "nunique"),
         session_count=("session_count", "sum"), networks=("network", _count_networks),
     )  # fmt: skip
-    headings = {"why": "Why it is not listed", "session_count": "Failed sessions"}
+    headings = {
+        "why": "Why it is not listed",
+        "session_count": "Sessions that did not reach it",
+    }
     show_table(
         counts.sort_values("period_count", ascending=False, kind="stable").reset_index(),
         caption="Failures that are not listed, by reason",
