@@ -483,7 +483,8 @@ def test_what_is_not_enough_for_the_list_says_by_how_much(pages: dict[str, str])
     words = _words(pages[f"sites/{site_file(ASIDE)}"])
     assert (
         "7 sessions did not reach the site from 1 August 2024 to 9 August 2024. Not listed: "
-        f"{BELOW_LINE}. By accident, at most 1 in 380 pairs would fail so often in the whole period."
+        f"{BELOW_LINE}. By accident, at most 1 in 380 pairs would fail so often in the whole "
+        "period."
     ) in words
     assert words.count("By accident,") == 1
 
