@@ -474,7 +474,7 @@ def show_sweep(study: Study, swept: pd.DataFrame) -> None:
     site_count = swept.loc[swept["is_standing"], "blocked_domain_count"].max()
     shift = swept["gained_count"] + swept["lost_count"]
     title = ENGLISH.say(
-        "Each tried value moves at most {most} sites on or off the list of {n}",
+        "Sites that a tried value moves on or off the list of {n}, at most: {most}",
         most=shift.max(), n=site_count,
     )  # fmt: skip
     most = max(swept["blocked_pair_count"].max(), 1)
@@ -616,7 +616,7 @@ def claim_sweep(swept: pd.DataFrame) -> None:
             steady=listed - len(lost), listed=listed,
         ),
         (removed if lost else "") + ENGLISH.say(
-            "{gained} sites join the list in at least one case. The published numbers list {pairs} "
+            "Sites that join the list in at least one case: {gained}. The published numbers list {pairs} "
             "pairs of site and network; with one change, the list has {least} to {most} pairs.",
             gained=len(gained), pairs=standing["blocked_pair_count"], least=pairs.min(),
             most=pairs.max(),
