@@ -199,7 +199,7 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "nxdomain_substitution": "The resolver answers for names that do not exist",
     "local_filter": "Failures through another network’s resolver",
     "geo_restricted": "The site seems to refuse the country",
-    "down": "Failures while the site was down",
+    "down": "Failures that the control had too",
     "impaired": "Not working, cause unclear",
     "insufficient": "Not enough tests where it failed",
     "instrument": "Failures of one kind of probe",
@@ -301,7 +301,7 @@ DECISION_STATUS: dict[str, str] = {
 #: Why a test of a site on a network would be useful.
 TEST_REASONS: dict[str, str] = {
     "suspected": "A block is suspected, but tests are too few",
-    "listed_elsewhere": "Another network lists the site, but tests here are too few",
+    "listed_elsewhere": "Another network lists the site, and tests here are too few, or none",
     "mixed": "The tests disagree",
     "listed_and_stale": "Listed, but not tested for weeks",
     "stale": "Not tested for weeks",

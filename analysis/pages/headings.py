@@ -54,7 +54,7 @@ HEADINGS: dict[str, str] = {
     "failure_share": "Failed, share",
     "first_matched_state": "State, first half",
     "first_measurement_count": "Measurements, first half",
-    "flagged_count": "Flagged by OONI, without failed tests",
+    "flagged_count": "Flagged by OONI as anomalous or confirmed",
     "first_seen_open_again": "First seen open again",
     "first_seen_open_again_time": "First seen open again, UTC",
     "first_state": "First half",

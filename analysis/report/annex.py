@@ -270,7 +270,7 @@ REASON_SENTENCES = {
     "nxdomain_substitution": "The answers are what the resolver gives for names that do not exist.",
     "local_filter": ("Most failures came through resolvers that are not the network's."),
     "geo_restricted": "The site seems to refuse visitors from the country.",
-    "down": "At least half of its failures were failures of the control too.",
+    "down": "More of its failures have this cause than any other: the control failed too.",
     "instrument": (
         "Most failures come from one kind of probe: a filter, an antivirus or a faulty version may "
         "explain them."

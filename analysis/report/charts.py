@@ -616,8 +616,9 @@ def claim_sweep(swept: pd.DataFrame) -> None:
             steady=listed - len(lost), listed=listed,
         ),
         (removed if lost else "") + ENGLISH.say(
-            "Sites that join the list in at least one case: {gained}. The published numbers list {pairs} "
-            "pairs of site and network; with one change, the list has {least} to {most} pairs.",
+            "Sites that join the list in at least one case: {gained}. The published numbers list "
+            "{pairs} pairs of site and network; with one change, the list has {least} to {most} "
+            "pairs.",
             gained=len(gained), pairs=standing["blocked_pair_count"], least=pairs.min(),
             most=pairs.max(),
         ),
