@@ -12,15 +12,17 @@ from analysis.verdicts.cells import Inside
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.vocabulary import LISTED
 
+#: SQL: what OONI flags, and what a rule reads as blocking or as a refusal.
+IS_PROBLEM = "(is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside = 'geo_restricted')"
+
 # Sessions in which each site failed or was flagged, by the reason that a rule gives, empty where
 # none does.
-_PROBLEMS = """
+_PROBLEMS = f"""
 SELECT enum_code(domain)::INTEGER AS domain,
   set_aside::VARCHAR AS problem, count(DISTINCT session) AS problem_count
-FROM outcomes
-WHERE domain <> '' AND day >= $since AND day < $until
-  AND (is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside NOT IN ('', 'broken_session'))
-GROUP BY ALL
+FROM outcomes SEMI JOIN (FROM sessions WHERE day >= $since AND day < $until)
+  USING (domain, probe_asn, session)
+WHERE {IS_PROBLEM} OR set_aside NOT IN ('', 'broken_session') GROUP BY ALL
 """
 
 # Answers of a resolver that somebody chose, where the network's own give the site.

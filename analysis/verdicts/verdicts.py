@@ -30,6 +30,7 @@ from analysis.verdicts.intervals import (
 from analysis.verdicts.probes import count_to_explain
 from analysis.verdicts.rates import learn
 from analysis.verdicts.reasons import (
+    IS_PROBLEM,
     OTHER_RESOLVERS,
     count_heard,
     set_aside_reasons,
@@ -46,7 +47,7 @@ from analysis.vocabulary import LISTED
 # Measurements of each part of the time, see ``_add_period_parts``, by what they show. A
 # session belongs to the day on which it began, and so do its measurements: a report that runs over
 # midnight must not leave a period with measurements and without a session.
-_MEASUREMENT_COUNTS = """
+_MEASUREMENT_COUNTS = f"""
 WITH long AS (
   SELECT session FROM outcomes GROUP BY session HAVING min(day) < max(day)
 ), begun AS (
@@ -56,12 +57,10 @@ WITH long AS (
   FROM outcomes o LEFT JOIN begun b USING (domain, probe_asn, session)
   WHERE o.domain <> ''
 )
-SELECT domain, probe_asn, part, class, set_aside, mechanism,
+SELECT domain, probe_asn, part, class,
   CASE WHEN class = 'blocked' AND resolver_asn > 0 AND dns_rule = rule_id
     THEN resolver_asn END AS blocking_resolver_asn,
-  -- what OONI flags, and what a rule reads as blocking or as a refusal
-  is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside = 'geo_restricted' AS is_problem,
-  count(*) AS measurement_count
+  {IS_PROBLEM} AS is_problem, count(*) AS measurement_count
 FROM dated JOIN period_parts ON session_day >= part AND session_day < next_part
 GROUP BY ALL
 """
