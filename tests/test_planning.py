@@ -289,9 +289,9 @@ def _check_descriptor(content: dict[str, Any]) -> None:
 def test_a_week_is_planned_and_handed_out(tmp_path: Path) -> None:
     """Each site once a day, on as many days as it needs, no day with more than volunteers do; the
     files hold what is planned, whatever a network calls itself, and replace those of last week."""
-    few = {"session_count": 2, "day_count": 1, "blocked_session_count": 1}
+    few = {"session_count": 0, "day_count": 0, "blocked_session_count": 0}
     pairs = _rank([_verdict(f"s{n:02}.test", 1, "insufficient", "few_sessions", **few)
-                   for n in range(50)])  # fmt: skip
+                   for n in range(34)])  # fmt: skip
     pairs["network"] = "<b>=1+1</b>\u202e" + "x" * 99
     plan = plan_week(pairs, UNTIL)
     per_day = plan.groupby(["probe_asn", "day"])["domain"]
@@ -299,7 +299,7 @@ def test_a_week_is_planned_and_handed_out(tmp_path: Path) -> None:
     assert plan["day"].min() == UNTIL
     counts = plan.loc[plan["probe_asn"] == 1, "domain"].value_counts()
     needed = pairs[pairs["probe_asn"] == 1].set_index("domain")["tests_needed"]
-    assert (counts <= needed).all()
+    assert sorted(needed[counts.index] - counts)[:-1] == [0] * (len(counts) - 1)
     assert counts.sum() == min(needed.sum(), DAYS * SITES_A_DAY)
     (tmp_path / "what_to_test.AS999.json").write_text("old", encoding="utf-8")
     for row in write_runs(tmp_path, pairs, plan).itertuples():

@@ -302,6 +302,8 @@ def chance_words(text: str, lang: Language = ENGLISH) -> str:
     found = _find_number(text)
     if found is None:
         return visible(text)
+    if float(found) > 0.5:
+        return lang.say("more than 1 in 2")
     return lang.say("1 in {many}", many=pairs_of_chance(float(found)))
 
 

@@ -27,6 +27,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -193,7 +194,7 @@ _PREFIX = "what_to_test"
 def plan_week(pairs: pd.DataFrame, first_day: date) -> pd.DataFrame:
     """The contract's ``testing_plan``: one row per day, network and site.
 
-    Each day a network takes the pairs with the highest scores that still need tests; a site comes
+    A network takes the pairs with the highest scores, as many as a week has room for; a site comes
     once a day, on as many days as it needs. Where several volunteers follow the plan on a day, it
     is done sooner.
 
@@ -210,12 +211,18 @@ def plan_week(pairs: pd.DataFrame, first_day: date) -> pd.DataFrame:
 
 
 def _plan_network(pairs: pd.DataFrame, first_day: date) -> Iterator[dict[Any, Any]]:
-    """The days of one network, whose pairs are in order of their ranks."""
-    left = dict(zip(pairs["rank"], pairs["tests_needed"], strict=True))
+    """The days of one network, whose pairs are in order of their ranks.
+
+    What needs most days comes first: otherwise its last test has no day left.
+    """
+    wanted = pairs["tests_needed"].clip(upper=DAYS)
+    room = DAYS * SITES_A_DAY - (wanted.cumsum() - wanted)
+    left = dict(zip(pairs["rank"], wanted.clip(upper=room), strict=True))
     rows: list[dict[Any, Any]] = pairs.to_dict("records")
     for day in range(DAYS):
-        today = [row for row in rows if left[row["rank"]] > 0][:SITES_A_DAY]
-        for place, row in enumerate(today, start=1):
+        rows.sort(key=lambda row: (-left[row["rank"]], row["rank"]))
+        today = [row for row in rows[:SITES_A_DAY] if left[row["rank"]] > 0]
+        for place, row in enumerate(sorted(today, key=itemgetter("rank")), start=1):
             left[row["rank"]] -= 1
             yield {**row, "day": first_day + timedelta(days=day), "place": place}
 

@@ -269,7 +269,9 @@ REASON_SENTENCES = {
     ),
     "nxdomain_substitution": "The answers are what the resolver gives for names that do not exist.",
     "local_filter": ("Most failures came through resolvers that are not the network's."),
-    "geo_restricted": "The site seems to refuse visitors from the country.",
+    "geo_restricted": (
+        "The site seems to have refused visitors from the country, at least at times."
+    ),
     "down": "More of its failures have this cause than any other: the control failed too.",
     "instrument": (
         "Most failures come from one kind of probe: a filter, an antivirus or a faulty version may "
@@ -375,18 +377,20 @@ def set_aside(
     """The contract's ``set_aside``: domains with anomalies that are not in the annex, and why.
 
     The reason is the verdicts', which have one a site, but that a site which is listed outside of
-    the access networks alone is *not_domestic*; ``networks`` are those that carry it.
+    the access networks alone is *not_domestic*; ``networks`` are those on which it failed, for
+    whatever reason, or was flagged.
     """
     whole = verdicts[verdicts["period"] == "all"]
     annexed = set(listed_domestic(whole, networks)["domain"])
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
-    cells = whole[(whole["set_aside_reason"] != "") & ~whole["domain"].isin(annexed)]
+    apart = whole[~whole["domain"].isin(annexed)]
     counted = ["measurement_count", "anomaly_count", "flagged_count"]
     counts = domains.set_index("domain")[counted].to_dict("index")
-    reason_of = find_reasons(cells)
-    given = cells[cells["set_aside_reason"] == cells["domain"].map(reason_of)]
+    reason_of = find_reasons(apart)
+    failed_count = apart["blocked_session_count"] + apart["down_session_count"]
     named = (
-        given.sort_values("probe_asn")
+        apart[(failed_count > 0) | (apart["set_aside_reason"] != "")]
+        .sort_values("probe_asn")
         .groupby("domain")["probe_asn"]
         .agg(lambda asns: ";".join(names[asn] for asn in asns))
     )

@@ -249,6 +249,9 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
         intervals: the contract's ``blocking_intervals``.
         listed: ``domain, probe_asn``, one row per pair of the list.
     """
+    if listed.empty:
+        show_text("No site is listed.")
+        return
     events = study.known_events
     spans = spans_by_site(intervals.merge(listed[["domain", "probe_asn"]]))
     stretches = spans["domain"].value_counts()
@@ -397,9 +400,13 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
 
 
 def _count_networks(networks: pd.Series) -> str:
-    """The three networks with most rows, and how many each has."""
-    most = networks.value_counts().head(3)
-    return "; ".join(f"{network}: {count:,}" for network, count in most.items())
+    """The networks with most rows, and how many each has: three, or fewer where others tie."""
+    counts = networks.value_counts()
+    most = counts[counts > counts.iloc[3]] if len(counts) > 3 else counts
+    told = [f"{network}: {count:,}" for network, count in most.items()]
+    if rest := len(counts) - len(most):
+        told.append(f"{rest:,} others: at most {counts.iloc[len(most)]:,} each")
+    return "; ".join(told)
 
 
 def gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:

@@ -267,7 +267,15 @@ def _describe(record: SiteRecord, setting: Setting, lang: Language) -> dict[str,
         "methods": [lang.html(words) for words in listing],
         "countries": elsewhere,
         "figure": _draw_networks(record, setting, lang),
+        "access": _count_reached(cell for cell in record.cells if cell.kind in DOMESTIC),
+        "outside": _count_reached(cell for cell in record.cells if cell.kind not in DOMESTIC),
     }
+
+
+def _count_reached(cells: Iterable[Cell]) -> tuple[int, int]:
+    """Sessions that reached the site, and all."""
+    counts = [(int(cell.ok_session_count), int(cell.session_count)) for cell in cells]
+    return sum(reached for reached, _ in counts), sum(every for _, every in counts)
 
 
 def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Markup:

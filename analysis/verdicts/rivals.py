@@ -324,7 +324,7 @@ _NOT_MADE = ("dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 _SILENT = ("dns_silent", "tcp_silent", "name_silent")
 EVERYWHERE = (
     "failed in the same way on nearly every access network that tested it at that time, and "
-    "nothing shows that this began together with sites of other hosts; an outage, or a site that "
+    "nothing shows that this began together with sites of other hosts; a fault, or a site that "
     "refuses the country, looks the same"
 )
 HOST_SILENT = (
