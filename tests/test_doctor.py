@@ -192,7 +192,9 @@ def test_nothing_of_the_country(command: Command, tmp_path: Path) -> None:
     assert _levels(said, "holds nothing of MY") == ["stop"]
     status, said, _ = command("doctor", *words, "SINCE=2023-07-01", "UNTIL=2023-07-06")
     assert status == 3
-    assert _levels(said, "none of 1 lines is a measurement of KH in the period") == ["stop"]
+    assert _levels(
+        said, "of KH in the period; they are of KH, from 2024-07-01 to 2024-07-01: "
+    ) == ["stop"]
     status, _, said = command("doctor", *words, "SINCE=yesterday")
     assert (status, "SINCE=yesterday" in said) == (2, True)
 

@@ -387,11 +387,16 @@ def test_a_misspelt_name_is_refused_and_a_changed_number_is_announced(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The published method, run under a name that nobody declared, would be believed."""
-    for name, meant in (("floor_session", "floor_sessions"), ("probe_c", "probe_cc")):
-        with pytest.raises(ParameterError, match=f"is {meant} meant"):
+    for name, said in (
+        ("floor_session", "is floor_sessions meant"),
+        ("probe_c", "is probe_cc meant"),
+        ("PROBE_CC", "is probe_cc meant"),
+        ("country", "no such parameter"),
+    ):
+        with pytest.raises(ParameterError, match=said):
             study_of({name: 6})
     with pytest.raises(ParameterError, match="must be given for KH"):
-        study_of({"probe_cc": "KH", "flag": True, "sessions": 6})
+        study_of({"__name__": "a notebook", "probe_cc": "KH", "flag": True, "sessions": 6})
     with pytest.raises(ParameterError, match="this fictional country"):
         study_of({"probe_cc": "QX", "floor_sessions": 6})
     assert capsys.readouterr().out.startswith("floor_sessions 6 (published: 4): ")

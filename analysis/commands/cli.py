@@ -32,7 +32,10 @@ _RESUMABLE = ("report", "sensitivity", "ingest", "share", "pdf", "watch")
 #: The exit status of a look that finds something new.
 _NEWS = 10
 _HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
-Arguments = Annotated[list[str] | None, typer.Argument(help=_HELP, metavar="[NAME=VALUE]…")]
+_SAME = "those of the report: 'report --help' has them all"
+_METAVAR = "[NAME=VALUE]…"
+AllArguments = Annotated[list[str] | None, typer.Argument(help=_HELP, metavar=_METAVAR)]
+Arguments = Annotated[list[str] | None, typer.Argument(help=_SAME, metavar=_METAVAR)]
 
 
 class _Stopped(SystemExit):
@@ -92,7 +95,7 @@ def _stop_by_signals() -> list[int]:
 
 
 @app.command()
-def report(arguments: Arguments = None) -> None:
+def report(arguments: AllArguments = None) -> None:
     """Make a report: read the archive, run the notebooks, publish the pages."""
     # These take a second to load.
     from analysis.commands.reporting import make_report

@@ -61,7 +61,7 @@ _BYTES_OF_A_ROW, _BYTES_OF_A_REPORT = 720, 1_000_000_000
 _MEMORY = 4_000_000_000  # bytes
 _CLOCK = 120  # seconds by which a clock may be off
 _MOST = 8  # names in a line
-_TRY = "try another line, HTTPS_PROXY=…, or a mirror (docs/commands.md)"
+_TRY = "try another line, HTTPS_PROXY=…, a mirror, or a copy in a folder (docs/commands.md)"
 
 Level = Literal["ok", "look", "stop"]
 
@@ -291,6 +291,12 @@ def _examine_disk(settings: Settings, lines: float, size: float) -> Finding:
     return Finding("ok", said)
 
 
+_FOUND = """
+SELECT string_agg(DISTINCT probe_cc, ', ' ORDER BY probe_cc),
+  min(measurement_start_time)::DATE, max(measurement_start_time)::DATE FROM observations
+"""
+
+
 def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) -> Iterator[Finding]:
     """What a run would keep of some lines, and what of it is not as known.
 
@@ -302,6 +308,7 @@ def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) ->
     period = settings.study.period
     scope = {"cc": settings.study.probe_cc, "since": period.since, "until": period.until}
     with closing(observations_from_table(table)) as connection:
+        ((countries, first, last),) = connection.execute(_FOUND).fetchall()
         connection.execute(
             f"DELETE FROM observations WHERE probe_cc <> $cc OR NOT {IN_PERIOD}", scope
         )
@@ -312,7 +319,8 @@ def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) ->
             yield Finding(
                 "stop",
                 f"none of {lines:,} lines is a measurement of {settings.study.probe_cc} in the "
-                "period: check PROBE_CC, SINCE and UNTIL",
+                f"period; they are of {countries}, from {first} to {last}: check PROBE_CC, SINCE and "
+                "UNTIL",
             )
             return
         others = [f"{count:,} {reason}" for reason, count in sorted(reasons.items()) if count]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analysis.errors import ParameterError, suggest
 from analysis.languages.language import Language, open_languages
+from analysis.outcomes.thresholds import DECLARATIONS
 from analysis.reference.reference_files import REPOSITORY, SNAPSHOTS, Snapshot, find
 from analysis.sources.schedulers import parse_address
 from analysis.study.parameters import (
@@ -157,7 +158,7 @@ def _split_arguments(arguments: Iterable[str]) -> tuple[dict[str, str], dict[str
     for name, value in thresholds.items():
         if not name.islower() or name.upper() in VARIABLES:
             there = f"; there are {', '.join(VARIABLES)}, and the thresholds, in lower case"
-            near = suggest(name.upper(), VARIABLES) or there
+            near = suggest(name.upper(), VARIABLES) or suggest(name.lower(), DECLARATIONS) or there
             raise ParameterError(name, value, f"there is no such parameter{near}")
     return given, thresholds
 

@@ -71,7 +71,7 @@ KERNEL_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "TZ": "UTC",
     "LC_ALL": "C.UTF-8",
-    "MPLBACKEND": "agg",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "OMP_NUM_THREADS": "2",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     PUBLISHING: "1",

@@ -306,7 +306,7 @@ def _check_outputs(cells: Sequence[nbformat.NotebookNode], file: str) -> None:
             if any(kind.startswith("image/") for kind in kinds):
                 raise ContractError(
                     f"{file}: a picture has no text for those who cannot see it; show it with "
-                    "show.show_figure"
+                    "show_figure of analysis.pages.show"
                 )
             if kinds and not kinds & _SHOWN:
                 raise ContractError(

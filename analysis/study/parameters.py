@@ -272,19 +272,25 @@ PARAMETERS: Mapping[str, Parameter] = {
 def check_names(values: Mapping[str, Any]) -> None:
     """Refuse a name of a notebook that is nearly a parameter's: a misspelt one changes nothing.
 
+    Args:
+        values: a notebook's ``globals()``, which may hold other names, or parameters alone.
+
     Raises:
         ParameterError: there is one, with a number or a text.
     """
+    is_notebook = "__name__" in values
     known = [*PARAMETERS, *DECLARATIONS]
     for name, value in values.items():
         if name in known or isinstance(value, bool) or not isinstance(value, str | int | float):
             continue
-        if near := find_near(name, known, 0.88):
+        if near := find_near(name.lower(), known, 0.88):
             raise ParameterError(
                 name,
                 value,
                 f"there is no such parameter; is {near[0]} meant? Else use another name",
             )
+        if not is_notebook:
+            raise ParameterError(name, value, "there is no such parameter")
 
 
 def find_lists(parameters: StudyParameters) -> StudyParameters:

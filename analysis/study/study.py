@@ -441,7 +441,9 @@ def open_observations(collection: Collection, probe_cc: str, period: Period) -> 
     if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
         observations.close()
         raise SourceError(
-            f"the source has no measurement of {probe_cc} from {period.since} to {period.last_day}",
+            f"the source has no measurement of {probe_cc} from {period.since} to "
+            f"{period.last_day}; "
+            "'make doctor' with the same parameters says what it holds",
             resumes=False,
         )
     return observations
