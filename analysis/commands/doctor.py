@@ -319,8 +319,8 @@ def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) ->
             yield Finding(
                 "stop",
                 f"none of {lines:,} lines is a measurement of {settings.study.probe_cc} in the "
-                f"period; they are of {countries}, from {first} to {last}: check PROBE_CC, SINCE and "
-                "UNTIL",
+                f"period; they are of {countries}, from {first} to {last}: check PROBE_CC, SINCE "
+                "and UNTIL",
             )
             return
         others = [f"{count:,} {reason}" for reason, count in sorted(reasons.items()) if count]
