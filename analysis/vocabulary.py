@@ -92,8 +92,9 @@ INSUFFICIENT: dict[str, State] = {
         "#767676",
         "◍",
         f'{_DOTTED}<circle cx="5" cy="5" r="1.5" fill="currentColor"/>',
-        "Tested enough, but some tests reached the site and others did not: too few failed to list "
-        "it, and too many to call it reachable. This is not evidence of access.",
+        "Tested enough, but some tests reached the site, and others failed or gave no result: too "
+        "few failed to list it, and too few reached it to call it reachable. This is not evidence "
+        "of access.",
     ),
 }
 

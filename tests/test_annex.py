@@ -456,7 +456,7 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "No earlier test that counts reached the site. No later test that counts gave a result. "
         "This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. Only tests "
         "at these hours count as before or after. The sessions left a trace of blocking. The "
-        "failures began before the first test, so the site may refuse this network. 1 forged "
+        "first test failed already, so the site may refuse this network. 1 forged "
         "session might be enough to change this verdict. Evidence, in the whole period: thin.",
         f"Could it be something else? TLS: reset: {RIVALS[0].question} No. {RIVALS[-1].question} "
         "No.",

@@ -86,7 +86,7 @@ def test_a_listing_leads_down_to_its_sessions(
     assert (status, complaint) == (0, "")
     for words in (
         f"{row.domain}  in ",
-        "On the list: blocked on ",
+        "On the list: blocked or likely blocked on ",
         f"rule {row.rule_id}: ",
         f"{row.blocked_session_count} blocked, {row.down_session_count} down",
         f"At least {row.sessions_to_flip} forged session",

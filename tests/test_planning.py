@@ -157,8 +157,8 @@ NETWORKS = pd.DataFrame(
 def _verdict(domain: str, asn: int, state: str, reason: str = "", **changes: Any) -> dict[str, Any]:
     return {"domain": domain, "probe_asn": asn, "period": "all", "state": state,
             "insufficient_reason": reason, "set_aside_reason": "", "session_count": 8,
-            "blocked_session_count": 0, "ok_session_count": 8, "day_count": 8,
-            **changes}  # fmt: skip
+            "blocked_session_count": 0, "down_session_count": 0, "ok_session_count": 8,
+            "day_count": 8, **changes}  # fmt: skip
 
 
 def _rank(verdicts: list[dict[str, Any]], last: str = "2024-06-30") -> pd.DataFrame:
@@ -170,7 +170,7 @@ def _rank(verdicts: list[dict[str, Any]], last: str = "2024-06-30") -> pd.DataFr
     return rank_pairs(table, NETWORKS, sites, last_tests, Thresholds(), UNTIL)
 
 
-FEW = {"session_count": 3, "day_count": 2, "ok_session_count": 0}
+FEW = {"session_count": 3, "day_count": 2, "ok_session_count": 1}
 
 
 def test_a_score_can_be_done_again_by_hand() -> None:
@@ -193,7 +193,8 @@ def test_why_a_pair_is_tested() -> None:
     """Below the floor, or without a verdict; what has its verdict was tested yesterday, and a name
     that does not exist is never tested again."""
     for verdict, reason, needed in (
-        (_verdict("a.test", 1, "insufficient", "few_sessions", **FEW), "thin", 1),
+        (_verdict("a.test", 1, "insufficient", "few_sessions", **FEW), "thin", 3),
+        (_verdict("a.test", 1, "insufficient", "few_sessions", ok_session_count=2), "thin", 2),
         (_verdict("a.test", 1, "insufficient", "few_days", session_count=9, day_count=1),
          "thin", 2),
         (_verdict("a.test", 1, "insufficient", "mixed"), "mixed", 1),
@@ -289,7 +290,7 @@ def _check_descriptor(content: dict[str, Any]) -> None:
 def test_a_week_is_planned_and_handed_out(tmp_path: Path) -> None:
     """Each site once a day, on as many days as it needs, no day with more than volunteers do; the
     files hold what is planned, whatever a network calls itself, and replace those of last week."""
-    few = {"session_count": 0, "day_count": 0, "blocked_session_count": 0}
+    few = {"session_count": 0, "day_count": 0, "ok_session_count": 0}
     pairs = _rank([_verdict(f"s{n:02}.test", 1, "insufficient", "few_sessions", **few)
                    for n in range(34)])  # fmt: skip
     pairs["network"] = "<b>=1+1</b>\u202e" + "x" * 99

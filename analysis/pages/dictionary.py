@@ -103,7 +103,7 @@ def write_datapackage(tables: Path, run: Mapping[str, Any]) -> None:
         "name": f"internet-censorship-{given['probe_cc'].lower()}-{given['since']}",
         "title": f"Internet censorship in {country_name(given['probe_cc'])}: tables of a report",
         "description": f"Measurements from {given['since']} to {given['until']}, the day after the "
-        "last. A listed site was observed to be blocked; no table says who ordered it.",
+        "last. A listed site was seen blocked or likely blocked; no table says who ordered it.",
         "version": f"rules-{run['rules_version']}",
         "licenses": [{"name": licence, "path": place}],
         "sources": [

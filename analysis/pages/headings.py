@@ -194,8 +194,8 @@ GLOSSARY: dict[str, str] = {
         "Blocked or likely blocked on at least one access network. The list is in the annex."
     ),
     "Tested enough": (
-        "A pair with enough sessions on enough days (page 2 has both numbers), whether or not the "
-        "tests agree."
+        "A pair with enough sessions on enough days (the confirmation page has both numbers), "
+        "whether or not the tests agree."
     ),
     "Trace of blocking": (
         "A block page, a sinkhole or an impossible address. Faults of lines and servers do not "
@@ -221,7 +221,8 @@ GLOSSARY: dict[str, str] = {
     ),
     "Forged sessions needed": (
         "At least so many forged sessions about the pair would be needed to change its verdict. "
-        "Forged sessions about other pairs can change it too, but rarely (page 6)."
+        "Forged sessions about other pairs can change it too, but rarely (the validation page "
+        "counts it)."
     ),
     "Annex": (
         "The list of sites that were blocked or likely blocked on at least one access network."

@@ -54,7 +54,7 @@ def render_table(
     headings: Mapping[str, str],
     *,
     file: str = "",
-    is_printed: bool = True,
+    is_printed: bool | None = None,
     networks: Mapping[int, str] | None = None,
     lang: Language = ENGLISH,
 ) -> Markup:
@@ -63,7 +63,7 @@ def render_table(
     frame, networks = _join_names(frame, networks or {})
     if frame.empty:
         return Markup(form.nothing(caption, note))
-    whole, is_printed = len(frame), is_printed and not file
+    whole, is_printed = len(frame), not file if is_printed is None else is_printed
     frame = frame.iloc[: MOST_ROWS if is_printed else fold_after + MOST_FOLDED]
     left_out = {
         "rows": whole - len(frame), "paper": 0 if is_printed else max(whole - fold_after, 0),

@@ -20,7 +20,8 @@ from analysis.errors import SourceError
 
 PDF = "report.pdf"
 #: What is in it, by file name, in order.
-PARTS = ("index.html", "4-blocked-sites.html", "3-semester-comparison.html", "feedback.html")
+FORM = "feedback.html"
+PARTS = ("index.html", "4-blocked-sites.html", "3-semester-comparison.html", FORM)
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 #: Attributes that are an id, or name one or several.
@@ -115,11 +116,13 @@ def join_pages(pages: Mapping[str, Path]) -> str:
 
 
 def _part(soup: Any, name: str, prefixes: dict[str, str]) -> Tag:
-    """What is printed of a page: its header and its content."""
-    for element in soup.select("script, nav, .skip, body > footer"):
+    """What is printed of a page: its header and its content; of the form also where to send it."""
+    for element in soup.select("script, nav, .skip"):
         element.decompose()
     part: Tag = soup.new_tag("section", attrs={"class": "part", "lang": soup.html.get("lang", "")})
     part.extend([soup.header.extract(), soup.main.extract()])
+    if name == FORM:
+        part.append(soup.footer.extract())
     part["id"] = prefixes[name] + "top"
     for each in part.find_all(True):
         _rename(each, name, prefixes)

@@ -32,7 +32,7 @@ def show_table(
     fold_after: int = 40,
     headings: Mapping[str, str] | None = None,
     file: str = "",
-    is_printed: bool = True,
+    is_printed: bool | None = None,
     networks: Mapping[int, str] | None = None,
 ) -> None:
     """Show a frame as a table; the index is not shown, the first column heads each row.
@@ -42,11 +42,11 @@ def show_table(
             with thousands, shares as per cent, states as mark and word, ``true`` as yes.
         caption: what the table is, in one line; unique on the page.
         note: a sentence under it.
-        fold_after: rows past this many are folded (and printed).
+        fold_after: rows past this many are folded.
         headings: words for columns that differ from the vocabulary (``headings.HEADINGS``).
-        file: a published table that has all rows; some more are folded here, and on paper are none.
-        is_printed: whether the rows that are folded are printed. Where not, some more are folded,
-            and the notebook has all.
+        file: a published table that has all rows.
+        is_printed: whether the rows that are folded are printed; by default where no file has
+            them. Where not, some more are folded, and the file or the notebook has all.
         networks: number → name: numbers of networks stand behind their names. Where the frame
             has ``network`` beside ``probe_asn``, the two are one column anyway.
     """

@@ -502,7 +502,7 @@ def _changes(counts: pd.Series, is_whole: pd.Series) -> pd.Series:
     """By what share of the one before each count grew; empty where they cannot be compared."""
     before = counts.shift()
     comparable = is_whole & is_whole.shift(fill_value=False) & (before > 0)
-    return ((counts - before) / before.where(before > 0)).where(comparable)
+    return ((counts - before) / before.where(before > 0)).where(comparable).round(3)
 
 
 _LONGEST = 60  # characters of a name
@@ -762,13 +762,13 @@ def claim_what_to_test(pairs: pd.DataFrame, site_count: int) -> None:
         "what-to-test",
         ENGLISH.say(
             "Pairs of a site and an access network that are worth a test: {n}. Pairs among them "
-            "with too few tests, of which one or more failed as a block would: {suspected}.",
+            "with too few tests, at least one of which failed as a block would: {suspected}.",
             n=len(pairs), suspected=suspected,
         ),
         ENGLISH.say(
             "Only the {sites} sites on a test list or on the list of blocked sites can be here, "
-            "tested or not; other tested sites cannot. Other pairs with too few tests, of a site "
-            "that is listed on another network: {n}.",
+            "tested or not; other tested sites cannot. Other pairs with too few tests or none, of "
+            "a site that is listed on another network: {n}.",
             sites=site_count, n=elsewhere,
         ),
         "The table does not say that a site is blocked. It says which tests would tell the most.",

@@ -99,7 +99,8 @@ def rank_pairs(
     whole = verdicts[(verdicts["period"] == "all") & (verdicts["domain"] != "")]
     dead = find_dead_names(whole)
     access = list_access_networks(ranked)[["probe_asn", "network", "kind"]]
-    counts = ["session_count", "blocked_session_count", "day_count"]
+    results = ["blocked_session_count", "down_session_count", "ok_session_count"]
+    counts = ["session_count", "day_count", *results]
     known = whole[["domain", "probe_asn", "state", "insufficient_reason", *counts]]
     pairs = (
         sites[~sites["domain"].isin(dead)]
@@ -150,11 +151,13 @@ def _score(pairs: pd.DataFrame, thresholds: Thresholds, until: pd.Timestamp) -> 
     elsewhere = elsewhere.clip(lower=LEAST_SUSPICION)
     sessions = pairs["session_count"]
     suspicion = (pairs["blocked_session_count"] + elsewhere) / (sessions + 1)
-    sessions_missing = (thresholds.floor_sessions - sessions).clip(lower=0)
-    days_missing = (thresholds.floor_days - pairs["day_count"]).clip(lower=0)
-    missing = sessions_missing.where(sessions_missing > days_missing, days_missing)
-    # tested enough, and without a verdict: the tests disagree, or say nothing
-    is_mixed = (pairs["state"] == "insufficient") & (missing == 0)
+    results = pairs[["blocked_session_count", "down_session_count", "ok_session_count"]].sum(axis=1)
+    sessions_missing = thresholds.floor_sessions - results
+    days_missing = thresholds.floor_days - pairs["day_count"]
+    missing = sessions_missing.where(sessions_missing > days_missing, days_missing).clip(lower=1)
+    missing = missing.where(pairs["state"].isin(["", "insufficient"]), 0)
+    # tested enough, and without a verdict: the tests disagree
+    is_mixed = pairs["insufficient_reason"] == "mixed"
     days = (until - pairs["last_tested"]).dt.days - 1
     is_stale = ~is_mixed & (missing == 0) & (days >= thresholds.not_tested_days)
     needed = missing.mask(is_mixed, 1).mask(is_stale, thresholds.floor_sessions)

@@ -262,22 +262,22 @@ def compare_networks(counts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFra
     return table.assign(change=change)
 
 
+_MOST = "More of its failures have this cause than any other: {}."
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
 REASON_SENTENCES = {
-    "name_does_not_exist": (
-        "Where it failed, the controls mostly could not resolve the name either."
+    "name_does_not_exist": _MOST.format("the controls could not resolve the name either"),
+    "nxdomain_substitution": _MOST.format(
+        "the answers are what the resolver gives for names that do not exist"
     ),
-    "nxdomain_substitution": "The answers are what the resolver gives for names that do not exist.",
-    "local_filter": ("Most failures came through resolvers that are not the network's."),
+    "local_filter": _MOST.format("they came through resolvers that are not the network's"),
     "geo_restricted": (
         "The site seems to have refused visitors from the country, at least at times."
     ),
-    "down": "More of its failures have this cause than any other: the control failed too.",
-    "instrument": (
-        "Most failures come from one kind of probe: a filter, an antivirus or a faulty version may "
-        "explain them."
+    "down": _MOST.format("the control failed too"),
+    "instrument": _MOST.format(
+        "one kind of probe alone failed; a filter, an antivirus or a faulty version may explain it"
     ),
-    "broken_session": "Most sessions in which it failed are ones in which most sites failed.",
+    "broken_session": _MOST.format("in these sessions most sites failed"),
     "not_domestic": (
         "Blocked or likely blocked only on networks that are not access networks of the country."
     ),

@@ -123,7 +123,7 @@ def annex_sections(
     set_aside = _show_finding(page, "everywhere", find_everywhere(read))
     caption = lang.say("Sites with anomalies that are not listed")
     set_aside += _show_finding(page, "unlisted", find_unlisted(read)) + render_table(
-        linked, caption, "", 25, {}, file="set_aside.csv", lang=lang
+        linked, caption, "", 25, {}, file="set_aside.csv", is_printed=True, lang=lang
     )
     macros = open_template("annex.html.j2", lang).module
     return [

@@ -30,7 +30,6 @@ from analysis.study.confirmation import count_states, spans_by_site
 from analysis.study.study import MessagingStudy, Study
 from analysis.tables import tell_cells, tell_networks
 from analysis.verdicts.intervals import USUAL
-from analysis.verdicts.rivals import EVERYWHERE
 from analysis.vocabulary import (
     CHANGES,
     INSUFFICIENT,
@@ -387,9 +386,9 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
                "live_name_count", "measurement_count"]  # fmt: skip
     show_table(
         shared.sort_values("name_count", ascending=False, kind="stable")[columns],
-        caption="Addresses that several names share and no control confirmed",
+        caption="Addresses that several names share, and their controls did not get",
         note=ENGLISH.say(
-            "answers.csv has more columns, and the addresses with one name: {n}.",
+            "answers.csv has more columns, and the rows of addresses with one name: {n}.",
             n=len(answers) - len(shared),
         ),
         fold_after=4,
@@ -405,15 +404,14 @@ def _count_networks(networks: pd.Series) -> str:
     most = counts[counts > counts.iloc[3]] if len(counts) > 3 else counts
     told = [f"{network}: {count:,}" for network, count in most.items()]
     if rest := len(counts) - len(most):
-        told.append(f"{rest:,} others: at most {counts.iloc[len(most)]:,} each")
+        what = "others" if told else "networks"
+        told.append(f"{rest:,} {what}: at most {counts.iloc[len(most)]:,} each")
     return "; ".join(told)
 
 
 def gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
     """One row for what failed for one reason on many networks; what is no surprise comes last."""
-    is_alike = withheld["why"].isin((EVERYWHERE, *USUAL))
-    apart = withheld.index.where(~is_alike, -1)
-    keys = [withheld["why"].isin(USUAL), *(withheld[name] for name in _ALIKE), apart]
+    keys = [withheld["why"].isin(USUAL), *(withheld[name] for name in _ALIKE)]
     gathered = withheld.groupby(keys).agg({
         **dict.fromkeys(_ALIKE, "first"),
         "probe_asn": tell_networks,

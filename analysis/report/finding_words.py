@@ -70,7 +70,7 @@ def draw_timeline(
     events_said = f" Lines mark known events: {'; '.join(dated)}." if dated else ""
     reading = (
         "A bar runs from the first to the last failing test on any access network, days without a "
-        "test included (half-height bar: likely blocked). The dotted line leads to the nearest "
+        "test included (half-filled bar: likely blocked). The dotted line leads to the nearest "
         "test that reached the site, or to the edge if there was none. Sites on most networks "
         f"stand first. Source: {source}."
     )
@@ -281,7 +281,7 @@ def _draw_onset(tell: Telling) -> Markup:
     reading = lang.html(
         "Dark bars: newly seen blocked or likely blocked in these days, on networks that had "
         "reached the site before; a dotted line leads back to the last test that reached it, and "
-        "on to the next one that did. Pale bars: other times, or other networks. Half-height bars: "
+        "on to the next one that did. Pale bars: other times, or other networks. Half-filled bars: "
         "likely blocked throughout. Days without a test are part of a bar."
     )
     if len(new) > len(shown):
@@ -298,7 +298,7 @@ def _draw_networks(tell: Telling) -> Markup:
         [_state_line(lang, *row) for row in tell.values["rows"]],
         lang.say("Network"),
         lang.html(
-            "Listed sites on each access network. Half-height bars: likely blocked. The numbers "
+            "Listed sites on each access network. Half-filled bars: likely blocked. The numbers "
             "are blocked + likely blocked, of the sites tested enough there."
         ),
     )
@@ -316,8 +316,9 @@ def _draw_methods(tell: Telling) -> Markup:
         lang.html(
             "Pairs of a site and an access network, by the step at which the connection failed, "
             "and how; the numbers are blocked + likely blocked. {traced} of {blocked} listed sites "
-            "show a trace of blocking: a block page, a sinkhole (a false address that is given for "
-            "three or more unrelated names), or an address that no site can have.",
+            "show, where they are listed, a trace of blocking: a block page, a sinkhole (a false "
+            "address that is given for three or more unrelated names), or an address that no site "
+            "can have.",
             traced=tell.count("traced_domain_count"), blocked=tell.count("blocked_domain_count"),
         ),
     )  # fmt: skip
@@ -365,9 +366,10 @@ def _draw_hours(tell: Telling) -> Markup:
         [
             Row(
                 lang.html("{site}, {network}", site=site_link(site), network=network),
-                _windows(local), lang.say("failing at {hours}", hours=schedule_words(local, lang)),
+                _windows(local, state),
+                lang.say("failing at {hours}", hours=schedule_words(local, lang)),
             )
-            for site, network, _, local, *_ in rows[:MOST_ROWS]
+            for site, network, _, local, *_, state in rows[:MOST_ROWS]
         ],
         (lang.say("Site and network"), lang.say("Hours"), lang.say("Hours of the week")),
         [Mark(hour / 24, f"{hour}") for hour in range(0, 24, 3)],
@@ -388,15 +390,15 @@ def _draw_hours(tell: Telling) -> Markup:
     return draw_figure(drawn, alt, reading)
 
 
-def _windows(schedule: str) -> tuple[Bar, ...]:
+def _windows(schedule: str, look: str) -> tuple[Bar, ...]:
     """The hours of a schedule on the axis of a day, whatever the days of the week."""
     bars = []
     for window in re.finditer(r"(\d\d):(\d\d)-(\d\d):(\d\d)", schedule):
         start, end = (int(window[i]) / 24 + int(window[i + 1]) / 1440 for i in (1, 3))
         past_midnight = end < start
-        bars.append(Bar(start, 1.0 if past_midnight else end))
+        bars.append(Bar(start, 1.0 if past_midnight else end, look))
         if past_midnight and end:
-            bars.append(Bar(0.0, end))
+            bars.append(Bar(0.0, end, look))
     return tuple(bars)
 
 

@@ -629,7 +629,7 @@ def find_hours(read: Tables, probe_cc: str) -> Values | None:
         local = local.assign(local_schedule=local["schedule"])
     rows = [
         [row.domain, names[row.probe_asn], row.schedule, row.local_schedule, row.blocked_from,
-         row.blocked_until]
+         row.blocked_until, row.state]
         for row in local.itertuples()
     ]  # fmt: skip
     sites = sorted(set(held["domain"]))

@@ -225,7 +225,7 @@ def make_pages(
             is_unreached=domain in unreached,
             decision=show_decision(decided.get(domain), lang),
             verdicts_link=_VERDICTS.format(setting.root),
-            certainty_link=link("../index.html#certainty", lang.say("How sure this is")),
+            annex_link=link("../4-blocked-sites.html#the-list", lang.say("Annex")),
             root=setting.root,
         )
         yield f"sites/{site_file(domain)}", elided(visible(domain)), Markup(content)
@@ -282,7 +282,10 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
     """When it was blocked, a line a network; what is not listed is hollow."""
     period, rows = setting.period, []
     for cell in _told(record):
-        stretches = [one._asdict() for one in record.stretches.get(cell.probe_asn, [])]
+        stretches = [
+            {**one._asdict(), "blocked_until": one.last_seen_blocked}
+            for one in record.stretches.get(cell.probe_asn, [])
+        ]
         withheld = [one._asdict() for one in record.withheld.get(cell.probe_asn, [])]
         bars = [bar for one in stretches for bar in span_bars(one, period)]
         bars += [bar for one in withheld for bar in span_bars(one, period, "hollow")]
@@ -293,10 +296,14 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
     events = [(event.day, event.title) for event in setting.events]
     reading = lang.html(
         "A bar runs from the first to the last failing test, days without a test included. "
-        "Half-height bars: likely blocked; hollow bars: periods of failures that are not listed. "
-        "Single failures are not drawn. The dotted line leads to the nearest test that reached "
-        "the site."
+        "Half-filled bars: likely blocked; hollow bars: periods of failures that are not listed. "
+        "Failures that form no period are not drawn."
     )
+    if record.stretches:
+        reading += Markup(" ") + lang.html(
+            "The dotted line leads to the nearest test that reached the site, or to the edge if "
+            "there was none."
+        )
     if events:
         reading += Markup(" ") + lang.html(
             "Known events are thin lines; a day that coincides proves no cause."

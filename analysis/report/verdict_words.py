@@ -204,6 +204,7 @@ def open_template(name: str, lang: Language) -> Any:
         "below_line": BELOW_LINE,
         "least_gap": _LEAST_GAP,
         "platform": PLATFORM,
+        "before_first_test": BEFORE_FIRST_TEST,
     }
     environment.filters["english"] = lang.english
     return environment.get_template(name)

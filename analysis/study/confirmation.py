@@ -249,7 +249,7 @@ def name_tables(connection: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -
 
 #: What the rules rest on, by name, with what the reader is told.
 EVIDENCE = {
-    "answers": "Answers that no control confirmed, by resolver network and quarter",
+    "answers": "Answers that the lookup's control did not get, by resolver network and quarter",
     "pages": "Pages served in place of several sites, by network",
     "broken_sessions": "Broken sessions, by network",
     "rules_fired": "Measurements by the rule that explains them",

@@ -340,18 +340,19 @@ RESOLVERS = (
     "resolved it; name servers out of reach look the same"
 )
 REFUSED_HERE = (
-    "connections to it failed with one or two operators alone, and with this one to hardly any "
-    "other site; a site that refuses these networks looks the same"
+    "connections to it failed with one or two operators alone, and on this network connections to "
+    "hardly any other site failed so; a site that refuses these networks looks the same"
 )
 ONE_KIND_OF_PROBE = (
-    "failed in one kind of probe alone (one platform, or all versions up to a certain one): other "
-    "probes on this network hardly ever failed in this way at the same sites"
+    "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
+    "this network, at all sites together that failed so, other probes hardly ever failed in this "
+    "way"
 )
 #: What a rival says that does not explain a stretch.
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("Did it alone fail in the same way on nearly all networks?",
+    Rival("Did this site alone fail in the same way on nearly all networks?",
           EVERYWHERE, "everywhere", _NOT_MADE),
     Rival("Was the whole host silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
