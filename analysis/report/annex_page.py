@@ -13,7 +13,7 @@ from analysis.languages.language import ENGLISH, Language, elided, visible
 from analysis.pages.formats import link, site_link
 from analysis.pages.html_tables import blocks, render_table
 from analysis.period import Period
-from analysis.report.annex import link_countries
+from analysis.report.annex import REASON_SENTENCES, link_countries
 from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import (
     find_categories,
@@ -32,7 +32,7 @@ from analysis.report.verdict_words import (
     word,
 )
 from analysis.tables import read_table
-from analysis.vocabulary import CERTAINTY, LISTED, STATES
+from analysis.vocabulary import CERTAINTY, LISTED, SET_ASIDE_REASONS, STATES
 
 #: Rows that a page can hold; of more, a site shows those of fewer networks.
 MOST_ROWS = 1300
@@ -96,14 +96,22 @@ def annex_sections(
     networks, aside = read["networks"], read["set_aside"]
     page = Telling({}, numbers, lang, period)
     ranked = networks.sort_values(["rank", "probe_asn"], na_position="last")
-    told = aside[["domain", "reason", "measurement_count", "flagged_count", "networks", "note"]]
-    linked = link_countries(_say_column(told, "note", lang), summary["probe_cc"], period)
+    told = aside[["domain", "reason", "measurement_count", "flagged_count"]].assign(
+        network_count=aside["networks"].str.count(";") + 1
+    )
+    linked = link_countries(told, summary["probe_cc"], period)
+    reasons = [
+        (lang.html(words), lang.html(REASON_SENTENCES[reason]))
+        for reason, words in SET_ASIDE_REASONS.items() if reason in set(aside["reason"])
+    ]  # fmt: skip
     list_ = render_annex(
         stretches, categories, networks, summary["probe_cc"], read_decided(tables),
         grade_pairs(read["pairs"]), lang,
     )  # fmt: skip
     by_category = _show_finding(page, "categories", find_categories(read)) + render_table(
-        _say_column(categories, "category", lang),
+        categories.assign(
+            category=[word(lang, text).striptags() for text in categories["category"]]
+        ),
         lang.say("Sites tested and listed, by category"),
         "",
         60,
@@ -131,7 +139,7 @@ def annex_sections(
         (lang.heading("The list"), list_),
         (lang.heading("By category"), by_category + Markup(macros.category_columns())),
         (lang.heading("By network"), by_network + Markup(macros.network_columns())),
-        (lang.heading("Set aside"), set_aside + Markup(macros.aside_columns())),
+        (lang.heading("Set aside"), set_aside + Markup(macros.aside_columns(reasons))),
         (lang.heading("Limits"), Markup(macros.limits())),
     ]
 
@@ -173,11 +181,6 @@ def _show_finding(page: Telling, kind: str, finding: Mapping[str, Any] | None) -
     caveat = Markup(" ").join(words.caveats)
     shown = blocks(page.lang).finding(f"claim-{kind}", words.claim, words.sites, caveat)
     return Markup(shown) + words.figure
-
-
-def _say_column(table: pd.DataFrame, column: str, lang: Language) -> pd.DataFrame:
-    """A table with a column of words in a language; what is none of ours stays as it is."""
-    return table.assign(**{column: [word(lang, text).striptags() for text in table[column]]})
 
 
 def fit_rows(counts: pd.Series, most: int) -> int:
