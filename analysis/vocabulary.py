@@ -425,7 +425,7 @@ PUBLISHER = {
     "contact": "Contact",
     "object_to": "Objections to",
     "object_until": "Objections until",
-    "published": "Published on",
+    "published": "Date of publication",
     "next_report": "Next report",
     "licence": "Licence",
     "citation": "How to cite",
