@@ -8,7 +8,7 @@ country's file); a folder that somebody's notebooks write into has none.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -208,11 +208,15 @@ def word_first_page(
         if name.startswith(("site_precision", "pair_recall", "precision_of"))
     }
     of_methods = by_kind["methods"]["values"]["rows"] if "methods" in by_kind else []
+    of_networks = by_kind["networks"]["values"]["rows"] if "networks" in by_kind else []
+    listing = [name for name, *states, _ in of_networks if sum(states)]
+    if len(listing) > _MOST_LISTING:
+        listing = page.first_of(listing, len(listing))
     fewest = min((sum(states) for _, *states in of_methods[:3]), default=0)
     methods = [code for code, *states in of_methods if sum(states) >= fewest]
     return {
         "answer": Markup(say.answer(page, country, summary, by_kind.get("onset"), annex)),
-        "numbers": list(_numbers(page, is_from_ooni=summary["is_from_ooni"])),
+        "numbers": list(_numbers(page, listing, is_from_ooni=summary["is_from_ooni"])),
         "findings": [_finding(page, one) for one in summary["findings"]],
         "certainty": _part(say.certainty(page, summary["is_published_method"], shares, methods)),
         "unknowns": _part(say.unknowns(page, summary["has_fingerprints"], "apps" in by_kind)),
@@ -223,8 +227,20 @@ def word_first_page(
     }
 
 
-def _numbers(page: Telling, *, is_from_ooni: bool) -> Iterator[dict[str, Markup]]:
-    """The big numbers: each with what it counts out of what, and why it may mislead."""
+#: Networks with listed sites that are all named beside their number; of more, some are.
+_MOST_LISTING = 8
+
+
+def _numbers(
+    page: Telling, listing: Sequence[str | Markup], *, is_from_ooni: bool
+) -> Iterator[dict[str, Markup]]:
+    """The big numbers: each with what it counts out of what, and why it may mislead.
+
+    Args:
+        page: the headline numbers.
+        listing: names of networks with listed sites.
+        is_from_ooni: where the measurements come from.
+    """
     lang, count = page.lang, page.count
     yield {
         "value": count("traced_domain_count"),
@@ -267,7 +283,8 @@ def _numbers(page: Telling, *, is_from_ooni: bool) -> Iterator[dict[str, Markup]
             "access networks with listed sites",
             page.numbers["blocking_network_count"],
         ),
-        "caveat": lang.html(
+        "caveat": (lang.html("{names}.", names=listing) + " " if listing else Markup(""))
+        + lang.html(
             "Access networks with measurements: {access}; of these, with at least one site tested "
             "enough: {settled}. If networks that share an operator or a DNS resolver count as one, "
             "networks with listed sites: {sources}. Other networks (VPN, hosting, abroad), counted "
