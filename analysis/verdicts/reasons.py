@@ -123,6 +123,7 @@ def _by_state(table: pd.DataFrame) -> pd.Series:
     )
     cases = {
         "impaired": state == "impaired",
+        "down": state == "down",
         "anomaly_unexplained": state.isin(["ok", "mixed"]),
     }
     of_site = pd.DataFrame(cases).groupby(table["domain"]).any()
