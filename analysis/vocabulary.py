@@ -57,7 +57,8 @@ STATES: dict[str, State] = {
         "#6E6E6E",
         "✕",
         '<path d="m1.5 1.5 7 7m0-7-7 7" fill="none" stroke="currentColor" stroke-width="1.7"/>',
-        "When tests failed, the site mostly did not work from an uncensored network either.",
+        "In most tests that failed, or in a period of failures, the site did not work from an "
+        "uncensored network either.",
     ),
     "ok": State(
         "Reachable",
@@ -204,7 +205,7 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "impaired": "Not working, cause unclear",
     "insufficient": "Not enough tests where it failed",
     "instrument": "Failures of one kind of probe",
-    "broken_session": "The connection itself was broken",
+    "broken_session": "Failures in sessions in which most sites failed",
     "not_domestic": "Blocked or likely blocked, but on no access network",
     "anomaly_unexplained": "Anomalies without an explanation",
 }

@@ -239,7 +239,7 @@ def _why_not(states: Sequence[tuple[str | None, str | None]]) -> str:
     if all({None, "insufficient"}.intersection(pair) for pair in states):
         return "no network has a conclusion in both halves"
     if not any(state in LISTED for pair in states for state in pair):
-        return "listed in the whole period: too few of the block's sessions lie in either half"
+        return "listed in the whole period: neither half has enough of the block for its own state"
     return "where it was listed in one half, the other shows neither blocking nor access"
 
 
@@ -262,7 +262,7 @@ def compare_networks(counts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFra
     return table.assign(change=change)
 
 
-_MOST = "More of its failures have this cause than any other: {}."
+_MOST = "No other known cause has more of its failures: {}."
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
 REASON_SENTENCES = {
     "name_does_not_exist": _MOST.format("the controls could not resolve the name either"),

@@ -388,7 +388,7 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
         shared.sort_values("name_count", ascending=False, kind="stable")[columns],
         caption="Addresses that several names share, and their controls did not get",
         note=ENGLISH.say(
-            "answers.csv has more columns, and the rows of addresses with one name: {n}.",
+            "answers.csv has more columns and the other {n} rows.",
             n=len(answers) - len(shared),
         ),
         fold_after=4,
@@ -574,7 +574,7 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
             **marked({"blocked_domain_count": ours}), least=theirs.min(), most=theirs.max(),
         ),
         ENGLISH.html(
-            "Sites on all lists that are not empty ({lists} of {n}): {agreed}. Sites on "
+            "Lists that are not empty: {lists} of {n}; sites on all of these: {agreed}. Sites on "
             "another list and not on this one: {other_methods_only_count}; the reason for each is "
             "below.",
             lists=len(some), n=len(counts), agreed=compared[some].all(axis=1).sum(),

@@ -340,13 +340,13 @@ RESOLVERS = (
     "resolved it; name servers out of reach look the same"
 )
 REFUSED_HERE = (
-    "connections to it failed with one or two operators alone, and on this network connections to "
-    "hardly any other site failed so; a site that refuses these networks looks the same"
+    "connections to it failed with fewer than three operators, and with this one to sites in fewer "
+    "than three hosting networks; a site that refuses these operators looks the same"
 )
 ONE_KIND_OF_PROBE = (
-    "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
-    "this network, at all sites together that failed so, other probes hardly ever failed in this "
-    "way"
+    "failed in one kind of probe alone (one platform, or all versions up to a certain one): "
+    "taking all sites together that failed in this way on this network, other probes hardly ever "
+    "did"
 )
 #: What a rival says that does not explain a stretch.
 NO = "No."
