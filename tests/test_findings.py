@@ -474,12 +474,13 @@ def an_event_says_when_it_was_seen_and_may_have_begun(
     ]
     assert set(begun["domain"]) == set(sites)
     told = numbers_in(
-        r"first seen: (\d+) of these (\d+) blocks .* at most (\d+) days after .* "
+        r"first seen: of the (\d+) such blocks, counted by network, (\d+) .* at most (\d+) days "
+        r"after .* "
         r"\(median: (\d+)\).*? On (\d+) of them a later",
         said["onset"] + " On 0 of them a later",  # nothing is said of none
     )
     assert told == [
-        (begun["last_seen_open"] >= begun["blocked_from"].min()).sum(), len(begun),
+        len(begun), (begun["last_seen_open"] >= begun["blocked_from"].min()).sum(),
         begun["days"].max(), int(begun["days"].median()),
         (begun["first_seen_open_again"] != "").sum(),
     ]  # fmt: skip

@@ -70,9 +70,9 @@ def draw_timeline(
     events_said = f" Lines mark known events: {'; '.join(dated)}." if dated else ""
     reading = (
         "A bar runs from the first to the last failing test on any access network, days without a "
-        "test included (half-filled bar: likely blocked). The dotted line leads to the nearest "
-        "test that reached the site, or to the edge if there was none. Sites on most networks "
-        f"stand first. Source: {source}."
+        "test included (half-filled bar: likely blocked throughout). The dotted line leads to the "
+        "nearest test that reached the site, or to the edge if there was none. Sites on most "
+        f"networks stand first. Source: {source}."
     )
     alt = f"A time axis with a line per site. {'; '.join(words)}.{events_said}"
     whole = Markup.escape(reading) + _say_shown(ENGLISH, len(rows), len(order))
@@ -145,6 +145,8 @@ def _say_span(lang: Language, span: Span) -> str:
     first = date.fromisoformat(span["blocked_from"])
     is_listed = span["state"] in LISTED
     state = lang.say(STATES[span["state"]].words) if is_listed else lang.say("Failing, not listed")
+    if "network_count" in span and span["state"] == "blocked":
+        state = lang.say("Blocked or likely blocked")  # on several networks, and not on each
     if not span["blocked_until"]:
         return lang.say("{state} from {first} to the last test", state=state, first=first)
     last = date.fromisoformat(span["blocked_until"])

@@ -352,7 +352,7 @@ ONE_KIND_OF_PROBE = (
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("Did this site alone fail in the same way on nearly all networks?",
+    Rival("Did it fail in the same way on nearly all networks, and no other host begin with it?",
           EVERYWHERE, "everywhere", _NOT_MADE),
     Rival("Was the whole host silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),

@@ -295,7 +295,7 @@ def show_constants(validation: Results) -> None:
         "constants",
         ENGLISH.say(
             "{n} numbers were moved up and down by some 30 %. {none} of them change no state. "
-            "{sharp} change the state of {least} or more pairs, one of these that of {largest}.",
+            "{sharp} change the state of {least} pairs or more, one of them that of {largest}.",
             n=len(most), none=(most == 0).sum(), sharp=(most >= _SHARP).sum(), least=_SHARP,
             largest=most.max(),
         ),
