@@ -59,6 +59,8 @@ _LEAST_MEASUREMENTS = 100
 _HARMLESS = ("CTRL", "COMM", "CULTR", "GOVT", "SRCH")
 #: Where a test tells nothing: there is no site.
 _NO_SITE = "name_does_not_exist"
+#: Counts of sessions that gave a result.
+_RESULTS = ["blocked_session_count", "down_session_count", "ok_session_count"]
 _REACH = {"isp": 1.0, "mobile": 1.0}
 _OTHER_REACH = 0.5
 
@@ -99,8 +101,7 @@ def rank_pairs(
     whole = verdicts[(verdicts["period"] == "all") & (verdicts["domain"] != "")]
     dead = find_dead_names(whole)
     access = list_access_networks(ranked)[["probe_asn", "network", "kind"]]
-    results = ["blocked_session_count", "down_session_count", "ok_session_count"]
-    counts = ["session_count", "day_count", *results]
+    counts = ["session_count", "day_count", *_RESULTS]
     known = whole[["domain", "probe_asn", "state", "insufficient_reason", *counts]]
     pairs = (
         sites[~sites["domain"].isin(dead)]
@@ -151,8 +152,7 @@ def _score(pairs: pd.DataFrame, thresholds: Thresholds, until: pd.Timestamp) -> 
     elsewhere = elsewhere.clip(lower=LEAST_SUSPICION)
     sessions = pairs["session_count"]
     suspicion = (pairs["blocked_session_count"] + elsewhere) / (sessions + 1)
-    results = pairs[["blocked_session_count", "down_session_count", "ok_session_count"]].sum(axis=1)
-    sessions_missing = thresholds.floor_sessions - results
+    sessions_missing = thresholds.floor_sessions - pairs[_RESULTS].sum(axis=1)
     days_missing = thresholds.floor_days - pairs["day_count"]
     missing = sessions_missing.where(sessions_missing > days_missing, days_missing).clip(lower=1)
     missing = missing.where(pairs["state"].isin(["", "insufficient"]), 0)
