@@ -57,8 +57,8 @@ STATES: dict[str, State] = {
         "#6E6E6E",
         "✕",
         '<path d="m1.5 1.5 7 7m0-7-7 7" fill="none" stroke="currentColor" stroke-width="1.7"/>',
-        "In most tests that failed, or in a period of failures, the site did not work from an "
-        "uncensored network either.",
+        "In a period with enough failures, the site mostly did not work from an uncensored "
+        "network either.",
     ),
     "ok": State(
         "Reachable",
@@ -94,8 +94,8 @@ INSUFFICIENT: dict[str, State] = {
         "◍",
         f'{_DOTTED}<circle cx="5" cy="5" r="1.5" fill="currentColor"/>',
         "Tested enough, but some tests reached the site, and others failed or gave no result: too "
-        "few failed to list it, and too few reached it to call it reachable. This is not evidence "
-        "of access.",
+        "few failed to list it, and too few reached it, or too many left a trace, to call it "
+        "reachable. This is not evidence of access.",
     ),
 }
 

@@ -262,7 +262,7 @@ def compare_networks(counts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFra
     return table.assign(change=change)
 
 
-_MOST = "No other known cause has more of its failures: {}."
+_MOST = "Most frequent known cause of its failures, or one of several: {}."
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
 REASON_SENTENCES = {
     "name_does_not_exist": _MOST.format("the controls could not resolve the name either"),

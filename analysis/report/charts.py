@@ -388,7 +388,7 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
         shared.sort_values("name_count", ascending=False, kind="stable")[columns],
         caption="Addresses that several names share, and their controls did not get",
         note=ENGLISH.say(
-            "answers.csv has more columns and the other {n} rows.",
+            "answers.csv has more columns, and {n} more rows.",
             n=len(answers) - len(shared),
         ),
         fold_after=4,
@@ -404,8 +404,9 @@ def _count_networks(networks: pd.Series) -> str:
     most = counts[counts > counts.iloc[3]] if len(counts) > 3 else counts
     told = [f"{network}: {count:,}" for network, count in most.items()]
     if rest := len(counts) - len(most):
-        what = "others" if told else "networks"
-        told.append(f"{rest:,} {what}: at most {counts.iloc[len(most)]:,} each")
+        what, largest = "others" if told else "networks", counts.iloc[len(most)]
+        most_of_them = "at most " if counts.iloc[-1] < largest else ""
+        told.append(f"{rest:,} {what}: {most_of_them}{largest:,} each")
     return "; ".join(told)
 
 

@@ -48,8 +48,9 @@ ITEM = SetItem(
 #: Columns of the page, what matters first.
 _SHOWN = ["claim_id", "claim", "arithmetic", "where", "relation"]
 _CAVEAT = (
-    "A statement that holds agrees with its own sums or with a published count. This does not make "
-    "it true. The statements were typed in by hand; check them against the draft."
+    "A statement that holds agrees with its own sums, a published count or a table of the report. "
+    "This does not make it true. The statements were typed in by hand; check them against the "
+    "draft."
 )
 
 

@@ -340,19 +340,20 @@ RESOLVERS = (
     "resolved it; name servers out of reach look the same"
 )
 REFUSED_HERE = (
-    "connections to it failed with fewer than three operators, and with this one to sites in fewer "
-    "than three hosting networks; a site that refuses these operators looks the same"
+    "periods of failed connections to it are of fewer than three operators, and those of this "
+    "operator are of sites in fewer than three hosting networks; a site that refuses these "
+    "operators looks the same"
 )
 ONE_KIND_OF_PROBE = (
-    "failed in one kind of probe alone (one platform, or all versions up to a certain one): "
-    "taking all sites together that failed in this way on this network, other probes hardly ever "
-    "did"
+    "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
+    "this network, other probes hardly ever failed in this way at the sites concerned, taken "
+    "together"
 )
 #: What a rival says that does not explain a stretch.
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("Did it fail in the same way on nearly all networks, and no other host begin with it?",
+    Rival("Did it fail alike on nearly all networks, without other hosts from the same days?",
           EVERYWHERE, "everywhere", _NOT_MADE),
     Rival("Was the whole host silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
