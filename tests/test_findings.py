@@ -83,7 +83,8 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
     words = word_finding(Telling(finding, {}, ENGLISH, YEAR))
     assert "3 sites were newly seen blocked (2) or likely blocked (1) on one or more" in words.claim
     before = (
-        "Already blocked or likely blocked earlier, on the same network or another: 1 of the 3 sites."
+        "Already blocked or likely blocked earlier, on the same network or another: 1 of the 3 "
+        "sites."
     )
     assert before in words.sites
     finding["values"]["older"] = []
