@@ -81,7 +81,7 @@ INSUFFICIENT: dict[str, State] = {
     "few_sessions": State(
         "Not enough tests: too few sessions",
         *_DOTTED_RING,
-        "Tested too rarely for a conclusion. This is not evidence of access.",
+        "Too few sessions say something about the site. This is not evidence of access.",
     ),
     "few_days": State(
         "Not enough tests: too few days",

@@ -430,7 +430,7 @@ def networks_that_are_not_independent_count_once(
     if pairs.empty:
         return
     blocking, tested, sources = numbers_in(
-        r"on (\d+) of the (\d+) access networks on which .* as one, there are (\d+)\.",
+        r"on (\d+) of the (\d+) access networks on which .* as one, the number is (\d+)\.",
         said["networks"],
     )
     settled = enough_tests(read["access"])

@@ -762,7 +762,7 @@ def claim_what_to_test(pairs: pd.DataFrame, site_count: int) -> None:
         "what-to-test",
         ENGLISH.say(
             "Pairs of a site and an access network that are worth a test: {n}. Pairs among them "
-            "with too few tests, at least one of which failed as a block would: {suspected}.",
+            "with too few tests, but with a test that failed as a block would: {suspected}.",
             n=len(pairs), suspected=suspected,
         ),
         ENGLISH.say(

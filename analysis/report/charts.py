@@ -539,8 +539,8 @@ def claim_verdicts(numbers: Numbers) -> None:
     show_finding(
         "verdicts",
         ENGLISH.html(
-            "Listed sites: {blocked_domain_count}, on {blocking_network_count} access networks of "
-            "the country. Listed pairs of a site and an access network: "
+            "Listed sites: {blocked_domain_count}; access networks of the country with listed "
+            "sites: {blocking_network_count}. Listed pairs of a site and an access network: "
             "{listed_access_pair_count} ({traced_access_pair_count} blocked, "
             "{likely_access_pair_count} likely blocked).",
             **marked(numbers),

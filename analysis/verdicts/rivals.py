@@ -340,9 +340,9 @@ RESOLVERS = (
     "resolved it; name servers out of reach look the same"
 )
 REFUSED_HERE = (
-    "periods of failed connections to it are of fewer than three operators, and those of this "
-    "operator are of sites in fewer than three hosting networks; a site that refuses these "
-    "operators looks the same"
+    "for whole periods, connections to it fail with fewer than three operators, and with this one "
+    "to sites in one or two hosting networks only; a site that refuses these operators looks the "
+    "same"
 )
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
@@ -353,7 +353,7 @@ ONE_KIND_OF_PROBE = (
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("Did it fail alike on nearly all networks, without other hosts from the same days?",
+    Rival("Did it fail alike on nearly all networks, while no other host began to fail then?",
           EVERYWHERE, "everywhere", _NOT_MADE),
     Rival("Was the whole host silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
