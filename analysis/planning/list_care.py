@@ -156,8 +156,8 @@ def _find_dead(entries: Iterable[ListEntry], seen: Seen) -> Iterator[Row]:
             yield _row(entry, "dead_name", "remove", why)
         elif entry.domain in seen["down"]:
             why = (
-                "On every network with a conclusion the site was down, or its name did not exist: "
-                "when tests failed, it mostly did not work for the control either."
+                "On every network with a conclusion for the whole period the site was down, or its "
+                "name did not exist, in a period of failures. It may have been reached before."
             )
             yield _row(entry, "site_down", "check", why)
         elif entry.domain not in seen["tested"]:

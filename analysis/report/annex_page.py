@@ -121,7 +121,7 @@ def annex_sections(
     by_network = _show_finding(page, "networks", find_networks(read))
     by_network += render_table(
         ranked,
-        lang.say("Networks, sites tested and sites listed"),
+        lang.say("Networks, sites tested, and sites blocked or likely blocked"),
         "",
         60,
         {},

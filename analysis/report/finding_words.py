@@ -426,7 +426,7 @@ def _draw_apps(tell: Telling) -> Markup:
         [_state_line(lang, *row) for row in rows],
         lang.say("App or tool"),
         lang.html(
-            "Access networks on which each app or tool was cut off, in whole or in part. The "
+            "Access networks on which each app or tool was cut off, or one of its parts. The "
             "numbers are blocked + likely blocked, of the networks on which it was tested "
             "enough."
         ),

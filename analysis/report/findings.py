@@ -729,6 +729,17 @@ def find_apps(tables: str | Path) -> Values | None:
         "values": {
             **{name: counts[name] for name in named},
             "cut": list(_list_cut_parts(listed, read_table(tables, "messaging_intervals"))),
+            # reachable here, and OONI flags most tests
+            "flagged": [
+                [
+                    _title(row.test_name),
+                    row.network or tell_network(row.probe_asn),
+                    int(row.anomaly_count),
+                    int(row.measurement_count),
+                ]
+                for row in settled.itertuples()
+                if row.state == "ok" and 2 * row.anomaly_count > row.measurement_count
+            ],
             "defects": [_title(test) for test in sorted(set(broken))],
             "rows": sorted(rows, key=lambda row: (-row[1] - row[2], row[0])),
             "control": {
