@@ -721,6 +721,11 @@ def find_apps(tables: str | Path) -> Values | None:
         [_title(name), *_split(cells["state"]), len(cells)]
         for name, cells in settled.groupby("test_name")
     ]
+    # reachable here, and OONI flags most tests
+    flagged = settled.loc[
+        (settled["state"] == "ok") & (2 * settled["anomaly_count"] > settled["measurement_count"]),
+        ["test_name", "network", "probe_asn", "anomaly_count", "measurement_count"],
+    ]
     counts = count_apps(verdicts)
     named = ("app_test_count", "settled_app_count", "traced_app_count", "likely_app_count")
     return {
@@ -729,16 +734,9 @@ def find_apps(tables: str | Path) -> Values | None:
         "values": {
             **{name: counts[name] for name in named},
             "cut": list(_list_cut_parts(listed, read_table(tables, "messaging_intervals"))),
-            # reachable here, and OONI flags most tests
             "flagged": [
-                [
-                    _title(row.test_name),
-                    row.network or tell_network(row.probe_asn),
-                    int(row.anomaly_count),
-                    int(row.measurement_count),
-                ]
-                for row in settled.itertuples()
-                if row.state == "ok" and 2 * row.anomaly_count > row.measurement_count
+                [_title(name), network or tell_network(asn), int(anomalies), int(tests)]
+                for name, network, asn, anomalies, tests in flagged.to_numpy()
             ],
             "defects": [_title(test) for test in sorted(set(broken))],
             "rows": sorted(rows, key=lambda row: (-row[1] - row[2], row[0])),
