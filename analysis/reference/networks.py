@@ -279,7 +279,8 @@ def describe(
         network, *judged = _describe_one(asn, reported_names[asn], networks.networks.get(asn))
         if network == tell_network(asn):
             network = registered_names.get(asn, network)
-        rows.append((asn, network, *judged))
+        # tables put a semicolon between several names
+        rows.append((asn, network.replace(";", ","), *judged))
     columns = ["probe_asn", "network", "operator", "kind", "kind_source"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.astype({"probe_asn": "int64", **dict.fromkeys(columns[1:], "str")})
