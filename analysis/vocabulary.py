@@ -314,7 +314,7 @@ TEST_REASONS: dict[str, str] = {
 #: The problem in a line of a test list.
 LIST_PROBLEMS: dict[str, str] = {
     "dead_name": "The name does not exist",
-    "site_down": "Down in the whole period on every network with a conclusion",
+    "site_down": "Judged as down, on every network with a conclusion",
     "look_alike": "Almost the same as another name",
     "duplicate": "Appears twice",
     "twin": "Same site as another line",
