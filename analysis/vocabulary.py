@@ -33,7 +33,7 @@ STATES: dict[str, State] = {
         '<path d="M1 1h8v8h-8z" fill="currentColor"/>',
         "Sessions could not reach the site and left a trace of blocking: a block page, a sinkhole, "
         "or an address that no site can have. A trace is not enough if one kind of probe alone saw "
-        "it while others tested the site.",
+        "it while others tested the sites concerned.",
     ),
     "likely_blocked": State(
         "Likely blocked",
@@ -57,8 +57,8 @@ STATES: dict[str, State] = {
         "#6E6E6E",
         "✕",
         '<path d="m1.5 1.5 7 7m0-7-7 7" fill="none" stroke="currentColor" stroke-width="1.7"/>',
-        "In a period with enough failures, the site mostly did not work from an uncensored "
-        "network either.",
+        "Over some time enough tests failed, and at least half of them when the site did not work "
+        "from an uncensored network either.",
     ),
     "ok": State(
         "Reachable",

@@ -156,8 +156,8 @@ def _find_dead(entries: Iterable[ListEntry], seen: Seen) -> Iterator[Row]:
             yield _row(entry, "dead_name", "remove", why)
         elif entry.domain in seen["down"]:
             why = (
-                "On every network with a conclusion for the period, the verdict is that the site was "
-                "down, or its name did not exist. It may have been reached at other times."
+                "On every network with a conclusion for the period, the verdict is that the site "
+                "was down, or its name did not exist. It may have been reached at other times."
             )
             yield _row(entry, "site_down", "check", why)
         elif entry.domain not in seen["tested"]:
