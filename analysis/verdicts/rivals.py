@@ -340,9 +340,9 @@ RESOLVERS = (
     "resolved it; name servers out of reach look the same"
 )
 REFUSED_HERE = (
-    "for whole periods, connections to it fail with fewer than three operators, and with this one "
-    "to sites in one or two hosting networks only; a site that refuses these operators looks the "
-    "same"
+    "connections failed throughout with one or two operators only, and all sites that failed so "
+    "with this one lie in one or two hosting networks; a site that refuses these operators looks "
+    "the same"
 )
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
