@@ -252,10 +252,10 @@ def show_chance(judgement: Judgement, line: float) -> None:
         ENGLISH.say(
             "Weighed pairs, on all networks: {weighed}. Pairs whose evidence reaches {line}: "
             "{reached}; any that are not listed have another explanation, or too few sessions or "
-            "days (next section), or are on no access network. If all failures were "
-            "accidents, at most 1 in {line} pairs would reach it. The rates of accidents are estimated from the same measurements, so no "
-            "smaller chance is given. This threshold does not apply to pairs with a trace of "
-            "blocking.",
+            "days (next section), or are on no access network. If all failures were accidents, at"
+            " most 1 in {line} pairs would reach it. The rates of accidents are estimated from "
+            "the same measurements, so no smaller chance is given. This threshold does not apply "
+            "to pairs with a trace of blocking.",
             weighed=len(judgement.chances), line=line,
             reached=len(np.unique(evidence.series.cell[is_beyond])),
         ),
