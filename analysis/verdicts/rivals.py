@@ -340,9 +340,10 @@ RESOLVERS = (
     "resolved it; name servers out of reach look the same"
 )
 REFUSED_HERE = (
-    "connections failed for four weeks, or to the last test, with one or two operators only, and "
-    "all sites that failed so with this one lie in one or two hosting networks; a site that "
-    "refuses these operators looks the same"
+    f"connections failed for {_NUMBERS['refusal_days']} days, or to the last test, with fewer than "
+    f"{_NUMBERS['operators']} operators, and with this one to sites in fewer than "
+    f"{_NUMBERS['hosts']} hosting networks or domains; a site that refuses these operators looks "
+    "the same"
 )
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
@@ -359,7 +360,8 @@ RIVALS: tuple[Rival, ...] = (
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
     Rival("Did the name's servers fail several resolvers?", RESOLVERS, "resolvers_fail",
           ("dns_silent",)),
-    Rival("May the site refuse this network, for four weeks or to the last test?", REFUSED_HERE,
+    Rival(f"May the site refuse this network, for {_NUMBERS['refusal_days']} days or to the last "
+          "test?", REFUSED_HERE,
           "refused_here",
           ("tcp_sent", "tcp_silent")),
     Rival("Did one kind of probe fail alone?", ONE_KIND_OF_PROBE, "kinds_of_probe",
