@@ -79,7 +79,7 @@ sensitivity: run-sensitivity  ## add to a report the page that shows what its li
 ingest: run-ingest  ## read the archive only, into Parquet files and a ledger; resumes
 	$(finish)
 
-doctor: run-doctor  ## say in two minutes what a report would meet; run it before your first month
+doctor: run-doctor  ## say in two minutes what would hinder a report; run it before your first month
 	$(finish)
 
 watch: run-watch  ## show what changed since the last run; exit status 10 if anything did
@@ -94,10 +94,10 @@ pdf: run-pdf  ## print findings, annex and comparison, one PDF per language; nee
 validate: run-validate  ## test the method on fictional countries whose truth is known; takes minutes
 	$(finish)
 
-notice: run-notice  ## put errors found in a published report (OUT) on each of its pages
+notice: run-notice  ## put a notice of errors in a published report (OUT) on each of its pages
 	$(finish)
 
-audit: run-audit  ## check a draft's statements (CLAIMS) against sums, published counts and a REPORT
+audit: run-audit  ## check a draft's statements (CLAIMS) by arithmetic, against published counts and a REPORT
 	$(finish)
 
 # A cluster is spoken to by Dask, which no other report needs.
@@ -154,7 +154,7 @@ check: $(DEV_STAMP)  ## check lint, types, stripped notebooks and import directi
 
 BUNDLE := dist/censorship-report-workbook.tar
 
-bundle: $(STAMP)  ## write one file from which make setup works without a network (SHARE: goes along)
+bundle: $(STAMP)  ## write one file from which make setup works without a network (with SHARE=, a share too)
 	@sh tools/bundle.sh $(BUNDLE) $(call quote,$(SHARE))
 
 release: $(STAMP)  ## write what a release consists of into dist/, from a clean tree; see docs/maintaining.md

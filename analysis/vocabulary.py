@@ -32,8 +32,8 @@ STATES: dict[str, State] = {
         "■",
         '<path d="M1 1h8v8h-8z" fill="currentColor"/>',
         "Sessions could not reach the site and left a trace of blocking: a block page, a sinkhole, "
-        "or an address that no site can have. A trace is not enough if one kind of probe alone saw "
-        "it while others tested the sites concerned.",
+        "or an address that no site can have. A trace is not enough if only one kind of probe saw "
+        "it although others tested the same sites.",
     ),
     "likely_blocked": State(
         "Likely blocked",
@@ -81,7 +81,7 @@ INSUFFICIENT: dict[str, State] = {
     "few_sessions": State(
         "Not enough tests: too few sessions",
         *_DOTTED_RING,
-        "Too few sessions say something about the site. This is not evidence of access.",
+        "There are not enough sessions with a usable result. This is not evidence of access.",
     ),
     "few_days": State(
         "Not enough tests: too few days",
@@ -93,9 +93,10 @@ INSUFFICIENT: dict[str, State] = {
         "#767676",
         "◍",
         f'{_DOTTED}<circle cx="5" cy="5" r="1.5" fill="currentColor"/>',
-        "Tested enough, but some tests reached the site, and others failed or gave no result: too "
-        "few failed to list it, and too few reached it, or too many left a trace, to call it "
-        "reachable. This is not evidence of access.",
+        "Tested enough, but some tests reached the site, and others failed or gave no result. "
+        "There were too few failures for the list. There were too few tests that reached the site, "
+        "or too many with a trace of blocking, to call it reachable. This is not evidence of "
+        "access.",
     ),
 }
 

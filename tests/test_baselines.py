@@ -230,7 +230,7 @@ def test_methods_are_compared_site_by_site() -> None:
         ["b.example", "down", False, True, "name_does_not_exist"],
         ["c.example", "", False, True, "not_domestic"],
     ]  # fmt: skip
-    assert found["why"][0].endswith("blocked sessions, by dns.sinkhole")
+    assert found["why"][0].startswith("Listed by this method: dns.sinkhole, on the network with")
     assert found["why"][1] == (
         "Failures while the name did not exist; listed by OONI pipeline v5: it says so (AS2, "
         "site down, not blocking)"

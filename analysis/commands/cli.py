@@ -124,7 +124,7 @@ def side_by_side(
 def sensitivity(arguments: Arguments = None) -> None:
     """Show how the list of a report depends on each number of the method.
 
-    Judges all sites with other values of each number, one at a time, and adds that page to the
+    Judges all sites with other values of each number, one at a time, and adds page 7 to the
     report. Resumes after each value.
     """
     from analysis.commands.reporting import judge_neighbours, make_report
@@ -209,7 +209,7 @@ def ingest(arguments: Arguments = None) -> None:
 
 @app.command()
 def doctor(arguments: Arguments = None) -> None:
-    """Say in two minutes what a report would meet: machine, servers, size, time, fields, names.
+    """Say in two minutes what would hinder a report: machine, servers, size, time, fields, names.
 
     Reads a few MB and keeps nothing. Exit status 3 if a report could not be made.
     """
@@ -324,7 +324,7 @@ def explain(
     arguments: Arguments = None,
     asn: Annotated[str, typer.Option(help="one network, such as AS123")] = "",
     out: Annotated[Path | None, typer.Option(help="the report's folder")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="a site's, for a program")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print a site as JSON")] = False,
 ) -> None:
     """Show why a site is, or is not, on a report's list, from the verdict to its measurements."""
     from analysis.commands.judging import explain as explained
@@ -338,7 +338,7 @@ def audit(
         list[str] | None, typer.Argument(metavar="CLAIMS=FILE [REPORT=FOLDER] [OUT=FOLDER]")
     ] = None,
 ) -> None:
-    """Check a draft's statements against sums, published counts and a report's tables."""
+    """Check a draft's statements by arithmetic, published counts and a report's tables."""
     from analysis.review.audits import audit as audited
 
     values = read_values(arguments or [], ("CLAIMS", "REPORT", "OUT"))
@@ -363,7 +363,7 @@ def compare(
 def notice(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="OUT=FOLDER")] = None,
 ) -> None:
-    """Put errors found in a published report, OUT, on each of its pages."""
+    """Put a notice of errors in a published report, OUT, on each of its pages."""
     from analysis.review.publication import add_notice
 
     given = read_values(arguments or [], ("OUT",))

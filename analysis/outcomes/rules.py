@@ -121,7 +121,7 @@ DNS_RULES: tuple[Rule, ...] = (
         outcome="down",
         set_aside="name_does_not_exist",
         comment="The name does not exist: the controls of the days around cannot resolve it. "
-        "Whatever a resolver here answers, the site is not there to be blocked.",
+        "Whatever a resolver here answers, a site that does not exist cannot be blocked.",
     ),
     Rule(
         rule_id="dns.tls_valid",
@@ -180,8 +180,8 @@ DNS_RULES: tuple[Rule, ...] = (
         outcome="blocked",
         mechanism="dns.loopback",
         is_artefact=True,
-        comment="A loopback address for a name that has a public one; old probes report no "
-        "anomaly.",
+        comment="An address that leads back to the user's own device (loopback), for a name that "
+        "has a public one. Old probes report no anomaly.",
     ),
     Rule(
         rule_id="dns.bogon",
@@ -282,12 +282,12 @@ DNS_RULES: tuple[Rule, ...] = (
         "TRUE) OR (dns_is_own_network AND http_status < 400))",
         outcome="blocked",
         mechanism="dns.other",
-        comment="This resolver gives the name one address nearly always, in its own network or "
-        "for another name as well; no control ever gets it or another in its network, nobody "
-        "reached a site there, most other networks get the control's answer, and the control "
-        "reaches the site. An address elsewhere that one name alone gets may be an old one of the "
-        "site; an error may be the site's own, from a content network's cache inside the "
-        "network.",
+        comment="This resolver gives the name one address nearly always, in its own network or for "
+        "another name as well; no control ever gets it or another in its network, nobody "
+        "reached a site there, most other networks get the control's answer, and the "
+        "control reaches the site. An address elsewhere that one name alone gets may be an "
+        "old one of the site. An error page may come from the site's own cache, in a "
+        "content network inside the operator's network.",
     ),
     Rule(
         rule_id="dns.dead_end",
@@ -302,9 +302,10 @@ DNS_RULES: tuple[Rule, ...] = (
         rule_id="dns.at_home",
         condition="dns_is_at_home",
         outcome="ok",
-        comment="Not the control's address, but by the probe's own comparison one in its network, "
-        "which older controls do not name; or one on which most controls that got the name's own "
-        "certificate got it, two of them at least.",
+        comment="Another address than the control's. Either it is in the same network as the "
+        "control's, as the probe noted (older controls do not name the network); or most "
+        "controls that got the name's own certificate, two at least, got it from this "
+        "address.",
     ),
     Rule(
         rule_id="dns.certificate_of_another",
@@ -449,8 +450,8 @@ TCP_RULES: tuple[Rule, ...] = (
         condition="TRUE",
         outcome="unknown",
         evidence="discarded",
-        comment="The connection fails, and the control did not try the address or had lost its "
-        "own way.",
+        comment="The connection fails, and the control did not try the address or had no working "
+        "connection itself.",
     ),
 )
 
@@ -546,9 +547,9 @@ HTTP_RULES: tuple[Rule, ...] = (
         outcome="blocked",
         mechanism="http.blockpage",
         is_artefact=True,
-        comment="A block page: a fingerprint of this country, or one page served for unrelated "
-        "names that are reached elsewhere, where the control saw the site, or, where there is "
-        "none, those of other sessions within two days.",
+        comment="A block page: one that is known from this country (a fingerprint), or one page "
+        "served for unrelated names that are reached elsewhere. The control saw the site "
+        "or, if there is no control, the controls of other sessions within two days did.",
     ),
     Rule(
         rule_id="http.sent_elsewhere",
@@ -611,9 +612,9 @@ HTTP_RULES: tuple[Rule, ...] = (
         "AND (http_failure IS NULL OR NOT is_reached_by_others)",
         outcome="unknown",
         evidence="discarded",
-        comment="No control says what the page should have been, or it misses a name that the "
-        "others resolve; and no page came about where the controls of other sessions got it "
-        "within two days.",
+        comment="The measurement's own control does not say what the page should have been, or did "
+        "not resolve a name that other controls resolve. Controls of other sessions within "
+        "two days cannot replace it.",
     ),
     Rule(
         rule_id="http.fails_for_control_too",
@@ -643,9 +644,9 @@ HTTP_RULES: tuple[Rule, ...] = (
         outcome="blocked",
         mechanism="tls.reset",
         is_about_target=True,
-        comment="The site redirects to another site whose handshake is cut, or its https page "
-        "where an old probe kept no handshake; the control gets there. The verdict belongs to the "
-        "other site.",
+        comment="The site redirects to another site whose handshake is cut (if an old probe kept "
+        "no handshake: whose https page is cut); the control gets there. The verdict "
+        "belongs to the other site.",
     ),
     Rule(
         rule_id="http.redirect_target_reset",

@@ -71,12 +71,13 @@ class Thresholds:
         tried_in_worlds=(3, 5, 6),
     )  # fmt: skip
     floor_days: int = _declare(
-        3, "days over which these sessions must be spread",
+        3, "days over which the floor_sessions must be spread",
         range=(1, 366), stages=("profiles", "rules", "sessions", "verdicts"), tried=(1, 2, 4, 5),
         tried_in_worlds=(2, 4),
     )  # fmt: skip
     share_floor: float = _declare(
-        0.4, "the lower 95 % bound of the share of these sessions must be at least this",
+        0.4, "share of sessions with the state's result: its lower 95 % bound must be at least "
+             "this",
         range=(0, 1), stages=("verdicts",), tried=(0.3, 0.5, 0.6, 0.7),
         tried_in_worlds=(0.3, 0.5, 0.6),
     )  # fmt: skip
@@ -103,7 +104,8 @@ class Thresholds:
         tried_in_worlds=(0.3, 0.7),
     )  # fmt: skip
     persistence_share: float = _declare(
-        0.9, "share of a live name's sessions on a substitution address that is no error",
+        0.9, "from this share of a live name's sessions on, a substitution address is not taken "
+             "for an error",
         range=(0, 1), stages=("profiles",), tried=(0.7, 0.8, 0.95, 1.0),
     )  # fmt: skip
     broken_names: int = _declare(

@@ -127,7 +127,7 @@ HEADINGS: dict[str, str] = {
     "resolver_asns": "Networks of the resolvers",
     "role": "Raised by",
     "rule_id": "Rule",
-    "scattered_share": "Sessions on names that rarely show it",
+    "scattered_share": "Of the sessions that got it: on names that mostly do not show it",
     "schedule": "Hours of the week, UTC",
     "second_matched_state": "State, second half",
     "second_measurement_count": "Measurements, second half",
@@ -174,6 +174,10 @@ MENU = {
 }
 
 GLOSSARY: dict[str, str] = {
+    "OONI": (
+        "The Open Observatory of Network Interference. Volunteers run its app, the probe; it "
+        "publishes every measurement."
+    ),
     "Measurement": "One test of one address by one probe at one time.",
     "Session": (
         "One run of a probe, known by its report number. Evidence is counted in sessions, because "
@@ -194,8 +198,8 @@ GLOSSARY: dict[str, str] = {
         "Blocked or likely blocked on at least one access network. The list is in the annex."
     ),
     "Tested enough": (
-        "A pair with enough sessions on enough days (the confirmation page has both numbers), "
-        "whether or not the tests agree."
+        "A pair with enough sessions on enough days (page 2 has both numbers), whether or not the "
+        "tests agree."
     ),
     "Trace of blocking": (
         "A block page, a sinkhole or an impossible address. Faults of lines and servers do not "
@@ -207,22 +211,23 @@ GLOSSARY: dict[str, str] = {
     ),
     "Confirmed": "OONI's flag for a known block page or a known blocking address.",
     "Control": "The same test made at the same time from a network without censorship.",
+    "Resolver": "The server, mostly the operator's, that looks up the address of a name (DNS).",
     "Sinkhole": (
-        "A false address that a resolver gives for three or more unrelated names. No site can be "
-        "reached there."
+        "A false address that a DNS resolver gives for three or more unrelated names. No site can "
+        "be reached there."
     ),
     "Blocked share": (
         "The share of blocked sessions among those that were blocked or reached the site, with "
         "its 95 % confidence bounds."
     ),
     "Chance": (
-        "The largest share of pairs that would fail like this by accident if nothing were blocked. "
-        "The smallest chance given is 1 in 1,000."
+        "If nothing were blocked, at most this share of pairs would fail like this by accident. "
+        "Smaller chances than 1 in 1,000 are given as 1 in 1,000."
     ),
     "Forged sessions needed": (
-        "At least so many forged sessions about the pair would be needed to change its verdict. "
-        "Forged sessions about other pairs can change it too, but rarely (the validation page "
-        "counts it)."
+        "At least this number of forged sessions about the pair would be needed to change its "
+        "verdict. Forged sessions about other pairs can change it too, but rarely (page 6 counts "
+        "it)."
     ),
     "Annex": (
         "The list of sites that were blocked or likely blocked on at least one access network."

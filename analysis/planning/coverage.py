@@ -708,8 +708,8 @@ def show_sources(weighed: pd.DataFrame) -> None:
             largest=largest, network=network, alike=alike,
         ),
         "A probe that keeps its network, version and platform is in one such group; a probe that "
-        "is updated is in several. Verdicts count sessions and days, so many rows of one probe "
-        "have little weight.",
+        "is updated is in several. Verdicts count sessions and days, so even many rows of one "
+        "probe have little weight.",
     )  # fmt: skip
     show_table(weighed, caption="Shares of the largest sources", headings=HEADINGS)
 
@@ -719,8 +719,8 @@ def show_list_changes(study: Study) -> None:
     months, added = count_list_changes(study)
     show_table(months, caption="Lines added to the test lists, by month", headings=HEADINGS)
     show_table(added, caption="Lines added in the period", fold_after=15, headings=HEADINGS,
-               is_printed=False, note="0 days: the site was tested before, or on the same "
-               "day.")  # fmt: skip
+               is_printed=False, note="First test after 0 days: the site was tested before, or on "
+                                      "the same day.")  # fmt: skip
     unlisted = find_unlisted(study)
     if unlisted.empty:
         return
@@ -762,13 +762,13 @@ def claim_what_to_test(pairs: pd.DataFrame, site_count: int) -> None:
         "what-to-test",
         ENGLISH.say(
             "Pairs of a site and an access network that are worth a test: {n}. Pairs among them "
-            "with too few tests, but with a test that failed as a block would: {suspected}.",
+            "with too few tests, but with a test that failed as it would in a block: {suspected}.",
             n=len(pairs), suspected=suspected,
         ),
         ENGLISH.say(
-            "Only the {sites} sites on a test list or on the list of blocked sites can be here, "
-            "tested or not; other tested sites cannot. Other pairs with too few tests or none, of "
-            "a site that is listed on another network: {n}.",
+            "Only sites on a test list or on the list of blocked sites can be here: {sites}, less "
+            "the names that do not exist. Pairs that are here because another network lists the "
+            "site, and that have too few tests or none: {n}.",
             sites=site_count, n=elsewhere,
         ),
         "The table does not say that a site is blocked. It says which tests would tell the most.",

@@ -262,14 +262,14 @@ def compare_networks(counts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFra
     return table.assign(change=change)
 
 
-_MOST = "Most frequent known cause of its failures, or one of several: {}."
+_MOST = "The most frequent known cause of its failures, or one of the most frequent: {}."
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
 REASON_SENTENCES = {
     "name_does_not_exist": _MOST.format("the controls could not resolve the name either"),
     "nxdomain_substitution": _MOST.format(
         "the answers are what the resolver gives for names that do not exist"
     ),
-    "local_filter": _MOST.format("they came through resolvers that are not the network's"),
+    "local_filter": _MOST.format("the lookups went through resolvers that are not the network's"),
     "geo_restricted": (
         "The site seems to have refused visitors from the country, at least at times."
     ),
@@ -277,7 +277,7 @@ REASON_SENTENCES = {
     "instrument": _MOST.format(
         "one kind of probe alone failed; a filter, an antivirus or a faulty version may explain it"
     ),
-    "broken_session": _MOST.format("in these sessions most sites failed"),
+    "broken_session": _MOST.format("sessions in which most sites failed"),
     "not_domestic": (
         "Blocked or likely blocked only on networks that are not access networks of the country."
     ),

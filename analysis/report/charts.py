@@ -256,7 +256,7 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
     stretches = spans["domain"].value_counts()
     title = ENGLISH.say(
         "Blocked or likely blocked sites: {n}; of these, with a time between two blocks in which "
-        "no network showed one: {several}",
+        "no network blocked them: {several}",
         n=len(stretches), several=(stretches > 1).sum(),
     )  # fmt: skip
     show_markup(draw_timeline(spans, study.periods["all"], events, title, study.credit))
@@ -735,9 +735,9 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
         shown[columns].drop(columns=empty),
         caption="When each part was cut off",
         note="Endpoints cut off: their number, and how many endpoints of this part the probes "
-        "tried. Anomalies elsewhere: the median share of other countries in the same weeks, empty "
-        "if their counts are not available. messaging_intervals.csv has the names of the endpoints "
-        "and the time of day for each date.",
+        "tried. Anomalies elsewhere: the share of anomalies in the median other country in "
+        "the same weeks, empty if their counts are not available. messaging_intervals.csv has "
+        "the names of the endpoints and the time of day for each date.",
         headings={"endpoints": "Endpoints cut off"},
         fold_after=25,
         file="messaging_intervals.csv",
@@ -807,8 +807,9 @@ def show_country(study: MessagingStudy) -> None:
             ],
         )[["test", *COUNTS, "anomaly_share", "elsewhere_anomaly_share"]],
         caption="Each test in the whole country, by OONI's counts",
-        note="These counts do not separate networks, hours or layers, and one probe may make most "
-        "of them. They can be compared with a typical other country. They cannot show a block.",
+        note="These counts do not separate networks, hours or steps of the connection, and one "
+        "probe may make most of them. They can be compared with a typical other country. They "
+        "cannot show a block.",
     )
 
 

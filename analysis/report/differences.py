@@ -176,7 +176,9 @@ def _sentences(
     """Our own reason, then what those say who differ, on the network that tells most."""
     domain, is_ours = row["domain"], row["this_method"]
     if is_ours:
-        parts = [f"Here, on the network with most blocked sessions, by {rules[domain]}"]
+        parts = [
+            f"Listed by this method: {rules[domain]}, on the network with most blocked sessions"
+        ]
     else:
         code = row["set_aside_reason"]
         parts = [SET_ASIDE_REASONS[code] if code else "Reachable, or not tested enough"]

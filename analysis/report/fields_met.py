@@ -177,11 +177,11 @@ def read_fields_met(met: pd.DataFrame) -> str:
             "with ACCEPT_FIELDS=1: some of its numbers may be wrong."
         )
     if met.empty:
-        return "Every field, test version and kind of failure is one that the workbook knows."
+        return "Every field, test version and kind of failure is one that these rules know."
     return (
-        f"Unexpected fields, test versions or kinds of failure: {len(met)}. None is above the "
-        "limit, and the report is made as usual. Sessions are counted once for each network and "
-        "day."
+        f"Unexpected fields, test versions or kinds of failure: {len(met)}. None of them meets all "
+        "three conditions, so the report is made as usual. Sessions are counted once for each "
+        "network and day."
     )
 
 

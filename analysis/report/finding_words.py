@@ -316,11 +316,12 @@ def _draw_methods(tell: Telling) -> Markup:
         ],
         lang.say("Method of blocking"),
         lang.html(
-            "Pairs of a site and an access network, by the step at which the connection failed, "
-            "and how; the numbers are blocked + likely blocked. {traced} of {blocked} listed sites "
-            "show, where they are listed, a trace of blocking: a block page, a sinkhole (a false "
-            "address that is given for three or more unrelated names), or an address that no site "
-            "can have.",
+            "Pairs of a site and an access network, by the step that failed (DNS: the lookup of "
+            "the name; TCP: the connection; TLS: its encryption; HTTP: the page), and how; the "
+            "numbers are blocked + likely blocked. On the networks on which they are listed, "
+            "{traced} of {blocked} listed sites show a trace of blocking: a block page, a sinkhole "
+            "(a false address for three or more unrelated names), or an address that no site can "
+            "have.",
             traced=tell.count("traced_domain_count"), blocked=tell.count("blocked_domain_count"),
         ),
     )  # fmt: skip
@@ -351,10 +352,10 @@ def _draw_changes(tell: Telling) -> Markup:
     return _draw_bars(
         lang, lines, lang.say("Change"),
         lang.html(
-            "Sites that are listed in the period or in a half; the numbers are blocked + likely "
-            "blocked, by the strongest state in either half on the networks that are compared. In "
-            "the filled bars all these networks agree. Hollow bars: they differ, or one half has "
-            "no answer."
+            "Sites that are listed in the period or in a half. The numbers are blocked + likely "
+            "blocked: a site counts as blocked if it was blocked in either half on one of the "
+            "networks compared. Filled bars: all these networks agree. Hollow bars: the networks "
+            "differ, or one half has no answer."
         ),
     )  # fmt: skip
 
@@ -426,9 +427,9 @@ def _draw_apps(tell: Telling) -> Markup:
         [_state_line(lang, *row) for row in rows],
         lang.say("App or tool"),
         lang.html(
-            "Access networks on which each app or tool was cut off, or one of its parts. The "
-            "numbers are blocked + likely blocked, of the networks on which it was tested "
-            "enough."
+            "Access networks on which each app or tool was cut off, or one of its parts. Endpoints "
+            "are the servers that a test tries. The numbers are blocked + likely blocked, of the "
+            "networks on which it was tested enough."
         ),
     )
 

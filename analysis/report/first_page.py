@@ -273,7 +273,8 @@ def _numbers(
             page.numbers["blocked_local_domain_count"],
         ),
         "caveat": lang.html(
-            "By top-level domain, by the country’s test list, or by a list that gives its sources."
+            "Sites that belong to the country by top-level domain, by its test list, or by a list "
+            "with sources."
         ),
     }
     yield {

@@ -190,8 +190,9 @@ def say_followed(followed: Followed, names: Mapping[int, str], probe_cc: str) ->
         session_count=lambda rows: rows["session_count"] + rows["reached_session_count"],
         note="",
     )
-    if len(stretches) and not verdict.blocked_until:  # the last one goes on
-        stretches.loc[stretches.index[-1], "blocked_until"] = ""
+    if len(stretches):  # the verdict says how the last one ends
+        last = stretches.index[-1]
+        stretches.loc[last, ["blocked_until", "note"]] = verdict.blocked_until, verdict.note
     rows: Any = list(stretches.itertuples(index=False))
     said = [ENGLISH.html(
         "{n} sessions tested the site on {days} days.",
@@ -397,7 +398,7 @@ def _explain(working: Working) -> list[str]:
 
 def _say_share(share: float) -> str:
     """A share with digits enough to compute with."""
-    return f"{100 * share:.3g} %"
+    return f"{np.format_float_positional(100 * share, 3, fractional=False, trim='-')} %"
 
 
 def _say_evidence(evidence: float) -> str:

@@ -544,7 +544,7 @@ def _imap_hit(row: Any, accepts_suspects: bool) -> str:
     if accepts_suspects and not pd.isna(row.address_names):
         return f"{row.address} answers for {row.address_names:.0f} names"
     if accepts_suspects and not pd.isna(row.body_names):
-        return f"one body for {row.body_names:.0f} names"
+        return f"one page body for {row.body_names:.0f} names"
     if row.confirmed_count:
         return f"OONI confirms {row.confirmed_count} of {row.measurement_count}"
     share = row.weighted_share

@@ -70,7 +70,7 @@ def _say(value: object) -> str:
 
 def _difference(said: Decimal, found: Decimal) -> str:
     more = said - found
-    return f", {_say(abs(more))} {'more' if more > 0 else 'less'}" if more else ""
+    return f" ({_say(abs(more))} too {'high' if more > 0 else 'low'})" if more else ""
 
 
 def _sum(whole: Decimal, parts: Sequence[Decimal]) -> Outcome:
@@ -80,7 +80,7 @@ def _sum(whole: Decimal, parts: Sequence[Decimal]) -> Outcome:
 
 
 def _equal(said: Decimal | str, found: Decimal | str) -> Outcome:
-    words = f"said: {_say(said)}; found: {_say(found)}"
+    words = f"found: {_say(found)}; said: {_say(said)}"
     if isinstance(said, Decimal) and isinstance(found, Decimal):
         return _result(said == found), words + _difference(said, found)
     return _result(str(said).casefold() == str(found).casefold()), words
@@ -161,7 +161,8 @@ RELATIONS: Mapping[str, Relation] = {
     "at_most": Relation("a part is no more than its whole", _at_most, ("part", "whole")),
     "less_than": Relation("a part is less than its whole", _less_than, ("part", "whole")),
     "share": Relation(
-        "a percentage is the rounded share of a part in a whole, or of some part if none is given",
+        "a percentage is a share, rounded; without the part, there must be a whole number of which "
+        "it is the share",
         _share, ("percent", "whole"), ("part",),
     ),
     "union": Relation(
@@ -172,7 +173,7 @@ RELATIONS: Mapping[str, Relation] = {
         _distinct, ("count", "names"), (NAMES,), ("names", NAMES),
     ),
     "largest": Relation(
-        "these classes can be the largest of a whole with a given number of classes",
+        "these classes can be the largest, given the whole and the number of classes",
         _largest, ("counts", "whole", "classes"),
     ),
     "not_checkable": Relation(

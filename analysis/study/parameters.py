@@ -133,7 +133,7 @@ class StudyParameters:
         "ooni; a folder, URL or s3:// bucket in its key layout; a share; another store"
     )
     receipt_margin: int = _declare(
-        "days after the period that source ooni has for late uploads", RECEIPT_MARGIN
+        "with source ooni, days after the period that are read for late uploads", RECEIPT_MARGIN
     )
     store: str = _declare("where observations are kept; empty: data/", needs_country=False)
     tables: str = _declare(

@@ -323,45 +323,46 @@ class Rival:
 _NOT_MADE = ("dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 _SILENT = ("dns_silent", "tcp_silent", "name_silent")
 EVERYWHERE = (
-    "failed in the same way on nearly every access network that tested it at that time, and "
-    "nothing shows that this began together with sites of other hosts; a fault, or a site that "
-    "refuses the country, looks the same"
+    "failed in the same way on nearly every access network that tested it at that time, and hardly "
+    "any sites in other hosting networks are known to have begun to fail in the same days; a "
+    "fault, or a site that refuses the country, would look the same"
 )
 HOST_SILENT = (
     "timed out on this network alone, and so did the other sites in the same hosting network; a "
-    "lost route looks the same"
+    "lost route would look the same"
 )
 ROUTE_UNKNOWN = (
     "timed out for a few days, and no other site in the same hosting network was tested from this "
-    "network then; a lost route looks the same"
+    "network then; a lost route would look the same"
 )
 RESOLVERS = (
     "the resolvers of several operators began to fail for the name in the same days, while most "
-    "resolved it; name servers out of reach look the same"
+    "resolved it; name servers out of reach would look the same"
 )
 REFUSED_HERE = (
-    f"connections failed for {_NUMBERS['refusal_days']} days, or to the last test, with fewer than "
-    f"{_NUMBERS['operators']} operators, and with this one to sites in fewer than "
-    f"{_NUMBERS['hosts']} hosting networks or domains; a site that refuses these operators looks "
-    "the same"
+    f"connections to it failed for at least {_NUMBERS['refusal_days']} days, or until the last "
+    f"test, with fewer than {_NUMBERS['operators']} operators; with this operator, connections to "
+    f"sites of fewer than {_NUMBERS['hosts']} hosting networks or domains failed; a site that "
+    "refuses these operators would look the same"
 )
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
-    "this network, other probes hardly ever failed in this way at the sites concerned, taken "
+    "this network, other probes hardly ever failed in this way at the same sites, all counted "
     "together"
 )
 #: What a rival says that does not explain a stretch.
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("Did it fail alike on nearly all networks, while no other host began to fail then?",
+    Rival("Is it one of only a few sites that began to fail on nearly all networks in the same "
+          "days?",
           EVERYWHERE, "everywhere", _NOT_MADE),
-    Rival("Was the whole host silent?", HOST_SILENT, "silent_hosts", _SILENT),
+    Rival("Was the whole hosting network silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
     Rival("Did the name's servers fail several resolvers?", RESOLVERS, "resolvers_fail",
           ("dns_silent",)),
-    Rival(f"May the site refuse this network, for {_NUMBERS['refusal_days']} days or to the last "
-          "test?", REFUSED_HERE,
+    Rival("Could the site have refused this network, for at least "
+          f"{_NUMBERS['refusal_days']} days or until the last test?", REFUSED_HERE,
           "refused_here",
           ("tcp_sent", "tcp_silent")),
     Rival("Did one kind of probe fail alone?", ONE_KIND_OF_PROBE, "kinds_of_probe",

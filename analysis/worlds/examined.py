@@ -295,7 +295,8 @@ EXAMINED: Mapping[str, Situation] = {
     "Suspects alone": Situation(
         "One network blocks ten sites, and nothing else is tested there.", _suspects_alone,
         undecidable="Nearly everything tested then failed; a list of blocked sites and a network "
-        "that cuts all requests look alike. Test sites that nobody would block."),
+                    "that cuts all requests look alike. Volunteers should also test sites that "
+                    "nobody would block."),
     "Blank pages": Situation(
         "One network answers four sites without TLS with an empty page.", _blank_pages),
     "Stale addresses": Situation(

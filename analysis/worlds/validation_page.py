@@ -53,7 +53,7 @@ HEADINGS = {
     "edge_count": "Dates",
     "edge_not_found_count": "Dates not found",
     "edge_outside_count": "Dates outside their interval",
-    "false_edge_count": "Wrong dates",
+    "false_edge_count": "Given dates of no true block",
     "error_count": "Errors, weighted, without dates not found",
     "is_used": "In use",
     "edge": "Date",
@@ -94,7 +94,7 @@ SITUATIONS = {
     "varying_page": "a different page at each visit",
     "localised_title": "a title in the visitor's language",
     "late": "tested only from a later day on",
-    "shy": "refuses OONI's test helper as an attacker",
+    "shy": "takes OONI's control for an attacker and refuses it",
 }
 
 #: Measures of ``accuracy`` that are shown together.
@@ -227,7 +227,8 @@ def show_listed_wrongly(validation: Results) -> None:
     """Show what is listed wrongly, by situation."""
     wrong = validation.read("false_positives", "report")
     described = wrong.assign(situation=wrong["stratum"].map(SITUATIONS).fillna(""))
-    is_told = (described["situation"] != "") | (described["stratum"] == "all")
+    of_all = (described["stratum"] == "all") & described["measure"].str.contains("situation|claim")
+    is_told = (described["situation"] != "") | of_all
     described = described[is_told | (described["success_count"] > 0)]
     show_table(
         described,
@@ -295,14 +296,15 @@ def show_constants(validation: Results) -> None:
         "constants",
         ENGLISH.say(
             "{n} numbers were moved up and down by some 30 %. {none} of them change no state. "
-            "{sharp} change the state of {least} pairs or more, one of them that of {largest}.",
+            "{sharp} change the state of {least} pairs or more; the largest change is {largest} "
+            "pairs.",
             n=len(most), none=(most == 0).sum(), sharp=(most >= _SHARP).sum(), least=_SHARP,
             largest=most.max(),
         ),
         ENGLISH.say(
-            "The counts come from the situations of the outside examination; thresholds stand in a "
-            "table of their own. Numbers that put an unblocked pair on the list there: {wrong}. "
-            "Rules version of the result: {version}.",
+            "The counts come from the situations of the outside examination (below). Thresholds "
+            "also have a table of their own. In these situations, moving one of these numbers put "
+            "an unblocked pair on the list: {wrong}. Rules version of the result: {version}.",
             wrong=", ".join(wrong) or "none", version=table["rules_version"].min(),
         ),
     )  # fmt: skip
