@@ -304,7 +304,8 @@ DECISION_STATUS: dict[str, str] = {
 #: Why a test of a site on a network would be useful.
 TEST_REASONS: dict[str, str] = {
     "suspected": "A block is suspected, but tests are too few",
-    "listed_elsewhere": "Another network lists the site, and tests here are too few, or none",
+    "listed_elsewhere": "The site is listed on another network, and tests here are too few, or "
+    "none",
     "mixed": "The tests disagree",
     "listed_and_stale": "Listed, but not tested for weeks",
     "stale": "Not tested for weeks",

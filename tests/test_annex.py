@@ -449,23 +449,24 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
     for sentence in (
         "Access networks: blocked on 0, likely blocked on 2.",
         "Seen from 3 February 2024 to 4 March 2024: 11 of 12 sessions could not reach the site "
-        "(TLS: reset). Longest gap without a test in this time: 20 days. Before that, a valid test "
-        "last reached the site on 1 February 2024. A valid test reached it again on 9 March 2024. "
-        "By accident, at most 1 in 1,000 pairs would fail so often in the whole period.",
-        "No earlier valid test reached the site. No later valid test gave a result. This block "
-        "applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. For “before” and "
-        "“after”, only tests at these hours count. The sessions left a trace of blocking. The "
+        "(TLS: reset). Longest gap without a test in this time: 20 days. Before this time, a valid "
+        "test last reached the site on 1 February 2024. After this time, a valid test first "
+        "reached it on 9 March 2024. By accident, at most 1 in 1,000 pairs would fail so often in "
+        "the whole period.",
+        "Before this time, no valid test reached the site. After this time, no valid test gave a "
+        "result. This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. "
+        "Tests at other hours are not counted here. The sessions left a trace of blocking. The "
         "first test failed already, so the site may refuse this network. 1 forged session might be "
         "enough to change this verdict. Evidence, in the whole period: thin.",
-        f"Could it be something else? TLS: reset: {RIVALS[0].question} No. {RIVALS[-1].question} "
-        "No.",
+        f"Could it be something else? Failures “TLS: reset”: {RIVALS[0].question} No. "
+        f"{RIVALS[-1].question} No.",
         f"{RIVALS[-1].question} This cannot be told: hardly any other probe tested the site.",
         "Seen from 6 May 2024 on, and still at the last test: 11 of 12 sessions could not reach "
-        "the site (TLS: reset). No earlier valid test reached the site. By accident, at most 1 in "
-        "32 pairs would fail so often in the whole period. With the published numbers, this period "
-        "alone would not be listed. On this network, all 1,200 sessions that failed in this way, "
-        "on any site, are from one platform; sessions from other platforms: 3. The cause may be "
-        "one household’s filter or a block.",
+        "the site (TLS: reset). Before this time, no valid test reached the site. By accident, at "
+        "most 1 in 32 pairs would fail so often in the whole period. With the published numbers, "
+        "this period alone would not be listed. On this network, all 1,200 sessions that failed in "
+        "this way, on any site, are from one platform; sessions from other platforms: 3. The cause "
+        "may be one household’s filter or a block.",
         "At least 3 forged sessions would be needed to change this verdict. Evidence, in the whole "
         "period: thin.",
         "Tunnel (AS9), VPN: 18 of 30",
@@ -514,13 +515,13 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     assert rows == [
         ["3 February 2024 last reached 1 February 2024",
          "4 March 2024 reached again 9 March 2024", *shared, "1 in 1,000",
-         "thin at least 0 forged"],
+         "thin at least 0 forged needed"],
         ["1 June 2024 no earlier valid test reached it",
          "30 June 2024 no test with a result since", "11 of 12",
          "TLS: reset only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–",
-         "thin at least 0 forged"],
+         "thin at least 0 forged needed"],
         ["6 May 2024 no earlier valid test reached it", "still failing at the last test",
-         *shared, "1 in 32", "thin at least 0 forged"],
+         *shared, "1 in 32", "thin at least 0 forged needed"],
     ]  # fmt: skip
     assert f'<a class="site" href="sites/{site_file(LISTED)}#{site_anchor(LISTED)}">' in html
     assert "<script>" not in html

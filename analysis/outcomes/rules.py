@@ -222,8 +222,8 @@ DNS_RULES: tuple[Rule, ...] = (
         rule_id="dns.same_page",
         condition="is_same_page OR is_https_own",
         outcome="ok",
-        comment="Another address than the control's, or a lookup that fails once, and the site's "
-        "own page comes the same way: a content network, or a temporary failure.",
+        comment="The address is not the control's, or a lookup failed once, but the probe still "
+        "got the site's own page: a content network, or a temporary failure.",
     ),
     Rule(
         rule_id="dns.stale_address",
@@ -282,12 +282,13 @@ DNS_RULES: tuple[Rule, ...] = (
         "TRUE) OR (dns_is_own_network AND http_status < 400))",
         outcome="blocked",
         mechanism="dns.other",
-        comment="This resolver gives the name one address nearly always, in its own network or for "
-        "another name as well; no control ever gets it or another in its network, nobody "
-        "reached a site there, most other networks get the control's answer, and the "
-        "control reaches the site. An address elsewhere that one name alone gets may be an "
-        "old one of the site. An error page may come from the site's own cache, in a "
-        "content network inside the operator's network.",
+        comment="This resolver nearly always gives the name the same address, which lies in the "
+        "resolver's own network or is given for another name as well; no control ever gets "
+        "it or another in its network, nobody reached a site there, most other networks "
+        "get the control's answer, and the control reaches the site. An address elsewhere "
+        "that one name alone gets may be an old one of the site. An error page there "
+        "decides nothing: it may come from a content network's cache inside the operator's "
+        "network.",
     ),
     Rule(
         rule_id="dns.dead_end",
@@ -589,8 +590,8 @@ HTTP_RULES: tuple[Rule, ...] = (
         condition="is_https_page AND NOT is_sent_astray",
         outcome="ok",
         comment="A page over a verified connection to the site, or to where it redirects. Anybody "
-        "can send a plain request on to a site of his own: such a page must not be another than "
-        "the control's by title and body.",
+        "can send a plain request on to a site of his own, so a page after such a redirect "
+        "must resemble the control's in title or body.",
     ),
     Rule(
         rule_id="http.same_page",

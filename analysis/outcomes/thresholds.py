@@ -93,8 +93,8 @@ class Thresholds:
     )  # fmt: skip
     blockpage_names: int = _declare(
         3,
-        "unrelated names on one page that make it a block page; two that are reached elsewhere, "
-        "of different hosts, if it shows no error",
+        "unrelated names on one page that make it a block page; two are enough if they are reached "
+        "elsewhere, have different hosts, and the page is no error",
         range=(2, 1000), stages=("profiles",), tried=(2, 4, 6, 8),
         tried_in_worlds=(2, 5),
     )  # fmt: skip

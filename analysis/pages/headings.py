@@ -127,7 +127,7 @@ HEADINGS: dict[str, str] = {
     "resolver_asns": "Networks of the resolvers",
     "role": "Raised by",
     "rule_id": "Rule",
-    "scattered_share": "Of the sessions that got it: on names that mostly do not show it",
+    "scattered_share": "Share of its sessions on names that seldom show it",
     "schedule": "Hours of the week, UTC",
     "second_matched_state": "State, second half",
     "second_measurement_count": "Measurements, second half",
@@ -183,6 +183,7 @@ GLOSSARY: dict[str, str] = {
         "One run of a probe, known by its report number. Evidence is counted in sessions, because "
         "one run can make hundreds of measurements. Sessions are not people."
     ),
+    "Kind of probe": "One platform, or all versions of the probe up to a certain one.",
     "Network": (
         "An autonomous system (AS), the unit in which the internet is run. One operator may run "
         "several."

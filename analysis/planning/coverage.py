@@ -719,8 +719,7 @@ def show_list_changes(study: Study) -> None:
     months, added = count_list_changes(study)
     show_table(months, caption="Lines added to the test lists, by month", headings=HEADINGS)
     show_table(added, caption="Lines added in the period", fold_after=15, headings=HEADINGS,
-               is_printed=False, note="First test after 0 days: the site was tested before, or on "
-                                      "the same day.")  # fmt: skip
+               is_printed=False)  # fmt: skip
     unlisted = find_unlisted(study)
     if unlisted.empty:
         return
@@ -767,8 +766,8 @@ def claim_what_to_test(pairs: pd.DataFrame, site_count: int) -> None:
         ),
         ENGLISH.say(
             "Only sites on a test list or on the list of blocked sites can be here: {sites}, less "
-            "the names that do not exist. Pairs that are here because another network lists the "
-            "site, and that have too few tests or none: {n}.",
+            "the names that do not exist. Pairs that are here because the site is listed on "
+            "another network, and that have too few tests or none: {n}.",
             sites=site_count, n=elsewhere,
         ),
         "The table does not say that a site is blocked. It says which tests would tell the most.",

@@ -316,7 +316,7 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
         counts.sort_values("period_count", ascending=False, kind="stable").reset_index(),
         caption="Failures that are not listed, by reason",
         headings={**headings, "period_count": "Periods of failures",
-                  "networks": "Networks with most of them"},
+                  "networks": "Networks with most of these periods"},
     )  # fmt: skip
     shown = gather_alike(_dated(withheld, study))
     columns = ["domain", "probe_asns", "mechanism", "blocked_from", "blocked_until",
@@ -366,8 +366,8 @@ def show_unlisted_traces(study: Study, whole: pd.DataFrame) -> None:
     )  # fmt: skip
     show_table(
         counted.sort_values("pair_count", ascending=False, kind="stable").reset_index(),
-        caption="Pairs with a trace of blocking that are not listed",
-        note="Measurements: those with the trace.",
+        caption="Pairs with a trace of blocking that are not listed, and the measurements that saw "
+        "it",
         fold_after=6,
         is_printed=False,
         headings={"why": "Why it is not listed"},
@@ -824,6 +824,7 @@ def show_defects(judged: Judged) -> None:
         )[["test", "since", "until", "typical_share", "country_count", "cause", "source"]],
         caption="Weeks in which a test failed in most other countries",
         headings={"since": "From", "until": "To", "cause": "Known cause",
-                  "country_count": "Other countries, at least", "source": "Source"},
+                  "country_count": "Other countries with tests, fewest in a "
+                                   "week", "source": "Source"},
         note="The weeks come from the counts of other countries, the causes from public sources.",
     )  # fmt: skip

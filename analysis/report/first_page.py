@@ -207,6 +207,8 @@ def word_first_page(
         for name, number in numbers.items()
         if name.startswith(("site_precision", "pair_recall", "precision_of"))
     }
+    onset = by_kind.get("onset")
+    known_count = replace(page, finding=onset).known_count if onset else 0
     of_methods = by_kind["methods"]["values"]["rows"] if "methods" in by_kind else []
     of_networks = by_kind["networks"]["values"]["rows"] if "networks" in by_kind else []
     listing = [name for name, *states, _ in of_networks if sum(states)]
@@ -215,7 +217,7 @@ def word_first_page(
     fewest = min((sum(states) for _, *states in of_methods[:3]), default=0)
     methods = [code for code, *states in of_methods if sum(states) >= fewest]
     return {
-        "answer": Markup(say.answer(page, country, summary, by_kind.get("onset"), annex)),
+        "answer": Markup(say.answer(page, country, summary, onset, known_count, annex)),
         "numbers": list(_numbers(page, listing, is_from_ooni=summary["is_from_ooni"])),
         "findings": [_finding(page, one) for one in summary["findings"]],
         "certainty": _part(say.certainty(page, summary["is_published_method"], shares, methods)),

@@ -191,8 +191,9 @@ def say_followed(followed: Followed, names: Mapping[int, str], probe_cc: str) ->
         note="",
     )
     if len(stretches):  # the verdict says how the last one ends
-        last = stretches.index[-1]
-        stretches.loc[last, ["blocked_until", "note"]] = verdict.blocked_until, verdict.note
+        stretches.loc[stretches.index[-1], ["blocked_until", "note"]] = (
+            verdict.blocked_until, verdict.note,
+        )  # fmt: skip
     rows: Any = list(stretches.itertuples(index=False))
     said = [ENGLISH.html(
         "{n} sessions tested the site on {days} days.",
@@ -357,12 +358,12 @@ def _explain(working: Working) -> list[str]:
         ),
         ENGLISH.say(
             "How often would such a test fail by accident? Failures that may be a block themselves "
-            "are left out of all shares. On average over all sites the share is {usual}. For "
-            "other operators, this site failed in the same way in {site_failures} of "
-            "{site_sessions} sessions; with 4 sessions at the average share added, this gives "
-            "{site}. On this network, other sites failed in the same way in {network_failures} of "
-            "{network_sessions} sessions, each session counted as its share of failed sites; with "
-            "4 sessions at the average share added, this gives {network}. Together: 1 − (1 − "
+            "are left out of all shares. On average over all sites the share is {usual}. For other "
+            "operators, this site failed in the same way in {site_failures} of {site_sessions} "
+            "sessions; if 4 imagined sessions with the average share are added, so that no rate is "
+            "zero, this gives {site}. On this network, other sites failed in the same way in "
+            "{network_failures} of {network_sessions} sessions, each session counted as its share "
+            "of failed sites; with 4 imagined sessions, this gives {network}. Together: 1 − (1 − "
             "{site}) × (1 − {network}), but at least {least}. The result is {base}.",
             usual=_say_share(lessons["usual"]), site=_say_share(working.site),
             site_failures=round(lessons["site_failures"]),

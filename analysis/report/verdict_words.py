@@ -236,7 +236,9 @@ def say_rivals(
             else lang.html("{question} Yes.", question=word(lang, question))
             for question, answer in answer_rivals(mechanism, state, reason)
         ]  # fmt: skip
-        said.append(lang.html("{name}: {words}", name=named, words=Markup(" ").join(answers)))
+        said.append(
+            lang.html("Failures “{name}”: {words}", name=named, words=Markup(" ").join(answers))
+        )
     return said
 
 

@@ -161,8 +161,8 @@ RELATIONS: Mapping[str, Relation] = {
     "at_most": Relation("a part is no more than its whole", _at_most, ("part", "whole")),
     "less_than": Relation("a part is less than its whole", _less_than, ("part", "whole")),
     "share": Relation(
-        "a percentage is a share, rounded; without the part, there must be a whole number of which "
-        "it is the share",
+        "a percentage is part ÷ whole, rounded; if the part is not given, some whole number must "
+        "give it",
         _share, ("percent", "whole"), ("part",),
     ),
     "union": Relation(

@@ -323,9 +323,9 @@ class Rival:
 _NOT_MADE = ("dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 _SILENT = ("dns_silent", "tcp_silent", "name_silent")
 EVERYWHERE = (
-    "failed in the same way on nearly every access network that tested it at that time, and hardly "
-    "any sites in other hosting networks are known to have begun to fail in the same days; a "
-    "fault, or a site that refuses the country, would look the same"
+    "failed in the same way on nearly every access network that tested it at that time; a fault, "
+    "or a site that refuses the country, would look the same; only sites in several other hosting "
+    "networks that begin to fail in the same days would speak for a block"
 )
 HOST_SILENT = (
     "timed out on this network alone, and so did the other sites in the same hosting network; a "
@@ -340,21 +340,20 @@ RESOLVERS = (
     "resolved it; name servers out of reach would look the same"
 )
 REFUSED_HERE = (
-    f"connections to it failed for at least {_NUMBERS['refusal_days']} days, or until the last "
-    f"test, with fewer than {_NUMBERS['operators']} operators; with this operator, connections to "
-    f"sites of fewer than {_NUMBERS['hosts']} hosting networks or domains failed; a site that "
-    "refuses these operators would look the same"
+    f"fewer than {_NUMBERS['operators']} operators could not connect to it, for at least "
+    f"{_NUMBERS['refusal_days']} days or until the last test, and the sites to which the operator "
+    f"of this network could not connect lie in fewer than {_NUMBERS['hosts']} hosting networks or "
+    "domains; a site that refuses these operators would look the same"
 )
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
-    "this network, other probes hardly ever failed in this way at the same sites, all counted "
-    "together"
+    "this network, over all sites that failed in this way, other probes hardly ever failed"
 )
 #: What a rival says that does not explain a stretch.
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("Is it one of only a few sites that began to fail on nearly all networks in the same "
+    Rival("Is the site one of only a few that began to fail on nearly all networks in the same "
           "days?",
           EVERYWHERE, "everywhere", _NOT_MADE),
     Rival("Was the whole hosting network silent?", HOST_SILENT, "silent_hosts", _SILENT),

@@ -294,17 +294,17 @@ EXAMINED: Mapping[str, Situation] = {
         "Nobody blocks. One pair in fifty fails in 30 % of sessions.", _failing_pairs),
     "Suspects alone": Situation(
         "One network blocks ten sites, and nothing else is tested there.", _suspects_alone,
-        undecidable="Nearly everything tested then failed; a list of blocked sites and a network "
-                    "that cuts all requests look alike. Volunteers should also test sites that "
-                    "nobody would block."),
+        undecidable="Nearly everything that was tested failed. If only blocked sites are tested, "
+                    "this looks like a network that cuts all requests; volunteers should also test "
+                    "sites that nobody would block."),
     "Blank pages": Situation(
         "One network answers four sites without TLS with an empty page.", _blank_pages),
     "Stale addresses": Situation(
         "Nobody blocks. Four sites move, and the resolver of one network gives the old address "
         "for months.", _stale_addresses),
     "Staged orders": Situation(
-        "Three orders of four sites, carried out within weeks by nine networks in ten, thin ones "
-        "among them; one is lifted.", _staged_orders, _THIN),
+        "Three orders block four sites each. Nine networks in ten carry them out within weeks, "
+        "some of these with few tests. One order is lifted.", _staged_orders, _THIN),
     "One site everywhere": Situation(
         "All networks drop connections to one site from one day on.", _one_site_everywhere,
         undecidable="No other host began to fail then; the site may refuse the country."),

@@ -32,7 +32,7 @@ from analysis.worlds.scores import PAIR_KEY, are_among, read_truth_table, share_
 COUNTRIES: Mapping[int, tuple[int, int]] = {61: (10, 200), 62: (9, 240), 63: (12, 160)}
 #: Weeks that are judged, and what the last of them is called in ``steering.csv``.
 WEEKS = 8
-WAYS = {"plan": "By the plan", "turns": "The list in turns"}
+WAYS = {"plan": "By the plan", "turns": "The list in order"}
 _PROBE_CC, _PERIOD = "QM", Period.parse("2024-01-01", "2024-03-04")
 
 Wishes = dict[tuple[int, int], list[str]]

@@ -191,8 +191,9 @@ def claim_precision(validation: Results) -> None:
     show_finding(
         "precision",
         ENGLISH.say(
-            "{precision} of the listed sites are blocked. {recall} of the pairs of site and "
-            "network that 6 or more sound sessions tested while they were blocked are found.",
+            "{precision} of the listed sites are blocked. Of the blocked pairs of site and network "
+            "with 6 or more sound sessions (those during the block that nothing else disturbed), "
+            "{recall} are found.",
             precision=validation.bounded_share("precision of sites"),
             recall=validation.bounded_share("recall of pairs, 6 or more sessions"),
         ),
@@ -227,8 +228,9 @@ def show_listed_wrongly(validation: Results) -> None:
     """Show what is listed wrongly, by situation."""
     wrong = validation.read("false_positives", "report")
     described = wrong.assign(situation=wrong["stratum"].map(SITUATIONS).fillna(""))
-    of_all = (described["stratum"] == "all") & described["measure"].str.contains("situation|claim")
-    is_told = (described["situation"] != "") | of_all
+    is_told = (described["situation"] != "") | (
+        (described["stratum"] == "all") & described["measure"].str.contains("situation|claim")
+    )
     described = described[is_told | (described["success_count"] > 0)]
     show_table(
         described,
@@ -303,8 +305,9 @@ def show_constants(validation: Results) -> None:
         ),
         ENGLISH.say(
             "The counts come from the situations of the outside examination (below). Thresholds "
-            "also have a table of their own. In these situations, moving one of these numbers put "
-            "an unblocked pair on the list: {wrong}. Rules version of the result: {version}.",
+            "also have a table of their own. In these situations, moving one of these numbers "
+            "(named as in the code) put an unblocked pair on the list: {wrong}. Rules version of "
+            "the result: {version}.",
             wrong=", ".join(wrong) or "none", version=table["rules_version"].min(),
         ),
     )  # fmt: skip
@@ -337,15 +340,17 @@ def show_steering(validation: Results) -> None:
         "steering",
         ENGLISH.say(
             "Blocked pairs that are listed after {weeks} weeks of one session a day on each "
-            "network: {found} if volunteers follow the plan, {usual} if they take the list in "
-            "turns. Pairs listed wrongly in that week: {by_plan} by the plan, {in_turns} in turns.",
+            "network: {found} if volunteers follow the plan, {usual} if they work through the list "
+            "in order. Pairs listed wrongly in that week: {by_plan} by the plan, {in_turns} in "
+            "order.",
             weeks=ahead.removeprefix("Week "), found=found, usual=usual,
             by_plan=week["wrong_count"][plan], in_turns=week["wrong_count"][turns],
         ),
         ENGLISH.say(
-            "The counts come from {n} simulated countries with the same days, probes and faults. "
-            "The lead of the plan is largest in this week; the table has all weeks. Most pairs "
-            "listed wrongly in any week: {by_plan} by the plan, {in_turns} in turns.",
+            "The counts come from {n} simulated countries; both copies of each have the same days, "
+            "probes and faults. The lead of the plan is largest in this week; the table has all "
+            "weeks. Largest number of pairs listed wrongly in one week: {by_plan} by the plan, "
+            "{in_turns} in order.",
             n=len(steering.COUNTRIES), by_plan=most_wrong[plan], in_turns=most_wrong[turns],
         ),
         "Simulated lists have about a hundred sites, real lists about two thousand: on a real list "
@@ -383,7 +388,7 @@ def claim_apps(validation: Results) -> None:
             broken=say(apps.BROKEN),
         ),
         "Real probes meet faults that these simulated countries do not have. The method was also "
-        "tested on Kenya's blocks of Telegram and on the counts of nine countries.",
+        "tested on Kenya's blocks of Telegram and on OONI's counts of app tests in nine countries.",
     )  # fmt: skip
     show_table(table, caption="Apps and circumvention tools", headings=HEADINGS)
 
