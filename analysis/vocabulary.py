@@ -218,7 +218,7 @@ FAILURE_KINDS: dict[str, str] = {
     "dns_silent": "Lookup: no answer",
     "tcp_sent": "Connection: reset or refused",
     "tcp_silent": "Connection: no answer",
-    "name_sent": "Handshake or request that names the site: cut off or false",
+    "name_sent": "Handshake or request that names the site: cut off, or answered falsely",
     "name_silent": "Handshake or request that names the site: no answer",
 }
 

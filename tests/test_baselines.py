@@ -168,7 +168,7 @@ def test_ooni_v5_weighs_as_published() -> None:
         expected = float("nan") if blocked is None else blocked
         assert row.blocked_mean == pytest.approx(expected, nan_ok=True), row
         assert row.is_listed == ((blocked or 0) >= 0.5)
-        assert row.reason.startswith(reason or "blocked")
+        assert row.reason.startswith(reason or "probability of a block")
 
 
 def test_a_tie_does_not_hang_on_the_order_of_rows() -> None:

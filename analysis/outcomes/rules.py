@@ -102,7 +102,8 @@ SESSION_RULES: tuple[Rule, ...] = (
         evidence="discarded",
         set_aside="broken_session",
         comment="A broken session: most of the names that other networks reach at that time fail "
-        "in it. A dead link, a captive portal, an antivirus that breaks every handshake.",
+        "in it. A line that is down, a login page (captive portal), an antivirus that "
+        "breaks every handshake.",
     ),
 )
 

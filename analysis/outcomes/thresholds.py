@@ -76,7 +76,7 @@ class Thresholds:
         tried_in_worlds=(2, 4),
     )  # fmt: skip
     share_floor: float = _declare(
-        0.4, "share of sessions with the state's result: its lower 95 % bound must be at least "
+        0.4, "share of sessions with the result in question: its lower 95 % bound must be at least "
              "this",
         range=(0, 1), stages=("verdicts",), tried=(0.3, 0.5, 0.6, 0.7),
         tried_in_worlds=(0.3, 0.5, 0.6),
@@ -131,7 +131,8 @@ class Thresholds:
         range=(0, 366), stages=("features",), tried=(3, 7, 30, 60),
     )  # fmt: skip
     change_cost: float = _declare(
-        1.0, "cost of a change of behaviour, added to ln(sessions)",
+        1.0, "cost of a change between failing and reached, added to ln(sessions); more means "
+             "fewer changes",
         range=(0, 100), stages=("verdicts",), tried=(0.0, 2.0, 3.0, 5.0),
         tried_in_worlds=(0.0, 2.0, 4.0),
     )  # fmt: skip

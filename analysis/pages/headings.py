@@ -127,7 +127,7 @@ HEADINGS: dict[str, str] = {
     "resolver_asns": "Networks of the resolvers",
     "role": "Raised by",
     "rule_id": "Rule",
-    "scattered_share": "Share of its sessions on names that seldom show it",
+    "scattered_share": "Of the sessions with this page, the share on names that seldom show it",
     "schedule": "Hours of the week, UTC",
     "second_matched_state": "State, second half",
     "second_measurement_count": "Measurements, second half",
@@ -178,7 +178,7 @@ GLOSSARY: dict[str, str] = {
         "The Open Observatory of Network Interference. Volunteers run its app, the probe; it "
         "publishes every measurement."
     ),
-    "Measurement": "One test of one address by one probe at one time.",
+    "Measurement": "One test of one web address (URL) by one probe at one time.",
     "Session": (
         "One run of a probe, known by its report number. Evidence is counted in sessions, because "
         "one run can make hundreds of measurements. Sessions are not people."
@@ -201,6 +201,10 @@ GLOSSARY: dict[str, str] = {
     "Tested enough": (
         "A pair with enough sessions on enough days (page 2 has both numbers), whether or not the "
         "tests agree."
+    ),
+    "Valid test": (
+        "A test with a result that counts. For tests through another network's resolver, the annex "
+        "says when they count."
     ),
     "Trace of blocking": (
         "A block page, a sinkhole or an impossible address. Faults of lines and servers do not "

@@ -526,7 +526,7 @@ HEADINGS = {
     "longest_gap_days": "Longest gap, days",
     "line_count": "Lines added", "tested_line_count": "Lines tested", "list": "List",
     "date_added": "Added", "file": "List", "url": "Address", "first_tested": "First tested",
-    "days_untested": "Days from its addition to the first test", "last_tested": "Last tested",
+    "days_untested": "Days without a test after its addition", "last_tested": "Last tested",
     "floor_pair_count": "Enough tests",
     "below_pair_count": "Tested, not enough",
     "untested_pair_count": "No test", "floor_share": "Enough tests, share",
@@ -663,7 +663,7 @@ def show_indicators(study: Study, indicators: pd.DataFrame) -> None:
         study: whose parameters say what the project's own is.
         indicators: the contract's ``indicators``.
     """
-    for scope, whose in (("country", "of the country"), ("project", "of the project")):
+    for scope, whose in (("country", "of the country"), ("project", "of the volunteer project")):
         of = indicators[indicators["scope"] == scope].drop(columns=[*_NOT_SHOWN])
         if len(of):
             is_quarter = of["period"].str.contains("Q")

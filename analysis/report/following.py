@@ -362,9 +362,9 @@ def _explain(working: Working) -> list[str]:
             "operators, this site failed in the same way in {site_failures} of {site_sessions} "
             "sessions; if 4 imagined sessions with the average share are added, so that no rate is "
             "zero, this gives {site}. On this network, other sites failed in the same way in "
-            "{network_failures} of {network_sessions} sessions, each session counted as its share "
-            "of failed sites; with 4 imagined sessions, this gives {network}. Together: 1 − (1 − "
-            "{site}) × (1 − {network}), but at least {least}. The result is {base}.",
+            "{network_failures} of {network_sessions} sessions, each session counting by the share "
+            "of its sites that failed; with 4 imagined sessions, this gives {network}. Together: 1 "
+            "− (1 − {site}) × (1 − {network}), but at least {least}. The result is {base}.",
             usual=_say_share(lessons["usual"]), site=_say_share(working.site),
             site_failures=round(lessons["site_failures"]),
             site_sessions=round(lessons["site_sessions"]),

@@ -351,7 +351,8 @@ def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -
     for name in ("v5_measurements", "v5_seen", "v5_dns"):
         connection.execute(f"DROP TABLE {name} CASCADE")
     reasons = [
-        f"{rule + ', ' if isinstance(rule, str) else ''}blocked {mean:.2f} over {n} sessions"
+        f"{rule + ', ' if isinstance(rule, str) else ''}probability of a block {mean:.2f}, mean of "
+        f"{n} sessions"
         if n
         else "nothing could be scored"
         for rule, mean, n in zip(

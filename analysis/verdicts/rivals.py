@@ -324,8 +324,8 @@ _NOT_MADE = ("dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 _SILENT = ("dns_silent", "tcp_silent", "name_silent")
 EVERYWHERE = (
     "failed in the same way on nearly every access network that tested it at that time; a fault, "
-    "or a site that refuses the country, would look the same; only sites in several other hosting "
-    "networks that begin to fail in the same days would speak for a block"
+    "or a site that refuses the country, would look the same; a block would be likelier if sites "
+    "hosted elsewhere were known to have begun to fail in the same days"
 )
 HOST_SILENT = (
     "timed out on this network alone, and so did the other sites in the same hosting network; a "
@@ -340,9 +340,9 @@ RESOLVERS = (
     "resolved it; name servers out of reach would look the same"
 )
 REFUSED_HERE = (
-    f"fewer than {_NUMBERS['operators']} operators could not connect to it, for at least "
+    f"at most {_NUMBERS['operators'] - 1} operators failed to connect to it, for at least "
     f"{_NUMBERS['refusal_days']} days or until the last test, and the sites to which the operator "
-    f"of this network could not connect lie in fewer than {_NUMBERS['hosts']} hosting networks or "
+    f"of this network failed to connect lie in at most {_NUMBERS['hosts'] - 1} hosting networks or "
     "domains; a site that refuses these operators would look the same"
 )
 ONE_KIND_OF_PROBE = (
@@ -353,8 +353,7 @@ ONE_KIND_OF_PROBE = (
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("Is the site one of only a few that began to fail on nearly all networks in the same "
-          "days?",
+    Rival("Could the site itself have failed, or refused nearly all networks at once?",
           EVERYWHERE, "everywhere", _NOT_MADE),
     Rival("Was the whole hosting network silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),

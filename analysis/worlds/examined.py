@@ -268,14 +268,14 @@ class Situation:
 #: Each situation by its name.
 EXAMINED: Mapping[str, Situation] = {
     "Antivirus": Situation(
-        "Nobody blocks. On a thin network one probe runs nine in ten sessions, and its antivirus "
-        "breaks TLS of two in five sites.", _antivirus),
+        "Nobody blocks. On a network with few tests one probe runs nine in ten sessions, and "
+        "its antivirus breaks TLS of two in five sites.", _antivirus),
     "Pi-hole": Situation(
-        "Nobody blocks. On a thin network one probe runs nine in ten sessions, and a Pi-hole "
-        "answers 0.0.0.0 for twenty sites.", _pi_hole),
+        "Nobody blocks. On a network with few tests one probe runs nine in ten sessions, and a "
+        "Pi-hole answers 0.0.0.0 for twenty sites.", _pi_hole),
     "Parental router": Situation(
-        "Nobody blocks. On a thin network one probe runs nine in ten sessions, and its router "
-        "shows a page of its own for fifteen sites.", _parental_router),
+        "Nobody blocks. On a network with few tests one probe runs nine in ten sessions, and "
+        "its router shows a page of its own for fifteen sites.", _parental_router),
     "National drop": Situation(
         "All networks drop connections to five unrelated sites from one day on.", _national_drop),
     "Silent resolvers": Situation(
@@ -285,8 +285,8 @@ EXAMINED: Mapping[str, Situation] = {
         "All networks cut eleven sites for a week, in which people test mostly these.",
         _social_media_week),
     "Challenge pages": Situation(
-        "Nobody blocks. Content networks ask the shared address of one network to prove that its "
-        "users are human.", _challenge_pages),
+        "Nobody blocks. Content networks ask the users of one network, who share one address, to "
+        "prove that they are human.", _challenge_pages),
     "A host that refuses the country": Situation(
         "Nobody blocks. From one day on a hosting network drops connections from the country.",
         _refusing_host),
@@ -312,8 +312,8 @@ EXAMINED: Mapping[str, Situation] = {
         "One network drops connections to one site all the time.", _one_site_one_network,
         undecidable="No other host failed so; the site may refuse this network."),
     "Antivirus, and hardly anybody else": Situation(
-        "Nobody blocks. On a thin network one probe runs nearly all sessions, and its antivirus "
-        "breaks TLS of two in five sites.", partial(_antivirus, share=0.98),
+        "Nobody blocks. On a network with few tests one probe runs nearly all sessions, and its "
+        "antivirus breaks TLS of two in five sites.", partial(_antivirus, share=0.98),
         undecidable="All failing sessions are of one platform, and hardly any others tested: one "
         "household's filter, or the network's block."),
 }  # fmt: skip

@@ -305,9 +305,9 @@ def show_constants(validation: Results) -> None:
         ),
         ENGLISH.say(
             "The counts come from the situations of the outside examination (below). Thresholds "
-            "also have a table of their own. In these situations, moving one of these numbers "
-            "(named as in the code) put an unblocked pair on the list: {wrong}. Rules version of "
-            "the result: {version}.",
+            "also have a table of their own. In these situations, moving one of these numbers put "
+            "an unblocked pair on the list (named as in the code; docs/method.md has the reasons): "
+            "{wrong}. Rules version of the result: {version}.",
             wrong=", ".join(wrong) or "none", version=table["rules_version"].min(),
         ),
     )  # fmt: skip
