@@ -49,8 +49,8 @@ STATES: dict[str, State] = {
         "#7A5AA6",
         "▲",
         '<path d="M5 1 9.6 9.2H.4z" fill="currentColor"/>',
-        "Failures, or tests without a result, formed a period, or were too many to call the site "
-        "reachable. The measurements cannot tell blocking from a fault.",
+        "Failures, or tests without a result, followed each other for some time, or were too many "
+        "to call the site reachable. The measurements cannot tell blocking from a fault.",
     ),
     "down": State(
         "Site down, not blocking",
@@ -208,7 +208,7 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "instrument": "Failures of one kind of probe",
     "broken_session": "Failures in sessions in which most sites failed",
     "not_domestic": "Blocked or likely blocked, but on no access network",
-    "anomaly_unexplained": "Anomalies without an explanation",
+    "anomaly_unexplained": "Scattered anomalies, unexplained",
 }
 
 #: How a session fails; sessions of two kinds do not add up to one block.

@@ -81,8 +81,8 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
         },
     }  # fmt: skip
     words = word_finding(Telling(finding, {}, ENGLISH, YEAR))
-    assert "new blocks of 3 sites were seen (blocked: 2; likely blocked: 1) on" in words.claim
-    before = "For 1 of the 3, an earlier block had been seen, there or on another network."
+    assert "blocks of 3 sites were first seen (blocked: 2; likely blocked: 1) on" in words.claim
+    before = "Other blocks of 1 of the 3 sites had been seen before"
     assert before in words.sites
     finding["values"]["older"] = []
     assert before not in word_finding(Telling(finding, {}, ENGLISH, YEAR)).sites
@@ -456,7 +456,7 @@ def an_event_says_when_it_was_seen_and_may_have_begun(
     open on it."""
     if "onset" not in found:
         return
-    match = re.search(r"Between (\d+ \w+ \d+) and (\d+ \w+ \d+), new blocks of", said["onset"])
+    match = re.search(r"Between (\d+ \w+ \d+) and (\d+ \w+ \d+), blocks of", said["onset"])
     assert match
     first, last = map(as_day, match.groups())
     sites = found["onset"]["sites"]
@@ -598,7 +598,7 @@ def the_answer_counts_apart_and_out_of_what_was_tested_enough(
         still = set(read["pairs"].loc[read["pairs"]["blocked_until"] == "", "domain"])
         assert numbers_in(r"on at least one network: (\d+)\.", answer) == [len(still)]
     if ranked and ranked[0]["kind"] == "onset":
-        assert numbers_in(r"new blocks of (\d+) of the (\d+) sites", answer)[1] == len(listed)
+        assert numbers_in(r"blocks of (\d+) of the (\d+) sites", answer)[1] == len(listed)
     tiles = [tile["caveat"].striptags() for tile in page["numbers"]]
     assert numbers_in(r"tested enough .*: (\d+)\.", tiles[0]) == [len(settled)]
     assert numbers_in(r"likely blocked: (\d+);", tiles[1]) == [len(listed)]

@@ -559,7 +559,7 @@ HTTP_RULES: tuple[Rule, ...] = (
         outcome="blocked",
         mechanism="http.blockpage",
         comment="This network sends nearly every plain request for the site on to another site, "
-        "where other networks reach the site itself.",
+        "while other networks reach the site itself.",
     ),
     Rule(
         rule_id="http.replaced",
@@ -567,7 +567,7 @@ HTTP_RULES: tuple[Rule, ...] = (
         outcome="blocked",
         mechanism="http.blockpage",
         comment="This network answers nearly every plain request for the site by one page that is "
-        "neither the control's nor an error, where other networks get the site itself.",
+        "neither the control's nor an error, while other networks get the site itself.",
     ),
     Rule(
         rule_id="http.refused_by_site",
@@ -721,8 +721,8 @@ HTTP_RULES: tuple[Rule, ...] = (
         condition="fails_before_page AND is_reset(http_failure)",
         outcome="blocked",
         mechanism="tls.reset",
-        comment="An https page is cut off and the probe kept no handshake: old probes, whose "
-        "connection ends where the handshake names the site.",
+        comment="An https page is cut off, and the probe is an old one that records no handshake. "
+        "The handshake is taken as what was cut.",
     ),
     Rule(
         rule_id="http.tls_timeout",

@@ -93,8 +93,8 @@ class Thresholds:
     )  # fmt: skip
     blockpage_names: int = _declare(
         3,
-        "unrelated names on one page that make it a block page; two are enough if they are reached "
-        "elsewhere, have different hosts, and the page is no error",
+        "unrelated names for which one page appears, so that it is a block page; two are enough if "
+        "they are reached elsewhere, have different hosts, and the page is no error",
         range=(2, 1000), stages=("profiles",), tried=(2, 4, 6, 8),
         tried_in_worlds=(2, 5),
     )  # fmt: skip
@@ -137,7 +137,8 @@ class Thresholds:
         tried_in_worlds=(0.0, 2.0, 4.0),
     )  # fmt: skip
     not_tested_days: int = _declare(
-        30, "days without a test at the period's end after which an ending is unknown",
+        30, "days without a test at the end of the report's period from which on it is unknown "
+            "whether a block has ended",
         range=(0, 366), stages=("verdicts",),
     )  # fmt: skip
 

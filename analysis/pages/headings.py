@@ -20,7 +20,7 @@ HEADINGS: dict[str, str] = {
     "blocked_from_time": "Blocked from, UTC",
     "blocked_local_domain_count": "Of these, sites of the country",
     "blocked_pair_count": "Listed pairs",
-    "blocked_session_count": "Blocked sessions",
+    "blocked_session_count": "Sessions that failed as if blocked",
     "blocked_share": "Blocked share of sessions",
     "blocked_share_high": "Upper 95 % bound",
     "blocked_share_low": "Lower 95 % bound",
@@ -127,7 +127,7 @@ HEADINGS: dict[str, str] = {
     "resolver_asns": "Networks of the resolvers",
     "role": "Raised by",
     "rule_id": "Rule",
-    "scattered_share": "Of the sessions with this page, the share on names that seldom show it",
+    "scattered_share": "Share of its appearances on names that seldom show it",
     "schedule": "Hours of the week, UTC",
     "second_matched_state": "State, second half",
     "second_measurement_count": "Measurements, second half",
@@ -144,7 +144,7 @@ HEADINGS: dict[str, str] = {
     "state": "State",
     "test": "App or tool",
     "test_name": "Test",
-    "typical_share": "In a typical other country",
+    "typical_share": "Share in a typical other country",
     "status": "Status",
     "threshold": "Threshold",
     "unknown_count": "Measurements without a conclusion",
@@ -222,8 +222,8 @@ GLOSSARY: dict[str, str] = {
         "be reached there."
     ),
     "Blocked share": (
-        "The share of blocked sessions among those that were blocked or reached the site, with "
-        "its 95 % confidence bounds."
+        "The share of sessions that failed as if blocked, among these and those that reached the "
+        "site, with its 95 % confidence bounds."
     ),
     "Chance": (
         "If nothing were blocked, at most this share of pairs would fail like this by accident. "

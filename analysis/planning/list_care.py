@@ -121,8 +121,8 @@ def _find_twins(entries: Iterable[ListEntry]) -> Iterator[Row]:
                 why = "The list has the same address with https."
                 yield _row(entry, "twin", "remove", why)
             elif lines:
-                where = ", ".join(lines)
-                why = f"With and without www.: see line {where}. One leads to the other, mostly."
+                where = " and ".join(lines)
+                why = f"With and without www.: line {where}. One leads to the other, mostly."
                 yield _row(entry, "twin", "check", why)
 
 

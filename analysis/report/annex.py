@@ -277,13 +277,16 @@ REASON_SENTENCES = {
     "instrument": _MOST.format(
         "one kind of probe alone failed; a filter, an antivirus or a faulty version may explain it"
     ),
-    "broken_session": _MOST.format("sessions in which most sites failed"),
+    "broken_session": _MOST.format(
+        "sessions in which most sites failed (they count as without a result)"
+    ),
     "not_domestic": (
         "Blocked or likely blocked only on networks that are not access networks of the country."
     ),
     "impaired": (
-        "On at least one network, failures or tests without a result formed a period, or were too "
-        "many to call it reachable; the measurements cannot tell blocking from a fault."
+        "On at least one network, failures or tests without a result followed each other for some "
+        "time, or were too many to call it reachable; the measurements cannot tell blocking from a "
+        "fault."
     ),
     "insufficient": "Something was seen only on networks with too few tests for a conclusion.",
     "anomaly_unexplained": (

@@ -386,7 +386,7 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
                "live_name_count", "measurement_count"]  # fmt: skip
     show_table(
         shared.sort_values("name_count", ascending=False, kind="stable")[columns],
-        caption="Addresses that several names share, and their controls did not get",
+        caption="Addresses that several names share and that their controls did not get",
         note=ENGLISH.say(
             "answers.csv has more columns, and {n} more rows.",
             n=len(answers) - len(shared),
@@ -520,8 +520,8 @@ def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
             **marked(numbers),
         ),
         ENGLISH.say(
-            "Failed tests, which give no information about the site: {failed}. Of the {valid} "
-            "others OONI flags {flags} ({share}) as {words}.",
+            "Tests that did not work themselves (OONI's flag “failed”) and say nothing about the "
+            "site: {failed}. Of the {valid} others OONI flags {flags} ({share}) as {words}.",
             failed=failed, valid=valid, flags=flags, share=percent(flags / max(valid, 1)),
             words=_flag_words(months),
         ),
@@ -824,7 +824,7 @@ def show_defects(judged: Judged) -> None:
         )[["test", "since", "until", "typical_share", "country_count", "cause", "source"]],
         caption="Weeks in which a test failed in most other countries",
         headings={"since": "From", "until": "To", "cause": "Known cause",
-                  "country_count": "Other countries with tests, fewest in a "
-                                   "week", "source": "Source"},
+                  "country_count": "Other countries that ran the test, in "
+                                   "the week with fewest", "source": "Source"},
         note="The weeks come from the counts of other countries, the causes from public sources.",
     )  # fmt: skip

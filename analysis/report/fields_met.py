@@ -200,8 +200,8 @@ def read_verification(connection: duckdb.DuckDBPyConnection) -> str:
     ((told, verified, senders),) = connection.execute(_VERIFIED).fetchall()
     if not told:
         return (
-            "Anyone can send a measurement to OONI. These measurements do not say whether OONI "
-            "knows the sender."
+            "Anyone can send a measurement to OONI. These measurements carry no sign of whether "
+            "OONI verified the sender."
         )
     return (
         f"Anyone can send a measurement to OONI. Of {told:,} sessions that say whether OONI knows "

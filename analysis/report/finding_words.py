@@ -276,14 +276,15 @@ def _draw_onset(tell: Telling) -> Markup:
     events = [(date.fromisoformat(day), title) for day, title, _ in values["events"]]
     told = [f"{site}: {row.words}" for site, row in zip(shown, rows, strict=True)]
     alt = lang.say(
-        "A time axis with a line for each of {count} sites: the new blocks of these days. {lines}.",
+        "A time axis with a line for each of {count} sites: the blocks first seen in these days. "
+        "{lines}.",
         count=len(shown), lines=Markup("; ").join(told),
     )  # fmt: skip
     reading = lang.html(
-        "Dark bars: new blocks of these days, on networks that had reached the site before; a "
-        "dotted line leads back to the last test that reached it, and on to the next one that did. "
-        "Pale bars: other times, or other networks. Half-filled bars: likely blocked throughout. "
-        "Days without a test are part of a bar."
+        "Dark bars: blocks first seen in these days, on networks that had reached the site before; "
+        "a dotted line leads back to the last test that reached it, and on to the next one that "
+        "did. Pale bars: other times, or other networks. Half-filled bars: likely blocked "
+        "throughout. Days without a test are part of a bar."
     )
     if len(new) > len(shown):
         reading += Markup(" ") + lang.html(

@@ -276,7 +276,7 @@ def _numbers(
         ),
         "caveat": lang.html(
             "Sites that belong to the country by top-level domain, by its test list, or by a list "
-            "with sources."
+            "of its sites with sources."
         ),
     }
     yield {

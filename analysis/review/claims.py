@@ -144,8 +144,8 @@ def _largest(counts: Sequence[Decimal], whole: Decimal, classes: Decimal) -> Out
     rest, others = whole - sum(counts, Decimal(0)), classes - len(counts)
     room = others * min(counts)
     words = (
-        f"{_say(whole)} − {' − '.join(map(_say, counts))} = {_say(rest)}, for {_say(others)} other "
-        f"classes; with at most {_say(min(counts))} each, these can hold {_say(room)}"
+        f"{_say(whole)} − {' − '.join(map(_say, counts))} = {_say(rest)} remain for the other "
+        f"{_say(others)}; with at most {_say(min(counts))} in each, there is room for {_say(room)}"
     )
     return _result(0 <= rest <= room), words
 
@@ -161,8 +161,7 @@ RELATIONS: Mapping[str, Relation] = {
     "at_most": Relation("a part is no more than its whole", _at_most, ("part", "whole")),
     "less_than": Relation("a part is less than its whole", _less_than, ("part", "whole")),
     "share": Relation(
-        "a percentage is part ÷ whole, rounded; if no part is given, there must be one that gives "
-        "it",
+        "a percentage is part ÷ whole, rounded; if the claim names no part, some part must fit",
         _share, ("percent", "whole"), ("part",),
     ),
     "union": Relation(

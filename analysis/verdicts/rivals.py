@@ -324,8 +324,8 @@ _NOT_MADE = ("dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 _SILENT = ("dns_silent", "tcp_silent", "name_silent")
 EVERYWHERE = (
     "failed in the same way on nearly every access network that tested it at that time; a fault, "
-    "or a site that refuses the country, would look the same; a block would be likelier if sites "
-    "hosted elsewhere were known to have begun to fail in the same days"
+    "or a site that refuses the country, would look the same; a block would be likelier if other "
+    "sites, in other hosting networks, were known to have begun to fail in the same days"
 )
 HOST_SILENT = (
     "timed out on this network alone, and so did the other sites in the same hosting network; a "
@@ -341,9 +341,9 @@ RESOLVERS = (
 )
 REFUSED_HERE = (
     f"at most {_NUMBERS['operators'] - 1} operators failed to connect to it, for at least "
-    f"{_NUMBERS['refusal_days']} days or until the last test, and the sites to which the operator "
-    f"of this network failed to connect lie in at most {_NUMBERS['hosts'] - 1} hosting networks or "
-    "domains; a site that refuses these operators would look the same"
+    f"{_NUMBERS['refusal_days']} days or until the last test, and all sites to which the operator "
+    f"of this network failed to connect are in at most {_NUMBERS['hosts'] - 1} hosting networks or "
+    "domains; if the site refused these operators, it would look the same as a block"
 )
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "

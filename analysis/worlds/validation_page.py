@@ -305,9 +305,9 @@ def show_constants(validation: Results) -> None:
         ),
         ENGLISH.say(
             "The counts come from the situations of the outside examination (below). Thresholds "
-            "also have a table of their own. In these situations, moving one of these numbers put "
-            "an unblocked pair on the list (named as in the code; docs/method.md has the reasons): "
-            "{wrong}. Rules version of the result: {version}.",
+            "also have a table of their own. Numbers that put an unblocked pair on the list when "
+            "they were moved, each alone (named as in the code): {wrong}. Rules version of the "
+            "result: {version}.",
             wrong=", ".join(wrong) or "none", version=table["rules_version"].min(),
         ),
     )  # fmt: skip
@@ -341,16 +341,16 @@ def show_steering(validation: Results) -> None:
         ENGLISH.say(
             "Blocked pairs that are listed after {weeks} weeks of one session a day on each "
             "network: {found} if volunteers follow the plan, {usual} if they work through the list "
-            "in order. Pairs listed wrongly in that week: {by_plan} by the plan, {in_turns} in "
-            "order.",
+            "in order. Pairs listed wrongly in that week: {by_plan} with the plan, {in_turns} with "
+            "the list.",
             weeks=ahead.removeprefix("Week "), found=found, usual=usual,
             by_plan=week["wrong_count"][plan], in_turns=week["wrong_count"][turns],
         ),
         ENGLISH.say(
             "The counts come from {n} simulated countries; both copies of each have the same days, "
             "probes and faults. The lead of the plan is largest in this week; the table has all "
-            "weeks. Largest number of pairs listed wrongly in one week: {by_plan} by the plan, "
-            "{in_turns} in order.",
+            "weeks. Largest number of pairs listed wrongly in one week: {by_plan} with the plan, "
+            "{in_turns} with the list.",
             n=len(steering.COUNTRIES), by_plan=most_wrong[plan], in_turns=most_wrong[turns],
         ),
         "Simulated lists have about a hundred sites, real lists about two thousand: on a real list "
@@ -381,9 +381,9 @@ def claim_apps(validation: Results) -> None:
         ENGLISH.say(
             "The counts come from {n} simulated countries. Probes run these tests every few days; "
             "blocks cut off whole parts, some only at certain hours of the week. The hours are "
-            "exact in {hours} cases. Blocks of a minority of a part's endpoints are not judged, "
-            "and are not listed in {fewer} cases. A test that breaks for everyone is not listed "
-            "in {broken} cases.",
+            "exact in {hours} cases. If only a minority of a part's endpoints is blocked, there is "
+            "no verdict; as intended, nothing is listed in {fewer} such cases. A test that breaks "
+            "for everyone is not listed in {broken} cases.",
             n=len(apps.SEEDS), hours=say(apps.HOURS), fewer=say(apps.FEWER),
             broken=say(apps.BROKEN),
         ),
@@ -410,8 +410,8 @@ def claim_forgery(validation: Results) -> None:
         ENGLISH.say(
             "Pairs that no forged report was about and whose state changed: {n}, because reports "
             "about other pairs change what a pair is compared with. Of these, newly listed: "
-            "{listed}; not blocked in truth: {false}. For these pairs, the bound is compared with "
-            "all forged reports of the archive. Rules version of the result: {version}.",
+            "{listed}; wrongly listed: {false}. For these pairs, the bound is compared with all "
+            "forged reports of the archive. Rules version of the result: {version}.",
             n=unnamed["pair_count"], listed=unnamed["newly_listed_count"],
             false=forgery.loc[~is_named & ~forgery["is_blocked"], "pair_count"].sum(),
             version=validation.settings["rules_version"],
