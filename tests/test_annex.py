@@ -453,8 +453,8 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "test last reached the site on 1 February 2024. After this time, a valid test first "
         "reached it on 9 March 2024. By accident, at most 1 in 1,000 pairs would fail so often in "
         "the whole period.",
-        "Before this time, no valid test reached the site. After this time, no valid test gave a "
-        "result. This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. "
+        "Before this time, no valid test reached the site. After this time, there was no valid "
+        "test. This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. "
         "Tests at other hours are not counted here. The sessions left a trace of blocking. The "
         "first test failed already, so the site may refuse this network. 1 forged session might be "
         "enough to change this verdict. Evidence, in the whole period: thin.",

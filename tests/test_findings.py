@@ -471,7 +471,7 @@ def an_event_says_when_it_was_seen_and_may_have_begun(
     ]
     assert set(begun["domain"]) == set(sites)
     told = numbers_in(
-        r"first seen: of the (\d+) such blocks, counted by network, (\d+) .* at most (\d+) days "
+        r"by network, these are (\d+) blocks\. .* seen; (\d+) of them .* at most (\d+) days "
         r"after .* "
         r"\(median: (\d+)\).*? On (\d+) of them a later",
         said["onset"] + " On 0 of them a later",  # nothing is said of none
@@ -545,7 +545,7 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
         early += is_new and is_early.any()
         ended += is_new and row.domain not in lasting
     assert (f"before the second half began: {early}." in said["changes"]) == (early > 0)
-    assert (f"on no network at the last test: {ended}." in said["changes"]) == (ended > 0)
+    assert (f"at the last test, on any network: {ended}." in said["changes"]) == (ended > 0)
 
 
 def counter_evidence_is_never_left_out(read: Tables, found: Found, said: Said) -> None:

@@ -151,8 +151,8 @@ DNS_RULES: tuple[Rule, ...] = (
         condition="is_name_broken AND dns_failure IS NOT NULL",
         outcome="down",
         set_aside="down",
-        comment="The lookup fails, the control's own breaks too, and so do those of most sessions "
-        "within two days: the name's own servers fail for everyone.",
+        comment="The lookup fails, and so do the control's lookup and those of the controls of "
+        "most sessions within two days: the name's own servers fail for everyone.",
     ),
     Rule(
         rule_id="dns.special_in_control",
@@ -182,7 +182,7 @@ DNS_RULES: tuple[Rule, ...] = (
         mechanism="dns.loopback",
         is_artefact=True,
         comment="An address that leads back to the user's own device (loopback), for a name that "
-        "has a public one. Old probes report no anomaly.",
+        "has a public one.",
     ),
     Rule(
         rule_id="dns.bogon",
@@ -286,10 +286,10 @@ DNS_RULES: tuple[Rule, ...] = (
         comment="This resolver nearly always gives the name the same address, which lies in the "
         "resolver's own network or is given for another name as well; no control ever gets "
         "it or another in its network, nobody reached a site there, most other networks "
-        "get the control's answer, and the control reaches the site. An address elsewhere "
-        "that one name alone gets may be an old one of the site. An error page there "
-        "decides nothing: it may come from a content network's cache inside the operator's "
-        "network.",
+        "get the control's answer, and the control reaches the site. An address outside "
+        "this network, for one name alone, may be an old one of the site. An error page "
+        "there decides nothing: it may come from a content network's cache inside the "
+        "operator's network.",
     ),
     Rule(
         rule_id="dns.dead_end",

@@ -131,8 +131,8 @@ class Thresholds:
         range=(0, 366), stages=("features",), tried=(3, 7, 30, 60),
     )  # fmt: skip
     change_cost: float = _declare(
-        1.0, "cost of a change between failing and reached, added to ln(sessions); more means "
-             "fewer changes",
+        1.0, "how strongly sessions must speak for a change between failing and reached; added to "
+             "ln(sessions)",
         range=(0, 100), stages=("verdicts",), tried=(0.0, 2.0, 3.0, 5.0),
         tried_in_worlds=(0.0, 2.0, 4.0),
     )  # fmt: skip

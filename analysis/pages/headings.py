@@ -47,7 +47,7 @@ HEADINGS: dict[str, str] = {
     "elsewhere_anomaly_share": "Anomalies elsewhere",
     "event": "Event",
     "event_kind": "Kind of event",
-    "extra_count": "Listed there only",
+    "extra_count": "Listed by the other method only",
     "failing_name_count": "Sites that failed",
     "failure_kind": "What fails",
     "failure_count": "Failed measurements",
@@ -78,7 +78,7 @@ HEADINGS: dict[str, str] = {
     "key": "File",
     "kind": "Kind of network",
     "kind_source": "How the kind is known",
-    "lacking_count": "Listed here only",
+    "lacking_count": "Listed by this method only",
     "last_seen_blocked": "Last seen blocked",
     "last_seen_open": "Last seen open",
     "last_seen_open_time": "Last seen open, UTC",
@@ -135,7 +135,7 @@ HEADINGS: dict[str, str] = {
     "session_count": "Sessions",
     "sessions_to_flip": "Forged sessions needed, at least",
     "set_aside_reason": "Set aside because",
-    "shared_count": "Listed here too",
+    "shared_count": "Listed by both",
     "showing_share": "Share of networks that show it",
     "since": "Since",
     "site_count": "Sites",
@@ -183,7 +183,9 @@ GLOSSARY: dict[str, str] = {
         "One run of a probe, known by its report number. Evidence is counted in sessions, because "
         "one run can make hundreds of measurements. Sessions are not people."
     ),
-    "Kind of probe": "One platform, or all versions of the probe up to a certain one.",
+    "Kind of probe": (
+        "One platform, such as Android, or all versions of the probe up to a certain one."
+    ),
     "Network": (
         "An autonomous system (AS), the unit in which the internet is run. One operator may run "
         "several."
@@ -203,8 +205,8 @@ GLOSSARY: dict[str, str] = {
         "tests agree."
     ),
     "Valid test": (
-        "A test with a result that counts. For tests through another network's resolver, the annex "
-        "says when they count."
+        "A test that reached the site, or failed as a block would. For tests through another "
+        "network's resolver, the annex says which are valid."
     ),
     "Trace of blocking": (
         "A block page, a sinkhole or an impossible address. Faults of lines and servers do not "
@@ -214,6 +216,9 @@ GLOSSARY: dict[str, str] = {
         "OONI's flag that something differed from what its control saw. It is a hint, not a "
         "finding: many anomalies are not blocking."
     ),
+    "Fingerprint": "A text or an address by which a known block page is recognised.",
+    "Test list": "A public list of web addresses for OONI's probes to test.",
+    "Endpoint": "A server or an address that the test of an app tries to reach.",
     "Confirmed": "OONI's flag for a known block page or a known blocking address.",
     "Control": "The same test made at the same time from a network without censorship.",
     "Resolver": "The server, mostly the operator's, that looks up the address of a name (DNS).",

@@ -121,8 +121,8 @@ def _find_twins(entries: Iterable[ListEntry]) -> Iterator[Row]:
                 why = "The list has the same address with https."
                 yield _row(entry, "twin", "remove", why)
             elif lines:
-                where = " and ".join(lines)
-                why = f"With and without www.: line {where}. One leads to the other, mostly."
+                where = " and ".join(f"line {line}" for line in lines)
+                why = f"The same with or without www. as in {where}; mostly one leads to the other."
                 yield _row(entry, "twin", "check", why)
 
 

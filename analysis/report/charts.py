@@ -388,7 +388,7 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
         shared.sort_values("name_count", ascending=False, kind="stable")[columns],
         caption="Addresses that several names share and that their controls did not get",
         note=ENGLISH.say(
-            "answers.csv has more columns, and {n} more rows.",
+            "answers.csv also has {n} addresses that a single name got, and more columns.",
             n=len(answers) - len(shared),
         ),
         fold_after=4,
@@ -824,7 +824,7 @@ def show_defects(judged: Judged) -> None:
         )[["test", "since", "until", "typical_share", "country_count", "cause", "source"]],
         caption="Weeks in which a test failed in most other countries",
         headings={"since": "From", "until": "To", "cause": "Known cause",
-                  "country_count": "Other countries that ran the test, in "
-                                   "the week with fewest", "source": "Source"},
+                  "country_count": "Other countries that ran the test "
+                                   "(lowest weekly number)", "source": "Source"},
         note="The weeks come from the counts of other countries, the causes from public sources.",
     )  # fmt: skip

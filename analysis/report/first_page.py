@@ -261,7 +261,7 @@ def _numbers(
             "site likely blocked", "sites likely blocked", page.numbers["likely_domain_count"]
         ),
         "caveat": lang.html(
-            "Listed in all, blocked or likely blocked: {blocked}; registered domains: "
+            "Blocked and likely blocked sites together: {blocked}; registered domains: "
             "{registrable}.",
             blocked=count("blocked_domain_count"),
             registrable=count("blocked_registrable_domain_count"),

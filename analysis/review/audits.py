@@ -119,7 +119,7 @@ def _hold(claim: Claim, read: _Tables) -> Outcome:
     except NotThereError as error:
         return "cannot_be_checked", str(error)
     result, arithmetic = check(claim.relation, values)
-    source = f". Read in: {', '.join(dict.fromkeys(places))}" if places else ""
+    source = f". Values from: {', '.join(dict.fromkeys(places))}" if places else ""
     return result, f"{arithmetic}{source}"
 
 

@@ -161,18 +161,19 @@ RELATIONS: Mapping[str, Relation] = {
     "at_most": Relation("a part is no more than its whole", _at_most, ("part", "whole")),
     "less_than": Relation("a part is less than its whole", _less_than, ("part", "whole")),
     "share": Relation(
-        "a percentage is part ÷ whole, rounded; if the claim names no part, some part must fit",
+        "a percentage is part ÷ whole, rounded; if the claim names no part, a whole number exists "
+        "that gives this percentage",
         _share, ("percent", "whole"), ("part",),
     ),
     "union": Relation(
         "parts that may overlap make up a whole", _union, ("whole", "parts")
     ),
     "distinct": Relation(
-        "a number of different names is given",
+        "the names given, each counted once, are as many as the claim says",
         _distinct, ("count", "names"), (NAMES,), ("names", NAMES),
     ),
     "largest": Relation(
-        "these classes can be the largest, given the whole and the number of classes",
+        "the named classes, such as categories, can be the largest ones of the whole",
         _largest, ("counts", "whole", "classes"),
     ),
     "not_checkable": Relation(

@@ -272,7 +272,7 @@ EXAMINED: Mapping[str, Situation] = {
         "its antivirus breaks TLS of two in five sites.", _antivirus),
     "Pi-hole": Situation(
         "Nobody blocks. On a network with few tests one probe runs nine in ten sessions, and a "
-        "Pi-hole answers 0.0.0.0 for twenty sites.", _pi_hole),
+        "Pi-hole (a filter at home) answers 0.0.0.0 for twenty sites.", _pi_hole),
     "Parental router": Situation(
         "Nobody blocks. On a network with few tests one probe runs nine in ten sessions, and "
         "its router shows a page of its own for fifteen sites.", _parental_router),
@@ -303,8 +303,8 @@ EXAMINED: Mapping[str, Situation] = {
         "Nobody blocks. Four sites move, and the resolver of one network gives the old address "
         "for months.", _stale_addresses),
     "Staged orders": Situation(
-        "Three orders block four sites each. Nine networks in ten carry them out within weeks, "
-        "some of these with few tests. One order is lifted.", _staged_orders, _THIN),
+        "Three orders block four sites each. Nine networks in ten carry them out within weeks; "
+        "some of these networks have few tests. One order is lifted.", _staged_orders, _THIN),
     "One site everywhere": Situation(
         "All networks drop connections to one site from one day on.", _one_site_everywhere,
         undecidable="No other host began to fail then; the site may refuse the country."),

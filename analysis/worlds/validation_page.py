@@ -192,8 +192,8 @@ def claim_precision(validation: Results) -> None:
         "precision",
         ENGLISH.say(
             "{precision} of the listed sites are blocked. Of the blocked pairs of site and network "
-            "with 6 or more sound sessions (those during the block that nothing else disturbed), "
-            "{recall} are found.",
+            "with 6 or more sound sessions (undisturbed ones during the block), {recall} are "
+            "found.",
             precision=validation.bounded_share("precision of sites"),
             recall=validation.bounded_share("recall of pairs, 6 or more sessions"),
         ),
@@ -306,8 +306,8 @@ def show_constants(validation: Results) -> None:
         ENGLISH.say(
             "The counts come from the situations of the outside examination (below). Thresholds "
             "also have a table of their own. Numbers that put an unblocked pair on the list when "
-            "they were moved, each alone (named as in the code): {wrong}. Rules version of the "
-            "result: {version}.",
+            "they were moved, each alone (name and module in the code): {wrong}. Rules version of "
+            "the result: {version}.",
             wrong=", ".join(wrong) or "none", version=table["rules_version"].min(),
         ),
     )  # fmt: skip
@@ -381,9 +381,9 @@ def claim_apps(validation: Results) -> None:
         ENGLISH.say(
             "The counts come from {n} simulated countries. Probes run these tests every few days; "
             "blocks cut off whole parts, some only at certain hours of the week. The hours are "
-            "exact in {hours} cases. If only a minority of a part's endpoints is blocked, there is "
-            "no verdict; as intended, nothing is listed in {fewer} such cases. A test that breaks "
-            "for everyone is not listed in {broken} cases.",
+            "exact in {hours} cases. If only a minority of a part's endpoints is blocked, the part "
+            "counts as open; as intended, nothing is listed in {fewer} such cases. A test that "
+            "breaks for everyone is not listed in {broken} cases.",
             n=len(apps.SEEDS), hours=say(apps.HOURS), fewer=say(apps.FEWER),
             broken=say(apps.BROKEN),
         ),
