@@ -601,7 +601,7 @@ def the_answer_counts_apart_and_out_of_what_was_tested_enough(
         assert numbers_in(r"blocks of (\d+) of the (\d+) sites", answer)[1] == len(listed)
     tiles = [tile["caveat"].striptags() for tile in page["numbers"]]
     assert numbers_in(r"tested enough .*: (\d+)\.", tiles[0]) == [len(settled)]
-    assert numbers_in(r"likely blocked: (\d+);", tiles[1]) == [len(listed)]
+    assert numbers_in(r"together: (\d+);", tiles[1]) == [len(listed)]
     of_pairs = numbers_in(r"(\d+) blocked and (\d+) likely blocked\. .* enough: (\d+);", tiles[4])
     assert of_pairs[0] + of_pairs[1] == len(pairs) <= of_pairs[2]
     certainty = " ".join(Markup(" ").join(page["certainty"]).striptags().split())
