@@ -287,9 +287,9 @@ DNS_RULES: tuple[Rule, ...] = (
         "resolver's own network or is given for another name as well; no control ever gets "
         "it or another in its network, nobody reached a site there, most other networks "
         "get the control's answer, and the control reaches the site. An address outside "
-        "this network, for one name alone, may be an old one of the site. An error page "
-        "there decides nothing: it may come from a content network's cache inside the "
-        "operator's network.",
+        "this network, for one name alone, may be an old one of the site. An error page at "
+        "the given address decides nothing: it may come from a content network's cache "
+        "inside the operator's network.",
     ),
     Rule(
         rule_id="dns.dead_end",
@@ -616,7 +616,7 @@ HTTP_RULES: tuple[Rule, ...] = (
         evidence="discarded",
         comment="The measurement's own control does not say what the page should have been, or did "
         "not resolve a name that other controls resolve. Controls of other sessions within "
-        "two days cannot replace it.",
+        "two days do not settle it either.",
     ),
     Rule(
         rule_id="http.fails_for_control_too",

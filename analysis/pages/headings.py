@@ -205,8 +205,8 @@ GLOSSARY: dict[str, str] = {
         "tests agree."
     ),
     "Valid test": (
-        "A test that reached the site, or failed as a block would. For tests through another "
-        "network's resolver, the annex says which are valid."
+        "A test that reached the site, or failed as a test of a blocked site does. For tests "
+        "through another network's resolver, the annex says which are valid."
     ),
     "Trace of blocking": (
         "A block page, a sinkhole or an impossible address. Faults of lines and servers do not "

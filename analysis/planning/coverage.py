@@ -674,7 +674,11 @@ def show_indicators(study: Study, indicators: pd.DataFrame) -> None:
             )  # fmt: skip
     campaign = study.parameters.campaign
     show_text(
-        ENGLISH.say("The project's measurements come from {source}.", source=_say_campaign(study))
+        ENGLISH.say(
+            "The parameter PROJECT names a volunteer project, whose own tests are counted "
+            "here: measurements from {source}.",
+            source=_say_campaign(study),
+        )
         if campaign
         else "No measurement is counted as the project's own. To count them, give the project's "
         "OONI Run links, or networks that only the project uses, in the parameter PROJECT."

@@ -290,8 +290,8 @@ def _numbers(
         + lang.html(
             "Access networks with measurements: {access}; of these, with at least one site tested "
             "enough: {settled}. If networks that share an operator or a DNS resolver count as one, "
-            "networks with listed sites: {sources}. Other networks (VPN, hosting, abroad), counted "
-            "apart: {other}.",
+            "networks with listed sites: {sources}. Other networks with measurements (VPN, "
+            "hosting, abroad): {other}.",
             settled=count("tested_enough_network_count"), access=count("access_network_count"),
             sources=count("independent_network_count"),
             other=page.numbers["network_count"] - page.numbers["access_network_count"],

@@ -363,9 +363,9 @@ def _explain(working: Working) -> list[str]:
             "{site_sessions} sessions; if 4 imagined sessions with the average share are added, so "
             "that no rate is zero, this gives {site}. On this network there are {network_sessions} "
             "sessions with other sites; in each, a share of these sites failed in the same way, "
-            "and the shares add up to {network_failures} sessions; with 4 imagined sessions, this "
-            "gives {network}. Together: 1 − (1 − {site}) × (1 − {network}), but at least {least}. "
-            "The result is {base}.",
+            "and together these shares make {network_failures} sessions; with 4 imagined sessions, "
+            "this gives {network}. Together: 1 − (1 − {site}) × (1 − {network}), but at least "
+            "{least}. The result is {base}.",
             usual=_say_share(lessons["usual"]), site=_say_share(working.site),
             site_failures=round(lessons["site_failures"]),
             site_sessions=round(lessons["site_sessions"]),
@@ -389,7 +389,7 @@ def _explain(working: Working) -> list[str]:
             "covers all {stretches} possible runs of consecutive test days (there are {n} days "
             "with a session that counts). The other half covers blocks that last from the first "
             "test on, or that return after a time without a block. The mean is multiplied by 0.9; "
-            "the rest of the weight is for blocks at certain hours of the week. If nothing were "
+            "the remaining 0.1 is for blocks at certain hours of the week. If nothing were "
             "blocked, the result would be 1 or less on average. Here it is {evidence}. A pair is "
             "listed from {line} on, unless something else may explain its failures.",
             stretches=day_count * (day_count + 1) // 2, n=day_count,

@@ -145,7 +145,8 @@ def _largest(counts: Sequence[Decimal], whole: Decimal, classes: Decimal) -> Out
     room = others * min(counts)
     words = (
         f"{_say(whole)} − {' − '.join(map(_say, counts))} = {_say(rest)} remain for the other "
-        f"{_say(others)}; with at most {_say(min(counts))} in each, there is room for {_say(room)}"
+        f"{_say(others)}; with at most {_say(min(counts))} in each, these can hold {_say(room)}, "
+        f"which is {'enough' if 0 <= rest <= room else 'impossible'}"
     )
     return _result(0 <= rest <= room), words
 

@@ -324,8 +324,9 @@ _NOT_MADE = ("dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 _SILENT = ("dns_silent", "tcp_silent", "name_silent")
 EVERYWHERE = (
     "failed in the same way on nearly every access network that tested it at that time; a fault, "
-    "or a site that refuses the country, would look the same as a block, and no group of sites in "
-    "other hosting networks is known to have begun to fail in the same days"
+    "or a site that refuses the country, would look the same as a block, and no sites of other "
+    "hosting companies are known to have begun to fail in the same days, as they would if several "
+    "sites were blocked together"
 )
 HOST_SILENT = (
     "timed out on this network alone, and so did the other sites in the same hosting network; a "
@@ -341,9 +342,9 @@ RESOLVERS = (
 )
 REFUSED_HERE = (
     f"connections to it failed on networks of at most {_NUMBERS['operators'] - 1} operators, for "
-    f"at least {_NUMBERS['refusal_days']} days or until the last test; on this network, only "
-    f"connections to sites in at most {_NUMBERS['hosts'] - 1} hosting networks or domains failed; "
-    "a site that refuses these operators would look the same as a block"
+    f"at least {_NUMBERS['refusal_days']} days or until the last test; on this network, all sites "
+    f"to which connections failed are in at most {_NUMBERS['hosts'] - 1} hosting networks or "
+    "domains; a site that refuses these operators would look the same as a block"
 )
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
