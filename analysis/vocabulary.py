@@ -208,7 +208,7 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "instrument": "Failures of one kind of probe",
     "broken_session": "Failures in sessions in which most sites failed",
     "not_domestic": "Blocked or likely blocked, but on no access network",
-    "anomaly_unexplained": "Scattered failures, or OONI's flags alone",
+    "anomaly_unexplained": "Only scattered failures, or flags by OONI",
 }
 
 #: How a session fails; sessions of two kinds do not add up to one block.

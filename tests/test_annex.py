@@ -457,7 +457,8 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "test. This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. "
         "Tests at other hours are not counted here. The sessions left a trace of blocking. The "
         "first test failed already, so the site may refuse this network. 1 forged session might be "
-        "enough to change this verdict. Evidence, in the whole period: thin.",
+        "enough to change this verdict. By the scale of the annex, the evidence in the whole "
+        "period is thin.",
         f"Could it be something else? Failures “TLS: reset”: {RIVALS[0].question} No. "
         f"{RIVALS[-1].question} No.",
         f"{RIVALS[-1].question} This cannot be told: hardly any other probe tested the site.",
@@ -467,8 +468,8 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "this period alone would not be listed. On this network, all 1,200 sessions that failed in "
         "this way, on any site, are from one platform; sessions from other platforms: 3. The cause "
         "may be one household’s filter or a block.",
-        "At least 3 forged sessions would be needed to change this verdict. Evidence, in the whole "
-        "period: thin.",
+        "At least 3 forged sessions would be needed to change this verdict. By the scale of the "
+        "annex, the evidence in the whole period is thin.",
         "Tunnel (AS9), VPN: 18 of 30",
         "OONI flags 12 of 40 measurements as anomalous or confirmed. Whether OONI confirms any is "
         "not known: no list of known block pages was given. Other methods that would list it (page "

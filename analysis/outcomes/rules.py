@@ -304,10 +304,9 @@ DNS_RULES: tuple[Rule, ...] = (
         rule_id="dns.at_home",
         condition="dns_is_at_home",
         outcome="ok",
-        comment="Another address than the control's. Either it is in the same network as the "
-        "control's, as the probe noted (older controls do not name the network); or most "
-        "controls that got the name's own certificate, two at least, got it from this "
-        "address.",
+        comment="Another address than the control's. The probe noted that it is in the same "
+        "network as the control's (older controls name no network). Or most controls that "
+        "got the name's own certificate, two at least, got it from this address.",
     ),
     Rule(
         rule_id="dns.certificate_of_another",
@@ -452,8 +451,8 @@ TCP_RULES: tuple[Rule, ...] = (
         condition="TRUE",
         outcome="unknown",
         evidence="discarded",
-        comment="The connection fails, and the control did not try the address or had no working "
-        "connection itself.",
+        comment="The connection fails, and the control did not try the address or its own lookup "
+        "of the name broke.",
     ),
 )
 
@@ -592,7 +591,7 @@ HTTP_RULES: tuple[Rule, ...] = (
         outcome="ok",
         comment="A page over a verified connection to the site, or to where it redirects. Anybody "
         "can send a plain request on to a site of his own, so a page after such a redirect "
-        "must resemble the control's in title or body.",
+        "does not count if its title and its body both differ from the control's.",
     ),
     Rule(
         rule_id="http.same_page",
@@ -647,8 +646,8 @@ HTTP_RULES: tuple[Rule, ...] = (
         mechanism="tls.reset",
         is_about_target=True,
         comment="The site redirects to another site whose handshake is cut (if an old probe kept "
-        "no handshake: whose https page is cut); the control gets there. The verdict "
-        "belongs to the other site.",
+        "no handshake: whose https page is cut); the control gets there. The failure is "
+        "the other site's and does not count for this one.",
     ),
     Rule(
         rule_id="http.redirect_target_reset",
@@ -657,7 +656,7 @@ HTTP_RULES: tuple[Rule, ...] = (
         mechanism="http.reset",
         is_about_target=True,
         comment="The site redirects to another site, and that one is cut; the control gets there. "
-        "The verdict belongs to the other site.",
+        "The failure is the other site's and does not count for this one.",
     ),
     Rule(
         rule_id="http.redirect_target_refused",
@@ -721,8 +720,8 @@ HTTP_RULES: tuple[Rule, ...] = (
         condition="fails_before_page AND is_reset(http_failure)",
         outcome="blocked",
         mechanism="tls.reset",
-        comment="An https page is cut off, and the probe is an old one that records no handshake. "
-        "The handshake is taken as what was cut.",
+        comment="An https page is cut off in the handshake, or, if an old probe recorded no "
+        "handshake, before any page.",
     ),
     Rule(
         rule_id="http.tls_timeout",

@@ -526,7 +526,8 @@ HEADINGS = {
     "longest_gap_days": "Longest gap, days",
     "line_count": "Lines added", "tested_line_count": "Lines tested", "list": "List",
     "date_added": "Added", "file": "List", "url": "Address", "first_tested": "First tested",
-    "days_untested": "Days without a test after its addition", "last_tested": "Last tested",
+    "days_untested": "Days from its addition to the first test, 0 "
+                     "if tested before", "last_tested": "Last tested",
     "floor_pair_count": "Enough tests",
     "below_pair_count": "Tested, not enough",
     "untested_pair_count": "No test", "floor_share": "Enough tests, share",

@@ -278,7 +278,7 @@ REASON_SENTENCES = {
         "one kind of probe alone failed; a filter, an antivirus or a faulty version may explain it"
     ),
     "broken_session": _MOST.format(
-        "sessions in which most sites failed (they count as without a result)"
+        "sessions in which most sites failed; such sessions count as having no result"
     ),
     "not_domestic": (
         "Blocked or likely blocked only on networks that are not access networks of the country."

@@ -204,6 +204,8 @@ def show_changes(study: Study, changes: pd.DataFrame, words: Words | None) -> No
     show_table(
         by_change.sort_values(["order", "domain"]).drop(columns="order"),
         caption="Listed sites, first half against second", fold_after=60,
+        note="The last column is filled only for sites that are listed in both halves on all "
+             "networks compared." if "is_interrupted" in shown else None,
         file="semester_changes.csv", networks=study.network_names(),
     )  # fmt: skip
 
@@ -388,7 +390,8 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
         shared.sort_values("name_count", ascending=False, kind="stable")[columns],
         caption="Addresses that several names share and that their controls did not get",
         note=ENGLISH.say(
-            "answers.csv also has {n} addresses that a single name got, and more columns.",
+            "answers.csv also has {n} rows with an address that a single name got, and more "
+            "columns.",
             n=len(answers) - len(shared),
         ),
         fold_after=4,
@@ -520,7 +523,7 @@ def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
             **marked(numbers),
         ),
         ENGLISH.say(
-            "Tests that did not work themselves (OONI's flag “failed”) and say nothing about the "
+            "Tests that did not run properly (OONI's flag “failed”) and say nothing about the "
             "site: {failed}. Of the {valid} others OONI flags {flags} ({share}) as {words}.",
             failed=failed, valid=valid, flags=flags, share=percent(flags / max(valid, 1)),
             words=_flag_words(months),
@@ -824,7 +827,7 @@ def show_defects(judged: Judged) -> None:
         )[["test", "since", "until", "typical_share", "country_count", "cause", "source"]],
         caption="Weeks in which a test failed in most other countries",
         headings={"since": "From", "until": "To", "cause": "Known cause",
-                  "country_count": "Other countries that ran the test "
+                  "country_count": "Other countries with enough tests "
                                    "(lowest weekly number)", "source": "Source"},
         note="The weeks come from the counts of other countries, the causes from public sources.",
     )  # fmt: skip

@@ -390,7 +390,7 @@ class Study(Opened):
             else f"{len(self.fingerprints.dns)} DNS, {len(self.fingerprints.http)} HTTP, "
             f"sha256 {self.fingerprints.digest}" + _left_out(self.fingerprints),
             **{
-                f"{file.role} list {file.name}": f"{file.row_count} rows, sha256 {file.digest}"
+                f"{file.role}, {file.name}": f"{file.row_count} rows, sha256 {file.digest}"
                 + (f", newest entry {file.date}" if file.date else "")
                 for file in self.lists.files
             },
