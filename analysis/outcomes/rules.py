@@ -305,8 +305,8 @@ DNS_RULES: tuple[Rule, ...] = (
         condition="dns_is_at_home",
         outcome="ok",
         comment="Another address than the control's. The probe noted that it is in the same "
-        "network as the control's (older controls name no network). Or most controls that "
-        "got the name's own certificate, two at least, got it from this address.",
+        "network as the control's (older controls name no network). Or it is the address "
+        "at which most controls that got the name's own certificate, two at least, got it.",
     ),
     Rule(
         rule_id="dns.certificate_of_another",
@@ -646,8 +646,7 @@ HTTP_RULES: tuple[Rule, ...] = (
         mechanism="tls.reset",
         is_about_target=True,
         comment="The site redirects to another site whose handshake is cut (if an old probe kept "
-        "no handshake: whose https page is cut); the control gets there. The failure is "
-        "the other site's and does not count for this one.",
+        "no handshake: whose https page is cut); the control gets there.",
     ),
     Rule(
         rule_id="http.redirect_target_reset",
@@ -655,8 +654,7 @@ HTTP_RULES: tuple[Rule, ...] = (
         outcome="blocked",
         mechanism="http.reset",
         is_about_target=True,
-        comment="The site redirects to another site, and that one is cut; the control gets there. "
-        "The failure is the other site's and does not count for this one.",
+        comment="The site redirects to another site, and that one is cut; the control gets there.",
     ),
     Rule(
         rule_id="http.redirect_target_refused",
@@ -728,7 +726,8 @@ HTTP_RULES: tuple[Rule, ...] = (
         condition="fails_before_page AND is_silence(http_failure)",
         outcome="blocked",
         mechanism="tls.timeout",
-        comment="An https page stalls and the probe kept no handshake.",
+        comment="An https page stalls in the handshake, or, if an old probe recorded no handshake, "
+        "before any page.",
     ),
     Rule(
         rule_id="http.tls_mitm",
@@ -736,8 +735,7 @@ HTTP_RULES: tuple[Rule, ...] = (
         "starts_with(http_failure, 'ssl_')",
         outcome="blocked",
         mechanism="tls.mitm",
-        comment="An https page fails on its certificate, the probe kept no handshake, and the "
-        "control gets the page.",
+        comment="An https page fails on its certificate, and the control gets the page.",
     ),
     Rule(
         rule_id="http.reset",

@@ -137,7 +137,7 @@ class Thresholds:
         tried_in_worlds=(0.0, 2.0, 4.0),
     )  # fmt: skip
     not_tested_days: int = _declare(
-        30, "if the report's period ends with more days than this without a test, it is unknown "
+        30, "if the report's period ends with this many days or more without a test, it is unknown "
             "whether a block has ended",
         range=(0, 366), stages=("verdicts",),
     )  # fmt: skip

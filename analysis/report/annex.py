@@ -285,8 +285,8 @@ REASON_SENTENCES = {
     ),
     "impaired": (
         "On at least one network, failures or tests without a result followed each other for some "
-        "time, or were too many to call it reachable; the measurements cannot tell blocking from a "
-        "fault."
+        "time, or were too many to call the site reachable; the measurements cannot tell blocking "
+        "from a fault."
     ),
     "insufficient": "Something was seen only on networks with too few tests for a conclusion.",
     "anomaly_unexplained": (

@@ -205,7 +205,7 @@ def show_changes(study: Study, changes: pd.DataFrame, words: Words | None) -> No
         by_change.sort_values(["order", "domain"]).drop(columns="order"),
         caption="Listed sites, first half against second", fold_after=60,
         note="The last column is filled only for sites that are listed in both halves on all "
-             "networks compared." if "is_interrupted" in shown else None,
+             "networks compared." if "is_interrupted" in shown else "",
         file="semester_changes.csv", networks=study.network_names(),
     )  # fmt: skip
 
@@ -390,8 +390,8 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
         shared.sort_values("name_count", ascending=False, kind="stable")[columns],
         caption="Addresses that several names share and that their controls did not get",
         note=ENGLISH.say(
-            "answers.csv also has {n} rows with an address that a single name got, and more "
-            "columns.",
+            "answers.csv has more columns, and {n} more rows of addresses that are not shared in "
+            "this way.",
             n=len(answers) - len(shared),
         ),
         fold_after=4,

@@ -324,9 +324,8 @@ _NOT_MADE = ("dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 _SILENT = ("dns_silent", "tcp_silent", "name_silent")
 EVERYWHERE = (
     "failed in the same way on nearly every access network that tested it at that time; a fault, "
-    "or a site that refuses the country, would look the same as a block, and too few sites of "
-    "other hosting companies are known to have begun to fail with it to show that several were "
-    "blocked together"
+    "or a site that refuses the country, would look the same as a block; it is not known that "
+    "several sites of other hosting companies began to fail in the same days"
 )
 HOST_SILENT = (
     "timed out on this network alone, and so did the other sites in the same hosting network; a "
@@ -342,10 +341,10 @@ RESOLVERS = (
 )
 REFUSED_HERE = (
     f"connections to it mostly failed with at most {_NUMBERS['operators'] - 1} operators, for at "
-    f"least {_NUMBERS['refusal_days']} days or until the last test; with this operator, such "
-    f"failures without another explanation concern sites in at most {_NUMBERS['hosts'] - 1} "
-    "hosting networks or domains; a site that refuses these operators would look the same as a "
-    "block"
+    f"least {_NUMBERS['refusal_days']} days or until the last test; with the operator of this "
+    "network, failures of this kind without another explanation concern sites in at most "
+    f"{_NUMBERS['hosts'] - 1} hosting networks, or under at most {_NUMBERS['hosts'] - 1} domains; "
+    "a site that refuses these operators would look the same as a block"
 )
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
@@ -355,14 +354,14 @@ ONE_KIND_OF_PROBE = (
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("Does the method take them for a fault of the site, or for a refusal of nearly all "
-          "networks?",
+    Rival("For the method, do they look like a fault of the site, or like a site that refuses the "
+          "whole country?",
           EVERYWHERE, "everywhere", _NOT_MADE),
     Rival("Was the whole hosting network silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
     Rival("Did the name's servers fail several resolvers?", RESOLVERS, "resolvers_fail",
           ("dns_silent",)),
-    Rival("Does the method take them for a refusal of this network by the site, for at least "
+    Rival("For the method, do they look like a site that refuses this network, for at least "
           f"{_NUMBERS['refusal_days']} days or until the last test?", REFUSED_HERE,
           "refused_here",
           ("tcp_sent", "tcp_silent")),

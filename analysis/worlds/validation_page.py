@@ -410,8 +410,9 @@ def claim_forgery(validation: Results) -> None:
         ENGLISH.say(
             "Pairs that no forged report was about and whose state changed: {n}, because reports "
             "about other pairs change what a pair is compared with. Of these, newly listed: "
-            "{listed}; not truly blocked: {false}. For these pairs, the bound is compared with all "
-            "forged reports of the archive. Rules version of the result: {version}.",
+            "{listed}; not truly blocked: {false}. For these pairs, sessions_to_flip is compared "
+            "with the number of all forged reports in the archive. Rules version of the result: "
+            "{version}.",
             n=unnamed["pair_count"], listed=unnamed["newly_listed_count"],
             false=forgery.loc[~is_named & ~forgery["is_blocked"], "pair_count"].sum(),
             version=validation.settings["rules_version"],
