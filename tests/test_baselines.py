@@ -92,7 +92,7 @@ def test_imap_suspects_what_several_names_share() -> None:
         found = imap_2024(weigh_flags(connection_with(rows)), accepts_suspects=accepts)
         assert found["is_listed"].tolist() == [is_listed] * len(rows), (count, accepts)
         if is_listed and count == 11:
-            assert set(found["reason"]) == {f"{ELSEWHERE} answers for 11 names"}
+            assert set(found["reason"]) == {f"{ELSEWHERE} given for 11 names"}
 
 
 def test_imap_weighs_thin_networks_less() -> None:

@@ -512,7 +512,7 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
     sites = [set(listed.loc[listed["period"] == name, "domain"]) for name in ("first", "second")]
     assert [first, second, both] == [*map(len, sites), len(sites[0] & sites[1])]
     told = numbers_in(
-        r"the same: (\d+), of which “reachable, .*: (\d+); “listed, .*: (\d+); “listed in both "
+        r"each other: (\d+), of which “reachable, .*: (\d+); “listed, .*: (\d+); “listed in both "
         r"halves”: (\d+)\. Sites for which they differ: (\d+)\. "
         r"Sites that cannot be compared: (\d+)",
         said["changes"],

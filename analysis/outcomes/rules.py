@@ -305,8 +305,9 @@ DNS_RULES: tuple[Rule, ...] = (
         condition="dns_is_at_home",
         outcome="ok",
         comment="Another address than the control's. The probe noted that it is in the same "
-        "network as the control's (older controls name no network). Or it is the address "
-        "at which most controls that got the name's own certificate, two at least, got it.",
+        "network as the control's (older controls name no network). Or most controls that "
+        "were shown the name's own certificate, two at least, were shown it by this "
+        "address.",
     ),
     Rule(
         rule_id="dns.certificate_of_another",

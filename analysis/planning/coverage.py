@@ -770,9 +770,9 @@ def claim_what_to_test(pairs: pd.DataFrame, site_count: int) -> None:
             n=len(pairs), suspected=suspected,
         ),
         ENGLISH.say(
-            "Only sites on a test list or in the annex can be here: {sites}, of which the names "
-            "that do not exist are left out. Pairs that are here because the site is listed on "
-            "another network, and that have too few tests or none: {n}.",
+            "Only sites on a test list or in the annex can be here: {sites}, before names that do "
+            "not exist are left out. Pairs that are here because the site is listed on another "
+            "network, and that have too few tests or none: {n}.",
             sites=site_count, n=elsewhere,
         ),
         "The table does not say that a site is blocked. It says which tests would tell the most.",

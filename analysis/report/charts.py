@@ -67,8 +67,8 @@ def show_months(study: Study, months: pd.DataFrame) -> None:
         caption="Measurements by month and OONI flag, in numbers",
         note=""
         if is_known
-        else "No list of known block pages and addresses (fingerprints) was given, so it is not "
-        "known which measurements OONI confirmed.",
+        else "OONI confirms a block by its list of known block pages and addresses (fingerprints). "
+        "This report had no such list, so it does not know which measurements OONI confirmed.",
     )
 
 

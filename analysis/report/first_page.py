@@ -276,7 +276,7 @@ def _numbers(
         ),
         "caveat": lang.html(
             "Sites that belong to the country by top-level domain, by its test list, or by a list "
-            "of its sites with sources."
+            "with a source for each site."
         ),
     }
     yield {

@@ -543,7 +543,7 @@ def imap_2024(weighed: pd.DataFrame, *, accepts_suspects: bool) -> pd.DataFrame:
 def _imap_hit(row: Any, accepts_suspects: bool) -> str:
     """What makes iMAP list the pair, a row of ``weigh_flags``; empty if nothing does."""
     if accepts_suspects and not pd.isna(row.address_names):
-        return f"{row.address} answers for {row.address_names:.0f} names"
+        return f"{row.address} given for {row.address_names:.0f} names"
     if accepts_suspects and not pd.isna(row.body_names):
         return f"one page body for {row.body_names:.0f} names"
     if row.confirmed_count:

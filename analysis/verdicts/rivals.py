@@ -324,8 +324,7 @@ _NOT_MADE = ("dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 _SILENT = ("dns_silent", "tcp_silent", "name_silent")
 EVERYWHERE = (
     "failed in the same way on nearly every access network that tested it at that time; a fault, "
-    "or a site that refuses the country, would look the same as a block; it is not known that "
-    "several sites of other hosting companies began to fail in the same days"
+    "or a site that refuses the country, would look the same as a block"
 )
 HOST_SILENT = (
     "timed out on this network alone, and so did the other sites in the same hosting network; a "
@@ -341,10 +340,10 @@ RESOLVERS = (
 )
 REFUSED_HERE = (
     f"connections to it mostly failed with at most {_NUMBERS['operators'] - 1} operators, for at "
-    f"least {_NUMBERS['refusal_days']} days or until the last test; with the operator of this "
-    "network, failures of this kind without another explanation concern sites in at most "
-    f"{_NUMBERS['hosts'] - 1} hosting networks, or under at most {_NUMBERS['hosts'] - 1} domains; "
-    "a site that refuses these operators would look the same as a block"
+    f"least {_NUMBERS['refusal_days']} days or until the last test; the operator of this network "
+    "fails in this way with too few sites to show a block (in fewer than "
+    f"{_NUMBERS['hosts']} hosting networks or domains); a site that refuses these operators would "
+    "look the same"
 )
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
@@ -354,15 +353,15 @@ ONE_KIND_OF_PROBE = (
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("For the method, do they look like a fault of the site, or like a site that refuses the "
-          "whole country?",
+    Rival("As judged here, do they look like a fault of the site, or like a site that refuses "
+          "the whole country?",
           EVERYWHERE, "everywhere", _NOT_MADE),
     Rival("Was the whole hosting network silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
     Rival("Did the name's servers fail several resolvers?", RESOLVERS, "resolvers_fail",
           ("dns_silent",)),
-    Rival("For the method, do they look like a site that refuses this network, for at least "
-          f"{_NUMBERS['refusal_days']} days or until the last test?", REFUSED_HERE,
+    Rival("As judged here, do they look like a site that refuses this network, for at "
+          f"least {_NUMBERS['refusal_days']} days or until the last test?", REFUSED_HERE,
           "refused_here",
           ("tcp_sent", "tcp_silent")),
     Rival("Did one kind of probe fail alone?", ONE_KIND_OF_PROBE, "kinds_of_probe",
