@@ -449,12 +449,12 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
     for sentence in (
         "Access networks: blocked on 0, likely blocked on 2.",
         "Seen from 3 February 2024 to 4 March 2024: 11 of 12 sessions could not reach the site "
-        "(TLS: reset). Longest gap without a test in this time: 20 days. Before the block, a valid "
-        "test last reached the site on 1 February 2024. After the block, a valid test first "
+        "(TLS: reset). Longest gap without a test: 20 days. Before the first failure, a valid "
+        "test last reached the site on 1 February 2024. After the last failure, a valid test first "
         "reached it on 9 March 2024. By accident, at most 1 in 1,000 pairs would fail so often in "
         "the whole period.",
-        "Before the block, no valid test reached the site. After the block, there was no valid "
-        "test. This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. "
+        "Before the first failure, no valid test reached the site. No valid test "
+        "followed. This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. "
         "Tests at other hours are not counted here. The sessions left a trace of blocking. The "
         "first test failed already, so the site may refuse this network. 1 forged session might be "
         "enough to change this verdict. On the annex’s scale, the evidence is thin.",
@@ -462,11 +462,11 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         f"{RIVALS[-1].question} No.",
         f"{RIVALS[-1].question} This cannot be told: hardly any other probe tested the site.",
         "Seen from 6 May 2024 on, and still at the last test: 11 of 12 sessions could not reach "
-        "the site (TLS: reset). Before the block, no valid test reached the site. By accident, at "
-        "most 1 in 32 pairs would fail so often in the whole period. With the published numbers, "
-        "this period alone would not be listed. On this network, all 1,200 sessions that failed in "
-        "this way, on any site, are from one platform; sessions from other platforms: 3. The cause "
-        "may be one household’s filter or a block.",
+        "the site (TLS: reset). Before the first failure, no valid test reached the site. By "
+        "accident, at most 1 in 32 pairs would fail so often in the whole period. With the "
+        "published numbers, this period alone would not be listed. On this network, all 1,200 "
+        "sessions that failed in this way, on any site, are from one platform; sessions from "
+        "other platforms: 3. The cause may be one household’s filter or a block.",
         "At least 3 forged sessions would be needed to change this verdict. On the annex’s scale, "
         "the evidence is thin.",
         "Tunnel (AS9), VPN: 18 of 30",

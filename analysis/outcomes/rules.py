@@ -203,7 +203,8 @@ DNS_RULES: tuple[Rule, ...] = (
         rule_id="dns.network_in_control",
         condition="dns_match = 'asn'",
         outcome="ok",
-        comment="The control got an address in the same network, as geo-DNS and CDNs do.",
+        comment="The control got another address in the same network; geo-DNS and content networks "
+        "(CDNs) answer like this.",
     ),
     Rule(
         rule_id="dns.vouched",
@@ -305,9 +306,9 @@ DNS_RULES: tuple[Rule, ...] = (
         condition="dns_is_at_home",
         outcome="ok",
         comment="Another address than the control's. The probe noted that it is in the same "
-        "network as the control's (older controls name no network). Or most controls that "
-        "were shown the name's own certificate, two at least, were shown it by this "
-        "address.",
+        "network as the control's (older controls name no network). Or, in sessions that "
+        "got this address, most controls, two at least, got the name's own certificate "
+        "from it.",
     ),
     Rule(
         rule_id="dns.certificate_of_another",
@@ -558,16 +559,17 @@ HTTP_RULES: tuple[Rule, ...] = (
         condition="is_sent_elsewhere AND NOT coalesce(title_match, FALSE) AND control_http_ok",
         outcome="blocked",
         mechanism="http.blockpage",
-        comment="This network sends nearly every plain request for the site on to another site, "
-        "while other networks reach the site itself.",
+        comment="This network sends nearly every unencrypted request for the site on to another "
+        "site, while other networks reach the site itself.",
     ),
     Rule(
         rule_id="http.replaced",
         condition="is_replaced AND NOT coalesce(title_match, FALSE) AND control_http_ok",
         outcome="blocked",
         mechanism="http.blockpage",
-        comment="This network answers nearly every plain request for the site by one page that is "
-        "neither the control's nor an error, while other networks get the site itself.",
+        comment="This network answers nearly every unencrypted request for the site by one page "
+        "that is neither the control's nor an error, while other networks get the site "
+        "itself.",
     ),
     Rule(
         rule_id="http.refused_by_site",
@@ -591,8 +593,8 @@ HTTP_RULES: tuple[Rule, ...] = (
         condition="is_https_page AND NOT is_sent_astray",
         outcome="ok",
         comment="A page over a verified connection to the site, or to where it redirects. Anybody "
-        "can send a plain request on to a site of his own, so a page after such a redirect "
-        "does not count if its title and its body both differ from the control's.",
+        "can send an unencrypted request on to a site of his own, so a page after such a "
+        "redirect does not count if its title and its body both differ from the control's.",
     ),
     Rule(
         rule_id="http.same_page",
@@ -604,8 +606,8 @@ HTTP_RULES: tuple[Rule, ...] = (
         rule_id="http.page_of_controls",
         condition="is_page_of_controls AND NOT control_http_ok AND NOT is_blockpage",
         outcome="ok",
-        comment="Without a page of its own control, the page is by its title and status the one "
-        "that the controls of most other sessions got: the site was reached.",
+        comment="This measurement's control has no page. By title and status, the page is the one "
+        "that the controls of most other sessions got, so the site was reached.",
     ),
     Rule(
         rule_id="http.no_control",

@@ -94,7 +94,7 @@ class Thresholds:
     blockpage_names: int = _declare(
         3,
         "unrelated names for which one page appears, so that it is a block page; two are enough if "
-        "they are reached elsewhere, have different hosts, and the page is no error",
+        "they are reached elsewhere, are in different hosting networks, and the page is no error",
         range=(2, 1000), stages=("profiles",), tried=(2, 4, 6, 8),
         tried_in_worlds=(2, 5),
     )  # fmt: skip
@@ -105,7 +105,7 @@ class Thresholds:
     )  # fmt: skip
     persistence_share: float = _declare(
         0.9, "from this share of a live name's sessions on, a substitution address is not taken "
-             "for an error",
+             "for an error of the resolver",
         range=(0, 1), stages=("profiles",), tried=(0.7, 0.8, 0.95, 1.0),
     )  # fmt: skip
     broken_names: int = _declare(

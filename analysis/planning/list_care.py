@@ -122,7 +122,7 @@ def _find_twins(entries: Iterable[ListEntry]) -> Iterator[Row]:
                 yield _row(entry, "twin", "remove", why)
             elif lines:
                 where = " and ".join(f"line {line}" for line in lines)
-                why = f"The name of {where} with or without www.; one mostly leads to the other."
+                why = f"With or without www., {where} has the same; one mostly leads to the other."
                 yield _row(entry, "twin", "check", why)
 
 

@@ -390,8 +390,7 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
         shared.sort_values("name_count", ascending=False, kind="stable")[columns],
         caption="Addresses that several names share and that their controls did not get",
         note=ENGLISH.say(
-            "answers.csv has more columns, and {n} more rows of addresses that are not shared in "
-            "this way.",
+            "answers.csv has more columns, and {n} more rows, whose count of names is 0 or 1.",
             n=len(answers) - len(shared),
         ),
         fold_after=4,
@@ -827,7 +826,7 @@ def show_defects(judged: Judged) -> None:
         )[["test", "since", "until", "typical_share", "country_count", "cause", "source"]],
         caption="Weeks in which a test failed in most other countries",
         headings={"since": "From", "until": "To", "cause": "Known cause",
-                  "country_count": "Other countries with enough tests "
-                                   "(lowest weekly number)", "source": "Source"},
+                  "country_count": "Fewest other countries with enough tests "
+                                   "in a week", "source": "Source"},
         note="The weeks come from the counts of other countries, the causes from public sources.",
     )  # fmt: skip

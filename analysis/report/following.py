@@ -362,10 +362,10 @@ def _explain(working: Working) -> list[str]:
             "this way. For other operators, this site failed in the same way in {site_failures} of "
             "{site_sessions} sessions; if 4 imagined sessions with the average share are added, so "
             "that no rate is zero, this gives {site}. On this network there are {network_sessions} "
-            "sessions with other sites; {network_failures} of them failed in the same way (if a "
-            "tenth of its sites fails, a session counts as a tenth); with 4 imagined sessions, "
-            "this gives {network}. Together: 1 − (1 − {site}) × (1 − {network}), but at least "
-            "{least}. The result is {base}.",
+            "sessions with other sites; {network_failures} of them failed in the same way (a "
+            "session in which a tenth of the sites fails counts as a tenth); with 4 imagined "
+            "sessions, this gives {network}. Together: 1 − (1 − {site}) × (1 − {network}), but at "
+            "least {least}. The result is {base}.",
             usual=_say_share(lessons["usual"]), site=_say_share(working.site),
             site_failures=round(lessons["site_failures"]),
             site_sessions=round(lessons["site_sessions"]),

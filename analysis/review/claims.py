@@ -145,7 +145,7 @@ def _largest(counts: Sequence[Decimal], whole: Decimal, classes: Decimal) -> Out
     room = others * min(counts)
     words = (
         f"{_say(whole)} − {' − '.join(map(_say, counts))} = {_say(rest)} remain for the other "
-        f"{_say(others)}; with at most {_say(min(counts))} each, at most {_say(room)} are possible"
+        f"{_say(others)} classes; with at most {_say(min(counts))} each, they can have {_say(room)}"
     )
     return _result(0 <= rest <= room), words
 
@@ -161,8 +161,8 @@ RELATIONS: Mapping[str, Relation] = {
     "at_most": Relation("a part is no more than its whole", _at_most, ("part", "whole")),
     "less_than": Relation("a part is less than its whole", _less_than, ("part", "whole")),
     "share": Relation(
-        "a percentage is part ÷ whole, rounded; if the claim names no part, some integer as the "
-        "part gives this percentage",
+        "a percentage is part ÷ whole, rounded; if the claim names no part, the percentage must "
+        "fit some number of cases",
         _share, ("percent", "whole"), ("part",),
     ),
     "union": Relation(

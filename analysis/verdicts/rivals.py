@@ -340,10 +340,10 @@ RESOLVERS = (
 )
 REFUSED_HERE = (
     f"connections to it mostly failed with at most {_NUMBERS['operators'] - 1} operators, for at "
-    f"least {_NUMBERS['refusal_days']} days or until the last test; the operator of this network "
-    "fails in this way with too few sites to show a block (in fewer than "
-    f"{_NUMBERS['hosts']} hosting networks or domains); a site that refuses these operators would "
-    "look the same"
+    f"least {_NUMBERS['refusal_days']} days or until the last test; without another explanation, "
+    "the operator of this network fails in this way with too few sites to show a block (in fewer "
+    f"than {_NUMBERS['hosts']} hosting networks or domains); a site that refuses these operators "
+    "would look the same"
 )
 ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
