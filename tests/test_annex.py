@@ -453,11 +453,11 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "test last reached the site on 1 February 2024. After the last failure, a valid test first "
         "reached it on 9 March 2024. By accident, at most 1 in 1,000 pairs would fail so often in "
         "the whole period.",
-        "Before the first failure, no valid test reached the site. No valid test "
-        "followed. This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 UTC. "
-        "Tests at other hours are not counted here. The sessions left a trace of blocking. The "
-        "first test failed already, so the site may refuse this network. 1 forged session might be "
-        "enough to change this verdict. On the annex’s scale, the evidence is thin.",
+        "Before the first failure, no valid test reached the site. No valid test followed the "
+        "last failure. This block applies only at certain hours of the week: Mon-Fri 04:00-08:00 "
+        "UTC. Tests at other hours are not counted here. The sessions left a trace of blocking. "
+        "The first test failed already, so the site may refuse this network. 1 forged session "
+        "might be enough to change this verdict. On the annex’s scale, the evidence is thin.",
         f"Could it be something else? Failures “TLS: reset”: {RIVALS[0].question} No. "
         f"{RIVALS[-1].question} No.",
         f"{RIVALS[-1].question} This cannot be told: hardly any other probe tested the site.",

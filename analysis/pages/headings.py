@@ -184,7 +184,8 @@ GLOSSARY: dict[str, str] = {
         "one run can make hundreds of measurements. Sessions are not people."
     ),
     "Kind of probe": (
-        "One platform, such as Android, or one version of the probe, or all versions up to one."
+        "One platform, such as Android, or one version of the probe, or all versions up to a "
+        "certain one."
     ),
     "Network": (
         "An autonomous system (AS), the unit in which the internet is run. One operator may run "

@@ -122,7 +122,9 @@ def _find_twins(entries: Iterable[ListEntry]) -> Iterator[Row]:
                 yield _row(entry, "twin", "remove", why)
             elif lines:
                 where = " and ".join(f"line {line}" for line in lines)
-                why = f"With or without www., {where} has the same; one mostly leads to the other."
+                why = (
+                    f"The same name, with or without www.: {where}. One mostly leads to the other."
+                )
                 yield _row(entry, "twin", "check", why)
 
 

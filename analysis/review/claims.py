@@ -145,7 +145,7 @@ def _largest(counts: Sequence[Decimal], whole: Decimal, classes: Decimal) -> Out
     room = others * min(counts)
     words = (
         f"{_say(whole)} − {' − '.join(map(_say, counts))} = {_say(rest)} remain for the other "
-        f"{_say(others)} classes; with at most {_say(min(counts))} each, they can have {_say(room)}"
+        f"{_say(others)} classes; with {_say(min(counts))} each, they have {_say(room)}"
     )
     return _result(0 <= rest <= room), words
 

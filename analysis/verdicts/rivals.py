@@ -353,15 +353,15 @@ ONE_KIND_OF_PROBE = (
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("As judged here, do they look like a fault of the site, or like a site that refuses "
-          "the whole country?",
+    Rival("By the rules of this report, do they look like a fault of the site, or like a site "
+          "that refuses the whole country?",
           EVERYWHERE, "everywhere", _NOT_MADE),
     Rival("Was the whole hosting network silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
     Rival("Did the name's servers fail several resolvers?", RESOLVERS, "resolvers_fail",
           ("dns_silent",)),
-    Rival("As judged here, do they look like a site that refuses this network, for at "
-          f"least {_NUMBERS['refusal_days']} days or until the last test?", REFUSED_HERE,
+    Rival("By the rules of this report, do they look like a site that refuses this network, for "
+          f"at least {_NUMBERS['refusal_days']} days or until the last test?", REFUSED_HERE,
           "refused_here",
           ("tcp_sent", "tcp_silent")),
     Rival("Did one kind of probe fail alone?", ONE_KIND_OF_PROBE, "kinds_of_probe",

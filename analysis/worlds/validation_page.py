@@ -401,9 +401,9 @@ def claim_forgery(validation: Results) -> None:
     show_finding(
         "forgery",
         ENGLISH.say(
-            "Pairs that forged reports named: {n}. The state of {moved} moved, and {listed} joined "
-            "the list. Pairs whose state moved under fewer forged sessions than sessions_to_flip: "
-            "{broken}.",
+            "Pairs about which forged reports were sent: {n}. The state of {moved} moved, and "
+            "{listed} joined the list. Pairs whose state moved under fewer forged sessions than "
+            "sessions_to_flip: {broken}.",
             n=named["pair_count"], moved=named["moved_count"],
             listed=named["newly_listed_count"], broken=forgery["broken_count"].sum(),
         ),
