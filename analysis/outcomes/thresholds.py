@@ -104,8 +104,8 @@ class Thresholds:
         tried_in_worlds=(0.3, 0.7),
     )  # fmt: skip
     persistence_share: float = _declare(
-        0.9, "from this share of a live name's sessions on, a substitution address is not taken "
-             "for an error of the resolver",
+        0.9, "if this share of a live name's sessions or more get a substitution address, it is "
+             "not taken for an error of the resolver",
         range=(0, 1), stages=("profiles",), tried=(0.7, 0.8, 0.95, 1.0),
     )  # fmt: skip
     broken_names: int = _declare(
