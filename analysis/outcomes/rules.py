@@ -190,8 +190,8 @@ DNS_RULES: tuple[Rule, ...] = (
         outcome="blocked",
         mechanism="dns.bogon",
         is_artefact=True,
-        comment="An address that no public site can have, for a name that has a public one, and "
-        "the site's page does not come by another of the answers.",
+        comment="An address that no public site can have, for a name that has a public one, and no "
+        "other answer led to the site's page.",
     ),
     Rule(
         rule_id="dns.answer_in_control",

@@ -131,8 +131,8 @@ class Thresholds:
         range=(0, 366), stages=("features",), tried=(3, 7, 30, 60),
     )  # fmt: skip
     change_cost: float = _declare(
-        1.0, "how strongly sessions must speak for a change between failing and reached; added to "
-             "ln(sessions)",
+        1.0, "what a change between failing and reached costs, besides ln(sessions); a higher cost "
+             "means fewer changes",
         range=(0, 100), stages=("verdicts",), tried=(0.0, 2.0, 3.0, 5.0),
         tried_in_worlds=(0.0, 2.0, 4.0),
     )  # fmt: skip

@@ -220,6 +220,7 @@ GLOSSARY: dict[str, str] = {
     "Fingerprint": "A text or an address by which a known block page is recognised.",
     "Test list": "A public list of web addresses for OONI's probes to test.",
     "Endpoint": "A server or an address that the test of an app tries to reach.",
+    "Bridge": "An entry to the Tor network that is not on its public list, such as Snowflake.",
     "Confirmed": "OONI's flag for a known block page or a known blocking address.",
     "Control": "The same test made at the same time from a network without censorship.",
     "Resolver": "The server, mostly the operator's, that looks up the address of a name (DNS).",

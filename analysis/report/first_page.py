@@ -275,8 +275,8 @@ def _numbers(
             page.numbers["blocked_local_domain_count"],
         ),
         "caveat": lang.html(
-            "Sites that belong to the country by top-level domain, by its test list, or by a list "
-            "with a source for each site."
+            "Sites that belong to the country by top-level domain, by its test list, or by our own "
+            "list, with a source for each site."
         ),
     }
     yield {

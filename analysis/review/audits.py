@@ -111,7 +111,7 @@ def _hold(claim: Claim, read: _Tables) -> Outcome:
     try:
         for name, value in claim.values.items():
             given = value if isinstance(value, list) else [value]
-            places += [f"“{name}” ({one.place})" for one in given if isinstance(one, Lookup)]
+            places += [f"“{name}” in {one.place}" for one in given if isinstance(one, Lookup)]
             found = [each for one in given for each in _find(one, read)]
             if not isinstance(value, list) and len(found) != 1:
                 raise NotThereError(f"{places[-1]} has {len(found)} values where one is needed")
@@ -119,7 +119,7 @@ def _hold(claim: Claim, read: _Tables) -> Outcome:
     except NotThereError as error:
         return "cannot_be_checked", str(error)
     result, arithmetic = check(claim.relation, values)
-    source = f". From tables: {', '.join(dict.fromkeys(places))}" if places else ""
+    source = f". Looked up: {', '.join(dict.fromkeys(places))}" if places else ""
     return result, f"{arithmetic}{source}"
 
 

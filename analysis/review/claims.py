@@ -161,8 +161,8 @@ RELATIONS: Mapping[str, Relation] = {
     "at_most": Relation("a part is no more than its whole", _at_most, ("part", "whole")),
     "less_than": Relation("a part is less than its whole", _less_than, ("part", "whole")),
     "share": Relation(
-        "a percentage is part ÷ whole, rounded; if the claim names no part, the percentage must "
-        "fit some number of cases",
+        "a percentage is part ÷ whole, rounded; if the claim names no part, there must be a number "
+        "of cases that gives it",
         _share, ("percent", "whole"), ("part",),
     ),
     "union": Relation(
