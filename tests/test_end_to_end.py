@@ -289,10 +289,12 @@ def test_the_annex_rests_on_the_verdicts(tables: dict[str, pd.DataFrame]) -> Non
 
 
 def test_the_notebook_computes_a_chance_by_hand(fictional_report: Path) -> None:
-    """The cell that does without the judge comes to what the judge says."""
+    """The cell that does without the judge comes to what the judge says, of a pair whose block
+    ends as the pages of sites say it."""
     html = (fictional_report / "2-confirmation.html").read_text(encoding="utf-8")
     (said,) = re.findall(r"by hand ([\d.e+]+), in the report ([\d.e+]+)", html)
     assert said[0] == said[1]
+    assert "No valid test followed the last failure." in html
 
 
 def test_nothing_published_names_the_machine(fictional_report: Path) -> None:

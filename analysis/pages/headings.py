@@ -127,7 +127,6 @@ HEADINGS: dict[str, str] = {
     "resolver_asns": "Networks of the resolvers",
     "role": "Raised by",
     "rule_id": "Rule",
-    "scattered_share": "Share of its appearances on names that seldom show it",
     "schedule": "Hours of the week, UTC",
     "second_matched_state": "State, second half",
     "second_measurement_count": "Measurements, second half",
