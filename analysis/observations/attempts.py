@@ -147,6 +147,7 @@ class QueryResults:
     system: Lookups = field(default_factory=Lookups)
     udp: Lookups = field(default_factory=Lookups)
     fingerprints: list[str] = field(default_factory=list)
+    getaddrinfo_error: int | None = None  # of the first lookup by the system that has one
 
 
 def read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> QueryResults:
@@ -169,6 +170,8 @@ def read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> Query
             lookups = dns.udp
         else:
             continue
+        if dns.getaddrinfo_error is None and lookups is dns.system:
+            dns.getaddrinfo_error = query.getaddrinfo_error
         if query.failure:
             lookups.failures.append((query.query_type, normalise_failure(query.failure)))
         else:
@@ -280,10 +283,7 @@ def list_handshakes(
 ) -> list[tuple[Any, ...]]:
     """The column ``tls``: handshakes for the input's host that verified the certificate."""
     items: list[tuple[Any, ...]] = []
-    for handshake in keys.tls_handshakes or ():
-        depth = redirect_depth(handshake.tags)
-        if depth or (depth is None and not _is_for(handshake, dns.host)) or handshake.no_tls_verify:
-            continue
+    for handshake in own_handshakes(keys, dns.host):
         failure = normalise_failure(handshake.failure)
         name, endpoint = clip_text(handshake.server_name), handshake.address
         address, spelt = split_endpoint(endpoint) if endpoint else (None, "")
@@ -296,6 +296,15 @@ def list_handshakes(
         else:
             items.append((None, name, failure, *_common_to_all(tcp, control)))
     return items
+
+
+def own_handshakes(keys: TestKeys, host: str) -> Iterator[Handshake]:
+    """The handshakes for the input's host that verified the certificate."""
+    for handshake in keys.tls_handshakes or ():
+        depth = redirect_depth(handshake.tags)
+        is_own = not depth if depth is not None else _is_for(handshake, host)
+        if is_own and not handshake.no_tls_verify:
+            yield handshake
 
 
 def _is_for(handshake: Handshake, host: str) -> bool:
@@ -332,3 +341,36 @@ def _common_to_all(tcp: list[tuple[Any, ...]], control: ControlView) -> tuple[An
 def _only(values: Iterable[Any]) -> Any:
     distinct = set(values)
     return distinct.pop() if len(distinct) == 1 else None
+
+
+# --- bytes read -----------------------------------------------------------------------------------
+
+#: Points of one connection that are kept: the first, the last, and those between at equal counts.
+_POINTS = 5
+
+
+def list_reads(keys: TestKeys) -> list[tuple[float, int]]:
+    """The column ``reads``: seconds and bytes received until then, of at most five moments.
+
+    0.5 notes the bytes of each connection (``bytes_received_cumulative``): of the one that fetched
+    the input's page or, where none did, of the first handshake's. Before, what all connections of
+    the measurement read is added up.
+    """
+    events = keys.network_events or ()
+    chosen = (keys.requests or [None])[-1] or (keys.tls_handshakes or [None])[0]
+    number = chosen.transaction_id if chosen else None
+    points: list[tuple[float, int]] = []
+    total = 0
+    for event in events:
+        count, moment = event.num_bytes, event.t
+        if count is None or moment is None or not (0 <= count < 1 << 40 and 0 <= moment < 1e6):
+            continue
+        if event.operation == "read":
+            total += count
+            points.append((moment, total))
+        elif event.operation == "bytes_received_cumulative" and event.transaction_id == number:
+            points.append((moment, count))
+    if len(points) <= _POINTS:
+        return points
+    last = len(points) - 1
+    return [points[last * place // (_POINTS - 1)] for place in range(_POINTS)]

@@ -19,6 +19,7 @@ from itertools import islice
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
+from isal import isal_zlib
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec import inspect as types
 
@@ -52,6 +53,7 @@ class Query(Struct, gc=False):
     hostname: str | None = None
     query_type: str | None = None
     failure: str | bool | None = None
+    getaddrinfo_error: int | None = None
     answers: list[Answer] | None = None
     tags: list[str] | None = None
 
@@ -73,6 +75,12 @@ class Connect(Struct, gc=False):
     transaction_id: int | None = None
 
 
+class Certificate(Struct, gc=False):
+    """One X.509 certificate: DER in base64."""
+
+    data: str | None = None
+
+
 class Handshake(Struct, gc=False):
     """One TLS handshake; 0.4 does not say with which address."""
 
@@ -80,7 +88,18 @@ class Handshake(Struct, gc=False):
     server_name: str | None = None
     failure: str | bool | None = None
     no_tls_verify: bool | None = None
+    peer_certificates: list[Certificate] | None = None
     tags: list[str] | None = None
+    transaction_id: int | None = None
+
+
+class NetworkEvent(Struct, gc=False):
+    """Something that a connection did (df-008)."""
+
+    operation: str | None = None
+    num_bytes: int | None = None
+    t: float | None = None
+    transaction_id: int | None = None
 
 
 class HttpRequest(Struct, gc=False):
@@ -159,6 +178,7 @@ class TestKeys(Struct, gc=False):
     queries: list[Query] | None = None
     tcp_connect: list[Connect] | None = None
     tls_handshakes: list[Handshake] | None = None
+    network_events: list[NetworkEvent] | None = None
     requests: list[Exchange] | None = None
     control: Control | None = None
     control_failure: str | bool | None = None
@@ -191,6 +211,7 @@ class Measurement(Struct, gc=False):
     report_id: str | None = None
     input: str | None = None
     measurement_start_time: str | None = None
+    test_start_time: str | None = None
     probe_cc: str | None = None
     probe_asn: str | int | None = None
     probe_network_name: str | None = None
@@ -198,7 +219,6 @@ class Measurement(Struct, gc=False):
     software_name: str | None = None
     software_version: str | None = None
     test_version: str | None = None
-    verification_status: str | None = None  # since 2026: whether OONI knows the sender
     probe_id: str | None = None  # since 2026: of a sender on one network
     annotations: Annotations | None = None
     test_keys: TestKeys | None = None
@@ -218,13 +238,28 @@ def decode(line: bytes | bytearray | memoryview) -> Measurement:
     """
     measurement = decode_as(line, _DECODER)
     keys = measurement.test_keys
-    clip_lists(keys, ("queries", "tcp_connect", "tls_handshakes"))
+    clip_lists(keys, ("queries", "tcp_connect", "tls_handshakes", "network_events"))
     control = keys.control if keys else None
     for name in ("tcp_connect", "tls_handshake", "ip_info"):
         ends = getattr(control, name, None) or {}
         if len(ends) > LIST_LIMIT:
             setattr(control, name, dict(islice(ends.items(), LIST_LIMIT)))
     return measurement
+
+
+class _Keys(Struct, gc=False):
+    """The result of any test, as it was sent."""
+
+    test_keys: Raw = _NOTHING
+
+
+_KEYS_DECODER = msgspec.json.Decoder(_Keys)
+
+
+def digest_keys(line: bytes | bytearray | memoryview) -> int:
+    """The column ``test_keys_digest`` of a line that was decoded."""
+    keys = memoryview(decode_as(line, _KEYS_DECODER).test_keys)
+    return 0 if keys == b"null" else isal_zlib.crc32(keys)
 
 
 def clip_lists(keys: object, names: Iterable[str]) -> None:
@@ -397,8 +432,7 @@ _NAMES: Mapping[type[msgspec.Struct], tuple[str, str]] = {
         "test_keys test_name test_version",
         "annotations backend_version bucket_date data_format_version extensions id input_hashes "
         "measurement_uid options probe_city probe_id probe_ip probe_network_name report_filename "
-        "resolver_asn resolver_ip resolver_network_name test_helpers test_runtime test_start_time "
-        "verification_status",
+        "resolver_asn resolver_ip resolver_network_name test_helpers test_runtime",
     ),
     TestKeys: (
         "accessible blocking control control_failure dns_consistency dns_experiment_failure "

@@ -392,7 +392,7 @@ _SCORES: Mapping[str, Callable[[Keys, MessagingMeasurement], Score]] = {
 
 
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
-MESSAGING_VERSION = 4
+MESSAGING_VERSION = 5
 
 _ENDPOINT = pa.struct([
     ("part", pa.string()),  # of ``messaging_tests.Tested.parts``
@@ -417,14 +417,18 @@ MessagingRow = record("MessagingRow", MESSAGING)
 
 
 def observe(
-    read: MessagingMeasurement, *, line_number: int, received: Received | None = None
+    read: MessagingMeasurement,
+    *,
+    line_number: int,
+    keys_digest: int = 0,
+    received: Received | None = None,
 ) -> tuple[Any, ...]:
     """The row of one measurement, a ``MessagingRow``.
 
     Raises:
         Unreadable: see ``observation.check``.
     """
-    probe = observation.probe_columns(read, line_number)
+    probe = observation.probe_columns(read, line_number, keys_digest)
     is_anomaly, is_failure = flag(read, probe["measurement_start_time"], received)
     return MessagingRow(
         report_id=read.report_id or "",

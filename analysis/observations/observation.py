@@ -80,9 +80,12 @@ from analysis.observations.attempts import (
     is_among,
     list_connects,
     list_handshakes,
+    list_reads,
+    own_handshakes,
     read_queries,
     split_endpoint,
 )
+from analysis.observations.certificates import find_certificate
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received, compute_flags
 from analysis.observations.messages import (
@@ -454,6 +457,12 @@ def parse_start_time(value: str | None) -> int:
     return since.days * 86_400 + since.seconds
 
 
+def _time_or_none(value: str | None) -> int | None:
+    with suppress(Unreadable):
+        return parse_start_time(value)
+    return None
+
+
 @lru_cache(maxsize=1 << 14)
 def parse_asn(value: str | int | None) -> int | None:
     """The number of an ASN written ``AS123`` or ``123``; 0 where there is none.
@@ -502,6 +511,7 @@ def observe(
     read: Measurement,
     *,
     line_number: int,
+    keys_digest: int = 0,
     fingerprints: Fingerprints,
     received: Received | None = None,
     fields_met: list[str] | None = None,
@@ -513,7 +523,7 @@ def observe(
     Raises:
         Unreadable: see :func:`check`; or no_input, input_too_long.
     """
-    probe = probe_columns(read, line_number)
+    probe = probe_columns(read, line_number, keys_digest)
     url = read.input
     if not url:
         raise Unreadable("invalid:no_input")
@@ -525,6 +535,7 @@ def observe(
     known = KnownAddresses(keys, dns, control)
     page = read_pages(keys, url, dns.host, fingerprints)
     tcp = list_connects(keys, dns, known, control)
+    certificate = find_certificate(own_handshakes(keys, dns.host))
     redirect_layer, redirect_host, redirect_failure = find_redirect_failure(keys, dns.host)
     requests = keys.requests or ()
     newest = requests[0] if requests else _NO_REQUEST
@@ -546,6 +557,7 @@ def observe(
         is_https=url[:8].lower() == "https://",
         is_ip_input=bool(dns.host) and hosts.canonical(dns.host) is not None,
         dns_failure=dns.system.failure(),
+        getaddrinfo_error=int32_or_none(dns.getaddrinfo_error),
         dns_answers=known.answers(dns.system.addresses),
         udp_failure=dns.udp.failure(),
         udp_answers=known.answers(dns.udp.addresses),
@@ -556,6 +568,9 @@ def observe(
         control_tls_addresses=control.tls_addresses(),
         tcp=tcp,
         tls=list_handshakes(keys, dns, known, control, tcp),
+        certificate_issuer=certificate.issuer,
+        certificate_names=list(certificate.names) or None,
+        reads=list_reads(keys),
         redirect_layer=redirect_layer,
         redirect_host=redirect_host,
         redirect_failure=redirect_failure,
@@ -594,7 +609,7 @@ def observe(
     )
 
 
-def probe_columns(read: Measurement, line_number: int) -> dict[str, Any]:
+def probe_columns(read: Measurement, line_number: int, keys_digest: int) -> dict[str, Any]:
     """The columns of ``schema.PROBE``.
 
     Raises:
@@ -604,6 +619,7 @@ def probe_columns(read: Measurement, line_number: int) -> dict[str, Any]:
     notes = read.annotations or _NO_NOTES
     return {
         "measurement_start_time": started,
+        "test_start_time": _time_or_none(read.test_start_time),
         "line_number": line_number,
         "probe_cc": (read.probe_cc or "").upper(),
         "probe_asn": parse_asn(read.probe_asn),
@@ -614,6 +630,6 @@ def probe_columns(read: Measurement, line_number: int) -> dict[str, Any]:
         "test_version": clip_text(read.test_version),
         "platform": clip_text(notes.platform),
         "run_link_id": read_run_link(notes.ooni_run_link_id),
-        "verification_status": clip_text(read.verification_status),
         "probe_id": clip_text(read.probe_id),
+        "test_keys_digest": keys_digest,
     }

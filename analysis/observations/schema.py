@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 #: How an address relates to what the control resolved for the same name:
 #: ``address`` the control got this very address, ``asn`` one in the same network,
@@ -58,9 +58,18 @@ _HANDSHAKE = pa.struct(
     ]
 )
 
+_READ = pa.struct(
+    [
+        ("t", pa.float32()),  # seconds since the measurement began
+        ("num_bytes", pa.int64()),  # received until then
+    ]
+)
+
 #: When a measurement was made, by whom, on what network: the same of every test.
 PROBE = [
     ("measurement_start_time", pa.timestamp("s")),  # UTC
+    # UTC: once for all measurements that a probe takes together; null: none, or none that is a time
+    ("test_start_time", pa.timestamp("s")),
     ("line_number", pa.uint32()),  # in the archive object, from 1
     # who measured, on what network
     ("probe_cc", pa.string()),
@@ -72,8 +81,8 @@ PROBE = [
     ("test_version", pa.string()),
     ("platform", pa.string()),
     ("run_link_id", pa.uint64()),  # the OONI Run link that was followed; null: none
-    ("verification_status", pa.string()),  # what OONI says of the sender, since 2026; null: nothing
     ("probe_id", pa.string()),  # the sender's name on this network, since 2026; null: none
+    ("test_keys_digest", pa.uint32()),  # CRC-32 of ``test_keys`` as sent; 0: there are none
 ]
 
 OBSERVATION = pa.schema(
@@ -88,6 +97,7 @@ OBSERVATION = pa.schema(
         ("is_ip_input", pa.bool_()),  # the input names an address, so that DNS plays no part
         # dns: the system resolver's view of the input's host name
         ("dns_failure", pa.string()),  # null where any system query answered, or none was made
+        ("getaddrinfo_error", pa.int32()),  # the system's own number for it, since 2022
         ("dns_answers", pa.list_(_ANSWER)),
         # dns over plain UDP to a public resolver (0.5): shows injection on the path
         ("udp_failure", pa.string()),
@@ -102,6 +112,12 @@ OBSERVATION = pa.schema(
         # tcp and tls towards the input's host (0.5: depth=0 only), one item an attempt
         ("tcp", pa.list_(_CONNECT)),
         ("tls", pa.list_(_HANDSHAKE)),
+        # the certificate that the probe saw: of the first of these handshakes that failed by it,
+        # else of the first that has one; null where none has, or it cannot be read
+        ("certificate_issuer", pa.string()),  # RFC 4514
+        ("certificate_names", pa.list_(pa.string())),  # host names, the first ten; else its subject
+        # how the bytes of one connection came in, see attempts.list_reads; empty: not recorded
+        ("reads", pa.list_(_READ)),
         # the first failure at a redirect's target (0.5: depth>0), if any
         ("redirect_layer", pa.string()),  # dns | tcp | tls | http; null where nothing says which
         ("redirect_host", pa.string()),

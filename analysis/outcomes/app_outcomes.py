@@ -17,7 +17,7 @@ import duckdb
 import pandas as pd
 
 from analysis.observations.messaging_tests import LAYERS, TESTS
-from analysis.outcomes.enumerations import create_text_enumerations, number_sessions
+from analysis.outcomes.enumerations import create_text_enumerations
 from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.steps import create_tables, keep_table
 from analysis.store.stage_tables import Tables, add_room
@@ -89,11 +89,8 @@ FROM messaging m JOIN messaging_part p USING (test_name)
 """
 
 _OUTCOMES = """
-SELECT object_key, line_number, report_id <> '' AS has_report, test_name,
-  part AS test_part, '' AS input,
-  measurement_start_time, measurement_start_time::DATE AS day,
-  (CASE WHEN report_id <> '' THEN report_id
-    ELSE concat_ws(' ', test_name, probe_asn, measurement_start_time::DATE) END) AS session_name,
+SELECT row_id, object_key, line_number, test_name, part AS test_part, '' AS input,
+  measurement_start_time, measurement_start_time::DATE AS day, run AS session,
   test_name || '/' || part AS domain, probe_asn, resolver_asn, NULL::UINTEGER AS site_asn,
   concat_ws(' ', software_name, software_version, test_version) AS software,
   is_anomaly AND NOT is_failure AS is_anomaly, FALSE AS is_confirmed, is_failure,
@@ -113,15 +110,16 @@ _STEPS = {
     "messaging_outcome": _PART_OUTCOMES,
     "messaging_told": _PARTS_TOLD,
     "messaging_placed": _OUTCOMES,
+    "observations": "SELECT row_id, report_id FROM messaging",
 }
 
 # What the judge asks of an outcome besides: rules are named as the mechanism that they see.
 _RULED = """
-SELECT * EXCLUDE (session_name) REPLACE (domain::host_name AS domain,
+SELECT * REPLACE (domain::host_name AS domain,
     software::software_name AS software),
   mechanism AS rule_id, mechanism AS dns_rule, '' AS tls_rule,
   coalesce(list_position($layers, split_part(mechanism, '.', 1)), 0)::UTINYINT AS rule_order
-FROM messaging_placed JOIN session_names USING (session_name)
+FROM messaging_placed
 """
 
 
@@ -157,6 +155,5 @@ def add_messaging_outcomes(connection: duckdb.DuckDBPyConnection) -> Outcomes:
             "software_name": "SELECT software AS name FROM messaging_placed",
         }
         create_text_enumerations(opened, names, place)
-        number_sessions(opened, "SELECT session_name FROM messaging_placed", place)
         create_tables(opened, {"outcomes": _RULED}, given, place)
     return outcomes

@@ -2,20 +2,14 @@
 
 import duckdb
 
-from analysis.outcomes.enumerations import create_enumerations, number_sessions
+from analysis.outcomes.enumerations import create_enumerations
 from analysis.outcomes.macros import create_macros
 from analysis.outcomes.steps import chain, create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 
-#: A session stands in for an independent run; without a report the network's day does.
-SESSION_SQL = """CASE WHEN report_id <> '' THEN report_id
-  ELSE concat('AS', probe_asn, ' ', CAST(measurement_start_time AS DATE)) END"""
-_POOLED_SESSIONS = f"""
-SELECT o.*, n.session AS session
-FROM (SELECT *, {SESSION_SQL} AS session_name FROM observations) o
-  JOIN session_names n USING (session_name)"""
-# A measurement that is judged alone is a session of its own.
-_LONE_SESSIONS = "SELECT *, row_id AS session FROM observations"
+# A measurement that is judged alone is a run of its own.
+_POOLED = "SELECT *, run AS session FROM observations"
+_LONE = "SELECT *, row_id AS session FROM observations"
 
 # Many steps need no more than what is in these, and DuckDB works out all columns of what it reads.
 _BASIC_VIEWS = {
@@ -187,7 +181,7 @@ def read_controls(*, is_pooled: bool) -> dict[str, str]:
     ``controlled``: one row per measurement, with all columns of ``observations`` and what it says
     by itself of its control, its answers, its connections and handshakes, and its page.
     """
-    sessions = _POOLED_SESSIONS if is_pooled else _LONE_SESSIONS
+    sessions = _POOLED if is_pooled else _LONE
     return {"session_observations": sessions, **_BASIC_VIEWS, "controlled": chain(_VIEWS)}
 
 
@@ -201,7 +195,6 @@ def add_controls(
     sessions by day. Empty unless pooled.
     """
     create_macros(connection, place)
-    number_sessions(connection, f"SELECT {SESSION_SQL} AS session_name FROM observations", place)
     create_enumerations(connection, place)
     create_views(connection, read_controls(is_pooled=is_pooled))
     steps = {"control_days": _CONTROL_DAYS, "name_pool": _NAME_POOL}

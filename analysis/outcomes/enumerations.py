@@ -81,17 +81,3 @@ def create_text_enumerations(
     for name, query in names.items():
         distinct = f"SELECT DISTINCT name FROM ({query}) WHERE name IS NOT NULL ORDER BY name"
         create_type(connection, name, f"({distinct})", place)
-
-
-def number_sessions(connection: duckdb.DuckDBPyConnection, names: str, place: str) -> None:
-    """Create ``session_names``: ``session``, a number in the order of the names; ``session_name``.
-
-    There are hundreds of thousands of them: an enumeration would be read with each of its columns.
-
-    Args:
-        names: a query that gives ``session_name``.
-    """
-    numbered = f"""
-SELECT row_number() OVER (ORDER BY session_name)::UINTEGER AS session, session_name
-FROM (SELECT DISTINCT session_name FROM ({names}))"""
-    create_tables(connection, {"session_names": numbered}, {}, place)

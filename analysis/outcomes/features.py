@@ -9,7 +9,7 @@ from typing import Self
 
 import duckdb
 
-from analysis.outcomes.controls import SESSION_SQL, add_controls, read_controls
+from analysis.outcomes.controls import add_controls, read_controls
 from analysis.outcomes.steps import chain, create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.store.stage_tables import Tables
@@ -66,17 +66,16 @@ FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> ''
 
 # The control tries what the probe was told as well: addresses that none got by itself, and on which
 # most that got the name's certificate anywhere got it, two of them at least.
-_CERTIFIED = f"""
+_CERTIFIED = """
 WITH told AS (
-  SELECT domain, session_name, address,
-    list_contains(control_tls_addresses, address) AS is_shown
-  FROM (SELECT domain, {SESSION_SQL} AS session_name, control_tls_addresses,
+  SELECT domain, run, address, list_contains(control_tls_addresses, address) AS is_shown
+  FROM (SELECT domain, run, control_tls_addresses,
           unnest([a.address FOR a IN dns_answers IF a.match = 'none']) AS address
         FROM observations WHERE len(control_tls_addresses) > 0)
 ), found AS (
-  SELECT domain, address, count(DISTINCT session_name) FILTER (is_shown) AS sessions
+  SELECT domain, address, count(DISTINCT run) FILTER (is_shown) AS sessions
   FROM told GROUP BY domain, address
-  HAVING sessions >= 2 AND 2 * sessions > count(DISTINCT session_name)
+  HAVING sessions >= 2 AND 2 * sessions > count(DISTINCT run)
 )
 SELECT domain::host_name AS domain, list(address) AS addresses FROM found GROUP BY domain
 """
@@ -178,8 +177,7 @@ FROM page_results
     # What no number of the method decides.
     "measured": """
 SELECT
-  row_id, report_id <> '' AS has_report,
-  input::input_name AS input, measurement_start_time, day, session, domain, registrable_domain,
+  row_id, input::input_name AS input, measurement_start_time, day, session, domain, registrable_domain,
   probe_cc, probe_asn, resolver_asn, is_https, is_ip_input,
   concat_ws(' ', software_name, software_version)::software_name AS software,
   is_anomaly, is_confirmed, is_failure, has_control, control_name, control_http_ok,
@@ -243,8 +241,8 @@ def add_features(
         place: the catalog in which it is made.
         is_pooled: false judges each measurement alone, by its own control and session only.
 
-    One row is one measurement. Columns: its identity (``row_id, has_report, input,
-    measurement_start_time, day, session, domain, registrable_domain, probe_asn, resolver_asn``),
+    One row is one measurement. Columns: its identity (``row_id, input, measurement_start_time,
+    day, session, domain, registrable_domain, probe_asn, resolver_asn``),
     OONI's flags, and per layer the scalars that the conditions in ``rules`` name, see
     ``features.md``. Order is not defined.
 

@@ -73,7 +73,7 @@ FROM first_reading f LEFT JOIN broken_sessions b USING (session, probe_asn)
 
 
 class Outcomes(Tables):
-    """``outcomes`` and ``session_names``, and what they are made of.
+    """``outcomes``, and what they are made of.
 
     ``outcomes``: one row is one measurement: its identity, ``measurement_start_time`` (UTC),
     ``domain``, ``probe_asn``, ``resolver_asn``, ``site_asn`` (where the site is), ``software``
@@ -162,7 +162,7 @@ def _fired(rules: tuple[Rule, ...]) -> str:
     """SQL: each measurement of ``profiled`` with the rule of each layer."""
     firing = ",\n".join(f"{_first_match(rules_of(name, rules))} AS {name}_rule" for name in LAYERS)
     return f"""
-SELECT row_id, has_report, input, measurement_start_time, day, session,
+SELECT row_id, input, measurement_start_time, day, session,
   domain, registrable_domain, probe_asn, resolver_asn, site_asn, is_https,
   software, is_anomaly, is_confirmed, is_failure,
   coalesce(dns_failure, http_failure) IS NOT NULL AS is_failing, {firing}

@@ -13,7 +13,6 @@ import pandas as pd
 
 from analysis.languages.language import ENGLISH, elided
 from analysis.observations.messaging_tests import TESTS
-from analysis.outcomes.controls import SESSION_SQL
 from analysis.outcomes.steps import create_tables, create_type
 from analysis.pages.formats import number, percent
 from analysis.pages.show import show_finding, show_markup, show_table, show_text
@@ -38,7 +37,7 @@ _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
 _TESTED = f"""
 SELECT CAST(measurement_start_time AS DATE) AS day,
   CAST(date_trunc('month', measurement_start_time) AS DATE) AS month,
-  probe_asn, CAST(domain AS tested_name) AS domain, hash({SESSION_SQL}) AS session,
+  probe_asn, CAST(domain AS tested_name) AS domain, run AS session,
   {{condition}} AS is_project, software_name, software_version, platform
 FROM observations
 """
@@ -330,9 +329,9 @@ def find_unlisted(study: Study) -> pd.DataFrame:
 #: The test of web sites, which every other scope counts.
 WEB = "web_connectivity"
 
-_APPS_BY_MONTH = f"""
+_APPS_BY_MONTH = """
 SELECT strftime(measurement_start_time, '%Y-%m') AS month, test_name AS item,
-  count(*) AS measurement_count, count(DISTINCT {SESSION_SQL}) AS session_count,
+  count(*) AS measurement_count, count(DISTINCT run) AS session_count,
   count(DISTINCT probe_asn) AS network_count,
   list_sort(list(DISTINCT measurement_start_time::DATE)) AS days
 FROM messaging GROUP BY ALL ORDER BY ALL

@@ -184,27 +184,13 @@ def read_fields_met(met: pd.DataFrame) -> str:
     )
 
 
-_VERIFIED = """
-SELECT count(DISTINCT (probe_asn, measurement_start_time::DATE, report_id)) FILTER (
-    verification_status IS NOT NULL),
-  count(DISTINCT (probe_asn, measurement_start_time::DATE, report_id)) FILTER (
-    verification_status = 'verified'),
-  count(DISTINCT probe_id)
-FROM observations
-"""
-
-
 def read_verification(connection: duckdb.DuckDBPyConnection) -> str:
     """What is known of who sent the measurements, as page 1 says it."""
-    ((told, verified, senders),) = connection.execute(_VERIFIED).fetchall()
+    query = "SELECT count(DISTINCT probe_id), count(probe_id) FROM observations"
+    ((senders, told),) = connection.execute(query).fetchall()
     if not told:
-        return (
-            "Anyone can send a measurement to OONI. These measurements carry no sign of whether "
-            "OONI verified the sender."
-        )
+        return "Anyone can send a measurement to OONI. These measurements do not name their senders."
     return (
-        f"Anyone can send a measurement to OONI. Of {told:,} sessions that say whether OONI knows "
-        f"the sender, {verified:,} are verified and {told - verified:,} are not; {senders:,} "
-        "senders have a name. An unverified session may be forged more easily; both count as "
-        "evidence."
+        f"Anyone can send a measurement to OONI. {told:,} of these measurements name their sender, "
+        f"by {senders:,} names, which senders choose. All count as evidence."
     )

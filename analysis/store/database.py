@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from copy import copy
 from itertools import accumulate
@@ -27,17 +27,23 @@ from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.flags import DISJOINT_SQL
 from analysis.observations.messaging import MESSAGING
 from analysis.observations.messaging_tests import BY_FOLDER, TESTS
-from analysis.observations.schema import SCHEMA_VERSION
+from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference.reference_files import REPOSITORY
 from analysis.sources.archive_files import find_test
+from analysis.store.runs import COLUMNS as RUN_COLUMNS
+from analysis.store.runs import name_runs
 from analysis.store.stage_tables import FOLDER, KeptTables, connect, limit_memory
 from analysis.store.store import Collection, Excerpt, add_up, digest_file, read_metadata
 from analysis.temporary_folders import TemporaryFolder
 
 _STAGE = "observations"
 #: What says how rows are chosen and written, as it was imported.
-_MADE_BY = [digest_file(Path(__file__)), DISJOINT_SQL, duckdb.__version__]
+_MADE_BY = [
+    *(digest_file(Path(__file__).with_name(name)) for name in ("database.py", "runs.py")),
+    DISJOINT_SQL,
+    duckdb.__version__,
+]
 
 
 def provide_observations(
@@ -50,8 +56,8 @@ def provide_observations(
 ) -> str:
     """Let a connection find a study's rows, made now or earlier; returns the catalog they are in.
 
-    It has ``observations``: the columns of ``schema.OBSERVATION``, ``object_key`` and ``row_id``,
-    the place among all rows of the collection; ``reasons``, how many of these were kept and left
+    It has ``observations``: the columns of ``schema.OBSERVATION``, ``object_key``, ``row_id``, the
+    place among all rows of the collection, ``run`` and ``run_known_by`` (``runs``); ``reasons``, how many of these were kept and left
     out (``reason, line_count``); and ``duplicates`` (``month, flag, line_count``).
 
     Of several processes that need them one makes them.
@@ -70,12 +76,12 @@ def provide_observations(
 
     def make(catalog: str) -> None:
         rows = view_rows(writing, collection, scratch)
-        writing.execute(_SCOPED_ROWS.format(rows=rows), scope)
-        writing.execute(_REPEATED_ROWS.format(rows=rows))
+        scope_rows(writing, rows, scope, named="shared_run" if collection.excerpt else "")
         writing.execute(_DUPLICATES.format(catalog=catalog))
         writing.execute(_REASONS.format(catalog=catalog))
         writing.execute("DROP TABLE scoped_row")
-        writing.execute(_OBSERVATIONS.format(catalog=catalog, rows=rows), scope)
+        query = _ROWS_WITH_RUNS.format(rows=rows)
+        writing.execute(f"CREATE TABLE {catalog}.observations AS {query}", scope)
 
     if found := kept.find(connection, _STAGE, _MADE_BY):
         return found
@@ -114,7 +120,8 @@ def view_rows(connection: duckdb.DuckDBPyConnection, collection: Collection, scr
     """Make a view of all rows of a collection; returns its name.
 
     Its columns are those of the collection's files, ``object_key``, and ``row_id``, the place of
-    each among all rows. It stands on the table ``object`` and the view ``row_of_file``.
+    each among all rows. It stands on the table ``object`` and the view ``row_of_file``. Of an
+    excerpt, ``shared_run`` says of which run each is.
 
     Raises:
         ContractError: a file is not as it was written.
@@ -139,7 +146,10 @@ def view_rows(connection: duckdb.DuckDBPyConnection, collection: Collection, scr
     connection.read_parquet(
         [without_glob(str(path)) for path in paths], filename=True, file_row_number=True
     ).create_view("row_of_file")
-    connection.execute(_EVERY_ROW)
+    of_runs = ("run_name", "run_known_by") if collection.excerpt else ()
+    connection.execute(_EVERY_ROW.format(more="".join(f", {name}" for name in of_runs)))
+    if of_runs:
+        connection.execute(_SHARED_RUNS)
     return "every_row"
 
 
@@ -155,45 +165,86 @@ IN_PERIOD = (
 
 _EVERY_ROW = """
 CREATE OR REPLACE VIEW every_row AS
-SELECT * EXCLUDE (filename, file_row_number, first_row),
+SELECT * EXCLUDE (filename, file_row_number, first_row{more}),
     (first_row + file_row_number)::UINTEGER AS row_id
 FROM row_of_file JOIN object USING (filename)
 """
+_SHARED_RUNS = """
+CREATE OR REPLACE VIEW shared_run AS
+SELECT (first_row + file_row_number)::UINTEGER AS row_id, run_name, run_known_by
+FROM row_of_file JOIN object USING (filename)
+"""
+
+#: What may differ between two copies of one measurement: where and when they were received, and the
+#: ID that OONI's server gave each (``OONI as it is in 2026``: ooni/backend#1195).
+_OF_A_COPY = {"report_id", "line_number", "is_anomaly", "is_confirmed", "is_failure", "fields_met"}
 
 # What is asked of every row before any is written: to go through thousands of files takes long.
 _SCOPED_ROWS = f"""
 CREATE OR REPLACE TEMP TABLE scoped_row AS
-SELECT row_id, hash(report_id, input, measurement_start_time) AS number, probe_cc = $cc AS is_own,
-    {IN_PERIOD} AS is_inside
+SELECT row_id, probe_cc = $cc AS is_own, {IN_PERIOD} AS is_inside,
+    hash({{test}}, {{input}}, measurement_start_time, probe_asn, software_name, software_version,
+      test_keys_digest) AS number, {RUN_COLUMNS}
 FROM {{rows}}
 """
 
-# All rows of an identity but the first. Most occur once; repeated ones are looked for by a number
-# that stands for each.
-_REPEATED_ROWS = f"""
+# All rows of a measurement but the first. Most were sent once; others are looked for by a number that
+# stands for each. The digest of what a probe found is short, so that another could be made to have
+# it: whatever else is known of the two must be the same as well.
+_REPEATED_ROWS = """
 CREATE OR REPLACE TEMP TABLE repeated_row AS
 WITH own_row AS (SELECT row_id, number FROM scoped_row WHERE is_own AND is_inside),
 likely AS (SELECT number FROM own_row GROUP BY number HAVING count(*) > 1),
 likely_row AS (SELECT row_id FROM own_row SEMI JOIN likely USING (number)),
 ranked AS (
-    SELECT row_id, measurement_start_time, {DISJOINT_SQL} AS flag, row_number() OVER (
-        PARTITION BY report_id, input, measurement_start_time ORDER BY object_key, line_number
+    SELECT row_id, measurement_start_time, {flag} AS flag, row_number() OVER (
+        PARTITION BY {identity} ORDER BY object_key, line_number
     ) AS occurrence
-    FROM {{rows}} SEMI JOIN likely_row USING (row_id)
+    FROM {rows} SEMI JOIN likely_row USING (row_id)
 )
 SELECT row_id, measurement_start_time, flag FROM ranked WHERE occurrence > 1
 """
+
+#: The rows of a study, with their runs.
+_ROWS_WITH_RUNS = f"""
+SELECT r.*, run, run_known_by
+FROM {{rows}} r ANTI JOIN repeated_row USING (row_id) JOIN run_of_row USING (row_id)
+WHERE probe_cc = $cc AND {IN_PERIOD}
+"""
+
+
+def scope_rows(
+    connection: duckdb.DuckDBPyConnection,
+    rows: str,
+    scope: Mapping[str, object],
+    *,
+    schema: pa.Schema = OBSERVATION,
+    named: str = "",
+) -> None:
+    """Create ``scoped_row``, ``repeated_row`` and ``run_of_row``: what is to become of each row.
+
+    Runs are those of all rows, so that they do not depend on the period.
+
+    Args:
+        connection: finds them.
+        rows: a relation of the columns of ``schema``, ``object_key`` and ``row_id``.
+        scope: ``cc, since, until``.
+        schema: of web_connectivity, or of the other tests, which have no input.
+        named: see ``name_runs``.
+    """
+    is_web = schema is OBSERVATION
+    test, tested = ("''", "input") if is_web else ("test_name", "''")
+    connection.execute(_SCOPED_ROWS.format(rows=rows, test=test, input=tested), scope)
+    identity = ", ".join(name for name in schema.names if name not in _OF_A_COPY)
+    flag = DISJOINT_SQL if is_web else "''"
+    connection.execute(_REPEATED_ROWS.format(rows=rows, identity=identity, flag=flag))
+    name_runs(connection, "scoped_row", named)
+
 
 _DUPLICATES = """
 CREATE TABLE {catalog}.duplicates AS
 SELECT strftime(measurement_start_time, '%Y-%m') AS month, flag, count(*) AS line_count
 FROM repeated_row GROUP BY ALL
-"""
-
-_OBSERVATIONS = f"""
-CREATE TABLE {{catalog}}.observations AS
-SELECT r.* FROM {{rows}} r ANTI JOIN repeated_row USING (row_id)
-WHERE probe_cc = $cc AND {IN_PERIOD}
 """
 
 _REASONS = """
@@ -214,8 +265,8 @@ class Observations(AbstractContextManager["Observations"]):
     """The observations that a report is about.
 
     ``connection`` holds the view ``observations``: the columns of ``schema.OBSERVATION``,
-    ``object_key`` and ``row_id``, a number; one row a measurement (identity: report_id, input,
-    measurement_start_time), in no order. It works in the temporary folder ``scratch``, which
+    ``object_key``, ``row_id``, a number, ``run`` and ``run_known_by``; one row a measurement, in no
+    order. It works in the temporary folder ``scratch``, which
     goes with :meth:`close` or with the object. ``kept`` are the tables that were made of them
     before.
     """
@@ -320,27 +371,30 @@ def observations_from_table(table: pa.Table) -> duckdb.DuckDBPyConnection:
     """A connection with the table ``observations`` made of rows at hand.
 
     ``table`` has the columns of ``schema.OBSERVATION`` and any others, which are kept. No row is
-    left out; ``row_id`` numbers them from 0.
+    left out; ``row_id`` numbers them from 0, and ``run`` names the run of each.
     """
     connection = connect()
     numbered = table.append_column("row_id", pa.array(range(len(table)), pa.uint32()))
-    connection.from_arrow(numbered).create("observations")
+    connection.register("given_row", numbered)
+    columns = RUN_COLUMNS.format(test="''", input="input")
+    connection.execute(f"CREATE TEMP TABLE scoped_row AS SELECT row_id, {columns} FROM given_row")
+    name_runs(connection, "scoped_row")
+    connection.execute(
+        "CREATE TABLE observations AS SELECT g.*, run, run_known_by "
+        "FROM given_row g JOIN run_of_row USING (row_id)"
+    )
+    connection.unregister("given_row")
     return connection
 
 
-# These tests have no input, so that a measurement is its report, its test and its time. Without a
-# report, the network tells two of one second apart.
 _JUDGED = f"""
 CREATE TEMP TABLE judged AS
-SELECT * EXCLUDE (row_id), CASE
+SELECT r.*, run, run_known_by, CASE
     WHEN probe_cc <> $cc THEN 'other_country'
     WHEN NOT {IN_PERIOD} THEN 'out_of_period'
-    WHEN row_number() OVER (
-      PARTITION BY report_id, test_name, measurement_start_time, probe_cc,
-        if(report_id = '', probe_asn, 0)
-      ORDER BY object_key, line_number) > 1 THEN 'duplicate'
+    WHEN row_id IN (SELECT row_id FROM repeated_row) THEN 'duplicate'
     ELSE 'kept' END AS reason
-FROM {{rows}}
+FROM {{rows}} r JOIN run_of_row USING (row_id)
 """
 
 _KEPT = """
@@ -349,14 +403,20 @@ SELECT * EXCLUDE (reason) FROM judged WHERE reason = 'kept'
 ORDER BY measurement_start_time, object_key, line_number
 """
 
+_ADDED = [
+    ("object_key", pa.string()),
+    ("row_id", pa.uint32()),
+    ("run", pa.uint32()),
+    ("run_known_by", pa.string()),
+]
 _COUNTS = "SELECT test_name, reason, count(*) FROM judged GROUP BY ALL"
 
 
 class MessagingRows:
     """What a study holds of these tests.
 
-    ``connection`` has the table ``messaging``: the columns of ``MESSAGING`` and ``object_key``, one
-    row a measurement; empty where the source has none.
+    ``connection`` has the table ``messaging``: the columns of ``MESSAGING``, ``object_key``,
+    ``row_id``, ``run`` and ``run_known_by``, one row a measurement; empty where the source has none.
     """
 
     def __init__(self, collection: Collection, probe_cc: str, period: Period) -> None:
@@ -370,12 +430,13 @@ class MessagingRows:
         self._collection = collection
         self._rows: dict[str, Counter[str]] = defaultdict(Counter)
         if not collection.files:
-            columns = MESSAGING.append(pa.field("object_key", pa.string()))
+            columns = pa.schema([*MESSAGING, *_ADDED])
             self.connection.from_arrow(columns.empty_table()).create("messaging")
             return
         scope = {"cc": probe_cc, "since": period.since, "until": period.until}
         with TemporaryFolder("workbook-messaging-") as scratch, explain_failures():
             rows = view_rows(self.connection, collection, scratch)
+            scope_rows(self.connection, rows, scope, schema=MESSAGING)
             self.connection.execute(_JUDGED.format(rows=rows), scope)
             self.connection.execute(_KEPT)
         for test, reason, count in self.connection.execute(_COUNTS).fetchall():

@@ -180,7 +180,12 @@ class LineReader:
         if self.test:
             app = messages.decode_app(line)
             if app.test_name == self.test.name:
-                return messaging.observe(app, line_number=number, received=self.received)
+                return messaging.observe(
+                    app,
+                    line_number=number,
+                    keys_digest=messages.digest_keys(line),
+                    received=self.received,
+                )
             observation.check(app)
             return "other_test"
         measured = messages.decode(line)
@@ -190,6 +195,7 @@ class LineReader:
         return observation.observe(
             measured,
             line_number=number,
+            keys_digest=messages.digest_keys(line),
             fingerprints=self.fingerprints,
             received=self.received,
             fields_met=self._look_at(line, number, measured.report_id or ""),

@@ -51,9 +51,11 @@ from analysis.store.database import (
     IN_PERIOD,
     Observations,
     explain_failures,
+    scope_rows,
     view_rows,
     without_glob,
 )
+from analysis.store.runs import WAYS
 from analysis.store.stage_tables import connect, limit_memory
 from analysis.store.store import (
     BLANK_CHECKSUM,
@@ -76,7 +78,7 @@ from analysis.store.store import (
 from analysis.temporary_folders import TemporaryFolder
 
 MANIFEST = "MANIFEST.json"
-FORMAT = "censorship-report-workbook, shared observations, 2"
+FORMAT = "censorship-report-workbook, shared observations, 3"
 _SHARES = "shares"
 OBJECTS = "objects"
 
@@ -181,7 +183,8 @@ _FICTIONAL = (
 )
 # Sites' answers resemble each other more than the answers that one probe met.
 _ROWS = f"""
-SELECT * EXCLUDE (row_id) FROM {{rows}} WHERE probe_cc = $cc AND {IN_PERIOD}
+SELECT r.* EXCLUDE (row_id), run_name, run_known_by FROM {{rows}} r JOIN run_of_row USING (row_id)
+WHERE probe_cc = $cc AND {IN_PERIOD}
 ORDER BY domain, probe_asn, measurement_start_time, object_key, line_number
 """
 _LEFT_OUT = f"""
@@ -270,16 +273,17 @@ def _write_parts(
         # Columns are declared alike whatever is in them.
         connection.execute("SET disabled_optimizers = 'statistics_propagation'")
         rows = view_rows(connection, collection, scratch)
+        scope = {"cc": probe_cc, "since": period.since, "until": period.until}
+        scope_rows(connection, rows, scope, named="shared_run" if collection.excerpt else "")
         for month in period.months():
-            scope = {"cc": probe_cc, "since": month.since, "until": month.until}
+            of_month = {"cc": probe_cc, "since": month.since, "until": month.until}
             metadata = {CHECKSUM_KEY: BLANK_CHECKSUM}
             connection.execute(
-                _COPY.format(rows=rows), {**scope, "path": str(path), "metadata": metadata}
+                _COPY.format(rows=rows), {**of_month, "path": str(path), "metadata": metadata}
             )
             set_checksum(path)
             if pq.read_metadata(path).num_rows:
                 yield f"{month.since:%Y-%m}", ".parquet", path.read_bytes()
-        scope = {"cc": probe_cc, "since": period.since, "until": period.until}
         counted = connection.execute(_LEFT_OUT.format(rows=rows), scope).fetchall()
         left_out = {key: counts for key, *counts in counted}
     files = tuple(_trim(file, *left_out.get(file.key, (0, 0))) for file in collection.files)
@@ -310,7 +314,14 @@ _MOST_OF_A_MANIFEST = 4 << 20  # bytes; that of a century of months takes a tent
 _MOST_OBJECTS = 64_000_000  # bytes of the list; ten years of a country have less than half
 _LONGEST = 1 << 16  # characters or items of a text or list
 _BYTES_OF_A_ROW = 8  # a file takes more; whole columns of one value can be claimed in a few bytes
-_SCHEMA = pa.schema([*OBSERVATION, pa.field("object_key", pa.string())])
+_SCHEMA = pa.schema(
+    [
+        *OBSERVATION,
+        ("object_key", pa.string()),
+        ("run_name", pa.uint64()),
+        ("run_known_by", pa.string()),
+    ]
+)
 #: What holds of columns beyond their type and length.
 _CONDITIONS: Mapping[str, str] = {
     "report_id": "length(report_id) <= 512",
@@ -324,6 +335,8 @@ _CONDITIONS: Mapping[str, str] = {
     "is_anomaly": "is_anomaly IS NOT NULL",
     "is_failure": "is_failure IS NOT NULL",
     "object_key": "length(object_key) <= 1024",
+    "run_name": "run_name IS NOT NULL",
+    "run_known_by": f"run_known_by IN {WAYS}",
 }
 #: The scope of an object's rows: some may be of another country or of a day long past.
 _ANY_ROW: Mapping[str, object] = {"cc": None, "since": date.min, "until": date.max}

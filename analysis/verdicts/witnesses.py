@@ -41,16 +41,17 @@ def countries_url(domain: str, period: Period) -> str:
 # interval: typical, and not the first anybody would forge.
 _WITNESSES = """
 WITH candidates AS (
-  SELECT l.number, o.session, o.input,
+  SELECT l.number, o.input, m.report_id,
     row_number() OVER nth AS position, count(*) OVER (PARTITION BY l.number) AS total
   FROM outcomes o JOIN listed l ON l.domain::host_name = o.domain AND l.probe_asn = o.probe_asn
     AND l.rule_id = o.rule_id AND o.day BETWEEN l.blocked_from::DATE AND l.until::DATE
-  WHERE o.has_report AND o.class = 'blocked'
+    JOIN observations m USING (row_id)
+  WHERE m.report_id <> '' AND o.class = 'blocked'
   WINDOW nth AS (PARTITION BY l.number
                  ORDER BY o.measurement_start_time, o.session, o.input)
 )
-SELECT number, session_name AS witness_report_id, input::VARCHAR AS witness_input
-FROM candidates JOIN session_names USING (session) WHERE position = (total + 1) // 2
+SELECT number, report_id AS witness_report_id, input::VARCHAR AS witness_input
+FROM candidates WHERE position = (total + 1) // 2
 """
 
 
@@ -64,7 +65,7 @@ def add_witness(
     """A typical measurement for each listed row, with its page in OONI Explorer.
 
     Args:
-        connection: holds ``outcomes``.
+        connection: holds ``outcomes``, and ``observations`` with the report of each ``row_id``.
         table: the verdicts of all periods.
         periods: by name.
     """
