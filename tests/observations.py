@@ -125,8 +125,17 @@ def table_of(rows: Iterable[Mapping[str, Any]], key: str = "object_key") -> pa.T
 
 
 def connection_with(rows: Iterable[Mapping[str, Any]]) -> duckdb.DuckDBPyConnection:
-    """A connection with the relation ``observations``; rows are numbered where they are not."""
+    """A connection with the relation ``observations``; rows are numbered where they are not.
+
+    Rows of one report are one run; those of none, one for each network and day.
+    """
     numbered = []
     for number, row in enumerate(rows, start=1):
         numbered.append(row if "object_key" in row else {**row, "line_number": number})
-    return observations_from_table(table_of(numbered))
+    names = [
+        row["report_id"] or f"AS{row['probe_asn']} {row['measurement_start_time'].date()}"
+        for row in numbered
+    ]
+    runs = {name: number for number, name in enumerate(sorted(set(names)), start=1)}
+    given = pa.array([runs[name] for name in names], pa.uint32())
+    return observations_from_table(table_of(numbered).append_column("run", given))

@@ -406,6 +406,7 @@ def _simulate(settings: Settings) -> None:
             since=settings.study.period.since,
             until=settings.study.period.until,
             has_apps=True,
+            cases=("exam_hours", "one_second"),
         )
 
 

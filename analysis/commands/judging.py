@@ -43,7 +43,6 @@ from analysis.sources.archive_files import OONI
 from analysis.store.database import observations_from_table
 from analysis.store.ingestion import was_read
 from analysis.store.lines import read_files
-from analysis.store.stage_tables import connect
 from analysis.study.confirmation import confirm
 from analysis.study.parameters import find_lists
 from analysis.study.study import Study, open_study, request_of
@@ -211,8 +210,7 @@ def judge_app_tests(paths: Sequence[Path]) -> dict[tuple[str, int], dict[str, An
     tables = [read_files(paths, test=test)[0] for test in TESTS]
     read = pa.concat_tables(tables)
     keys = pa.array([f"{number:012}" for number in range(read.num_rows)], pa.string())
-    connection = connect()
-    connection.from_arrow(read.append_column("object_key", keys)).create("messaging")
+    connection = observations_from_table(read.append_column("object_key", keys), "messaging")
     add_messaging_outcomes(connection).use(connection)
     cursor = connection.execute(_JUDGED_APPS)
     columns = [column[0] for column in cursor.description or []]

@@ -62,6 +62,4 @@ def read_certificate(data: str) -> Certificate:
         )
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
         pass  # an old certificate names its host as its subject
-    return Certificate(
-        issuer[:TEXT_LIMIT], tuple(name[:TEXT_LIMIT] for name in names[:NAME_LIMIT])
-    )
+    return Certificate(issuer[:TEXT_LIMIT], tuple(name[:TEXT_LIMIT] for name in names[:NAME_LIMIT]))

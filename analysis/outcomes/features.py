@@ -177,7 +177,8 @@ FROM page_results
     # What no number of the method decides.
     "measured": """
 SELECT
-  row_id, input::input_name AS input, measurement_start_time, day, session, domain, registrable_domain,
+  row_id, input::input_name AS input, measurement_start_time, day, session,
+  domain, registrable_domain,
   probe_cc, probe_asn, resolver_asn, is_https, is_ip_input,
   concat_ws(' ', software_name, software_version)::software_name AS software,
   is_anomaly, is_confirmed, is_failure, has_control, control_name, control_http_ok,

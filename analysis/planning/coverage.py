@@ -34,11 +34,11 @@ from analysis.verdicts.states import is_tested_enough
 
 _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
 
-_TESTED = f"""
+_TESTED = """
 SELECT CAST(measurement_start_time AS DATE) AS day,
   CAST(date_trunc('month', measurement_start_time) AS DATE) AS month,
   probe_asn, CAST(domain AS tested_name) AS domain, run AS session,
-  {{condition}} AS is_project, software_name, software_version, platform
+  {condition} AS is_project, software_name, software_version, platform
 FROM observations
 """
 

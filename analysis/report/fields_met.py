@@ -182,15 +182,3 @@ def read_fields_met(met: pd.DataFrame) -> str:
         f"Unexpected fields, test versions or kinds of failure: {len(met)}. None of them stops the "
         "report (experimental fields, x_…, never do). A session over midnight counts on both days."
     )
-
-
-def read_verification(connection: duckdb.DuckDBPyConnection) -> str:
-    """What is known of who sent the measurements, as page 1 says it."""
-    query = "SELECT count(DISTINCT probe_id), count(probe_id) FROM observations"
-    ((senders, told),) = connection.execute(query).fetchall()
-    if not told:
-        return "Anyone can send a measurement to OONI. These measurements do not name their senders."
-    return (
-        f"Anyone can send a measurement to OONI. {told:,} of these measurements name their sender, "
-        f"by {senders:,} names, which senders choose. All count as evidence."
-    )

@@ -57,8 +57,8 @@ def provide_observations(
     """Let a connection find a study's rows, made now or earlier; returns the catalog they are in.
 
     It has ``observations``: the columns of ``schema.OBSERVATION``, ``object_key``, ``row_id``, the
-    place among all rows of the collection, ``run`` and ``run_known_by`` (``runs``); ``reasons``, how many of these were kept and left
-    out (``reason, line_count``); and ``duplicates`` (``month, flag, line_count``).
+    place among all rows of the collection, ``run`` and ``run_known_by`` (``store.runs``);
+    ``reasons``, how many of these were kept and left out (``reason, line_count``); and ``duplicates`` (``month, flag, line_count``).
 
     Of several processes that need them one makes them.
 
@@ -188,8 +188,8 @@ SELECT row_id, probe_cc = $cc AS is_own, {IN_PERIOD} AS is_inside,
 FROM {{rows}}
 """
 
-# All rows of a measurement but the first. Most were sent once; others are looked for by a number that
-# stands for each. The digest of what a probe found is short, so that another could be made to have
+# All rows of a measurement but the first. Most were sent once; others are looked for by a number
+# that stands for each. The digest of what a probe found is short, so that another could be made to have
 # it: whatever else is known of the two must be the same as well.
 _REPEATED_ROWS = """
 CREATE OR REPLACE TEMP TABLE repeated_row AS
@@ -232,11 +232,9 @@ def scope_rows(
         schema: of web_connectivity, or of the other tests, which have no input.
         named: see ``name_runs``.
     """
-    is_web = schema is OBSERVATION
-    test, tested = ("''", "input") if is_web else ("test_name", "''")
-    connection.execute(_SCOPED_ROWS.format(rows=rows, test=test, input=tested), scope)
+    connection.execute(_SCOPED_ROWS.format(rows=rows, **_describe_test(schema)), scope)
     identity = ", ".join(name for name in schema.names if name not in _OF_A_COPY)
-    flag = DISJOINT_SQL if is_web else "''"
+    flag = DISJOINT_SQL if "is_confirmed" in schema.names else "''"
     connection.execute(_REPEATED_ROWS.format(rows=rows, identity=identity, flag=flag))
     name_runs(connection, "scoped_row", named)
 
@@ -367,24 +365,36 @@ def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:
             )
 
 
-def observations_from_table(table: pa.Table) -> duckdb.DuckDBPyConnection:
-    """A connection with the table ``observations`` made of rows at hand.
+def observations_from_table(
+    table: pa.Table, name: str = "observations"
+) -> duckdb.DuckDBPyConnection:
+    """A connection with the table ``observations`` made of rows at hand, or ``messaging``.
 
-    ``table`` has the columns of ``schema.OBSERVATION`` and any others, which are kept. No row is
-    left out; ``row_id`` numbers them from 0, and ``run`` names the run of each.
+    ``table`` has the columns of ``schema.OBSERVATION``, or of ``MESSAGING``, and any others, which
+    are kept. No row is left out; ``row_id`` numbers them from 0, and ``run`` their runs, unless
+    they say it themselves.
     """
     connection = connect()
     numbered = table.append_column("row_id", pa.array(range(len(table)), pa.uint32()))
+    if "run" in table.column_names:
+        connection.from_arrow(numbered).create(name)
+        return connection
     connection.register("given_row", numbered)
-    columns = RUN_COLUMNS.format(test="''", input="input")
+    columns = RUN_COLUMNS.format(**_describe_test(table.schema))
     connection.execute(f"CREATE TEMP TABLE scoped_row AS SELECT row_id, {columns} FROM given_row")
     name_runs(connection, "scoped_row")
     connection.execute(
-        "CREATE TABLE observations AS SELECT g.*, run, run_known_by "
+        f"CREATE TABLE {name} AS SELECT g.*, run, run_known_by "
         "FROM given_row g JOIN run_of_row USING (row_id)"
     )
     connection.unregister("given_row")
     return connection
+
+
+def _describe_test(schema: pa.Schema) -> dict[str, str]:
+    """How the test and the input of a row are asked for; apps and tools have no input."""
+    is_web = "input" in schema.names
+    return {"test": "''", "input": "input"} if is_web else {"test": "test_name", "input": "''"}
 
 
 _JUDGED = f"""
@@ -416,7 +426,8 @@ class MessagingRows:
     """What a study holds of these tests.
 
     ``connection`` has the table ``messaging``: the columns of ``MESSAGING``, ``object_key``,
-    ``row_id``, ``run`` and ``run_known_by``, one row a measurement; empty where the source has none.
+    ``row_id``, ``run`` and ``run_known_by``, one row a measurement; empty where the source has
+    none.
     """
 
     def __init__(self, collection: Collection, probe_cc: str, period: Period) -> None:

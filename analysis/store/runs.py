@@ -29,8 +29,9 @@ WAYS = ("report_id", "test_start_time", "closeness")
 #: a site takes seconds, and two minutes where all time out; an app's list takes some hours at most.
 GAP, LONGEST = 300, 7200
 
-#: What must be known of a row to find its run, as SQL over the columns of ``schema.PROBE``; ``{test}``
-#: and ``{input}`` are those of its test. Numbers stand for texts: there are millions of rows.
+#: What must be known of a row to find its run, as SQL over the columns of ``schema.PROBE``;
+#: ``{test}`` and ``{input}`` are those of its test. Numbers stand for texts: there are millions of
+#: rows.
 COLUMNS = """
   if(report_id = '', 0, hash(report_id)) AS report, hash({input}) AS input,
   hash(probe_asn, probe_cc, {test}, software_name, software_version, platform) AS kind,
@@ -77,7 +78,8 @@ CREATE OR REPLACE TEMP TABLE named_row AS
 SELECT row_id, input, probe, time, run_known_by, run_name FROM {rows} JOIN {named} USING (row_id)
 """
 
-# The order of two runs that begin in one second is that of what they hold, not of how they are known.
+# The order of two runs that begin in one second is that of what they hold, not of how they are
+# known.
 _RUNS = """
 CREATE OR REPLACE TEMP TABLE run_of_row AS
 WITH numbered AS (

@@ -1,7 +1,8 @@
-"""Sessions: independent runs, the unit that the evidence is counted in.
+"""Sessions: the measurements of a site in one run, the unit that the evidence is counted in.
 
-One report holds many rows and one person may run hundreds of tests a day; a session (a distinct
-``report_id``) is the best stand-in for an independent witness.
+One person may run hundreds of tests a day, and send each of them many times. A run (see
+``store.runs``; here its number is the column ``session``) is the best stand-in for an independent
+witness.
 """
 
 from collections.abc import Mapping

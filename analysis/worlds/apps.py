@@ -137,6 +137,7 @@ def write_apps(folder: Path, world: World) -> None:
             "report_id": f"{head}_{network.asn}_n1_{token(rng)}",
             "resolver_asn": f"AS{network.resolver_asn}", "software_name": "ooniprobe-android",
             "software_version": "3.9.0", "test_keys": keys, "test_name": test,
+            "test_start_time": f"{moment:%Y-%m-%d %H:%M:%S}",
             "test_version": _VERSIONS[test],
         }  # fmt: skip
         objects[test, moment.date()].append(encode(document))

@@ -8,6 +8,7 @@ import gzip
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from itertools import cycle
 from pathlib import Path
 
@@ -86,8 +87,13 @@ class Spoiler:
             26: ("out_of_period", {"measurement_start_time": late}),
         }
 
-    def spoil(self, entries: list[Entry], receipt: datetime) -> list[tuple[datetime, Entry]]:
-        """The entries of a session with their hours of receipt, faults included."""
+    def spoil(
+        self, entries: list[Entry], receipt: datetime, *, has_own_ids: bool
+    ) -> list[tuple[datetime, Entry]]:
+        """The entries of a session with their hours of receipt, faults included.
+
+        ``has_own_ids``: the server gives each measurement a report ID, also when it comes again.
+        """
         turn = next(self._turns)
         if turn == 5:
             _scrub(self._rng.choice(entries))
@@ -102,7 +108,8 @@ class Spoiler:
         if turn in (16, 17):
             # The probe did not hear the collector's answer and uploads all of it again.
             again = receipt if turn == 16 else receipt + timedelta(days=1)
-            result += [(again, Entry(entry.line, "duplicate")) for entry in entries[:9]]
+            lines = [_resend(entry, has_own_ids=has_own_ids) for entry in entries[:9]]
+            result += [(again, Entry(line, "duplicate")) for line in lines]
         return result
 
     def _make_fault(self, turn: int, entry: Entry) -> Entry:
@@ -113,6 +120,14 @@ class Spoiler:
             return Entry(msgspec.json.encode([document["report_id"], document["input"]]), "invalid")
         reason, changes = self._changes[turn]
         return Entry(encode({**document, **changes}), reason)
+
+
+def _resend(entry: Entry, *, has_own_ids: bool) -> bytes:
+    """The line of a measurement that is sent again."""
+    known = entry.document["report_id"].encode()
+    if not (known and has_own_ids):
+        return entry.line
+    return entry.line.replace(known, known[:-16] + sha256(known).hexdigest()[:16].encode())
 
 
 def _scrub(entry: Entry) -> None:

@@ -335,6 +335,7 @@ CASES = {
     "lost_controls": "a network that blocks and one that does not, half of whose tests lack a "
     "control",
     "no_addresses": "one session in three does not say to which address a request went",
+    "one_second": "two volunteers on one network start in the same second of the last day",
 }
 EXAMS = WeekHours(0, 4, ((4, 8), (10, 14)))
 _MORNINGS = WeekHours(6, 3, ((5, 9),))

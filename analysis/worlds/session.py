@@ -14,6 +14,7 @@ calls a name with an unexpected address "dns" even where the page was right.
 """
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -170,6 +171,7 @@ class Session:
     moment: datetime
     timeout_count: int = 0
     is_control_lost: bool = False
+    has_own_ids: bool = False  # each measurement is sent by itself, and gets a report ID of its own
 
     def filters(self, site: Site | None) -> bool:
         """Whether the household's filter stops the site."""
@@ -352,7 +354,7 @@ def measure(session: Session, url: str) -> tuple[Json, bool]:
         "probe_cc": session.probe_cc,
         "probe_ip": "127.0.0.1",
         "probe_network_name": session.network.name,
-        "report_id": session.report_id,
+        "report_id": name_report(session, f"{target.url} {session.moment}"),
         "resolver_asn": f"AS{asn}",
         "resolver_ip": session.network.resolver_address,
         "resolver_network_name": session.names.get(asn, ""),
@@ -361,9 +363,18 @@ def measure(session: Session, url: str) -> tuple[Json, bool]:
         "test_keys": test_keys,
         "test_name": "web_connectivity",
         "test_runtime": round(session.rng.uniform(0.5, 9.0), 3),
+        "test_start_time": str(session.start),
         "test_version": software.test_version,
     }
     return document, is_sound
+
+
+def name_report(session: Session, what: str) -> str:
+    """The report ID under which the collector files what a session sends."""
+    if not (session.report_id and session.has_own_ids):
+        return session.report_id
+    head = session.report_id.rpartition("_")[0]
+    return f"{head}_{hashlib.sha256(f'{session.report_id} {what}'.encode()).hexdigest()[:16]}"
 
 
 def _exchange_json(target: Target, page: Page | None, failure: str | None) -> Json:

@@ -74,9 +74,9 @@ class Tally:
         self.measurements[asn] += 1
         hours = self.tests[normalise(document["input"]), asn]
         tested, sound = hours.setdefault(datetime.fromisoformat(start[:13]), (set(), set()))
-        tested.add(document["report_id"])
+        tested.add(document["test_start_time"])
         if is_sound:
-            sound.add(document["report_id"])
+            sound.add(document["test_start_time"])
 
 
 def write_truth(folder: Path, world: World, tally: Tally) -> None:

@@ -217,6 +217,11 @@ def run_sessions(world: World) -> Iterator[Batch]:
             # Most measurements arrive at once; a few probes were offline and upload days later.
             late = timedelta(days=luck.randint(1, 6)) if luck.random() < 0.03 else timedelta()
             yield Batch(session, start + late, tests)
+        if "one_second" in world.design.cases and day == world.design.period.day_count - 1:
+            luck = stream(world.design.seed, "second volunteer")
+            second = open_session(world, network, day, start, luck)
+            second.software = session.software
+            yield Batch(second, start, [measure_site(second, site) for site in hand])
         for number, watch in enumerate(world.watches):
             if watch.start <= day < watch.stop:
                 yield from _keep_watch(world, watch, number, day)
@@ -237,7 +242,7 @@ def _keep_watch(world: World, watch: Watch, number: int, day: int) -> Iterator[B
 
 
 def forge(world: World, forgery: Forgery, number: int) -> Batch:
-    """The measurements of a forged report."""
+    """The measurements of a forged run."""
     rng = stream(world.design.seed, "forged", forgery.claim, forgery.kind, forgery.day, number)
     network = next(one for one in world.networks if one.asn == forgery.asn)
     calm = replace(network, timeout_rate=0.0, dead_session_rate=0.0, portal_session_rate=0.0,
@@ -307,6 +312,8 @@ def open_session(world: World, network: Network, day: int, start: datetime, rng:
         run_link=RUN_LINK if luck < _VOLUNTEER_SHARE and day >= _VOLUNTEERS_FROM else "",
         day=day, rng=rng, state=state, way_out=way_out, home_filter=home_filter,
         is_family=is_family, lies=lies, moment=start,
+        # as OONI's server does since 2026
+        has_own_ids=day >= world.design.period.day_count // 2,
     )  # fmt: skip
 
 

@@ -143,7 +143,10 @@ class _Writer:
             hour = batch.receipt.replace(minute=0, second=0)
             self._pending[hour, _FORGED_OBJECTS] += batch.tests
             return
-        for receipt, entry in self._spoiler.spoil(batch.tests, batch.receipt):
+        spoilt = self._spoiler.spoil(
+            batch.tests, batch.receipt, has_own_ids=batch.session.has_own_ids
+        )
+        for receipt, entry in spoilt:
             self._pending[receipt.replace(minute=0, second=0), 0].append(entry)
 
     def flush(self, before: datetime) -> None:
