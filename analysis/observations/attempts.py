@@ -357,8 +357,9 @@ def list_reads(keys: TestKeys) -> list[tuple[float, int]]:
     the measurement read is added up.
     """
     events = keys.network_events or ()
-    chosen = (keys.requests or [None])[-1] or (keys.tls_handshakes or [None])[0]
-    number = chosen.transaction_id if chosen else None
+    numbers = [one.transaction_id for one in (keys.requests or ())[-1:]]
+    numbers += [one.transaction_id for one in (keys.tls_handshakes or ())[:1]]
+    number = numbers[0] if numbers else None
     points: list[tuple[float, int]] = []
     total = 0
     for event in events:

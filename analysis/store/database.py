@@ -58,7 +58,8 @@ def provide_observations(
 
     It has ``observations``: the columns of ``schema.OBSERVATION``, ``object_key``, ``row_id``, the
     place among all rows of the collection, ``run`` and ``run_known_by`` (``store.runs``);
-    ``reasons``, how many of these were kept and left out (``reason, line_count``); and ``duplicates`` (``month, flag, line_count``).
+    ``reasons``, how many of these were kept and left out (``reason, line_count``); and
+    ``duplicates`` (``month, flag, line_count``).
 
     Of several processes that need them one makes them.
 
@@ -189,8 +190,8 @@ FROM {{rows}}
 """
 
 # All rows of a measurement but the first. Most were sent once; others are looked for by a number
-# that stands for each. The digest of what a probe found is short, so that another could be made to have
-# it: whatever else is known of the two must be the same as well.
+# that stands for each. The digest of what a probe found is short, so that another could be made to
+# have it: whatever else is known of the two must be the same as well.
 _REPEATED_ROWS = """
 CREATE OR REPLACE TEMP TABLE repeated_row AS
 WITH own_row AS (SELECT row_id, number FROM scoped_row WHERE is_own AND is_inside),
