@@ -3,10 +3,14 @@
 import base64
 import json
 import pickle
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Raw
 
 from analysis.errors import ParameterError
@@ -100,6 +104,77 @@ def test_answers_are_compared_with_the_controls():
     ):
         found = _observe({"queries": [_query()], "control": control})
         assert [answer["match"] for answer in found["dns_answers"]] == [expected], control
+
+
+def test_starts_and_system_errors_are_kept_as_they_were_sent():
+    """A start that is no time is missing; the system's number is that of its own lookup."""
+    for start, expected in (
+        ("2024-07-01 09:59:00", datetime(2024, 7, 1, 9, 59)),
+        ("2024-07-01T09:59:00Z", datetime(2024, 7, 1, 9, 59)),
+        ("yesterday", None), ("", None), (None, None), (7, None),
+    ):  # fmt: skip
+        assert _observe({}, test_start_time=start)["test_start_time"] == expected, start
+    failed = _query(None, "dns_nxdomain_error", getaddrinfo_error=8)
+    for queries, expected in (
+        ([failed], 8), ([_query(engine="udp", getaddrinfo_error=3), failed], 8),
+        ([_query()], None), ([{**failed, "getaddrinfo_error": 1 << 40}], None),
+    ):  # fmt: skip
+        assert _observe({"queries": queries})["getaddrinfo_error"] == expected
+
+
+def _certificate(*names: str, issuer: str = "Bad Box", subject: str = "box") -> dict[str, str]:
+    """A self-made certificate, as a probe sends it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    extension = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+    builder = x509.CertificateBuilder(
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer)]),
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)]),
+        key.public_key(), 7, datetime(2024, 1, 1), datetime(2025, 1, 1),
+    )  # fmt: skip
+    if names:
+        builder = builder.add_extension(extension, critical=False)
+    der = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    return {"format": "base64", "data": base64.b64encode(der).decode()}
+
+
+def test_the_certificate_that_the_probe_saw():
+    """That of the first handshake that failed by it, else the first; its subject where no names."""
+    own, box = _certificate("news.example", "*.news.example", issuer="CA"), _certificate()
+    many = _certificate(*(f"{n}.example" for n in range(30)))
+    for shown, issuer, names in (
+        ([(None, [own])], "CN=CA", ["news.example", "*.news.example"]),
+        ([(None, [own]), ("ssl_invalid_hostname", [box, own])], "CN=Bad Box", ["box"]),
+        ([("connection_reset", None), (None, [own])], "CN=CA", ["news.example", "*.news.example"]),
+        ([(None, [many])], "CN=Bad Box", [f"{n}.example" for n in range(10)]),
+        ([(None, [{"data": "no base64!", "format": "base64"}])], None, None),
+        ([(None, [{"data": box["data"][:80]}])], None, None),
+        ([(None, [])], None, None),
+    ):
+        handshakes = [
+            {"server_name": "news.example", "failure": failure, "peer_certificates": given,
+             "tags": ["depth=0"]}
+            for failure, given in shown
+        ]  # fmt: skip
+        found = _observe({"tls_handshakes": handshakes})
+        assert (found["certificate_issuer"], found["certificate_names"]) == (issuer, names)
+
+
+def test_how_the_bytes_came_in():
+    """Of 0.5 those of the connection that fetched the page; before, of all; five points at most."""
+
+    def event(operation: str, t: object, num_bytes: object, number: int = 0) -> dict[str, Any]:
+        return {"operation": operation, "t": t, "num_bytes": num_bytes, "transaction_id": number}
+
+    new = "bytes_received_cumulative"
+    for events, expected in (
+        ([event(new, 1, 10, 4), event(new, 2, 99, 5), event(new, 3, 30, 4)], [(1, 10), (3, 30)]),
+        ([event("read", 1, 10), event("write", 2, 5), event("read", 3, 7)], [(1, 10), (3, 17)]),
+        ([event(new, n, n * 10, 4) for n in range(9)], [(n, n * 10) for n in (0, 2, 4, 6, 8)]),
+        ([event("read", -1, 10), event("read", 1, -1), event("read", None, None)], []),
+        (None, []),
+    ):
+        keys = {"network_events": events, "requests": [_exchange(transaction_id=4)]}
+        assert [tuple(one.values()) for one in _observe(keys)["reads"]] == expected
 
 
 # --- control ------------------------------------------------------------------------------------

@@ -142,6 +142,17 @@ def runs_of(rows: list[dict]) -> list[str]:
             ["a report_id"] * 5,
             id="lines added to a genuine report",
         ),
+        pytest.param(  # forged with the start of a genuine run, then with starts of their own: what
+            # a forger pays for a run is one start, and docs/security.md says what a day of them gains
+            [
+                sent("x", 1, "1", 0),
+                sent("y", 5, "2", 0),
+                sent("x", 9, "3", 0),
+                *(sent("x", n, f"{n}", n) for n in (20, 21)),
+            ],
+            ["a test_start_time"] * 3 + ["b test_start_time", "c test_start_time"],
+            id="lines added to a genuine start, and many starts",
+        ),
         pytest.param(  # what was three sessions a day once each measurement had an ID of its own
             [sent("x", n, f"{n}", 0) for n in range(5)] + [sent("y", 9, "9", 0)],
             ["a test_start_time"] * 6,
