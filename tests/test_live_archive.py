@@ -131,19 +131,22 @@ def test_apps_come_from_the_listing_of_the_sites(archive: LoopbackS3, store: str
 
 
 def test_a_period_across_the_change_of_layout_is_read_from_both(archive: LoopbackS3, store: str):
-    """Keys are of two shapes, before and after 2020-10-20."""
-    period = Period.parse("2020-10-19", "2020-10-22")
+    """Keys are of two shapes, until 2020-10-21 and from 2020-10-20 on."""
+    period = Period.parse("2020-10-19", "2020-10-23")
     days = list(period.days())
     archive.objects = {
         f"jsonl/webconnectivity/KH/{days[0]:%Y%m%d}/00/a.jsonl.gz": _packed(1, day=days[0]),
         f"jsonl/webconnectivity/KH/{days[1]:%Y%m%d}/00/b.jsonl.gz": _packed(2, day=days[1]),
         _key(days[1], 7): _packed(3, day=days[1]),
-        _key(days[2], 7): _packed(4, day=days[2]),
+        f"jsonl/webconnectivity/KH/{days[2]:%Y%m%d}/00/c.jsonl.gz": _packed(4, 5, day=days[2]),
+        _key(days[2], 7): _packed(5, 6, day=days[2]),
+        _key(days[3], 7): _packed(7, day=days[3]),
         _key(days[0], 7): b"not of this time",
+        f"jsonl/webconnectivity/KH/{days[3]:%Y%m%d}/00/d.jsonl.gz": b"not of this time",
     }
-    assert _ledger(_ingest(store, period), period) == {"kept": 4}
+    assert _ledger(_ingest(store, period), period) == {"kept": 7, "duplicate": 1}
     listed, read = _asked(archive)
-    assert (len(listed), len(read)) == (2 * len(FOLDERS) + 2 * 24, 4)
+    assert (len(listed), len(read)) == (3 * len(FOLDERS) + 3 * 24, 6)
 
 
 def test_a_growing_month_is_brought_up_to_date(archive: LoopbackS3, store: str):
@@ -173,6 +176,82 @@ def test_a_growing_month_is_brought_up_to_date(archive: LoopbackS3, store: str):
     listed, read = _asked(archive)
     assert 13 * 24 < len(listed) < 16 * 24
     assert read == [_key(young, 1), _key(young, 2)]
+
+
+def _age_listings(store: str, days: int) -> None:
+    """Let the kept listings have been made so many days earlier."""
+    notes = [path for path in Path(store).rglob("*.json") if "listings" in path.parts]
+    assert notes
+    for note in notes:
+        kept = json.loads(note.read_text())
+        listed_at = datetime.fromisoformat(kept["listed_at"]) - timedelta(days=days)
+        note.write_text(json.dumps({**kept, "listed_at": listed_at.isoformat()}))
+
+
+def test_what_comes_late_under_an_old_hour_is_found(archive: LoopbackS3, store: str):
+    """By the first run more than 30 days after the day was listed. It asks for each hour once, and
+    reads what is new or has changed. Later runs and notebooks know what came late.
+    """
+    unchanged, replaced, late = _key(), _key(hour=1), _key(hour=2, number=5)
+    app = _key(hour=2, test="telegram")
+    archive.objects = {unchanged: _packed(1), replaced: _packed(2)}
+    assert _ingest(store).late == ()
+    archive.objects |= {replaced: _packed(2, 3), late: _packed(4, 5, 6)}
+    archive.objects[app] = packed(
+        [json.dumps(app_test("telegram", start=f"{_DAY} 02:10:00", probe_cc=_CC)).encode()]
+    )
+    _age_listings(store, 29)
+    archive.requests.clear()
+    assert len(_ingest(store).files) == 2
+    assert _asked(archive) == ([], [])
+    _age_listings(store, 2)
+    collection = _ingest(store)
+    listed, read = _asked(archive)
+    assert (len(listed), read) == (24, [replaced, late])
+    assert (collection.late, collection.count_late_lines()) == ((replaced, late), 5)
+    assert _ledger(collection) == {"kept": 6}
+    apps = ingest_messaging(Request("ooni", store, _CC, _PERIOD, receipt_margin=0, jobs=1))
+    assert (apps.late, _asked(archive)) == ((app,), ([], [app]))
+    assert _ingest(store) == collection
+    assert _ingest(store, reopen=True) == collection  # as a notebook does
+    assert _asked(archive) == ([], [])
+    _age_listings(store, 31)
+    assert _ingest(store).late == collection.late  # once late, always
+
+
+def test_all_days_are_listed_again_at_once_or_none(archive: LoopbackS3, store: str):
+    """RELIST=1 for whoever knows that something came; RELIST=0 to repeat a published report, also
+    where some of its files are gone. Notes are of no use to it: it goes by the record of the run.
+    """
+    archive.objects = {_key(): _packed(1), _key(hour=1): _packed(2), _key(hour=3): b"x"}
+    archive.faults[_key(hour=3)] = Fault("status", status=403)
+    published = _ingest(store)
+    archive.objects[_key(hour=2)] = _packed(3)
+    archive.faults.clear()
+    _age_listings(store, 400)
+    archive.requests.clear()
+    assert _ingest(store, relist=False) == published
+    assert _asked(archive) == ([], [])
+    file_name = next(name for name in contents(store, "*.parquet") if "/01/" in name)
+    (Path(store) / file_name).unlink()
+    again = _ingest(store, relist=False)
+    assert (again, again.digest) == (published, published.digest)
+    assert _asked(archive) == ([], [_key(hour=1)])
+    request = Request("ooni", store, _CC, _PERIOD, receipt_margin=0, jobs=1, relist=True)
+    collection = ingest(request, Fingerprints())
+    ingest_messaging(request)  # by the same listing
+    listed, read = _asked(archive)
+    assert (len(listed), read) == (24, [_key(hour=2), _key(hour=3)])
+    assert collection.late == (_key(hour=2),)
+    assert _ingest(store, relist=True).late == collection.late
+    assert len(_asked(archive)[0]) == 24
+    longer = Period(_DAY, _DAY + timedelta(days=2))  # as the period of a watch moves on
+    _age_listings(store, 400)
+    assert _ingest(store, longer, relist=False).late == collection.late
+    assert len(_asked(archive)[0]) == 24
+    archive.is_down = True
+    with pytest.raises(SourceError, match=r"RELIST=0 goes on with the listing of 20.*Running"):
+        _ingest(store)
 
 
 @pytest.mark.parametrize(

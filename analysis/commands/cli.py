@@ -303,10 +303,17 @@ def judge(
 
 @app.command()
 def pack(
-    files: Annotated[list[Path], typer.Argument(help=".json, .jsonl or .jsonl.gz files, then OUT")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help=".json, .jsonl or .jsonl.gz files, or folders of them, then OUT"),
+    ],
     country: Annotated[str, typer.Option("--cc", help="the country, two letters")],
 ) -> None:
-    """Copy loose measurements into a new folder OUT, in the layout that SOURCE expects."""
+    """Copy loose measurements into a new folder OUT, in the layout that SOURCE expects.
+
+    Days and hours of receipt are taken from OONI's file names; under other names, a measurement
+    counts as received on its own day.
+    """
     from analysis.reference.reference_files import parse_country
     from analysis.store.lines import pack as packed
 
@@ -435,9 +442,11 @@ def read_sites(settings: Settings, *, reopen: bool = False) -> "Collection":
     """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
     from analysis.observations.fingerprints import load
     from analysis.sources.archive_files import OONI
-    from analysis.store.ingestion import ingest
+    from analysis.store.ingestion import ingest, was_read
+    from analysis.study.study import request_of
 
-    is_asked = settings.study.source == OONI and not reopen
+    is_repeated = settings.relist is False and was_read(request_of(settings.study))
+    is_asked = settings.study.source == OONI and not (reopen or is_repeated)
     trouble = _ask_for_counts(settings) if is_asked else None
     with show_progress("reading the archive", "listing the archive") as told:
         fingerprints = load(settings.study.fingerprints or None)
@@ -456,6 +465,7 @@ def _request(settings: Settings, reopen: bool, progress: Step, listing: Step) ->
         settings.study,
         keep_raw=settings.keep_raw,
         reopen=reopen,
+        relist=settings.relist,
         jobs=settings.jobs,
         scheduler=settings.scheduler,
         listing=listing,
@@ -488,7 +498,9 @@ def objects_in_words(collection: "Collection") -> str:
     """How many objects a run found, and what became of them."""
     missing = len(collection.not_read)
     known = len(collection.files) + missing - collection.read_count
+    late = f"; {len(collection.late):,} came late, with {collection.count_late_lines():,} lines"
     return (
         f"{len(collection.files) + missing:,} objects: {known:,} known, "
         f"{collection.read_count - missing:,} new, {missing:,} not read"
+        f"{late if collection.late else ''}"
     )

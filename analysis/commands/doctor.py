@@ -44,7 +44,7 @@ from analysis.sources.archive_files import (
 from analysis.sources.buckets import Scope, Source, open_source
 from analysis.sources.web import Limits, Server, at_once, find_proxy
 from analysis.store.database import IN_PERIOD, observations_from_table
-from analysis.store.ingestion import silent
+from analysis.store.ingestion import say_none_found, silent
 from analysis.store.lines import read_files
 from analysis.store.shares import MANIFEST, is_stored
 from analysis.store.store import Store
@@ -205,9 +205,7 @@ def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
         yield Finding("ok", "a share or another store: it is imported, and nothing is read here")
     else:
         yield Finding(
-            "stop",
-            f"{study.source} holds nothing of {code}: check PROBE_CC, SINCE and UNTIL, and that "
-            "its keys are those of OONI's archive (docs/user-guide.md)",
+            "stop", say_none_found(study.source, code, window if study.source == OONI else None)
         )
 
 

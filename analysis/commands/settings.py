@@ -7,7 +7,14 @@ from pathlib import Path
 from analysis.errors import ParameterError, suggest
 from analysis.languages.language import Language, open_languages
 from analysis.outcomes.thresholds import DECLARATIONS
-from analysis.reference.reference_files import REPOSITORY, SNAPSHOTS, Snapshot, find
+from analysis.reference.reference_files import (
+    LATEST,
+    REPOSITORY,
+    SNAPSHOTS,
+    Snapshot,
+    find,
+    held,
+)
 from analysis.sources.schedulers import parse_address
 from analysis.study.parameters import (
     LISTS,
@@ -28,6 +35,7 @@ VARIABLES: Mapping[str, str] = {
     "CLAIMS": "a draft's statements (data/claims/….yml), checked against the report's tables",
     "PDF_SITES": "1: make pdf adds the page of each listed site",
     "KEEP_RAW": "1: keep the files that a server sends, in STORE/raw/",
+    "RELIST": "1: list all days of OONI's archive again; 0: ask for nothing that was read before",
     "JOBS": "processes for reading (default: one per processor); notebooks at once (default: two)",
     "SCHEDULER": "tcp://host:port of a Dask scheduler; its workers read instead, JOBS at once",
 }
@@ -48,6 +56,7 @@ class Settings:
         previous: the folder of an earlier report, or None.
         claims: the file of a draft's statements, or None.
         keep_raw: keep what a server sends.
+        relist: see ``store.ingestion.Request``.
         prints_sites: print the pages of listed sites, too.
         jobs: processes and notebooks at a time; None: one per processor, two notebooks.
         scheduler: address of a Dask scheduler, or ``""``.
@@ -62,6 +71,7 @@ class Settings:
     previous: Path | None
     claims: Path | None
     keep_raw: bool
+    relist: bool | None
     prints_sites: bool
     jobs: int | None
     scheduler: str
@@ -105,6 +115,7 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
         previous=_path("PREVIOUS", given),
         claims=_path("CLAIMS", given),
         keep_raw=_whole("KEEP_RAW", given, range(2)) == 1,
+        relist=None if (relist := _whole("RELIST", given, range(2))) is None else relist == 1,
         prints_sites=_whole("PDF_SITES", given, range(2)) == 1,
         jobs=_whole("JOBS", given, range(1, 1025)),
         scheduler=parse_address(given["SCHEDULER"]) if given.get("SCHEDULER") else "",
@@ -132,7 +143,8 @@ def read_values(arguments: Iterable[str], known: Collection[str] = ()) -> dict[s
 def with_lists(settings: Settings, say: Callable[[str], None]) -> Settings:
     """The settings with the snapshot of reference data that they ask for.
 
-    For OONI's archive a snapshot of the last days is used, or one is fetched.
+    For OONI's archive a snapshot of the last days is used, or one is fetched; with ``RELIST=0`` the
+    newest that is there, however old.
 
     Raises:
         ParameterError: there is no such snapshot.
@@ -144,7 +156,12 @@ def with_lists(settings: Settings, say: Callable[[str], None]) -> Settings:
     if settings.study.reference:
         snapshot = find(settings.study.reference, settings.study.probe_cc)
     elif wants_snapshot(settings.study):
-        snapshot = current(settings.study.probe_cc, SNAPSHOTS, say)
+        is_kept = settings.relist is False and held(settings.study.probe_cc)
+        snapshot = (
+            find(LATEST, settings.study.probe_cc)
+            if is_kept
+            else current(settings.study.probe_cc, SNAPSHOTS, say)
+        )
     else:
         return settings
     return replace(settings, study=settings.study.with_snapshot(snapshot), snapshot=snapshot)

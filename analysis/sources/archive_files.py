@@ -13,7 +13,7 @@ import shutil
 import stat
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -25,16 +25,20 @@ from analysis.observations.messaging_tests import BY_FOLDER
 
 @dataclass(frozen=True, order=True, slots=True)
 class ArchiveObject:
-    """One object of an archive: its key below the source, bytes, and ETag or modification time."""
+    """One object of an archive: its key below the source, bytes, and ETag or modification time.
+
+    ``is_late`` if its day had been listed before, without this object or with other content of it.
+    """
 
     key: str
     size: int
     etag: str
+    is_late: bool = field(default=False, compare=False)
 
 
-#: What a listing may say: objects of a country for each hour, and bytes of one. Real ones have
-#: some dozens at most, and 100 MB. The environment's ``OBJECTS_PER_HOUR`` and ``OBJECT_BYTES``
-#: change it.
+#: What a listing may say: objects of a country for each hour, and bytes of one. Cambodia had 2,606
+#: objects of web_connectivity in half a year, one in two hours, of 111 measurements each. The
+#: environment's ``OBJECTS_PER_HOUR`` and ``OBJECT_BYTES`` change it.
 OBJECTS_PER_HOUR, OBJECT_BYTES = 100, 2_000_000_000
 
 
@@ -184,10 +188,20 @@ def _cannot_list(error: OSError) -> NoReturn:
 # prefix that the source may or may not repeat:
 #
 #     raw/YYYYMMDD/HH/CC/<test>/<name>.jsonl.gz      since 2020-10-20
-#     jsonl/<test>/CC/YYYYMMDD/HH/<name>.jsonl.gz    before
+#     jsonl/<test>/CC/YYYYMMDD/HH/<name>.jsonl.gz    until 2020-10-21
 #
 # A test's name stands there without underscores. The ``.tar.gz`` objects beside them hold the same
 # measurements and are left out. Day and hour are those of receipt, not of the measurement.
+#
+# OONI's names repeat day, hour, country and test: ``2024013105_KH_webconnectivity.n0.0.jsonl.gz``
+# (ooni/backend ``api/ooni_api_uploader.py``), before the change ``20200921_IT_…``. So a copy of any
+# part of the archive is read as well, whichever folders of the key are left, and so is what
+# ``oonidata sync`` writes (ooni/data ``oonidata/src/oonidata/dataclient.py``):
+#
+#     <test>/YYYY-MM-DD/YYYYMMDDHH_CC_<test>.jsonl.gz
+#
+# There CC is ``ALL`` or ``KH-TH`` where an old object of many countries was filtered. What was
+# synced with ``--max-string-size`` (``…_max1000.jsonl.gz``) lacks page bodies and is not read.
 
 #: What ``SOURCE`` says for OONI's own archive.
 OONI = "ooni"
@@ -199,23 +213,31 @@ _DAY, _HOUR, _CC = r"(?P<day>\d{8})", r"(?P<hour>\d{2})", r"(?P<cc>[A-Z]{2})"
 #: where OONI is blocked that submitting fails, so that leaving late ones out would make censorship
 #: look rarer.
 RECEIPT_MARGIN = 30
-#: The first day of the newer layout; the change fell into it, so that both may hold some of it.
-CHANGED = date(2020, 10, 20)
+#: The first day of the newer layout and the last one of the older: both hold some of these days
+#: (ooni/backend ``docs/MeasurementUploader.md``, ooni/data ``Readme.md``).
+NEWER_SINCE, OLDER_UNTIL = date(2020, 10, 20), date(2020, 10, 21)
 #: The folder of the test that a report on web sites rests on.
 WEB = "webconnectivity"
 #: The folders of all tests that are read.
 FOLDERS = (WEB, *BY_FOLDER)
-_TEST = rf"(?P<test>{'|'.join(FOLDERS)})"
-_LAYOUTS = (
-    re.compile(rf"(?:raw/)?{_DAY}/{_HOUR}/{_CC}/{_TEST}/{_NAME}", re.ASCII),
-    re.compile(rf"(?:jsonl/)?{_TEST}/{_CC}/{_DAY}/{_HOUR}/{_NAME}", re.ASCII),
+_TESTS = "|".join(FOLDERS)
+_TEST = rf"(?P<test>{_TESTS})"
+_PARTS = rf"(?:(?:raw|jsonl|\d{{8}}|\d{{4}}-\d\d-\d\d|\d\d|[A-Z]{{2}}|{_TESTS})/){{0,5}}"
+_NEWER = re.compile(rf"(?:raw/)?{_DAY}/{_HOUR}/{_CC}/{_TEST}/{_NAME}", re.ASCII)
+_OLDER = re.compile(rf"(?:jsonl/)?{_TEST}/{_CC}/{_DAY}/{_HOUR}/{_NAME}", re.ASCII)
+_BY_NAME = re.compile(
+    rf"{_PARTS}(?P<name>{_DAY}{_HOUR}?_(?P<cc>ALL|[A-Z]{{2}}(?:-[A-Z]{{2}})*)_{_TEST}"
+    r"(?:\.[^/\\\x00-\x1f\x7f]{1,150})?\.jsonl\.gz)",
+    re.ASCII,
 )
 
 
 def holds_country(key: str, probe_cc: str, tests: Collection[str] = (WEB,)) -> bool:
     """Whether an object holds measurements of a country, of one of some tests' folders."""
     parts = _parse(key)
-    if parts is None or parts["cc"] != probe_cc or parts["test"] not in tests:
+    if parts is None or parts["test"] not in tests:
+        return False
+    if probe_cc not in parts["cc"].split("-") and parts["cc"] != "ALL":
         return False
     name = parts["name"]
     return not name.startswith(".") and len(name.encode("utf-8", "replace")) <= _NAME_LIMIT
@@ -233,9 +255,9 @@ def list_prefixes(day: date, probe_cc: str, now: datetime) -> list[str]:
     An hour of all tests is one request.
     """
     prefixes = []
-    if day <= CHANGED:
+    if day <= OLDER_UNTIL:
         prefixes += [f"jsonl/{test}/{probe_cc}/{day:%Y%m%d}/" for test in FOLDERS]
-    if day >= CHANGED:
+    if day >= NEWER_SINCE:
         hours = 24 if day < now.date() else now.hour
         prefixes += [f"raw/{day:%Y%m%d}/{hour:02}/{probe_cc}/" for hour in range(hours)]
     return prefixes
@@ -246,14 +268,18 @@ def parse_receipt(key: str) -> Received | None:
     parts = _parse(key)
     if parts is None:
         return None
-    # The older layout has one folder a day.
-    day, hour = parts["day"], parts["hour"] if parts.re is _LAYOUTS[0] else ""
+    day, hour = parts["day"], parts["hour"] or "00"
     with suppress(ValueError):
-        since = datetime.strptime(day + hour, "%Y%m%d%H" if hour else "%Y%m%d").replace(tzinfo=UTC)
+        since = datetime.strptime(day + hour, "%Y%m%d%H").replace(tzinfo=UTC)
+        # The older archive has no hours: 00 stands for the day, in whichever layout it was copied.
+        is_old = hour == "00" and since.date() <= OLDER_UNTIL
+        is_day = is_old or not parts["hour"] or parts.re is _OLDER
         start = int(since.timestamp())
-        return Received(start, start + (3600 if hour else 24 * 3600))
+        return Received(start, start + (24 if is_day else 1) * 3600)
     return None
 
 
 def _parse(key: str) -> re.Match[str] | None:
-    return next((parts for layout in _LAYOUTS if (parts := layout.fullmatch(key))), None)
+    return next(
+        (parts for layout in (_NEWER, _OLDER, _BY_NAME) if (parts := layout.fullmatch(key))), None
+    )

@@ -15,8 +15,11 @@ empty listing, and goes where a redirect leads (docs/decisions/0020-the-live-arc
 The environment's ``OONI_ARCHIVE`` names a mirror of OONI's archive, in one of the last three forms.
 
 OONI's archive is listed by the hours of one country: listing it whole would take millions of keys
-of other countries. An hour of all tests is one request, and nothing is asked again about days long
-past: their listing is kept as a note in the store, for whichever test comes next.
+of other countries. An hour of all tests is one request. The listing of a day long past is kept as a
+note in the store, for whichever test comes next. A kept listing is no last word: measurements that
+OONI could not process are sent to the archive later, under the hour in which they were received
+(ooni/backend#1219, ``reuploader/`` and ``write_measurement_to_disk`` of ``fastpath/core.py``). So a
+day is listed again by the first run more than 30 days after its last listing.
 """
 
 import hashlib
@@ -32,10 +35,11 @@ from typing import IO, Any, TypeAlias
 from urllib.parse import parse_qs, quote, unquote_plus, urlencode, urlsplit
 from xml.etree.ElementTree import Element, ParseError
 
+import msgspec
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from analysis.errors import ParameterError, SourceError
+from analysis.errors import RESUMES, ParameterError, SourceError
 from analysis.period import Period
 from analysis.sources.archive_files import (
     FOLDERS,
@@ -261,9 +265,9 @@ def _read_items(root: Element, prefix: str) -> Iterator[ArchiveObject]:
 
 ADDRESS = Address("https://ooni-data-eu-fra.s3.eu-central-1.amazonaws.com", "ooni-data-eu-fra", "")
 
-#: An hour's objects appear within the next one. After an outage they come later; a day that was
-#: listed so long after its end is not listed again.
-SETTLED = timedelta(days=14)
+#: An hour's objects appear within the next one, after an outage later. The listing of a day is kept
+#: if it was made so long after the day's end, and then used for so long.
+SETTLED, FRESH = timedelta(days=14), timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -275,12 +279,29 @@ class Scope:
         window: days of receipt.
         notes: where listings are kept: ``Store.read_note`` and ``write_note``.
         told: called with days listed, days in all, and the day just listed.
+        relist: True: list every day again; False: none of which a listing is kept, however old.
     """
 
     probe_cc: str
     window: Period
     notes: Any
     told: Callable[[int, int, str], None]
+    relist: bool | None = None
+
+
+class _Listing(msgspec.Struct, frozen=True):
+    """A day's objects as they are kept: key, size and ETag of each; when they were listed; and the
+    keys of those that an earlier listing did not have, or had with other content.
+    """
+
+    objects: list[tuple[str, int, str]]
+    listed_at: datetime
+    late: list[str] = []
+
+    def find(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
+        """The objects whose key is wanted."""
+        late = set(self.late)
+        return [ArchiveObject(*one, one[0] in late) for one in self.objects if wanted(one[0])]
 
 
 class OoniArchive(Bucket):
@@ -320,18 +341,43 @@ class OoniArchive(Bucket):
         return f"listings/{self._scope.probe_cc}/all/{day}.json"
 
     def _list_day(self, wanted: Callable[[str], bool], day: date) -> list[ArchiveObject]:
-        noted = self._scope.notes.read_note(self.id, self._note(day))
-        if isinstance(noted, list):
-            return [item for item in (ArchiveObject(*one) for one in noted) if wanted(item.key)]
+        kept = self._read_kept(day)
+        if kept is None or self._is_stale(kept):
+            kept = self._list_again(day, kept)
+        return kept.find(wanted)
+
+    def _read_kept(self, day: date) -> _Listing | None:
+        try:
+            return msgspec.convert(self._scope.notes.read_note(self.id, self._note(day)), _Listing)
+        except msgspec.ValidationError:  # there is none, or another version's
+            return None
+
+    def _is_stale(self, kept: _Listing) -> bool:
+        relist = self._scope.relist
+        return self._now - kept.listed_at > FRESH if relist is None else relist
+
+    def _list_again(self, day: date, kept: _Listing | None) -> _Listing:
         items: list[ArchiveObject] = []
         is_read = partial(holds_country, probe_cc=self._scope.probe_cc, tests=FOLDERS)
-        for prefix in list_prefixes(day, self._scope.probe_cc, self._now):
-            hours = len(FOLDERS) if prefix.startswith("raw/") else 24
-            items += self.list_below(prefix, is_read, hours)
+        try:
+            for prefix in list_prefixes(day, self._scope.probe_cc, self._now):
+                hours = len(FOLDERS) if prefix.startswith("raw/") else 24
+                items += self.list_below(prefix, is_read, hours)
+        except SourceError as error:
+            if kept is None:
+                raise
+            why = str(error).removesuffix(f" {RESUMES}.").rstrip(".")
+            raise SourceError(
+                f"{why}. RELIST=0 goes on with the listing of {kept.listed_at:%Y-%m-%d}",
+                resumes=RESUMES in str(error),
+            ) from None
+        objects = [(item.key, item.size, item.etag) for item in items]
+        known = {*objects} if kept is None else {*kept.objects}
+        late = {key for key, *_ in {*objects} - known} | {*(kept.late if kept else ())}
+        listing = _Listing(objects, self._now, sorted(late & {item.key for item in items}))
         if self._now - datetime.combine(day, time.max, UTC) > SETTLED:
-            note = [[item.key, item.size, item.etag] for item in items]
-            self._scope.notes.write_note(self.id, self._note(day), note)
-        return [item for item in items if wanted(item.key)]
+            self._scope.notes.write_note(self.id, self._note(day), msgspec.to_builtins(listing))
+        return listing
 
 
 #: An archive.

@@ -9,6 +9,7 @@ Of a server's archive it is also how a study is opened again without asking the 
 """
 
 import os
+import shlex
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -65,6 +66,8 @@ class Request:
         receipt_margin: days behind the period.
         keep_raw: keep what a server sends, as it is.
         reopen: where a server's objects were read before, ask it for nothing.
+        relist: of OONI's archive, True: list every day again, False: none that was listed, and of
+            what was read before nothing; None: the days whose listing has grown old.
         jobs: worker processes; by default one a processor. The result does not depend on it.
         scheduler: address of a Dask scheduler whose workers read instead, ``jobs`` objects at once.
         listing: called with days of the archive listed, days in all, and the day just listed.
@@ -79,6 +82,7 @@ class Request:
     receipt_margin: int = RECEIPT_MARGIN
     keep_raw: bool = False
     reopen: bool = False
+    relist: bool | None = None
     jobs: int | None = None
     scheduler: str = ""
     listing: Progress = silent
@@ -113,13 +117,7 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
     archive = replace(archive, task=replace(archive.task, source_id=other_store or source.id))
     if not objects and not other_store:
         window = _choose_window(request)
-        days = f" received from {window.since} to {window.last_day}" if window else ""
-        raise SourceError(
-            f"{request.source} holds no web_connectivity object of {probe_cc}{days}. Its keys "
-            f"should look like raw/20240131/05/{probe_cc}/webconnectivity/<name>.jsonl.gz; 'python "
-            f"-m analysis pack FILES OUT --cc {probe_cc}' makes such a folder of loose files",
-            resumes=False,
-        )
+        raise SourceError(say_none_found(request.source, probe_cc, window), resumes=False)
     if not request.reopen:  # the run that the study belongs to has cleared them away
         store.remove_leftovers(f"{FOLDER}/{archive.task.source_id}")
     if other_store:
@@ -150,6 +148,8 @@ def ingest_messaging(request: Request) -> Collection:
         ParameterError: the source is no source.
         SourceError: it cannot be reached, or the store cannot be written.
     """
+    if request.relist:  # the days were listed again for web sites, with all tests
+        request = replace(request, relist=None)
     archive = _open_archive(request, _NO_FINGERPRINTS, "messaging-")
     read_before = archive.reopen()
     if read_before is not None:
@@ -157,6 +157,27 @@ def ingest_messaging(request: Request) -> Collection:
     tests = tuple(BY_FOLDER)
     wanted = partial(holds_country, probe_cc=request.probe_cc, tests=tests)
     return archive.read(archive.task.source.objects(wanted))
+
+
+def say_none_found(source: str, probe_cc: str, window: Period | None) -> str:
+    """That a source has no web site of a country, and what to do.
+
+    ``window`` are the days of receipt that OONI's archive was asked for; None is another source.
+    """
+    if window:
+        return (
+            f"OONI's archive holds no web_connectivity object of {probe_cc} received from "
+            f"{window.since} to {window.last_day}: check PROBE_CC, SINCE and UNTIL"
+        )
+    is_server = "://" in source
+    folder = "FOLDER" if is_server else shlex.quote(source)
+    return (
+        f"{source} holds no web_connectivity measurements of {probe_cc} in files that have OONI's "
+        f"names, such as raw/20240131/05/{probe_cc}/webconnectivity/2024013105_{probe_cc}_"
+        "webconnectivity.n0.0.jsonl.gz. If its files are measurements under other names, "
+        f"{'fetch them into a FOLDER: ' if is_server else ''}'python -m analysis pack {folder} OUT "
+        f"--cc {probe_cc}' copies them into a new folder OUT, to be given as SOURCE"
+    )
 
 
 def was_read(request: Request) -> bool:
@@ -176,7 +197,9 @@ def _open_archive(request: Request, fingerprints: Fingerprints, what: str = "") 
         ParameterError: the source is no source, or cannot have the country.
     """
     window, store = _choose_window(request), Store(request.store)
-    scope = Scope(request.probe_cc, window, store, request.listing) if window else None
+    scope = (
+        Scope(request.probe_cc, window, store, request.listing, request.relist) if window else None
+    )
     source = open_source(request.source, scope)
     name = f"read-{what}{request.probe_cc}{f'-{window}' if window else ''}.json"
     try:
@@ -212,6 +235,7 @@ class _Record(msgspec.Struct, omit_defaults=True, frozen=True):
     not_read: list[NotRead] = []
     share: str = ""  # the folder of the share that was imported, in the place of files
     other_store: str = ""  # of which archive the files are, where another store was imported
+    late: list[str] = []  # keys of files whose object came late
 
 
 @dataclass(frozen=True)
@@ -229,22 +253,36 @@ class _Archive:
 
     def reopen(self) -> Collection | None:
         """What was read before, asking nobody, where the request wants that of a server; None where
-        some of it is no longer there.
+        some of it is no longer there. If no day is to be listed again, that is read as it was.
         """
-        task, record = self.task, self.record
-        if not (self.request.reopen and isinstance(task.source, Bucket) and self.was_read):
+        task, record, request = self.task, self.record, self.request
+        is_asked = not request.reopen and request.relist is not False
+        if is_asked or not isinstance(task.source, Bucket) or not self.was_read:
             return None
         if record.share:
             return reopen_share(task.store, record.share)
-        on_record = [ArchiveObject(file.key, file.size, file.etag) for file, *_ in record.files]
+        late = set(record.late)
+        on_record = [
+            ArchiveObject(file.key, file.size, file.etag, file.key in late)
+            for file, *_ in record.files
+        ]
         files, _ = self._find_current(on_record)
         if len(files) < len(on_record):
-            return None
-        return Collection(task.store, task.source_id, tuple(files), tuple(record.not_read))
+            is_repeated = request.relist is False and not record.other_store
+            return self.read(on_record, record.not_read) if is_repeated else None
+        missing = tuple(record.not_read)
+        return Collection(
+            task.store,
+            task.source_id,
+            tuple(files),
+            missing,
+            len(missing),
+            late=tuple(record.late),
+        )
 
-    def read(self, objects: Sequence[ArchiveObject]) -> Collection:
+    def read(self, objects: Sequence[ArchiveObject], missing: Sequence[NotRead] = ()) -> Collection:
         """Read those objects that the store does not hold as they are; each is told when it is
-        done.
+        done. Others are known to be ``missing``.
 
         Raises:
             SourceError: the source stopped answering, or a server refuses most of what it lists.
@@ -258,7 +296,7 @@ class _Archive:
                 "has them with other fingerprints. To avoid it, stop, and give the FINGERPRINTS or "
                 "the REFERENCE of the earlier run"
             )
-        known = {file.key for file in files}
+        known, late = {file.key for file in files}, {item.key for item in objects if item.is_late}
         pending = [item for item in objects if item.key not in known]
         not_read: list[NotRead] = []
         with closing(self._read_pending(pending, len(known))) as results:
@@ -272,8 +310,9 @@ class _Archive:
             task.store,
             task.source_id,
             tuple(sorted(files, key=lambda file: file.key)),
-            tuple(sorted(not_read, key=lambda item: item.key)),
-            len(files) + len(not_read) - len(known),
+            tuple(sorted([*not_read, *missing], key=lambda item: item.key)),
+            len(files) + len(not_read) + len(missing) - len(known),
+            late=tuple(sorted(late & {file.key for file in files})),
         )
         self.record_files(collection)
         return collection
@@ -327,7 +366,12 @@ class _Archive:
         if collection.files == tuple(file for file, *_ in entries):
             is_own = collection.source_id == self.task.source.id
             other_store = "" if is_own else collection.source_id
-            record = _Record(entries, list(collection.not_read), other_store=other_store)
+            record = _Record(
+                entries,
+                list(collection.not_read),
+                other_store=other_store,
+                late=list(collection.late),
+            )
             self.write_record(record)
 
     def write_record(self, record: _Record) -> None:

@@ -12,7 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received
 from analysis.observations.messaging_tests import Tested
 from analysis.observations.schema import OBSERVATION
-from analysis.sources.archive_files import FOLDERS, CannotRead
+from analysis.sources.archive_files import FOLDERS, CannotRead, parse_receipt
 from analysis.store.store import Row, table_of
 
 #: Lines longer than this are not read (bytes).
@@ -325,8 +325,11 @@ def _list_values(content: bytes) -> Sequence[bytes | msgspec.Raw] | None:
 
 
 # --- loose files → a folder in the key layout of OONI's archive, to be a SOURCE -------------------
-# The older layout is written, which has a folder a day: a loose measurement does not say at which
-# hour OONI received it, and it is taken as received on its own day.
+# Names of OONI's say when it received the measurements. Under another name, a measurement is taken
+# as received on its own day, in the older layout, which has a folder a day.
+
+
+_LOOSE = (".json", ".jsonl", ".jsonl.gz")  # names of loose files below a folder
 
 
 class _Header(msgspec.Struct):
@@ -356,9 +359,11 @@ def pack(files: Sequence[Path], probe_cc: str, out: Path) -> Counter[str]:
     """Copy a country's measurements from loose files into a new folder.
 
     Args:
-        files: ``.json``, ``.jsonl`` or ``.jsonl.gz``; a JSON array is read as its elements.
+        files: ``.json``, ``.jsonl`` or ``.jsonl.gz``, or folders with such files below them; a JSON
+            array is read as its elements.
         probe_cc: the country; the measurements of others are left out.
-        out: gets ``jsonl/<test>/<CC>/<day>/00/<number of the file>.jsonl.gz``.
+        out: gets ``raw/<day>/<hour>/<CC>/<test>/<number of the file>.jsonl.gz``, or, if the hour of
+            receipt is not known, ``jsonl/<test>/<CC>/<day>/00/<number of the file>.jsonl.gz``.
 
     Returns:
         How many lines were packed, and how many not, by reason.
@@ -369,15 +374,15 @@ def pack(files: Sequence[Path], probe_cc: str, out: Path) -> Counter[str]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ParameterError("OUT", out, "must be new or empty")
     counts: Counter[str] = Counter()
-    for number, file in enumerate(files, 1):
+    for number, file in enumerate(_list_loose(files), 1):
         lines: defaultdict[Path, list[bytes]] = defaultdict(list)
         for _, result in read_lines(str(file), _HeaderReader()):
             if isinstance(result, str) or result[0] != probe_cc:
                 counts[result if isinstance(result, str) else "another country"] += 1
                 continue
             country, folder, day, line = result
-            key = f"jsonl/{folder}/{country}/{day}/00/{number:06}.jsonl.gz"
-            lines[out / key].append(line)
+            place = _find_place(file.name, country, folder, day)
+            lines[out / place / f"{number:06}.jsonl.gz"].append(line)
             counts["packed"] += 1
         for path, content in lines.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -388,3 +393,23 @@ def pack(files: Sequence[Path], probe_cc: str, out: Path) -> Counter[str]:
             "FILES", files[0], f"no measurement of {probe_cc} in the files: {said}"
         )
     return counts
+
+
+def _list_loose(files: Sequence[Path]) -> Iterator[Path]:
+    """The files, and those below the folders, sorted by folder."""
+    for file in files:
+        below = sorted(file.rglob("*")) if file.is_dir() else ()
+        yield from (path for path in below if path.is_file() and path.name.endswith(_LOOSE))
+        if not file.is_dir():
+            yield file
+
+
+def _find_place(name: str, probe_cc: str, folder: str, day: str) -> str:
+    """The folder of a measurement of some day that lies in a file of some name."""
+    received = parse_receipt(name)
+    if received is None:
+        return f"jsonl/{folder}/{probe_cc}/{day}/00"
+    since = datetime.fromtimestamp(received.since, UTC)
+    if received.until - received.since > 3600:
+        return f"jsonl/{folder}/{probe_cc}/{since:%Y%m%d}/00"
+    return f"raw/{since:%Y%m%d/%H}/{probe_cc}/{folder}"

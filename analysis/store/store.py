@@ -374,6 +374,8 @@ class Collection:
         not_read: the objects that have no file, sorted by key.
         read_count: the objects that were looked at in this run; the others were there already.
         excerpt: where the rows are, if not in a file for each object.
+        late: keys of the files whose object was added to the archive, or replaced, after its day
+            had been listed, sorted.
     """
 
     store: Store = field(compare=False)
@@ -382,6 +384,7 @@ class Collection:
     not_read: tuple[NotRead, ...] = ()
     read_count: int = field(default=0, compare=False)
     excerpt: Excerpt | None = None
+    late: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -394,6 +397,12 @@ class Collection:
         """One row an object that could not be read at all: ``key, why``, sorted by key."""
         rows = [(item.key, item.why) for item in self.not_read]
         return pd.DataFrame(rows, columns=["key", "why"], dtype="str")
+
+    def count_late_lines(self) -> int:
+        """How many lines the late objects have, kept or not."""
+        late = set(self.late)
+        found = (file for file in self.files if file.key in late)
+        return sum(file.row_count + sum(file.ledger.values()) for file in found)
 
     def names(self) -> list[str]:
         """The files that hold the rows, by their names in the store."""
