@@ -189,7 +189,7 @@ def test_nothing_of_the_country(command: Command, tmp_path: Path) -> None:
     words = _put_archive(tmp_path, {1: [_line(1)]})
     status, said, _ = command("doctor", *words, "PROBE_CC=MY")
     assert status == 3
-    assert _levels(said, "holds nothing of MY") == ["stop"]
+    assert _levels(said, "holds no web_connectivity measurements of MY") == ["stop"]
     status, said, _ = command("doctor", *words, "SINCE=2023-07-01", "UNTIL=2023-07-06")
     assert status == 3
     assert _levels(

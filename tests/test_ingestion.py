@@ -6,9 +6,11 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import tracemalloc
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,13 @@ from analysis.commands import progress as telling
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
 from analysis.period import Period
+from analysis.sources.archive_files import Folder, parse_receipt
 from analysis.sources.buckets import open_source
-from analysis.store.lines import VALUE_LIMIT, has_too_many_values
+from analysis.store.lines import VALUE_LIMIT, has_too_many_values, pack
 from analysis.store.shares import MANIFEST, share
 from benchmarks.fuzzing import fuzz, measurement
 from tests.archives import CC, ledger_of, line_of, object_key, packed, put, read_into
+from tests.conftest import Command
 from tests.loopback_s3 import LoopbackS3, loopback_s3
 
 _PERIOD = Period.parse("2024-07-01", "2024-08-01")
@@ -158,6 +162,71 @@ def test_only_the_countrys_web_connectivity_objects_are_read(archive: Path, stor
         put(archive, key, [line_of(number)])
     assert {file.key for file in read_into(store, archive).files} == wanted
     assert {file.key for file in read_into(store, archive / "raw").files} == {object_key(0)[4:]}
+
+
+#: How a copy of a part of the archive looks, and when its measurements were received.
+_COPIES = {
+    "20240701/05/QQ/webconnectivity/2024070105_QQ_webconnectivity.n0.0.jsonl.gz": (1, 5, 1),
+    "05/QQ/webconnectivity/2024070105_QQ_webconnectivity.n0.0.jsonl.gz": (1, 5, 1),
+    "QQ/webconnectivity/2024070105_QQ_webconnectivity.n1.0.jsonl.gz": (1, 5, 1),
+    "webconnectivity/2024070105_QQ_webconnectivity.n2.0.jsonl.gz": (1, 5, 1),
+    "2024070223_QQ_webconnectivity.n0.0.jsonl.gz": (2, 23, 1),
+    "webconnectivity/2024-07-01/2024070100_QQ_webconnectivity.jsonl.gz": (1, 0, 1),
+    "webconnectivity/2020-09-21/2020092100_QQ_webconnectivity.jsonl.gz": (21, 0, 24),
+    "webconnectivity/2020-09-21/2020092100_ALL_webconnectivity.jsonl.gz": (21, 0, 24),
+    "webconnectivity/2020-09-22/2020092200_QM-QQ_webconnectivity.jsonl.gz": (22, 0, 24),
+    "jsonl/webconnectivity/QQ/20200921/00/20200921_QQ_webconnectivity.l.0.jsonl.gz": (21, 0, 24),
+    "QQ/20200922/00/20200922_QQ_webconnectivity.l.0.jsonl.gz": (22, 0, 24),
+    "raw/20200921/00/QQ/webconnectivity/20200921_QQ_webconnectivity.l.1.jsonl.gz": (21, 0, 24),
+}
+_NO_COPIES = (
+    "2024070105_QM_webconnectivity.n0.0.jsonl.gz",
+    "2024070105_QQ_ndt.n0.0.jsonl.gz",
+    "webconnectivity/2024-07-01/2024070105_QQ_webconnectivity_max1000.jsonl.gz",
+    "webconnectivity/2024-07-01/2024070105_QQ_webconnectivity.jsonl.tmp",
+    "2024070105_QQ_webconnectivity.n0.0.tar.gz",
+    "somewhere/2024070105_QQ_webconnectivity.n0.0.jsonl.gz",
+)
+
+
+def test_copies_of_parts_of_the_archive_are_read(archive: Path, store: str):
+    """What ``aws s3 sync`` makes of a day, an hour, a country or a test, and what ``oonidata sync``
+    writes: by OONI's file names, which also say when a measurement was received.
+    """
+    for number, key in enumerate((*_COPIES, *_NO_COPIES)):
+        put(archive, key, [line_of(number)])
+    files = read_into(store, archive).files
+    assert {file.key for file in files} == set(_COPIES)
+    for key, (day, hour, hours) in _COPIES.items():
+        received = parse_receipt(key)
+        assert received, key
+        since = datetime.fromtimestamp(received.since, UTC)
+        told = (since.day, since.hour, (received.until - received.since) / 3600)
+        assert told == (day, hour, hours), key
+        packed_under = archive / "packed" / key
+        pack([archive / key], CC, packed_under)
+        (only,) = Folder(packed_under).objects(lambda _: True)
+        assert parse_receipt(only.key) == received, key
+
+
+def test_other_files_are_read_after_the_command_that_is_said(
+    archive: Path, store: str, tmp_path: Path, command: Command
+):
+    """Of measurements under names of anybody's; and the doctor says the same."""
+    for name in ("a b.jsonl.gz", "deeper/c.jsonl.gz"):
+        put(archive, name, [line_of(len(name))])
+    put(archive, "deeper/note.txt", b"no measurement")
+    with pytest.raises(SourceError, match="no web_connectivity measurements of QQ") as caught:
+        read_into(store, archive)
+    words = [f"PROBE_CC={CC}", "SINCE=2024-07-01", "UNTIL=2024-08-01", f"SOURCE={archive}"]
+    status, said, _ = command("doctor", *words, f"STORE={store}")
+    assert (status, str(caught.value).rstrip(".") in said) == (3, True)
+    quoted = re.search(r"'python -m analysis (pack .+? --cc QQ)'", str(caught.value))
+    assert quoted
+    out = tmp_path / "out"
+    told = [str(out) if word == "OUT" else word for word in shlex.split(quoted[1])]
+    assert command(*told)[0] == 0
+    assert ledger_of(read_into(store, out), _PERIOD) == {"kept": 2, "total": 2}
 
 
 def test_what_is_there_is_not_read_again(

@@ -27,7 +27,8 @@ from analysis.store.ingestion import Request, ingest, ingest_messaging
 from analysis.store.store import Collection
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_study
-from tests.archives import contents, ledger_of, line_of, object_key, packed, read_into
+from tests.archives import contents, ledger_of, line_of, object_key, packed, put, read_into
+from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 from tests.messaging import measurement as app_test
 
@@ -252,6 +253,31 @@ def test_all_days_are_listed_again_at_once_or_none(archive: LoopbackS3, store: s
     archive.is_down = True
     with pytest.raises(SourceError, match=r"RELIST=0 goes on with the listing of 20.*Running"):
         _ingest(store)
+
+
+def test_a_repeated_run_asks_nobody(
+    archive: LoopbackS3, store: str, tmp_path: Path, command: Command
+):
+    """Neither the archive nor OONI's API, which is away here: RELIST=0 goes by what is kept."""
+    later = _DAY + timedelta(days=1)
+    archive.objects = {_key(): _packed(1), _key(later): _packed(2, day=later)}
+    marks = "name,scope,location_found,pattern_type,pattern,expected_countries\n"
+    put(tmp_path, "fingerprints_dns.csv", marks.encode())
+    until = later + timedelta(days=1)
+    words = [f"PROBE_CC={_CC}", "SOURCE=ooni", f"SINCE={_DAY}", f"UNTIL={until}", f"STORE={store}",
+             "TEST_LIST=none", f"FINGERPRINTS={tmp_path}", "RECEIPT_MARGIN=0"]  # fmt: skip
+    assert command("ingest", *words, "RELIST=0")[0] == 3  # nothing is kept yet
+    assert _asked(archive)[1] == [_key(), _key(later)]
+    _age_listings(store, 31)
+    archive.objects[_key(hour=5)] = _packed(3, 4)
+    status, _, said = command("ingest", *words, "RELIST=0")
+    assert (status, _asked(archive)) == (0, ([], []))
+    assert "2 objects: 2 known, 0 new, 0 not read\n" in said
+    status, _, _ = command("ingest", *words)
+    assert (status, _asked(archive)[1]) == (3, [_key(hour=5)])
+    status, _, said = command("ingest", *words, "RELIST=0")
+    assert (status, _asked(archive)) == (0, ([], []))
+    assert "3 objects: 3 known, 0 new, 0 not read; 1 came late, with 2 lines\n" in said
 
 
 @pytest.mark.parametrize(

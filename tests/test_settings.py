@@ -55,6 +55,7 @@ _WRONG = [
     ([*KH, "JOBS=1.5"], "JOBS=1.5: a whole number from 1 to 1024 is accepted"),
     ([*KH, "JOBS=9999"], "JOBS=9999: a whole number from 1 to 1024 is accepted"),
     ([*KH, "KEEP_RAW=yes"], "KEEP_RAW=yes: a whole number from 0 to 1 is accepted"),
+    ([*KH, "RELIST=2"], "RELIST=2: a whole number from 0 to 1 is accepted"),
     ([*KH, "JOBS=0000000019999999999"], "JOBS=0000000019999999999: a whole number from 1 to"),
     ([*KH, "JOBS=\u0661"], "JOBS=\u0661: a whole number from 1 to 1024 is accepted"),
     ([*KH, "STORE=a\udcff"], "STORE=a\ufffd: a path or URL in UTF-8"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import stamina
 
+from analysis.commands.settings import parse_settings, with_lists
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations import fingerprints
 from analysis.reference.networks import load_network_names
@@ -271,6 +272,19 @@ def test_an_altered_file_is_refused(dated: Path, name: str, content: bytes, mess
     with pytest.raises(ContractError, match=f"2026-10-01/{message}"):
         find("latest", "KH", dated)
     assert find("2026-09-01", "KH", dated).folder.name == "2026-08-01"
+
+
+def test_a_repeated_report_fetches_no_lists(
+    server: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With RELIST=0 the newest that are there are used, however old."""
+    monkeypatch.setattr("analysis.commands.settings.SNAPSHOTS", tmp_path)
+    server.objects["names/2020-01.csv.gz"] = server.objects[_MONTH]
+    refresh("KH", tmp_path, _nothing, _at("2020-01-01"))
+    _asked(server)
+    words = ["PROBE_CC=KH", "SOURCE=ooni", "SINCE=2019-07-01", "UNTIL=2020-01-01"]
+    snapshot = with_lists(parse_settings([*words, "RELIST=0"]), _nothing).snapshot
+    assert (snapshot and snapshot.folder.name, _asked(server)) == ("2020-01-01", [])
 
 
 @pytest.mark.parametrize(

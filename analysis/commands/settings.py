@@ -156,12 +156,9 @@ def with_lists(settings: Settings, say: Callable[[str], None]) -> Settings:
     if settings.study.reference:
         snapshot = find(settings.study.reference, settings.study.probe_cc)
     elif wants_snapshot(settings.study):
-        is_kept = settings.relist is False and held(settings.study.probe_cc)
-        snapshot = (
-            find(LATEST, settings.study.probe_cc)
-            if is_kept
-            else current(settings.study.probe_cc, SNAPSHOTS, say)
-        )
+        code = settings.study.probe_cc
+        is_kept = settings.relist is False and held(code, SNAPSHOTS)
+        snapshot = find(LATEST, code, SNAPSHOTS) if is_kept else current(code, SNAPSHOTS, say)
     else:
         return settings
     return replace(settings, study=settings.study.with_snapshot(snapshot), snapshot=snapshot)

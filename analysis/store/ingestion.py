@@ -174,9 +174,9 @@ def say_none_found(source: str, probe_cc: str, window: Period | None) -> str:
     return (
         f"{source} holds no web_connectivity measurements of {probe_cc} in files that have OONI's "
         f"names, such as raw/20240131/05/{probe_cc}/webconnectivity/2024013105_{probe_cc}_"
-        "webconnectivity.n0.0.jsonl.gz. If its files are measurements under other names, "
-        f"{'fetch them into a FOLDER: ' if is_server else ''}'python -m analysis pack {folder} OUT "
-        f"--cc {probe_cc}' copies them into a new folder OUT, to be given as SOURCE"
+        "webconnectivity.n0.0.jsonl.gz: check PROBE_CC. If its files are measurements under other "
+        f"names, {'fetch them into a FOLDER: ' if is_server else ''}'python -m analysis pack "
+        f"{folder} OUT --cc {probe_cc}' copies them into a new folder OUT, to be given as SOURCE"
     )
 
 

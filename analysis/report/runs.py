@@ -1,4 +1,4 @@
-"""Who sent the measurements: how runs are known, and what is known of senders."""
+"""How measurements were put together to runs, as page 1 says it."""
 
 import duckdb
 
@@ -40,16 +40,3 @@ def read_runs(connection: duckdb.DuckDBPyConnection) -> str:
         f"measurement. {repeated:,} runs tested a site more than once: one probe may have done so, "
         "or two that started in the same second."
     )
-
-
-def read_senders(connection: duckdb.DuckDBPyConnection) -> str:
-    """What the measurements of ``observations`` say of who sent them, as page 1 says it."""
-    query = "SELECT count(DISTINCT probe_id), count(probe_id) FROM observations"
-    ((senders, told),) = connection.execute(query).fetchall()
-    said = (
-        f"{told:,} of these measurements carry a name of their sender, {senders:,} names in all. "
-        "A sender chooses it, so that it proves nothing."
-        if told
-        else "These measurements carry no name of their sender."
-    )
-    return f"Anyone can send a measurement to OONI. {said}"
