@@ -17,13 +17,15 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from analysis.errors import ContractError, SourceError
+from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import DISJOINT
 from analysis.pages.publishing import Kernels, execute
 from analysis.period import Period
 from analysis.report import tieout
 from analysis.sources.api import Counts, by_month, fetch_counts, read_counts
+from analysis.store.ingestion import ingest
 from analysis.study.parameters import StudyParameters, replies_folder
-from analysis.study.study import Study, count_by_month, open_study
+from analysis.study.study import Study, count_by_month, open_study, request_of
 from tests.archives import line_of, object_key, packed, put
 from tests.loopback_s3 import loopback_s3
 
@@ -463,7 +465,9 @@ def test_the_whole_way(
 def test_the_page_shows_it_where_the_source_is_oonis(
     ooni: HTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, repository_root: Path
 ) -> None:
-    """The first notebook, from OONI's archive and OONI's counts as they were fetched."""
+    """The first notebook, from OONI's archive and OONI's counts as they were fetched; and what came
+    late to the archive.
+    """
     period = Period.parse("2024-01-20", "2024-01-22")
     words = {"probe_cc": "KH", "since": "2024-01-20", "until": "2024-01-22", "source": "ooni",
              "store": str(tmp_path / "store"), "receipt_margin": 0}  # fmt: skip
@@ -473,6 +477,9 @@ def test_the_page_shows_it_where_the_source_is_oonis(
             object_key(10, day="20240120", cc="KH"): packed([_line(1, "2024-01-20", probe_cc="KH")])
         }
         open_study(StudyParameters(**words), jobs=1).observations.close()
+        archive.objects[object_key(11, day="20240120", cc="KH")] = packed([b"{}", b"{}"])
+        request = request_of(StudyParameters(**words), jobs=1, relist=True)
+        assert len(ingest(request, Fingerprints()).files) == 2
     _serve(ooni, m01=(2, 0, 0, 0))
     fetch_counts(replies_folder(words["store"]), by_month("KH", period), print)
     ooni.clear()
@@ -488,5 +495,6 @@ def test_the_page_shows_it_where_the_source_is_oonis(
     shown = "".join(output["data"].get("text/html", "") for output in outputs if "data" in output)
     assert "2 of 4 counts by month and flag are the same at OONI. 2 of the others" in shown
     assert shown.count("1 unexplained") == 2
+    assert "Archive objects that came late: 1 (lines in them: 2)." in shown
     assert tieout.NOT_OONI.partition("'")[0] not in shown
     assert not ooni.log
