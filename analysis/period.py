@@ -103,6 +103,13 @@ class Period:
             yield Period(start, min(following, self.until))
             start = following
 
+    def weeks(self) -> Iterator["Period"]:
+        """The weeks from Sunday to Saturday that the period touches, whole, in order."""
+        start = self.since - timedelta(days=(self.since.weekday() + 1) % 7)
+        while start < self.until:
+            yield Period(start, start + timedelta(days=7))
+            start += timedelta(days=7)
+
     def split(self, at: str | date | None = None) -> tuple["Period", "Period"]:
         """The two halves that the report compares.
 

@@ -479,16 +479,15 @@ def _ask_for_counts(settings: Settings) -> SourceError | None:
 
     Reading takes the longest, and need not wait for a service that is away.
     """
-    from analysis.sources.api import by_month, fetch_counts, of_apps
+    from analysis.sources.api import fetch_counts, of_country, of_every_country
     from analysis.study.parameters import replies_folder
 
-    folder = replies_folder(settings.study.store)
-    questions = [by_month(settings.study.probe_cc, settings.study.period)]
-    if not settings.study.test_counts:
-        questions += of_apps(settings.study.probe_cc, settings.study.period)
+    study = settings.study
+    questions = of_country(study.probe_cc, study.period)
+    if not study.test_counts:
+        questions += of_every_country(study.period)
     try:
-        for question in questions:
-            fetch_counts(folder, question, say)
+        fetch_counts(replies_folder(study.store), questions, say)
     except SourceError as error:
         return error
     return None

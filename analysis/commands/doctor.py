@@ -12,11 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import duckdb
@@ -40,22 +41,24 @@ from analysis.sources.archive_files import (
     CannotRead,
     find_test,
     holds_country,
+    parse_receipt,
 )
 from analysis.sources.buckets import Scope, Source, open_source
-from analysis.sources.web import Limits, Server, at_once, find_proxy
+from analysis.sources.web import CONNECTIONS, Deadline, Limits, Server, at_once, find_proxy
 from analysis.store.database import IN_PERIOD, observations_from_table
 from analysis.store.ingestion import say_none_found, silent
 from analysis.store.lines import read_files
 from analysis.store.shares import MANIFEST, is_stored
 from analysis.store.store import Store
-from analysis.study.parameters import find_lists, wants_snapshot
+from analysis.study.parameters import find_lists, replies_folder, wants_snapshot
 from analysis.tables import tell_cells, tell_network
 from analysis.temporary_folders import TemporaryFolder
 
 #: Seconds for the list servers and the API together, for the listing, and for the objects.
 _ASKING, _LISTING, _FETCHING = 20.0, 40.0, 30.0
 #: Days that are listed of OONI's archive, and objects that are read, of this size at most (bytes).
-_DAYS, _SAMPLED, _LARGEST = 4, 8, 1_000_000
+#: As many days as a server is asked for at a time: one more would take as long again.
+_DAYS, _SAMPLED, _LARGEST = CONNECTIONS, 8, 1_000_000
 #: Bytes of the store and of the tables made of it, for a measurement; and what a report takes.
 _BYTES_OF_A_ROW, _BYTES_OF_A_REPORT = 720, 1_000_000_000
 _MEMORY = 4_000_000_000  # bytes
@@ -64,6 +67,7 @@ _MOST = 8  # names in a line
 _TRY = "try another line, HTTPS_PROXY=…, a mirror, or a copy in a folder (docs/commands.md)"
 
 Level = Literal["ok", "look", "stop"]
+_Item = TypeVar("_Item")
 
 
 class Finding(NamedTuple):
@@ -108,27 +112,40 @@ def _examine_machine() -> Iterator[Finding]:
 
 
 class _Asked(NamedTuple):
-    """A server to be asked: what for, where, what a run does without it; and what reads a reply."""
+    """A server to be asked.
+
+    Attributes:
+        what: for what.
+        urls: where, each if the one before it does not answer.
+        without: *look* where a run goes on without it.
+        may_lack: whether it may have nothing of this country.
+        read: raises an error where a reply, its status and body, is not as it should be.
+    """
 
     what: str
-    url: str
+    urls: tuple[str, ...]
     without: Level
     may_lack: bool = False
-    read: Callable[[bytes], object] | None = None
+    read: Callable[[int, bytes], object] | None = None
 
 
 def _ask_servers(settings: Settings) -> Iterator[Finding]:
     """Whether the API and the list servers answer, each asked once."""
     study, asked = settings.study, []
     if study.source == OONI:
-        day = study.period.since
-        question = api.by_month(study.probe_cc, Period(day, day + timedelta(days=1)))
-        asked.append(_Asked("OONI's API", question.url(), "stop", read=question.read))
+        questions, has_all = _find_questions(settings)
+        if not questions:
+            yield Finding("ok", "OONI's counts of this period are in the store")
+        for question in questions:
+            without: Level = "look" if has_all else "stop"
+            read, what = partial(_read_counts, question), f"OONI's API for {question.what}"
+            asked.append(_Asked(what, tuple(question.urls()), without, read=read))
     if wants_snapshot(study) and not study.reference:
         is_held = bool(held(study.probe_cc))
         for item in reference_data.items(study.probe_cc, today()):
-            without: Level = "look" if item.may_fail or is_held else "stop"
-            asked.append(_Asked(f"the {item.role}", item.urls[-1], without, item.may_not_exist))
+            without = "look" if item.may_fail or is_held else "stop"
+            urls = (item.urls[-1],)
+            asked.append(_Asked(f"the {item.role}", urls, without, item.may_not_exist))
     if not asked:
         return
     yield Finding("ok", f"the proxy that servers are asked through: {find_proxy() or 'none'}")
@@ -145,26 +162,63 @@ def _ask_servers(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _find_questions(settings: Settings) -> tuple[list[api.Question], bool]:
+    """What a run would ask OONI's API, a day of each kind; and whether it could do without."""
+    study = settings.study
+    questions = api.of_country(study.probe_cc, study.period)
+    if not study.test_counts:
+        questions += api.of_every_country(study.period)
+    asked, has_all = api.find_unasked(replies_folder(study.store), questions)
+    kinds = {question.what: question for question in reversed(asked)}
+    return [
+        replace(question, period=Period.ending(question.period.since + timedelta(days=1), 1))
+        for question in sorted(kinds.values(), key=lambda question: question.what)
+    ], has_all
+
+
+def _read_counts(question: api.Question, status: int, body: bytes) -> None:
+    """Refuse what a run would refuse."""
+    api.refuse("it", status, body)
+    question.read(body)
+
+
 def _ask(server: Server, ahead: list[float], asked: _Asked) -> Finding:
-    """Ask one server; by how many seconds this machine is ahead of it is put to the others."""
-    where = f"{asked.what} ({urlsplit(asked.url).netloc})"
+    """Ask for one thing; by how many seconds this machine is ahead of a server is put to the
+    others.
+    """
     deadline = server.deadline(_ASKING, f"no answer within {_ASKING:g} seconds")
-    try:
-        with closing(server.open(asked.url, deadline, accepts=range(200, 600))) as reply:
-            if date := reply.headers.get("Date"):
-                ahead.append(time.time() - parsedate_to_datetime(date).timestamp())
-            if reply.status == 404 and asked.may_lack:
-                return Finding("ok", f"{where} answers: none for this country")
-            if reply.status != 200:
-                raise CannotRead(f"it answers {reply.status}")
-            if "text/html" in reply.headers.get("Content-Type", ""):
-                raise CannotRead("it sends a web page, as the login of a network does")
-            if asked.read:
-                asked.read(b"".join(reply.blocks(_LARGEST, deadline)))
-    except (CannotRead, ContractError, ValueError) as error:
-        step = "a run goes on without" if asked.without == "look" else _TRY
-        return Finding(asked.without, f"{where}: {error}; {step}")
-    return Finding("ok", f"{where} answers")
+    troubles = []
+    for url in asked.urls:
+        where = f"{asked.what} ({urlsplit(url).netloc})"
+        try:
+            return Finding("ok", f"{where} {_ask_server(server, ahead, asked, url, deadline)}")
+        except (CannotRead, ContractError, SourceError, ValueError) as error:
+            troubles.append(f"{where}: {_shorten(error)}")
+    step = "a run goes on without" if asked.without == "look" else _TRY
+    return Finding(asked.without, f"{'; '.join(troubles)}; {step}")
+
+
+def _ask_server(
+    server: Server, ahead: list[float], asked: _Asked, url: str, deadline: Deadline
+) -> str:
+    """What is to be said of a server that answers as it should; errors are raised."""
+    with closing(server.open(url, deadline, accepts=range(200, 600))) as reply:
+        if sent := reply.headers.get("Date"):
+            ahead.append(time.time() - parsedate_to_datetime(sent).timestamp())
+        if reply.status == 404 and asked.may_lack:
+            return "answers: none for this country"
+        if "text/html" in reply.headers.get("Content-Type", ""):
+            raise CannotRead("it sends a web page, as the login of a network does")
+        if asked.read:
+            asked.read(reply.status, b"".join(reply.blocks(_LARGEST, deadline)))
+        elif reply.status != 200:
+            raise CannotRead(f"it answers {reply.status}")
+    return "answers"
+
+
+def _shorten(error: Exception) -> str:
+    """An error without what is said of running the same command again."""
+    return str(error).removesuffix(".").removesuffix(f". {RESUMES}")
 
 
 # --- the source -----------------------------------------------------------------------------------
@@ -176,43 +230,90 @@ def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
     if settings.is_embedded and not Path(study.source).is_dir():
         yield Finding("ok", "the fictional country is not there yet; 'make report' simulates it")
         return
-    # The days of receipt that a run asks OONI's archive for, and some in their middle.
-    period = settings.study.period.extended(study.receipt_margin)
-    days = [day for day in period.days() if day <= today()] or [period.since]
-    listed = days[max(0, len(days) - _DAYS) // 2 :][:_DAYS]
-    window = Period(listed[0], listed[-1] + timedelta(days=1))
-    source = open_source(study.source, Scope(code, window, Store(str(folder)), silent))
-
-    def is_wanted(key: str) -> bool:
-        is_object = holds_country(key, code, FOLDERS)
-        return is_object or key == MANIFEST or is_stored(key, code, source.name)
-
-    try:
-        with _time_limit(source, _LISTING):
-            objects = source.objects(is_wanted)
-    except SourceError as error:
-        why = str(error).removesuffix(".").removesuffix(f". {RESUMES}")
-        yield Finding("stop", f"{why}; {_TRY}")
+    days = [day for day in study.period.days() if day <= today()]
+    sampled = spread(days, _DAYS) if study.source == OONI else [study.period.since]
+    windows = [Period(day, day + timedelta(days=1)) for day in sampled]
+    open_window = partial(_open, study.source, code, folder)
+    started = time.monotonic()
+    listed, troubles = _list(list(map(open_window, windows)), code)
+    seconds = time.monotonic() - started
+    if troubles:
+        some = f"{len(troubles)} of {len(sampled)} sampled days: " if listed else ""
+        level: Level = "look" if listed else "stop"
+        yield Finding(level, f"{some}{troubles[0]}; {_TRY}")
+    if not listed:
         return
+    # A run asks OONI's archive for days after the period, too.
+    margin = [d for d in study.period.extended(study.receipt_margin).days() if d <= today()]
+    scale = len(margin) / len(listed) if study.source == OONI else 1.0
+    objects = [item for items in listed for item in items]
     archived = [item for item in objects if find_test(item.key)]
     if archived:
-        share = len(listed) / len(days) if study.source == OONI else 1.0
-        size, count = sum(i.size for i in archived) / share, len(archived) / share
-        estimated = f", estimated from {len(listed)} days" if share < 1 else ""
-        yield Finding("ok", f"{count:,.0f} objects of {size / 1e6:,.0f} MB for {code}{estimated}")
-        yield from _examine_objects(settings, source, archived, size, folder)
+        size = sum(item.size for item in archived) * scale
+        estimated = f", estimated from {len(listed)} days of the period" if scale > 1 else ""
+        yield Finding(
+            "ok",
+            f"{len(archived) * scale:,.0f} objects of {size / 1e6:,.0f} MB for {code}{estimated}",
+        )
+        source = open_window(windows[0])
+        yield from _examine_objects(settings, source, archived, (size, seconds * scale), folder)
     elif objects:
         yield Finding("ok", "a share or another store: it is imported, and nothing is read here")
+    elif study.source == OONI:
+        some_days = ", ".join(map(str, sampled))
+        yield Finding(
+            "look",
+            f"OONI's archive has nothing of {code} on the days that were listed, {some_days}: "
+            "there is no report if the whole period is so; check PROBE_CC, SINCE and UNTIL",
+        )
     else:
         yield Finding(
             "stop", say_none_found(study.source, code, window if study.source == OONI else None)
         )
 
 
+def spread(items: Sequence[_Item], count: int) -> list[_Item]:
+    """So many of some items, or all of fewer, at equal distances."""
+    taken = min(count, len(items))
+    return [items[(2 * number + 1) * len(items) // (2 * taken)] for number in range(taken)]
+
+
+def _open(uri: str, probe_cc: str, folder: Path, window: Period) -> Source:
+    return open_source(uri, Scope(probe_cc, window, Store(str(folder)), silent))
+
+
+def _list(sources: Sequence[Source], probe_cc: str) -> tuple[list[list[ArchiveObject]], list[str]]:
+    """List sources at the same time: the objects of each that could be listed, and why others could
+    not.
+    """
+
+    def find(source: Source) -> list[ArchiveObject] | str:
+        def is_wanted(key: str) -> bool:
+            is_object = holds_country(key, probe_cc, FOLDERS)
+            return is_object or key == MANIFEST or is_stored(key, probe_cc, source.name)
+
+        try:
+            return source.objects(is_wanted)
+        except SourceError as error:
+            return _shorten(error)
+
+    def stop() -> None:
+        for source in sources:
+            source.stop()
+
+    with _time_limit(stop, _LISTING), closing(at_once(find, sources, stop)) as results:
+        found = dict(results)
+    listed = [found[source] for source in sources]
+    return (
+        [items for items in listed if not isinstance(items, str)],
+        [why for why in listed if isinstance(why, str)],
+    )
+
+
 @contextmanager
-def _time_limit(source: Source, seconds: float) -> Iterator[None]:
-    """Give a source up after some time."""
-    timer = threading.Timer(seconds, source.stop)
+def _time_limit(stop: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Give up after some time."""
+    timer = threading.Timer(seconds, stop)
     timer.start()
     try:
         yield
@@ -220,17 +321,32 @@ def _time_limit(source: Source, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
+def _is_received_in(period: Period, item: ArchiveObject) -> bool:
+    received = parse_receipt(item.key)
+    return received is not None and datetime.fromtimestamp(received.since, UTC).date() in period
+
+
 def _examine_objects(
     settings: Settings,
     source: Source,
     objects: Sequence[ArchiveObject],
-    size: float,
+    expected: tuple[float, float],
     folder: Path,
 ) -> Iterator[Finding]:
-    """Read a handful of objects, of different days, as a run would; ``size`` is that of all."""
+    """Read a handful of objects, of different days, as a run would.
+
+    Args:
+        settings: of the run.
+        source: what the objects are fetched from.
+        objects: those that were listed.
+        expected: bytes of all objects, and seconds for listing them.
+        folder: where objects may be kept meanwhile.
+    """
+    size, listing = expected
     sites = [item for item in objects if find_test(item.key) == WEB]
     small = [item for item in sites if 0 < item.size <= _LARGEST]
-    chosen = small[:: max(1, len(small) // _SAMPLED)][:_SAMPLED]
+    inside = [item for item in small if _is_received_in(settings.study.period, item)]
+    chosen = spread(inside or small, _SAMPLED)
     if not chosen:
         yield Finding("look", f"no object is smaller than {_LARGEST / 1e6:g} MB: none was read")
         return
@@ -244,11 +360,13 @@ def _examine_objects(
         return ""
 
     started = time.monotonic()
-    with _time_limit(source, _FETCHING), closing(at_once(fetch, chosen, source.stop)) as results:
+    stop = source.stop
+    with _time_limit(stop, _FETCHING), closing(at_once(fetch, chosen, stop)) as results:
         failed = {item: why for item, why in results if why}
     if failed:
         first = min(failed)
-        level: Level = "stop" if len(failed) > len(chosen) / 2 else "look"
+        # A run names them and goes on, unless it is most of many.
+        level: Level = "stop" if len(failed) == len(chosen) else "look"
         yield Finding(
             level,
             f"{len(failed)} of {len(chosen)} objects could not be read; {first.key}: "
@@ -261,16 +379,17 @@ def _examine_objects(
     table, errors = read_files([paths[item] for item in read])
     sampled = sum(item.size for item in read)
     reading = (time.monotonic() - fetched) / (settings.jobs or os.cpu_count() or 1)
-    seconds = max(fetched - started, reading) * size / sampled
+    seconds = max(fetched - started, reading) * size / sampled + listing
     said = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
     yield Finding(
         "ok",
-        f"reading them takes about {said} at the speed of {len(read)} objects "
+        f"listing and reading them takes about {said} at the speed of {len(read)} objects "
         f"({sampled / 1e6:.1f} MB)",
     )
     lines = table.num_rows + len(errors)
     yield _examine_disk(settings, lines * size / sampled, size)
-    yield from _examine_rows(settings, table, Counter(e.error.partition(":")[0] for e in errors))
+    reasons = Counter(e.error.partition(":")[0] for e in errors)
+    yield from _examine_rows(settings, table, reasons, len(read) == len(objects))
 
 
 def _examine_disk(settings: Settings, lines: float, size: float) -> Finding:
@@ -295,13 +414,16 @@ SELECT string_agg(DISTINCT probe_cc, ', ' ORDER BY probe_cc),
 """
 
 
-def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) -> Iterator[Finding]:
+def _examine_rows(
+    settings: Settings, table: pa.Table, reasons: Counter[str], is_all: bool
+) -> Iterator[Finding]:
     """What a run would keep of some lines, and what of it is not as known.
 
     Args:
         settings: of the run.
         table: the observations.
         reasons: how many other lines there are, by the ledger's reasons.
+        is_all: whether these are all lines that a run would read.
     """
     period = settings.study.period
     scope = {"cc": settings.study.probe_cc, "since": period.since, "until": period.until}
@@ -315,7 +437,7 @@ def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) ->
         lines = reasons.total() + kept
         if not kept:
             yield Finding(
-                "stop",
+                "stop" if is_all else "look",
                 f"none of {lines:,} lines is a measurement of {settings.study.probe_cc} in the "
                 f"period; they are of {countries}, from {first} to {last}: check PROBE_CC, SINCE "
                 "and UNTIL",
@@ -327,7 +449,7 @@ def _examine_rows(settings: Settings, table: pa.Table, reasons: Counter[str]) ->
         told = f"; {', '.join(others)} (docs/tables.md)" if others else ""
         yield Finding(level, f"the ledger would keep {kept:,} of {lines:,} lines{told}")
         versions = [str(version) for (version,) in connection.execute(_VERSIONS).fetchall()]
-        yield Finding("ok", f"test versions: {_list(versions)}")
+        yield Finding("ok", f"test versions: {_join(versions)}")
         yield _examine_fields(settings, connection)
         yield from _examine_networks(settings, connection)
 
@@ -366,7 +488,7 @@ def _examine_networks(
     described = describe(reported, listed, registered)
     unnamed = described["network"] == tell_cells(described["probe_asn"], "asn")
     for lacking, what in ((unnamed, "name"), (described["kind"] == "unknown", "kind")):
-        asns = _list(map(tell_network, described.loc[lacking, "probe_asn"]))
+        asns = _join(map(tell_network, described.loc[lacking, "probe_asn"]))
         said = f"{lacking.sum()} of {len(described)} networks have no {what}"
         if asns:
             advice = "give NETWORKS=<CSV> (docs/user-guide.md, section 2)"
@@ -376,18 +498,18 @@ def _examine_networks(
     known = listed.networks.keys() | registered.keys() | reported.keys()
     resolvers = [asn for (asn,) in connection.execute(_RESOLVERS).fetchall() if asn not in known]
     if resolvers:
-        asns = _list(map(tell_network, resolvers))
+        asns = _join(map(tell_network, resolvers))
         yield Finding("ok", f"resolvers of networks that no list names: {asns}")
     if unreached := connection.execute(_UNREACHED).fetchall():
         yield Finding(
             "look",
-            f"on {_list(tell_network(asn) for (asn,) in unreached)} hardly any site was reached in "
+            f"on {_join(tell_network(asn) for (asn,) in unreached)} hardly any site was reached in "
             f"what was read: if only suspected sites are tested there, add {EVERYDAY} everyday "
             "sites (page 9 of the report offers some)",
         )
 
 
-def _list(names: Iterable[str]) -> str:
+def _join(names: Iterable[str]) -> str:
     """Some names, and how many more there are."""
     every = list(names)
     more = f" and {len(every) - _MOST} more" if len(every) > _MOST else ""

@@ -26,7 +26,7 @@ OONI joins its lists without a country.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import combinations
 
 import pandas as pd
@@ -56,11 +56,11 @@ _CERTAIN = {"later"}
 _TOTAL = "all"
 _CELLS = (_TOTAL, *DISJOINT)
 
+_MONTH = "strftime(measurement_start_time, '%Y-%m')"
 _NOT_AT_OONI = f"""
-SELECT strftime(measurement_start_time, '%Y-%m'), if(probe_asn = 0, 'no_network', 'later'),
-  {DISJOINT_SQL}, count(*)
+SELECT {_MONTH}, if(probe_asn = 0, 'no_network', 'later'), {DISJOINT_SQL}, count(*)
 FROM observations
-WHERE probe_asn = 0 OR object_key IN (SELECT unnest($later))
+WHERE probe_asn = 0 OR ({_MONTH}, object_key) IN (SELECT unnest($months), unnest($keys))
 GROUP BY ALL
 """
 
@@ -108,29 +108,48 @@ def tie_out(study: Study, months: pd.DataFrame, store: str) -> TieOut:
     published = read_counts(replies_folder(store), study.probe_cc, period)
     causes = find_causes(study, published.asked_at)
     counts = compare(months, published.by_month(), causes, _not_read(study.collection))
+    asked = [published.asked_at[month] for month in sorted(published.asked_at)]
     caveats = [
+        _fetched(min(asked).date(), max(asked).date()),
         ENGLISH.say(
-            "OONI's counts were fetched on {day}. OONI scores a measurement once, when it is "
+            "OONI scores a measurement once, when it is "
             "received, by the rules and fingerprints of that day. This report scores all "
-            "measurements by the same rules and fingerprints.",
-            day=published.asked_at.date(),
+            "measurements by the same rules and fingerprints."
         ),
-        *_gaps(study, counts, days_between(period.until, published.asked_at.date())),
+        *_gaps(study, counts, days_between(period.until, asked[-1].date())),
     ]
     return TieOut(
         counts,
         claim=_claim(counts),
         reading=_reading(counts),
         caveat=" ".join(caveats),
-        note=ENGLISH.say("OONI's reply has the SHA-256 {digest}.", digest=published.sha256),
+        note=ENGLISH.say(
+            "OONI's replies, one after the other, have the SHA-256 {digest}.",
+            digest=published.sha256,
+        ),
     )
 
 
-def find_causes(study: Study, asked_at: datetime) -> Causes:
-    """Count the rows that OONI has more or less often."""
-    keys = study.connection.execute("SELECT DISTINCT object_key FROM observations").fetchall()
-    later = [key for (key,) in keys if (_received(key) or asked_at) > asked_at]
-    rows = study.connection.execute(_NOT_AT_OONI, {"later": later}).fetchall()
+def _fetched(first: date, last: date) -> str:
+    if first == last:
+        return ENGLISH.say("OONI's counts were fetched on {day}.", day=first)
+    return ENGLISH.say(
+        "OONI's counts were fetched between {first} and {last}.", first=first, last=last
+    )
+
+
+def find_causes(study: Study, asked_at: Mapping[str, datetime]) -> Causes:
+    """Count the rows that OONI has more or less often.
+
+    Args:
+        study: the measurements.
+        asked_at: month → when OONI was asked for it.
+    """
+    query = f"SELECT DISTINCT {_MONTH}, object_key FROM observations"
+    pairs = study.connection.execute(query).fetchall()
+    later = [pair for pair in pairs if _is_later(pair[1], asked_at.get(pair[0]))]
+    given = {"months": [month for month, _ in later], "keys": [key for _, key in later]}
+    rows = study.connection.execute(_NOT_AT_OONI, given).fetchall()
     duplicates = study.observations.duplicates().assign(cause="twice")
     rows += duplicates[["month", "cause", "flag", "line_count"]].itertuples(index=False)
     causes: dict[str, dict[str, Counter[str]]] = {}
@@ -296,6 +315,12 @@ def _not_read(collection: Collection) -> Counter[str]:
     keys = [item.key for item in collection.not_read]
     keys += [file.key for file in collection.files if file.ledger.get("truncated_file")]
     return Counter(f"{time:%Y-%m}" for key in keys if (time := _received(key)))
+
+
+def _is_later(key: str, asked_at: datetime | None) -> bool:
+    """Whether an archive object was received after OONI was asked."""
+    received = _received(key)
+    return received is not None and asked_at is not None and received > asked_at
 
 
 def _received(key: str) -> datetime | None:

@@ -537,7 +537,7 @@ class MessagingStudy(Opened):
             **self.parameters.method_changes(),
             "observations": f"sha256 {self.collection.digest}",
             **({file.name: f"{file.row_count} rows, sha256 {file.digest}"} if file else {}),
-            **{f"OONI's counts, {name}": f"sha256 {d}" for name, d in self.digests.items()},
+            **{f"OONI's counts of {name}": f"sha256 {d}" for name, d in self.digests.items()},
         }
 
 
@@ -583,13 +583,12 @@ def read_counts(
                         & (counts["day"] < pd.Timestamp(period.until))]  # fmt: skip
         return inside[inside["probe_cc"] == code].reset_index(drop=True), inside, {}
     here, elsewhere, digests = counted
-    return _frame(here, code), _frame(elsewhere), digests
+    return _frame(here), _frame(elsewhere), digests
 
 
-def _frame(rows: tuple[Row, ...], probe_cc: str = "") -> pd.DataFrame:
+def _frame(rows: tuple[Row, ...]) -> pd.DataFrame:
     table = [
-        (row.test_name, probe_cc or row.probe_cc, row.measurement_start_day,
-         *(getattr(row, name) for name in COUNTS))
+        (row.test_name, row.probe_cc, row.day, *(getattr(row.flags, name) for name in COUNTS))
         for row in rows
-    ]  # fmt: skip
+    ]
     return frame_of(table)

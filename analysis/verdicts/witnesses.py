@@ -10,6 +10,7 @@ from analysis.period import Period
 from analysis.verdicts.intervals import CELL
 
 _EXPLORER = "https://explorer.ooni.org"
+_LONGEST_BY_DAY = 30  # days
 
 
 def measurement_url(report_id: str, input_url: str) -> str:
@@ -20,7 +21,10 @@ def measurement_url(report_id: str, input_url: str) -> str:
 
 
 def countries_url(domain: str, period: Period) -> str:
-    """OONI's own counts of a site by country and day.
+    """OONI's own counts of a site by country, and by day or month.
+
+    The grain is one that OONI's API accepts for a period of this length: months only beyond 30 days
+    (ooni/backend, ``oonimeasurements/routers/v1/aggregation.py``).
 
     What fails in most countries is not blocked in one of them, and no measurement of that one
     country can tell.
@@ -30,7 +34,7 @@ def countries_url(domain: str, period: Period) -> str:
         "domain": domain,
         "since": period.since.isoformat(),
         "until": period.until.isoformat(),
-        "time_grain": "month",
+        "time_grain": "month" if period.day_count > _LONGEST_BY_DAY else "day",
         "axis_x": "measurement_start_day",
         "axis_y": "probe_cc",
     }
