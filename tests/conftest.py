@@ -22,6 +22,7 @@ from analysis.errors import SourceError
 from analysis.pages.paper import find_browser
 from analysis.sources.reference_data import ADDRESSES
 from tests.loopback_s3 import LoopbackS3, loopback_s3
+from tests.ooni_server import OoniServer, ooni_server
 
 # No test talks to anything but this machine: what is not given a server of its own finds none.
 for _name in ("OONI_ARCHIVE", "OONI_API", *ADDRESSES):
@@ -88,6 +89,15 @@ def store(tmp_path: Path) -> str:
 def bucket() -> Iterator[LoopbackS3]:
     """An S3 server with an empty bucket, which nobody has to wait for."""
     with stamina.set_testing(True, attempts=4), loopback_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def ooni(monkeypatch: pytest.MonkeyPatch) -> Iterator[OoniServer]:
+    """OONI's API and archive, for which nobody waits long; both are empty."""
+    with stamina.set_testing(True, attempts=3), ooni_server() as server:
+        monkeypatch.setenv("OONI_API", server.api)
+        monkeypatch.setenv("OONI_ARCHIVE", server.url)
         yield server
 
 

@@ -12,15 +12,17 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _PAGE = 1000
+_State = TypeVar("_State", bound="LoopbackS3")
 
 
 @dataclass
@@ -99,12 +101,16 @@ class LoopbackS3:
         )
 
 
-@contextmanager
-def loopback_s3() -> Iterator[LoopbackS3]:
+def loopback_s3() -> AbstractContextManager[LoopbackS3]:
     """Run a server for the length of a block."""
-    state = LoopbackS3()
-    handler = type("Handler", (_Handler,), {"state": state})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    return serve(LoopbackS3(), Handler)
+
+
+@contextmanager
+def serve(state: _State, handler: type["Handler"]) -> Iterator[_State]:
+    """Run a server that holds something for the length of a block."""
+    bound = type("Bound", (handler,), {"state": state})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), bound)
     server.daemon_threads = True
     state.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -117,7 +123,9 @@ def loopback_s3() -> Iterator[LoopbackS3]:
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers one connection; a subclass may answer more paths."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # or each reply waits 40 ms for the client's acknowledgement
     wbufsize = -1
@@ -127,34 +135,40 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+    def answers_elsewhere(self) -> bool:
+        """Answer a request that is none of the bucket; whether it was."""
+        return False
+
     def do_GET(self) -> None:
-        key, query = self._target()
-        self.fault = self._fault(f"?{query.get('prefix', '')}" if query else key)
+        if self.answers_elsewhere():
+            return
+        key, query = self.read_target()
+        self.fault = self.find_fault(f"?{query.get('prefix', '')}" if query else key)
         if self.state.is_down:
             self.close_connection = True
         elif self.fault and self.fault.kind != "reset":
-            self._fail(self.fault, self.state.objects.get(key, b""), self.state.etag(key))
+            self.fail(self.fault, self.state.objects.get(key, b""), self.state.etag(key))
         elif not self.path.startswith(f"/{self.state.bucket}"):
-            self._reply(404, b"")
+            self.reply(404, b"")
         elif "list-type" in query:
             names = ("prefix", "continuation-token", "encoding-type")
             page = self.state.listing(*(query.get(name, "") for name in names))
-            self._reply(200, page.encode(), "application/xml")
+            self.reply(200, page.encode(), "application/xml")
         else:
             self._send_object(key)
 
-    def _fault(self, name: str) -> Fault | None:
+    def find_fault(self, name: str) -> Fault | None:
         fault = self.state.faults.get(name)
         if fault is None or not fault.times:
             return None
         fault.times -= 1
         return fault
 
-    def _fail(self, fault: Fault, content: bytes, etag: str) -> None:
+    def fail(self, fault: Fault, content: bytes, etag: str) -> None:
         body, kind = fault.body or content, fault.kind
         if kind in ("status", "body"):
             status = fault.status if kind == "status" else 200
-            self._reply(status, fault.body, ETag=f'"{etag}"', **fault.headers)
+            self.reply(status, fault.body, ETag=f'"{etag}"', **fault.headers)
             return
         self.close_connection = True
         self.send_response(200)
@@ -184,14 +198,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body[index : index + 1])
 
     def do_HEAD(self) -> None:
-        self._send_object(self._target()[0])
+        self._send_object(self.read_target()[0])
 
     def do_PUT(self) -> None:
-        key = self._target()[0]
+        key = self.read_target()[0]
         self.state.objects[key] = self.rfile.read(int(self.headers["Content-Length"]))
-        self._reply(200, b"", ETag=f'"{self.state.etag(key)}"')
+        self.reply(200, b"", ETag=f'"{self.state.etag(key)}"')
 
-    def _target(self) -> tuple[str, dict[str, str]]:
+    def read_target(self) -> tuple[str, dict[str, str]]:
         self.state.requests.append(f"{self.command} {self.path}")
         parts = urlsplit(self.path)
         query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
@@ -200,11 +214,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_object(self, key: str) -> None:
         state = self.state
         if key not in state.objects:
-            self._reply(404, b"")
+            self.reply(404, b"")
             return
         content, etag = state.objects[key], f'"{state.etag(key)}"'
         if self.headers.get("If-Match", etag) != etag:
-            self._reply(412, b"")
+            self.reply(412, b"")
             return
         headers = {"ETag": etag, "Last-Modified": "Mon, 01 Jul 2024 00:00:00 GMT"}
         part = content
@@ -213,9 +227,9 @@ class _Handler(BaseHTTPRequestHandler):
             first, last = int(wanted[1]), int(wanted[2] or len(content) - 1)
             part = content[first : last + 1]
             headers["Content-Range"] = f"bytes {first}-{first + len(part) - 1}/{len(content)}"
-        self._reply(206 if wanted else 200, part, "application/octet-stream", **headers)
+        self.reply(206 if wanted else 200, part, "application/octet-stream", **headers)
 
-    def _reply(self, status: int, body: bytes, kind: str = "text/plain", **headers: str) -> None:
+    def reply(self, status: int, body: bytes, kind: str = "text/plain", **headers: str) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

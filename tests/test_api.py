@@ -1,87 +1,61 @@
-"""OONI's API, served well and badly by real servers on loopback; and our counts against OONI's."""
+"""OONI's API, served well and badly by a real server on loopback; and our counts against OONI's."""
 
 import gzip
 import json
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
-import stamina
-from pytest_httpserver import HTTPServer
-from werkzeug import Request, Response
 
-from analysis.errors import ContractError, SourceError
+from analysis.errors import RESUMES, ContractError, SourceError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import DISJOINT
 from analysis.pages.publishing import Kernels, execute
 from analysis.period import Period
 from analysis.report import tieout
-from analysis.sources.api import Counts, by_month, fetch_counts, read_counts
+from analysis.sources.api import (
+    Question,
+    fetch_counts,
+    of_country,
+    of_every_country,
+    read_counts,
+    read_messaging_counts,
+)
 from analysis.store.ingestion import ingest
 from analysis.study.parameters import StudyParameters, replies_folder
 from analysis.study.study import Study, count_by_month, open_study, request_of
 from tests.archives import line_of, object_key, packed, put
-from tests.loopback_s3 import loopback_s3
+from tests.loopback_s3 import Fault
+from tests.ooni_server import API, OoniServer
 
 _PERIOD = Period.parse("2024-01-15", "2024-04-01")
 _NOW = datetime(2026, 11, 25, 12, 20, tzinfo=UTC)
+_NOON = datetime(2024, 1, 1, 12)
 
 
-def _row(ok: int, anomaly: int = 0, confirmed: int = 0, failure: int = 0, **key: Any) -> dict:
-    return {
-        "ok_count": ok, "anomaly_count": anomaly, "confirmed_count": confirmed,
-        "failure_count": failure, "measurement_count": ok + anomaly + confirmed + failure, **key,
-    }  # fmt: skip
+class _Asker:
+    """A report that asks ``ooni`` for the counts of KH; ``said`` is what it says meanwhile."""
 
+    def __init__(self, ooni: OoniServer, folder: Path) -> None:
+        self.ooni, self.folder, self.said = ooni, folder, list[str]()
 
-_JANUARY = _row(5, 3, 2, 1, measurement_start_day="2024-01-01")
-_MARCH = _row(7, measurement_start_day="2024-03-01")
+    def fetch(self, questions: list[Question] | None = None) -> int:
+        """How many questions are asked; by default those about the period."""
+        asked = of_country("KH", _PERIOD) if questions is None else questions
+        fetch_counts(self.folder, asked, self.said.append)
+        return len(self.ooni.asked())
 
-
-def _result(result: Any) -> dict:
-    return {"v": 0, "dimension_count": 1, "db_stats": {"row_count": 3}, "result": result}
-
-
-def _send(content: Any, status: int = 200, **headers: str) -> Response:
-    body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(body, status, named)
-
-
-_GOOD = _send(_result([_JANUARY, _MARCH]))
-_BUSY = _send({"error": "quota exceeded"}, 429)
-
-
-class _Api:
-    """OONI's server, which gives ``replies`` in order, the last of them for ever, and what a report
-    asks of it; ``said`` is what the report told meanwhile."""
-
-    def __init__(self, http: HTTPServer, folder: Path) -> None:
-        self.url, self.folder = http.url_for("").rstrip("/"), folder
-        self.replies: list[Response] = [_GOOD]
-        self.asked: list[Request] = []
-        self.said: list[str] = []
-        self.seconds = 0.0
-        http.expect_request("/api/v1/aggregation").respond_with_handler(self._reply)
-
-    def _reply(self, request: Request) -> Response:
-        self.asked.append(request)
-        time.sleep(self.seconds)
-        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-
-    def months(self) -> Counts:
-        return fetch_counts(self.folder, by_month("KH", _PERIOD), self.said.append)
+    def months(self) -> Mapping[str, Mapping[str, int]]:
+        return read_counts(self.folder, "KH", _PERIOD).by_month()
 
     def refusal(self, error: type[Exception] = SourceError) -> str:
         """The sentence in which a report is told that there are no counts."""
         with pytest.raises(error) as caught:
-            self.months()
+            self.fetch()
         message = str(caught.value)
         assert message.isprintable()
         assert len(message) < 400
@@ -97,171 +71,300 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.fixture
-def api(
-    httpserver: HTTPServer, clock: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[_Api]:
-    """A server whose attempts follow each other at once."""
-    found = _Api(httpserver, tmp_path)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("OONI_API", found.url)
-    with stamina.set_testing(True, attempts=3, cap=True):
-        yield found
+def asker(ooni: OoniServer, clock: SimpleNamespace, tmp_path: Path) -> _Asker:
+    """Of a server that has measurements of January and March, of apps and of other countries."""
+    for day, flag, count in (
+        (16, "ok", 4),
+        (30, "ok", 1),
+        (15, "anomaly", 3),
+        (16, "confirmed", 2),
+        (31, "failure", 1),
+        (14, "ok", 9),
+        (75, "ok", 7),
+        (92, "ok", 9),
+    ):
+        _count(ooni, day, "web_connectivity", flag, count)
+    for probe_cc in ("KH", "TH", "C2"):
+        for day in range(1, 100):
+            _count(ooni, day, "telegram", "ok", day % 9 + 1, probe_cc)
+            _count(ooni, day, "signal", "anomaly", day % 4 + 1, probe_cc)
+    return _Asker(ooni, tmp_path)
+
+
+def _count(
+    ooni: OoniServer, day: int, test: str, flag: str, count: int, probe_cc: str = "KH"
+) -> None:
+    """Count measurements of a day of 2024, numbered from 1."""
+    ooni.counted[_NOON + timedelta(days=day - 1), test, probe_cc, flag] += count
 
 
 def _flags(*counts: int) -> dict[str, int]:
     return dict(zip(DISJOINT, counts, strict=True))
 
 
+_MONTHS = {"2024-01": _flags(5, 3, 2, 1), "2024-03": _flags(7, 0, 0, 0)}
+
+
 # --- what is asked, and what a reply means --------------------------------------------------------
 
 
-def test_a_month_without_measurements_is_absent(api: _Api) -> None:
-    """The period is asked for exactly, and a first month that is cut still goes by its name."""
-    found = api.months()
-    assert found.by_month() == {"2024-01": _flags(5, 3, 2, 1), "2024-03": _flags(7, 0, 0, 0)}
-    assert found.asked_at == _NOW
-    (asked,) = api.asked
-    assert asked.args.to_dict() == {
-        "test_name": "web_connectivity", "probe_cc": "KH", "since": "2024-01-15",
-        "until": "2024-04-01", "axis_x": "measurement_start_day", "time_grain": "month",
+def test_a_month_without_measurements_is_absent(asker: _Asker) -> None:
+    """The period is asked for exactly, by days, and a first month that is cut still goes by its
+    name."""
+    fetch_counts(asker.folder, of_country("KH", _PERIOD), asker.said.append)
+    agents = asker.ooni.requests[:]
+    asked = asker.ooni.asked()
+    assert asker.months() == _MONTHS
+    assert read_counts(asker.folder, "KH", _PERIOD).asked_at == dict.fromkeys(
+        ("2024-01", "2024-02", "2024-03"), _NOW
+    )
+    assert [(one["since"], one["until"]) for one in asked] == [
+        ("2024-01-15", "2024-02-01"), ("2024-02-01", "2024-03-01"), ("2024-03-01", "2024-04-01"),
+    ]  # fmt: skip
+    assert {"probe_cc": "KH", "axis_x": "measurement_start_day", "axis_y": "test_name",
+            "time_grain": "day"}.items() <= asked[0].items()  # fmt: skip
+    assert len(agents) == 3
+    assert len(asker.said) == 1
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [("2024-01-01", "2024-01-02"), ("2024-01-07", "2024-01-14"), ("2024-02-01", "2024-03-01"),
+     ("2024-03-02", "2024-04-01"), ("2023-01-01", "2024-04-09"), ("2024-01-31", "2024-02-02")],
+)  # fmt: skip
+def test_every_length_of_period_is_answered(asker: _Asker, since: str, until: str) -> None:
+    """And with the counts that one question by month, or by week, gave where it was allowed."""
+    period = Period.parse(since, until)
+    asker.fetch([*of_country("KH", period), *of_every_country(period)])
+    dates = {"since": since, "until": until}
+    _, body, _ = asker.ooni.answer({**dates, "test_name": "web_connectivity", "probe_cc": "KH"})
+    months = read_counts(asker.folder, "KH", period).by_month().values()
+    assert sum(sum(flags.values()) for flags in months) == body["result"]["measurement_count"]
+    counted = read_messaging_counts(asker.folder, "KH", period)
+    assert counted is not None
+    here, everywhere, _ = counted
+    _, body, _ = asker.ooni.answer({**dates, "probe_cc": "KH", "axis_x": "measurement_start_day",
+                                    "axis_y": "test_name", "time_grain": "day"})  # fmt: skip
+    assert {(str(row.day), row.test_name, row.flags.measurement_count) for row in here} == {
+        (row["measurement_start_day"], row["test_name"], row["measurement_count"])
+        for row in body["result"] if row["test_name"] != "web_connectivity"
     }  # fmt: skip
-    assert asked.headers["User-Agent"].startswith("censorship-report-workbook")
+    weeks = list(period.weeks())
+    wide = {"since": str(weeks[0].since), "until": str(weeks[-1].until)}
+    _, body, _ = asker.ooni.answer({**wide, "test_name": "telegram", "axis_y": "probe_cc",
+                                    "axis_x": "measurement_start_day", "time_grain": "week",
+                                    }) if len(weeks) > 1 else (0, {"result": []}, {})  # fmt: skip
+    by_week = {(row["measurement_start_day"], row["probe_cc"], row["measurement_count"])
+               for row in body["result"] if row["probe_cc"] != "C2"}  # fmt: skip
+    assert by_week <= {
+        (str(row.day), row.probe_cc, row.flags.measurement_count)
+        for row in everywhere if row.test_name == "telegram"
+    }  # fmt: skip
+    assert {row.probe_cc for row in everywhere} <= {"KH", "TH"}
+    assert {row.day.isoweekday() for row in everywhere} <= {7}
+
+
+def test_weeks_are_asked_for_once_for_all_periods_and_countries(asker: _Asker) -> None:
+    """They are whole, whatever the period; so those of a closed year are never asked for again."""
+    year = Period.parse("2023-01-01", "2024-01-01")
+    assert asker.fetch(of_every_country(year)) == 53
+    assert asker.fetch(of_every_country(Period.parse("2023-05-03", "2023-08-01"))) == 0
+    assert asker.fetch(of_every_country(Period.parse("2023-12-30", "2024-01-09"))) == 1
 
 
 _REFUSALS = [
-    (_send({"msg": "Invalid time grain", "v": 0}, 400), 'status 400: {"msg": "Invalid time grain'),
-    (_send({"msg": "the axes are the same", "v": 0}), 'status 200: {"msg": "the axes are the same'),
-    (_send({"detail": [{"loc": ["query"], "msg": "not a date"}]}, 422), 'status 422: {"detail":'),
-    (_send({"msg": "\x1b[2J\u202e\n" + "x" * 10_000, "v": 0}, 400), 'status 400: {"msg": '),
-    (_send(b"\x1b[2J" + b"x" * 10_000), "status 200: \ufffd[2Jxxx"),
-    (_send(b"<html>log in</html>"), "status 200: <html>log in"),
-    (_send(b"", 302, Location="http://192.0.2.1/"), "status 302: "),
-    (_send(b"", 302, Location="http://xn--/"), "status 302: "),
-    (_send(b'{"v":0,"result":[{"ok_count":1'), "status 200: "),
-    (_send(b'{"v":' + b"[" * 100_000), "status 200: "),
-    (_send(b'{"v":0,"msg":"\xff\xfe"}'), "status 200: "),
-    (_send(gzip.compress(b"{}"), Content_Encoding="gzip"), "status 200: "),
-    (_send([1, 2]), "status 200: [1, 2]"),
+    # What OONI itself says of a question is no reason to run again.
+    (400, b'{"msg": "Invalid time grain", "v": 0}', 'status 400: {"msg": "Invalid time', False),
+    (200, b'{"msg": "the axes are the same", "v": 0}', 'status 200: {"msg": "the axes', False),
+    (422, b'{"detail": [{"msg": "not a date"}]}', 'status 422: {"detail":', False),
+    (400, b'{"msg": "\x1b[2J\xe2\x80\xae\n' + b"x" * 10_000 + b'"}', 'status 400: {"msg": "', True),
+    (200, b"\x1b[2J" + b"x" * 10_000, "status 200: \ufffd[2Jxxx", True),
+    (200, b"<html>log in</html>", "status 200: <html>log in", True),
+    (302, b"", "status 302: ", True),
+    (200, b'{"v":0,"result":[{"ok_count":1', "status 200: ", True),
+    (200, b'{"v":' + b"[" * 100_000, "status 200: ", True),
+    (200, b'{"v":0,"msg":"\xff\xfe"}', "status 200: ", False),
+    (200, gzip.compress(b"{}"), "status 200: ", True),
+    (200, b"[1, 2]", "status 200: [1, 2]", True),
 ]
 
 
-def test_a_refusal_is_one_sentence(api: _Api, tmp_path: Path) -> None:
+def test_a_refusal_is_one_sentence(asker: _Asker) -> None:
     """In each of its shapes; what the server says is cut and cannot act. Nothing of it is kept."""
-    for reply, sentence in _REFUSALS:
-        api.replies, api.asked = [reply], []
-        message = api.refusal()
-        assert f"OONI's API ({urlsplit(api.url).netloc}) sent no counts but {sentence}" in message
-        assert len(api.asked) == 1
-        assert not list(tmp_path.rglob("*.json"))
+    where = f"OONI's API ({asker.ooni.api.removeprefix('http://')}) sent no counts but "
+    for status, body, sentence, resumes in _REFUSALS:
+        headers = {"Location": "http://xn--/"} if status == 302 else {}
+        asker.ooni.faults[API] = Fault("status", status=status, body=body, headers=headers)
+        message = asker.refusal()
+        assert f"{where}{sentence}" in message
+        assert (RESUMES in message) == resumes, sentence
+        assert len(asker.ooni.asked()) == 1
+        assert not list(asker.folder.rglob("*.json"))
 
 
+_ROW = {"measurement_start_day": "2024-01-16", "test_name": "web_connectivity", "ok_count": 7,
+        "anomaly_count": 0, "confirmed_count": 0, "failure_count": 0,
+        "measurement_count": 7}  # fmt: skip
 _NO_COUNTS = [
-    ([{**_MARCH, "ok_count": 6}], "the flags of 2024-03 sum to 6, not to 7"),
-    ([{**_MARCH, "ok_count": -7}], "have another shape"),
-    ([{**_MARCH, "ok_count": "7"}], "have another shape"),
-    ([{**_MARCH, "ok_count": 10**30}], "have another shape"),
-    ([{**_MARCH, "ok_count": 7.5}], "have another shape"),
-    ([_MARCH, _MARCH], "two rows are of 2024-03"),
-    ([{**_MARCH, "measurement_start_day": "2024-04-01"}], "2024-04 was not asked for"),
-    ([{**_MARCH, "measurement_start_day": None}], "have another shape"),
+    ([_ROW | {"ok_count": 6}], "the flags of web_connectivity on 2024-01-16 sum to 6, not to 7"),
+    ([_ROW | {"ok_count": -7}], "have another shape"),
+    ([_ROW | {"ok_count": "7"}], "have another shape"),
+    ([_ROW | {"ok_count": 10**30}], "have another shape"),
+    ([_ROW | {"ok_count": 7.5}], "have another shape"),
+    ([_ROW, _ROW], "two rows are of web_connectivity on 2024-01-16"),
+    ([_ROW | {"measurement_start_day": "2024-02-01"}], "on 2024-02-01 was not asked for"),
+    ([_ROW | {"measurement_start_day": "2024-01-14"}], "on 2024-01-14 was not asked for"),
+    ([_ROW | {"measurement_start_day": None}], "have another shape"),
     ([{"measurement_start_day": "2024-03-01"}], "have another shape"),
-    (_MARCH, "have another shape"),
+    (_ROW, "have another shape"),
     (None, "have another shape"),
     ([[1]], "have another shape"),
 ]
 
 
-def test_what_cannot_be_counts_is_refused(api: _Api, tmp_path: Path) -> None:
+def test_what_cannot_be_counts_is_refused(asker: _Asker) -> None:
     """A table made from it would lie. It is not kept either."""
     for result, sentence in _NO_COUNTS:
-        api.replies = [_send(_result(result))]
-        assert sentence in api.refusal(ContractError)
-        assert not list(tmp_path.rglob("*.json"))
+        body = json.dumps({"v": 0, "result": result}).encode()
+        asker.ooni.faults[API] = Fault("status", status=200, body=body)
+        assert sentence in asker.refusal(ContractError)
+        assert not list(asker.folder.rglob("*.json"))
 
 
 def test_recorded_replies(shared_data: Path) -> None:
     """What OONI really sent is read, and its flags sum."""
     for path in sorted((shared_data / "api-recordings/aggregation").glob("*.json")):
         days = json.loads(json.loads(path.read_text())["body"])["result"]
-        question = by_month("KH", Period.parse("2022-03-01", "2022-03-04"))
-        (row,) = question.read(json.dumps({"v": 0, "result": days[:1]}).encode())
-        assert row.flags() == _flags(1036684, 53651, 6739, 16283)
+        (question,) = of_country("KH", Period.parse("2022-03-01", "2022-03-04"))
+        rows = [{**day, "test_name": "web_connectivity"} for day in days]
+        found = question.read(json.dumps({"v": 0, "result": rows}).encode())
+        assert found[0].flags.by_flag() == _flags(1036684, 53651, 6739, 16283)
+        assert [row.day for row in found] == list(question.period.days())
 
 
 # --- a server in trouble --------------------------------------------------------------------------
 
 
-def test_waiting_for_a_reply_ends(api: _Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_reply_ends(asker: _Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     """One limit holds for a whole reply."""
-    api.seconds = 0.5
     monkeypatch.setattr("analysis.sources.api.REPLY_SECONDS", 0.3)
-    assert "there was no whole reply within 0.3 seconds" in api.refusal()
+    asker.ooni.faults[API] = Fault("silence", body=b"{}")
+    assert "there was no whole reply within 0.3 seconds" in asker.refusal()
 
 
-def test_memory_is_bounded(api: _Api) -> None:
+def test_memory_is_bounded(asker: _Asker) -> None:
     """A reply may grow on the way; it is not taken in."""
-    api.replies = [_send(b" " * 17_000_000)]
-    assert "more than 16 MB" in api.refusal()
-    assert len(api.asked) == 1
+    asker.ooni.faults[API] = Fault("status", status=200, body=b" " * 17_000_000)
+    assert "more than 16 MB" in asker.refusal()
+    assert len(asker.ooni.asked()) == 1
 
 
-def test_a_quota_that_is_spent_ends_the_run(api: _Api) -> None:
-    """429 as OONI sends it; the next run goes on."""
-    api.replies = [_BUSY, _GOOD]
-    assert "counted by the hour, is spent" in api.refusal()
-    assert len(api.asked) == 1
-    api.months()
+def test_a_quota_that_is_spent_ends_the_run(asker: _Asker) -> None:
+    """429 as OONI sends it; the next run goes on where this one ended."""
+    asker.ooni.units = 4000 - 27  # which is what 17 days of January take
+    assert "counted by the hour, is spent. Running" in asker.refusal()
+    assert len(asker.ooni.asked()) == 2
+    asker.ooni.units = 0
+    assert asker.fetch() == 2
+    assert asker.months() == _MONTHS
+
+
+def test_the_database_gives_up(asker: _Asker) -> None:
+    """Half of the period is asked for, and half of that; asked again is nothing."""
+    asker.ooni.seconds_a_day = 2.0
+    asker.ooni.units = -1_000_000
+    assert asker.fetch() > 6
+    assert asker.months() == _MONTHS
+    assert asker.fetch() == 0
+    asker.ooni.seconds_a_day = 31.0
+    with pytest.raises(SourceError, match='"Database query error"'):
+        asker.fetch(of_country("KH", Period.parse("2023-01-01", "2023-02-01")))
+    assert len(asker.ooni.asked()) == 6  # 31, 16, 8, 4, 2 days and one
+
+
+def test_the_second_address_is_asked(asker: _Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first does not answer; both are named where neither does."""
+    monkeypatch.setenv("OONI_API", f"http://127.0.0.1:9, {asker.ooni.api}/")
+    assert asker.fetch() == 3
+    assert asker.months() == _MONTHS
+    assert asker.fetch() == 0
+    asker.ooni.is_down = True
+    monkeypatch.setenv("OONI_API", f"http://127.0.0.1:9,{asker.ooni.api}/x")
+    monkeypatch.setattr(asker, "folder", asker.folder / "other")
+    message = asker.refusal()
+    assert "OONI's API (127.0.0.1:9) did not answer: there is no connection" in message
+    assert f"({asker.ooni.api.removeprefix('http://')}) did not answer" in message
 
 
 # --- what is kept ---------------------------------------------------------------------------------
 
 
-def test_a_closed_period_is_asked_for_once(
-    api: _Api, clock: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_a_closed_period_is_asked_for_once(asker: _Asker, clock: SimpleNamespace) -> None:
     """The reply lies as it was received, with where it comes from beside it."""
-    first = api.months()
+    period = Period.parse("2024-03-01", "2024-04-01")
+    assert asker.fetch(of_country("KH", period)) == 1
+    first = read_counts(asker.folder, "KH", period)
     clock.now += timedelta(days=400)
-    assert api.months() == first
-    assert read_counts(tmp_path, "KH", _PERIOD) == first
-    assert len(api.asked) == 1
-    body, sidecar = sorted(tmp_path.rglob("*.json"))
-    assert json.loads(body.read_bytes()) == _result([_JANUARY, _MARCH])
-    about = {"url": api.asked[0].url, "fetched_at": "2026-11-25T12:20:00Z",
-             "size": body.stat().st_size, "sha256": first.sha256,
-             "licence": "CC BY-NC-SA 4.0"}  # fmt: skip
+    assert asker.fetch(of_country("KH", period)) == 0
+    assert read_counts(asker.folder, "KH", period) == first
+    body, sidecar = sorted(asker.folder.rglob("*.json"))
+    assert json.loads(body.read_bytes())["dimension_count"] == 2
+    about = {"fetched_at": "2026-11-25T12:20:00Z", "size": body.stat().st_size,
+             "sha256": first.sha256, "licence": "CC BY-NC-SA 4.0"}  # fmt: skip
     assert about.items() <= json.loads(sidecar.read_bytes()).items()
 
 
 @pytest.mark.parametrize(
-    ("asked", "requests"), [("2024-04-30", 2), ("2024-05-01", 1), ("2024-02-01", 2)]
+    ("asked", "later", "requests"),
+    [
+        ("2024-04-30", 24, 1),  # of March, 29 days after its end: not final
+        ("2024-04-30", 23, 0),  # and kept for a day
+        ("2024-05-01", 99, 0),
+        ("2024-02-20", 24, 3),  # nor is January's, 19 days after its end
+    ],
 )
 def test_an_open_period_is_asked_for_again(
-    api: _Api, clock: SimpleNamespace, asked: str, requests: int
+    asker: _Asker, clock: SimpleNamespace, asked: str, later: int, requests: int
 ) -> None:
-    """A reply is final only once it was asked for 30 days after the period's end."""
+    """A reply is final only once it was asked for 30 days after its end."""
     clock.now = datetime.fromisoformat(f"{asked}T01:00:00+00:00")
-    api.months()
-    clock.now = _NOW
-    api.months()
-    assert len(api.asked) == requests
+    assert asker.fetch() == 3
+    clock.now += timedelta(hours=later)
+    assert asker.fetch() == requests
+
+
+def test_an_older_reply_is_better_than_none(asker: _Asker, clock: SimpleNamespace) -> None:
+    """It is used, and that is said, where OONI refuses or is away; nothing more is asked then."""
+    clock.now = datetime(2024, 4, 2, tzinfo=UTC)
+    asker.fetch()
+    _count(asker.ooni, 80, "web_connectivity", "ok", 5)
+    clock.now += timedelta(days=3)
+    asker.ooni.units = 4000
+    assert asker.fetch() == 1
+    assert "is spent. Running the same command again resumes. Counts" in asker.said[-1]
+    assert asker.months() == _MONTHS
+    asker.ooni.units = 0
+    assert asker.fetch() == 1  # March; the others are final
+    assert asker.months()["2024-03"] == _flags(12, 0, 0, 0)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("damage", [b"", b'{"v":0,"result":[]}', None])
 def test_a_damaged_reply_is_asked_for_again(
-    api: _Api, tmp_path: Path, victim: int, damage: bytes | None
+    asker: _Asker, victim: int, damage: bytes | None
 ) -> None:
     """Whether the reply or its sidecar is cut, changed or gone."""
-    first = api.months()
-    path = sorted(tmp_path.rglob("*.json"))[victim]
+    asker.fetch()
+    files = sorted(asker.folder.rglob("*"))
+    first = read_counts(asker.folder, "KH", _PERIOD)
+    path = sorted(asker.folder.rglob("*.json"))[victim]
     path.unlink() if damage is None else path.write_bytes(damage)
     with pytest.raises(SourceError, match="not in the store"):
-        read_counts(tmp_path, "KH", _PERIOD)
-    assert api.months() == first
-    assert api.months() == first
-    assert len(api.asked) == 2
-    assert len(list(tmp_path.rglob("*"))) == 4  # folder, lock, reply, sidecar: nothing left over
+        read_counts(asker.folder, "KH", _PERIOD)
+    assert asker.fetch() == 1
+    assert read_counts(asker.folder, "KH", _PERIOD) == first
+    assert asker.fetch() == 0
+    assert sorted(asker.folder.rglob("*")) == files  # nothing left over
 
 
 # --- Our counts against OONI's: what differs is explained by rows that were counted, or not at all.
@@ -405,22 +508,12 @@ def study(tmp_path: Path) -> Iterator[Study]:
     opened.observations.close()
 
 
-def _serve(server: HTTPServer, **months: tuple[int, int, int, int]) -> None:
-    rows = [
-        {"measurement_start_day": f"2024-{month[1:]}-01", "measurement_count": sum(counts),
-         "ok_count": counts[0], "anomaly_count": counts[1], "confirmed_count": counts[2],
-         "failure_count": counts[3]}
-        for month, counts in months.items()
-    ]  # fmt: skip
-    body = json.dumps({"v": 0, "dimension_count": 1, "result": rows})
-    server.expect_request("/api/v1/aggregation").respond_with_response(Response(body))
-
-
-@pytest.fixture
-def ooni(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServer:
-    """OONI's server."""
-    monkeypatch.setenv("OONI_API", httpserver.url_for("").rstrip("/"))
-    return httpserver
+def _serve(server: OoniServer, probe_cc: str, **months: tuple[int, int, int, int]) -> None:
+    """Let it have so many measurements on the 20th of the months."""
+    for month, counts in months.items():
+        start = datetime(2024, int(month[1:]), 20, 12)
+        for flag, count in zip(DISJOINT, counts, strict=True):
+            server.counted[start, "web_connectivity", probe_cc, flag] += count
 
 
 def _tied(study: Study, store: Path) -> tieout.TieOut:
@@ -429,15 +522,15 @@ def _tied(study: Study, store: Path) -> tieout.TieOut:
 
 
 def test_the_whole_way(
-    study: Study, ooni: HTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    study: Study, ooni: OoniServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """OONI was asked before the last upload. It has all others but the unknown network's, one of
     them twice; in February one more, which the cut object may have held."""
-    _serve(ooni, m01=(1, 2, 0, 0), m02=(2, 0, 0, 1))
+    _serve(ooni, "QQ", m01=(1, 2, 0, 0), m02=(2, 0, 0, 1))
     store = tmp_path / "store"
     asked = datetime(2024, 4, 10, 12, tzinfo=UTC)
     monkeypatch.setattr("analysis.sources.api._now", lambda: asked)
-    fetch_counts(replies_folder(str(store)), by_month("QQ", _WINTER), print)
+    fetch_counts(replies_folder(str(store)), of_country("QQ", _WINTER), print)
     tied = _tied(study, store)
     totals = tied.counts[tied.counts["flag"] == "all"].set_index("month")
     assert totals["here_count"].to_dict() == {"2024-01": 4, "2024-02": 2}
@@ -463,7 +556,7 @@ def test_the_whole_way(
 
 
 def test_the_page_shows_it_where_the_source_is_oonis(
-    ooni: HTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, repository_root: Path
+    ooni: OoniServer, tmp_path: Path, repository_root: Path
 ) -> None:
     """The first notebook, from OONI's archive and OONI's counts as they were fetched; and what came
     late to the archive.
@@ -471,18 +564,17 @@ def test_the_page_shows_it_where_the_source_is_oonis(
     period = Period.parse("2024-01-20", "2024-01-22")
     words = {"probe_cc": "KH", "since": "2024-01-20", "until": "2024-01-22", "source": "ooni",
              "store": str(tmp_path / "store"), "receipt_margin": 0}  # fmt: skip
-    with loopback_s3() as archive:
-        monkeypatch.setenv("OONI_ARCHIVE", archive.url)
-        archive.objects = {
-            object_key(10, day="20240120", cc="KH"): packed([_line(1, "2024-01-20", probe_cc="KH")])
-        }
-        open_study(StudyParameters(**words), jobs=1).observations.close()
-        archive.objects[object_key(11, day="20240120", cc="KH")] = packed([b"{}", b"{}"])
-        request = request_of(StudyParameters(**words), jobs=1, relist=True)
-        assert len(ingest(request, Fingerprints()).files) == 2
-    _serve(ooni, m01=(2, 0, 0, 0))
-    fetch_counts(replies_folder(words["store"]), by_month("KH", period), print)
-    ooni.clear()
+    ooni.objects = {
+        object_key(10, day="20240120", cc="KH"): packed([_line(1, "2024-01-20", probe_cc="KH")])
+    }
+    open_study(StudyParameters(**words), jobs=1).observations.close()
+    ooni.objects[object_key(11, day="20240120", cc="KH")] = packed([b"{}", b"{}"])
+    request = request_of(StudyParameters(**words), jobs=1, relist=True)
+    assert len(ingest(request, Fingerprints()).files) == 2
+    _serve(ooni, "KH", m01=(2, 0, 0, 0))
+    fetch_counts(replies_folder(words["store"]), of_country("KH", period), print)
+    ooni.is_down = True
+    ooni.requests.clear()
     others = dict.fromkeys(("test_list", "networks", "fingerprints", "events"), "")
     others["tables"] = str(tmp_path / "tables")
     page = execute(
@@ -497,4 +589,4 @@ def test_the_page_shows_it_where_the_source_is_oonis(
     assert shown.count("1 unexplained") == 2
     assert "Archive objects that came late: 1 (lines in them: 2)." in shown
     assert tieout.NOT_OONI.partition("'")[0] not in shown
-    assert not ooni.log
+    assert not ooni.requests

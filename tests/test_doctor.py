@@ -3,28 +3,30 @@
 import json
 import re
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
 from pytest_httpserver import HTTPServer
 
 from analysis.commands import doctor
 from analysis.errors import ContractError
 from analysis.observations.messages import NAME_COUNT, NAME_LENGTH, find_changes
+from analysis.period import Period
 from analysis.report.fields_met import (
     count_fields_met,
     read_fields_met,
     refuse_changed_fields,
 )
-from tests.archives import object_key, packed, put
+from analysis.sources import api
+from analysis.study.parameters import replies_folder
+from tests.archives import object_key, put
 from tests.conftest import Command
-from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
+from tests.loopback_s3 import Fault
 from tests.measurements import complete, connect
 from tests.observations import Row, connection_with, observation
+from tests.ooni_server import API, OoniServer
 
 _CC, _DAYS = "KH", range(1, 6)
 _KH = [f"PROBE_CC={_CC}", "SINCE=2024-07-01", "UNTIL=2024-07-06", "RECEIPT_MARGIN=0"]
@@ -40,29 +42,18 @@ def _line(day: int, asn: int = 38623, **changes: Any) -> bytes:
 
 
 @pytest.fixture
-def archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackS3]:
-    """An archive with an object a day."""
-    with stamina.set_testing(True, attempts=2), loopback_s3() as server:
-        server.objects = {
-            object_key(10, day=f"2024070{day}", cc=_CC): packed([_line(day)]) for day in _DAYS
-        }
-        monkeypatch.setenv("OONI_ARCHIVE", server.url)
-        yield server
+def archive(ooni: OoniServer) -> OoniServer:
+    """OONI's servers, with an object a day."""
+    ooni.receive(json.loads(_line(day)) for day in _DAYS)
+    return ooni
 
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer) -> HTTPServer:
-    """OONI's API and the list servers, all of them one."""
-    monkeypatch.setenv("OONI_API", httpserver.url_for("/").rstrip("/"))
+    """The list servers, all of them one."""
     for name in _LISTS:
         monkeypatch.setenv(name, httpserver.url_for(f"/{name}"))
     return httpserver
-
-
-def _counts(**changes: Any) -> dict[str, Any]:
-    row = {"measurement_start_day": "2024-07-01", "measurement_count": 1, "ok_count": 1,
-           "anomaly_count": 0, "confirmed_count": 0, "failure_count": 0}  # fmt: skip
-    return {"v": 0, "dimension_count": 1, "result": [row | changes]}
 
 
 def _lines(said: str) -> list[tuple[str, str]]:
@@ -76,18 +67,17 @@ def _levels(said: str, about: str) -> list[str]:
 
 
 def test_good_servers(
-    command: Command, archive: LoopbackS3, servers: HTTPServer, tmp_path: Path
+    command: Command, archive: OoniServer, servers: HTTPServer, tmp_path: Path
 ) -> None:
-    """Each is said to answer; the archive's size is estimated from some days; nothing is kept."""
-    servers.expect_request("/api/v1/aggregation").respond_with_json(_counts())
+    """Each is said to answer; nothing is kept."""
     servers.expect_request(re.compile("/WORKBOOK_.*")).respond_with_data("a,b", content_type="text")
     store = tmp_path / "store"
     status, said, _ = command("doctor", *_KH, "SOURCE=ooni", f"STORE={store}")
     assert status == 0, said
     assert {level for level, _ in _lines(said)} <= {"ok", "look"}
-    assert len(_levels(said, " answers")) == 7
-    assert "5 objects of 0 MB for KH, estimated from 4 days" in said
-    assert "the ledger would keep 4 of 4 lines" in said
+    assert len(_levels(said, " answers")) == 8
+    assert "5 objects of 0 MB for KH\n" in said
+    assert "the ledger would keep 5 of 5 lines" in said
     assert _levels(said, "Every field, test version and kind of failure") == ["ok"]
     assert "test versions: 0.5.28" in said
     assert _levels(said, "clock differs from the servers' by") == ["ok"]
@@ -95,13 +85,15 @@ def test_good_servers(
 
 
 def test_servers_that_do_not_answer(
-    command: Command, archive: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, archive: OoniServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The archive, the API and the lists are named, each with what to do."""
     archive.is_down = True
+    monkeypatch.setenv("OONI_API", "http://127.0.0.1:9")
     status, said, _ = command("doctor", *_KH, "SOURCE=ooni", f"STORE={tmp_path / 'store'}")
     assert status == 3
-    assert _levels(said, "OONI's API (127.0.0.1:9): there is no connection") == ["stop"]
+    assert _levels(said, "by day (127.0.0.1:9): there is no connection") == ["stop"]
+    assert _levels(said, "by week (127.0.0.1:9): there is no connection") == ["stop"]
     assert _levels(said, "cannot be listed") == ["stop"]
     assert _levels(said, "the network names") == ["look"]
     assert all("HTTPS_PROXY" in text for level, text in _lines(said) if level == "stop")
@@ -112,7 +104,7 @@ def test_servers_that_do_not_answer(
 
 
 def test_a_slow_archive_is_given_up(
-    command: Command, archive: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, archive: OoniServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within its time, whether the listing or the objects come slowly."""
     monkeypatch.setattr(doctor, "_LISTING", 1.0)
@@ -131,17 +123,43 @@ def test_a_slow_archive_is_given_up(
 
 
 def test_wrong_and_old_servers(
-    command: Command, archive: LoopbackS3, servers: HTTPServer, tmp_path: Path
+    command: Command, archive: OoniServer, servers: HTTPServer, tmp_path: Path
 ) -> None:
-    """A network's login page, and an API whose counts have another shape."""
-    servers.expect_request("/api/v1/aggregation").respond_with_json(_counts(ok_count="many"))
+    """A network's login page, an API whose counts have another shape, and one that refuses."""
+    odd = b'{"v": 0, "result": [{"ok_count": "many"}]}'
+    archive.faults[API] = Fault("status", status=200, body=odd)
     servers.expect_request(re.compile("/WORKBOOK_.*")).respond_with_data(
         "<html>Please log in</html>", content_type="text/html"
     )
     status, said, _ = command("doctor", *_KH, "SOURCE=ooni", f"STORE={tmp_path / 'store'}")
     assert status == 3
-    assert _levels(said, "another shape") == ["stop"]
+    assert _levels(said, "another shape") == ["stop", "stop"]
     assert len(_levels(said, "it sends a web page, as the login of a network does")) == 6
+    archive.faults.clear()
+    archive.units = 4000
+    _, said, _ = command("doctor", *_KH, "SOURCE=ooni", f"STORE={tmp_path / 'store'}")
+    assert _levels(said, "is spent; try again in an hour") == ["stop", "stop"]
+
+
+def test_what_a_report_would_get_past(
+    command: Command, archive: OoniServer, servers: HTTPServer, tmp_path: Path
+) -> None:
+    """No *stop*: OONI's counts are kept, some days have nothing, some objects cannot be read."""
+    store = tmp_path / "store"
+    words = [*_KH, "SOURCE=ooni", f"STORE={store}", "RECEIPT_MARGIN=30"]
+    period = Period.parse("2024-07-01", "2024-07-06")
+    questions = [*api.of_country(_CC, period), *api.of_every_country(period)]
+    api.fetch_counts(replies_folder(str(store)), questions, print)
+    archive.units = 4000
+    ready = command("doctor", *words)[1]
+    assert _levels(ready, "OONI's counts of this period are in the store") == ["ok"]
+    assert "35 objects of 0 MB for KH, estimated from 5 days of the period" in ready
+    keys = sorted(archive.objects)
+    for key in keys[1:]:
+        archive.faults[key] = Fault("status", status=403)
+    assert _levels(command("doctor", *words)[1], "4 of 5 objects could not be read") == ["look"]
+    month = [*words, "SINCE=2024-06-01", "UNTIL=2024-07-02"]  # of which a day has an object
+    assert _levels(command("doctor", *month)[1], "nothing of KH on the days that") == ["look"]
 
 
 def _put_archive(folder: Path, lines: dict[int, list[bytes]]) -> list[str]:

@@ -6,7 +6,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from analysis.period import Period
 from analysis.reference.test_counts import COUNTS, load_test_counts
 from analysis.report.app_tables import Judged, judge_apps
 from analysis.report.findings import find_apps
-from analysis.sources.api import of_apps
+from analysis.sources.api import of_every_country
 from analysis.store.database import MessagingRows
 from analysis.store.ingestion import Request, ingest, ingest_messaging
 from analysis.store.lines import LineReader
@@ -402,22 +402,27 @@ def test_nine_countries_by_their_daily_counts(shared_data: Path) -> None:
             assert row.until <= until + pd.Timedelta(days=14)
 
 
-_ROW = ('{"measurement_start_day":"2024-01-02","test_name":"telegram","probe_cc":"QM",'
+_ROW = ('{"test_name":"telegram","probe_cc":"QM",'
         '"measurement_count":3,"ok_count":2,"anomaly_count":1,"confirmed_count":0,'
         '"failure_count":0}')  # fmt: skip
+_OF_A_DAY = _ROW.replace("{", '{"measurement_start_day":"2023-12-31",')
 
 
 def test_a_reply_that_cannot_be_counts_is_refused() -> None:
-    of_telegram = next(one for one in of_apps("QM", _QUARTER) if "of telegram in" in one.what)
+    """Of a week of all countries; what is no country, and other tests, are left out of it."""
+    week = of_every_country(_QUARTER)[0]
     for result, message in (
-        (f"[{_ROW},{_ROW}]", "two rows are of telegram on 2024-01-02"),
+        (f"[{_ROW},{_ROW}]", "two rows are of telegram on 2023-12-31"),
         (f"[{_ROW.replace('3', '4', 1)}]", "sum to 3, not to 4"),
-        (f"[{_ROW.replace('2024-01-02', '2025-01-02')}]", "was not asked for"),
-        (f"[{_ROW.replace('QM', '<b>')}]", "another shape"),
+        (f"[{_OF_A_DAY}]", "another shape"),
         ("{}", "another shape"),
     ):
         with pytest.raises(ContractError, match=message):
-            of_telegram.read(f'{{"result":{result}}}'.encode())
+            week.read(f'{{"result":{result}}}'.encode())
+    others = (_ROW, *(_ROW.replace("QM", odd) for odd in ("C2", "<b>", "ÄÖ", "")))
+    others += (_ROW.replace("telegram", "ndt"),)
+    (row,) = week.read(f'{{"result":[{",".join(others)}]}}'.encode())
+    assert (row.day, row.probe_cc) == (date(2023, 12, 31), "QM")
 
 
 def test_a_file_of_counts_is_read_strictly(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def _find_questions(settings: Settings) -> tuple[list[api.Question], bool]:
 
 def _read_counts(question: api.Question, status: int, body: bytes) -> None:
     """Refuse what a run would refuse."""
-    api.refuse("it", status, body)
+    api.refuse("OONI's API", status, body)
     question.read(body)
 
 
@@ -187,14 +187,16 @@ def _ask(server: Server, ahead: list[float], asked: _Asked) -> Finding:
     others.
     """
     deadline = server.deadline(_ASKING, f"no answer within {_ASKING:g} seconds")
-    troubles = []
+    troubles, step = [], _TRY
     for url in asked.urls:
         where = f"{asked.what} ({urlsplit(url).netloc})"
         try:
             return Finding("ok", f"{where} {_ask_server(server, ahead, asked, url, deadline)}")
         except (CannotRead, ContractError, SourceError, ValueError) as error:
             troubles.append(f"{where}: {_shorten(error)}")
-    step = "a run goes on without" if asked.without == "look" else _TRY
+            step = "try again in an hour" if isinstance(error, SourceError) else _TRY
+    if asked.without == "look":
+        step = "a run goes on without"
     return Finding(asked.without, f"{'; '.join(troubles)}; {step}")
 
 
@@ -256,7 +258,8 @@ def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
             f"{len(archived) * scale:,.0f} objects of {size / 1e6:,.0f} MB for {code}{estimated}",
         )
         source = open_window(windows[0])
-        yield from _examine_objects(settings, source, archived, (size, seconds * scale), folder)
+        whole = _Whole(size, seconds * scale, is_listed=scale == 1.0)
+        yield from _examine_objects(settings, source, archived, whole, folder)
     elif objects:
         yield Finding("ok", "a share or another store: it is imported, and nothing is read here")
     elif study.source == OONI:
@@ -321,6 +324,14 @@ def _time_limit(stop: Callable[[], None], seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
+class _Whole(NamedTuple):
+    """What a run would read: bytes, seconds for listing, and whether all of it was listed here."""
+
+    size: float
+    seconds: float
+    is_listed: bool
+
+
 def _is_received_in(period: Period, item: ArchiveObject) -> bool:
     received = parse_receipt(item.key)
     return received is not None and datetime.fromtimestamp(received.since, UTC).date() in period
@@ -330,7 +341,7 @@ def _examine_objects(
     settings: Settings,
     source: Source,
     objects: Sequence[ArchiveObject],
-    expected: tuple[float, float],
+    whole: _Whole,
     folder: Path,
 ) -> Iterator[Finding]:
     """Read a handful of objects, of different days, as a run would.
@@ -339,10 +350,9 @@ def _examine_objects(
         settings: of the run.
         source: what the objects are fetched from.
         objects: those that were listed.
-        expected: bytes of all objects, and seconds for listing them.
+        whole: what a run would read.
         folder: where objects may be kept meanwhile.
     """
-    size, listing = expected
     sites = [item for item in objects if find_test(item.key) == WEB]
     small = [item for item in sites if 0 < item.size <= _LARGEST]
     inside = [item for item in small if _is_received_in(settings.study.period, item)]
@@ -379,7 +389,7 @@ def _examine_objects(
     table, errors = read_files([paths[item] for item in read])
     sampled = sum(item.size for item in read)
     reading = (time.monotonic() - fetched) / (settings.jobs or os.cpu_count() or 1)
-    seconds = max(fetched - started, reading) * size / sampled + listing
+    seconds = max(fetched - started, reading) * whole.size / sampled + whole.seconds
     said = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
     yield Finding(
         "ok",
@@ -387,9 +397,10 @@ def _examine_objects(
         f"({sampled / 1e6:.1f} MB)",
     )
     lines = table.num_rows + len(errors)
-    yield _examine_disk(settings, lines * size / sampled, size)
+    yield _examine_disk(settings, lines * whole.size / sampled, whole.size)
+    is_all = whole.is_listed and len(read) == len(sites)
     reasons = Counter(e.error.partition(":")[0] for e in errors)
-    yield from _examine_rows(settings, table, reasons, len(read) == len(objects))
+    yield from _examine_rows(settings, table, reasons, is_all)
 
 
 def _examine_disk(settings: Settings, lines: float, size: float) -> Finding:
