@@ -248,7 +248,7 @@ NETWORK_KINDS: dict[str, str] = {
 KIND_SOURCES: dict[str, str] = {
     "list": "List",
     "name rule": "Rule on its name",
-    "none": "None",
+    "none": "Not known",
 }
 
 #: What kind of event a date marks. The last takes what fits none of the others.

@@ -548,8 +548,10 @@ def claim_floor(floor: pd.DataFrame) -> None:
         ENGLISH.say(
             "{enough} of {total} pairs of a tested site and an access network ({share}) were "
             "tested enough.",
-            enough=enough, total=total, share=percent(enough / max(total, 1)),
-        ),
+            enough=enough, total=total, share=percent(enough / total),
+        )
+        if total
+        else "No site was tested on an access network of the country.",
         ENGLISH.say(
             "Pairs tested, but not enough: {few}. Pairs not tested at all: {none}. On these pairs "
             "the site may be blocked or open. Where the tests of a pair disagree, it has no "
@@ -625,9 +627,14 @@ def show_gaps(
     daily = sum(len(days.get(asn, ())) == period.day_count for asn in named)
     longest = max((gap.day_count for gap in find_gaps(days[None], period)), default=0)
     title = ENGLISH.say(
-        "{tested} of {days} days have a test; {daily} of {n} access networks have a test every day",
-        tested=len(days[None]), days=period.day_count, daily=daily, n=len(named),
-    )  # fmt: skip
+        "Days with a test: {tested} of {days}", tested=len(days[None]), days=period.day_count
+    ) + (
+        ENGLISH.say(
+            "; access networks with a test every day: {daily} of {n}", daily=daily, n=len(named)
+        )
+        if named
+        else "; no access network has a test"
+    )
     reading = ENGLISH.say(
         "A bar shows consecutive days with a test. Empty days were not tested. Longest time "
         "without a test, all networks together, in days: {n}.",

@@ -21,7 +21,12 @@ from analysis.reference.test_counts import find_causes
 from analysis.store.stage_tables import add_room
 from analysis.study.study import MessagingStudy
 from analysis.tables import TABLES
-from analysis.verdicts.app_verdicts import DEFECT_SHARE, find_defects, judge_messaging
+from analysis.verdicts.app_verdicts import (
+    DEFECT_SHARE,
+    TEST_AND_PART,
+    find_defects,
+    judge_messaging,
+)
 from analysis.verdicts.sessions import Operators, add_sessions
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, Scope
@@ -215,10 +220,7 @@ def _network_verdicts(
     """One row a test, network and period: that of the part that says most."""
     named = study.networks().set_index("probe_asn")
     verdicts = judgement.verdicts
-    parts = verdicts.assign(
-        test_name=verdicts["domain"].str.partition("/")[0],
-        part=verdicts["domain"].str.partition("/")[2],
-    )
+    parts = verdicts.join(verdicts["domain"].str.extract(TEST_AND_PART))
     order = {(t.name, p.name): place for t in TESTS for place, p in enumerate(t.parts)}
     parts["order"] = [order[key] for key in zip(parts["test_name"], parts["part"], strict=True)]
     parts["rank"] = strength(parts["state"])

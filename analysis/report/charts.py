@@ -107,9 +107,9 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
     per_network = monthly.groupby("network")["month"].nunique()
     most = monthly.groupby("network")["measurement_count"].sum().sort_values(ascending=False)
     title = ENGLISH.say(
-        "{steady} of {n} networks measured in each of the {months} months; {network} made {share} "
-        "of the measurements",
-        steady=(per_network == months).sum(), n=len(networks), months=months,
+        "Networks with measurements in each month: {steady} of {n}; {network} made {share} of the "
+        "measurements",
+        steady=(per_network == months).sum(), n=len(networks),
         network=most.index[0], share=percent(most.iloc[0] / total),
     )  # fmt: skip
     counts = monthly.pivot(index="network", columns="month", values="measurement_count")
@@ -517,8 +517,9 @@ def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
     show_finding(
         "coverage",
         ENGLISH.html(
-            "{measurement_count} measurements of {domain_count} sites came from {network_count} "
-            "networks, {access_network_count} of them access networks of the country.",
+            "Measurements: {measurement_count}. Sites tested: {domain_count}. Networks with "
+            "measurements: {network_count}, of which access networks of the country: "
+            "{access_network_count}.",
             **marked(numbers),
         ),
         ENGLISH.say(
@@ -689,6 +690,12 @@ def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
     show_finding(
         "apps",
         ENGLISH.html(
+            "Apps and tools tested: {app_test_count}. None has a clear result on an access "
+            "network.",
+            **marked(numbers),
+        )
+        if not numbers["settled_app_count"]
+        else ENGLISH.html(
             "Of {settled_app_count} apps and tools with a clear result, {traced_app_count} "
             "were blocked and {likely_app_count} likely blocked, as a whole or in one of their "
             "parts: {blocked_app_pair_count} pairs of test and network, on "

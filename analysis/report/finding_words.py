@@ -450,6 +450,8 @@ def _state_line(
     """How many are blocked and likely blocked, of so many where that is told."""
     if tested is None:
         note = lang.say("{traced} + {likely}", traced=traced, likely=likely)
+    elif not tested:
+        note = lang.say("no site tested enough")
     else:
         note = lang.say(
             "{traced} + {likely} of {tested}", traced=traced, likely=likely, tested=tested

@@ -299,7 +299,11 @@ def _numbers(
     }  # fmt: skip
     yield {
         "value": count("listed_access_pair_count"),
-        "label": lang.html("listed pairs of one site and one access network"),
+        "label": lang.html_plural(
+            "listed pair of one site and one access network",
+            "listed pairs of one site and one access network",
+            page.numbers["listed_access_pair_count"],
+        ),
         "caveat": lang.html(
             "{traced} blocked and {likely} likely blocked. Pairs that were tested enough: "
             "{tested}; of these, with tests that disagree: {mixed}. Pairs with too few tests: "
@@ -312,7 +316,7 @@ def _numbers(
     }  # fmt: skip
     yield {
         "value": count("measurement_count"),
-        "label": lang.html("measurements"),
+        "label": lang.html_plural("measurement", "measurements", page.numbers["measurement_count"]),
         "caveat": lang.html(
             "Source: OONI. A measurement is one test of one site; one person can make many."
         )

@@ -196,7 +196,7 @@ def say_followed(followed: Followed, names: Mapping[int, str], probe_cc: str) ->
         )  # fmt: skip
     rows: Any = list(stretches.itertuples(index=False))
     said = [ENGLISH.html(
-        "{n} sessions tested the site on {days} days.",
+        "Sessions that tested the site: {n}; days with a session: {days}.",
         n=verdict.session_count, days=verdict.day_count,
     )]  # fmt: skip
     said += say_verdict(ENGLISH, verdict, rows, [], names, probe_cc)

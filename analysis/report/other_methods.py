@@ -352,7 +352,7 @@ def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -
         connection.execute(f"DROP TABLE {name} CASCADE")
     reasons = [
         f"{rule + ', ' if isinstance(rule, str) else ''}probability of a block {mean:.2f}, mean of "
-        f"{n} sessions"
+        f"{n} {'session' if n == 1 else 'sessions'}"
         if n
         else "nothing could be scored"
         for rule, mean, n in zip(
@@ -571,5 +571,8 @@ def ooni_anomaly(flags: pd.DataFrame) -> pd.DataFrame:
 
 def _flagged(frame: pd.DataFrame, counts: pd.Series, is_listed: pd.Series) -> pd.DataFrame:
     totals = frame["measurement_count"]
-    reasons = [f"{n} of {total} measurements" for n, total in zip(counts, totals, strict=True)]
+    reasons = [
+        f"{n} of {total} {'measurement' if total == 1 else 'measurements'}"
+        for n, total in zip(counts, totals, strict=True)
+    ]
     return frame[["domain", "probe_asn"]].assign(is_listed=is_listed, reason=reasons)

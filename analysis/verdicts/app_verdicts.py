@@ -59,6 +59,10 @@ FROM asked_at_hand LEFT JOIN heard USING (number) ORDER BY number
 """
 
 
+#: What is judged in the place of a site. Pandas' ``partition`` of no text at all has no columns.
+TEST_AND_PART = r"(?P<test_name>[^/]*)/(?P<part>.*)"
+
+
 def judge_messaging(
     connection: duckdb.DuckDBPyConnection, sessions: Sessions, scope: Scope, control: pd.DataFrame
 ) -> Judgement:
@@ -85,7 +89,7 @@ def _share_elsewhere(
     """
     domains = read_type(connection, "host_name")[series.look_up("domain", series.row)]
     asked = pd.DataFrame({
-        "test_name": pd.Series(domains, dtype="str").str.partition("/")[0],
+        "test_name": pd.Series(domains, dtype="str").str.extract(TEST_AND_PART)["test_name"],
         "day": series.column("day"),
     }).astype({"day": control["day"].dtype})  # fmt: skip
     abroad = asked.merge(control, on=["test_name", "day"], how="left")["share"]
