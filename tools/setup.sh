@@ -16,16 +16,17 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 say() { printf '%s\n' "$*" >&2; }
 
-# The versions for which the locks have wheels, and that were tried.
-tried="3.11 3.12 3.13"
+# The versions on which the tests have run. A newer one may work too: what cannot is known only when
+# a locked package has no wheel for it.
+tested="3.11 3.12 3.13 3.14"
 
 is_new_enough() {
   "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
-is_tried() {
+is_tested() {
   version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || return 1
-  case " $tried " in *" $version "*) ;; *) return 1 ;; esac
+  case " $tested " in *" $version "*) ;; *) return 1 ;; esac
 }
 
 find_python() {
@@ -34,21 +35,19 @@ find_python() {
       say "PYTHON=$wanted: is not a Python 3.11 or newer."
       exit 1
     fi
-    is_tried "$wanted" || say "PYTHON=$wanted: this version has not been tried; $tried have been."
     python=$wanted
-    return
+  else
+    for python in python3 python3.14 python3.13 python3.12 python3.11; do
+      is_tested "$python" && return
+    done
+    python=python3
+    if ! is_new_enough "$python"; then
+      say "This needs Python 3.11 or newer, and found none: install one, or say where it is with"
+      say "  make setup PYTHON=/path/to/python3"
+      exit 1
+    fi
   fi
-  for python in python3 python3.13 python3.12 python3.11; do
-    is_tried "$python" && return
-  done
-  if is_new_enough python3; then
-    say "python3 is a version for which packages may be missing; $tried work. Install one of them and say"
-    say "  make setup PYTHON=/path/to/python3.13     (or PYTHON=python3 to try it all the same)"
-    exit 1
-  fi
-  say "This needs Python 3.11 or newer, and found none: install one, or say where it is with"
-  say "  make setup PYTHON=/path/to/python3"
-  exit 1
+  is_tested "$python" || say "Python $version: the tests have not been run on this version ($tested have been)."
 }
 
 # uv installs in seconds what takes pip more than a minute; the result is the same.
@@ -60,6 +59,14 @@ install() {
   fi
 }
 
+# Wheels alone: building a package fails after minutes, in words about compilers.
+install_locked() {
+  install --only-binary :all: --require-hashes "$@" && return
+  is_tested "$venv" || say "If a package above has no wheel for Python $version, install one of $tested and say
+  make setup PYTHON=/path/to/python3.14"
+  exit 1
+}
+
 # Starting takes twice as long without, where Python may not write caches. More than half of all bytes
 # are of tests and of what no report loads; of fontTools, matplotlib loads names of glyphs and little
 # else.
@@ -67,7 +74,7 @@ unused='tests?|testing|locale-data|fontTools/(?!agl|config|misc|__init__)[^/]*|p
 unused="$unused|numpy/(distutils|f2py|polynomial)|duckdb/experimental|pydantic/v1|lexers|jedi|parso"
 unused="$unused|prompt_toolkit|psutil|table_grapheme_overrides"
 compile_bytecode() {
-  "$venv" -m compileall -q -j 0 -x "/($unused)(/|\.py\$)" \
+  "$venv" -W ignore -m compileall -q -j 0 -x "/($unused)(/|\.py\$)" \
     analysis .venv/lib >/dev/null || :
 }
 
@@ -79,7 +86,7 @@ set_notebook_filter() {
 
 rm -f "$stamp"
 case "$wanted" in --*)
-  install --require-hashes -r requirements.lock -r "requirements-${wanted#--}.lock"
+  install_locked -r requirements.lock -r "requirements-${wanted#--}.lock"
   compile_bytecode
   pwd -P >"$stamp"
   exit
@@ -96,7 +103,7 @@ fi
 
 "$venv" -m pip install --quiet --require-hashes $offline -r tools/uv.txt ||
   say "uv cannot be installed here; pip does the same more slowly."
-install --require-hashes -r requirements.lock
+install_locked -r requirements.lock
 install --no-deps --no-build-isolation --editable .
 compile_bytecode
 set_notebook_filter
