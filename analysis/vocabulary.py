@@ -261,6 +261,7 @@ EVENT_KINDS: dict[str, str] = {
     "protest": "Protest",
     "conflict": "Conflict",
     "outage": "Outage",
+    "incident": "Published incident",
     "other": "Other",
 }
 

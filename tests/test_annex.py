@@ -351,8 +351,10 @@ def test_the_panel_is_of_matched_pairs_only() -> None:
 
 EVIL = '<script>alert(1)</script>"\u202e=1+1'
 YEAR = Period.parse("2024-01-01", "2025-01-01")
-SETTING = Setting("QQ", YEAR, [Event(date(2024, 7, 1), EVIL, "order", "invented")])
 LISTED, ASIDE, CLEAN, THIN = "listed.example", "aside.example", "clean.example", "thin.example"
+_INCIDENT = Event(date(2024, 8, 1), "Incident", "incident", "invented", domains=(LISTED,))
+_ORDER = Event(date(2024, 7, 1), EVIL, "order", "invented")
+SETTING = Setting("QQ", YEAR, [_ORDER, _INCIDENT])
 DECIDED = {LISTED: {"decision": "reword", "reason": EVIL, "date": "2025-02-01", "role": "judge"}}
 _ANNEX = ("blocked_site_networks", "categories", "networks")
 
@@ -498,6 +500,14 @@ def test_no_text_of_a_measurement_acts(tables: Path) -> None:
             html = render_sections([("", content)], item, context, [item])
             assert not re.search("<script>alert|\u202e", html)
             assert f'lang="{lang.code}"' in html
+
+
+def test_an_incident_is_marked_for_the_sites_that_it_names(pages: dict[str, str]) -> None:
+    """Other events are marked for every site that has an axis."""
+    for site, marked in ((LISTED, True), (ASIDE, False)):
+        words = _words(pages[f"sites/{site_file(site)}"])
+        assert "1 July 2024: <" in words.replace("&lt;", "<")
+        assert ("1 August 2024: Incident" in words) == marked
 
 
 def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:

@@ -166,12 +166,14 @@ def test_less_is_no_event(intervals: list[dict[str, Any]]) -> None:
 
 
 def test_events_of_the_same_days_are_named() -> None:
-    """From two weeks before the first block to the last one; later ones explain nothing."""
+    """From two weeks before the first block to the last one; later ones explain nothing, and no
+    incident does, since it was read from these blocks."""
     found = find_onset(pd.DataFrame(AUGUST), YEAR)
     assert found is not None
     days = [date(2024, 7, 22), date(2024, 7, 23), date(2024, 8, 11), date(2024, 8, 12)]
     events = [Event(day, f"Day {day}", "order", "invented") for day in days]
-    assert find_coincidences(found, events) == events[1:3]
+    incident = Event(days[1], "Blocked", "incident", "invented")
+    assert find_coincidences(found, [incident, *events]) == events[1:3]
 
 
 # --- From intervals on networks to stretches of days in which a site was seen blocked. ------------

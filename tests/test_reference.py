@@ -12,7 +12,7 @@ from pandas.testing import assert_frame_equal
 
 from analysis.errors import ParameterError
 from analysis.period import Period
-from analysis.reference.events import EventList, load_events
+from analysis.reference.events import Event, EventList, event_table, load_events
 from analysis.reference.networks import (
     clean_name,
     describe,
@@ -23,6 +23,7 @@ from analysis.reference.outages import load_outages, mark_outages
 from analysis.reference.reference_files import (
     REFERENCE,
     SNAPSHOTS,
+    countries,
     parse_country,
 )
 from analysis.reference.test_lists import (
@@ -334,10 +335,14 @@ def test_events_are_those_of_the_half_open_period() -> None:
     """The first day is in, the day after the last is not; they come by day and know their file."""
     listed = load_events(None, "KH")
     period = Period.parse("2023-02-13", "2023-07-23")
-    assert [event.day for event in listed.within(period)] == [date(2023, 2, 13), date(2023, 7, 12)]
+    assert [(event.day, event.kind) for event in listed.within(period)] == [
+        (date(2023, 2, 13), "incident"), (date(2023, 2, 13), "licence"),
+        (date(2023, 7, 12), "order"), (date(2023, 7, 17), "incident"),
+    ]  # fmt: skip
     assert list(listed.events) == sorted(listed.events)
-    file = listed.file
-    assert (file.name, file.row_count, file.date) == ("kh.yml", 7, "2024-02-25")
+    assert [(file.name, file.row_count, file.date) for file in listed.files] == [
+        ("kh.yml", 7, "2024-02-25"), ("ooni-incidents.csv", 2, "2023-07-17"),
+    ]  # fmt: skip
 
 
 def test_shipped_events_are_read() -> None:
@@ -345,6 +350,30 @@ def test_shipped_events_are_read() -> None:
     files = sorted((REFERENCE / "events").glob("*.yml"))
     assert files
     assert all(load_events(None, path.stem).events for path in files)
+
+
+def test_incidents_that_ooni_published_are_events_of_their_country() -> None:
+    """Every row is of a country, has days in order, and names networks and sites as pages do."""
+    with (REFERENCE / "events" / "ooni-incidents.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    codes = sorted({row["probe_cc"] for row in rows})
+    known = [event for code in codes for event in load_events(None, code).events]
+    incidents = [event for event in known if event.kind == "incident"]
+    assert len(incidents) == len(rows) == len({event.source for event in incidents}) == 67
+    assert set(codes) <= set(countries())
+    for event in incidents:
+        assert len(event.title) <= 120
+        assert not event.last_day or event.last_day >= event.day.isoformat()
+        assert all(re.fullmatch(r"AS[1-9]\d*", asn) for asn in event.probe_asns)
+        assert all(re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", name) for name in event.domains)
+    # a country without a file of its own
+    (wikipedia,) = load_events(None, "pk").within(Period.parse("2023-02-01", "2023-02-02"))
+    assert wikipedia == Event(
+        date(2023, 2, 1), "Blocked according to OONI: Wikipedia", "incident",
+        "https://explorer.ooni.org/findings/352315080001", "2023-02-06",
+        ("AS9541", "AS17557", "AS23674", "AS59257", "AS136525"), ("www.wikipedia.org",),
+    )  # fmt: skip
+    assert event_table([wikipedia])["last_day"].tolist() == ["2023-02-06"]
 
 
 def test_no_file_is_no_event_and_a_given_one_replaces_the_shipped(tmp_path: Path) -> None:

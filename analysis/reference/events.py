@@ -2,6 +2,9 @@
 
 They stand beside the intervals of blocking and take no part in any verdict. The file is read node
 by node, so that nothing in it is ever built but text, and an error can name its line.
+
+Incidents that OONI has published ship as one file for all countries. They come from the same
+measurements as the report, so they say what others have read in these; they explain nothing.
 """
 
 import re
@@ -16,11 +19,14 @@ import yaml
 
 from analysis.period import Period, parse_date
 from analysis.reference.reference_files import (
+    REFERENCE,
+    CsvTable,
     NodeReader,
     ReferenceFile,
     given_or_shipped,
     is_fictional,
     parse_country,
+    read_csv,
 )
 from analysis.vocabulary import EVENT_KINDS
 
@@ -32,6 +38,15 @@ _MOST = 10_000
 _LONGEST_TITLE = 120
 _LONGEST_SOURCE = 500
 
+#: The kind of what OONI has published.
+INCIDENT = "incident"
+_INCIDENTS = REFERENCE / "events" / "ooni-incidents.csv"
+_INCIDENT_COLUMNS = (
+    "probe_cc", "first_day", "last_day", "incident_id", "blocked", "probe_asns", "domains",
+)  # fmt: skip
+#: An incident's page (ooni/explorer, pages/findings/[id].js).
+_INCIDENT_PAGE = "https://explorer.ooni.org/findings/{}"
+
 
 @dataclass(frozen=True, order=True)
 class Event:
@@ -40,25 +55,30 @@ class Event:
     Attributes:
         day: in UTC, as the days of intervals are.
         title: one line of text; anybody may have written it.
-        kind: a key of ``words.EVENT_KINDS``.
+        kind: a key of ``vocabulary.EVENT_KINDS``.
         source: an https address, or ``invented`` for a fictional country.
+        last_day: of an incident, included, ISO; empty if it had not ended when it was published.
+        probe_asns, domains: what an incident names; empty where it names none.
     """
 
     day: date
     title: str
     kind: str
     source: str
+    last_day: str = ""
+    probe_asns: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class EventList:
-    """The known events of a country, by day; ``file`` is None where it has no such file."""
+    """The known events of a country, by day, and the files that they are from."""
 
     events: tuple[Event, ...] = ()
-    file: ReferenceFile | None = None
+    files: tuple[ReferenceFile, ...] = ()
 
     def within(self, period: Period) -> tuple[Event, ...]:
-        """The events of a period, by day."""
+        """The events whose (first) day is in a period, by day."""
         return tuple(event for event in self.events if event.day in period)
 
 
@@ -66,7 +86,8 @@ def load_events(path: str | Path | None, probe_cc: str) -> EventList:
     """Read known events: YAML with the one key ``events``, a list of date, title, kind, source.
 
     Args:
-        path: the file; by default the shipped ``events/<cc>.yml``, if there is one.
+        path: the file; by default the shipped ``events/<cc>.yml``, if there is one, and the
+            incidents that OONI has published of the country.
         probe_cc: the country.
 
     Raises:
@@ -75,8 +96,16 @@ def load_events(path: str | Path | None, probe_cc: str) -> EventList:
     """
     code = parse_country(probe_cc)
     file = given_or_shipped(path, f"events/{code.lower()}.yml")
-    if file is None:
-        return EventList()
+    lists = [_read_events(file, code)] if file else []
+    if not path:
+        lists.append(_read_incidents(code))
+    return EventList(
+        tuple(sorted(event for one in lists for event in one.events)),
+        tuple(read for one in lists for read in one.files),
+    )
+
+
+def _read_events(file: Path, code: str) -> EventList:
     reader = NodeReader(file, "EVENTS")
     head = reader.mapping(reader.root(), ("events",), "the file")
     found: dict[tuple[date, str], Event] = {}
@@ -86,9 +115,30 @@ def load_events(path: str | Path | None, probe_cc: str) -> EventList:
         if key in found:
             reader.fail(node, f"the same day and title as another event, {event.title!r}")
         found[key] = event
-    events = tuple(sorted(found.values()))
-    newest = events[-1].day.isoformat() if events else ""
-    return EventList(events, reader.described("events", len(events), newest))
+    return _listed(reader, list(found.values()))
+
+
+def _read_incidents(code: str) -> EventList:
+    """A row is one incident of one country; ``first_day`` and ``last_day`` are both included."""
+    table = read_csv(_INCIDENTS, _INCIDENT_COLUMNS, "EVENTS")
+    incidents = [
+        Event(
+            date.fromisoformat(row["first_day"]), f"Blocked according to OONI: {row['blocked']}",
+            INCIDENT, _INCIDENT_PAGE.format(row["incident_id"]), row["last_day"],
+            _parts(row["probe_asns"]), _parts(row["domains"]),
+        )
+        for _, row in table.rows if row["probe_cc"] == code
+    ]  # fmt: skip
+    return _listed(table, incidents) if incidents else EventList()
+
+
+def _parts(cell: str) -> tuple[str, ...]:
+    return tuple(filter(None, cell.split(";")))
+
+
+def _listed(source: NodeReader | CsvTable, events: list[Event]) -> EventList:
+    newest = max(events).day.isoformat() if events else ""
+    return EventList(tuple(events), (source.described("events", len(events), newest),))
 
 
 def _read_event(reader: NodeReader, node: yaml.Node, *, is_invented: bool) -> Event:
@@ -109,10 +159,16 @@ def event_table(events: Sequence[Event]) -> pd.DataFrame:
     """One row per event, in the given order, as a page shows it.
 
     Columns: ``mark`` (the number that stands in the figure), ``date, event, event_kind,
-    source_url``.
+    source_url``; with an incident also ``last_day, domains, probe_asns``.
     """
+    columns = ["mark", "date", "last_day", "event", "event_kind", "domains", "probe_asns",
+               "source_url"]  # fmt: skip
     rows = [
-        (str(mark), event.day.isoformat(), event.title, event.kind, event.source)
+        (str(mark), event.day.isoformat(), event.last_day, event.title, event.kind,
+         "; ".join(event.domains), "; ".join(event.probe_asns), event.source)
         for mark, event in enumerate(events, start=1)
-    ]
-    return pd.DataFrame(rows, columns=["mark", "date", "event", "event_kind", "source_url"])
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=columns)
+    if any(event.kind == INCIDENT for event in events):
+        return table
+    return table.drop(columns=["last_day", "domains", "probe_asns"])

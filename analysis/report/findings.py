@@ -19,7 +19,7 @@ import pandas as pd
 from analysis.observations.messaging_tests import BY_NAME
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.period import Period
-from analysis.reference.events import Event
+from analysis.reference.events import INCIDENT, Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import UNCATEGORISED
 from analysis.report.annex import SINCE
@@ -275,10 +275,15 @@ def count_undated(intervals: pd.DataFrame, begun: pd.DataFrame) -> int:
 
 
 def find_coincidences(begun: pd.DataFrame, events: Sequence[Event]) -> list[Event]:
-    """Known events in the two weeks before the first of the blocks, or between first and last."""
+    """Known events in the two weeks before the first of the blocks, or between first and last.
+
+    A published incident is none: it was read from the same measurements, and explains no block.
+    """
     since = date.fromisoformat(min(begun["blocked_from"])) - timedelta(days=_EVENT_DAYS)
     until = date.fromisoformat(max(begun["blocked_from"]))
-    return [event for event in events if since <= event.day <= until]
+    return [
+        event for event in events if since <= event.day <= until and event.kind != INCIDENT
+    ]  # fmt: skip
 
 
 def _datable(intervals: pd.DataFrame) -> pd.DataFrame:

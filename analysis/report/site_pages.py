@@ -19,7 +19,7 @@ from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages.formats import link, read_css
 from analysis.pages.tracks import Row, span_bars
 from analysis.period import Period
-from analysis.reference.events import Event
+from analysis.reference.events import INCIDENT, Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.reference_files import is_fictional
 from analysis.report.finding_words import draw_on_axis, say_spans
@@ -293,7 +293,10 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
         rows.append(Row(network_name(cell), tuple(bars), words))
     if not any(row.bars for row in rows):
         return Markup("")
-    events = [(event.day, event.title) for event in setting.events]
+    events = [
+        (event.day, event.title) for event in setting.events
+        if event.kind != INCIDENT or record.site.domain in event.domains
+    ]  # fmt: skip
     reading = lang.html(
         "A bar runs from the first to the last failing test, days without a test included. "
         "Half-filled bars: likely blocked; hollow bars: periods of failures that are not listed. "

@@ -61,7 +61,7 @@ class ReferenceLists:
     @property
     def files(self) -> list[ReferenceFile]:
         """The files that were read for the study: test lists, networks, names, events, counts."""
-        files = (self.networks.file, self.network_names.file, self.events.file,
+        files = (self.networks.file, self.network_names.file, *self.events.files,
                  self.test_counts.file, self.outages.file)  # fmt: skip
         return [*self.test_lists.files, *(file for file in files if file)]
 
