@@ -172,7 +172,7 @@ TABLES = {
         _table(
             "fields_met",
             "kind name",
-            "kind name session_count# session_share% network_count# day_share% "
+            "kind name measurement_count# measurement_share% network_count# day_share% "
             "many_network_count# tested_network_count# first_day@ last_day@ is_too_much?",
         ),
         _table("thresholds", "name", "name value meaning published_value least most"),

@@ -74,13 +74,16 @@ def control(*, dns: str | None = None, addresses: Iterable[str] = (SITE,), http:
 
 
 def complete(**changes: Any) -> dict[str, Any]:
-    """A measurement with every field that all versions send; ``changes`` are of its test keys."""
+    """A measurement with every field that must occur; ``changes`` are of its test keys."""
     request = page()
     request["request"] = {"url": HTTPS, "method": "GET"}
     helper = control()
     helper["http_request"]["headers"] = {}
+    helper["ip_info"] = {SITE: {"asn": 64496, "flags": 1}}
     return {
         "input": HTTPS, "measurement_start_time": "2024-07-01 10:00:00", "probe_asn": "AS64500",
+        "test_start_time": "2024-07-01 09:59:00",
+        "probe_network_name": None, "resolver_asn": "AS64500",
         "probe_cc": "QQ", "report_id": "r", "software_name": "ooniprobe", "test_version": "0.5.28",
         "software_version": "3.20", "test_name": "web_connectivity",
         "test_keys": {
@@ -88,7 +91,7 @@ def complete(**changes: Any) -> dict[str, Any]:
             "tls_handshakes": [shake()], "requests": [request], "control": helper,
             "accessible": True, "blocking": False, "control_failure": None,
             "dns_consistency": "consistent", "dns_experiment_failure": None,
-            "http_experiment_failure": None, **changes,
+            "http_experiment_failure": None, **SAME, **changes,
         },
     }  # fmt: skip
 

@@ -137,5 +137,11 @@ def connection_with(rows: Iterable[Mapping[str, Any]]) -> duckdb.DuckDBPyConnect
         for row in numbered
     ]
     runs = {name: number for number, name in enumerate(sorted(set(names)), start=1)}
-    given = pa.array([runs[name] for name in names], pa.uint32())
-    return observations_from_table(table_of(numbered).append_column("run", given))
+    given = {
+        "run": pa.array([runs[name] for name in names], pa.uint32()),
+        "run_known_by": pa.array(["report_id"] * len(names), pa.string()),
+    }
+    table = table_of(numbered)
+    for column, values in given.items():
+        table = table.append_column(column, values)
+    return observations_from_table(table)

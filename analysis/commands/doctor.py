@@ -270,9 +270,7 @@ def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
             "there is no report if the whole period is so; check PROBE_CC, SINCE and UNTIL",
         )
     else:
-        yield Finding(
-            "stop", say_none_found(study.source, code, window if study.source == OONI else None)
-        )
+        yield Finding("stop", say_none_found(study.source, code, None))
 
 
 def spread(items: Sequence[_Item], count: int) -> list[_Item]:

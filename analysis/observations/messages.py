@@ -12,11 +12,11 @@ not lose a measurement.
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 from isal import isal_zlib
@@ -410,149 +410,6 @@ def _tidied(title: str) -> str:
     return " ".join(html.unescape(title).split())[:TEXT_LIMIT]
 
 
-# --- the fields that OONI's versions have had so far ----------------------------------------------
-# OONI may rename a field, or give it another type, and every reader of it would go on with nothing.
-# So a few lines of each archive object are compared with the fields and types that are known: those
-# of the structs above, and below them the names that nothing here reads. A rename shows twice: a
-# field is missing, and another is new.
-
-#: Names of one line that are kept, and their length: whoever uploads a line chooses its names.
-NAME_COUNT, NAME_LENGTH = 20, 80
-
-#: What is said of a field: ``missing:test_keys.queries``.
-MISSING, RETYPED, NEW = "missing", "retyped", "new"
-
-_ODD = re.compile(r"[^A-Za-z0-9_.\-]")
-
-
-#: Object → the names that all versions send, and others that some have sent and nothing here reads.
-_NAMES: Mapping[type[msgspec.Struct], tuple[str, str]] = {
-    Measurement: (
-        "input measurement_start_time probe_asn probe_cc report_id software_name software_version "
-        "test_keys test_name test_version",
-        "annotations backend_version bucket_date data_format_version extensions id input_hashes "
-        "measurement_uid options probe_city probe_id probe_ip probe_network_name report_filename "
-        "resolver_asn resolver_ip resolver_network_name test_helpers test_runtime",
-    ),
-    TestKeys: (
-        "accessible blocking control control_failure dns_consistency dns_experiment_failure "
-        "http_experiment_failure queries requests tcp_connect",
-        "agent body_length_match body_proportion client_resolver headers_match network_events "
-        "retries socksproxy status_code_match title_match tls_handshakes x_blocking_flags "
-        "x_conn_priority_log x_control_request x_dns_duplicate_responses x_dns_flags "
-        "x_dns_runtime x_dns_whoami x_do53 x_doh x_http_runtime x_null_null_flags x_status "
-        "x_tcptls_runtime x_th_runtime",
-    ),
-    Query: (
-        "answers failure hostname query_type",
-        "dial_id engine raw_response rcode resolver_address resolver_hostname resolver_port t t0 "
-        "tags transaction_id",
-    ),
-    Answer: (
-        "answer_type",
-        "as_org_name asn expiration_limit hostname ipv4 ipv6 minimum_ttl refresh_interval "
-        "responsible_name retry_interval serial_number ttl",
-    ),
-    Connect: ("ip port status", "conn_id dial_id t t0 tags transaction_id"),
-    ConnectStatus: ("failure success", "blocked"),
-    Handshake: (
-        "failure server_name",
-        "address cipher_suite conn_id echconfig negotiated_protocol network no_tls_verify "
-        "outer_server_name peer_certificates so_error t t0 tags tls_version transaction_id",
-    ),
-    Exchange: (
-        "failure request response",
-        "address alpn network response_length t t0 tags transaction_id",
-    ),
-    HttpRequest: (
-        "method url",
-        "body body_is_truncated headers headers_list tor x_transport",
-    ),
-    HttpResponse: (
-        "headers",
-        "body body_is_truncated code headers_list locations response_line",
-    ),
-    Control: (
-        "dns http_request tcp_connect",
-        "http3_request ip_info quic_handshake tls_handshake",
-    ),
-    ControlDns: ("addrs", "asns failure"),
-    ControlEndpoint: ("status", "failure server_name"),
-    ControlHttp: (
-        "body_length failure headers status_code",
-        "discovered_h3_endpoint title",
-    ),
-    IpInfo: ("asn", "flags"),
-}
-_SHAPES: Mapping[type[msgspec.Struct], tuple[frozenset[str], frozenset[str]]] = {
-    kind: (frozenset(expected.split()), frozenset(f"{expected} {others}".split()))
-    for kind, (expected, others) in _NAMES.items()
-}
-
-
-def find_changes(line: bytes) -> list[str]:
-    """What one line has that is not known, or lacks: ``new:x``, ``missing:x``, ``retyped:x``.
-
-    Of each list the first item is compared. Nothing is expected of an empty object, and nothing is
-    said of names that users choose, such as annotations.
-
-    Args:
-        line: one measurement of a web site as JSON, which has been decoded before.
-
-    Returns:
-        The names, sorted, without odd characters, at most ``NAME_COUNT``.
-    """
-    try:
-        value = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return []  # the tolerant path has read it: a byte order mark, for instance
-    found: set[str] = set()
-    _compare(_WEB, value, "", found)
-    return sorted(found)[:NAME_COUNT]
-
-
-_WEB = types.type_info(Measurement)
-
-
-def _compare(kind: types.Type, value: Any, path: str, found: set[str]) -> None:
-    """Put what differs at a path and below it in ``found``."""
-    options = kind.types if isinstance(kind, types.UnionType) else (kind,)
-    for option in options:
-        if isinstance(option, types.StructType) and isinstance(value, dict):
-            _compare_object(option, value, path, found)
-            return
-        if isinstance(option, types.ListType) and isinstance(value, list):
-            for item in value[:1]:
-                _compare(option.item_type, item, path, found)
-            return
-        if isinstance(option, types.DictType) and isinstance(value, dict):
-            for item in list(value.values())[:1]:
-                _compare(option.value_type, item, path, found)
-            return
-        if isinstance(option, SCALARS.get(type(value), ())):
-            return
-    found.add(_name(RETYPED, path))
-
-
-def _compare_object(
-    kind: types.StructType, value: dict[str, Any], path: str, found: set[str]
-) -> None:
-    if not value or kind.cls not in _SHAPES:
-        return
-    expected, known = _SHAPES[kind.cls]
-    prefix = f"{path}." if path else ""
-    names = {field.encode_name for field in kind.fields}
-    found.update(_name(MISSING, f"{prefix}{name}") for name in expected - value.keys())
-    found.update(_name(NEW, f"{prefix}{name}") for name in value.keys() - known - names)
-    for field in kind.fields:
-        if field.encode_name in value:
-            _compare(field.type, value[field.encode_name], f"{prefix}{field.encode_name}", found)
-
-
-def _name(what: str, path: str) -> str:
-    return f"{what}:{_ODD.sub('?', path[:NAME_LENGTH])}"
-
-
 # --- apps and tools -------------------------------------------------------------------------------
 # Versions of 2016 to today share these names (ooni/spec ts-015 to ts-030).
 
@@ -615,3 +472,288 @@ def decode_app(line: bytes | bytearray | memoryview) -> MessagingMeasurement:
     measurement = decode_as(line, _APP_DECODER)
     clip_lists(measurement.test_keys, ("queries", "tcp_connect", "tls_handshakes", "requests"))
     return measurement
+
+
+# --- the fields that must be there ----------------------------------------------------------------
+# OONI may rename a field, or give it another type, and every reader of it would go on with nothing.
+# So a few lines of each archive object are compared with what is declared here. A field that is
+# new harms nobody: it is only counted.
+
+#: What is said of a field: ``missing:test_keys.queries``. Of each declared field one of the first
+#: three is said where it must occur.
+FOUND, RETYPED, MISSING, NEW = "found", "retyped", "missing", "new"
+
+#: New names of one line that are kept, and their length: whoever uploads a line chooses its names.
+NAME_COUNT, NAME_LENGTH = 20, 80
+
+_ODD = re.compile(r"[^A-Za-z0-9_.\-]")
+
+_Object = Mapping[str, Any]
+_Condition = Callable[[_Object, _Object], bool]
+
+
+def _always(item: _Object, line: _Object) -> bool:
+    return True
+
+
+def _since(*version: int) -> _Condition:
+    return lambda item, line: _version(line) >= version
+
+
+def _version(line: _Object) -> tuple[int, ...]:
+    """Major and minor number of the test; what is no number is taken for a newer one."""
+    found = re.match(r"(\d{1,6})\.(\d{1,6})", str(line.get("test_version")), re.ASCII)
+    return tuple(map(int, found.groups())) if found else (1 << 20,)
+
+
+def _has(name: str) -> _Condition:
+    return lambda item, line: item.get(name) is not None
+
+
+def _answers(kind: str) -> _Condition:
+    return lambda item, line: item.get("answer_type", kind) == kind
+
+
+def _has_response(item: _Object, line: _Object) -> bool:
+    return bool(item.get("headers") or item.get("body"))
+
+
+def _has_connected(item: _Object, line: _Object) -> bool:
+    """Whether a handshake must follow: an https input whose port 443 accepted a connection."""
+    connects = item.get("tcp_connect")
+    return (
+        _version(line) >= (0, 4)
+        and str(line.get("input"))[:8].lower() == "https://"
+        and isinstance(connects, list)
+        and any(
+            isinstance(one, dict)
+            and one.get("port") == 443
+            and isinstance(one.get("status"), dict)
+            and one["status"].get("success") is True
+            for one in connects
+        )
+    )
+
+
+def _control_shook(item: _Object, line: _Object) -> bool:
+    """Whether a test helper that makes handshakes connected to port 443 for an https input."""
+    ends = item.get("tcp_connect")
+    return (
+        "ip_info" in item
+        and str(line.get("input"))[:8].lower() == "https://"
+        and isinstance(ends, dict)
+        and any(
+            end.endswith(":443") and isinstance(result, dict) and result.get("status") is True
+            for end, result in ends.items()
+        )
+    )
+
+
+def _is_annotated(item: _Object, line: _Object) -> bool:
+    dns = item.get("dns")
+    has_addresses = isinstance(dns, dict) and bool(dns.get("addrs"))
+    return has_addresses and (_version(line) >= (0, 5) or "tls_handshake" in item)
+
+
+class _Due(NamedTuple):
+    """Fields of an object, and when they must occur in it.
+
+    Attributes:
+        kind: the object; nothing is due in an empty one.
+        names: of the fields.
+        when: asks the object and the whole measurement, both as plain JSON.
+        is_filled: a list that is empty or null is missing, too.
+    """
+
+    kind: type[Struct]
+    names: str
+    when: _Condition = _always
+    is_filled: bool = False
+
+
+# Read from real measurements of all versions and from ooni/spec (ts-017, df-001 to df-006).
+# Versions 0.0 are measurement-kit's, some of which leave out what is null; 0.4 is the first of the
+# Go engine, and 0.5 tags each attempt. What only the archive of some years has (``probe_id``), what
+# a reader has another way for (a request's ``address`` and ``transaction_id``) and what no rule
+# reads is not declared.
+_DUE = (
+    _Due(
+        Measurement,
+        "test_name report_id input measurement_start_time test_start_time probe_cc probe_asn "
+        "software_name software_version test_version test_keys",
+    ),
+    _Due(Measurement, "probe_network_name resolver_asn", _since(0, 4)),
+    _Due(
+        TestKeys,
+        "queries tcp_connect requests control http_experiment_failure dns_consistency blocking "
+        "accessible",
+    ),
+    _Due(TestKeys, "control_failure dns_experiment_failure status_code_match", _since(0, 1)),
+    # Where the probe compared its page with the control's.
+    _Due(TestKeys, "body_proportion title_match", _has("body_length_match")),
+    # 0.0.1 and 0.1.0 never send handshakes; all 141 real https measurements of 0.4 whose
+    # connection worked do.
+    _Due(TestKeys, "tls_handshakes", _has_connected, is_filled=True),
+    _Due(Query, "hostname query_type answers"),
+    _Due(Query, "failure", _since(0, 1)),
+    _Due(Query, "engine", _since(0, 4)),
+    _Due(Query, "tags", _since(0, 5)),
+    _Due(Answer, "ipv4", _answers("A")),
+    _Due(Answer, "ipv6", _answers("AAAA")),
+    _Due(Answer, "hostname", _answers("CNAME")),
+    # The probe's table knows an address's number and name, or neither.
+    _Due(Answer, "asn", _has("as_org_name")),
+    _Due(Connect, "ip port status"),
+    _Due(Connect, "tags", _since(0, 5)),
+    _Due(ConnectStatus, "success"),
+    _Due(ConnectStatus, "failure", _since(0, 1)),
+    _Due(Handshake, "server_name failure no_tls_verify"),
+    _Due(Handshake, "address tags", _since(0, 5)),
+    _Due(Exchange, "failure request response"),
+    _Due(Exchange, "tags", _since(0, 5)),
+    _Due(HttpRequest, "url"),
+    _Due(HttpResponse, "code", _has_response),
+    _Due(HttpResponse, "body headers", _has("code")),
+    _Due(Control, "dns tcp_connect http_request"),
+    _Due(Control, "tls_handshake", _control_shook),
+    _Due(Control, "ip_info", _is_annotated),
+    _Due(ControlDns, "addrs"),
+    _Due(ControlDns, "failure", _since(0, 1)),
+    _Due(ControlEndpoint, "status"),
+    _Due(ControlEndpoint, "failure", _since(0, 1)),
+    _Due(ControlHttp, "status_code body_length failure"),
+    _Due(ControlHttp, "title", lambda item, line: item.get("status_code") not in (None, 0, -1)),
+    _Due(IpInfo, "asn"),
+)  # fmt: skip
+
+#: Names that OONI has used anywhere, and that nothing here reads.
+_UNREAD = """
+address agent alpn answer_type as_org_name asns backend_version blocked body body_is_truncated
+body_length_match bucket_date cipher_suite client_resolver conn_id data_format_version dial_id
+discovered_h3_endpoint echconfig expiration_limit extensions failure flags format headers
+headers_list http3_request id input_hashes is_verified locations measurement_uid minimum_ttl
+negotiated_protocol network options outer_server_name probe_city probe_ip proto quic_handshake raw_response rcode refresh_interval report_filename resolver_address
+resolver_hostname resolver_ip resolver_network_name resolver_port response_length response_line
+responsible_name retries retry_interval serial_number server_name so_error socksproxy t t0 tags
+test_helpers test_runtime tls_version tor transaction_id ttl x_conn_priority_log
+x_control_request x_dns_duplicate_responses x_dns_runtime x_dns_whoami x_do53 x_doh x_http_runtime
+x_status x_tcptls_runtime x_th_runtime x_transport
+"""
+_OTHERS = frozenset(_UNREAD.split())
+
+
+class _Shape(NamedTuple):
+    fields: dict[str, types.Type]
+    due: list[tuple[str, _Condition, bool]]
+
+
+@cache
+def _shape_of(kind: type[Struct]) -> _Shape:
+    info = types.type_info(kind)
+    fields = info.fields if isinstance(info, types.StructType) else ()
+    return _Shape(
+        {field.encode_name: field.type for field in fields},
+        [
+            (name, due.when, due.is_filled)
+            for due in _DUE
+            if issubclass(kind, due.kind)
+            for name in due.names.split()
+        ],
+    )
+
+
+_type_of = cache(types.type_info)
+
+
+@cache
+def required_fields(kind: type[Measurement] = Measurement) -> list[str]:
+    """The declared fields of a measurement, each with the fields around it, sorted."""
+    return sorted(set(_list_required(_type_of(kind), "")))
+
+
+def _list_required(kind: types.Type, path: str) -> Iterator[str]:
+    if isinstance(kind, types.UnionType):
+        for option in kind.types:
+            yield from _list_required(option, path)
+    elif isinstance(kind, types.ListType):
+        yield from _list_required(kind.item_type, path)
+    elif isinstance(kind, types.DictType):
+        yield from _list_required(kind.value_type, path)
+    elif isinstance(kind, types.StructType):
+        fields, due = _shape_of(kind.cls)
+        yield from (_join(path, name) for name, *_ in due)
+        for name, inner in fields.items():
+            yield from _list_required(inner, _join(path, name))
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def compare_fields(line: bytes, kind: type[Measurement] = Measurement) -> list[str]:
+    """What is said of the fields of one line: ``found:x``, ``missing:x``, ``retyped:x``, ``new:x``.
+
+    Found or missing are only declared fields, where they must occur; one that any of several items
+    lacks is missing. Nothing is said of names that users choose, such as annotations.
+
+    Args:
+        line: one measurement as JSON, which has been decoded before.
+        kind: the struct that it is decoded to.
+
+    Returns:
+        The names, sorted, without odd characters; of new ones at most ``NAME_COUNT``.
+    """
+    try:
+        value = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []  # the tolerant path has read it: a byte order mark, for instance
+    comparison = _Comparison(value if isinstance(value, dict) else {})
+    comparison.compare(_type_of(kind), value, "")
+    told = [f"{state}:{path}" for path, state in comparison.told.items()]
+    new = sorted(comparison.new)[:NAME_COUNT]
+    return sorted([*told, *(f"{NEW}:{name}" for name in new)])
+
+
+_WORST = (FOUND, RETYPED, MISSING).index
+
+
+class _Comparison:
+    """One line beside the structs: what is told of each field of theirs, and other names."""
+
+    def __init__(self, line: _Object) -> None:
+        self.told: dict[str, str] = {}
+        self.new: set[str] = set()
+        self._line = line
+
+    def compare(self, kind: types.Type, value: Any, path: str) -> None:
+        """Note what differs at a path and below it."""
+        for option in kind.types if isinstance(kind, types.UnionType) else (kind,):
+            if isinstance(option, types.StructType) and isinstance(value, dict):
+                self._compare_object(option.cls, value, path)
+                return
+            if isinstance(option, types.ListType) and isinstance(value, list):
+                for item in value[:LIST_LIMIT]:
+                    self.compare(option.item_type, item, path)
+                return
+            if isinstance(option, types.DictType) and isinstance(value, dict):
+                for item in islice(value.values(), LIST_LIMIT):
+                    self.compare(option.value_type, item, path)
+                return
+            if isinstance(option, SCALARS.get(type(value), ())):
+                return
+        self._tell(RETYPED, path)
+
+    def _compare_object(self, kind: type[Struct], value: _Object, path: str) -> None:
+        fields, due = _shape_of(kind)
+        for name, when, is_filled in due if value else ():
+            if when(value, self._line):
+                is_there = bool(value.get(name)) if is_filled else name in value
+                self._tell(FOUND if is_there else MISSING, _join(path, name))
+        for name, item in value.items():
+            if name in fields:
+                self.compare(fields[name], item, _join(path, name))
+            elif name not in _OTHERS and kind is not Annotations:
+                self.new.add(_ODD.sub("?", _join(path, name)[:NAME_LENGTH]))
+
+    def _tell(self, state: str, path: str) -> None:
+        self.told[path] = max(self.told.get(path, state), state, key=_WORST)

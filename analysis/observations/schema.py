@@ -157,7 +157,7 @@ OBSERVATION = pa.schema(
         ("is_anomaly", pa.bool_()),
         ("is_confirmed", pa.bool_()),
         ("is_failure", pa.bool_()),
-        # what of the line was not as expected, see find_changes; null: it was not looked at
+        # what is said of the line's fields, see compare_fields; null: it was not looked at
         ("fields_met", pa.list_(pa.string())),
     ]
 )

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import duckdb
 
-# Failures are OONI's words (ooni/spec df-007), and those of ooniprobe 2.
-_FAILURES = {
+#: Macro → the failures of which it is true: OONI's words (ooni/spec df-007), and ooniprobe 2's.
+FAILURES: Mapping[str, tuple[str, ...]] = {
     "is_reset": (
         "connection_reset", "eof_error", "connection_aborted", "connection_lost_error",
         "connection_done", "response_never_received",
@@ -38,7 +38,7 @@ _FAILURES = {
 
 #: Name and arguments → body, in an order in which each finds those that it calls.
 SCALAR_MACROS: Mapping[str, str] = {
-    **{f"{name}(failure)": f"failure IN {failures}" for name, failures in _FAILURES.items()},
+    **{f"{name}(failure)": f"failure IN {failures}" for name, failures in FAILURES.items()},
     # Whether anything in a list of conditions is true; of no list nobody knows.
     "has_true(conditions)": "list_contains(conditions, TRUE)",
     # The failure says nothing of the network or the site: the probe's own machine failed, or the

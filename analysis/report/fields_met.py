@@ -1,97 +1,127 @@
-"""What OONI sent that was not expected: counted by name, and a run stopped where it is too much.
+"""What OONI sent that was not expected, counted by measurement; a run stops where a field is gone.
 
-A renamed field would leave every rule without its fact, and the report would say *ok*. A session is
-a ``report_id`` on a network and day. Each day of a network weighs the same, however many sessions
-somebody uploads on it, and a network has to have been measured on several days: a flood of forged
-uploads moves one day of a network.
+A renamed field would leave every rule without its fact, and the report would say *ok*. So each
+field that the rules read declares when it must occur (``messages``), and is counted among the
+measurements in which it must. What is new is counted and stops nothing. Each day of a network
+weighs the same, however many measurements somebody uploads on it, and a network has to have been
+measured on several days: a flood of forged uploads moves one day of a network.
 """
 
+from itertools import chain
 from typing import Final
 
 import duckdb
 import pandas as pd
 
 from analysis.errors import ContractError
-from analysis.observations.messages import NAME_LENGTH
+from analysis.observations.messages import NAME_LENGTH, required_fields
+from analysis.outcomes.macros import FAILURES
 from analysis.pages.formats import percent
 
-#: From this share of sessions on, on half of the networks, the run stops.
+#: From this share of the measurements on that must have a field, on half of the networks, the run
+#: stops where it is missing.
 STOPPING_SHARE: Final = 0.2
-#: Of so many sessions at least, and judged by the networks that were measured on so many days, and
-#: on this share of the days of the network with most: a sender can invent networks.
-_FEWEST_SESSIONS, _FEWEST_DAYS, _SHARE_OF_DAYS = 4, 3, 0.1
-#: OONI's own mark of a field that may come and go.
-_EXPERIMENTAL = "test_keys.x_"
+#: ... if it is missing in this share of all that were looked at: else it can move no verdict.
+_LEAST_SHARE = 0.01
+#: Of so many measurements at least, or of all that were looked at; and judged by the networks that
+#: were measured on so many days, and on this share of the days of the network with most: a sender
+#: can invent networks.
+_FEWEST, _FEWEST_DAYS, _SHARE_OF_DAYS = 4, 3, 0.1
 #: Names that are counted, the most frequent first: whoever uploads a line chooses its names.
 _MOST_NAMES = 200
 #: Names that a sentence gives.
 _MOST_TOLD = 5
-_WORDS = {"missing": "no field", "retyped": "another type of", "new": "the new field",
-          "version": "the unknown test version", "failure": "the unknown failure"}  # fmt: skip
+_WORDS = {"missing": "no field", "retyped": "another type of"}
 
 _KNOWN_VERSION = r"0\.[0-5]\.[0-9]{1,3}"
-#: ooni/spec df-007, and what probe-cli and the test helpers write besides.
-_FAILURES = """
-address_family_not_supported address_family_not_supported_error address_in_use
-address_not_available already_connected android_dns_cache_no_data bad_address bad_file_descriptor
-connect_error connection_aborted connection_already_in_progress connection_done
-connection_lost_error connection_refused connection_refused_error connection_reset
-deferred_timeout_error destination_address_required dns_bogon_error dns_lookup_error
-dns_name_error dns_name_failure dns_no_answer dns_non_recoverable_failure dns_nxdomain_error
-dns_refused_error dns_reply_with_wrong_query_id dns_server_failure dns_server_misbehaving
-dns_servfail_error dns_temporary_failure eof_error generic_timeout_error host_unreachable
-http_invalid_redirect_location_host http_request_failed http_unexpected_redirect_url
-http_unexpected_status_code interrupted invalid_argument json_parse_error message_size
-network_down network_reset network_unreachable no_buffer_space no_protocol_option not_a_socket
-not_connected operation_not_permitted operation_not_supported operation_would_block
-permission_denied protocol_not_supported quic_incompatible_version response_never_received
-socks_address_not_supported socks_command_not_supported socks_connection_not_allowed
-socks_connection_refused socks_error socks_host_unreachable socks_network_unreachable
-socks_server_failure socks_ttl_expired ssl_error ssl_failed_handshake ssl_invalid_certificate
-ssl_invalid_hostname ssl_unknown_authority ssl_unknown_autority task_timed_out tcp_timed_out_error
-timed_out unknown_error wrong_protocol_type
-"""
+#: Families of failures, known by their beginning, as rules read them: ``ssl_error: error:1400…``.
+_KNOWN_FAMILY = r"^(dns|ssl|http|socks|quic)_|^unknown_"
+#: Those that rules read by name, and others of ooni/spec df-007 and of old probes.
+_KNOWN_FAILURES: Final = sorted({
+    *chain.from_iterable(FAILURES.values()), "already_connected", "android_dns_cache_no_data",
+    "connect_error", "connection_already_in_progress", "generic_error", "json_parse_error",
+    "not_connected", "operation_not_permitted", "operation_not_supported",
+})  # fmt: skip
 
-# One row a name that a row has and that was not expected. A share is anybody's, and so are its
-# names.
-_NAMED = f"""
-WITH named AS (
-  SELECT probe_asn, measurement_start_time::DATE AS day, report_id, unnest(list_concat(
-    coalesce(fields_met, []),
-    if(regexp_full_match(coalesce(test_version, ''), '{_KNOWN_VERSION}'), [],
-      ['version:' || coalesce(test_version, 'none')]),
-    list_transform(
-      list_filter(
-        list_concat(
-          [dns_failure, udp_failure, http_failure, control_failure, control_dns_failure,
-            control_http_failure],
-          list_transform(tcp, lambda one: one.failure),
-          list_transform(tls, lambda one: one.failure)),
-        lambda one: NOT list_contains($failures, one) AND NOT starts_with(one, 'unknown_failure')),
-      lambda one: 'failure:' || one)
-  )) AS given
+# What is said of each measurement, one row a name. Where its report ID says which measurements were
+# taken together, no ``test_start_time`` is missed.
+_TOLD = f"""
+WITH said AS (
+  SELECT probe_asn, measurement_start_time::DATE AS day, run_known_by,
+    unnest(list_distinct(list_concat(coalesce(fields_met, []),
+      if(regexp_full_match(coalesce(test_version, ''), '{_KNOWN_VERSION}'), [],
+        ['version:' || coalesce(test_version, 'none')]),
+      list_transform(
+        list_filter(
+          list_concat(
+            [dns_failure, udp_failure, http_failure, control_failure, control_dns_failure,
+              control_http_failure],
+            list_transform(tcp, lambda one: one.failure),
+            list_transform(tls, lambda one: one.failure)),
+          lambda one: NOT list_contains($failures, one)
+            AND NOT regexp_matches(one, '{_KNOWN_FAMILY}')),
+        lambda one: 'failure:' || one)))) AS given
   FROM observations
-), cut AS (
-  SELECT probe_asn, day, report_id,
-    regexp_replace(given[:{NAME_LENGTH}], '[^A-Za-z0-9_.:-]', '?', 'g') AS name FROM named
-  WHERE regexp_matches(given, '^(missing|retyped|new|version|failure):')
-), most AS (
-  SELECT name FROM cut GROUP BY name
-  ORDER BY count(DISTINCT (probe_asn, day, report_id)) DESC, name LIMIT {_MOST_NAMES}
+), told AS (
+  SELECT probe_asn, day, given,
+    if(given = 'missing:test_start_time' AND run_known_by = 'report_id', 'found',
+      regexp_extract(given, '^(found|missing|retyped|new|version|failure):', 1)) AS kind,
+    regexp_replace(substr(given[:{NAME_LENGTH}], instr(given, ':') + 1), '[^A-Za-z0-9_.:-]', '?',
+      'g') AS name
+  FROM said
+)"""
+
+# A field is counted among the measurements in which it must occur, where that is declared. Names
+# are anybody's, of a share even more: those that can stop a run come first.
+_COUNTS = f"""
+{_TOLD}, names AS (
+  SELECT kind, name, min(day) AS first_day, max(day) AS last_day,
+    kind IN ('missing', 'retyped') AND list_contains($required, name) AS is_required
+  FROM told WHERE kind NOT IN ('found', '') GROUP BY ALL
+  ORDER BY is_required DESC, count(*) DESC, kind, name LIMIT {_MOST_NAMES}
+), met AS (
+  SELECT kind, name, probe_asn, day, count(*) AS met_count
+  FROM told SEMI JOIN names USING (kind, name) GROUP BY ALL
+), due AS (
+  SELECT name, probe_asn, day, count(*) AS due_count
+  FROM told SEMI JOIN (FROM names WHERE is_required) USING (name)
+  WHERE kind IN ('found', 'missing', 'retyped') GROUP BY ALL
+), days AS (
+  SELECT probe_asn, measurement_start_time::DATE AS day, count(*) AS all_count,
+    count(fields_met) AS looked_at_count, sum(looked_at_count) OVER () AS looked_at_total
+  FROM observations GROUP BY ALL
+), tried AS (
+  SELECT * REPLACE (coalesce(met_count, 0) AS met_count),
+    CASE WHEN kind IN ('version', 'failure') THEN all_count
+         WHEN is_required THEN coalesce(due_count, 0) ELSE looked_at_count END AS of_count
+  FROM names CROSS JOIN days LEFT JOIN met USING (kind, name, probe_asn, day)
+    LEFT JOIN due USING (name, probe_asn, day)
+), networks AS (
+  SELECT kind, name, first_day, last_day, is_required, looked_at_total, probe_asn,
+    sum(met_count) AS met_count, sum(of_count) AS of_count, count(*) AS day_count,
+    avg(met_count / of_count) AS share
+  FROM tried WHERE of_count > 0 GROUP BY ALL
+), enough AS (
+  SELECT *, day_count >= greatest({_FEWEST_DAYS}, {_SHARE_OF_DAYS} * max(day_count)
+    OVER (PARTITION BY kind, name)) AS is_enough
+  FROM networks
+), counted AS (
+  SELECT *, is_enough OR NOT bool_or(is_enough) OVER (PARTITION BY kind, name) AS counts
+  FROM enough
 )
-SELECT name, probe_asn, day, count(DISTINCT report_id) AS session_count
-FROM cut SEMI JOIN most USING (name) GROUP BY ALL ORDER BY ALL
+SELECT kind, name, sum(met_count)::BIGINT AS measurement_count,
+  measurement_count / sum(of_count) AS measurement_share,
+  count(*) FILTER (met_count > 0) AS network_count,
+  sum(share * day_count) FILTER (counts) / sum(day_count) FILTER (counts) AS day_share,
+  count(*) FILTER (counts AND share > {STOPPING_SHARE}) AS many_network_count,
+  count(*) FILTER (counts) AS tested_network_count, first_day, last_day,
+  is_required AND day_share > {STOPPING_SHARE} / 2
+    AND 2 * many_network_count >= tested_network_count
+    AND measurement_count >= greatest(least({_FEWEST}, looked_at_total),
+      {_LEAST_SHARE} * looked_at_total) AS is_too_much
+FROM counted GROUP BY kind, name, first_day, last_day, is_required, looked_at_total
+ORDER BY kind, name
 """
-
-_DAYS = """
-SELECT probe_asn, measurement_start_time::DATE AS day, count(DISTINCT report_id) AS all_count,
-  count(DISTINCT report_id) FILTER (fields_met IS NOT NULL) AS looked_at_count
-FROM observations GROUP BY ALL ORDER BY ALL
-"""
-
-_COLUMNS = ["kind", "name", "session_count", "session_share", "network_count", "day_share",
-            "many_network_count", "tested_network_count", "first_day", "last_day",
-            "is_too_much"]  # fmt: skip
 
 
 def count_fields_met(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
@@ -101,59 +131,30 @@ def count_fields_met(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         connection: holds ``observations``.
 
     Returns:
-        ``kind`` (missing, retyped, new, version, failure) and ``name``; how many sessions have it,
-        of all (for fields: of those that were looked at), on how many networks; ``day_share``, the
-        mean share of a network's day; and on how many of the networks that count it is many.
+        ``kind`` (missing, retyped, new, version, failure) and ``name``; how many measurements have
+        it, and of those that could (a field: of those that were looked at and must have it), on how
+        many networks; ``day_share``, the mean share of a network's day; on how many of the networks
+        that count it is many; and whether the run stops.
     """
-    named = connection.execute(_NAMED, {"failures": _FAILURES.split()}).df()
-    days = connection.execute(_DAYS).df()
-    rows = [_count_one(str(name), met, days) for name, met in named.groupby("name") if len(met)]
-    return pd.DataFrame(rows, columns=_COLUMNS)
-
-
-def _count_one(name: str, met: pd.DataFrame, days: pd.DataFrame) -> list[object]:
-    kind, _, what = name.partition(":")
-    tested = days.assign(
-        of=days["all_count" if kind in ("version", "failure") else "looked_at_count"]
-    )
-    tested = tested[tested["of"] > 0].merge(met, on=["probe_asn", "day"], how="left")
-    tested["share"] = tested["session_count"].fillna(0) / tested["of"]
-    by_network = tested.groupby("probe_asn")["share"].agg(["mean", "size"])
-    most_days = by_network["size"].max()
-    counts = by_network["size"] >= max(_FEWEST_DAYS, _SHARE_OF_DAYS * most_days)
-    if not counts.any():
-        counts[:] = True
-    is_counted = tested["probe_asn"].map(counts)
-    day_share = float(tested.loc[is_counted, "share"].mean())
-    many = int((by_network.loc[counts, "mean"] > STOPPING_SHARE).sum())
-    sessions = int(met["session_count"].sum())
-    is_too_much = (
-        day_share > STOPPING_SHARE / 2
-        and 2 * many >= counts.sum()
-        and sessions >= _FEWEST_SESSIONS
-        and not what.startswith(_EXPERIMENTAL)
-    )
-    return [
-        kind, what, sessions, sessions / tested["of"].sum(), met["probe_asn"].nunique(), day_share,
-        many, int(counts.sum()), met["day"].min(), met["day"].max(), is_too_much,
-    ]  # fmt: skip
+    given = {"failures": _KNOWN_FAILURES, "required": required_fields()}
+    return connection.execute(_COUNTS, given).df()
 
 
 def refuse_changed_fields(met: pd.DataFrame, *, is_accepted: bool) -> None:
-    """Stop where a change of OONI's fields concerns much of what was measured.
+    """Stop where a field that the rules read is gone from much of what was measured.
 
     Args:
         met: see ``count_fields_met``.
         is_accepted: the run is told to go on.
 
     Raises:
-        ContractError: it does, and the run is not.
+        ContractError: it is, and the run is not.
     """
     if met["is_too_much"].any() and not is_accepted:
         raise ContractError(
-            f"OONI's measurements are not as this version of the workbook knows them, and it may "
-            f"misread them: {name_changes(met)}. Use a newer version of the workbook, or add "
-            "ACCEPT_FIELDS=1 to go on; page 1 then says so"
+            f"the rules no longer find fields of OONI's measurements that they read: "
+            f"{name_changes(met)}. Use a newer version of the workbook, or add ACCEPT_FIELDS=1 to "
+            "go on; page 1 then says so"
         )
 
 
@@ -161,8 +162,8 @@ def name_changes(met: pd.DataFrame) -> str:
     """What is too much, in words, the most frequent first."""
     many = met[met["is_too_much"]].sort_values("day_share", ascending=False, kind="stable")
     told = [
-        f"{_WORDS[str(one.kind)]} {one.name} ({percent(one.session_share)} of the sessions, on "
-        f"{one.many_network_count} of {one.tested_network_count} networks)"
+        f"{_WORDS[str(one.kind)]} {one.name} ({percent(one.measurement_share)} of the measurements "
+        f"that must have it, on {one.many_network_count} of {one.tested_network_count} networks)"
         for one in many.head(_MOST_TOLD).itertuples(index=False)
     ]
     more = [f"and {len(many) - len(told)} more"] if len(many) > len(told) else []
@@ -173,12 +174,28 @@ def read_fields_met(met: pd.DataFrame) -> str:
     """What page 1 says of the table, where the run was not refused."""
     if met["is_too_much"].any():
         return (
-            f"OONI's fields have changed: {name_changes(met)}. This report was made all the same, "
-            "with ACCEPT_FIELDS=1: some of its numbers may be wrong."
+            f"The rules no longer find fields that they read: {name_changes(met)}. This report was "
+            "made all the same, with ACCEPT_FIELDS=1: some of its numbers may be wrong."
         )
     if met.empty:
         return "Every field, test version and kind of failure is one that these rules know."
-    return (
-        f"Unexpected fields, test versions or kinds of failure: {len(met)}. None of them stops the "
-        "report (experimental fields, x_…, never do). A session over midnight counts on both days."
-    )
+    is_lost = met["kind"].isin(["missing", "retyped"])
+    said = []
+    if not is_lost.all():
+        said.append(
+            "Fields, test versions and kinds of failure that these rules do not know: "
+            f"{_count_names(met[~is_lost])}. They are counted and change nothing."
+        )
+    if is_lost.any():
+        said.append(
+            "Fields that were missing or of another type, in too few measurements to stop the "
+            f"report: {_count_names(met[is_lost])}."
+        )
+    return " ".join(said)
+
+
+def _count_names(met: pd.DataFrame) -> str:
+    """How many there are, and which are the most frequent."""
+    most = met.sort_values("measurement_count", ascending=False, kind="stable").head(_MOST_TOLD)
+    more = ", …" if len(met) > len(most) else ""
+    return f"{len(met)} ({', '.join(sorted(most['name']))}{more})"

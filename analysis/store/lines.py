@@ -44,8 +44,8 @@ _MOST_TIMES = 100
 #: So does one with more lines than this and one for each ten compressed bytes.
 _MOST_LINES, _BYTES_OF_A_LINE = 100_000, 10
 
-#: One line in so many of an object is compared with the known fields, and its first; that takes as
-#: long as to read it.
+#: The first line of an object, and one in so many after it, is compared with the fields that must
+#: be there; that takes as long as to read it.
 _LOOKED_AT = 64
 
 _COMPRESSED_BLOCK = 1 << 17
@@ -133,13 +133,11 @@ class LineReader:
         fingerprints: what pages are matched against.
         received: when the archive received them, where that is known.
         test: the messaging or circumvention test; else web_connectivity.
-        looked_at: the reports of which a line was compared with the fields that are known.
     """
 
     fingerprints: Fingerprints = field(default_factory=Fingerprints)
     received: Received | None = None
     test: Tested | None = None
-    looked_at: set[str] = field(default_factory=set)
 
     def read_all(self, stream: io.RawIOBase) -> Iterator[tuple[int, Row | str]]:
         """Number and observation of each line that is not empty, or why there is none.
@@ -198,23 +196,17 @@ class LineReader:
             keys_digest=messages.digest_keys(line),
             fingerprints=self.fingerprints,
             received=self.received,
-            fields_met=self._look_at(line, number, measured.report_id or ""),
+            fields_met=self._look_at(line, number),
         )
 
-    def _look_at(self, line: bytes, number: int, report_id: str) -> list[str] | None:
-        """What of a line is not as expected; None where others are to be looked at.
+    def _look_at(self, line: bytes, number: int) -> list[str] | None:
+        """What is said of a line's fields; None where others are looked at.
 
-        A session's lines are of one probe, so its first says it for all. A long line would take
-        several times as much memory.
+        A long line would take several times as much memory.
         """
-        if (
-            len(line) > messages.TOLERANT_LIMIT
-            or report_id in self.looked_at
-            or len(self.looked_at) * _LOOKED_AT > number
-        ):
+        if number % _LOOKED_AT != 1 or len(line) > messages.TOLERANT_LIMIT:
             return None
-        self.looked_at.add(report_id)
-        return messages.find_changes(line)
+        return messages.compare_fields(line)
 
 
 def _is_cut(stream: io.RawIOBase) -> bool:

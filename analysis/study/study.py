@@ -431,15 +431,32 @@ def _read_parameters(values: Mapping[str, Any]) -> StudyParameters:
     return parameters
 
 
+#: The ledger's reason for a line without it → a field without which no line is a measurement.
+_IDENTITY = {
+    "invalid:no_test_name": "test_name",
+    "invalid:no_start_time": "measurement_start_time",
+    "invalid:bad_probe_cc": "probe_cc",
+    "invalid:no_input": "input",
+}
+
+
 def open_observations(collection: Collection, probe_cc: str, period: Period) -> Observations:
     """The observations of a country and a period, of which there is at least one.
 
     Raises:
         SourceError: the source has none.
+        ContractError: it has none because most lines lack a field that all must have.
     """
     observations = Observations(collection, probe_cc, period)
     if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
+        ledger = observations.ledger().set_index("reason")["line_count"]
         observations.close()
+        for reason, field in _IDENTITY.items():
+            if 2 * ledger.get(reason, 0) > ledger["total"]:
+                raise ContractError(
+                    f"no field {field} in {ledger[reason]:,} of {ledger['total']:,} lines, and no "
+                    "other line is a measurement. Use a newer version of the workbook"
+                )
         raise SourceError(
             f"the source has no measurement of {probe_cc} from {period.since} to "
             f"{period.last_day}; "
