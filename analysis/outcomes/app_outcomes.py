@@ -28,7 +28,7 @@ MANNERS = (
     ("nxdomain", "^dns_nxdomain"),
     ("other", "one_address_for_all_names"),
     ("bogon", "^bogon"),
-    ("reset", "reset|eof|aborted|broken pipe"),
+    ("reset", "reset|eof|aborted|broken pipe|dirty_shutdown"),
     ("refused", "refused"),
     ("unreachable", "unreachable|no route"),
     ("mitm", "^ssl_|x509|certificate"),

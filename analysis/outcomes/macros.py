@@ -10,9 +10,11 @@ import duckdb
 
 #: Macro → the failures of which it is true: OONI's words (ooni/spec df-007), and ooniprobe 2's.
 FAILURES: Mapping[str, tuple[str, ...]] = {
+    # measurement-kit says ``ssl_dirty_shutdown`` of a connection that ended without TLS's own goodbye
+    # (src/libmeasurement_kit/net/connection.cpp): nothing is wrong with the certificate.
     "is_reset": (
         "connection_reset", "eof_error", "connection_aborted", "connection_lost_error",
-        "connection_done", "response_never_received",
+        "connection_done", "response_never_received", "ssl_dirty_shutdown",
     ),
     # Nobody answered: the time ran out, or a router on the way said that nothing lies there. A lost
     # route shows as either.
