@@ -142,8 +142,8 @@ def runs_of(rows: list[dict]) -> list[str]:
             ["a report_id"] * 5,
             id="lines added to a genuine report",
         ),
-        # Forged with the start of a genuine run, then with starts of their own: a run costs a forger
-        # one start, and docs/security.md says what a day of them gains.
+        # Forged with the start of a genuine run, then with starts of their own: a run costs a
+        # forger one start, and docs/security.md says what a day of them gains.
         pytest.param(
             [
                 sent("x", 1, "1", 0),

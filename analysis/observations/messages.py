@@ -632,12 +632,13 @@ address agent alpn answer_type as_org_name asns backend_version blocked body bod
 body_length_match bucket_date cipher_suite client_resolver conn_id data_format_version dial_id
 discovered_h3_endpoint echconfig expiration_limit extensions failure flags format headers
 headers_list http3_request id input_hashes is_verified locations measurement_uid minimum_ttl
-negotiated_protocol network options outer_server_name probe_city probe_ip proto quic_handshake raw_response rcode refresh_interval report_filename resolver_address
-resolver_hostname resolver_ip resolver_network_name resolver_port response_length response_line
-responsible_name retries retry_interval serial_number server_name so_error socksproxy t t0 tags
-test_helpers test_runtime tls_version tor transaction_id ttl x_conn_priority_log
-x_control_request x_dns_duplicate_responses x_dns_runtime x_dns_whoami x_do53 x_doh x_http_runtime
-x_status x_tcptls_runtime x_th_runtime x_transport
+negotiated_protocol network options outer_server_name probe_city probe_ip proto quic_handshake
+raw_response rcode refresh_interval report_filename resolver_address resolver_hostname resolver_ip
+resolver_network_name resolver_port response_length response_line responsible_name retries
+retry_interval serial_number server_name so_error socksproxy t t0 tags test_helpers test_runtime
+tls_version tor transaction_id ttl x_conn_priority_log x_control_request x_dns_duplicate_responses
+x_dns_runtime x_dns_whoami x_do53 x_doh x_http_runtime x_status x_tcptls_runtime x_th_runtime
+x_transport
 """
 _OTHERS = frozenset(_UNREAD.split())
 
