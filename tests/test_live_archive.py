@@ -8,7 +8,9 @@ import hashlib
 import json
 import random
 import re
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -227,18 +229,20 @@ def test_all_days_are_listed_again_at_once_or_none(archive: LoopbackS3, store: s
     archive.objects = {_key(): _packed(1), _key(hour=1): _packed(2), _key(hour=3): b"x"}
     archive.faults[_key(hour=3)] = Fault("status", status=403)
     published = _ingest(store)
+    request = Request("ooni", store, _CC, _PERIOD, receipt_margin=0, jobs=1, relist=True)
+    apps = ingest_messaging(request)
     archive.objects[_key(hour=2)] = _packed(3)
     archive.faults.clear()
     _age_listings(store, 400)
     archive.requests.clear()
     assert _ingest(store, relist=False) == published
+    assert ingest_messaging(replace(request, relist=False)) == apps
     assert _asked(archive) == ([], [])
     file_name = next(name for name in contents(store, "*.parquet") if "/01/" in name)
     (Path(store) / file_name).unlink()
     again = _ingest(store, relist=False)
     assert (again, again.digest) == (published, published.digest)
     assert _asked(archive) == ([], [_key(hour=1)])
-    request = Request("ooni", store, _CC, _PERIOD, receipt_margin=0, jobs=1, relist=True)
     collection = ingest(request, Fingerprints())
     ingest_messaging(request)  # by the same listing
     listed, read = _asked(archive)
@@ -278,6 +282,10 @@ def test_a_repeated_run_asks_nobody(
     status, _, said = command("ingest", *words, "RELIST=0")
     assert (status, _asked(archive)) == (0, ([], []))
     assert "3 objects: 3 known, 0 new, 0 not read; 1 came late, with 2 lines\n" in said
+    for listings in list(Path(store).rglob("listings")):  # of young days none are kept
+        shutil.rmtree(listings)
+    assert command("ingest", *words, "RELIST=0")[0] == 0
+    assert _asked(archive) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Annotated, Any, TypeAlias
 from urllib.parse import parse_qs, quote, unquote_plus, urlencode, urlsplit
 from xml.etree.ElementTree import Element, ParseError
 
@@ -295,7 +295,7 @@ class _Listing(msgspec.Struct, frozen=True):
     """
 
     objects: list[tuple[str, int, str]]
-    listed_at: datetime
+    listed_at: Annotated[datetime, msgspec.Meta(tz=True)]
     late: list[str] = []
 
     def find(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:

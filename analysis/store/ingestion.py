@@ -182,7 +182,7 @@ def say_none_found(source: str, probe_cc: str, window: Period | None) -> str:
 
 def was_read(request: Request) -> bool:
     """Whether the store has a record of what the source holds of web sites."""
-    return _open_archive(request, _NO_FINGERPRINTS).was_read
+    return _open_archive(request, _NO_FINGERPRINTS).record is not None
 
 
 def _is_wanted(path: str, probe_cc: str, name: str) -> bool:
@@ -203,10 +203,11 @@ def _open_archive(request: Request, fingerprints: Fingerprints, what: str = "") 
     source = open_source(request.source, scope)
     name = f"read-{what}{request.probe_cc}{f'-{window}' if window else ''}.json"
     try:
-        record = msgspec.convert(store.read_note(source.id, name), _Record)
+        record: _Record | None = msgspec.convert(store.read_note(source.id, name), _Record)
     except msgspec.ValidationError:  # there is none, or another program's
-        record = _Record()
-    task = Task(source, record.other_store or source.id, store, fingerprints, request.keep_raw)
+        record = None
+    source_id = (record and record.other_store) or source.id
+    task = Task(source, source_id, store, fingerprints, request.keep_raw)
     return _Archive(request, task, name, record)
 
 
@@ -245,11 +246,7 @@ class _Archive:
     request: Request
     task: Task
     record_name: str
-    record: _Record
-
-    @property
-    def was_read(self) -> bool:
-        return self.record != _Record()
+    record: _Record | None
 
     def reopen(self) -> Collection | None:
         """What was read before, asking nobody, where the request wants that of a server; None where
@@ -257,7 +254,7 @@ class _Archive:
         """
         task, record, request = self.task, self.record, self.request
         is_asked = not request.reopen and request.relist is not False
-        if is_asked or not isinstance(task.source, Bucket) or not self.was_read:
+        if is_asked or not isinstance(task.source, Bucket) or record is None:
             return None
         if record.share:
             return reopen_share(task.store, record.share)
@@ -353,7 +350,7 @@ class _Archive:
         store, source_id = self.task.store, self.task.source_id
         stamps = store.stamps(f"{FOLDER}/{source_id}")
         there = {key: stamps[key + SUFFIX] for key in keys if key + SUFFIX in stamps}
-        on_record = self.record.files
+        on_record = self.record.files if self.record else []
         known = {file.key: file for file, *stamp in on_record if there.get(file.key) == (*stamp,)}
         others = [key for key in there if key not in known]
         files = {**known, **store.read_provenances(source_id, others)}
