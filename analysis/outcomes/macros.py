@@ -10,7 +10,7 @@ import duckdb
 
 #: Macro → the failures of which it is true: OONI's words (ooni/spec df-007), and ooniprobe 2's.
 FAILURES: Mapping[str, tuple[str, ...]] = {
-    # measurement-kit says ``ssl_dirty_shutdown`` of a connection that ended without TLS's own goodbye
+    # measurement-kit says ``ssl_dirty_shutdown`` of a connection that ended without TLS's goodbye
     # (src/libmeasurement_kit/net/connection.cpp): nothing is wrong with the certificate.
     "is_reset": (
         "connection_reset", "eof_error", "connection_aborted", "connection_lost_error",
