@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,20 @@ def _put_archive(folder: Path, lines: dict[int, list[bytes]]) -> list[str]:
     for day, some in lines.items():
         put(folder / "archive", object_key(10, day=f"2024070{day}", cc=_CC), some)
     return [*_KH, f"SOURCE={folder / 'archive'}", f"STORE={folder / 'store'}"]
+
+
+def test_the_period_is_sampled(command: Command, tmp_path: Path) -> None:
+    """Of an archive of half a year the objects that were received in the period are read; and where
+    none were, what was not read may still be of it."""
+    words = _put_archive(tmp_path, {day: [_line(day)] for day in _DAYS})
+    for number in range(40):
+        day = date(2024, 1, 1) + timedelta(days=number)
+        line = _line(1, measurement_start_time=f"{day} 10:00:00")
+        put(tmp_path / "archive", object_key(10, day=f"{day:%Y%m%d}", cc=_CC), [line])
+    assert "the ledger would keep 5 of 5 lines" in command("doctor", *words)[1]
+    later = [*words, "SINCE=2024-03-01", "UNTIL=2024-04-01"]
+    status, said, _ = command("doctor", *later)
+    assert (status, _levels(said, "in the period; they are of KH")) == (0, ["look"])
 
 
 def test_changed_fields(command: Command, tmp_path: Path) -> None:

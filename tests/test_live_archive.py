@@ -9,7 +9,6 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import stamina
 
 from analysis.errors import ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
@@ -31,8 +29,9 @@ from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_study
 from tests.archives import contents, ledger_of, line_of, object_key, packed, put, read_into
 from tests.conftest import Command
-from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
+from tests.loopback_s3 import Fault, LoopbackS3
 from tests.messaging import measurement as app_test
+from tests.ooni_server import OoniServer
 
 _CC = "KH"
 _DAY = date(2024, 7, 1)
@@ -63,12 +62,10 @@ def _ledger(collection: Collection, period: Period = _PERIOD) -> dict[str, int]:
 
 
 @pytest.fixture
-def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
+def archive(ooni: OoniServer, monkeypatch: pytest.MonkeyPatch) -> LoopbackS3:
     """A server for which nobody waits long."""
-    with stamina.set_testing(True, attempts=3), loopback_s3() as server:
-        monkeypatch.setenv("OONI_ARCHIVE", server.url)
-        monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 30.0))
-        yield server
+    monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 30.0))
+    return ooni
 
 
 def _asked(server: LoopbackS3) -> tuple[list[str], list[str]]:

@@ -201,6 +201,7 @@ def test_doctor_ingest_and_what_pages_compare(
     assert apps.digests.keys() == {"the country", "every country"}
 
 
+@pytest.mark.parametrize("words", ["a month of 30 days", "up to today"], indirect=True)
 def test_report_and_watch(
     words: tuple[list[str], Period], command: Command, ooni: OoniServer, tmp_path: Path
 ) -> None:
@@ -212,5 +213,6 @@ def test_report_and_watch(
     page = (out / "1-ingestion.html").read_text(encoding="utf-8")
     assert "OONI's replies, one after the other, have the SHA-256" in html.unescape(page)
     assert tieout.NOT_OONI not in html.unescape(page)
-    status, said, wrong = command("watch", *given)
+    status, said, wrong = command("watch", *given, f"OUT={tmp_path / 'watch'}")
     assert status in (0, 10), said + wrong
+    assert list((tmp_path / "watch").glob("*.html"))
