@@ -324,33 +324,34 @@ def fetch_counts(folder: Path, questions: Iterable[Question], say: Say) -> None:
     """
     with lock_folder(folder, "reply can be kept in"):
         asked, has_all = find_unasked(folder, questions)
-        said = ""
+        said, purpose = "", "compares a report's counts with OONI's"
+        server = Server(purpose, limits=Limits(silence=90.0))
         try:
             for question in asked:
                 if question.what != said:
                     said = question.what
                     say(f"asking {_name_api(question.urls()[0])} for its {said}")
-                _fetch(folder, question)
+                _fetch(folder, question, server)
         except SourceError as error:
             if not has_all:
                 raise
             say(f"{error} Counts that OONI sent earlier are used")
 
 
-def _fetch(folder: Path, question: Question) -> None:
+def _fetch(folder: Path, question: Question, server: Server) -> None:
     """Keep the reply to a question, or those to its halves where it asks for too much."""
     if _are_fresh(_find(folder, question)):  # half of a question
         return
     path = folder / question.file()
     try:
-        body, url = _ask(question)
+        body, url = _ask(question, server)
     except _AsksTooMuch:
         halves = question.halves()
         if not halves:  # a day is not too much: the database is in trouble, which may pass
             raise
-        path.unlink(missing_ok=True)
         for half in halves:
-            _fetch(folder, half)
+            _fetch(folder, half, server)
+        path.unlink(missing_ok=True)  # an older reply to the whole
         return
     question.read(body)
     sidecar = Sidecar(
@@ -397,7 +398,7 @@ def _name_api(url: str) -> str:
     return f"OONI's API ({urlsplit(url).netloc})"
 
 
-def _ask(question: Question) -> tuple[bytes, str]:
+def _ask(question: Question, server: Server) -> tuple[bytes, str]:
     """A reply that holds a result, and the address that gave it.
 
     OONI refuses in four shapes, one of them with status 200.
@@ -407,7 +408,6 @@ def _ask(question: Question) -> tuple[bytes, str]:
             sentence; or the quota is spent.
         _AsksTooMuch: see there.
     """
-    server = Server("compares a report's counts with OONI's", limits=Limits(silence=90.0))
     late = f"there was no whole reply within {REPLY_SECONDS:g} seconds"
     unanswered = []
     for url in question.urls():
