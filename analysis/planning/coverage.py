@@ -807,8 +807,8 @@ def show_comparison(thin: pd.DataFrame, run: Mapping[str, object]) -> None:
     """
     if thin.empty:
         show_text(
-            "On every access network with 100 measurements or more, at least 30 sites were "
-            "reached: no network needs more everyday sites."
+            "No access network has 100 measurements or more and fewer than 30 sites that were "
+            "reached. Networks with fewer measurements are not checked."
         )
         return
     show_table(

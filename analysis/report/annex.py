@@ -596,7 +596,8 @@ def list_sites(
     counts = of_site.agg(session_count=("session_count", "sum"),
                          network_count=("probe_asn", "nunique"))  # fmt: skip
     table = table.join(counts, on="domain")
-    return table.assign(page=table["domain"].map(_pages(_with_page(table))).fillna(""))
+    pages = _pages(_with_page(table))
+    return table.assign(page=[pages.get(site, "") for site in table["domain"]])
 
 
 #: So many sites have a page of their own. One report may name fifty thousand that nobody ever heard

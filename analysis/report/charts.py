@@ -217,19 +217,20 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
         study: whose period and country the footer names.
         listed: ``domain, probe_asn, network, mechanism``, one row per listed pair.
     """
+    if listed.empty:
+        show_text("No site is listed, so there is no figure.")
+        return
     named = listed.assign(
         network=listed["network"] + " (" + tell_cells(listed["probe_asn"], "asn") + ")",
         mechanism=listed["mechanism"].map(MECHANISMS),
     )
     counts = pd.crosstab(named["network"], named["mechanism"])
     by_mechanism = counts.sum().sort_values(ascending=False, kind="stable")
-    title = "No method of blocking was seen"
-    if len(by_mechanism):
-        title = ENGLISH.say_plural(
-            "{n} method of blocking: {most}",
-            "{n} methods of blocking; the most common is {most}",
-            len(by_mechanism), most=by_mechanism.index[0],
-        )  # fmt: skip
+    title = ENGLISH.say_plural(
+        "{n} method of blocking: {most}",
+        "{n} methods of blocking; the most common is {most}",
+        len(by_mechanism), most=by_mechanism.index[0],
+    )  # fmt: skip
     what = "Listed sites by network and method of blocking"
     said = "; ".join(f"{name}: {count}" for name, count in by_mechanism.items())
     show_figure(
@@ -573,8 +574,8 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
     show_finding(
         "methods",
         ENGLISH.html(
-            "Sites that this method lists: {blocked_domain_count}. The other lists have {least} to "
-            "{most} sites from the same measurements.",
+            "Sites that this method lists: {blocked_domain_count}. Sites on the shortest of the "
+            "other lists, from the same measurements: {least}; on the longest: {most}.",
             **marked({"blocked_domain_count": ours}), least=theirs.min(), most=theirs.max(),
         ),
         ENGLISH.html(
@@ -623,7 +624,9 @@ def claim_sweep(swept: pd.DataFrame) -> None:
         ENGLISH.say(
             "{steady} of {listed} sites stay on the list whichever number is changed.",
             steady=listed - len(lost), listed=listed,
-        ),
+        )
+        if listed
+        else "The published numbers list no site.",
         (removed if lost else "") + ENGLISH.say(
             "Sites that join the list in at least one case: {gained}. The published numbers list "
             "{pairs} pairs of site and network; with one change, the list has {least} to {most} "

@@ -359,13 +359,13 @@ def _explain(working: Working) -> list[str]:
         ENGLISH.say(
             "How often would such a test fail by accident? Failures that may be a block themselves "
             "are left out of all shares. On average over all sites, {usual} of sessions fail in "
-            "this way. For other operators, this site failed in the same way in {site_failures} of "
-            "{site_sessions} sessions; if 4 imagined sessions with the average share are added, so "
-            "that no rate is zero, this gives {site}. On this network there are {network_sessions} "
-            "sessions with other sites; {network_failures} of them failed in the same way (a "
-            "session in which a tenth of the sites fails counts as a tenth); with 4 imagined "
-            "sessions, this gives {network}. Together: 1 − (1 − {site}) × (1 − {network}), but at "
-            "least {least}. The result is {base}.",
+            "this way. Sessions of other operators with this site: {site_sessions}; those that "
+            "failed in the same way: {site_failures}. If 4 imagined sessions with the average "
+            "share are added, so that no rate is zero, this gives {site}. On this network there are"
+            " {network_sessions} sessions with other sites; {network_failures} of them failed in "
+            "the same way (a session in which a tenth of the sites fails counts as a tenth); with "
+            "4 imagined sessions, this gives {network}. Together: "
+            "1 − (1 − {site}) × (1 − {network}), but at least {least}. The result is {base}.",
             usual=_say_share(lessons["usual"]), site=_say_share(working.site),
             site_failures=round(lessons["site_failures"]),
             site_sessions=round(lessons["site_sessions"]),
