@@ -70,6 +70,12 @@ def tell_network(number: object) -> str:
     return f"AS{text}" if text.isascii() and text.isdigit() else text
 
 
+def name_network(name: object, number: object) -> str:
+    """A network by name and number: ``Name (AS123)``, or ``AS123`` if it has no other name."""
+    asn = tell_network(number)
+    return f"{name} ({asn})" if name and name != asn else asn
+
+
 def tell_networks(numbers: Iterable[object]) -> str:
     """Networks as a column of texts lists them, each once: ``AS123;AS124``."""
     return ";".join(dict.fromkeys(map(tell_network, numbers)))

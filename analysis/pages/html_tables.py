@@ -20,7 +20,7 @@ from analysis.pages.formats import (
     number,
 )
 from analysis.pages.headings import heading
-from analysis.tables import tell_network
+from analysis.tables import name_network
 from analysis.vocabulary import LISTED, MATRIX_STATES, State
 
 _NUMBERS: tuple[Kind, ...] = ("number", "share")
@@ -117,10 +117,7 @@ def render_matrix(
     states = ordered_matrix(frame, counted)
     network_count = len(states.columns)
     states = states[_find_told(states)]
-    heads = [
-        f"{names[asn]} ({tell_network(asn)})" if names.get(asn) else tell_network(asn)
-        for asn in states.columns
-    ]
+    heads = [name_network(names.get(asn), asn) for asn in states.columns]
     looks = {
         code: MATRIX_STATES.get(code, State(code, "", "", "", ""))
         for code in sorted(pd.unique(states.to_numpy().ravel()))

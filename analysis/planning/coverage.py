@@ -29,7 +29,7 @@ from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import TestLists
 from analysis.study.parameters import Campaign
 from analysis.study.study import Study, open_messaging
-from analysis.tables import tell_network
+from analysis.tables import name_network, tell_network
 from analysis.verdicts.states import is_tested_enough
 
 _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
@@ -246,7 +246,7 @@ def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[int, str
         shares).
     """
     weighed = connection.execute(_WEIGHED).df()
-    named = {tell_network(asn): f"{name} ({tell_network(asn)})" for asn, name in names.items()}
+    named = {tell_network(asn): name_network(name, asn) for asn, name in names.items()}
     return weighed.assign(
         source=weighed["source"].map(SOURCES), largest=weighed["largest"].replace(named)
     )
@@ -621,7 +621,7 @@ def show_gaps(
     labels: dict[int | None, str] = {
         None: "All networks together",
         # a name comes from probes and may be of any length
-        **{asn: f"{elided(named[asn], _LONGEST)} ({tell_network(asn)})" for asn in order},
+        **{asn: name_network(elided(named[asn], _LONGEST), asn) for asn in order},
     }
     rows = [_draw_days(label, days.get(asn, ()), period) for asn, label in labels.items()]
     daily = sum(len(days.get(asn, ())) == period.day_count for asn in named)

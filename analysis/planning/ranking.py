@@ -41,7 +41,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.planning.coverage import list_access_networks
 from analysis.reference.test_lists import ListEntry, TestLists
 from analysis.report.annex import listed_domestic
-from analysis.tables import tell_cells
+from analysis.tables import name_network, tell_cells
 from analysis.verdicts.states import is_tested_enough
 from analysis.vocabulary import LISTED
 
@@ -321,7 +321,7 @@ def write_runs(folder: str | Path, pairs: pd.DataFrame, plan: pd.DataFrame) -> p
     rows = []
     for asn, of in plan.groupby(tell_cells(plan["probe_asn"], "asn"), sort=True):
         sites = by_rank.loc[sorted(set(of["rank"]))]
-        name = f"{of['network'].iloc[0]} ({asn})"
+        name = name_network(of["network"].iloc[0], asn)
         title = f"What to test next, {asn}"
         stem, since = f"{_PREFIX}.{asn}", of["day"].min()
         rows.append(write_run(Path(folder), stem, title, name, sites, since))

@@ -28,7 +28,7 @@ from analysis.report.findings import Numbers, Tables, add_pairs, count_methods, 
 from analysis.report.verdict_words import add_local_hours
 from analysis.study.confirmation import count_states, spans_by_site
 from analysis.study.study import MessagingStudy, Study
-from analysis.tables import tell_cells, tell_networks
+from analysis.tables import name_network, tell_networks
 from analysis.verdicts.intervals import USUAL
 from analysis.vocabulary import (
     CHANGES,
@@ -221,7 +221,7 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
         show_text("No site is listed, so there is no figure.")
         return
     named = listed.assign(
-        network=listed["network"] + " (" + tell_cells(listed["probe_asn"], "asn") + ")",
+        network=list(map(name_network, listed["network"], listed["probe_asn"])),
         mechanism=listed["mechanism"].map(MECHANISMS),
     )
     counts = pd.crosstab(named["network"], named["mechanism"])

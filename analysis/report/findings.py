@@ -26,7 +26,7 @@ from analysis.report.annex import SINCE
 from analysis.report.verdict_words import PLATFORM, add_local_hours, grade_certainty
 from analysis.study.confirmation import spans_by_site
 from analysis.study.study import Study
-from analysis.tables import read_network, read_table, tell_network
+from analysis.tables import name_network, read_network, read_table, tell_network
 from analysis.verdicts.states import is_tested_enough
 from analysis.vocabulary import CERTAINTY, CHANGES, LISTED
 
@@ -789,10 +789,7 @@ def _names(read: Tables) -> dict[Any, str]:
     networks = read["networks"]
     is_shared = networks["network"].duplicated(keep=False)
     names = zip(networks["probe_asn"], networks["network"], is_shared, strict=True)
-    return {
-        asn: f"{name} ({tell_network(asn)})" if is_shared else name
-        for asn, name, is_shared in names
-    }
+    return {asn: name_network(name, asn) if is_shared else name for asn, name, is_shared in names}
 
 
 def _by_count(values: pd.Series) -> list[list[Any]]:

@@ -26,7 +26,7 @@ from analysis.pages.tracks import (
 from analysis.reference.networks import DOMESTIC
 from analysis.report.verdict_words import say_verdict
 from analysis.study.study import Study
-from analysis.tables import read_network, tell_network
+from analysis.tables import name_network, read_network
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.rates import LEAST
 from analysis.verdicts.verdicts import Judgement
@@ -62,9 +62,8 @@ class Followed:
     def name(self) -> str:
         """The site and the network, in words."""
         return ENGLISH.say(
-            "{site} on {network} ({asn})",
-            site=self.verdict.domain, network=self.verdict.network,
-            asn=tell_network(self.verdict.probe_asn),
+            "{site} on {network}", site=self.verdict.domain,
+            network=name_network(self.verdict.network, self.verdict.probe_asn),
         )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from analysis.report.app_tables import DEFECT_NOTE
 from analysis.report.verdict_words import say_note
 from analysis.review.reports import Report
 from analysis.review.standing import UNSEEN, UNTESTED, WEB
-from analysis.tables import tell_cells
+from analysis.tables import name_network, tell_cells
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
 
@@ -122,7 +122,7 @@ def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
     is_site = frame["test_name"] == WEB
     return frame.assign(
         domain=frame["item"].where(is_site, frame["item"].map(titles).fillna(frame["item"])),
-        network=frame["network"] + " (" + tell_cells(frame["probe_asn"], "asn") + ")",
+        network=list(map(name_network, frame["network"], frame["probe_asn"])),
         note=[say_note(lang, str(note)) for note in frame["note"]],
     )
 

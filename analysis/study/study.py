@@ -41,7 +41,7 @@ from analysis.study.parameters import (
     find_lists,
     replies_folder,
 )
-from analysis.tables import tell_cells
+from analysis.tables import name_network
 from analysis.verdicts.app_verdicts import Elsewhere, look_elsewhere
 
 
@@ -181,8 +181,7 @@ def count_by_network_and_month(
     ``network`` is the name in ``networks`` with the number, since several may have one name.
     """
     frame = connection.execute(_BY_NETWORK_MONTH).df().merge(networks[["probe_asn", "network"]])
-    frame["network"] += " (" + tell_cells(frame["probe_asn"], "asn") + ")"
-    return frame
+    return frame.assign(network=list(map(name_network, frame["network"], frame["probe_asn"])))
 
 
 def count_by_domain(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
