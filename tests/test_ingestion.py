@@ -59,7 +59,8 @@ _BAD_INPUT: dict[str, tuple[bytes | list[bytes], dict[str, int]]] = {
         [_GOOD, line_of(2, unheard_of="x").replace(b'"x"', b'"\xff"')], {"not_json": 1},
     ),
     "not JSON that Python would take": ([line_of(2, unheard_of=float("nan"))], {"not_json": 1}),
-    "nested too deep": ([b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"], {"not_json": 1}),
+    # how deep is too deep is for Python to say: 3.14 reads what earlier ones refuse
+    "nested deep": ([_GOOD, b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"], {"kept": 1}),
     "JSON array": ([b"[1, 2]", b"3", b'"x"', b"null"], {"invalid": 4, "invalid:not_an_object": 4}),
     "JSON object": ([b"{}"], {"invalid": 1, "invalid:no_test_name": 1}),
     "blank lines": ([b"", _GOOD, b"", b""], {"kept": 1}),

@@ -450,8 +450,8 @@ def read_sites(settings: Settings, *, reopen: bool = False) -> "Collection":
     trouble = _ask_for_counts(settings) if is_asked else None
     with show_progress("reading the archive", "listing the archive") as told:
         fingerprints = load(settings.study.fingerprints or None)
-        if left_out := fingerprints.left_out:
-            say(f"fingerprints left out, of more than literals, . and .*: {', '.join(left_out)}")
+        if left_out := ", ".join(fingerprints.left_out):
+            say(f"fingerprints left out, of more than literals, . and .*: {left_out}")
         collection = ingest(_request(settings, reopen, *told), fingerprints)
     if trouble:
         raise trouble

@@ -262,7 +262,7 @@ def _runs(before: Report, after: Report, lang: Language = ENGLISH) -> str:
     told = lang.say("Between the two runs: {causes}.", causes=parts)
     if len(causes) == 1:
         return told
-    return f"{told} {lang.say('Which of them caused a change is not told apart.')}"
+    return f"{told} " + lang.say("Which of them caused a change is not told apart.")
 
 
 def _counts(changes: pd.DataFrame, lang: Language) -> Iterator[str]:

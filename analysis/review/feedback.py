@@ -70,7 +70,7 @@ def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
         if not edition.folder:
             write_sheet(
                 tables,
-                f"{lang.say('Feedback form')} · {page.country} · {page.period} · {page.status}",
+                lang.say("Feedback form") + f" · {page.country} · {page.period} · {page.status}",
                 items,
                 Basis.of_run(run),
                 lang,
