@@ -199,6 +199,7 @@ WATCH_STATUS: dict[str, str] = {
 
 SET_ASIDE_REASONS: dict[str, str] = {
     "name_does_not_exist": "Failures while the name did not exist",
+    "leftover_block": "Answered as if blocked, though the name does not exist",
     "nxdomain_substitution": "The resolver answers for names that do not exist",
     "local_filter": "Failures through another network’s resolver",
     "geo_restricted": "The site seems to refuse the country",
@@ -210,6 +211,9 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "not_domestic": "Blocked or likely blocked, but on no access network",
     "anomaly_unexplained": "Only scattered failures, or flags by OONI",
 }
+
+#: Reasons of sites whose name does not exist: there is nothing to test.
+DEAD_NAME_REASONS = ("name_does_not_exist", "leftover_block")
 
 #: How a session fails; sessions of two kinds do not add up to one block.
 FAILURE_KINDS: dict[str, str] = {

@@ -107,6 +107,15 @@ def substituted(address: str = ELSEWHERE, **changes: Any) -> Row:
     })  # fmt: skip
 
 
+def leftover(**changes: Any) -> Row:
+    """A dead name that the resolver sends back to the user's own device."""
+    home = "127.0.0.1"
+    return substituted(home, **{
+        "dns_answers": [answer(home, None, special="loopback", match=None)],
+        "tcp": [connect(home, REFUSED, match=None, control_ok=None)], **changes,
+    })  # fmt: skip
+
+
 def unresolved(failure: str) -> Row:
     return observation(
         dns_failure=failure, dns_answers=[], tcp=[], tls=[], **no_response(http_failure=failure)
@@ -426,6 +435,8 @@ _DNS = [
     case("the system says that its resolver did not answer in time", "dns.timeout",
       "blocked dns.timeout", unresolved("dns_temporary_failure")),
     case("a dead name that does not resolve", "dns.name_does_not_exist", "down", dead()),
+    case("a dead name that is still blocked", "dns.leftover", "down", leftover(),
+      *[on(20 + n, dead(domain=d)) for n, d in enumerate(names("a", "b", "c"))]),
     case("a certificate proves the answer", "dns.tls_valid", "ok", observation()),
     case("one control of three misses a live name", "dns.control_missing", "unknown",
       on(1, dead()), on(2, observation()), on(3, observation())),
@@ -777,6 +788,18 @@ REAL_LIFE: tuple[Situation, ...] = (
       http_observation(**_CDN, tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)])),
     case("a dead name on a substituting resolver", "dns.name_does_not_exist", "down",
       substituted(), *_dead_on(ELSEWHERE, "dead-a", "dead-b")),
+    case("a dead name on a resolver that sends dead names home", "dns.name_does_not_exist", "down",
+      leftover(), *[on(20 + n, leftover(domain=d)) for n, d in enumerate(names("a", "b"))]),
+    case("... for two dead names of five", "dns.leftover", "down",
+      leftover(), on(20, leftover(domain=names("a")[0])),
+      *[on(21 + n, dead(domain=d)) for n, d in enumerate(names("b", "c", "d"))]),
+    case("a dead name that is still blocked, judged alone", "dns.leftover", "down", leftover(),
+      alone=True),
+    case("a name of the network's own, with its certificate", "dns.tls_valid", "ok",
+      leftover(dns_answers=[answer("10.0.0.1", 64500, special="private", match=None)],
+               tcp=[connect("10.0.0.1", match=None, control_ok=None)],
+               tls=[handshake("10.0.0.1", match=None)],
+               http_failure=None, http_status=200), alone=True),
     case("one address always, for a site that the control cannot reach", "dns.unmatched",
       "down", *[on(n, misled(**site_down())) for n in range(1, 6)],
       *_others_on(ELSEWHERE, "two"), *abroad()),

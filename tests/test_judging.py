@@ -1,5 +1,7 @@
 """``judge FILE…``: single measurements, real ones among them, judged layer by layer."""
 
+import copy
+import gzip
 import json
 import re
 from pathlib import Path
@@ -248,6 +250,41 @@ def test_real_measurements(real_files: list[Path], command: Command) -> None:
             assert (rule.layer, rule.outcome, rule.evidence) == (
                 layer, told["class"], told["evidence"],
             )  # fmt: skip
+
+
+def test_a_real_dead_name_that_a_resolver_still_sends_home(
+    shared_data: Path, tmp_path: Path, command: Command
+) -> None:
+    """A whole file of OONI's archive of Italy, 2020-09-21, of which one name does not exist. In the
+    same hour AS12874 gave such names (miplayer.net, webtivi.info) the address 127.0.0.1; here one
+    line more says so of this name. No other name is called a leftover."""
+    folder = shared_data / "archive/raw/20200921/00/IT/webconnectivity"
+    real = folder / "20200921_IT_webconnectivity.l.0.jsonl.gz"
+    if not real.is_file():
+        pytest.skip("the archive files of Italy are not here")
+    measurements = [json.loads(line) for line in gzip.decompress(real.read_bytes()).splitlines()]
+    (gone,) = (
+        one for one in measurements
+        if one["test_keys"]["control"].get("dns", {}).get("failure") == "dns_name_error"
+    )  # fmt: skip
+    sent_home = copy.deepcopy(gone)
+    sent_home["test_keys"] |= {
+        "queries": [{"resolver_hostname": None, "query_type": "A", "hostname": "deoxy.org",
+                     "answers": [{"ipv4": "127.0.0.1", "answer_type": "A"}], "failure": None,
+                     "resolver_port": None}],
+        "tcp_connect": [{"ip": "127.0.0.1", "port": 80, "status": {
+            "failure": "connection_refused_error", "success": False, "blocked": True}}],
+        "dns_experiment_failure": None, "dns_consistency": "inconsistent",
+        "http_experiment_failure": "connection_refused_error", "blocking": "dns",
+    }  # fmt: skip
+    lines = tmp_path / "italy.jsonl"
+    lines.write_text("".join(json.dumps(one) + "\n" for one in [*measurements, sent_home]))
+    status, said, _ = command("judge", "--json", str(lines))
+    assert status == 0
+    told = [json.loads(line) for line in said.splitlines()]
+    rules = [one.get("layers", {}).get("dns", {}).get("rule_id") for one in told]
+    assert (rules[-1], told[-1]["class"]) == ("dns.leftover", "down")
+    assert rules.count("dns.leftover") == 1
 
 
 def test_situations_of_the_probes_own_tests() -> None:

@@ -33,7 +33,7 @@ from tests.observations import (
     connect,
     http_observation,
 )
-from tests.situations import dead, misled, redirected
+from tests.situations import dead, leftover, misled, redirected
 
 SPLIT = "2024-02-15"  # where halves meet that a test looks at
 
@@ -303,10 +303,13 @@ def test_a_session_across_the_split_is_of_the_day_it_began() -> None:
 def test_why_a_site_is_set_aside() -> None:
     """Each cell with problems that is not listed says what explains most of them; a site that is
     reached is never said to be tested too little."""
-    gone = [{**dead(domain="gone.example"), "report_id": f"g{n}",
-             "measurement_start_time": DAY_ONE + timedelta(days=n)} for n in range(6)]  # fmt: skip
+    runs = [{"report_id": f"g{n}", "measurement_start_time": DAY_ONE + timedelta(days=n)}
+            for n in range(6)]  # fmt: skip
+    gone = [{**dead(domain="gone.example"), **run} for run in runs]
+    left = [{**leftover(domain="left.example"), **runs[0]},
+            *({**dead(domain="left.example"), **run} for run in runs[1:])]  # fmt: skip
     found = judge([
-        *days("L" * 10), *days("O" * 10, domain="open.example"), *gone,
+        *days("L" * 10), *days("O" * 10, domain="open.example"), *gone, *left,
         *days("D" * 10, domain="down.example", is_anomaly=True),
         *days("U" * 10, domain="odd.example"), *days("BB", domain="thin.example"),
         *days("OOOOOOOOOOOOOOOB", domain="once.example"),
@@ -320,8 +323,9 @@ def test_why_a_site_is_set_aside() -> None:
     assert down["set_aside_reason"].tolist() == ["down"] * 3
     assert dict(zip(whole["domain"], whole["set_aside_reason"], strict=True)) == {
         NAME: "", "open.example": "", "gone.example": "name_does_not_exist",
-        "down.example": "down", "odd.example": "impaired", "thin.example": "insufficient",
-        "once.example": "anomaly_unexplained", "fades.example": "down",
+        "left.example": "leftover_block", "down.example": "down", "odd.example": "impaired",
+        "thin.example": "insufficient", "once.example": "anomaly_unexplained",
+        "fades.example": "down",
         "tunnel.example": "not_domestic",
     }  # fmt: skip
 

@@ -158,6 +158,16 @@ GROUP BY ALL
 HAVING 2 * count(DISTINCT domain) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
   >= count(DISTINCT domain)
 """,
+    # Resolver networks that give an address that no public site can have to most of the names that
+    # do not exist: it says nothing about each of them.
+    "special_resolvers": """
+SELECT resolver_asn, date_trunc('quarter', day) AS quarter FROM features
+WHERE name_pool = 'missing' AND (dns_has_answer OR dns_failure IS NOT NULL)
+GROUP BY ALL
+HAVING count(DISTINCT registrable_domain) FILTER (dns_special IS NOT NULL) >= $sinkhole_names
+  AND 2 * count(DISTINCT registrable_domain) FILTER (dns_special IS NOT NULL)
+    > count(DISTINCT registrable_domain)
+""",
     # Names for which most networks get the control's answer. One session is no network's vote
     # against.
     "matching_names": """

@@ -33,6 +33,7 @@ _PROFILED = """
 SELECT f.*,
   coalesce(s.is_sinkhole, FALSE) AND f.dns_match = 'none' AS is_sinkhole,
   coalesce(s.is_substitution, FALSE) AND f.dns_match = 'none' AS is_substitution,
+  x.resolver_asn IS NOT NULL AS is_special_substitution,
   coalesce(s.is_persistent, FALSE) AS is_persistent,
   coalesce(s.is_lone, FALSE) AND f.dns_match = 'none' AS is_lone,
   coalesce(s.is_public_answer, FALSE) AS is_public_answer,
@@ -51,6 +52,8 @@ FROM features f
   LEFT JOIN suspect_flags s USING (row_id)
   LEFT JOIN listed_answers d USING (row_id)
   LEFT JOIN filtered l USING (row_id)
+  LEFT JOIN special_resolvers x ON x.resolver_asn = f.resolver_asn
+    AND x.quarter = date_trunc('quarter', f.day) AND f.dns_special IS NOT NULL
   LEFT JOIN page_profiles p ON p.probe_asn = f.probe_asn AND p.is_blockpage
     AND p.page = f.landing
   LEFT JOIN fingerprinted g USING (row_id)
@@ -89,9 +92,10 @@ def add_profiles(
     ``answer_profiles``: one row per resolver network, answer address and quarter.
     ``page_profiles``: one row per probe network and page.
     ``profiled``: the rows of ``features`` with what the profiles say of each
-    (``is_sinkhole, is_substitution, is_persistent, is_lone, is_public_answer, is_stale,
-    is_shared_answer, has_dns_fingerprint, is_local_filter, is_blockpage, is_name_broken,
-    is_page_of_controls, is_reached_by_others, is_sent_elsewhere, is_replaced``).
+    (``is_sinkhole, is_substitution, is_special_substitution, is_persistent, is_lone,
+    is_public_answer, is_stale, is_shared_answer, has_dns_fingerprint, is_local_filter,
+    is_blockpage, is_name_broken, is_page_of_controls, is_reached_by_others, is_sent_elsewhere,
+    is_replaced``).
     Unless pooled, only what one measurement shows by itself is true of any: an address or a page
     on one of the lists.
 

@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.vocabulary import MECHANISMS, SET_ASIDE_REASONS
 
 #: Counts up with every change that can move a verdict; printed with each report.
-RULES_VERSION = 19
+RULES_VERSION = 20
 
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
@@ -115,6 +115,16 @@ DNS_RULES: tuple[Rule, ...] = (
         outcome="unknown",
         evidence="none",
         comment="No lookup of the name, or none that left an answer or a failure.",
+    ),
+    Rule(
+        rule_id="dns.leftover",
+        condition="dns_special IS NOT NULL AND coalesce(name_pool = 'missing', control_name = "
+        "'missing') AND NOT is_special_substitution AND NOT dns_tls_valid",
+        outcome="down",
+        set_aside="leftover_block",
+        comment="The name does not exist, but the resolver gives it an address that no public site "
+        "can have, and does not do so for most names that do not exist: a block, or a "
+        "filter at home, that was never removed. There is no site that could be blocked.",
     ),
     Rule(
         rule_id="dns.name_does_not_exist",

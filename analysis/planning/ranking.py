@@ -43,7 +43,7 @@ from analysis.reference.test_lists import ListEntry, TestLists
 from analysis.report.annex import listed_domestic
 from analysis.tables import name_network, tell_cells
 from analysis.verdicts.states import is_tested_enough
-from analysis.vocabulary import LISTED
+from analysis.vocabulary import DEAD_NAME_REASONS, LISTED
 
 #: Of sites that no other network lists: how often a test there is taken to fail.
 LEAST_SUSPICION = 0.02
@@ -57,8 +57,6 @@ EVERYDAY = 30
 _LEAST_MEASUREMENTS = 100
 #: Categories of everyday sites: control content, e-commerce, culture, government, search.
 _HARMLESS = ("CTRL", "COMM", "CULTR", "GOVT", "SRCH")
-#: Where a test tells nothing: there is no site.
-_NO_SITE = "name_does_not_exist"
 #: Counts of sessions that gave a result.
 _RESULTS = ["blocked_session_count", "down_session_count", "ok_session_count"]
 _REACH = {"isp": 1.0, "mobile": 1.0}
@@ -134,7 +132,7 @@ def find_dead_names(whole: pd.DataFrame) -> frozenset[str]:
     Args:
         whole: the contract's ``verdicts`` of the whole period.
     """
-    dead = whole.loc[whole["set_aside_reason"] == _NO_SITE, "domain"]
+    dead = whole.loc[whole["set_aside_reason"].isin(DEAD_NAME_REASONS), "domain"]
     return frozenset(dead) - frozenset(whole.loc[whole["state"].isin(LISTED), "domain"])
 
 

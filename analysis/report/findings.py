@@ -28,7 +28,7 @@ from analysis.study.confirmation import spans_by_site
 from analysis.study.study import Study
 from analysis.tables import name_network, read_network, read_table, tell_network
 from analysis.verdicts.states import is_tested_enough
-from analysis.vocabulary import CERTAINTY, CHANGES, LISTED
+from analysis.vocabulary import CERTAINTY, CHANGES, DEAD_NAME_REASONS, LISTED
 
 Numbers = Mapping[str, int]
 #: Name → the table that ``run.json`` names beside it; the others are of ``verdicts``.
@@ -160,7 +160,7 @@ def count_listed(
         "still_listed_count": (blocked["blocked_until"] == "").sum(),
         "set_aside_count": len(aside),
         "withheld_domain_count": aside["domain"].isin(withheld["domain"]).sum(),
-        "dead_name_count": (aside["reason"] == "name_does_not_exist").sum(),
+        "dead_name_count": aside["reason"].isin(DEAD_NAME_REASONS).sum(),
     })  # fmt: skip
 
 

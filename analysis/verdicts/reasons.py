@@ -97,6 +97,12 @@ def set_aside_reasons(
     refusing = connection.execute(_REFUSING_SITES, given).df()["domain"]
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
+    # honest resolvers outnumber the one on which a block was left
+    dead = problems["problem"] == "name_does_not_exist"
+    is_left = problems["domain"].isin(
+        problems.loc[problems["problem"] == "leftover_block", "domain"]
+    )
+    problems["problem"] = problems["problem"].mask(dead & is_left, "leftover_block")
     sums = problems.groupby(["domain", "problem"], as_index=False)[["problem_count"]].sum()
     # a reason holds if it is that of more than any other; what has none comes first of as many
     ranked = sums.sort_values(["domain", "problem_count", "problem"], ascending=[True, False, True])

@@ -31,7 +31,7 @@ import pandas as pd
 from analysis.reference.networks import DOMESTIC
 from analysis.tables import read_network, read_table
 from analysis.verdicts.states import wilson_bounds
-from analysis.vocabulary import LISTED
+from analysis.vocabulary import DEAD_NAME_REASONS, LISTED
 
 PAIR_KEY = ["domain", "probe_asn"]
 #: Strata of coverage: the fewest sound sessions while a block held.
@@ -331,8 +331,8 @@ def _are_near(said: str, known: str) -> bool:
 #: Why a site in each situation is rightly set aside, where there is a cause to name. What a
 #: household filters has none: most of its failures are accidents.
 REASONS: Mapping[str, tuple[str, ...]] = {
-    "dead": ("name_does_not_exist", "nxdomain_substitution"),
-    "dies": ("name_does_not_exist", "nxdomain_substitution"),
+    "dead": (*DEAD_NAME_REASONS, "nxdomain_substitution"),
+    "dies": (*DEAD_NAME_REASONS, "nxdomain_substitution"),
     "down": ("down",),
     "outage": ("down",),
     "unreachable": ("down", "impaired"),
