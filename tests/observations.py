@@ -1,5 +1,6 @@
 """Rows of ``schema.OBSERVATION`` for tests: a healthy measurement, changed where a test says so."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -137,11 +138,11 @@ def connection_with(rows: Iterable[Mapping[str, Any]]) -> duckdb.DuckDBPyConnect
         for row in numbered
     ]
     runs = {name: number for number, name in enumerate(sorted(set(names)), start=1)}
-    given = {
-        "run": pa.array([runs[name] for name in names], pa.uint32()),
-        "run_known_by": pa.array(["report_id"] * len(names), pa.string()),
-    }
+    inputs: defaultdict[str, set[str]] = defaultdict(set)
+    for row in numbered:
+        inputs[row["report_id"]].add(row["input"])
+    ways = ["report_id" if len(inputs[row["report_id"]]) > 1 else "closeness" for row in numbered]
     table = table_of(numbered)
-    for column, values in given.items():
-        table = table.append_column(column, values)
+    table = table.append_column("run", pa.array([runs[name] for name in names], pa.uint32()))
+    table = table.append_column("run_known_by", pa.array(ways, pa.string()))
     return observations_from_table(table)
