@@ -6,8 +6,8 @@ the fictional year, of a small country that is made for it, or of whole files of
 in this process, the cells of the notebooks as well: a kernel for each would take an hour.
 
 A report, or one sentence of the workbook's own, is right; anything else is printed with its seed:
-``python -m benchmarks.drawing 1 SEED`` repeats it. The texts of a report are searched for what no
-reader should see.
+``python -m benchmarks.drawing 1 SEED``, with the same files, repeats it. The texts of a report are
+searched for what no reader should see.
 """
 
 import ast
@@ -383,7 +383,7 @@ def try_part(part: Part, scratch: Path) -> tuple[str, list[str]]:
     try:
         folder = report(arguments)
         check_ledger(folder, count)
-        if part.seed % 8 == 0:
+        if part.seed % 8 == 7:  # it judges three times
             start(arguments, scratch)
     except (SourceError, ParameterError) as error:
         return f"{type(error).__name__}: {error}", []

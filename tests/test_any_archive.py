@@ -54,11 +54,11 @@ def _part(country: Archive, day_count: int, **what: Any) -> Part:
 
 #: Situation → what is kept.
 PARTS: dict[str, dict[str, Any]] = {
-    "two days": {"day_count": 2},
+    "two days": {"day_count": 2, "seed": 7},
     "one half is empty": {"day_count": 3, "until": date(2024, 2, 9), "result": "not ok"},
     "one site": {"day_count": 25, "names": 1, "seed": 2},
-    "one network, no list": {"day_count": 9, "networks": 1, "given": ()},
-    "each name tested once": {"day_count": 3, "names": -1},
+    "one network, no list": {"day_count": 2, "networks": 1, "given": ()},
+    "each name tested once": {"day_count": 1, "names": -1},
 }
 
 
@@ -70,7 +70,7 @@ def test_a_part_of_an_archive_gives_a_report(
     assert (end, faults) == ("report", [])
 
 
-@pytest.mark.parametrize("seed", [2, 4, 9, 25])
+@pytest.mark.parametrize("seed", [2, 4, 9, 24])
 def test_a_drawn_part_gives_a_report_or_one_sentence(
     country: Archive, seed: int, tmp_path: Path
 ) -> None:
