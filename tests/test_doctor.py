@@ -127,6 +127,10 @@ def test_wrong_and_old_servers(
     assert status == 3
     assert _levels(said, "another shape") == ["stop", "stop"]
     assert len(_levels(said, "it sends a web page, as the login of a network does")) == 6
+    refusal = b'{"msg": "Choose time_grain", "v": 0}'
+    archive.faults[API] = Fault("status", status=400, body=refusal)
+    _, said, _ = command("doctor", *_KH, "SOURCE=ooni", f"STORE={tmp_path / 'store'}")
+    assert _levels(said, 'status 400: {"msg": "Choose time_grain", "v": 0}; use') == ["stop"] * 2
     archive.faults.clear()
     archive.units = 4000
     _, said, _ = command("doctor", *_KH, "SOURCE=ooni", f"STORE={tmp_path / 'store'}")

@@ -65,6 +65,8 @@ _MEMORY = 4_000_000_000  # bytes
 _CLOCK = 120  # seconds by which a clock may be off
 _MOST = 8  # names in a line
 _TRY = "try another line, HTTPS_PROXY=…, a mirror, or a copy in a folder (docs/commands.md)"
+_LATER = "try again in an hour"
+_NEWER = "use a newer version of the workbook: a run would be refused likewise"
 
 Level = Literal["ok", "look", "stop"]
 _Item = TypeVar("_Item")
@@ -194,7 +196,8 @@ def _ask(server: Server, ahead: list[float], asked: _Asked) -> Finding:
             return Finding("ok", f"{where} {_ask_server(server, ahead, asked, url, deadline)}")
         except (CannotRead, ContractError, SourceError, ValueError) as error:
             troubles.append(f"{where}: {_shorten(error)}")
-            step = "try again in an hour" if isinstance(error, SourceError) else _TRY
+            if isinstance(error, SourceError):
+                step = _LATER if RESUMES in str(error) else _NEWER
     if asked.without == "look":
         step = "a run goes on without"
     return Finding(asked.without, f"{'; '.join(troubles)}; {step}")
