@@ -3,12 +3,15 @@
 import gzip
 import json
 import re
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 import pyarrow as pa
 import pytest
@@ -21,25 +24,35 @@ from analysis.observations.messages import (
     NAME_COUNT,
     NAME_LENGTH,
     Measurement,
+    MessagingMeasurement,
     compare_fields,
     decode,
     required_fields,
 )
+from analysis.observations.messaging import MESSAGING
+from analysis.observations.messaging_tests import BY_NAME
 from analysis.observations.observation import observe
 from analysis.observations.schema import OBSERVATION
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import Thresholds
-from analysis.report.fields_met import count_fields_met, read_fields_met, refuse_changed_fields
+from analysis.report.fields_met import (
+    count_app_fields_met,
+    count_fields_met,
+    read_fields_met,
+    refuse_changed_fields,
+)
 from analysis.store.database import observations_from_table
 from analysis.store.lines import LineReader
 from analysis.store.store import table_of
 from tests.archives import object_key, put, read_csv
 from tests.conftest import Command
 from tests.measurements import complete, connect, lookup
+from tests.messaging import measurement, write_archive
 from tests.observations import Row, connection_with, observation
 
 Item = dict[str, Any]
 
+_WEB = "web_connectivity"
 _KEPT, _GONE = "found:test_keys.blocking", "missing:test_keys.blocking"
 
 
@@ -104,10 +117,11 @@ def _real_lines(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _read_real(folder: Path) -> dict[str, list[Item]]:
+    """Those of web_connectivity, by the file that they are from."""
     read: dict[str, list[Item]] = {}
     for name, line in _real_lines(folder):
         measurement = json.loads(line)
-        if measurement.get("test_name") == "web_connectivity" and "test_keys" in measurement:
+        if measurement.get("test_name") == _WEB and "test_keys" in measurement:
             read.setdefault(name, []).append(measurement)
     return read
 
@@ -121,7 +135,22 @@ def test_real_measurements_lack_nothing(shared_data: Path) -> None:
             assert _changes_of(measurement) == [], name
             found.update(compare_fields(json.dumps(measurement).encode()))
     assert sum(map(len, read.values())) > 600
-    assert {f"found:{name}" for name in required_fields()} == found
+    only_of_apps = "test_keys.requests.request.method"
+    assert {f"found:{name}" for name in required_fields()} - found == {f"found:{only_of_apps}"}
+
+
+def test_real_tests_of_apps_lack_nothing(shared_data: Path) -> None:
+    """Likewise of apps and tools, whose other fields nothing here knows."""
+    lines = [file.read_bytes() for file in (shared_data / "messaging/samples").glob("*.json")]
+    with tarfile.open(shared_data / "messaging" / "ke-telegram-2023-archive.tar") as archive:
+        for member in archive:
+            if member.name.endswith(".gz"):
+                packed = archive.extractfile(member)
+                lines += gzip.decompress(packed.read()).splitlines() if packed else []
+    assert len(lines) > 2000
+    for line in lines:
+        told = compare_fields(line, MessagingMeasurement)
+        assert [name for name in told if not name.startswith(("found:", "new:"))] == []
 
 
 def _list_fields(kind: types.Type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -140,6 +169,7 @@ def _list_fields(kind: types.Type, path: tuple[str, ...] = ()) -> Iterator[tuple
 
 
 _FIELDS = list(_list_fields(types.type_info(Measurement)))
+_APP_FIELDS = list(_list_fields(types.type_info(MessagingMeasurement)))
 #: Without these a line is no measurement; the ledger says so, and a test below what is then said.
 _IDENTITY = {"test_name", "input", "measurement_start_time", "probe_cc"}
 
@@ -231,6 +261,35 @@ def test_each_field_renamed(fictional: list[Item]) -> None:
     fields = [path for path in _FIELDS if path[0] not in _IDENTITY]
     assert len(fields) > 80
     assert _find_unguarded(fictional, _rename, fields) == []
+
+
+def test_each_field_of_an_app_renamed(repository_root: Path) -> None:
+    """What its endpoints come to stays, with OONI's flags, or the run stops."""
+    folder = repository_root / "data" / "fictional" / "qq" / "archive"
+    met_at = MESSAGING.names.index("fields_met")
+    for test in BY_NAME.values():
+        files = sorted(folder.glob(f"**/*_QQ_{test.folder}.*.gz"))[::6]
+        lines = [gzip.decompress(file.read_bytes()).splitlines()[0] for file in files]
+        reader = LineReader(test=test)
+        before = [reader.read(line, 1) for line in lines]
+        assert len(lines) > 10
+        for path in _APP_FIELDS:
+            changed = [json.loads(line) for line in lines]
+            for one in changed:
+                _change(one, path, _rename)
+            after = [reader.read(msgspec.json.encode(one), 1) for one in changed]
+            if {type(row) for row in after} == {str}:
+                assert path[0] in _IDENTITY
+                continue
+            said = slice(met_at - 3, met_at)
+            if [row[said] for row in after] == [row[said] for row in before]:
+                continue
+            rows = table_of([row for row in after if isinstance(row, tuple)], MESSAGING)
+            with closing(duckdb.connect()) as connection:
+                connection.from_arrow(rows).create("messaging")
+                met = count_app_fields_met(connection)
+            name = ".".join((test.name, *(part for part in path if part not in ("[]", "{}"))))
+            assert name in met.loc[met["is_too_much"], "name"].tolist()
 
 
 def test_each_field_of_another_type(fictional: list[Item]) -> None:
@@ -396,6 +455,18 @@ def test_a_run_stops_where_a_field_is_renamed(command: Command, tmp_path: Path, 
     assert f"no field test_keys.{name}" in said
     assert "ACCEPT_FIELDS=1" in said
     assert not (tmp_path / "report").exists()
+
+
+def test_a_run_stops_where_a_field_of_an_app_is_renamed(command: Command, tmp_path: Path) -> None:
+    """Apps have no page of their own for that: the first one speaks for all."""
+    words = _words(tmp_path, lambda one: None)
+    tests = [measurement(start=f"2024-07-0{day} 10:00:00") for day in range(1, 6)]
+    for one in tests:
+        _rename(one["test_keys"], "tcp_connect")
+    write_archive(tmp_path / "archive", tests)
+    status, _, said = command("report", *words)
+    assert status == 4
+    assert "no field telegram.test_keys.tcp_connect (100 % of the measurements" in said
 
 
 @pytest.mark.parametrize("name", sorted(_IDENTITY))

@@ -43,7 +43,7 @@ from analysis.reference.reference_files import (
     is_fictional,
 )
 from analysis.report.annex_page import annex_sections
-from analysis.report.fields_met import count_fields_met, refuse_changed_fields
+from analysis.report.fields_met import count_app_fields_met, count_fields_met, refuse_changed_fields
 from analysis.report.first_page import decide_first_page, word_first_page
 from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
 from analysis.review.audits import audit_page
@@ -495,8 +495,9 @@ def _find_all(inputs: Inputs) -> Standing:
     sites = open_sites(inputs)
     is_accepted = bool(sites.parameters.accept_fields)
     refuse_changed_fields(count_fields_met(sites.connection), is_accepted=is_accepted)
-    apps = find_apps_standing(open_messaging(inputs.settings.study))
-    return join_standings(find_standing(sites), apps)
+    apps = open_messaging(inputs.settings.study)
+    refuse_changed_fields(count_app_fields_met(apps.connection), is_accepted=is_accepted)
+    return join_standings(find_standing(sites), find_apps_standing(apps))
 
 
 def say_thin(found: Standing, period: Period) -> Iterator[str]:

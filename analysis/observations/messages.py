@@ -488,6 +488,10 @@ NAME_COUNT, NAME_LENGTH = 20, 80
 
 _ODD = re.compile(r"[^A-Za-z0-9_.\-]")
 
+_WEB = "web_connectivity"
+#: Versions below these were tried by OONI itself in 2019 and 2020, with fields of other names.
+_FIRST_RELEASES = {"telegram": (0, 1), "tor": (0, 1), "psiphon": (0, 4)}
+
 _Object = Mapping[str, Any]
 _Condition = Callable[[_Object, _Object], bool]
 
@@ -496,8 +500,17 @@ def _always(item: _Object, line: _Object) -> bool:
     return True
 
 
-def _since(*version: int) -> _Condition:
-    return lambda item, line: _version(line) >= version
+def _since(*version: int, test: str = _WEB) -> _Condition:
+    """From that version of a test on."""
+    return lambda item, line: line.get("test_name") == test and _version(line) >= version
+
+
+def _keeps_nulls(item: _Object, line: _Object) -> bool:
+    return line.get("test_name") != _WEB or _version(line) >= (0, 1)
+
+
+def _of(*tests: str) -> _Condition:
+    return lambda item, line: line.get("test_name") in tests
 
 
 def _version(line: _Object) -> tuple[int, ...]:
@@ -579,9 +592,10 @@ class _Due(NamedTuple):
 _DUE = (
     _Due(
         Measurement,
-        "test_name report_id input measurement_start_time test_start_time probe_cc probe_asn "
-        "software_name software_version test_version test_keys",
+        "test_name report_id measurement_start_time probe_cc probe_asn software_name "
+        "software_version test_version test_keys",
     ),
+    _Due(Measurement, "input test_start_time", _of(_WEB)),
     _Due(Measurement, "probe_network_name resolver_asn", _since(0, 4)),
     _Due(
         TestKeys,
@@ -595,7 +609,7 @@ _DUE = (
     # connection worked do.
     _Due(TestKeys, "tls_handshakes", _has_connected, is_filled=True),
     _Due(Query, "hostname query_type answers"),
-    _Due(Query, "failure", _since(0, 1)),
+    _Due(Query, "failure", _keeps_nulls),
     _Due(Query, "engine", _since(0, 4)),
     _Due(Query, "tags", _since(0, 5)),
     _Due(Answer, "ipv4", _answers("A")),
@@ -606,7 +620,7 @@ _DUE = (
     _Due(Connect, "ip port status"),
     _Due(Connect, "tags", _since(0, 5)),
     _Due(ConnectStatus, "success"),
-    _Due(ConnectStatus, "failure", _since(0, 1)),
+    _Due(ConnectStatus, "failure", _keeps_nulls),
     _Due(Handshake, "server_name failure no_tls_verify"),
     _Due(Handshake, "address tags", _since(0, 5)),
     _Due(Exchange, "failure request response"),
@@ -618,12 +632,29 @@ _DUE = (
     _Due(Control, "tls_handshake", _control_shook),
     _Due(Control, "ip_info", _is_annotated),
     _Due(ControlDns, "addrs"),
-    _Due(ControlDns, "failure", _since(0, 1)),
+    _Due(ControlDns, "failure", _keeps_nulls),
     _Due(ControlEndpoint, "status"),
-    _Due(ControlEndpoint, "failure", _since(0, 1)),
+    _Due(ControlEndpoint, "failure", _keeps_nulls),
     _Due(ControlHttp, "status_code body_length failure"),
     _Due(ControlHttp, "title", lambda item, line: item.get("status_code") not in (None, 0, -1)),
     _Due(IpInfo, "asn"),
+    _Due(Keys, "requests", _of("signal", "telegram", "whatsapp")),
+    _Due(Keys, "tcp_connect", _of("facebook_messenger", "signal", "telegram", "whatsapp")),
+    _Due(Keys, "queries", _of("facebook_messenger", "signal", "whatsapp")),
+    # Old versions look up nothing.
+    _Due(
+        Keys, "queries",
+        lambda item, line: line.get("test_name") == "telegram" and "tls_handshakes" in item,
+    ),
+    _Due(Keys, "tls_handshakes signal_backend_status", _of("signal")),
+    _Due(Keys, "telegram_web_status", _of("telegram")),
+    _Due(Keys, "facebook_dns_blocking facebook_tcp_blocking", _of("facebook_messenger")),
+    _Due(Keys, "targets", _of("tor")),
+    _Due(Keys, "failure", _of("psiphon", "torsf")),
+    _Due(Keys, "failure", _since(0, 2, test="vanilla_tor")),
+    _Due(Keys, "success error tor_progress", _of("vanilla_tor")),
+    _Due(Target, "failure target_address target_protocol tcp_connect"),
+    _Due(HttpRequest, "method", _of("telegram")),
 )  # fmt: skip
 
 #: Names that OONI has used anywhere, and that nothing here reads.
@@ -708,7 +739,10 @@ def compare_fields(line: bytes, kind: type[Measurement] = Measurement) -> list[s
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []  # the tolerant path has read it: a byte order mark, for instance
-    comparison = _Comparison(value if isinstance(value, dict) else {})
+    top = value if isinstance(value, dict) else {}
+    if _version(top) < _FIRST_RELEASES.get(str(top.get("test_name")), ()):
+        return []
+    comparison = _Comparison(top)
     comparison.compare(_type_of(kind), value, "")
     told = [f"{state}:{path}" for path, state in comparison.told.items()]
     new = sorted(comparison.new)[:NAME_COUNT]

@@ -411,6 +411,8 @@ MESSAGING = pa.schema([
     # OONI's flags
     ("is_anomaly", pa.bool_()),
     ("is_failure", pa.bool_()),
+    # what is said of the line's fields, see compare_fields; null: it was not looked at
+    ("fields_met", pa.list_(pa.string())),
 ])  # fmt: skip
 
 MessagingRow = record("MessagingRow", MESSAGING)
@@ -422,6 +424,7 @@ def observe(
     line_number: int,
     keys_digest: int = 0,
     received: Received | None = None,
+    fields_met: list[str] | None = None,
 ) -> tuple[Any, ...]:
     """The row of one measurement, a ``MessagingRow``.
 
@@ -437,4 +440,5 @@ def observe(
         endpoints=list_endpoints(read.test_name or "", read.test_keys) if read.test_keys else [],
         is_anomaly=is_anomaly,
         is_failure=is_failure,
+        fields_met=fields_met,
     )

@@ -14,7 +14,8 @@ import duckdb
 import pandas as pd
 
 from analysis.errors import ContractError
-from analysis.observations.messages import NAME_LENGTH, required_fields
+from analysis.observations.messages import NAME_LENGTH, MessagingMeasurement, required_fields
+from analysis.observations.messaging_tests import BY_NAME
 from analysis.outcomes.macros import FAILURES
 from analysis.pages.formats import percent
 
@@ -62,19 +63,31 @@ WITH said AS (
             AND NOT regexp_matches(one, '{_KNOWN_FAMILY}')),
         lambda one: 'failure:' || one)))) AS given
   FROM observations
-), told AS (
-  SELECT probe_asn, day, given,
-    if(given = 'missing:test_start_time' AND run_known_by = 'report_id', 'found',
-      regexp_extract(given, '^(found|missing|retyped|new|version|failure):', 1)) AS kind,
-    regexp_replace(substr(given[:{NAME_LENGTH}], instr(given, ':') + 1), '[^A-Za-z0-9_.:-]', '?',
-      'g') AS name
+), given AS (
+  SELECT probe_asn, day,
+    if(given = 'missing:test_start_time' AND run_known_by = 'report_id', 'found:test_start_time',
+      given) AS given
   FROM said
+)"""
+#: ... of apps and tools. Each test has fields of its own.
+_TOLD_OF_APPS = """
+WITH given AS (
+  SELECT probe_asn, measurement_start_time::DATE AS day,
+    unnest(list_transform(list_distinct(fields_met),
+      lambda one: regexp_replace(one, ':', ':' || test_name || '.'))) AS given
+  FROM messaging
 )"""
 
 # A field is counted among the measurements in which it must occur, where that is declared. Names
 # are anybody's, of a share even more: those that can stop a run come first.
 _COUNTS = f"""
-{_TOLD}, names AS (
+, told AS (
+  SELECT probe_asn, day,
+    regexp_extract(given, '^(found|missing|retyped|new|version|failure):', 1) AS kind,
+    regexp_replace(substr(given[:{NAME_LENGTH}], instr(given, ':') + 1), '[^A-Za-z0-9_.:-]', '?',
+      'g') AS name
+  FROM given
+), names AS (
   SELECT kind, name, min(day) AS first_day, max(day) AS last_day,
     kind IN ('missing', 'retyped') AND list_contains($required, name) AS is_required
   FROM told WHERE kind NOT IN ('found', '') GROUP BY ALL
@@ -89,7 +102,7 @@ _COUNTS = f"""
 ), days AS (
   SELECT probe_asn, measurement_start_time::DATE AS day, count(*) AS all_count,
     count(fields_met) AS looked_at_count, sum(looked_at_count) OVER () AS looked_at_total
-  FROM observations GROUP BY ALL
+  FROM query_table($table) GROUP BY ALL
 ), tried AS (
   SELECT * REPLACE (coalesce(met_count, 0) AS met_count),
     CASE WHEN kind IN ('version', 'failure') THEN all_count
@@ -136,8 +149,20 @@ def count_fields_met(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         many networks; ``day_share``, the mean share of a network's day; on how many of the networks
         that count it is many; and whether the run stops.
     """
-    given = {"failures": _KNOWN_FAILURES, "required": required_fields()}
-    return connection.execute(_COUNTS, given).df()
+    given = {"failures": _KNOWN_FAILURES, "required": required_fields(), "table": "observations"}
+    return connection.execute(_TOLD + _COUNTS, given).df()
+
+
+def count_app_fields_met(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """The same of apps and tools: ``telegram.test_keys.requests``. Of fields alone.
+
+    Args:
+        connection: holds ``messaging``.
+    """
+    fields = required_fields(MessagingMeasurement)
+    required = [f"{test}.{field}" for test in BY_NAME for field in fields]
+    given = {"required": required, "table": "messaging"}
+    return connection.execute(_TOLD_OF_APPS + _COUNTS, given).df()
 
 
 def refuse_changed_fields(met: pd.DataFrame, *, is_accepted: bool) -> None:

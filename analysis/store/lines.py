@@ -183,6 +183,7 @@ class LineReader:
                     line_number=number,
                     keys_digest=messages.digest_keys(line),
                     received=self.received,
+                    fields_met=_look_at(line, number, messages.MessagingMeasurement),
                 )
             observation.check(app)
             return "other_test"
@@ -196,17 +197,18 @@ class LineReader:
             keys_digest=messages.digest_keys(line),
             fingerprints=self.fingerprints,
             received=self.received,
-            fields_met=self._look_at(line, number),
+            fields_met=_look_at(line, number, messages.Measurement),
         )
 
-    def _look_at(self, line: bytes, number: int) -> list[str] | None:
-        """What is said of a line's fields; None where others are looked at.
 
-        A long line would take several times as much memory.
-        """
-        if number % _LOOKED_AT != 1 or len(line) > messages.TOLERANT_LIMIT:
-            return None
-        return messages.compare_fields(line)
+def _look_at(line: bytes, number: int, kind: type[messages.Measurement]) -> list[str] | None:
+    """What is said of a line's fields; None where others are looked at.
+
+    A long line would take several times as much memory.
+    """
+    if number % _LOOKED_AT != 1 or len(line) > messages.TOLERANT_LIMIT:
+        return None
+    return messages.compare_fields(line, kind)
 
 
 def _is_cut(stream: io.RawIOBase) -> bool:
