@@ -47,7 +47,8 @@ from analysis.store.store import table_of
 from tests.archives import object_key, put, read_csv
 from tests.conftest import Command
 from tests.measurements import complete, connect, lookup
-from tests.messaging import measurement, write_archive
+from tests.messaging import measurement as app_test
+from tests.messaging import write_archive
 from tests.observations import Row, connection_with, observation
 
 Item = dict[str, Any]
@@ -460,7 +461,7 @@ def test_a_run_stops_where_a_field_is_renamed(command: Command, tmp_path: Path, 
 def test_a_run_stops_where_a_field_of_an_app_is_renamed(command: Command, tmp_path: Path) -> None:
     """Apps have no page of their own for that: the first one speaks for all."""
     words = _words(tmp_path, lambda one: None)
-    tests = [measurement(start=f"2024-07-0{day} 10:00:00") for day in range(1, 6)]
+    tests = [app_test(start=f"2024-07-0{day} 10:00:00") for day in range(1, 6)]
     for one in tests:
         _rename(one["test_keys"], "tcp_connect")
     write_archive(tmp_path / "archive", tests)
