@@ -306,8 +306,10 @@ def test_why_a_site_is_set_aside() -> None:
     runs = [{"report_id": f"g{n}", "measurement_start_time": DAY_ONE + timedelta(days=n)}
             for n in range(6)]  # fmt: skip
     gone = [{**dead(domain="gone.example"), **run} for run in runs]
+    gone[0] = {**leftover(domain="gone.example"), **runs[0]}  # one filter at home
     left = [{**leftover(domain="left.example"), **runs[0]},
-            *({**dead(domain="left.example"), **run} for run in runs[1:])]  # fmt: skip
+            *({**dead(domain="left.example", probe_asn=ALL_NETWORKS[1]), **run}
+              for run in runs[1:])]  # fmt: skip
     found = judge([
         *days("L" * 10), *days("O" * 10, domain="open.example"), *gone, *left,
         *days("D" * 10, domain="down.example", is_anomaly=True),

@@ -118,8 +118,8 @@ DNS_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="dns.leftover",
-        condition="dns_special IS NOT NULL AND coalesce(name_pool = 'missing', control_name = "
-        "'missing') AND NOT is_special_substitution AND NOT dns_tls_valid",
+        condition="dns_special IS NOT NULL AND control_name = 'missing' AND coalesce(name_pool = "
+        "'missing', TRUE) AND NOT is_special_substitution AND NOT dns_tls_valid",
         outcome="down",
         set_aside="leftover_block",
         comment="The name does not exist, but the resolver gives it an address that no public site "

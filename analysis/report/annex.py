@@ -267,9 +267,8 @@ _MOST = "The most frequent known cause of its failures, or one of the most frequ
 REASON_SENTENCES = {
     "name_does_not_exist": _MOST.format("the controls could not resolve the name either"),
     "leftover_block": (
-        "The controls could not resolve the name. At least one resolver in the country gave it an "
-        "address that no public site can have: a block, or a filter at home, that was never "
-        "removed."
+        "The controls could not resolve the name. On at least one network, most lookups of it gave "
+        "an address that no public site can have, as a block does that was never removed."
     ),
     "nxdomain_substitution": _MOST.format(
         "the answers are what the resolver gives for names that do not exist"

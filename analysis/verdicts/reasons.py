@@ -10,7 +10,7 @@ from analysis.period import Period
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import Inside
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
-from analysis.vocabulary import LISTED
+from analysis.vocabulary import DEAD_NAME_REASONS, LISTED
 
 #: SQL: what OONI flags, and what a rule reads as blocking or as a refusal.
 IS_PROBLEM = "(is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside = 'geo_restricted')"
@@ -23,6 +23,17 @@ SELECT enum_code(domain)::INTEGER AS domain,
 FROM outcomes SEMI JOIN (FROM sessions WHERE day >= $since AND day < $until)
   USING (domain, probe_asn, session)
 WHERE {IS_PROBLEM} OR set_aside NOT IN ('', 'broken_session') GROUP BY ALL
+"""
+
+# Names that do not exist, and that most sessions of some network still get an answer for as if they
+# were blocked. A single user's filter or a forged session is no network.
+_LEFTOVERS = """
+SELECT DISTINCT enum_code(domain)::INTEGER AS domain
+FROM outcomes SEMI JOIN (FROM sessions WHERE day >= $since AND day < $until)
+  USING (domain, probe_asn, session)
+WHERE set_aside IN ('name_does_not_exist', 'leftover_block')
+GROUP BY outcomes.domain, probe_asn
+HAVING 2 * count(DISTINCT session) FILTER (set_aside = 'leftover_block') > count(DISTINCT session)
 """
 
 # Answers of a resolver that somebody chose, where the network's own give the site.
@@ -97,12 +108,11 @@ def set_aside_reasons(
     refusing = connection.execute(_REFUSING_SITES, given).df()["domain"]
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
-    # honest resolvers outnumber the one on which a block was left
-    dead = problems["problem"] == "name_does_not_exist"
-    is_left = problems["domain"].isin(
-        problems.loc[problems["problem"] == "leftover_block", "domain"]
-    )
-    problems["problem"] = problems["problem"].mask(dead & is_left, "leftover_block")
+    # of all sessions of a site whose name does not exist one reason is given
+    is_left = problems["domain"].isin(connection.execute(_LEFTOVERS, dates).df()["domain"])
+    is_dead = problems["problem"].isin(DEAD_NAME_REASONS)
+    dead = is_left.map({True: "leftover_block", False: "name_does_not_exist"})
+    problems["problem"] = problems["problem"].mask(is_dead, dead)
     sums = problems.groupby(["domain", "problem"], as_index=False)[["problem_count"]].sum()
     # a reason holds if it is that of more than any other; what has none comes first of as many
     ranked = sums.sort_values(["domain", "problem_count", "problem"], ascending=[True, False, True])
