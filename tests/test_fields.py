@@ -132,9 +132,9 @@ def test_real_measurements_lack_nothing(shared_data: Path) -> None:
     read = _read_real(shared_data)
     found: set[str] = set()
     for name, measurements in read.items():
-        for measurement in measurements:
-            assert _changes_of(measurement) == [], name
-            found.update(compare_fields(json.dumps(measurement).encode()))
+        for one in measurements:
+            assert _changes_of(one) == [], name
+            found.update(compare_fields(json.dumps(one).encode()))
     assert sum(map(len, read.values())) > 600
     only_of_apps = "test_keys.requests.request.method"
     assert {f"found:{name}" for name in required_fields()} - found == {f"found:{only_of_apps}"}

@@ -78,7 +78,7 @@ from analysis.store.store import (
 from analysis.temporary_folders import TemporaryFolder
 
 MANIFEST = "MANIFEST.json"
-FORMAT = "censorship-report-workbook, shared observations, 3"
+FORMAT = "censorship-report-workbook, shared observations, 2"
 _SHARES = "shares"
 OBJECTS = "objects"
 
