@@ -377,9 +377,10 @@ def test_a_start_is_missed_where_no_report_tells_the_run() -> None:
 
 
 def test_a_tiny_archive() -> None:
-    """One network and day are enough where nothing else was looked at."""
-    assert _too_much(_on_days(1, range(1, 2), _GONE)) == [_GONE]
-    assert _too_much(_on_days(1, range(1, 2), _GONE) + _on_days(1, range(1, 2))) == []
+    """One network is enough where nothing else was looked at; one measurement never is."""
+    assert _too_much(_on_days(1, range(1, 3), _GONE)) == [_GONE]
+    assert _too_much(_on_days(1, range(1, 2), _GONE)) == []
+    assert _too_much(_on_days(1, range(1, 3), _GONE) + _on_days(1, range(1, 2))) == []
 
 
 def test_what_is_new_stops_nothing() -> None:

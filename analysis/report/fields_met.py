@@ -24,9 +24,9 @@ from analysis.pages.formats import percent
 STOPPING_SHARE: Final = 0.2
 #: ... if it is missing in this share of all that were looked at: else it can move no verdict.
 _LEAST_SHARE = 0.01
-#: Of so many measurements at least, or of all that were looked at; and judged by the networks that
-#: were measured on so many days, and on this share of the days of the network with most: a sender
-#: can invent networks.
+#: Of so many measurements at least, or of all that were looked at, but never of one: no verdict
+#: rests on an object. And judged by the networks that were measured on so many days, and on this
+#: share of the days of the network with most: a sender can invent networks.
 _FEWEST, _FEWEST_DAYS, _SHARE_OF_DAYS = 4, 3, 0.1
 #: Names that are counted, the most frequent first: whoever uploads a line chooses its names.
 _MOST_NAMES = 200
@@ -130,7 +130,7 @@ SELECT kind, name, sum(met_count)::BIGINT AS measurement_count,
   count(*) FILTER (counts) AS tested_network_count, first_day, last_day,
   is_required AND day_share > {STOPPING_SHARE} / 2
     AND 2 * many_network_count >= tested_network_count
-    AND measurement_count >= greatest(least({_FEWEST}, looked_at_total),
+    AND measurement_count >= greatest(least({_FEWEST}, greatest(2, looked_at_total)),
       {_LEAST_SHARE} * looked_at_total) AS is_too_much
 FROM counted GROUP BY kind, name, first_day, last_day, is_required, looked_at_total
 ORDER BY kind, name
