@@ -18,12 +18,12 @@ CC = "QQ"
 
 
 def line_of(number: int = 0, **changes: Any) -> bytes:
-    """One measurement, of a report of its own."""
+    """One measurement, of a report and with a result of its own."""
     return json.dumps({
         "test_name": "web_connectivity", "report_id": f"r{number}",
         "input": "https://news.example/", "measurement_start_time": "2024-07-01 10:00:00",
         "probe_cc": CC, "probe_asn": "AS64500",
-        "test_keys": {"blocking": False, "accessible": True}, **changes,
+        "test_keys": {"blocking": False, "accessible": True, "x_dns_runtime": number}, **changes,
     }).encode()  # fmt: skip
 
 

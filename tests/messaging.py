@@ -16,6 +16,9 @@ TIMEOUT, RESET = "generic_timeout_error", "connection_reset"
 Item = dict[str, Any]
 
 
+_EMPTY = {"body": "", "code": 0, "headers": {}}
+
+
 def telegram(*, closed: int = 0, web: str | None = None, answer: str = WEB,
              unanswered: int = 0) -> Item:  # fmt: skip
     """The keys of a telegram test.
@@ -34,7 +37,7 @@ def telegram(*, closed: int = 0, web: str | None = None, answer: str = WEB,
                          "status": {"success": failure is None, "failure": failure}})  # fmt: skip
         is_silent = failure or (TIMEOUT if number < closed + unanswered else None)
         asked = {"method": "POST", "url": f"http://{address}:{port}/"}
-        requests.append({"failure": is_silent, "request": asked})
+        requests.append({"failure": is_silent, "request": asked, "response": _EMPTY})
     connects.append({"ip": answer, "port": 443, "status": {"success": True, "failure": None}})
     page = {"method": "GET", "url": "https://web.telegram.org/"}
     return {
@@ -42,8 +45,8 @@ def telegram(*, closed: int = 0, web: str | None = None, answer: str = WEB,
                      "failure": None, "answers": [{"answer_type": "A", "ipv4": answer}]}],
         "tcp_connect": connects,
         "tls_handshakes": [{"server_name": "web.telegram.org", "address": f"{answer}:443",
-                            "failure": web}],
-        "requests": [{"failure": web, "request": page}, *requests],
+                            "failure": web, "no_tls_verify": False}],
+        "requests": [{"failure": web, "request": page, "response": _EMPTY}, *requests],
         "telegram_web_status": "blocked" if web else "ok", "telegram_web_failure": web,
         "telegram_tcp_blocking": closed == len(ends), "telegram_http_blocking": closed == len(ends),
     }  # fmt: skip

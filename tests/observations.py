@@ -141,7 +141,10 @@ def connection_with(rows: Iterable[Mapping[str, Any]]) -> duckdb.DuckDBPyConnect
     inputs: defaultdict[str, set[str]] = defaultdict(set)
     for row in numbered:
         inputs[row["report_id"]].add(row["input"])
-    ways = ["report_id" if len(inputs[row["report_id"]]) > 1 else "closeness" for row in numbered]
+    ways = [
+        "report_id" if row["report_id"] and len(inputs[row["report_id"]]) > 1 else "closeness"
+        for row in numbered
+    ]
     table = table_of(numbered)
     table = table.append_column("run", pa.array([runs[name] for name in names], pa.uint32()))
     table = table.append_column("run_known_by", pa.array(ways, pa.string()))

@@ -257,9 +257,11 @@ def test_all_days_are_listed_again_at_once_or_none(archive: LoopbackS3, store: s
 
 
 def test_a_repeated_run_asks_nobody(
-    archive: LoopbackS3, store: str, tmp_path: Path, command: Command
-):
+    archive: LoopbackS3, store: str, tmp_path: Path, command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
     """Neither the archive nor OONI's API, which is away here: RELIST=0 goes by what is kept."""
+    monkeypatch.setenv("OONI_API", "http://127.0.0.1:9")
     later = _DAY + timedelta(days=1)
     archive.objects = {_key(): _packed(1), _key(later): _packed(2, day=later)}
     marks = "name,scope,location_found,pattern_type,pattern,expected_countries\n"

@@ -183,7 +183,7 @@ def test_a_duplicate_is_what_a_probe_sent_twice(tmp_path: Path):
     """Whatever its report; of another input, time, probe or result it is another measurement."""
     keys = {"blocking": False, "accessible": True}
     lines = [
-        line_of(1), line_of(2), line_of(1),
+        line_of(1), line_of(1, report_id="r2"), line_of(1),
         line_of(3, test_keys={**keys, "not_read_here": 1}),
         line_of(4, probe_asn="AS7"),
         line_of(5, software_version="1"),

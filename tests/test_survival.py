@@ -44,7 +44,8 @@ def _row(number: int = 0, **values: Any) -> tuple[Any, ...]:
     }
     start = int((datetime(2024, 7, 1, 10) - datetime(1970, 1, 1)).total_seconds())
     known = {**lists, "report_id": f"r{number}", "input": "https://a.example/", "line_number": 1,
-             "measurement_start_time": start, "probe_cc": _CC, **values}  # fmt: skip
+             "test_keys_digest": number, "measurement_start_time": start, "probe_cc": _CC,
+             **values}  # fmt: skip
     return tuple(known.get(name) for name in OBSERVATION.names)
 
 

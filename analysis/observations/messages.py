@@ -660,16 +660,23 @@ _DUE = (
 #: Names that OONI has used anywhere, and that nothing here reads.
 _UNREAD = """
 address agent alpn answer_type as_org_name asns backend_version blocked body body_is_truncated
-body_length_match bucket_date cipher_suite client_resolver conn_id data_format_version dial_id
-discovered_h3_endpoint echconfig expiration_limit extensions failure flags format headers
-headers_list http3_request id input_hashes is_verified locations measurement_uid minimum_ttl
-negotiated_protocol network options outer_server_name probe_city probe_ip proto quic_handshake
-raw_response rcode refresh_interval report_filename resolver_address resolver_hostname resolver_ip
-resolver_network_name resolver_port response_length response_line responsible_name retries
-retry_interval serial_number server_name so_error socksproxy t t0 tags test_helpers test_runtime
-tls_version tor transaction_id ttl x_conn_priority_log x_control_request x_dns_duplicate_responses
-x_dns_runtime x_dns_whoami x_do53 x_doh x_http_runtime x_status x_tcptls_runtime x_th_runtime
-x_transport
+body_length_match bootstrap_time bucket_date cipher_suite client_resolver conn_id
+data_format_version default_timeout dial_id dir_port_accessible dir_port_total
+discovered_h3_endpoint echconfig expiration_limit extensions failed_operation failure flags format
+headers headers_list http3_request id input_hashes is_verified locations measurement_uid minimum_ttl
+negotiated_protocol network network_events obfs4_accessible obfs4_total options or_port_accessible
+or_port_dirauth_accessible or_port_dirauth_total or_port_total outer_server_name persistent_datadir
+probe_city probe_ip proto queries quic_handshake raw_response rcode refresh_interval
+registration_server_failure registration_server_status rendezvous_method report_filename requests
+resolver_address resolver_hostname resolver_ip resolver_network_name resolver_port response_length
+response_line responsible_name retries retry_interval serial_number server_name
+signal_backend_failure so_error socksproxy summary t t0 tags target_name telegram_http_blocking
+telegram_tcp_blocking telegram_web_failure test_helpers test_runtime timeout tls_handshakes
+tls_version tor tor_log tor_logs tor_progress_summary tor_progress_tag tor_version transaction_id
+transport_name ttl whatsapp_endpoints_blocked whatsapp_endpoints_dns_inconsistent
+whatsapp_endpoints_status whatsapp_web_failure whatsapp_web_status x_conn_priority_log
+x_control_request x_dns_duplicate_responses x_dns_runtime x_dns_whoami x_do53 x_doh x_http_runtime
+x_status x_tcptls_runtime x_th_runtime x_transport
 """
 _OTHERS = frozenset(_UNREAD.split())
 

@@ -206,6 +206,11 @@ ranked AS (
 SELECT row_id, measurement_start_time, flag FROM ranked WHERE occurrence > 1
 """
 
+_KEPT_ROWS = """
+CREATE OR REPLACE TEMP VIEW kept_row AS
+SELECT row_id FROM scoped_row ANTI JOIN repeated_row USING (row_id) WHERE is_own AND is_inside
+"""
+
 #: The rows of a study, with their runs.
 _ROWS_WITH_RUNS = f"""
 SELECT r.*, run, run_known_by
@@ -237,7 +242,8 @@ def scope_rows(
     identity = ", ".join(name for name in schema.names if name not in _OF_A_COPY)
     flag = DISJOINT_SQL if "is_confirmed" in schema.names else "''"
     connection.execute(_REPEATED_ROWS.format(rows=rows, identity=identity, flag=flag))
-    name_runs(connection, "scoped_row", named)
+    connection.execute(_KEPT_ROWS)
+    name_runs(connection, "scoped_row", "kept_row", named)
 
 
 _DUPLICATES = """
@@ -383,7 +389,7 @@ def observations_from_table(
     connection.register("given_row", numbered)
     columns = RUN_COLUMNS.format(**_describe_test(table.schema))
     connection.execute(f"CREATE TEMP TABLE scoped_row AS SELECT row_id, {columns} FROM given_row")
-    name_runs(connection, "scoped_row")
+    name_runs(connection, "scoped_row", "scoped_row")
     connection.execute(
         f"CREATE TABLE {name} AS SELECT g.*, run, run_known_by "
         "FROM given_row g JOIN run_of_row USING (row_id)"

@@ -85,21 +85,23 @@ CREATE OR REPLACE TEMP TABLE run_of_row AS
 WITH numbered AS (
   SELECT run_name,
     row_number() OVER (ORDER BY min(time), min(probe), min(input), run_name)::UINTEGER AS run
-  FROM named_row GROUP BY run_name
+  FROM named_row SEMI JOIN {kept} USING (row_id) GROUP BY run_name
 )
-SELECT row_id, run, run_name, run_known_by FROM named_row JOIN numbered USING (run_name)
+SELECT row_id, run, run_name, run_known_by FROM named_row LEFT JOIN numbered USING (run_name)
 """
 
 
-def name_runs(connection: duckdb.DuckDBPyConnection, rows: str, named: str = "") -> None:
+def name_runs(connection: duckdb.DuckDBPyConnection, rows: str, kept: str, named: str = "") -> None:
     """Create ``run_of_row``: ``row_id``, and the ``run``, ``run_name`` and ``run_known_by`` of it.
 
-    ``run`` numbers the runs from 1, by the time of their first measurement; ``run_name`` is another
-    number, which stays the same where rows are added or left out.
+    ``run`` numbers the runs of the rows that are kept from 1, by the time of their first one, and
+    is null for others; ``run_name`` is another number, which stays the same where rows are left
+    out.
 
     Args:
         connection: holds the tables.
         rows: a table, one row a measurement: ``row_id`` and :data:`COLUMNS`.
+        kept: a table of the ``row_id`` of those that a study keeps.
         named: a table that has ``run_name`` and ``run_known_by`` already, as a share has.
     """
     if named:
@@ -112,7 +114,7 @@ def name_runs(connection: duckdb.DuckDBPyConnection, rows: str, named: str = "")
         connection.register("following", pa.table({"row_id": unnamed["row_id"], "first": first}))
         connection.execute(_FOLLOWING)
         connection.unregister("following")
-    connection.execute(_RUNS)
+    connection.execute(_RUNS.format(kept=kept))
     connection.execute("DROP TABLE named_row")
 
 
