@@ -4,8 +4,6 @@
 the situations in which a report was wrong or ended.
 """
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,7 +23,6 @@ from benchmarks.drawing import Archive, Part, check_ledger, draw, find_faults, r
 from tests.archives import line_of, object_key, put, read_csv
 from tests.messaging import TIMEOUT, measurement, telegram, write_archive
 
-ROOT = Path(__file__).resolve().parents[1]
 #: Files of OONI's archive, and the month of their measurements.
 REAL = {
     "20200921_IT_webconnectivity.l.0": ("2020-09-01", "2020-10-01"),
@@ -170,17 +167,12 @@ def test_a_whole_file_of_oonis_archive(shared_data: Path, name: str, tmp_path: P
     assert judgement.intervals.empty
 
 
-def test_the_command_reports_a_whole_file(shared_data: Path, tmp_path: Path) -> None:
+def test_a_whole_file_gives_a_report(shared_data: Path, tmp_path: Path) -> None:
     name = "20200921_IT_webconnectivity.x.bcd187978df90669"
     source, (since, until) = _real(shared_data, name, tmp_path / "archive"), REAL[name]
     given = {"PROBE_CC": "IT", "SINCE": since, "UNTIL": until, "SOURCE": source,
-             "STORE": tmp_path / "store", "OUT": tmp_path / "report"}  # fmt: skip
-    words = [f"{name}={value}" for name, value in given.items()]
-    done = subprocess.run(
-        [sys.executable, "-m", "analysis", "report", *words],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+             "STORE": tmp_path / "store", "OUT": tmp_path / "report", "JOBS": 1}  # fmt: skip
+    report([f"{name}={value}" for name, value in given.items()])
     check_ledger(tmp_path / "report", 10)
     assert read_csv(tmp_path / "report" / "tables" / "blocked_sites.csv").empty
     assert list(find_faults(tmp_path / "report")) == []
