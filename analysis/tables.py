@@ -38,6 +38,14 @@ _NETWORK = re.compile("(?:AS)?([0-9]{1,10})", re.ASCII | re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
+def map_texts(column: pd.Series, texts: Mapping[Any, str]) -> pd.Series:
+    """The text of each value, empty where it has none.
+
+    Of no text at all ``Series.map`` makes numbers.
+    """
+    return pd.Series([texts.get(value, "") for value in column], column.index, "str")
+
+
 def tell_cells(column: pd.Series, kind: Kind) -> NDArray[np.object_]:
     """The texts of a column, each value told once: most stand in it many times."""
     tell = partial(_cell, kind=kind)

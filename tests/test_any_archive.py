@@ -67,7 +67,7 @@ def test_a_part_of_an_archive_gives_a_report(
     assert (end, faults) == ("report", [])
 
 
-@pytest.mark.parametrize("seed", [2, 4, 9, 24])
+@pytest.mark.parametrize("seed", [4, 24])
 def test_a_drawn_part_gives_a_report_or_one_sentence(
     country: Archive, seed: int, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from analysis.period import Period
 from analysis.reference.networks import DOMESTIC, RANKED
 from analysis.reference.reference_files import is_fictional
 from analysis.study.study import Study, count_in_halves, count_in_periods
-from analysis.tables import read_network, tell_network, tell_networks
+from analysis.tables import map_texts, read_network, tell_network, tell_networks
 from analysis.verdicts.states import STATES_BY_STRENGTH, is_tested_enough, wilson_bounds
 from analysis.verdicts.witnesses import countries_url
 from analysis.vocabulary import CHANGES, LISTED
@@ -600,8 +600,7 @@ def list_sites(
     counts = of_site.agg(session_count=("session_count", "sum"),
                          network_count=("probe_asn", "nunique"))  # fmt: skip
     table = table.join(counts, on="domain")
-    pages = _pages(_with_page(table))
-    return table.assign(page=[pages.get(site, "") for site in table["domain"]])
+    return table.assign(page=map_texts(table["domain"], _pages(_with_page(table))))
 
 
 #: So many sites have a page of their own. One report may name fifty thousand that nobody ever heard

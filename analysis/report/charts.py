@@ -28,7 +28,7 @@ from analysis.report.findings import Numbers, Tables, add_pairs, count_methods, 
 from analysis.report.verdict_words import add_local_hours
 from analysis.study.confirmation import count_states, spans_by_site
 from analysis.study.study import MessagingStudy, Study
-from analysis.tables import name_network, tell_networks
+from analysis.tables import map_texts, name_network, tell_networks
 from analysis.verdicts.intervals import USUAL
 from analysis.vocabulary import (
     CHANGES,
@@ -440,7 +440,7 @@ def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:
     hours = " at " + shown["schedule"] + " UTC"
     if "local_schedule" in shown:
         hours += " (" + shown["local_schedule"] + " local time)"
-    method = shown["mechanism"].map(MECHANISMS).fillna("")
+    method = map_texts(shown["mechanism"], MECHANISMS)
     shown = shown.assign(mechanism=method + hours.where(shown["schedule"] != "", ""))
     days = [("last_seen_open", "blocked_from"), ("blocked_until", "first_seen_open_again")]
     for before, after in days:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.report.annex import find_reasons
-from analysis.tables import tell_network, tell_networks
+from analysis.tables import map_texts, tell_network, tell_networks
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.vocabulary import FLIPS, LISTED, METHODS, SET_ASIDE_REASONS
 from analysis.vocabulary import STATES as STATE_WORDS
@@ -39,12 +39,11 @@ def compare_methods(
     flags = {"this_method": ours, **theirs}
     domains = sorted(set().union(*(set(frame["domain"]) for frame in flags.values())))
     table = pd.DataFrame({"domain": pd.Series(domains, dtype="str")})
-    table["state"] = table["domain"].map(_strongest(access)).fillna("")
+    table["state"] = map_texts(table["domain"], _strongest(access))
     for key, frame in flags.items():
         table[key] = table["domain"].isin(set(frame["domain"]))
-    table["set_aside_reason"] = (
-        table["domain"].map(find_reasons(whole)).fillna("").mask(table["this_method"], "")
-    )
+    reasons = map_texts(table["domain"], find_reasons(whole))
+    table["set_aside_reason"] = reasons.mask(table["this_method"], "")
     table["why"] = _explain(table, whole, ours, methods)
     return table
 

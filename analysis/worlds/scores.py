@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.reference.networks import DOMESTIC
-from analysis.tables import read_network, read_table
+from analysis.tables import map_texts, read_network, read_table
 from analysis.verdicts.states import wilson_bounds
 from analysis.vocabulary import DEAD_NAME_REASONS, LISTED
 
@@ -175,7 +175,7 @@ def _compare_sites(
     sites["stratum"] = stratum_of(sites["true_session_count"])
     sites["situation"] = sites["domain"].map(truth["names"].set_index("domain")["situation"])
     reasons = dict(zip(aside["domain"], aside["reason"], strict=True))
-    sites["set_aside_reason"] = sites["domain"].map(reasons).fillna("")
+    sites["set_aside_reason"] = map_texts(sites["domain"], reasons)
     return sites
 
 
