@@ -35,8 +35,7 @@ def read_runs(connection: duckdb.DuckDBPyConnection) -> str:
     )
     single, repeated = (sum(row[place] for row in rows) for place in (3, 4))
     return (
-        "Measurements that a probe took together are one run, and one run is one witness of each "
-        f"site. Runs were recognised in these ways: {known}. {single:,} runs hold one "
-        f"measurement. {repeated:,} runs tested a site more than once: one probe may have done so, "
-        "or two that started in the same second."
+        f"Runs were recognised in these ways: {known}. Runs of a single measurement: {single:,}. "
+        f"Runs in which an input was tested more than once: {repeated:,}; one probe may have done "
+        "so, or two that started in the same second."
     )
