@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+import random
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from msgspec import Raw
 from analysis.errors import ParameterError
 from analysis.observations import messages, observation
 from analysis.observations import observation as bodies
+from analysis.observations.certificates import Certificate, read_certificate
 from analysis.observations.fingerprints import Fingerprint, Fingerprints, load
 from analysis.observations.flags import Received, compute_flags
 from analysis.observations.messages import TestKeys, Unreadable
@@ -157,6 +159,17 @@ def test_the_certificate_that_the_probe_saw():
         ]  # fmt: skip
         found = _observe({"tls_handshakes": handshakes})
         assert (found["certificate_issuer"], found["certificate_names"]) == (issuer, names)
+
+
+def test_a_damaged_certificate_harms_nothing():
+    """Whatever is wrong with it, it is read in part or left out."""
+    der, rng = base64.b64decode(_certificate("news.example")["data"]), random.Random(7)
+    for _ in range(3000):
+        damaged = bytearray(der)
+        for _ in range(rng.choice((1, 2, 5))):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        read = read_certificate(base64.b64encode(damaged).decode())
+        assert isinstance(read, Certificate)
 
 
 def test_how_the_bytes_came_in():

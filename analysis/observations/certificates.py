@@ -6,13 +6,13 @@ What is inside is written by whoever answered, so that any part of it may be wro
 import warnings
 from binascii import a2b_base64
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from cryptography import x509
-from cryptography.utils import CryptographyDeprecationWarning
 
-from analysis.observations.messages import TEXT_LIMIT, Handshake
+from analysis.observations.messages import TEXT_LIMIT, Handshake, clean
 
 #: Names of one certificate that are kept; those of a content network have hundreds.
 NAME_LIMIT = 10
@@ -47,19 +47,14 @@ def read_certificate(data: str) -> Certificate:
     """Read DER in base64; what cannot be read is left out."""
     if not 0 < len(data) <= _LONGEST:
         return NO_CERTIFICATE
-    try:
-        with warnings.catch_warnings(action="ignore", category=CryptographyDeprecationWarning):
-            certificate = x509.load_der_x509_certificate(a2b_base64(data))
-            issuer = certificate.issuer.rfc4514_string()
-            subject = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-            names = [str(one.value) for one in subject]
-    except ValueError:
-        return NO_CERTIFICATE
-    try:
-        kind = x509.SubjectAlternativeName
-        names = certificate.extensions.get_extension_for_class(kind).value.get_values_for_type(
-            x509.DNSName
-        )
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        pass  # an old certificate names its host as its subject
-    return Certificate(issuer[:TEXT_LIMIT], tuple(name[:TEXT_LIMIT] for name in names[:NAME_LIMIT]))
+    issuer, names = None, list[str]()
+    # What is wrong with a certificate is said by warnings, and by errors of many unrelated types.
+    with warnings.catch_warnings(action="ignore"), suppress(Exception):
+        certificate = x509.load_der_x509_certificate(a2b_base64(data))
+        issuer = clean(certificate.issuer.rfc4514_string())[:TEXT_LIMIT]
+        # Where there is no other name, an old certificate names its host as its subject.
+        subject = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        names = [str(one.value) for one in subject]
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = extension.value.get_values_for_type(x509.DNSName)
+    return Certificate(issuer, tuple(clean(name)[:TEXT_LIMIT] for name in names[:NAME_LIMIT]))
