@@ -51,7 +51,7 @@ from analysis.study.study import load_lists, request_of
 from analysis.worlds.archive import compress
 from analysis.worlds.censorship import CASES
 from analysis.worlds.examined import EXAMINED
-from analysis.worlds.writing import write_world
+from analysis.worlds.writing import write_shipped_country, write_world
 
 #: So many lines are enough for every table and figure to have rows, and a report takes a second.
 _MOST_LINES = 600
@@ -236,13 +236,14 @@ def make_country(rng: Random, scratch: Path) -> Archive:
     code, count = rng.choice(("QN", "QP", "QZ")), rng.choice((2, 3, 8, 20, 45))
     network_count = rng.choice((6, 10, 14))
     is_large = network_count == 14 and count > 30  # what these need is in no smaller country
-    cases = tuple(name for name in CASES if is_large and rng.random() < 0.2)
     situation = rng.choice(["", "", "", *EXAMINED]) if is_large else ""
+    has_cases = is_large and not situation
+    cases = tuple(name for name in CASES if has_cases and rng.random() < 0.2)
     # blocks of apps need four steady networks
     has_apps = network_count > 6 and not situation and rng.random() < 0.8
     write_world(
         scratch / "country", probe_cc=code, since=since, until=since + timedelta(count),
-        seed=rng.randrange(1_000), sessions_per_day=rng.choice((0.3, 1.0, 2.0, 4.5)),
+        seed=rng.randrange(1_000), sessions_per_day=max(rng.choice((0.3, 1.0, 2.0, 4.5)), 6 / count),
         network_count=network_count, name_count=rng.choice((40, 60, 120)),
         new_share=rng.choice((None, 0.0, 1.0)), has_forgeries=rng.random() < 0.3,
         cases=cases, situation=situation, has_apps=has_apps,
@@ -254,8 +255,7 @@ def fictional_year() -> Archive:
     """The archive that ``make report`` makes; written where it is not there."""
     parameters = StudyParameters.of({})
     folder = parameters.fictional_folder
-    write_world(folder, probe_cc=parameters.probe_cc, since=parameters.since,
-                until=parameters.until, has_apps=True)  # fmt: skip
+    write_shipped_country(folder, parameters.probe_cc, parameters.since, parameters.until)
     return Archive("the year", folder / "archive", parameters.probe_cc, folder / "reference")
 
 

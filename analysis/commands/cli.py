@@ -404,16 +404,12 @@ def _simulate_embedded(settings: Settings) -> None:
 
 
 def _simulate(settings: Settings) -> None:
-    from analysis.worlds.writing import write_world
+    from analysis.worlds.writing import write_shipped_country
 
     with show_progress("simulating the fictional country"):
-        write_world(
-            settings.study.fictional_folder,
-            probe_cc=settings.study.probe_cc,
-            since=settings.study.period.since,
-            until=settings.study.period.until,
-            has_apps=True,
-            cases=("exam_hours", "one_second"),
+        study = settings.study
+        write_shipped_country(
+            study.fictional_folder, study.probe_cc, study.period.since, study.period.until
         )
 
 

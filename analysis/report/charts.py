@@ -701,7 +701,7 @@ def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
         else ENGLISH.html(
             "Of {settled_app_count} apps and tools with a clear result, {traced_app_count} "
             "were blocked and {likely_app_count} likely blocked, as a whole or in one of their "
-            "parts: {blocked_app_pair_count} pairs of test and network, on "
+            "parts. Listed pairs of test and network: {blocked_app_pair_count}, on "
             "{blocked_app_network_count} of {app_network_count} networks.",
             **marked(numbers),
         ),

@@ -49,6 +49,14 @@ _LINES_PER_OBJECT = 120
 _FORGED_OBJECTS = 50
 
 
+def write_shipped_country(
+    out: str | Path, probe_cc: str, since: str | date, until: str | date
+) -> None:
+    """Write the fictional country of ``make report``, of which also apps are tested."""
+    cases = ("exam_hours", "one_second")
+    write_world(out, probe_cc=probe_cc, since=since, until=until, has_apps=True, cases=cases)
+
+
 def write_world(
     out: Path | str,
     *,
