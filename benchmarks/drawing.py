@@ -241,9 +241,10 @@ def make_country(rng: Random, scratch: Path) -> Archive:
     cases = tuple(name for name in CASES if has_cases and rng.random() < 0.2)
     # blocks of apps need four steady networks
     has_apps = network_count > 6 and not situation and rng.random() < 0.8
+    rate = max(rng.choice((0.3, 1.0, 2.0, 4.5)), 6 / count)  # so that somebody tests anything
     write_world(
         scratch / "country", probe_cc=code, since=since, until=since + timedelta(count),
-        seed=rng.randrange(1_000), sessions_per_day=max(rng.choice((0.3, 1.0, 2.0, 4.5)), 6 / count),
+        seed=rng.randrange(1_000), sessions_per_day=rate,
         network_count=network_count, name_count=rng.choice((40, 60, 120)),
         new_share=rng.choice((None, 0.0, 1.0)), has_forgeries=rng.random() < 0.3,
         cases=cases, situation=situation, has_apps=has_apps,
