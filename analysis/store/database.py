@@ -177,7 +177,7 @@ FROM row_of_file JOIN object USING (filename)
 """
 
 #: What may differ between two copies of one measurement: where and when they were received, and the
-#: ID that OONI's server gave each (``OONI as it is in 2026``: ooni/backend#1195).
+#: ID that OONI's server gave each (ooni/backend#1195).
 _OF_A_COPY = {"report_id", "line_number", "is_anomaly", "is_confirmed", "is_failure", "fields_met"}
 
 # What is asked of every row before any is written: to go through thousands of files takes long.
