@@ -334,7 +334,7 @@ LOOK_ALIKES = [
 def test_names_that_are_taken_for_one_another() -> None:
     for one, two, is_alike in LOOK_ALIKES:
         expected = {one: [two], two: [one]} if is_alike else {}
-        assert find_look_alikes([one, two]) == expected, (one, two)
+        assert find_look_alikes([one, two], [one, two]) == expected, (one, two)
 
 
 def test_a_list_is_read_line_by_line(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ from analysis.store.lines import read_files
 from analysis.store.shares import MANIFEST, is_stored
 from analysis.store.store import Store
 from analysis.study.parameters import find_lists, replies_folder, wants_snapshot
+from analysis.study.study import read_reported_names
 from analysis.tables import tell_cells, tell_network
 from analysis.temporary_folders import TemporaryFolder
 
@@ -484,9 +485,6 @@ SELECT probe_asn FROM observations GROUP BY 1
 HAVING count(*) >= {EVERYDAY}
   AND count(*) FILTER (NOT is_failure AND NOT is_anomaly) < count(*) / 5 ORDER BY 1
 """
-_NETWORKS = """
-SELECT probe_asn, mode(probe_network_name ORDER BY probe_network_name) FROM observations GROUP BY 1
-"""
 
 
 def _examine_networks(
@@ -496,7 +494,7 @@ def _examine_networks(
     study = find_lists(settings.study)
     listed = load_networks(study.networks or None, study.probe_cc)
     registered = load_network_names(study.network_names).names
-    reported = dict(connection.execute(_NETWORKS).fetchall())
+    reported = read_reported_names(connection)
     described = describe(reported, listed, registered)
     unnamed = described["network"] == tell_cells(described["probe_asn"], "asn")
     for lacking, what in ((unnamed, "name"), (described["kind"] == "unknown", "kind")):

@@ -154,12 +154,20 @@ def _count_days(days: Sequence[date], period: Period) -> dict[str, int]:
 # --- enough tests ---------------------------------------------------------------------------------
 
 
-def list_access_networks(ranked: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the contract's ``networks`` that are the country's access networks.
+#: Networks for which a page and a plan have rows and files.
+MOST_NETWORKS = 100
 
-    What an unknown network (AS0) measured cannot be tested again.
+
+def list_access_networks(ranked: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the contract's ``networks`` for which tests are planned.
+
+    They are access networks of the country on which a site was tested enough; of very many, those
+    with most such sites. Anybody can make up others. What an unknown network (AS0) measured cannot
+    be tested again.
     """
-    return ranked[ranked["kind"].isin(DOMESTIC) & (ranked["probe_asn"] != 0)]
+    access = ranked[ranked["kind"].isin(DOMESTIC) & (ranked["probe_asn"] != 0)]
+    access = access[access["tested_enough_count"] > 0]
+    return access.nlargest(MOST_NETWORKS, "tested_enough_count").sort_index()
 
 
 def count_floor(verdicts: pd.DataFrame, ranked: pd.DataFrame, site_count: int) -> pd.DataFrame:

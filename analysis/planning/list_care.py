@@ -170,7 +170,7 @@ def _find_dead(entries: Iterable[ListEntry], seen: Seen) -> Iterator[Row]:
 def _find_misspelt(entries: Collection[ListEntry], seen: Seen) -> Iterator[Row]:
     """A name that was never reached and is a letter away from one that was."""
     listed = {entry.domain for entry in entries}
-    alike = find_look_alikes(listed | seen["reached"])
+    alike = find_look_alikes(listed - seen["reached"], listed | seen["reached"])
     for entry in entries:
         meant = [name for name in alike.get(entry.domain, ()) if name in seen["reached"]]
         if not meant or entry.domain in seen["reached"]:
@@ -184,8 +184,8 @@ def _find_misspelt(entries: Collection[ListEntry], seen: Seen) -> Iterator[Row]:
         )
 
 
-def find_look_alikes(names: Iterable[str]) -> dict[str, list[str]]:
-    """Normalised host name → other names that it may be meant for, sorted.
+def find_look_alikes(names: Iterable[str], others: Iterable[str]) -> dict[str, list[str]]:
+    """Normalised host name → those of other names that it may be meant for, sorted.
 
     Two names are alike where a letter is left out, added, changed or exchanged with the one beside
     it. Names under one registered name are not compared, nor are names in which only a number or
@@ -193,17 +193,22 @@ def find_look_alikes(names: Iterable[str]) -> dict[str, list[str]]:
     """
     by_trace: dict[str, set[str]] = defaultdict(set)
     for name in names:
-        if canonical(name) is None and len(registrable_domain(name).partition(".")[0]) >= _SHORTEST:
-            bare = name.removeprefix("www.")
-            # what two names that are a letter apart have in common: one, or all but a letter of it
-            traces = {bare, *(bare[:place] + bare[place + 1 :] for place in range(len(bare)))}
-            for trace in traces:
-                by_trace[trace].add(name)
+        for trace in _list_traces(name):
+            by_trace[trace].add(name)
     found: dict[str, set[str]] = defaultdict(set)
-    for alike in by_trace.values():
-        for name in alike:
-            found[name] |= {other for other in alike if _is_another(name, other)}
-    return {name: sorted(others) for name, others in sorted(found.items()) if others}
+    for other in others:
+        for name in {name for trace in _list_traces(other) for name in by_trace.get(trace, ())}:
+            if _is_another(name, other):
+                found[name].add(other)
+    return {name: sorted(alike) for name, alike in sorted(found.items())}
+
+
+def _list_traces(name: str) -> set[str]:
+    """What two names that are a letter apart have in common: one, or all but a letter of it."""
+    if canonical(name) or len(registrable_domain(name).partition(".")[0]) < _SHORTEST:
+        return set()
+    bare = name.removeprefix("www.")
+    return {bare, *(bare[:place] + bare[place + 1 :] for place in range(len(bare)))}
 
 
 def _is_another(name: str, other: str) -> bool:

@@ -4,6 +4,10 @@ A list that a person wrote (``NETWORKS``, or the shipped ``networks/<cc>.csv``) 
 network that it does not name, or whose kind it does not know, is judged by words in its name;
 the name is what probes report, so ``kind_source`` says which of the two it was.
 
+Anybody can report any name, and one report may hold thousands of measurements. So each day has one
+vote, for the name that most of its runs report, and a network has the name of most days: to rename
+it takes more runs than it has, on more than half of its days.
+
 Registered names (AS number → name) serve if neither a list nor the probes name a network. A
 snapshot holds them for the whole Internet, drawn from a table of address ranges.
 """
@@ -254,16 +258,20 @@ def kind_by_name(name: str) -> str:
     return next((kind for kind, words in _NAME_RULES if words.search(text)), "unknown")
 
 
+#: For each probe_asn the names that its probes report, and on how many days each is the name of
+#: most runs; the empty name where most runs of a day report none.
+ReportedNames = Mapping[int, Mapping[str, int]]
+
+
 def describe(
-    reported_names: Mapping[int, str | None],
+    reported_names: ReportedNames,
     networks: NetworkList,
     registered_names: Mapping[int, str] = _NO_NAMES,
 ) -> pd.DataFrame:
     """Name and classify networks.
 
     Args:
-        reported_names: for each probe_asn the network name that its probes report most, empty
-            or None if they report none; it serves where the list does not name the network.
+        reported_names: the name of most days serves where the list does not name the network.
         networks: the list.
         registered_names: what is shown as ``network`` where neither of the two says anything.
             It moves nothing else: were operator or kind to follow it, a fresh snapshot could
@@ -276,23 +284,65 @@ def describe(
     """
     rows = []
     for asn in sorted(reported_names):
-        network, *judged = _describe_one(asn, reported_names[asn], networks.networks.get(asn))
+        listed = networks.networks.get(asn)
+        network, operator, *kind = _describe_one(asn, _choose_name(reported_names[asn]), listed)
         if network == tell_network(asn):
             network = registered_names.get(asn, network)
         # tables put a semicolon between several names
-        rows.append((asn, network.replace(";", ","), *judged))
+        rows.append((asn, network.replace(";", ","), operator.replace(";", ","), *kind))
     columns = ["probe_asn", "network", "operator", "kind", "kind_source"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.astype({"probe_asn": "int64", **dict.fromkeys(columns[1:], "str")})
 
 
-def _describe_one(
-    asn: int, reported: str | None, listed: Network | None
-) -> tuple[str, str, str, str]:
+def _choose_name(days: Mapping[str, int]) -> str:
+    """The name of most days; of several the one by which the country's networks stay its own."""
+    return max(
+        sorted(map(clean_name, days)),
+        key=lambda name: (_count_days(days, name), kind_by_name(name) in DOMESTIC),
+        default="",
+    )
+
+
+def _count_days(days: Mapping[str, int], name: str) -> int:
+    return sum(count for reported, count in days.items() if clean_name(reported) == name)
+
+
+#: A name of fewer days than this is not told as another kind.
+SEVERAL_DAYS = 3
+
+
+def find_changed_kinds(reported_names: ReportedNames, described: pd.DataFrame) -> pd.DataFrame:
+    """Networks that are the country's own by some of the reported names, and by others are not.
+
+    Args:
+        reported_names: of all networks.
+        described: of ``describe``.
+
+    Returns:
+        One row per network and name that speaks against its ``kind``: ``probe_asn, network, kind,
+        reported_name, reported_kind, day_count`` (days on which most runs reported it, three at
+        least), by network, the most frequent name first.
+    """
+    rows = []
+    for row in described[described["kind_source"] != "list"].itertuples(index=False):
+        days = reported_names[int(row.probe_asn)]
+        for name in sorted({*map(clean_name, days)} - {""}):
+            kind, count = kind_by_name(name), _count_days(days, name)
+            if count >= SEVERAL_DAYS and (kind in DOMESTIC) != (row.kind in DOMESTIC):
+                rows.append((row.probe_asn, row.network, row.kind, name, kind, count))
+    columns = ["probe_asn", "network", "kind", "reported_name", "reported_kind", "day_count"]
+    return pd.DataFrame(rows, columns=columns).sort_values(
+        ["probe_asn", "day_count", "reported_name"], ascending=[True, False, True],
+        ignore_index=True,
+    )  # fmt: skip
+
+
+def _describe_one(asn: int, reported: str, listed: Network | None) -> tuple[str, str, str, str]:
     """Network, operator, kind and kind_source of one network."""
     if asn == 0:
         return "unknown network", "unknown network", "unknown", "none"
-    name = listed.network if listed else clean_name(reported) or tell_network(asn)
+    name = listed.network if listed else reported or tell_network(asn)
     operator = listed.operator if listed else name
     if listed and listed.kind != "unknown":
         return name, operator, listed.kind, "list"

@@ -439,20 +439,24 @@ def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFram
         verdicts: the contract's ``verdicts``.
 
     Returns:
-        ``rank`` counts from 1 by blocked domains, equal ranks for equal numbers, and only for
-        access networks: a VPN's exit is no country's ISP.
+        ``tested_enough_count`` are the sites that were tested enough on the network. ``rank``
+        counts from 1 by blocked domains, equal ranks for equal numbers, and only for access
+        networks with such a site: a VPN's exit is no country's ISP, and anybody can make up
+        networks.
     """
-    listed = verdicts[
-        (verdicts["period"] == "all") & verdicts["state"].isin(["blocked", "likely_blocked"])
-    ]
-    per_network = listed.groupby("probe_asn").agg(
+    whole = verdicts[verdicts["period"] == "all"]
+    per_network = whole[whole["state"].isin(LISTED)].groupby("probe_asn").agg(
         blocked_domain_count=("domain", "nunique"),
         mechanisms=("mechanism", lambda names: ";".join(sorted(set(names)))),
-    )
-    table = networks.merge(per_network.reset_index(), on="probe_asn", how="left")
-    table["blocked_domain_count"] = table["blocked_domain_count"].fillna(0).astype("int64")
+    )  # fmt: skip
+    enough = is_tested_enough(whole).groupby(whole["probe_asn"]).sum()
+    table = networks.join(per_network, on="probe_asn")
+    table = table.join(enough.rename("tested_enough_count"), on="probe_asn")
+    counts = ["blocked_domain_count", "tested_enough_count"]
+    table[counts] = table[counts].fillna(0).astype("int64")
     table["mechanisms"] = table["mechanisms"].fillna("")
     is_ranked = table["kind"].isin(RANKED) & (table["probe_asn"] != 0)
+    is_ranked &= table["tested_enough_count"] > 0
     ranked = table.loc[is_ranked, "blocked_domain_count"]
     ranks = ranked.rank(method="min", ascending=False)
     table["rank"] = ranks.astype("Int64").reindex(table.index)
@@ -600,17 +604,17 @@ def list_sites(
     counts = of_site.agg(session_count=("session_count", "sum"),
                          network_count=("probe_asn", "nunique"))  # fmt: skip
     table = table.join(counts, on="domain")
-    return table.assign(page=map_texts(table["domain"], _pages(_with_page(table))))
+    tested_enough = set(whole.loc[is_tested_enough(whole), "domain"])
+    own = table[table["status"].isin(["listed", "set_aside"]) & names.isin(tested_enough)]
+    return table.assign(page=map_texts(table["domain"], _pages(_with_page(own))))
 
 
-#: So many sites have a page of their own. One report may name fifty thousand that nobody ever heard
-#: of, and their pages would take two gigabytes.
+#: So many sites have a page of their own.
 MOST_PAGES = 3_000
 
 
-def _with_page(table: pd.DataFrame) -> Iterable[str]:
-    """The listed names and those set aside; of too many, those with the most sessions."""
-    own = table[table["status"].isin(["listed", "set_aside"])]
+def _with_page(own: pd.DataFrame) -> Iterable[str]:
+    """The sites that have a page, the listed ones first; of too many, those with most sessions."""
     own = own.assign(is_aside=own["status"] != "listed", few=-own["session_count"])
     return map(str, own.sort_values(["is_aside", "few", "domain"])["domain"].head(MOST_PAGES))
 

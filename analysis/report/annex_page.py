@@ -96,9 +96,13 @@ def annex_sections(
     networks, aside = read["networks"], read["set_aside"]
     page = Telling({}, numbers, lang, period)
     ranked = networks.sort_values(["rank", "probe_asn"], na_position="last")
-    told = aside[["domain", "reason", "measurement_count", "flagged_count"]].assign(
+    # a name without a page was tested enough on no network; anybody can make up such names
+    sites = read["sites"]
+    is_told = aside["domain"].isin(sites.loc[sites["page"] != "", "domain"])
+    told = aside.loc[is_told, ["domain", "reason", "measurement_count", "flagged_count"]].assign(
         network_count=aside["networks"].str.count(";") + 1
     )
+    others = len(aside) - len(told)
     linked = link_countries(told, summary["probe_cc"], period)
     reasons = [
         (lang.html(words), lang.html(REASON_SENTENCES[reason]))
@@ -130,8 +134,17 @@ def annex_sections(
     )
     set_aside = _show_finding(page, "everywhere", find_everywhere(read))
     caption = lang.say("Sites with anomalies that are not listed")
+    note = (
+        lang.say_plural(
+            "{n} site more was tested enough on no network; set_aside.csv has it.",
+            "{n} sites more were tested enough on no network; set_aside.csv has them.",
+            others,
+        )
+        if others
+        else ""
+    )
     set_aside += _show_finding(page, "unlisted", find_unlisted(read)) + render_table(
-        linked, caption, "", 25, {}, file="set_aside.csv", is_printed=True, lang=lang
+        linked, caption, note, 25, {}, file="set_aside.csv", is_printed=True, lang=lang
     )
     macros = open_template("annex.html.j2", lang).module
     return [

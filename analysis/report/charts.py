@@ -39,6 +39,9 @@ from analysis.vocabulary import (
     SET_ASIDE_REASONS,
 )
 
+#: Networks of a figure: anybody can make up others.
+_MOST_NETWORKS = 60
+
 
 def show_months(study: Study, months: pd.DataFrame) -> None:
     """Show what was measured month by month, and how OONI flags it.
@@ -105,16 +108,25 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
     total = int(monthly["measurement_count"].sum())
     months = monthly["month"].nunique()
     per_network = monthly.groupby("network")["month"].nunique()
-    most = monthly.groupby("network")["measurement_count"].sum().sort_values(ascending=False)
+    steadiest = networks.nlargest(_MOST_NETWORKS, "day_count")
+    drawn = monthly[monthly["probe_asn"].isin(steadiest["probe_asn"])]
+    most = drawn.groupby("network")["measurement_count"].sum().sort_values(ascending=False)
     title = ENGLISH.say(
         "Networks with measurements in each month: {steady} of {n}; {network} made {share} of the "
         "measurements",
         steady=(per_network == months).sum(), n=len(networks),
         network=most.index[0], share=percent(most.iloc[0] / total),
     )  # fmt: skip
-    counts = monthly.pivot(index="network", columns="month", values="measurement_count")
-    every = pd.period_range(counts.columns.min(), counts.columns.max(), freq="M").astype(str)
+    counts = drawn.pivot(index="network", columns="month", values="measurement_count")
+    every = pd.period_range(monthly["month"].min(), monthly["month"].max(), freq="M").astype(str)
     what = "Measurements by network and month. An empty cell was not tested."
+    if len(drawn) < len(monthly):
+        what += ENGLISH.say(
+            " Drawn are the {n} networks with measurements on most days; the {others} others have "
+            "{count} measurements.",
+            n=len(steadiest), others=len(networks) - len(steadiest),
+            count=total - int(drawn["measurement_count"].sum()),
+        )  # fmt: skip
     show_figure(
         plots.heat_map(
             counts.reindex(columns=every), title=title, footer=study.footer(total, "measurements")
@@ -125,6 +137,7 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
     show_table(
         networks.drop(columns="is_domestic"),
         caption="Networks with measurements",
+        file="networks.csv",
         note="The kind decides whether a network counts as an access network of the country. It "
         "was found in a list or by a word in the network's name; otherwise it is unknown. "
         "Measurements include failed ones.",

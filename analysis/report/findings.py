@@ -36,9 +36,10 @@ _TABLES: Mapping[str, str] = {
     "measurement_count": "measurements_by_month",
     "line_count": "ingestion_ledger",
     "unread_object_count": "objects_not_read",
+    "unread_part_count": "ingestion_ledger",
     "domain_count": "semesters",
     **dict.fromkeys(("network_count", "access_network_count", "ranked_network_count",
-                     "blocking_network_count"), "networks"),
+                     "blocking_network_count", "guessed_network_count"), "networks"),
     **dict.fromkeys(("blocked_domain_count_first", "blocked_domain_count_second"), "semesters"),
     **dict.fromkeys((f"{change}_count" for change in (*CHANGES, "interrupted", "listed_in_both")),
                     "semester_changes"),
@@ -119,6 +120,11 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
         "undated_pair_count": listed["note"].str.contains(SINCE).sum(),
         "most_to_flip": max(listed["sessions_to_flip"], default=0),
         "ranked_network_count": networks["rank"].notna().sum(),
+        "guessed_network_count": (
+            (networks["kind_source"] == "name rule")
+            & ~networks["kind"].isin(DOMESTIC)
+            & (networks["tested_enough_count"] > 0)
+        ).sum(),
         "blocking_network_count": listed["probe_asn"].nunique(),
     })  # fmt: skip
 

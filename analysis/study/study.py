@@ -22,7 +22,13 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference import networks, test_lists
 from analysis.reference.events import Event, EventList, load_events
-from analysis.reference.networks import DOMESTIC, NetworkList, NetworkNames, describe
+from analysis.reference.networks import (
+    DOMESTIC,
+    NetworkList,
+    NetworkNames,
+    ReportedNames,
+    describe,
+)
 from analysis.reference.outages import Outages, load_outages
 from analysis.reference.reference_files import ReferenceFile, country_name, is_fictional
 from analysis.reference.test_counts import COUNTS, NO_COUNTS, TestCounts, frame_of, load_test_counts
@@ -114,10 +120,22 @@ GROUP BY 1 ORDER BY 1
 """
 
 _BY_NETWORK = """
-SELECT probe_asn, count(*) AS measurement_count,
+SELECT probe_asn::BIGINT AS probe_asn, count(*) AS measurement_count,
   count(DISTINCT domain) FILTER (domain <> '') AS domain_count,
-  mode(probe_network_name ORDER BY probe_network_name) AS probe_network_name
+  count(DISTINCT measurement_start_time::DATE) AS day_count
 FROM observations GROUP BY 1 ORDER BY 1
+"""
+
+# Each day has one vote, for the name that most of its runs report.
+_REPORTED_NAMES = """
+WITH named AS (
+  SELECT probe_asn, measurement_start_time::DATE AS day,
+    coalesce(probe_network_name, '') AS name, count(DISTINCT run) AS runs
+  FROM {table} GROUP BY ALL
+), votes AS (
+  SELECT probe_asn, day, first(name ORDER BY runs DESC, name) AS name FROM named GROUP BY ALL
+)
+SELECT probe_asn::BIGINT, name, count(*) FROM votes GROUP BY ALL ORDER BY ALL
 """
 
 _BY_NETWORK_MONTH = """
@@ -169,8 +187,19 @@ def count_by_month(
 
 
 def count_by_network(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """One row per ``probe_asn``: ``measurement_count, domain_count, probe_network_name``."""
+    """One row per ``probe_asn``: ``measurement_count, domain_count, day_count``."""
     return connection.execute(_BY_NETWORK).df()
+
+
+def read_reported_names(
+    connection: duckdb.DuckDBPyConnection, table: str = "observations"
+) -> dict[int, dict[str, int]]:
+    """``networks.ReportedNames`` of the measurements of a table, which has ``run``."""
+    reported: dict[int, dict[str, int]] = {}
+    rows = connection.execute(_REPORTED_NAMES.format(table=table)).fetchall()
+    for asn, name, days in rows:
+        reported.setdefault(asn, {})[name] = days
+    return reported
 
 
 def count_by_network_and_month(
@@ -265,14 +294,11 @@ class Opened:
         return ENGLISH.say("Source: {credit}. n = {n} {what}.", credit=self.credit, n=count,
                            what=what)  # fmt: skip
 
-    def _describe_networks(self, counts: pd.DataFrame) -> pd.DataFrame:
-        """Counts by ``probe_asn`` and ``probe_network_name``, with what is known of each."""
-        names = dict(
-            zip(counts["probe_asn"].astype(int), counts["probe_network_name"], strict=True)
-        )
+    def _describe_networks(self, counts: pd.DataFrame, names: ReportedNames) -> pd.DataFrame:
+        """Counts by ``probe_asn``, with what is known of each network."""
         described = describe(names, self.lists.networks, self.lists.network_names.names)
         described["is_domestic"] = described["kind"].isin(DOMESTIC)
-        return described.merge(counts.drop(columns="probe_network_name"), on="probe_asn")
+        return described.merge(counts, on="probe_asn")
 
 
 @dataclass(frozen=True)
@@ -351,9 +377,10 @@ class Study(Opened):
         """One row per network that measured, by number.
 
         Columns: ``probe_asn`` (number), ``network, operator, kind, kind_source, is_domestic,
-        measurement_count, domain_count``.
+        measurement_count, domain_count, day_count`` (days with a measurement).
         """
-        return self._describe_networks(count_by_network(self.connection))
+        names = read_reported_names(self.connection)
+        return self._describe_networks(count_by_network(self.connection), names)
 
     def network_names(self) -> dict[int, str]:
         """Number → name, of networks that measured or that a list names."""
@@ -506,9 +533,8 @@ def open_study(parameters: StudyParameters, *, jobs: int | None = None) -> Study
 
 
 _NAMES = """
-SELECT probe_asn::BIGINT AS probe_asn, count(*) AS measurement_count,
-  coalesce(mode(probe_network_name ORDER BY probe_network_name), '') AS probe_network_name
-FROM messaging WHERE probe_asn > 0 GROUP BY probe_asn ORDER BY probe_asn
+SELECT probe_asn::BIGINT AS probe_asn, count(*) AS measurement_count FROM messaging
+WHERE probe_asn > 0 GROUP BY probe_asn ORDER BY probe_asn
 """
 
 
@@ -540,7 +566,8 @@ class MessagingStudy(Opened):
         Columns: ``probe_asn`` (number), ``network, operator, kind, is_domestic,
         measurement_count``.
         """
-        return self._describe_networks(self.connection.execute(_NAMES).df())
+        names = read_reported_names(self.connection, "messaging")
+        return self._describe_networks(self.connection.execute(_NAMES).df(), names)
 
     def network_names(self) -> dict[int, str]:
         """Number → name, of networks that ran these tests or that a list names."""
