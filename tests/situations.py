@@ -276,6 +276,11 @@ def _twice_by_one_network(row: Row) -> list[Row]:
     return [*_by_one_network(row), *between, *[on(n, row) for n in range(30, 35)]]
 
 
+def _in_one_report(row: Callable[..., Row]) -> list[Row]:
+    """Forty names that nobody else tests, in one session."""
+    return [on(60, row(domain=d)) for d in names(*(f"made-up-{n}" for n in range(40)))]
+
+
 def _pages(digest: str, *labels: str) -> list[Row]:
     """The names, each on two days."""
     return [
@@ -1018,6 +1023,21 @@ REAL_LIFE: tuple[Situation, ...] = (
     case("... and for two more, on all networks", "http.refused_by_site", "unknown",
       *_on_networks(_refusal, PROBE_NETWORK, one=0, two=0),
       *_on_networks(_refusal, 64520, 64521, 64522, one=0, two=0, three=1, four=2)),
+    case("one report of names that it makes up makes no sinkhole", "dns.unmatched", "unknown",
+      *[on(n, misled()) for n in range(1, 6)], *_in_one_report(misled)),
+    case("... nor a bad resolver of a good one", "dns.substitution_persistent",
+      "blocked dns.sinkhole", *[on(n, misled()) for n in range(1, 6)],
+      *_dead_on(ELSEWHERE, "dead-a", "dead-b", "dead-c"), *_served_well(8),
+      *_in_one_report(partial(misled, "198.51.100.77"))),
+    case("... nor a resolver that sends dead names home", "dns.leftover", "down",
+      leftover(), on(20, leftover(domain=names("a")[0])),
+      *[on(21 + n, dead(domain=d)) for n, d in enumerate(names("b", "c", "d"))],
+      *_in_one_report(leftover)),
+    case("one report that repeats an error makes no refusal of a block page", "http.blockpage",
+      "blocked http.blockpage",
+      *_on_every_network(partial(other_page, http_body_digest="order")),
+      *[on(30, _refusal(domain=d, http_body_digest="order"), day=n % 2)
+        for n in range(40) for d in names("one", "two", "three")]),
     case("one refusal everywhere, and one report that has it for four well-known names",
       "http.refused_by_site", "unknown",
       *_on_networks(_refusal, PROBE_NETWORK, 64520, 64521, 64522, one=0),

@@ -209,7 +209,8 @@ def test_a_list_comes_before_a_name(tmp_path: Path) -> None:
         + "11,Mobile One,,unknown,registry\n",
         encoding="utf-8",
     )
-    reported = {20: "M247; Europe SRL", 11: "VPN Ltd", 10: None, 12: None, 13: "Rural Net", 0: "x"}
+    names = {20: "M247; Europe SRL", 11: "VPN Ltd", 10: "", 12: "", 13: "Rural Net", 0: "x"}
+    reported = {asn: {name: 1} for asn, name in names.items()}
     expected = pd.DataFrame(
         [
             (0, "unknown network", "unknown network", "unknown", "none"),
@@ -217,7 +218,7 @@ def test_a_list_comes_before_a_name(tmp_path: Path) -> None:
             (11, "Mobile One", "Mobile One", "mobile", "name rule"),
             (12, "AS12", "AS12", "unknown", "none"),
             (13, "Rural Net", "Rural Net", "unknown", "none"),
-            (20, "M247, Europe SRL", "M247; Europe SRL", "vpn", "name rule"),
+            (20, "M247, Europe SRL", "M247, Europe SRL", "vpn", "name rule"),
         ],
         columns=["probe_asn", "network", "operator", "kind", "kind_source"],
     )

@@ -90,12 +90,31 @@ SELECT resolver_asn, address, quarter, registrable_domain,
   2 * count(DISTINCT session) FILTER (is_missing) > count(DISTINCT session) AS is_dead
 FROM suspects GROUP BY ALL
 """,
-    # What an address was given for in the whole country, of names that exist.
+    # What an address was given for in the whole country, of names that exist: those that several
+    # sessions asked for, and one for each session that is alone in asking. One report can make up
+    # any number of names.
     "live_addresses": """
-SELECT address, count(DISTINCT registrable_domain) AS live_name_count,
-  count(DISTINCT control_hoster) AS live_hoster_count
-FROM suspects JOIN suspect_names USING (resolver_asn, address, quarter, registrable_domain)
-WHERE NOT is_dead GROUP BY ALL
+WITH live AS (
+  SELECT address, session, registrable_domain, control_hoster
+  FROM suspects JOIN suspect_names USING (resolver_asn, address, quarter, registrable_domain)
+  WHERE NOT is_dead
+), names AS (
+  SELECT address, registrable_domain, count(DISTINCT session) >= 2 AS is_common,
+    min(session) AS session
+  FROM live GROUP BY ALL
+), hosters AS (
+  SELECT address, control_hoster, count(DISTINCT session) >= 2 AS is_common,
+    min(session) AS session
+  FROM live WHERE control_hoster IS NOT NULL GROUP BY ALL
+), counted AS (
+  SELECT address, count(*) FILTER (is_common)
+    + count(DISTINCT session) FILTER (NOT is_common) AS live_hoster_count
+  FROM hosters GROUP BY address
+)
+SELECT address, count(*) FILTER (is_common)
+    + count(DISTINCT session) FILTER (NOT is_common) AS live_name_count,
+  any_value(live_hoster_count) AS live_hoster_count
+FROM names LEFT JOIN counted USING (address) GROUP BY address
 """,
     # One row: one address as one resolver network gave it in one quarter. Sessions decide whether
     # it is a substitution, not names: one forged report can name hundreds of dead names. Sites of
@@ -150,23 +169,35 @@ SELECT unnest(key),
 FROM answer_stretches JOIN asked USING (key)
 GROUP BY key HAVING sum(given_count) >= $floor_sessions AND sum(day_count) >= $floor_days
 """,
-    # Resolver networks that answer most live names well.
+    # Resolver networks that answer most live names well. One session is no name's vote against: it
+    # can make up any number of them.
     "good_resolvers": """
-SELECT resolver_asn FROM features
-WHERE control_name = 'resolves' AND coalesce(name_pool <> 'missing', TRUE)
-GROUP BY ALL
-HAVING 2 * count(DISTINCT domain) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
-  >= count(DISTINCT domain)
+WITH names AS (
+  SELECT resolver_asn, domain, count(DISTINCT session) AS sessions,
+    2 * count(DISTINCT session) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
+      > count(DISTINCT session) AS is_good
+  FROM features
+  WHERE control_name = 'resolves' AND coalesce(name_pool <> 'missing', TRUE)
+  GROUP BY ALL
+)
+SELECT resolver_asn FROM names GROUP BY ALL
+HAVING count(*) FILTER (is_good) > 0
+  AND 2 * count(*) FILTER (is_good) >= count(*) FILTER (is_good OR sessions >= 2)
 """,
     # Resolver networks that give an address that no public site can have to most of the names that
-    # do not exist: it says nothing about each of them.
+    # do not exist: it says nothing about each of them. Each session has one vote.
     "special_resolvers": """
-SELECT resolver_asn, date_trunc('quarter', day) AS quarter FROM features
-WHERE name_pool = 'missing' AND (dns_has_answer OR dns_failure IS NOT NULL)
-GROUP BY ALL
-HAVING count(DISTINCT registrable_domain) FILTER (dns_special IS NOT NULL) >= $sinkhole_names
-  AND 2 * count(DISTINCT registrable_domain) FILTER (dns_special IS NOT NULL)
-    > count(DISTINCT registrable_domain)
+WITH sessions AS (
+  SELECT resolver_asn, date_trunc('quarter', day) AS quarter, session,
+    list(DISTINCT registrable_domain) FILTER (dns_special IS NOT NULL) AS special_names,
+    2 * len(special_names) > count(DISTINCT registrable_domain) AS is_special
+  FROM features
+  WHERE name_pool = 'missing' AND (dns_has_answer OR dns_failure IS NOT NULL)
+  GROUP BY ALL
+)
+SELECT resolver_asn, quarter FROM sessions GROUP BY ALL
+HAVING len(list_distinct(flatten(list(special_names)))) >= $sinkhole_names
+  AND count(*) FILTER (is_special) >= 2 AND 2 * count(*) FILTER (is_special) > count(*)
 """,
     # Names for which most networks get the control's answer. One session is no network's vote
     # against.

@@ -129,17 +129,24 @@ FROM features WHERE has_page
 
 #: Steps over ``features`` to the profiles of pages, in order.
 PAGE_STEPS = {
-    # What came in place of each site, by network, on two days: one report can name any number of
-    # sites. What stands where a user's filter pointed is the filter's.
+    # What came in place of each site, by network, in two sessions and on two days: one report can
+    # name any number of sites. Sessions say what it is, since a report can also repeat a measurement any number of
+    # times. What stands where a user's filter pointed is the filter's.
     "strange_pages": """
-SELECT probe_asn, landing AS page, registrable_domain, min(http_title) AS title,
-  count(*) AS measurements,
-  mode(control_hoster ORDER BY control_hoster) FILTER (control_http_ok) AS hoster,
-  count(*) FILTER (http_status >= 400) AS errors,
-  count(*) FILTER (http_site <> registrable_domain) AS away
-FROM features ANTI JOIN filtered USING (row_id)
-WHERE has_page AND landing IS NOT NULL AND NOT is_same_page AND NOT is_https_own
-GROUP BY ALL HAVING min(day) < max(day)
+WITH shown AS (
+  SELECT probe_asn, landing AS page, registrable_domain, session, min(http_title) AS title,
+    count(*) AS measurements, min(day) AS since, max(day) AS until,
+    mode(control_hoster ORDER BY control_hoster) FILTER (control_http_ok) AS hoster,
+    bool_or(http_status >= 400) AS is_error, bool_or(http_site <> registrable_domain) AS is_away
+  FROM features ANTI JOIN filtered USING (row_id)
+  WHERE has_page AND landing IS NOT NULL AND NOT is_same_page AND NOT is_https_own
+  GROUP BY ALL
+)
+SELECT probe_asn, page, registrable_domain, mode(title ORDER BY title) AS title,
+  sum(measurements)::BIGINT AS measurements, count(*) AS sessions,
+  mode(hoster ORDER BY hoster) AS hoster, count(*) FILTER (is_error) AS errors,
+  count(*) FILTER (is_away) AS away
+FROM shown GROUP BY ALL HAVING count(*) >= 2 AND min(since) < max(until)
 """,
     # Pages that came in place of several sites, with each of the sites.
     "shared_pages": """
@@ -224,18 +231,18 @@ WHERE NOT is_reached GROUP BY ALL
     # Several sessions and days, so that forged ones cannot add a site to a page.
     "page_sites": """
 SELECT page, registrable_domain, mode(hoster ORDER BY hoster) AS hoster,
-  2 * sum(errors) > sum(measurements) AS is_error
+  2 * sum(errors) > sum(sessions) AS is_error
 FROM strange_pages JOIN standing_pages s USING (page, registrable_domain)
 WHERE s.session_count >= $floor_sessions AND s.day_count >= $floor_days GROUP BY ALL
 """,
     # ``is_of_one_host``: most of the sites have the same host, which may have made the page; of a
     # page that is no error, all of them.
     "page_counts": """
-SELECT probe_asn, page, min(title) AS title, count(*) AS name_count,
+SELECT probe_asn, page, mode(title ORDER BY title) AS title, count(*) AS name_count,
   count(*) FILTER (r.is_reached OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
     AS reached_elsewhere_count,
-  count(DISTINCT hoster) AS hoster_count, 2 * sum(errors) > sum(measurements) AS is_error,
-  2 * sum(away) > sum(measurements) AS is_away,
+  count(DISTINCT hoster) AS hoster_count, 2 * sum(errors) > sum(sessions) AS is_error,
+  2 * sum(away) > sum(sessions) AS is_away,
   hoster_count < CASE WHEN is_error THEN $blockpage_names ELSE 2 END
     AND 2 * coalesce(list_max(map_values(histogram(hoster))), count(*)) > count(*)
     AS is_of_one_host,

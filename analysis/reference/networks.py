@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -285,7 +286,9 @@ def describe(
     rows = []
     for asn in sorted(reported_names):
         listed = networks.networks.get(asn)
-        network, operator, *kind = _describe_one(asn, _choose_name(reported_names[asn]), listed)
+        network, operator, *kind = _describe_one(
+            asn, _choose_name(_count_days(reported_names[asn])), listed
+        )
         if network == tell_network(asn):
             network = registered_names.get(asn, network)
         # tables put a semicolon between several names
@@ -295,17 +298,19 @@ def describe(
     return frame.astype({"probe_asn": "int64", **dict.fromkeys(columns[1:], "str")})
 
 
+def _count_days(reported: Mapping[str, int]) -> Counter[str]:
+    """Days by name, as names are shown."""
+    days: Counter[str] = Counter()
+    for name, count in sorted(reported.items()):
+        days[clean_name(name)] += count
+    return days
+
+
 def _choose_name(days: Mapping[str, int]) -> str:
     """The name of most days; of several the one by which the country's networks stay its own."""
     return max(
-        sorted(map(clean_name, days)),
-        key=lambda name: (_count_days(days, name), kind_by_name(name) in DOMESTIC),
-        default="",
+        sorted(days), key=lambda name: (days[name], kind_by_name(name) in DOMESTIC), default=""
     )
-
-
-def _count_days(days: Mapping[str, int], name: str) -> int:
-    return sum(count for reported, count in days.items() if clean_name(reported) == name)
 
 
 #: A name of fewer days than this is not told as another kind.
@@ -325,11 +330,11 @@ def find_changed_kinds(reported_names: ReportedNames, described: pd.DataFrame) -
         least), by network, the most frequent name first.
     """
     rows = []
-    for row in described[described["kind_source"] != "list"].itertuples(index=False):
-        days = reported_names[int(row.probe_asn)]
-        for name in sorted({*map(clean_name, days)} - {""}):
-            kind, count = kind_by_name(name), _count_days(days, name)
-            if count >= SEVERAL_DAYS and (kind in DOMESTIC) != (row.kind in DOMESTIC):
+    guessed: Any = described[(described["kind_source"] != "list") & (described["probe_asn"] != 0)]
+    for row in guessed.itertuples(index=False):
+        for name, count in _count_days(reported_names[row.probe_asn]).items():
+            kind = kind_by_name(name)
+            if name and count >= SEVERAL_DAYS and (kind in DOMESTIC) != (row.kind in DOMESTIC):
                 rows.append((row.probe_asn, row.network, row.kind, name, kind, count))
     columns = ["probe_asn", "network", "kind", "reported_name", "reported_kind", "day_count"]
     return pd.DataFrame(rows, columns=columns).sort_values(

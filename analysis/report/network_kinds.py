@@ -26,7 +26,7 @@ def say_kinds(study: Study, networks: pd.DataFrame) -> Iterator[str]:
     guessed = networks[is_guessed].nlargest(_MOST, "day_count")
     if len(guessed):
         named = [
-            f"{name_network(row.network, row.probe_asn)}, {NETWORK_KINDS[row.kind]}"
+            f"{name_network(row.network, row.probe_asn)}, {NETWORK_KINDS[str(row.kind)]}"
             for row in guessed.itertuples(index=False)
         ]
         yield ENGLISH.say(
@@ -38,9 +38,9 @@ def say_kinds(study: Study, networks: pd.DataFrame) -> Iterator[str]:
     changed = find_changed_kinds(read_reported_names(study.connection), networks)
     if len(changed):
         named = [
-            f"{name_network(row.network, row.probe_asn)}, here {NETWORK_KINDS[row.kind]}, on "
+            f"{name_network(row.network, row.probe_asn)}, here {NETWORK_KINDS[str(row.kind)]}, on "
             f"{row.day_count} days “{row.reported_name}”, which would be "
-            f"{NETWORK_KINDS[row.reported_kind]}"
+            f"{NETWORK_KINDS[str(row.reported_kind)]}"
             for row in changed.head(_MOST).itertuples(index=False)
         ]
         yield ENGLISH.say(

@@ -145,10 +145,11 @@ SESSION_VIEWS = {
     "heard_sessions": "SELECT * EXCLUDE (is_heard) FROM told_sessions WHERE is_heard",
 }
 
-# The network that hosts each site: the one that most measurements found it in.
+# The network that hosts each site: the one that most sessions found it in.
 _SITE_NETWORKS = """
 SELECT domain, mode(site_asn ORDER BY site_asn) AS site_asn
-FROM outcomes WHERE site_asn IS NOT NULL GROUP BY domain
+FROM (SELECT DISTINCT domain, session, site_asn FROM outcomes WHERE site_asn IS NOT NULL)
+GROUP BY domain
 """
 
 # A network without a name of its operator is its own.

@@ -60,7 +60,8 @@ WITH long AS (
 SELECT domain, probe_asn, part, class,
   CASE WHEN class = 'blocked' AND resolver_asn > 0 AND dns_rule = rule_id
     THEN resolver_asn END AS blocking_resolver_asn,
-  {IS_PROBLEM} AS is_problem, count(*) AS measurement_count
+  {IS_PROBLEM} AS is_problem, count(*) AS measurement_count,
+  count(DISTINCT session) FILTER (class = 'blocked') AS blocking_sessions
 FROM dated JOIN period_parts ON session_day >= part AND session_day < next_part
 GROUP BY ALL
 """
@@ -82,7 +83,10 @@ SELECT enum_code(domain)::INTEGER AS domain, probe_asn, part,
 FROM days GROUP BY ALL
 """
 
-_CELL_COUNTS = """
+#: Resolvers that a pair names: those of most blocked sessions.
+_MOST_RESOLVERS = 5
+
+_CELL_COUNTS = f"""
 WITH inside AS (
   FROM measurement_counts WHERE part >= $since AND part < $until
 ), counted AS (
@@ -94,9 +98,14 @@ WITH inside AS (
     coalesce(sum(measurement_count) FILTER (class = 'unknown'), 0)::BIGINT AS unknown_count
   FROM inside GROUP BY ALL
 ), resolvers AS (
+  -- one report can name any number of resolvers
   SELECT domain, probe_asn, string_agg('AS' || asn, ';' ORDER BY asn) AS resolver_asns
-  FROM (SELECT DISTINCT domain, probe_asn, blocking_resolver_asn AS asn FROM inside)
-  WHERE asn IS NOT NULL GROUP BY ALL
+  FROM (
+    SELECT domain, probe_asn, blocking_resolver_asn AS asn, sum(blocking_sessions) AS sessions
+    FROM inside WHERE asn IS NOT NULL GROUP BY domain, probe_asn, asn HAVING sessions >= 2
+    QUALIFY row_number() OVER (PARTITION BY domain, probe_asn ORDER BY sessions DESC, asn)
+      <= {_MOST_RESOLVERS}
+  ) GROUP BY ALL
 ), days AS (
   SELECT domain, probe_asn, sum(day_count)::BIGINT AS day_count, sum(ok_days)::BIGINT AS ok_days,
     sum(session_count)::BIGINT AS session_count,
