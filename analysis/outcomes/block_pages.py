@@ -130,8 +130,8 @@ FROM features WHERE has_page
 #: Steps over ``features`` to the profiles of pages, in order.
 PAGE_STEPS = {
     # What came in place of each site, by network, in two sessions and on two days: one report can
-    # name any number of sites. Sessions say what it is, since a report can also repeat a measurement any number of
-    # times. What stands where a user's filter pointed is the filter's.
+    # name any number of sites. It can also repeat a measurement, so sessions say what a page is.
+    # What stands where a user's filter pointed is the filter's.
     "strange_pages": """
 WITH shown AS (
   SELECT probe_asn, landing AS page, registrable_domain, session, min(http_title) AS title,

@@ -20,6 +20,7 @@ from analysis.pages.show import (
 )
 from analysis.pages.tracks import Bar, Row, draw_figure, draw_tracks
 from analysis.reference.events import event_table
+from analysis.reference.networks import SEVERAL_DAYS
 from analysis.reference.test_counts import COUNTS
 from analysis.report.app_tables import Judged, title_of
 from analysis.report.differences import count_reasons
@@ -108,7 +109,8 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
     total = int(monthly["measurement_count"].sum())
     months = monthly["month"].nunique()
     per_network = monthly.groupby("network")["month"].nunique()
-    steadiest = networks.nlargest(_MOST_NETWORKS, "day_count")
+    several = networks[networks["day_count"] >= SEVERAL_DAYS]
+    steadiest = (several if len(several) else networks).nlargest(_MOST_NETWORKS, "day_count")
     drawn = monthly[monthly["probe_asn"].isin(steadiest["probe_asn"])]
     most = drawn.groupby("network")["measurement_count"].sum().sort_values(ascending=False)
     title = ENGLISH.say(
@@ -122,8 +124,8 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
     what = "Measurements by network and month. An empty cell was not tested."
     if len(drawn) < len(monthly):
         what += ENGLISH.say(
-            " Drawn are the {n} networks with measurements on most days; the {others} others have "
-            "{count} measurements.",
+            " Networks drawn, those with measurements on most days: {n}. Networks that are not "
+            "drawn: {others}, with {count} measurements.",
             n=len(steadiest), others=len(networks) - len(steadiest),
             count=total - int(drawn["measurement_count"].sum()),
         )  # fmt: skip
