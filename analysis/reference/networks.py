@@ -6,7 +6,7 @@ the name is what probes report, so ``kind_source`` says which of the two it was.
 
 Anybody can report any name, and one report may hold thousands of measurements. So each day has one
 vote, for the name that most of its runs report, and a network has the name of most days: to rename
-it takes more runs than it has, on more than half of its days.
+it takes more runs than it has, on most of its days.
 
 Registered names (AS number → name) serve if neither a list nor the probes name a network. A
 snapshot holds them for the whole Internet, drawn from a table of address ranges.
@@ -260,7 +260,7 @@ def kind_by_name(name: str) -> str:
 
 
 #: For each probe_asn the names that its probes report, and on how many days each is the name of
-#: most runs; the empty name where most runs of a day report none.
+#: most runs; the empty name where they report none, or several names equally often.
 ReportedNames = Mapping[int, Mapping[str, int]]
 
 

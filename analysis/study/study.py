@@ -126,7 +126,7 @@ SELECT probe_asn::BIGINT AS probe_asn, count(*) AS measurement_count,
 FROM observations GROUP BY 1 ORDER BY 1
 """
 
-# Each day has one vote, for the name that most of its runs report; none where two names are equal.
+# Each day has one vote, for the name that most of its runs report; for none if two are equal.
 _REPORTED_NAMES = """
 WITH named AS (
   SELECT probe_asn, measurement_start_time::DATE AS day,
@@ -135,12 +135,10 @@ WITH named AS (
 ), ranked AS (
   SELECT *, rank() OVER (PARTITION BY probe_asn, day ORDER BY runs DESC) AS place FROM named
 ), votes AS (
-  SELECT probe_asn, day, min(name) AS name FROM ranked WHERE place = 1
-  GROUP BY probe_asn, day HAVING count(*) = 1
+  SELECT probe_asn, day, if(count(*) = 1, min(name), '') AS name FROM ranked WHERE place = 1
+  GROUP BY probe_asn, day
 )
-SELECT probe_asn::BIGINT, coalesce(name, ''), count(name)
-FROM (SELECT DISTINCT probe_asn FROM named) LEFT JOIN votes USING (probe_asn)
-GROUP BY ALL ORDER BY ALL
+SELECT probe_asn::BIGINT, name, count(*) FROM votes GROUP BY ALL ORDER BY ALL
 """
 
 _BY_NETWORK_MONTH = """
