@@ -239,6 +239,11 @@ def refresh(
 def share(arguments: Arguments = None) -> None:
     """Write the observations of a period into OUT, to be another team's SOURCE."""
     settings = parse_settings(arguments or [], outputs="shared")
+    if settings.study.witnesses:
+        raise ParameterError(
+            "WITNESSES", settings.study.witnesses, "a share holds each measurement with the report "
+            "ID under which OONI publishes it; leave the parameter out"
+        )  # fmt: skip
     from analysis.store.shares import check
     from analysis.store.shares import share as write_share
 

@@ -323,7 +323,7 @@ def _site_json(site: str, rows: pd.DataFrame, study: Study | None, why_none: str
     if study is None:
         raise ParameterError("SOURCE", "", why_none)
     measurements = {
-        tell_network(asn): list(read_results(study.connection, site, int(asn)))
+        tell_network(asn): list(_read_pair(study, site, int(asn)))
         for asn in rows["probe_asn"].unique()
     }
     told = rows.assign(probe_asn=tell_cells(rows["probe_asn"], "asn"))
@@ -444,6 +444,8 @@ def _settings(arguments: Sequence[str], parameters: Mapping[str, Any]) -> Settin
     given = {argument.partition("=")[0]: argument for argument in arguments}
     for name in ("PROBE_CC", "SINCE", "UNTIL", "SPLIT"):
         given[name] = f"{name}={parameters.get(name.lower(), '')}"
+    if "witnesses" in parameters:  # what the report does not name, this does not name either
+        given["WITNESSES"] = f"WITNESSES={parameters['witnesses']}"
     if "reference" in parameters:
         given.setdefault("REFERENCE", f"REFERENCE={parameters['reference']}")
     if "receipt_margin" in parameters:
@@ -459,11 +461,22 @@ ORDER BY day, session
 """
 
 
+#: What of a judged measurement finds it in OONI's archive.
+_PLACES = {"file", "line", "report_id", "time"}
+
+
+def _read_pair(study: Study, site: str, probe_asn: int) -> Iterator[dict[str, Any]]:
+    """The judged measurements of a pair; with ``WITNESSES=none`` without their ``_PLACES``."""
+    hidden = set() if study.parameters.has_witnesses else _PLACES
+    for result in read_results(study.connection, site, probe_asn):
+        yield {name: value for name, value in result.items() if name not in hidden}
+
+
 def _list_sessions(study: Study, row: Row) -> list[tuple[date, str, list[dict[str, Any]]]]:
     """The sessions of a pair by day: each with its class, and its measurements as judged."""
     pair = {"site": row.domain, "asn": int(row.probe_asn)}
     results: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for result in read_results(study.connection, *pair.values()):
+    for result in _read_pair(study, row.domain, int(row.probe_asn)):
         results[result["session"]].append(result)
     sessions = study.connection.execute(_SESSIONS, pair).fetchall()
     return [(day, kind, results[session]) for session, day, kind in sessions]

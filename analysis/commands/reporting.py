@@ -89,6 +89,7 @@ from analysis.study.confirmation import find_sweep, sweep
 from analysis.study.parameters import StudyParameters, changed_numbers
 from analysis.study.study import ReferenceLists, Study, open_messaging, open_observations
 from analysis.tables import read_table, tell_network, write_table
+from analysis.verdicts.witnesses import hide_measurements
 from analysis.vocabulary import WATCH_CHANGES
 
 #: What single notebooks let a researcher choose besides the study's parameters. A report states
@@ -327,6 +328,7 @@ def page_context(
         title=lang.say("Internet censorship report"),
         publisher=word_publisher(earlier.publisher, lang) if earlier else None,
         corrections=word_corrections(corrections, lang, is_corrected=True),
+        has_witnesses=study.has_witnesses,
         lang=lang,
     )
 
@@ -347,6 +349,7 @@ def describe_run(inputs: Inputs) -> dict[str, Any]:
             **({"reference": str(settings.snapshot.day)} if settings.snapshot else {}),
             **({"project": study.project} if study.project else {}),
             **({"accept_fields": 1} if study.accept_fields else {}),
+            **({"witnesses": study.witnesses} if study.witnesses else {}),
             **changes,
         },
         "changed_thresholds": changes,
@@ -476,9 +479,12 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
     news = find_news(last.standing if last else None, now)
     run = describe_run(inputs)
     with published(settings.out, RECORD) as build:
-        standing = write_table(build.tables, STANDING, now.pairs)
         this = Report(build.folder, run)
-        log = write_table(build.tables, LOG, add_to_log(last, news, this))
+        pairs, told = now.pairs, add_to_log(last, news, this)
+        if not settings.study.has_witnesses:  # earlier looks may have had some
+            pairs, told = hide_measurements(pairs), hide_measurements(told)
+        standing = write_table(build.tables, STANDING, pairs)
+        log = write_table(build.tables, LOG, told)
         for edition in list_editions(settings.languages, partial(page_context, settings)):
             lang = edition.page.lang
             item = SetItem(PAGE, lang.say("Early warning"), "", lang.code)
@@ -491,7 +497,12 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
 
 
 def _find_all(inputs: Inputs) -> Standing:
-    """Where web sites stand, and apps and tools, of which there may be none."""
+    """Where web sites stand, and apps and tools, of which there may be none.
+
+    What came after a block is asked to the second, whatever the page shows of it.
+    """
+    study = replace(inputs.settings.study, witnesses="")
+    inputs = replace(inputs, settings=replace(inputs.settings, study=study))
     sites = open_sites(inputs)
     is_accepted = bool(sites.parameters.accept_fields)
     refuse_changed_fields(count_fields_met(sites.connection), is_accepted=is_accepted)

@@ -61,6 +61,8 @@ class PageContext:
     #: numbers that differ from the published method: each with its value, and what it decides
     method_changes: tuple[tuple[str, str], ...] = ()
     title: str = "Internet censorship report"
+    #: whether pages and tables name single measurements
+    has_witnesses: bool = True
     lang: Language = ENGLISH
     #: who publishes: label and text; None for pages that are no report's
     publisher: tuple[tuple[str, str], ...] | None = None

@@ -30,6 +30,7 @@ from analysis.verdicts.app_verdicts import (
 from analysis.verdicts.sessions import Operators, add_sessions
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, Scope
+from analysis.verdicts.witnesses import hide_measurements
 from analysis.vocabulary import LISTED
 
 #: Why a test that fails is no sign of a block.
@@ -127,6 +128,9 @@ def judge_apps(study: MessagingStudy) -> Judged:
         judgement = _judge_networks(study)
         intervals = _network_intervals(study, judgement)
         verdicts = _network_verdicts(study, judgement, intervals, by_day)
+    if not study.parameters.has_witnesses:
+        verdicts = hide_measurements(verdicts)
+        intervals = hide_measurements(intervals, ["test_name", "probe_asn", "part"])
     days = _count_days(study, by_day)
     return Judged(
         verdicts,

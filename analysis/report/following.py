@@ -213,7 +213,8 @@ class Working:
     """How the evidence on one site on one network is computed.
 
     Attributes:
-        sessions: one row a session that counts, in order of time: ``time, is_hit``.
+        sessions: one row a session that counts, in order of time: ``time`` (with
+            ``WITNESSES=none`` by the hour), ``is_hit``.
         uncounted: why other sessions do not count → how many.
         base: the rate of accidents before the pair's own sessions adjust it.
         lessons: what it was learnt from, the row of ``rates.Lessons.table``.
@@ -281,9 +282,11 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
     if which is None or evidence.schedules.get(which):
         return None
     series, at = evidence.series, evidence.series.places_of(which)
-    lessons = evidence.lessons
+    lessons, times = evidence.lessons, series.column("time", at)
+    if not study.parameters.has_witnesses:
+        times = times.astype("datetime64[h]").astype(times.dtype)
     return Working(
-        pd.DataFrame({"time": series.column("time", at), "is_hit": series.is_hit[at]}),
+        pd.DataFrame({"time": times, "is_hit": series.is_hit[at]}),
         uncounted=_count_uncounted(study, series.column("place", at), verdict),
         base=float(lessons.base(series)[at.start]),
         lessons=lessons.table.iloc[which],

@@ -261,6 +261,7 @@ def _describe(record: SiteRecord, setting: Setting, lang: Language) -> dict[str,
             for cell in record.listed
             if cell.witness_url
         ],
+        "has_example": any(cell.witness_report_id for cell in record.listed),
         "reached": [
             cell for cell in record.cells if cell.kind in DOMESTIC and cell.ok_session_count
         ],

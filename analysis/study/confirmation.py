@@ -63,11 +63,13 @@ def confirm(
 
     Returns:
         ``verdicts`` with the operator of each network; a listed site on a network that is no
-        access network of the country is set aside as *not_domestic*.
+        access network of the country is set aside as *not_domestic*. With ``WITNESSES=none`` its
+        tables lead to no single measurement.
     """
     sessions, judgement = _judge(study, networks, thresholds, rules, periods)
     sessions.use(study.connection)
-    return judgement
+    is_whole = study.parameters.has_witnesses
+    return judgement if is_whole else judgement.without_measurements()
 
 
 def find_verdicts(

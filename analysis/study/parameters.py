@@ -81,6 +81,9 @@ _FICTIONAL = REPOSITORY / "data" / "fictional"
 _FICTIONAL_PROJECT = "10999"  # the OONI Run link of its volunteers
 _WORK = REPOSITORY / "data" / "work"
 
+#: The value of WITNESSES with which a report names no single measurement.
+NO_WITNESSES = "none"
+
 #: The lists that can be given: as parameters, or together as a snapshot.
 LISTS = ("test_list", "networks", "fingerprints", "network_names", "events")
 _LONGEST_NAME = 200  # file systems take 255 bytes, and publication adds some
@@ -164,6 +167,10 @@ class StudyParameters:
         0,
         needs_country=False,
     )
+    witnesses: str = _declare(
+        "none: no page or table leads to a single measurement, and times are by the hour",
+        needs_country=False,
+    )
     thresholds: Thresholds = field(
         default_factory=Thresholds,
         metadata={
@@ -204,6 +211,7 @@ class StudyParameters:
             reference=str(given.get("reference", "")),
             project=str(Campaign.of(str(given.get("project", "")))),
             accept_fields=whole_number("ACCEPT_FIELDS", given.get("accept_fields", 0), range(2)),
+            witnesses=_read_witnesses(given.get("witnesses", "")),
             thresholds=_read_thresholds(values),
         )
         tables = given.get("tables", _WORK / study.label / "tables")
@@ -218,6 +226,11 @@ class StudyParameters:
     def campaign(self) -> Campaign:
         """What counts as the project's own measurements."""
         return Campaign.of(self.project)
+
+    @property
+    def has_witnesses(self) -> bool:
+        """Whether a report names single measurements, and gives times to the second."""
+        return not self.witnesses
 
     @property
     def published_label(self) -> str:
@@ -335,6 +348,14 @@ def whole_number(name: str, value: object, accepted: range) -> int:
         first, last = accepted[0], accepted[-1]
         raise ParameterError(name, value, f"a whole number from {first} to {last} is accepted")
     return int(text)
+
+
+def _read_witnesses(value: object) -> str:
+    if value not in ("", NO_WITNESSES):
+        raise ParameterError(
+            "WITNESSES", value, f"{NO_WITNESSES} is accepted; without the parameter there are some"
+        )
+    return str(value)
 
 
 def _read_thresholds(values: Mapping[str, Any]) -> Thresholds:

@@ -121,6 +121,7 @@ def made_from(study: Study) -> dict[str, Any]:
         "measurements": study.part,
         "rules": RULES_VERSION,
         "thresholds": vars(study.thresholds),
+        "WITNESSES": study.parameters.witnesses,
     }
 
 

@@ -1,7 +1,7 @@
 """The verdict on each site and network: state, mechanism, dates, counts and a witness."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log
 
@@ -41,7 +41,7 @@ from analysis.verdicts.robustness import MOST, count_to_chance, sessions_to_flip
 from analysis.verdicts.series import MARK, Series, read_series
 from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Sessions
 from analysis.verdicts.states import meets_floor, wilson_bounds
-from analysis.verdicts.witnesses import add_witness
+from analysis.verdicts.witnesses import add_witness, hide_measurements
 from analysis.vocabulary import LISTED
 
 # Measurements of each part of the time, see ``_add_period_parts``, by what they show. A
@@ -170,6 +170,15 @@ class Judgement:
     def evidence(self) -> Evidence:
         """What all of it rests on, for a case to be worked through."""
         return self.weigh()
+
+    def without_measurements(self) -> "Judgement":
+        """The same with tables that lead to no single measurement (WITNESSES=none)."""
+        return replace(
+            self,
+            verdicts=hide_measurements(self.verdicts),
+            intervals=hide_measurements(self.intervals, CELL),
+            withheld=hide_measurements(self.withheld, CELL),
+        )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Where OONI Explorer shows what a report speaks of; a fictional country is not there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 import duckdb
@@ -57,6 +57,32 @@ WITH candidates AS (
 SELECT number, report_id AS witness_report_id, input::VARCHAR AS witness_input
 FROM candidates WHERE position = (total + 1) // 2
 """
+
+
+#: What names a single measurement, and how a moment's column ends, in any table.
+_NAMES = ["witness_report_id", "witness_input", "witness_url"]
+_MOMENT = "_time"
+
+
+def hide_measurements(table: pd.DataFrame, of: Sequence[str] = ()) -> pd.DataFrame:
+    """A table from which nobody finds a single measurement: no witness, and moments by the hour.
+
+    Args:
+        table: of any columns; moments are text, as ``blocking_intervals`` has them.
+        of: with ``blocked_from_time`` the key of its rows. Where several rows of a key begin in one
+            hour, seconds number them from 00 on, so that their keys differ.
+    """
+    hidden = table.assign(**dict.fromkeys(table.columns.intersection(_NAMES), ""))
+    for name in hidden.columns[hidden.columns.str.endswith(_MOMENT)]:
+        text = hidden[name].astype("str").where(hidden[name].notna(), "")
+        hidden[name] = (text.str[:13] + ":00:00").where(text != "", "")
+    if of and len(hidden):
+        begins = [*of, "blocked_from_time"]
+        order = table.sort_values(begins, kind="stable").index
+        number = hidden.loc[order].groupby(begins).cumcount().reindex(hidden.index)
+        seconds = number.map("{:02}".format)
+        hidden["blocked_from_time"] = hidden["blocked_from_time"].str[:17] + seconds
+    return hidden
 
 
 def add_witness(
