@@ -95,9 +95,9 @@ def _seen(collection: Collection, period: Period) -> dict[str, Any]:
     """All that a report is made of."""
     with Observations(collection, CC, period) as opened:
         types = opened.connection.execute("DESCRIBE observations").fetchall()
-        # A share has rows of its own order.
+        # A share has rows of its own order, and does not name senders.
         rows = opened.connection.execute(
-            "SELECT * EXCLUDE (row_id) FROM observations ORDER BY ALL"
+            "SELECT * EXCLUDE (row_id, probe_id) FROM observations ORDER BY ALL"
         ).fetchall()
         return {
             "types": types, "rows": rows, "digest": collection.digest,
@@ -125,6 +125,30 @@ def test_a_share_of_a_share_is_the_share_that_the_sender_would_make(
     share(read_into(tmp_path / "ours", shared), CC, _JULY, tmp_path / "again")
     share(theirs, CC, _JULY, tmp_path / "direct")
     assert contents(tmp_path / "again") == contents(tmp_path / "direct")
+
+
+def test_a_share_names_no_sender(tmp_path: Path):
+    """Runs that only ``probe_id`` tells apart stay apart, in their order, with what was copied."""
+    key, names = _key("20240701"), [f"sender-{letter}" for letter in "abcdefgh"]
+    start = {"test_start_time": "2024-07-01 09:59:00"}
+    keys = [{"accessible": True, "x_dns_runtime": place} for place in range(len(names))]
+    lines = [
+        _line(n, probe_id=name, test_keys=its, **start)
+        for name, its in zip(names, keys, strict=True)
+        for n in range(3)
+    ]
+    copy = _line(0, test_keys=keys[0], probe_id="sender-x", **start)
+    put(tmp_path / "archive", key, [*lines, copy])
+    theirs = read_into(tmp_path / "theirs", tmp_path / "archive")
+    share(theirs, CC, _JULY, tmp_path / "shared")
+    ours = read_into(tmp_path / "ours", tmp_path / "shared")
+    seen = _seen(theirs, _JULY)
+    assert _seen(ours, _JULY) == seen
+    with Observations(ours, CC, _JULY) as opened:
+        counts = opened.connection.execute("SELECT count(DISTINCT run), count(*) FROM observations")
+        assert counts.fetchall() == [(len(names), 3 * len(names))]
+    for path in (tmp_path / "shared").glob("*.parquet"):
+        assert set(pq.read_table(path)["probe_id"].to_pylist()) == {None}
 
 
 def test_other_days_and_another_country_are_refused(shared: Path, tmp_path: Path):

@@ -176,9 +176,10 @@ SELECT (first_row + file_row_number)::UINTEGER AS row_id, run_name, run_known_by
 FROM row_of_file JOIN object USING (filename)
 """
 
-#: What may differ between two copies of one measurement: where and when they were received, and the
-#: ID that OONI's server gave each (ooni/backend#1195).
-_OF_A_COPY = {"report_id", "line_number", "is_anomaly", "is_confirmed", "is_failure", "fields_met"}
+#: What may differ between two copies of one measurement: where and when they were received, the ID
+#: that OONI's server gave each (ooni/backend#1195), and the sender's name, which a share leaves out.
+_OF_A_COPY = {"report_id", "line_number", "probe_id", "is_anomaly", "is_confirmed", "is_failure",
+              "fields_met"}  # fmt: skip
 
 # What is asked of every row before any is written: to go through thousands of files takes long.
 _SCOPED_ROWS = f"""

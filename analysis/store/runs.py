@@ -52,7 +52,7 @@ WITH shared_report AS (
   UNION SELECT kind FROM {rows} WHERE start IS NOT NULL
   GROUP BY kind, probe, start HAVING min(input) <> max(input) OR min(input) = hash('')
 )
-SELECT row_id, input, probe, time,
+SELECT row_id, input, kind, probe, time,
   CASE WHEN s.report IS NOT NULL OR (start IS NULL AND r.report <> 0 AND k.kind IS NOT NULL)
       THEN 'report_id'
     WHEN start IS NOT NULL AND t.kind IS NOT NULL THEN 'test_start_time'
@@ -75,16 +75,16 @@ FROM following WHERE following.row_id = named_row.row_id
 
 _SHARED = """
 CREATE OR REPLACE TEMP TABLE named_row AS
-SELECT row_id, input, probe, time, run_known_by, run_name FROM {rows} JOIN {named} USING (row_id)
+SELECT row_id, input, kind, time, run_known_by, run_name FROM {rows} JOIN {named} USING (row_id)
 """
 
 # The order of two runs that begin in one second is that of what they hold, not of how they are
-# known.
+# known; nor of who sent them, which a share does not say.
 _RUNS = """
 CREATE OR REPLACE TEMP TABLE run_of_row AS
 WITH numbered AS (
   SELECT run_name,
-    row_number() OVER (ORDER BY min(time), min(probe), min(input), run_name)::UINTEGER AS run
+    row_number() OVER (ORDER BY min(time), min(kind), min(input), run_name)::UINTEGER AS run
   FROM named_row SEMI JOIN {kept} USING (row_id) GROUP BY run_name
 )
 SELECT row_id, run, run_name, run_known_by FROM named_row LEFT JOIN numbered USING (run_name)

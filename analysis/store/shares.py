@@ -7,7 +7,10 @@ A share is a folder, on a disk or behind a URL::
     2024-01-<digest>.parquet    the observations of a month, with the object of each
 
 Lines of other days and countries are counted in the ledger and left out. A measurement that came
-twice is there twice, so that any part of the period can be reported as if from the archive.
+twice is there twice, so that any part of the period can be reported as if from the archive. In
+place of ``probe_id``, which is the same in all runs of a sender on a network, stands the number of
+the run (``run_name``), which is another for each: verdicts are the same, and nobody's runs are
+linked.
 
 A share, or another store, can be the source of a report; no archive is needed then. A share is
 copied whole into ``STORE/shares/``, the files of another store each to its own place. What is
@@ -183,7 +186,8 @@ _FICTIONAL = (
 )
 # Sites' answers resemble each other more than the answers that one probe met.
 _ROWS = f"""
-SELECT r.* EXCLUDE (row_id), run_name, run_known_by FROM {{rows}} r JOIN run_of_row USING (row_id)
+SELECT r.* EXCLUDE (row_id) REPLACE (NULL::VARCHAR AS probe_id), run_name, run_known_by
+FROM {{rows}} r JOIN run_of_row USING (row_id)
 WHERE probe_cc = $cc AND {IN_PERIOD}
 ORDER BY domain, probe_asn, measurement_start_time, object_key, line_number
 """
