@@ -128,6 +128,14 @@ def test_probes_alike_are_counted_and_not_named() -> None:
     assert weighed["equal_source_count"].tolist() == [1.6, 1.0, 1.0, 1.6]
 
 
+def test_a_network_of_one_volunteer_is_counted() -> None:
+    """One run on most days, however many on another; what has no network number is no network."""
+    days = [(1, 1, "abc"), (1, 2, "d"), (1, 3, "e"), (2, 1, "fg"), (2, 2, "h"), (0, 1, "i")]
+    rows = [_test("a.example", f"2024-02-0{day}", asn, run) for asn, day, runs in days
+            for run in runs]  # fmt: skip
+    assert coverage.count_single_runs(_tested(rows)) == (1, 2)
+
+
 def test_the_floor_counts_each_pair_once() -> None:
     """Enough, too few, none: on access networks alone, and tests that disagree are enough."""
     verdicts = pd.DataFrame(

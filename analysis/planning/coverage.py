@@ -126,6 +126,25 @@ def list_tested_days(connection: duckdb.DuckDBPyConnection) -> dict[int | None, 
     return dict(connection.execute(_DAYS_BY_NETWORK).fetchall())
 
 
+_SINGLE_RUNS = """
+WITH by_day AS (
+  SELECT probe_asn, day, count(DISTINCT session) AS run_count FROM tested WHERE probe_asn > 0
+  GROUP BY probe_asn, day
+), network AS (SELECT median(run_count) = 1 AS is_single FROM by_day GROUP BY probe_asn)
+SELECT count(*) FILTER (is_single), count(*) FROM network
+"""
+
+
+def count_single_runs(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Networks with one run on most of the days on which they were tested, and all networks.
+
+    Args:
+        connection: holds what ``add_tested`` makes.
+    """
+    ((single, every),) = connection.execute(_SINGLE_RUNS).fetchall()
+    return single, every
+
+
 def find_gaps(days: Iterable[date], period: Period) -> list[Period]:
     """The stretches of a period without any test, in order.
 
@@ -731,6 +750,22 @@ def show_sources(weighed: pd.DataFrame) -> None:
         "probe have little weight.",
     )  # fmt: skip
     show_table(weighed, caption="Shares of the largest sources", headings=HEADINGS)
+
+
+def show_single_runs(single: int, every: int) -> None:
+    """Say on how many networks a row may be one volunteer's.
+
+    Args:
+        single, every: ``count_single_runs``.
+    """
+    show_text(
+        ENGLISH.say(
+            "Networks with a single run on most of the days on which they were tested: {n} of "
+            "{all}. On such a network, a row with its days and hours may show the habit of one "
+            "volunteer. Consider this before you name the network in a text.",
+            n=single, all=every,
+        )
+    )  # fmt: skip
 
 
 def show_list_changes(study: Study) -> None:

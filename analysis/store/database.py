@@ -177,7 +177,7 @@ FROM row_of_file JOIN object USING (filename)
 """
 
 #: What may differ between two copies of one measurement: where and when they were received, the ID
-#: that OONI's server gave each (ooni/backend#1195), and the sender's name, which a share leaves out.
+#: that OONI's server gave each (ooni/backend#1195), and the sender's name, which no share has.
 _OF_A_COPY = {"report_id", "line_number", "probe_id", "is_anomaly", "is_confirmed", "is_failure",
               "fields_met"}  # fmt: skip
 
