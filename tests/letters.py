@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.study.confirmation import confirm
+from analysis.study.parameters import StudyParameters
 from analysis.study.study import Study
 from analysis.verdicts.verdicts import Judgement
 from tests.observations import (
@@ -109,6 +110,7 @@ def study_of(rows: Iterable[Row], period: Period, split: str | None = None) -> S
         "is_domestic": [True, True, True, True, False],
     })  # fmt: skip
     study = SimpleNamespace(
+        parameters=StudyParameters(),
         connection=connection_with(rows), kept=None, is_fictional=False,
         thresholds=Thresholds(), fingerprints=fingerprints_for(1),
         periods={"all": period, **halves},

@@ -1,5 +1,6 @@
 """What is new since the last look: by the report's own judge, told once, and never lost."""
 
+import json
 import re
 import shutil
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 
 from analysis.commands import reporting
 from analysis.languages.language import ENGLISH
+from analysis.pages.replacing import digest
 from analysis.period import Period
 from analysis.review.reports import Report
 from analysis.review.standing import (
@@ -26,7 +28,8 @@ from analysis.review.standing import (
 from analysis.review.watch_page import show_watch, write_feed
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_messaging
-from analysis.tables import read_table
+from analysis.tables import read_table, write_table
+from analysis.verdicts.witnesses import measurement_url
 from analysis.worlds.scores import read_truth_table
 from analysis.worlds.writing import write_world
 from tests.archives import contents
@@ -240,9 +243,11 @@ def test_two_looks(
     nothing new: test_hostile_archive.py."""
     out = tmp_path / "look"
     assert command(*_command(world, out))[0] == 10
-    status, said, _ = command(*_command(world, out, UNTIL="2024-07-01"))
+    _name_witnesses(out)
+    status, said, _ = command(*_command(world, out, UNTIL="2024-07-01", WITNESSES="none"))
     assert status == 10
     log = read_table(out / "tables", "watch")
+    assert not any(b"explorer.ooni" in content for content in contents(out).values())
     later = log[log["look"] == "2024-06-30"]
     assert set(later["earlier_look"]) == {"2024-06-09"}
     new = later[later["change"] == "newly_blocked"]
@@ -273,6 +278,18 @@ def test_two_looks(
         file.write_bytes(file.read_bytes().replace(old, fake, 1))
         status, _, said = command(*_command(world, copy, **given))
         assert (status, message in said) == (2, True), said
+
+
+def _name_witnesses(look: Path) -> None:
+    """As if its country were a real one."""
+    run = json.loads((look / "run.json").read_text("utf-8"))
+    for name in ("watch", "watch_standing"):
+        named = read_table(look / "tables", name).assign(
+            witness_url=measurement_url("r", "http://a")
+        )
+        write_table(look / "tables", name, named)
+        run["tables"][f"{name}.csv"]["sha256"] = digest(look / "tables" / f"{name}.csv")
+    (look / "run.json").write_text(json.dumps(run), "utf-8")
 
 
 # the page ---------------------------------------------------------------------------------------

@@ -1,0 +1,83 @@
+"""What a report says about volunteers: docs/security.md promises it, and WITNESSES=none."""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.errors import ParameterError
+from analysis.study.parameters import StudyParameters
+from analysis.tables import TABLES, read_table, write_table
+from analysis.verdicts.witnesses import hide_measurements
+from tests.conftest import Command
+
+#: A report ID as OONI's server makes it, and a moment that says more than the hour.
+_REPORT = re.compile(rb"\d{8}T\d{6}Z_|_webconnectivity_")
+_MOMENT = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:(?!00(?![:\d])|00:00)|\d\d:\d\d:(?!00)\d\d")
+
+
+def _texts(report: Path) -> Iterator[tuple[str, bytes]]:
+    """Everything in a report's folder, the parts of spreadsheets unpacked."""
+    for path in sorted(file for file in report.rglob("*") if file.is_file()):
+        if path.suffix == ".xlsx":
+            with zipfile.ZipFile(path) as book:
+                yield from ((f"{path.name}/{name}", book.read(name)) for name in book.namelist())
+        else:
+            yield path.name, path.read_bytes()
+
+
+def _places(report: Path, pattern: re.Pattern[bytes]) -> set[str]:
+    return {name for name, text in _texts(report) if pattern.search(text)}
+
+
+def test_without_witnesses_nothing_leads_to_a_measurement(
+    fictional_report: Path, tmp_path: Path, command: Command
+) -> None:
+    """No report ID and no time to the second or minute in any file; all else is the same."""
+    bare_report, store = tmp_path / "report", f"STORE={fictional_report.parent / 'store'}"
+    assert command("report", store, f"OUT={bare_report}", "JOBS=1", "WITNESSES=none")[0] == 0
+    assert {"verdicts.csv"} <= _places(fictional_report, _REPORT)
+    assert {"blocking_intervals.csv", "2-confirmation.html"} <= _places(fictional_report, _MOMENT)
+    assert _places(bare_report, _REPORT) == set()
+    assert _places(bare_report, _MOMENT) == set()
+    hidden = ["witness_report_id", "witness_input", "witness_url"]
+    with_witnesses, without = (
+        read_table(report / "tables", "verdicts") for report in (fictional_report, bare_report)
+    )
+    assert with_witnesses["witness_report_id"].any()
+    assert not without[hidden].to_numpy().any()
+    pd.testing.assert_frame_equal(without.drop(columns=hidden), with_witnesses.drop(columns=hidden))
+    for page in bare_report.rglob("*.html"):
+        assert "No page or table leads to a single measurement" in page.read_text("utf-8"), page
+    row = with_witnesses[with_witnesses["witness_report_id"] != ""].iloc[0]
+    asked = ["explain", row.domain, store, "--asn", f"AS{row.probe_asn}", "--out", str(bare_report)]
+    for more in ([], ["--json"]):
+        status, said, _ = command(*asked, *more)
+        assert (status, "measurement" in said) == (0, True)
+        assert not _REPORT.search(said.encode())
+        assert not _MOMENT.search(said.encode())
+
+
+def test_times_by_the_hour_are_still_a_key(tmp_path: Path) -> None:
+    """Of two stretches of a pair that begin in one hour, the seconds say which is the second."""
+    begins = ["2024-03-05T14:10:59", "2024-03-05T14:50:01", "2024-03-05T15:00:00"]
+    table = pd.DataFrame({"domain": "a.example", "probe_asn": 1, "blocked_from": "2024-03-05",
+                          "blocked_from_time": begins[::-1]})  # fmt: skip
+    table["last_seen_open_time"] = ""
+    hidden = hide_measurements(table, ["domain", "probe_asn"])
+    by_hour = ["2024-03-05T15:00:00", "2024-03-05T14:00:01", "2024-03-05T14:00:00"]
+    assert hidden["blocked_from_time"].tolist() == by_hour
+    assert not hidden["last_seen_open_time"].any()
+    whole = hidden.reindex(columns=list(TABLES["blocking_intervals"].columns)).fillna(0)
+    write_table(tmp_path, "blocking_intervals", whole)  # which refuses a key that stands twice
+    assert hide_measurements(table[:0], ["domain", "probe_asn"]).empty
+
+
+def test_another_value_is_refused_and_a_share_has_all(command: Command, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"^WITNESSES=no: none is accepted"):
+        StudyParameters.of({"witnesses": "no"})
+    status, _, said = command("share", "WITNESSES=none", f"OUT={tmp_path / 'share'}")
+    assert (status, "WITNESSES=none: a share holds each measurement" in said) == (2, True)
