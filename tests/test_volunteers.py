@@ -61,6 +61,12 @@ def test_without_witnesses_nothing_leads_to_a_measurement(
         assert not _MOMENT.search(said.encode())
 
 
+def test_no_table_has_a_column_for_senders() -> None:
+    """Nor one for report IDs but that of the example, which WITNESSES=none empties."""
+    columns = {column for table in TABLES.values() for column in table.columns}
+    assert not columns & {"probe_id", "report_id", "test_start_time", "measurement_start_time"}
+
+
 def test_times_by_the_hour_are_still_a_key(tmp_path: Path) -> None:
     """Of two stretches of a pair that begin in one hour, the seconds say which is the second."""
     begins = ["2024-03-05T14:10:59", "2024-03-05T14:50:01", "2024-03-05T15:00:00"]
