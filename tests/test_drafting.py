@@ -45,8 +45,10 @@ from analysis.review.decisions import (
     review_path,
 )
 from analysis.review.feedback import FIRST_ROW, SHEET, list_items, read_filled_sheet, write_sheet
-from analysis.review.narrative import PARTS, load_narrative, show_narrative
+from analysis.review.narrative import PARTS, find_unwritten, load_narrative, show_narrative
 from analysis.review.publication import (
+    check_corrected,
+    check_edition,
     check_final,
     load_corrections,
     load_publisher,
@@ -426,6 +428,96 @@ def test_a_final_report_names_who_publishes(tmp_path: Path) -> None:
         path.write_text(wrong, encoding="utf-8")
         with pytest.raises(ParameterError, match=r"kh\.yml: line 1: "):
             load_publisher(path)
+
+
+def test_a_final_report_has_nothing_open(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No *reword* of its period and method, and no missing section; a draft may have both."""
+    out = tmp_path / "out"
+    final = ("report", "STATUS=Final", f"OUT={out}", f"STORE={tmp_path / 'store'}")
+    status, _, said = command(*final)
+    assert (status, "needs an answer to each reword: F3. Change the words" in said) == (2, True)
+    whole = review_path("QQ").read_text("utf-8")
+    monkeypatch.setattr(module, "REVIEWS", tmp_path)
+    for edited in (
+        whole.replace("reword", "keep"),
+        whole.replace(f"rules_version: {RULES_VERSION}", "rules_version: 1"),
+    ):
+        (tmp_path / "qq.yml").write_text(edited, encoding="utf-8")
+        status, _, said = command(*final)
+        assert (status, "a final report needs data/narrative/qq/en/law.md" in said) == (2, True)
+    assert not out.exists()
+    publisher, path = load_publisher(publisher_path("QQ")), publisher_path("QQ")
+    check_final("Final", publisher, path)
+    check_final("Draft 3", {}, path, ["F3"], ["law.md"])
+    for part in PARTS:
+        file = tmp_path / "qq" / "km" / f"{part}.md"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(" \n" if part == "law" else "Text", encoding="utf-8")
+    khmer, english = (load_narrative("QQ", code, tmp_path) for code in ("km", "en"))
+    assert find_unwritten(khmer, english) == ["data/narrative/qq/km/law.md"]
+    assert find_unwritten(english, khmer) == ["data/narrative/qq/en/law.md"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "It is blocked on one.",
+            "A.example is blocked on <b>two</b>  networks",
+            "line 7: right says the same",
+        ),
+        ("2025-03-04", "2024-12-31", "line 3: date 2024-12-31 is before the report's period is"),
+        ("2025-03-04", "2999-01-01", "line 3: date 2999-01-01 is in the future"),
+    ],
+)
+def test_a_correction_that_cannot_be(tmp_path: Path, old: str, new: str, message: str) -> None:
+    """The file is refused with the line."""
+    path = tmp_path / "qq-corrections.yml"
+    path.write_text(CORRECTIONS.replace(old, new), encoding="utf-8")
+    with pytest.raises(ParameterError, match=message):
+        load_corrections(path, YEAR.period)
+
+
+def test_an_edition_does_not_contradict_its_corrections(
+    tmp_path: Path, demo_page: PageContext, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It neither says what it calls corrected, nor is older; and it gets no notice of it."""
+    monkeypatch.setattr(publication, "REVIEWS", tmp_path)
+    path = tmp_path / "qq-corrections.yml"
+    path.write_text(CORRECTIONS, encoding="utf-8")
+    (one,) = load_corrections(path, YEAR.period)
+    with pytest.raises(ContractError, match=r"2025-03-04 .* and F2 still says: a\.example is"):
+        check_corrected([one], {"F1": "Else.", "F2": f"Sites: 9.  {one.wrong.upper()} So it is."})
+    check_edition([one], {"published": "2025-03-04"})
+    status, _, said = command("report", f"OUT={tmp_path / 'new'}", f"STORE={tmp_path / 'store'}")
+    assert (status, "published=2025-02-15: the error announced on 2025-03-04" in said) == (2, True)
+
+    def notice(name: str, **run: Any) -> tuple[int, str, str]:
+        out = tmp_path / name
+        with published(out, "findings") as build:
+            given = {"probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01"}
+            build.run = {"findings": {}, "parameters": given, **run}
+            now = word_corrections([one], ENGLISH, is_corrected=True)
+            page = replace(demo_page, corrections=now if "corrections" in run else ())
+            (build.folder / "index.html").write_text(render_summary({}, page, [], {}, None, ""))
+        status, _, said = command("notice", f"OUT={out}")
+        return status, said, (out / "index.html").read_text("utf-8")
+
+    corrected = {"corrections": [str(one)]}
+    status, said, _ = notice("corrected", **corrected)
+    assert (status, "corrects every error; qq-corrections.yml" in said) == (2, True)
+    status, said, _ = notice("young", publisher={"published": "2025-03-05"})
+    assert (status, "it was published on 2025-03-05, after the error" in said) == (2, True)
+    second = CORRECTIONS.partition("- {")[0].partition("corrections:\n")[2]
+    second = second.replace("2025-03-04", "2025-04-01").replace("<b>two</b>", "three")
+    path.write_text(CORRECTIONS + second, encoding="utf-8")
+    status, _, page = notice("both", **corrected)
+    assert status == 0
+    assert "Corrected on 4 March 2025" in page
+    assert "Error announced on 4 March 2025" not in page
+    assert "Error announced on 1 April 2025" in page
 
 
 def test_a_correction_is_on_each_page_of_both_editions(

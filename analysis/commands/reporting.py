@@ -1,7 +1,7 @@
 """``report``, ``pdf`` and ``watch``: from checked settings to published pages."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -57,9 +57,11 @@ from analysis.review.decisions import (
     review_path,
 )
 from analysis.review.feedback import feedback_page
-from analysis.review.narrative import load_narrative, narrative_page
+from analysis.review.narrative import find_unwritten, load_narrative, narrative_page
 from analysis.review.publication import (
     Correction,
+    check_corrected,
+    check_edition,
     check_final,
     corrections_path,
     load_corrections,
@@ -147,8 +149,8 @@ def read_earlier(settings: Settings) -> HeldAgainst:
     code = settings.study.probe_cc
     decisions = load_decisions(review_path(code), code)
     publisher = load_publisher(publisher_path(code))
-    check_final(settings.status, publisher, publisher_path(code))
     corrections = load_corrections(corrections_path(code), settings.study.period)
+    check_edition(corrections, publisher)
     claims = settings.claims
     if claims is None and settings.is_embedded:
         claims = find_draft(settings.study.probe_cc, settings.study.period)
@@ -161,8 +163,23 @@ def read_earlier(settings: Settings) -> HeldAgainst:
         )
     if previous:
         check_comparable(previous, "PREVIOUS")
-    for lang in (ENGLISH, *settings.languages):
-        load_narrative(settings.study.probe_cc, lang.code)  # a fault in a text ends here
+    # a fault in a text ends here
+    texts = {lang.code: load_narrative(code, lang.code) for lang in (ENGLISH, *settings.languages)}
+    for of_language in texts.values():
+        check_corrected(corrections, of_language)
+    changes = tuple(sorted(settings.study.thresholds.changes().items()))
+    basis = Basis(code, settings.study.period, RULES_VERSION, changes)
+    check_final(
+        settings.status,
+        publisher,
+        publisher_path(code),
+        [one.item for one in decisions if one.decision == "reword" and one.basis == basis],
+        [
+            place
+            for lang in settings.languages
+            for place in find_unwritten(texts[lang.code], texts[ENGLISH.code])
+        ],
+    )
     draft = load_draft(claims) if claims else None
     return HeldAgainst(draft, previous, decisions, publisher, corrections)
 
@@ -238,7 +255,7 @@ def describe_contents(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
         run=run,
         page=page_context(settings, earlier=earlier),
         editions=[_write_all(edition, inputs, run) for edition in editions],
-        first_page=_word_first_page,
+        first_page=partial(_word_first_page, earlier.corrections),
         appendices=[
             *([audit_page(earlier.draft, run)] if earlier.draft else []),
             dictionary_page(DICTIONARY),
@@ -307,9 +324,18 @@ def site_pages(
     return PageSet(item, make, SITE_READS, ("index.html", INDEX, ANNEX), stylesheet())
 
 
-def _word_first_page(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
-    """The first page in a language, with what was decided of it."""
-    return decide_first_page(word_first_page(tables, findings, lang), tables, lang)
+def _word_first_page(
+    corrections: Sequence[Correction], tables: Path, findings: Mapping[str, Any], lang: Language
+) -> Summary:
+    """The first page in a language, with what was decided of it.
+
+    Raises:
+        ContractError: a finding still says what was to be corrected.
+    """
+    summary = decide_first_page(word_first_page(tables, findings, lang), tables, lang)
+    told = ((one["id"], f"{one['claim']} {one.get('sites', '')}") for one in summary["findings"])
+    check_corrected(corrections, {name: Markup(text).striptags() for name, text in told})
+    return summary
 
 
 def page_context(

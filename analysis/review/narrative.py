@@ -52,6 +52,16 @@ def load_narrative(probe_cc: str, code: str, folder: Path = NARRATIVES) -> dict[
     return {f"{known_as}/{part}.md": _read(place / f"{part}.md") for part in PARTS}
 
 
+def find_unwritten(texts: Mapping[str, str], english: Mapping[str, str]) -> list[str]:
+    """Where the texts would lie that a page says are missing: in its language and in English.
+
+    Args:
+        texts, english: of :func:`load_narrative`, in the language of the page and in English.
+    """
+    pairs = zip(texts, english, strict=True)
+    return [place for place, instead in pairs if not (texts[place] or english[instead])]
+
+
 def narrative_page(probe_cc: str, lang: Language, up: str) -> Appendix:
     """The page of a report that is being made; ``up`` leads from it to the English pages."""
 
@@ -154,7 +164,8 @@ class _Renderer(mistune.HTMLRenderer):
 def _read(path: Path) -> str:
     if not path.exists():
         return ""
-    return decode_text(read_file(path, "narrative", _MOST_BYTES), path, "narrative")
+    text = decode_text(read_file(path, "narrative", _MOST_BYTES), path, "narrative")
+    return text if text.strip() else ""
 
 
 def _places(source: str) -> Iterator[tuple[int, str]]:

@@ -1,25 +1,27 @@
 """Who publishes a report, and what was found wrong in one that is out.
 
 ``data/publisher/<cc>.yml`` says who publishes, whom to write to, and until when objections are
-heard. A draft without it says so; a final report needs all of it.
+heard. A draft without it says so; a final report needs all of it, an answer to each request for
+other words, and each section of the narrative.
 
 ``data/review/<cc>-corrections.yml`` lists errors that were found in published reports. The report
 that is made next for the same period carries them on every page; ``add_notice`` puts them on the
-pages of the one that was wrong.
+pages of the one that was wrong. What contradicts the edition that it would stand on is refused:
+whether ``wrong`` and ``right`` are true, only people can say.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from markupsafe import Markup
 
-from analysis.errors import ParameterError
+from analysis.errors import ContractError, ParameterError
 from analysis.languages.language import ENGLISH, Language, list_translated, open_language
 from analysis.pages.replacing import SUMS, published
-from analysis.period import Period, parse_date
+from analysis.period import Period, parse_date, today
 from analysis.reference.reference_files import REPOSITORY, NodeReader
 from analysis.review.decisions import PARSERS, REVIEWS
 from analysis.review.reports import read_report
@@ -55,18 +57,38 @@ def load_publisher(path: Path) -> dict[str, str]:
     }
 
 
-def check_final(status: str, publisher: Mapping[str, str], path: Path) -> None:
-    """Refuse a status that begins with *Final* where somebody could not object or cite.
+def check_final(
+    status: str,
+    publisher: Mapping[str, str],
+    path: Path,
+    reworded: Collection[str] = (),
+    unwritten: Collection[str] = (),
+) -> None:
+    """Refuse a status that begins with *Final* where something is open.
+
+    Args:
+        status: any.
+        publisher: without a key of :data:`PUBLISHER` somebody could not object or cite.
+        path: where it was read.
+        reworded: the items for which a decision on this period and method asks for other words. A
+            later decision on the item takes its place, and so answers it.
+        unwritten: the files of the narrative's missing sections.
 
     Raises:
-        ParameterError: says which keys are missing in the file.
+        ParameterError: says what is missing, the first of these.
     """
+    if not status.strip().lower().startswith(_FINAL):
+        return
     missing = [key for key in PUBLISHER if key not in publisher]
-    if missing and status.strip().lower().startswith(_FINAL):
-        place = path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
-        raise ParameterError(
-            "STATUS", status, f"a final report needs {', '.join(missing)} in {place}"
-        )
+    place = path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
+    for is_open, needed in (
+        (missing, f"needs {', '.join(missing)} in {place}"),
+        (reworded, f"needs an answer to each reword: {', '.join(reworded)}. Change the words, then "
+         f"decide on the item again (such as keep) in data/review/{path.name}"),
+        (unwritten, f"needs {', '.join(unwritten)}"),
+    ):  # fmt: skip
+        if is_open:
+            raise ParameterError("STATUS", status, f"a final report {needed}")
 
 
 def word_publisher(publisher: Mapping[str, str], lang: Language) -> tuple[tuple[str, str], ...]:
@@ -124,8 +146,53 @@ def load_corrections(path: Path, period: Period) -> tuple[Correction, ...]:
                 role=reader.checked(cells["noticed_by"], PARSERS["role"]),
             )
         )
+        one = found[-1]
+        if _plain(one.wrong) == _plain(one.right):
+            reader.fail(cells["right"], "right says the same as wrong")
+        if one.day < one.period.until:
+            reader.fail(cells["date"], f"date {one.day} is before the report's period is over")
+        if one.day > today() + timedelta(days=1):  # it may be tomorrow already where they are
+            reader.fail(cells["date"], f"date {one.day} is in the future")
     of_period = (one for one in found if one.period == period)
     return tuple(sorted(of_period, key=lambda one: (one.day, one.wrong)))
+
+
+def check_edition(corrections: Sequence[Correction], publisher: Mapping[str, str]) -> None:
+    """Refuse an edition that was published before errors were announced that it calls corrected.
+
+    Raises:
+        ParameterError: which error.
+    """
+    published = publisher.get("published", "")
+    for one in corrections:
+        if published and one.day > parse_date("published", published):
+            raise ParameterError(
+                "published", published, f"the error announced on {one.day} cannot be corrected in "
+                "an edition of that day; give the day of the new edition in the publisher's file"
+            )  # fmt: skip
+
+
+def check_corrected(corrections: Sequence[Correction], texts: Mapping[str, str]) -> None:
+    """Refuse an edition that still says, word for word, what it calls corrected.
+
+    Args:
+        corrections: what its pages carry.
+        texts: what says it, such as ``F2`` → its text.
+
+    Raises:
+        ContractError: which error, and where.
+    """
+    for one in corrections:
+        for place, text in texts.items():
+            if _plain(one.wrong) in _plain(text):
+                raise ContractError(
+                    f"corrections: the error announced on {one.day} is to be corrected in this "
+                    f"edition, and {place} still says: {one.wrong}"
+                )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).rstrip(".")
 
 
 def word_corrections(
@@ -154,20 +221,34 @@ def word_corrections(
 def add_notice(folder: Path) -> int:
     """Put errors that were found in a published report on each of its pages; all else stays.
 
-    The checksums are written again, and the earlier ones are kept beside them.
+    What this edition itself corrects is not announced as its error. The checksums are written
+    again, and the earlier ones are kept beside them.
 
     Returns:
         The number of pages.
 
     Raises:
-        ParameterError: it is no report, no error was announced for it, or all are on its pages.
+        ParameterError: it is no report, no error was announced for it, all are on its pages, or one
+            was announced before it was published.
     """
     report = read_report(folder, "OUT")
-    corrections = load_corrections(corrections_path(report.probe_cc), report.period)
+    known = load_corrections(corrections_path(report.probe_cc), report.period)
+    told = report.run.get("corrections", [])
+    corrected = [one for one in known if str(one) in told]
+    corrections = [one for one in known if one not in corrected]
+    published_on = report.run.get("publisher", {}).get("published", "")
+    for one in corrections:
+        if str(one.day) < published_on:
+            raise ParameterError(
+                "OUT", report.folder, f"it was published on {published_on}, after the error that "
+                f"was announced on {one.day}; correct the date in "
+                f"{corrections_path(report.probe_cc).name}, or make the edition again"
+            )  # fmt: skip
     day = max((one.day for one in corrections), default=None)
     kept = f"{SUMS}.before-{day}"
     if day is None or (report.folder / kept).exists():
-        state = "carries its notice already" if day else "has no error on record"
+        open_state = "corrects every error" if corrected else "has no error on record"
+        state = "carries its notice already" if day else open_state
         raise ParameterError(
             "OUT",
             report.folder,
@@ -178,7 +259,8 @@ def add_notice(folder: Path) -> int:
         for page in pages:
             code = page.relative_to(build.folder).parts[0]
             lang = open_language(code) if code in list_translated() else ENGLISH
-            said = word_corrections(corrections, lang, is_corrected=False)
+            said = (*word_corrections(corrected, lang, is_corrected=True),
+                    *word_corrections(corrections, lang, is_corrected=False))  # fmt: skip
             page.write_text(_with_notice(page.read_text("utf-8"), said), "utf-8", newline="\n")
         if (report.folder / SUMS).is_file():
             (build.folder / SUMS).rename(build.folder / kept)

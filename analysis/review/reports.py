@@ -56,6 +56,8 @@ class _Record(msgspec.Struct):
     parameters: dict[str, Any]
     findings: dict[str, _Finding] = {}
     finding_claims: dict[str, str] = {}
+    publisher: dict[str, str] = {}
+    corrections: list[str] = []
     tables: dict[str, _Table] = {}
 
 
