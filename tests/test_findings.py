@@ -108,6 +108,7 @@ def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_publishe
         **findings.count_listed(*(no_rows[name] for name in
                                   ("blocked_sites", "set_aside", "withheld_intervals"))),
         "unread_object_count": 0,
+        "unread_part_count": 0,
         "simulated_country_count": 3,
     }  # fmt: skip
     numbers = {name: {"value": one} for name, one in numbers.items()}
@@ -347,7 +348,8 @@ def derive(
 def count(read: Tables) -> dict[str, int]:
     """The headline numbers."""
     measured = {"measurement_count": 9, "domain_count": len(SITES), "network_count": len(KINDS),
-                "access_network_count": len(ACCESS), "unread_object_count": 0}  # fmt: skip
+                "access_network_count": len(ACCESS), "unread_object_count": 0,
+                "unread_part_count": 0}  # fmt: skip
     return {
         **measured,
         **findings.count_verdicts(read["verdicts"], read["networks"].assign(rank=None)),

@@ -145,11 +145,12 @@ def test_the_floor_counts_each_pair_once() -> None:
     ).assign(period="all")  # fmt: skip
     networks = pd.DataFrame({"probe_asn": [1, 2, 3, 4, 0],
                              "network": list("abcde"),
-                             "kind": ["isp", "mobile", "vpn", "isp", "unknown"]})  # fmt: skip
+                             "kind": ["isp", "mobile", "vpn", "isp", "unknown"],
+                             "tested_enough_count": [1, 1, 1, 0, 1]})  # fmt: skip
     counted = count_floor(verdicts, networks, 3).set_index("probe_asn")
     counts = ["floor_pair_count", "below_pair_count", "untested_pair_count"]
-    assert counted[counts].to_numpy().tolist() == [[1, 1, 1], [1, 0, 2], [0, 0, 3]]
-    assert counted.index.tolist() == [1, 2, 4]
+    assert counted[counts].to_numpy().tolist() == [[1, 1, 1], [1, 0, 2]]
+    assert counted.index.tolist() == [1, 2]
 
 
 # --- What volunteers are asked to test, and by which addresses; which lines of lists want care. ---
@@ -159,7 +160,7 @@ NETWORKS = pd.DataFrame(
     [(1, "One", "isp"), (2, "Two", "mobile"), (3, "Campus", "education"),
      (4, "Exit", "vpn")],
     columns=["probe_asn", "network", "kind"],
-)  # fmt: skip
+).assign(tested_enough_count=1)  # fmt: skip
 
 
 def _verdict(domain: str, asn: int, state: str, reason: str = "", **changes: Any) -> dict[str, Any]:

@@ -560,12 +560,14 @@ HEADINGS = {
 }  # fmt: skip
 
 
-def claim_floor(floor: pd.DataFrame) -> None:
+def claim_floor(floor: pd.DataFrame, ranked: pd.DataFrame) -> None:
     """Show how much of what could be judged was tested enough.
 
     Args:
         floor: ``count_floor``.
+        ranked: the contract's ``networks``.
     """
+    others = ranked["kind"].isin(DOMESTIC).sum() - len(floor)
     enough, few, none = (
         int(floor[f"{name}_pair_count"].sum()) for name in ("floor", "below", "untested")
     )
@@ -578,14 +580,23 @@ def claim_floor(floor: pd.DataFrame) -> None:
             enough=enough, total=total, share=percent(enough / total),
         )
         if total
-        else "No site was tested on an access network of the country.",
+        else "No site was tested enough on an access network of the country.",
         ENGLISH.say(
             "Pairs tested, but not enough: {few}. Pairs not tested at all: {none}. On these pairs "
             "the site may be blocked or open. Where the tests of a pair disagree, it has no "
             "conclusion, even if there are enough of them.",
             few=few, none=none,
         ),
-        "Only sites that were tested on some network in the period are counted.",
+        "Only sites that were tested on some network in the period are counted."
+        + (
+            ENGLISH.say(
+                " Access networks that are not counted, here or in the plan, because no site was "
+                "tested enough there: {n}. At most {most} networks are counted.",
+                n=int(others), most=MOST_NETWORKS,
+            )
+            if others
+            else ""
+        ),
     )  # fmt: skip
 
 
