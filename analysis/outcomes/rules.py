@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.vocabulary import MECHANISMS, SET_ASIDE_REASONS
 
 #: Counts up with every change that can move a verdict; printed with each report.
-RULES_VERSION = 20
+RULES_VERSION = 21
 
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")

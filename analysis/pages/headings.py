@@ -42,6 +42,7 @@ HEADINGS: dict[str, str] = {
     "dead_session_count": "Sessions on names that do not exist",
     "domain": "Site",
     "domain_count": "Sites tested",
+    "tested_enough_count": "Sites tested enough",
     "domains": "Sites",
     "down_count": "Measurements with the site down",
     "down_session_count": "Sessions with the site down",
