@@ -146,11 +146,22 @@ def as_written(host: str) -> str:
         return host
 
 
+#: What stands for a name that a meeting withheld (``reference.withheld``), and for a host under it.
+_PLACEHOLDER = re.compile(r"(?:.+\.)?(withheld-[1-9][0-9]*)", re.ASCII)
+
+
+def is_placeholder(host: str) -> bool:
+    """Whether a host name stands for one that a meeting withheld."""
+    return _PLACEHOLDER.fullmatch(host) is not None
+
+
 @lru_cache(maxsize=1 << 14)
 def registrable_domain(host: str) -> str:
     """The name somebody registered, by the Public Suffix List; the host itself if there is none."""
     if canonical(host) is not None:
         return host
+    if placeholder := _PLACEHOLDER.fullmatch(host):
+        return placeholder[1]
     return _suffixes().privatesuffix(host) or host
 
 

@@ -298,6 +298,7 @@ DECISIONS: dict[str, str] = {
     "reword": "Reword",
     "leave_out": "Leave out",
     "relabel": "Relabel",
+    "withhold": "Withhold the name",
 }
 
 #: Whether a decision was made for the report's own period and method.

@@ -22,6 +22,7 @@ from analysis.outcomes.rules import RULES_VERSION
 from analysis.pages.rendering import PageContext, render_summary
 from analysis.pages.replacing import list_tables, published, write_run
 from analysis.period import Period
+from analysis.reference import withheld
 from analysis.report.first_page import (
     decide_first_page,
     find_left_out,
@@ -29,7 +30,6 @@ from analysis.report.first_page import (
     read_decided,
     show_decisions,
 )
-from analysis.review import decisions as module
 from analysis.review import publication
 from analysis.review.audits import audit_claims, count_results, show_audit
 from analysis.review.changes import compare_reports, find_causes
@@ -42,7 +42,6 @@ from analysis.review.decisions import (
     decision_table,
     load_decisions,
     merge_decisions,
-    review_path,
 )
 from analysis.review.feedback import FIRST_ROW, SHEET, list_items, read_filled_sheet, write_sheet
 from analysis.review.narrative import PARTS, find_unwritten, load_narrative, show_narrative
@@ -120,7 +119,7 @@ def test_a_malformed_file_is_refused_with_its_line(tmp_path: Path) -> None:
 
 def test_the_shipped_example_is_of_this_method() -> None:
     """The default report shows decisions that apply; whoever raises the version looks at them."""
-    shown = list(review_path("xx").parent.glob("*.yml"))
+    shown = list(withheld.REVIEWS.glob("*.yml"))
     assert shown
     for path in shown:
         found = load_decisions(path, path.stem.upper())
@@ -293,7 +292,7 @@ def test_review_writes_the_file_of_the_country(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """It says what it changes; a dry run changes nothing; a wrong sheet ends with status 2."""
-    monkeypatch.setattr(module, "REVIEWS", tmp_path / "review")
+    monkeypatch.setattr(withheld, "REVIEWS", tmp_path / "review")
     status, said, _ = command("review", str(sheet), "--dry-run")
     assert (status, list(tmp_path.glob("review/*"))) == (0, [])
     assert said.splitlines()[0].startswith("new: F2: keep, 2025-02-01, statistician: The numbers")

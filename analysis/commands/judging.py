@@ -25,7 +25,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.commands.settings import Settings, parse_settings
 from analysis.errors import ParameterError, SourceError, printable, suggest
-from analysis.hosts import normalise
+from analysis.hosts import is_placeholder, normalise
 from analysis.languages.language import ENGLISH
 from analysis.observations.fingerprints import Fingerprints, load
 from analysis.observations.messaging_tests import BY_NAME, TESTS
@@ -36,6 +36,7 @@ from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.pages.formats import chance_words, percent
 from analysis.period import Period
 from analysis.reference.reference_files import country_name, is_fictional
+from analysis.reference.withheld import Withheld, load_withheld
 from analysis.report.annex import REASON_SENTENCES
 from analysis.report.verdict_words import say_rivals, say_verdict
 from analysis.review.reports import read_report
@@ -260,7 +261,7 @@ def explain(
     say = _templates()
     if test and not as_json:
         return str(say.app(test.title, _find_app(tables, test.name, asn))).rstrip()
-    site, rows = _find_site(tables, domain, asn)
+    site, rows = _find_site(tables, domain, asn, load_withheld(parameters["probe_cc"]))
     study, why_none = _open_published(site, rows, parameters, arguments)
     if as_json:
         return _site_json(site, rows, study, why_none)
@@ -303,9 +304,10 @@ def _templates() -> Any:
     return environment.get_template("explain.txt.j2").module
 
 
-def _find_site(tables: Path, domain: str, asn: str) -> tuple[str, pd.DataFrame]:
-    """A site's name, and its verdicts, on one network or on all."""
-    site, verdicts = normalise(domain), read_table(tables, "verdicts")
+def _find_site(tables: Path, domain: str, asn: str, withheld: Withheld) -> tuple[str, pd.DataFrame]:
+    """A site's name or what stands for it, and its verdicts, on one network or on all."""
+    verdicts = read_table(tables, "verdicts")
+    site = domain if is_placeholder(domain) else withheld.rename(normalise(domain))
     if not site:
         raise ParameterError("DOMAIN", domain, "a host name or a URL is accepted")
     rows = verdicts[verdicts["domain"] == site]

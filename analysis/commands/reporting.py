@@ -42,6 +42,7 @@ from analysis.reference.reference_files import (
     country_name,
     is_fictional,
 )
+from analysis.reference.withheld import load_withheld, review_path
 from analysis.report.annex_page import annex_sections
 from analysis.report.fields_met import count_app_fields_met, count_fields_met, refuse_changed_fields
 from analysis.report.first_page import decide_first_page, word_first_page
@@ -54,7 +55,6 @@ from analysis.review.decisions import (
     Decision,
     decision_table,
     load_decisions,
-    review_path,
 )
 from analysis.review.feedback import feedback_page
 from analysis.review.narrative import find_unwritten, load_narrative, narrative_page
@@ -144,12 +144,17 @@ def read_earlier(settings: Settings) -> HeldAgainst:
     The fictional country has a draft.
 
     Raises:
-        ParameterError: one of them cannot be read, or the report is of another country.
+        ParameterError: one of them cannot be read, spells a name that a meeting withheld, or the
+            report is of another country.
     """
     code = settings.study.probe_cc
+    withheld = load_withheld(code)
+    withheld.refuse("STATUS", settings.status, [settings.status])
     decisions = load_decisions(review_path(code), code)
     publisher = load_publisher(publisher_path(code))
+    withheld.refuse("publisher", publisher_path(code).name, publisher.values())
     corrections = load_corrections(corrections_path(code), settings.study.period)
+    withheld.refuse("corrections", corrections_path(code).name, map(str, corrections))
     check_edition(corrections, publisher)
     claims = settings.claims
     if claims is None and settings.is_embedded:
@@ -167,6 +172,8 @@ def read_earlier(settings: Settings) -> HeldAgainst:
     texts = {lang.code: load_narrative(code, lang.code) for lang in (ENGLISH, *settings.languages)}
     for of_language in texts.values():
         check_corrected(corrections, of_language)
+        for place, text in of_language.items():
+            withheld.refuse("narrative", place, text.splitlines())
     changes = tuple(sorted(settings.study.thresholds.changes().items()))
     basis = Basis(code, settings.study.period, RULES_VERSION, changes)
     check_final(
@@ -262,7 +269,10 @@ def describe_contents(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
             brief_page(),
         ],
         comparison=comparison_with(earlier.previous) if earlier.previous else None,
-        given={"decisions": decision_table(earlier.decisions, Basis.of_run(run))},
+        given={
+            "decisions": decision_table(earlier.decisions, Basis.of_run(run), inputs.lists.withheld)
+        },
+        withheld=inputs.lists.withheld,
     )
 
 
@@ -438,7 +448,8 @@ def print_report(settings: Settings) -> list[Path]:
     if settings.prints_sites:
         listed = read_table(report.tables, "blocked_sites")["domain"]
         sites = [f"sites/{site_file(domain)}" for domain in listed]
-    with published(report.folder, "findings", is_copy=True) as build:
+    withheld = load_withheld(report.probe_cc)
+    with published(report.folder, "findings", is_copy=True, withheld=withheld) as build:
         folders = [build.folder, *(build.folder / code for code in (SOURCE, *list_translated()))]
         printed = [
             print_pages(folder, build.folder, browser, report.period.last_day, sites)
@@ -504,7 +515,7 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
     now = carry_over(last.standing, found) if last else found
     news = find_news(last.standing if last else None, now)
     run = describe_run(inputs)
-    with published(settings.out, RECORD) as build:
+    with published(settings.out, RECORD, withheld=inputs.lists.withheld) as build:
         this = Report(build.folder, run)
         pairs, told = now.pairs, add_to_log(last, news, this)
         if not settings.study.has_witnesses:  # earlier looks may have had some

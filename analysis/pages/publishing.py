@@ -63,6 +63,7 @@ from analysis.pages.rendering import (
 )
 from analysis.pages.replacing import Build, list_tables, published
 from analysis.pages.scheduling import Display, run_side_by_side
+from analysis.reference.withheld import NONE_WITHHELD, Withheld
 from analysis.tables import write_table
 from analysis.temporary_folders import TemporaryFolder
 
@@ -268,6 +269,7 @@ class Contents:
         appendices: pages in English that follow those of the notebooks.
         comparison: with an earlier report, if there is one.
         given: tables that the notebooks find, by name.
+        withheld: names that nothing published may spell.
     """
 
     notebooks: Sequence[Path]
@@ -279,6 +281,7 @@ class Contents:
     appendices: Sequence[Appendix] = ()
     comparison: Comparison | None = None
     given: Mapping[str, pd.DataFrame] | None = None
+    withheld: Withheld = NONE_WITHHELD
 
 
 def publish(
@@ -297,12 +300,13 @@ def publish(
 
     Raises:
         ParameterError: ``out`` holds something else than a report; nothing was written.
-        ContractError, SourceError: a notebook raised it; the earlier report is still in place.
+        ContractError, SourceError: a notebook raised it, or a file spells a withheld name; the
+            earlier report is still in place.
         WorkbookError: a cell failed otherwise; likewise.
     """
     failed = out.with_name(f"{out.name}.failed.ipynb")
     failed.unlink(missing_ok=True)
-    with published(out, "findings") as build:
+    with published(out, "findings", withheld=contents.withheld) as build:
         for name, frame in (contents.given or {}).items():
             write_table(build.tables, name, frame)
         items = [*map(describe, contents.notebooks), *(one.item for one in contents.appendices)]

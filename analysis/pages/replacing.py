@@ -22,10 +22,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
+from zipfile import ZipFile
 
 import pandas as pd
 
 from analysis.errors import ContractError, ParameterError
+from analysis.reference.withheld import NONE_WITHHELD, Withheld
 from analysis.temporary_folders import TemporaryFolder
 
 RECORD = "run.json"
@@ -54,17 +56,20 @@ class Build:
 
 
 @contextmanager
-def published(out: Path, kind: str, *, is_copy: bool = False) -> Iterator[Build]:
+def published(
+    out: Path, kind: str, *, is_copy: bool = False, withheld: Withheld = NONE_WITHHELD
+) -> Iterator[Build]:
     """Make a folder that takes the place of ``out`` once the block ends; an error leaves ``out``.
 
     Args:
         out: an earlier folder of the same kind there is replaced, anything else is refused.
         kind: an entry of ``run.json`` that folders of this kind have and others have not.
         is_copy: begin with what lies there, to add to it.
+        withheld: names that nothing in it may spell.
 
     Raises:
         ParameterError: ``out`` holds something else, or came to while the block ran.
-        ContractError: a page names the folder that it was made in.
+        ContractError: a page names the folder that it was made in, or a withheld name.
     """
     out = out.resolve()
     recover(out, kind)
@@ -79,6 +84,7 @@ def published(out: Path, kind: str, *, is_copy: bool = False) -> Iterator[Build]
         lead_to_sites(folder)
         write_run(folder, build.run)
         _refuse_build_folder(folder)
+        _refuse_names(folder, withheld)
         _swap(folder, out, kind)
 
 
@@ -222,6 +228,33 @@ def _refuse_build_folder(build: Path) -> None:
     for path in sorted(build.rglob("*")):
         if path.is_file() and build.name.encode() in path.read_bytes():
             raise ContractError(f"{path.name} names a folder of this machine")
+
+
+def _refuse_names(build: Path, withheld: Withheld) -> None:
+    """No published file or its name may spell a name that a meeting withheld.
+
+    Names were taken out where measurements and lists were opened. This finds what comes another
+    way, now or in a later version. It looks into spreadsheets; not into the compressed parts of a
+    PDF, which is printed from these pages.
+    """
+    if not withheld:
+        return
+    for path in sorted(path for path in build.rglob("*") if path.is_file()):
+        name = path.relative_to(build).as_posix()
+        if any(map(withheld.spells, (name, *_read_texts(path)))):
+            raise ContractError(
+                f"{name} spells a name that a meeting withheld, so nothing was published"
+            )
+
+
+def _read_texts(path: Path) -> Iterator[str]:
+    """What a file holds, as text; of a spreadsheet each of its parts."""
+    if path.suffix != ".xlsx":
+        yield path.read_text("utf-8", "replace")
+        return
+    with ZipFile(path) as archive:
+        for part in archive.namelist():
+            yield archive.read(part).decode("utf-8", "replace")
 
 
 _FOLDER, _INDEX = "sites", "index.html"

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 import duckdb
 import pandas as pd
 
+from analysis.hosts import is_placeholder
 from analysis.languages.language import ENGLISH, elided
 from analysis.observations.messaging_tests import TESTS
 from analysis.outcomes.steps import create_tables, create_type
@@ -312,7 +313,8 @@ def count_list_changes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         One row per month and list in which lines were added: ``month, list, line_count,
         tested_line_count`` (those whose site was tested in the period). And one row per line
         added: ``date_added, file, url, category, first_tested, days_untested`` (from the later of
-        its date and the period's first day to the first test).
+        its date and the period's first day to the first test). A line whose name is withheld is
+        counted and has no row: its date and list would give the name away.
     """
     period = study.periods["all"]
     rows = study.connection.execute(_FIRST_TESTS).fetchall()
@@ -320,11 +322,11 @@ def count_list_changes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     added = pd.DataFrame(
         [
             (entry.date_added, entry.file, entry.url, entry.category,
-             first_tests.get(entry.domain, ""))
+             first_tests.get(entry.domain, ""), entry.domain)
             for entry in study.lists.test_lists.entries
             if str(period.since) <= entry.date_added < str(period.until)
         ],
-        columns=["date_added", "file", "url", "category", "first_tested"],
+        columns=["date_added", "file", "url", "category", "first_tested", "domain"],
         dtype="str",
     )  # fmt: skip
     added = added.sort_values(["date_added", "file", "url"], ignore_index=True)
@@ -335,7 +337,8 @@ def count_list_changes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         is_tested=added["first_tested"] != "",
     ).groupby(["month", "list"])["is_tested"]  # fmt: skip
     counted = months.agg(line_count="size", tested_line_count="sum").reset_index()
-    return counted, added
+    is_shown = [not is_placeholder(domain) for domain in added.pop("domain")]
+    return counted, added[is_shown].reset_index(drop=True)
 
 
 def find_unlisted(study: Study) -> pd.DataFrame:

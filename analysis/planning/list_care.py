@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from analysis.hosts import canonical, registrable_domain
+from analysis.hosts import canonical, is_placeholder, registrable_domain
 from analysis.planning.ranking import find_dead_names
 from analysis.reference.test_lists import LIST_COLUMNS, ListEntry, TestLists
 
@@ -44,14 +44,21 @@ def find_seen(verdicts: pd.DataFrame) -> Seen:
 
 
 def review_lists(lists: TestLists, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The contract's ``list_care``: one row per line of a list and what is wrong with it."""
+    """The contract's ``list_care``: one row per line of a list and what is wrong with it.
+
+    A line whose name is withheld has none: the number of the line would give the name away.
+    """
     seen = find_seen(verdicts)
     rows = [
-        *_find_doubles(lists.entries),
-        *_find_twins(lists.entries),
-        *_find_other_categories(lists),
-        *_find_dead(lists.entries, seen),
-        *_find_misspelt(lists.entries, seen),
+        row
+        for row in (
+            *_find_doubles(lists.entries),
+            *_find_twins(lists.entries),
+            *_find_other_categories(lists),
+            *_find_dead(lists.entries, seen),
+            *_find_misspelt(lists.entries, seen),
+        )
+        if not is_placeholder(str(row["domain"]))
     ]
     columns = ["file", "line", "problem", "action", "domain", "url", "why", "line_now",
                "line_proposed"]  # fmt: skip

@@ -36,7 +36,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from analysis.hosts import canonical, normalise, special_kind
+from analysis.hosts import canonical, is_placeholder, normalise, special_kind
 from analysis.outcomes.thresholds import Thresholds
 from analysis.planning.coverage import list_access_networks
 from analysis.reference.test_lists import ListEntry, TestLists
@@ -386,7 +386,7 @@ def is_safe(url: str) -> bool:
 
 def is_public(host: str) -> bool:
     """Whether a normalised host name is one that a public site can have."""
-    if not host or special_kind(host) is not None:
+    if not host or special_kind(host) is not None or is_placeholder(host):
         return False
     last = host.rpartition(".")[2]
     # browsers take 0x7f.1 for 127.0.0.1

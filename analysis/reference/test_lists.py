@@ -232,10 +232,17 @@ _MOST, _LONGEST = 10_000, 1_000  # sites; characters of a reason or source
 
 @dataclass(frozen=True)
 class LocalSites:
-    """The local sites of one country; ``file`` is None where the country has no such file."""
+    """The local sites of one country.
+
+    Attributes:
+        sites: by host name.
+        file: None where the country has no such file.
+        tlds: what stands for names under the country's top-level domain that are withheld.
+    """
 
     sites: frozenset[str] = frozenset()
     file: ReferenceFile | None = None
+    tlds: frozenset[str] = frozenset()
 
 
 def load_local_sites(probe_cc: str, path: Path | None = None) -> LocalSites:
@@ -281,6 +288,7 @@ def is_local(domain: str, probe_cc: str, lists: TestLists, local_sites: LocalSit
     tld = domain.rpartition(".")[2]
     return (
         tld in country_tlds(probe_cc)
+        or tld in local_sites.tlds
         or lists.is_on_country_list(domain)
         or domain in local_sites.sites
     )

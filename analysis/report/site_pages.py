@@ -241,8 +241,9 @@ def _describe(record: SiteRecord, setting: Setting, lang: Language) -> dict[str,
     site, is_listed = record.site, record.site.status == "listed"
     unlisted = [cell for cell in record.cells if cell.probe_asn not in record.stretches]
     elsewhere = Markup("")
-    if not is_fictional(setting.probe_cc):
-        elsewhere = link(countries_url(site.domain, setting.period), "OONI Explorer")
+    address = countries_url(site.domain, setting.period)
+    if address and not is_fictional(setting.probe_cc):
+        elsewhere = link(address, "OONI Explorer")
     spelled = as_written(site.domain)
     listing = [words for key, words in METHODS.items() if key != "this_method" and
                getattr(record.methods, key, False)]  # fmt: skip

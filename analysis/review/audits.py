@@ -81,9 +81,10 @@ def audit_claims(draft: Draft, report: Report | None) -> pd.DataFrame:
         return _of_report(draft, report, table)
 
     rows = [
-        (claim.id, claim.where, claim.text, claim.relation, *_hold(claim, read))
+        (claim.id, claim.where, claim.text, claim.relation,
+         *map(draft.withheld.mask, _hold(claim, read)))
         for claim in draft.claims
-    ]
+    ]  # fmt: skip
     columns = ["claim_id", "where", "claim", "relation", "result", "arithmetic"]
     return pd.DataFrame(rows, columns=columns, dtype="str")
 
@@ -195,7 +196,7 @@ def _publish(draft: Draft, report: Report | None, audited: pd.DataFrame, out: Pa
         data_date=draft.period.last_day,
         title=item.title,
     )
-    with published(out, "results") as build:
+    with published(out, "results", withheld=draft.withheld) as build:
         write_table(build.tables, "claims_audit", audited)
         write_alone(build.folder, Edition(page, ""), item, show_audit(draft, audited))
         against = report.run.get("tables", {}) if report else {}

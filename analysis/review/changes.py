@@ -17,6 +17,7 @@ from analysis.languages.language import ENGLISH, Language
 from analysis.pages.html_tables import blocks, render_table
 from analysis.pages.rendering import Comparison, Section
 from analysis.reference.reference_files import country_name
+from analysis.reference.withheld import load_withheld
 from analysis.report.first_page import read_decided
 from analysis.review.decisions import is_finding
 from analysis.review.reports import Report, check_tables, read_report
@@ -47,6 +48,7 @@ OF_RUN: Mapping[str, Mapping[str, str]] = {
 }
 #: Words of a change that no list of words has.
 NOT_LISTED, WITHDRAWN = "not listed", "withdrawn"
+NAMED_A_WITHHELD_SITE = "a sentence with a name that has been withheld since"
 
 
 def compare_reports(before: Report, after: Report) -> pd.DataFrame:
@@ -123,15 +125,25 @@ def check_comparable(report: Report, parameter: str) -> None:
 def _read(report: Report) -> dict[str, dict[str, str]]:
     """Kind of change → item → what a report says of it; and its ``tested`` sites and ``decision``s.
 
+    An earlier report may have the names that a meeting has withheld since.
+
     Raises:
         ParameterError: a table is not as this workbook writes it.
     """
-    listed, verdicts = (read_table(report.tables, name) for name in ("blocked_sites", "verdicts"))
+    withheld = load_withheld(report.probe_cc)
+    listed, verdicts = (
+        frame.assign(domain=frame["domain"].map(withheld.rename))
+        for frame in (read_table(report.tables, name) for name in ("blocked_sites", "verdicts"))
+    )
     cells = verdicts[(verdicts["period"] == "all") & verdicts["state"].isin(LISTED)]
     decided = read_decided(report.tables)
     return {
         "number": {name: str(one["value"]) for name, one in report.run.get("findings", {}).items()},
-        "finding": dict(report.run.get("finding_claims", {})),
+        "finding": {
+            # where a name stood among others would give it away
+            item: NAMED_A_WITHHELD_SITE if withheld.spells(claim) else claim
+            for item, claim in report.run.get("finding_claims", {}).items()
+        },
         "site": _words(listed["domain"], listed["state"], report),
         "site_network": _words(
             cells["domain"] + " " + tell_cells(cells["probe_asn"], "asn"), cells["state"], report
@@ -139,7 +151,8 @@ def _read(report: Report) -> dict[str, dict[str, str]]:
         "tested": dict.fromkeys(verdicts["domain"], NOT_LISTED),
         "reason": _reasons(verdicts[verdicts["period"] == "all"]),
         "decision": {
-            item: DECISIONS.get(one["decision"], one["decision"]) for item, one in decided.items()
+            withheld.rename(item): DECISIONS.get(one["decision"], one["decision"])
+            for item, one in decided.items()
         },
     }
 

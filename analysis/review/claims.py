@@ -7,7 +7,7 @@ error can name its line.
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from analysis.reference.reference_files import (
     parse_country,
     read_csv,
 )
+from analysis.reference.withheld import NONE_WITHHELD, Withheld, load_withheld
 from analysis.tables import TABLES
 
 #: The result, and the sum in words.
@@ -259,7 +260,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Draft:
-    """The statements of one document, and the country and period that it speaks of."""
+    """The statements of one document, and the country and period that it speaks of.
+
+    Names that are ``withheld`` have given way to their placeholders, and a statement that has one
+    cannot be checked.
+    """
 
     document: str
     source: str
@@ -268,6 +273,7 @@ class Draft:
     claims: tuple[Claim, ...]
     file: ReferenceFile
     folder: Path  # where published counts of its own lie
+    withheld: Withheld = field(repr=False, default=NONE_WITHHELD)
 
 
 def load_draft(path: Path) -> Draft:
@@ -285,7 +291,7 @@ def load_draft(path: Path) -> Draft:
         if claim.id in claims:
             reader.fail(entry, f"the id {claim.id} is there already")
         claims[claim.id] = claim
-    return Draft(
+    draft = Draft(
         document=reader.bounded(head["document"], "document"),
         source=reader.bounded(head["source"], "source"),
         probe_cc=reader.checked(head["probe_cc"], parse_country),
@@ -294,6 +300,27 @@ def load_draft(path: Path) -> Draft:
         file=reader.described("claims", len(claims)),
         folder=path.parent,
     )
+    return _withhold(draft, load_withheld(draft.probe_cc))
+
+
+def _withhold(draft: Draft, withheld: Withheld) -> Draft:
+    """A draft with placeholders for the names that are withheld."""
+    if not withheld:
+        return draft
+    mask = withheld.mask
+    claims = [
+        replace(
+            one, id=mask(one.id), where=mask(one.where), text=mask(one.text),
+            relation="not_checkable", values={"why": "it is about a site whose name is withheld"},
+        )
+        if withheld.spells(f"{one.id} {one.where} {one.text} {one.values}")
+        else one
+        for one in draft.claims
+    ]  # fmt: skip
+    return replace(
+        draft, document=mask(draft.document), source=mask(draft.source), claims=tuple(claims),
+        withheld=withheld,
+    )  # fmt: skip
 
 
 def find_draft(probe_cc: str, period: Period) -> Path | None:

@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.errors import ParameterError
+from analysis.hosts import is_placeholder
 from analysis.languages.language import ENGLISH
 from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.formats import link, macros
@@ -16,6 +17,7 @@ from analysis.pages.rendering import Edition, PageContext, Section, SetItem, wri
 from analysis.pages.replacing import published
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.reference_files import REPOSITORY, country_name, is_fictional
+from analysis.reference.withheld import load_withheld
 from analysis.review.reports import Report, check_tables, read_report
 from analysis.study.parameters import changed_numbers
 from analysis.tables import read_table, write_table
@@ -110,12 +112,19 @@ def compare_countries(reports: Sequence[Report]) -> dict[str, pd.DataFrame]:
 
 
 def _read_pairs(report: Report) -> pd.DataFrame:
-    """Each site on each access network, over the whole period: a row of ``verdicts``."""
+    """Each site on each access network, over the whole period: a row of ``verdicts``.
+
+    What stands for a withheld name in two countries stands for two sites.
+    """
+    withheld = load_withheld(report.probe_cc)
     networks = read_table(report.tables, "networks")
     verdicts = read_table(report.tables, "verdicts")
     access = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
     pairs = verdicts[(verdicts["period"] == "all") & verdicts["probe_asn"].isin(access)]
+    names = pairs["domain"].map(withheld.rename)
+    own = report.probe_cc.lower() + "." + names
     return pairs.assign(
+        domain=names.where(~names.map(is_placeholder).astype(bool), own),
         probe_cc=report.probe_cc,
         is_listed=pairs["state"].isin(LISTED),
         is_told=pairs["state"] != "insufficient",

@@ -1,7 +1,8 @@
 """A meeting's decisions, each with the run that it was taken on.
 
 The file is written by people or by ``python -m analysis review``. A decision is never guessed to
-hold: in a run of another period or method it is shown as not applied.
+hold: in a run of another period or method it is shown as not applied. One to withhold a name holds
+in every run, since somebody's safety depends on it; ``reference.withheld`` says what it does.
 """
 
 import re
@@ -15,15 +16,21 @@ import yaml
 
 from analysis.errors import ContractError, ParameterError
 from analysis.hosts import normalise
-from analysis.languages.language import list_translated, open_language
 from analysis.period import Period, parse_date
-from analysis.reference.reference_files import REPOSITORY, NodeReader, parse_country
+from analysis.reference.reference_files import NodeReader, parse_country
+from analysis.reference.withheld import (
+    MOST_DECISIONS,
+    NONE_WITHHELD,
+    WITHHOLD,
+    Withheld,
+    load_withheld,
+    parse_decision,
+    parse_withheld,
+)
 from analysis.report.first_page import APPLIED, NOT_APPLIED
 from analysis.tables import TABLES, read_table
 from analysis.vocabulary import DECISIONS
 
-#: One file a country.
-REVIEWS = REPOSITORY / "data" / "review"
 LONGEST_REASON, LONGEST_ROLE = 600, 80
 HEAD = """\
 # What meetings decided of drafts, for `make report`. A decision holds for the period and the method
@@ -33,7 +40,6 @@ HEAD = """\
 """
 
 _BASIS = ("since", "until", "rules_version")
-_MOST = 5_000
 _FINDING = re.compile(r"F[1-9][0-9]?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,12}|e-[0-9]{1,2})?", re.ASCII)
 
@@ -94,6 +100,15 @@ class Decision:
     basis: Basis
 
     @property
+    def key(self) -> tuple[str, object]:
+        """What no other decision has: one to withhold a name is none of a run."""
+        return self.item, WITHHOLD if self.decision == WITHHOLD else self.basis
+
+    def holds_in(self, basis: Basis) -> bool:
+        """Whether a run is to do what it says."""
+        return self.decision == WITHHOLD or self.basis == basis
+
+    @property
     def line(self) -> str:
         """The decision in one line."""
         words = DECISIONS[self.decision].lower()
@@ -123,15 +138,6 @@ def _parse_item(text: str) -> str:
     return item
 
 
-def _parse_decision(text: str) -> str:
-    """The code of a decision, given as such or in the words of any language."""
-    for lang in map(open_language, ("en", *list_translated())):
-        for code, words in DECISIONS.items():
-            if text.casefold() in (code, lang.say(words).casefold()):
-                return code
-    raise ParameterError("decision", text, f"one of {', '.join(DECISIONS)} is accepted")
-
-
 def _parse_reason(text: str) -> str:
     if not 1 <= len(text) <= LONGEST_REASON:
         raise ParameterError(
@@ -153,7 +159,7 @@ def _parse_role(text: str) -> str:
 #: Attribute of a decision → what reads it from a text on one line, or raises ``ParameterError``.
 PARSERS: Mapping[str, Callable[[str], str]] = {
     "item": _parse_item,
-    "decision": _parse_decision,
+    "decision": parse_decision,
     "reason": _parse_reason,
     "date": lambda text: str(parse_date("date", text)),
     "role": _parse_role,
@@ -161,11 +167,6 @@ PARSERS: Mapping[str, Callable[[str], str]] = {
 
 
 # A country's file --------------------------------------------------------------------------------
-
-
-def review_path(probe_cc: str) -> Path:
-    """The file of a country's decisions."""
-    return REVIEWS / f"{probe_cc.lower()}.yml"
 
 
 def load_decisions(path: Path, probe_cc: str) -> tuple[Decision, ...]:
@@ -176,18 +177,22 @@ def load_decisions(path: Path, probe_cc: str) -> tuple[Decision, ...]:
     """
     if not path.exists():
         return ()
-    reader = NodeReader(path, "review")
+    reader, withheld = NodeReader(path, "review"), load_withheld(probe_cc, path)
     head = reader.mapping(reader.root(), ("probe_cc", "decisions"), "the file")
     if reader.checked(head["probe_cc"], parse_country) != probe_cc:
         reader.fail(head["probe_cc"], f"probe_cc is not {probe_cc}")
-    found: dict[tuple[str, Basis], Decision] = {}
-    for node in reader.items(head["decisions"], _MOST, "decisions"):
+    found: dict[tuple[str, object], Decision] = {}
+    for node in reader.items(head["decisions"], MOST_DECISIONS, "decisions"):
         cells = reader.mapping(node, (*PARSERS, *_BASIS), "a decision", ("thresholds",))
         told = {name: reader.checked(cells[name], parse) for name, parse in PARSERS.items()}
         one = Decision(**told, basis=_read_basis(reader, cells, probe_cc))
-        if (one.item, one.basis) in found:
+        if one.decision == WITHHOLD:
+            reader.checked(cells["item"], parse_withheld)
+        if withheld.spells(one.reason) or withheld.spells(one.role):
+            reader.fail(node, "its reason or role spells a name that a meeting withheld")
+        if one.key in found:
             reader.fail(node, f"a decision on {one.item} in this period and method stands above")
-        found[one.item, one.basis] = one
+        found[one.key] = one
     return tuple(found.values())
 
 
@@ -209,25 +214,30 @@ def merge_decisions(path: Path, brought: Sequence[Decision], *, dry_run: bool) -
     Args:
         path: of the file, which need not be there.
         brought: the sheet's, of one run: one on the same item, period and method replaces the
-            earlier.
+            earlier. None but one to withhold the same name replaces one to withhold it.
         dry_run: write nothing.
 
     Returns:
         A line for each decision that is new or changed.
 
     Raises:
-        ParameterError: the file is malformed.
+        ParameterError: the file is malformed, or a reason spells a name that is withheld.
     """
     known = load_decisions(path, brought[0].basis.probe_cc)
-    by_key = {(one.item, one.basis): one for one in known}
+    by_key = {one.key: one for one in known}
     changes = []
     for one in brought:
-        before = by_key.get((one.item, one.basis))
+        before = by_key.get(one.key)
         if before is None:
             changes.append(f"new: {one.line}")
-        elif before != one:
+        elif before.line != one.line:
             changes.append(f"changed: {one.line}; it was {before.line}")
-        by_key[one.item, one.basis] = one
+        else:
+            continue
+        by_key[one.key] = one
+    withheld = Withheld(tuple(one.item for one in by_key.values() if one.decision == WITHHOLD))
+    for one in by_key.values():
+        withheld.refuse("reason", one.item, (one.reason, one.role))
     if changes and not dry_run:
         _write(path, by_key.values())
     return changes
@@ -256,15 +266,18 @@ def _as_mapping(one: Decision) -> dict[str, Any]:
 # A report ----------------------------------------------------------------------------------------
 
 
-def decision_table(decisions: Sequence[Decision], basis: Basis) -> pd.DataFrame:
+def decision_table(
+    decisions: Sequence[Decision], basis: Basis, withheld: Withheld = NONE_WITHHELD
+) -> pd.DataFrame:
     """The contract's ``decisions`` for one run, by item, those that apply first.
 
-    A row is a decision; ``status`` says whether it is of this period and method.
+    A row is a decision; ``status`` says whether it is of this period and method, or holds in any.
     """
     rows = [
         {
             **{name: getattr(one, name) for name in PARSERS},
-            "status": APPLIED if one.basis == basis else NOT_APPLIED,
+            "item": one.item if is_finding(one.item) else withheld.rename(one.item),
+            "status": APPLIED if one.holds_in(basis) else NOT_APPLIED,
             "period": str(one.basis.period),
             "method": one.basis.method,
         }
@@ -275,7 +288,7 @@ def decision_table(decisions: Sequence[Decision], basis: Basis) -> pd.DataFrame:
 
 
 def check_decisions(tables: Path) -> None:
-    """Refuse a decision of this run that is on nothing in it.
+    """Refuse a decision of this run that is on nothing in it, unless it withholds a name.
 
     Args:
         tables: with ``decisions``, ``findings`` and ``verdicts``.
@@ -285,7 +298,7 @@ def check_decisions(tables: Path) -> None:
     """
     decisions = read_table(tables, "decisions")
     known = {*read_table(tables, "findings")["id"], *read_table(tables, "verdicts")["domain"]}
-    applied = decisions[decisions["status"] == APPLIED]
+    applied = decisions[(decisions["status"] == APPLIED) & (decisions["decision"] != WITHHOLD)]
     for row in applied[~applied["item"].isin(known)].itertuples(index=False):
         what = "finding" if is_finding(str(row.item)) else "tested site"
         raise ContractError(

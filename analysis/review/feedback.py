@@ -22,6 +22,7 @@ from analysis.pages.rendering import Appendix, Edition, Section, SetItem
 from analysis.pages.spreadsheet import CREATED, INERT, as_text
 from analysis.period import Period
 from analysis.reference.reference_files import parse_country, read_file
+from analysis.reference.withheld import WITHHOLD, load_withheld, parse_withheld, review_path
 from analysis.report.first_page import FORM, read_decided, show_decisions, word_first_page
 from analysis.review.decisions import (
     PARSERS,
@@ -31,7 +32,6 @@ from analysis.review.decisions import (
     is_finding,
     merge_decisions,
     parse_number,
-    review_path,
 )
 from analysis.tables import read_table
 from analysis.vocabulary import DECISIONS, STATES
@@ -241,16 +241,20 @@ def read_filled_sheet(path: Path) -> list[Decision]:
     """
     about, rows = _read_cells(path, read_file(path, "FILE", _MOST_SENT))
     basis = _checked(path, f"sheet {ABOUT}", about, _read_basis)
+    withheld = load_withheld(basis.probe_cc)
     found: dict[str, Decision] = {}
     for line, cells in rows.items():
         places = {name: f"cell {'ABCDEF'[n]}{line}" for n, name in enumerate(COLUMNS)}
         texts = {name: _checked(path, places[name], cells[name], _text) for name in COLUMNS}
         if not any(texts[name] for name in _ASKED):
             continue
+        texts["item"] = withheld.restore(texts["item"])
         told = {
             name: _checked(path, places[name], texts[name], parse)
             for name, parse in PARSERS.items()
         }
+        if told["decision"] == WITHHOLD:
+            _checked(path, places["item"], texts["item"], parse_withheld)
         one = Decision(**told, basis=basis)
         if one.item in found:
             raise _fault(path, f"{places['item']}: {one.item} stands in a row above")

@@ -23,7 +23,8 @@ from analysis.languages.language import ENGLISH, Language, list_translated, open
 from analysis.pages.replacing import SUMS, published
 from analysis.period import Period, parse_date, today
 from analysis.reference.reference_files import REPOSITORY, NodeReader
-from analysis.review.decisions import PARSERS, REVIEWS
+from analysis.reference.withheld import REVIEWS
+from analysis.review.decisions import PARSERS
 from analysis.review.reports import read_report
 from analysis.vocabulary import PUBLISHER
 

@@ -18,6 +18,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.replacing import recover
 from analysis.period import Period
 from analysis.reference.reference_files import country_name
+from analysis.reference.withheld import Withheld, load_withheld
 from analysis.report.app_tables import Judged, judge_apps
 from analysis.review.changes import find_causes
 from analysis.review.reports import Report, check_tables, read_report
@@ -327,7 +328,24 @@ def read_last_look(out: Path, probe_cc: str, period: Period) -> Look | None:
             f"look begins anew: all that stands is new to it ({out})"
         )  # fmt: skip
     check_tables(report, (LOG, STANDING), "OUT")
-    return Look(report, read_table(report.tables, STANDING), read_table(report.tables, LOG))
+    withheld = load_withheld(probe_cc)
+    standing, log = (
+        _withhold(read_table(report.tables, name), withheld) for name in (STANDING, LOG)
+    )
+    return Look(report, standing, log)
+
+
+def _withhold(pairs: pd.DataFrame, withheld: Withheld) -> pd.DataFrame:
+    """What an earlier look kept, without the names that a meeting has withheld since."""
+    if not withheld:
+        return pairs
+    is_own = pairs["item"].map(withheld.spells).astype(bool)
+    texts = {
+        name: pairs[name].map(withheld.mask)
+        for name in ("item", "domain", "note", "witness_url")
+        if name in pairs
+    }
+    return pairs.assign(**texts | {"witness_url": texts["witness_url"].mask(is_own, "")})
 
 
 def carry_over(before: pd.DataFrame, now: Standing) -> Standing:

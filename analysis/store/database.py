@@ -30,11 +30,13 @@ from analysis.observations.messaging_tests import BY_FOLDER, TESTS
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference.reference_files import REPOSITORY
+from analysis.reference.withheld import load_withheld
 from analysis.sources.archive_files import find_test
 from analysis.store.runs import COLUMNS as RUN_COLUMNS
 from analysis.store.runs import name_runs
 from analysis.store.stage_tables import FOLDER, KeptTables, connect, limit_memory
 from analysis.store.store import Collection, Excerpt, add_up, digest_file, read_metadata
+from analysis.store.withholding import withhold
 from analysis.temporary_folders import TemporaryFolder
 
 _STAGE = "observations"
@@ -272,19 +274,21 @@ class Observations(AbstractContextManager["Observations"]):
 
     ``connection`` holds the view ``observations``: the columns of ``schema.OBSERVATION``,
     ``object_key``, ``row_id``, a number, ``run`` and ``run_known_by``; one row a measurement, in no
-    order. It works in the temporary folder ``scratch``, which
-    goes with :meth:`close` or with the object. ``kept`` are the tables that were made of them
-    before.
+    order. Names that a meeting withheld have given way to their placeholders. It works in the
+    temporary folder ``scratch``, which goes with :meth:`close` or with the object. ``kept`` are the
+    tables that were made of them before.
     """
 
     def __init__(self, collection: Collection, probe_cc: str, period: Period) -> None:
         """Open them.
 
         Raises:
-            ParameterError: an excerpt is of another country, or not of all the days asked for.
+            ParameterError: an excerpt is of another country, or not of all the days asked for; or
+                the country's file of decisions cannot be read.
             SourceError: there is no room to work in.
             ContractError: a file of the store is damaged.
         """
+        withheld = load_withheld(probe_cc)
         if collection.excerpt:
             _refuse_more_than(collection.excerpt, probe_cc, period)
         self._collection = collection
@@ -297,7 +301,8 @@ class Observations(AbstractContextManager["Observations"]):
             self.connection = undo.enter_context(connect(database, threads))
             beside = Path(store.path(FOLDER)) if store.is_local else STAGES_OF_BUCKETS
             folders = [beside, self.scratch / FOLDER]
-            self.kept = KeptTables(name_study(collection, probe_cc, period), folders)
+            name = name_study(collection, probe_cc, period)
+            self.kept = KeptTables(name, folders)
             study = provide_observations(
                 self.kept, self.connection, collection, probe_cc, period, self.scratch
             )
@@ -307,6 +312,10 @@ class Observations(AbstractContextManager["Observations"]):
             )
             self._counts, self._duplicates = Counter(dict(reasons)), duplicates
             limit_memory(self.connection, self._counts["kept"])
+            if withheld:
+                self.kept = KeptTables(f"{name}-{withheld.digest}", folders)
+                rows = f"{study}.observations"
+                study = withhold(self.kept, self.connection, rows, withheld)
             self.connection.execute(f"CREATE VIEW observations AS FROM {study}.observations")
             self._to_undo = undo.pop_all()
 

@@ -10,7 +10,7 @@ Lines of other days and countries are counted in the ledger and left out. A meas
 twice is there twice, so that any part of the period can be reported as if from the archive. In
 place of ``probe_id``, which is the same in all runs of a sender on a network, stands the number of
 the run (``run_name``), which is another for each: verdicts are the same, and nobody's runs are
-linked.
+linked. Names that a meeting withheld have given way to their placeholders.
 
 A share, or another store, can be the source of a report; no archive is needed then. A share is
 copied whole into ``STORE/shares/``, the files of another store each to its own place. What is
@@ -41,6 +41,7 @@ from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference.reference_files import is_fictional
+from analysis.reference.withheld import load_withheld
 from analysis.sources.archive_files import (
     OBJECT_BYTES,
     ArchiveObject,
@@ -78,6 +79,7 @@ from analysis.store.store import (
     read_provenance,
     set_checksum,
 )
+from analysis.store.withholding import rename_rows
 from analysis.temporary_folders import TemporaryFolder
 
 MANIFEST = "MANIFEST.json"
@@ -279,6 +281,8 @@ def _write_parts(
         rows = view_rows(connection, collection, scratch)
         scope = {"cc": probe_cc, "since": period.since, "until": period.until}
         scope_rows(connection, rows, scope, named="shared_run" if collection.excerpt else "")
+        if withheld := load_withheld(probe_cc):
+            rows = rename_rows(connection, rows, withheld)
         for month in period.months():
             of_month = {"cc": probe_cc, "since": month.since, "until": month.until}
             metadata = {CHECKSUM_KEY: BLANK_CHECKSUM}

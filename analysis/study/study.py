@@ -33,6 +33,7 @@ from analysis.reference.outages import Outages, load_outages
 from analysis.reference.reference_files import ReferenceFile, country_name, is_fictional
 from analysis.reference.test_counts import COUNTS, NO_COUNTS, TestCounts, frame_of, load_test_counts
 from analysis.reference.test_lists import LocalSites, TestLists, is_local
+from analysis.reference.withheld import NONE_WITHHELD, Withheld, load_withheld
 from analysis.sources.api import Row, read_messaging_counts
 from analysis.sources.archive_files import OONI
 from analysis.store.database import MessagingRows, Observations
@@ -53,7 +54,10 @@ from analysis.verdicts.app_verdicts import Elsewhere, look_elsewhere
 
 @dataclass(frozen=True)
 class ReferenceLists:
-    """All lists of one study; one that was not given is empty, or the one that ships."""
+    """All lists of one study; one that was not given is empty, or the one that ships.
+
+    Names that are ``withheld`` have given way to their placeholders in all of them.
+    """
 
     fingerprints: Fingerprints
     networks: NetworkList
@@ -63,6 +67,7 @@ class ReferenceLists:
     local_sites: LocalSites = field(repr=False)
     test_counts: TestCounts = field(repr=False, default=NO_COUNTS)
     outages: Outages = field(repr=False, default=Outages())
+    withheld: Withheld = field(repr=False, default=NONE_WITHHELD)
 
     @property
     def files(self) -> list[ReferenceFile]:
@@ -99,7 +104,7 @@ def load_lists(parameters: StudyParameters) -> ReferenceLists:
         ContractError: one that ships has.
     """
     code = parameters.probe_cc
-    return ReferenceLists(
+    lists = ReferenceLists(
         fingerprints=fingerprints.load(parameters.fingerprints or None),
         networks=networks.load_networks(parameters.networks or None, code),
         network_names=networks.load_network_names(parameters.network_names),
@@ -108,6 +113,18 @@ def load_lists(parameters: StudyParameters) -> ReferenceLists:
         local_sites=test_lists.load_local_sites(code),
         test_counts=load_test_counts(parameters.test_counts),
         outages=load_outages(parameters.outages),
+        withheld=load_withheld(code),
+    )
+    return _withhold(lists, code) if lists.withheld else lists
+
+
+def _withhold(lists: ReferenceLists, probe_cc: str) -> ReferenceLists:
+    """The lists with placeholders for the names that are withheld."""
+    return replace(
+        lists,
+        test_lists=lists.withheld.rename_lists(lists.test_lists),
+        local_sites=lists.withheld.rename_local(lists.local_sites, probe_cc),
+        events=lists.withheld.drop_incidents(lists.events),
     )
 
 

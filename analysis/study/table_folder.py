@@ -112,7 +112,7 @@ def note_file(name: str) -> str:
 
 def made_from(study: Study) -> dict[str, Any]:
     """All that a study's tables depend on, by what it is; digests, no path."""
-    second = study.periods["second"]
+    second, withheld = study.periods["second"], study.lists.withheld
     files = [*study.lists.files, study.lists.fingerprint_file, study.lists.local_sites.file]
     return {
         "country or period": f"{study.probe_cc} {study.periods['all']} {second.since}",
@@ -122,6 +122,7 @@ def made_from(study: Study) -> dict[str, Any]:
         "rules": RULES_VERSION,
         "thresholds": vars(study.thresholds),
         "WITNESSES": study.parameters.witnesses,
+        **({"withheld names": withheld.digest} if withheld else {}),
     }
 
 

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 import duckdb
 import pandas as pd
 
+from analysis.hosts import is_placeholder
 from analysis.period import Period
 from analysis.verdicts.intervals import CELL
 
@@ -21,7 +22,7 @@ def measurement_url(report_id: str, input_url: str) -> str:
 
 
 def countries_url(domain: str, period: Period) -> str:
-    """OONI's own counts of a site by country, and by day or month.
+    """OONI's own counts of a site by country, and by day or month; empty of a withheld name.
 
     The grain is one that OONI's API accepts for a period of this length: months only beyond 30 days
     (ooni/backend, ``oonimeasurements/routers/v1/aggregation.py``).
@@ -29,6 +30,8 @@ def countries_url(domain: str, period: Period) -> str:
     What fails in most countries is not blocked in one of them, and no measurement of that one
     country can tell.
     """
+    if is_placeholder(domain):
+        return ""
     query = {
         "test_name": "web_connectivity",
         "domain": domain,

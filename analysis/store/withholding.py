@@ -1,0 +1,151 @@
+"""Rows in which the names that a meeting withheld have given way to their placeholders.
+
+What a row says of the site stays: when, where and how it was tested, and what came of it. So the
+judge comes to the same. What spells a name is changed wherever it stands, in every column that
+there is: addresses tested and redirected to, names in handshakes, failures. What leads to the
+measurement in OONI's archive, and what the site says of itself, goes from its own rows.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from analysis.reference import withheld as reference
+from analysis.reference.withheld import Withheld
+from analysis.store.stage_tables import KeptTables
+from analysis.store.store import digest_file
+
+_STAGE = "withheld"
+_MADE_BY = [digest_file(Path(str(one))) for one in (__file__, reference.__file__)]
+_AT_A_TIME = 5_000  # rows as Python's objects
+
+_LIKELY = """
+CREATE OR REPLACE TEMP TABLE likely_row AS
+SELECT row_id FROM {rows} r
+WHERE len([s FOR s IN $spellings IF contains(lower(r::VARCHAR), s)]) > 0
+"""
+_OTHER_TITLES = """
+SELECT DISTINCT title FROM (
+  SELECT unnest([http_title, control_http_title]) AS title FROM {rows}
+  WHERE NOT list_contains($own, row_id)
+) WHERE list_contains($titles, title)
+"""
+_RENAMED = """
+CREATE OR REPLACE TEMP VIEW renamed AS
+FROM {rows} ANTI JOIN renamed_row USING (row_id) UNION ALL BY NAME FROM renamed_row
+"""
+
+
+def withhold(
+    kept: KeptTables, connection: duckdb.DuckDBPyConnection, rows: str, withheld: Withheld
+) -> str:
+    """Let a connection find a study's rows with placeholders; returns the catalog they are in.
+
+    Args:
+        kept: the stages of the study with these names withheld.
+        connection: holds the rows.
+        rows: the rows as they were measured.
+        withheld: the names.
+
+    Raises:
+        SourceError: there is no room for them.
+    """
+
+    def make(catalog: str) -> None:
+        renamed = rename_rows(connection, rows, withheld)
+        connection.execute(f"CREATE TABLE {catalog}.observations AS FROM {renamed}")
+        connection.execute(f"DROP VIEW {renamed}")
+        connection.unregister("renamed_row")
+
+    return kept.provide(connection, _STAGE, _MADE_BY, make)
+
+
+def rename_rows(connection: duckdb.DuckDBPyConnection, rows: str, withheld: Withheld) -> str:
+    """Make a view of rows with placeholders; returns its name.
+
+    Args:
+        connection: holds the rows.
+        rows: a table of the columns of ``schema.OBSERVATION``, ``row_id``, and any others.
+        withheld: the names.
+    """
+    connection.execute(_LIKELY.format(rows=rows), {"spellings": list(withheld.spellings)})
+    query = f"FROM {rows} SEMI JOIN likely_row USING (row_id) ORDER BY row_id"
+    found = connection.sql(query).to_arrow_table()
+    connection.execute("DROP TABLE likely_row")
+    inputs = _number_inputs(found["input"].unique().to_pylist(), withheld)
+    titles = _number_titles(connection, rows, found, withheld)
+    batches = [
+        pa.RecordBatch.from_pylist(
+            [_rename_row(row, withheld, inputs, titles) for row in batch.to_pylist()], found.schema
+        )
+        for batch in found.to_batches(_AT_A_TIME)
+    ]
+    connection.register("renamed_row", pa.Table.from_batches(batches, found.schema))
+    connection.execute(_RENAMED.format(rows=rows))
+    return "renamed"
+
+
+def _rename_row(
+    row: Mapping[str, Any],
+    withheld: Withheld,
+    inputs: Mapping[str, str],
+    titles: Mapping[str, str],
+) -> dict[str, Any]:
+    renamed = {name: _rename(value, withheld) for name, value in row.items()}
+    if _is_at_site(row, withheld):
+        for name in ("http_title", "control_http_title"):
+            renamed[name] = titles.get(row[name], renamed[name])
+    if withheld.spells(row["domain"]):
+        renamed |= {
+            "input": inputs[row["input"]],
+            "report_id": "",
+            "certificate_issuer": None,
+            "certificate_names": None,
+        }
+    return renamed
+
+
+def _rename(value: Any, withheld: Withheld) -> Any:
+    """A value of any type, with placeholders in all texts in it."""
+    if isinstance(value, str):
+        return withheld.mask(value)
+    if isinstance(value, list):
+        return [_rename(one, withheld) for one in value]
+    if isinstance(value, dict):
+        return {name: _rename(one, withheld) for name, one in value.items()}
+    return value
+
+
+def _is_at_site(row: Mapping[str, Any], withheld: Withheld) -> bool:
+    """Whether a row is of such a site, or ended there."""
+    return withheld.spells(row["domain"]) or withheld.spells(row["http_host"] or "")
+
+
+def _number_inputs(inputs: Iterable[str], withheld: Withheld) -> dict[str, str]:
+    """Address → what stands for it. Those of one site differ in a number, the shortest has none:
+    that a run tested several of them still shows."""
+    counts: Counter[str] = Counter()
+    named = {}
+    for address in sorted(inputs, key=lambda one: (len(one), one)):
+        masked = withheld.mask(address)
+        counts[masked] += 1
+        named[address] = f"{masked}{counts[masked]}" if counts[masked] > 1 else masked
+    return named
+
+
+def _number_titles(
+    connection: duckdb.DuckDBPyConnection, rows: str, found: pa.Table, withheld: Withheld
+) -> dict[str, str]:
+    """Title of a page that no other site shows → what stands for it. A site's title names it; that
+    of a block page does not."""
+    columns = ["row_id", "domain", "http_host", "http_title", "control_http_title"]
+    own = [row for row in found.select(columns).to_pylist() if _is_at_site(row, withheld)]
+    titles = {row[name] for row in own for name in columns[3:]} - {None, ""}
+    given = {"own": [row["row_id"] for row in own], "titles": sorted(titles)}
+    elsewhere = connection.execute(_OTHER_TITLES.format(rows=rows), given).fetchall()
+    own_titles = sorted(titles - {title for (title,) in elsewhere})
+    return {title: f"withheld title {place}" for place, title in enumerate(own_titles, start=1)}
