@@ -292,11 +292,11 @@ CAUSES: dict[str, str] = {
     "decision": "Decision",
 }
 
-#: What a meeting decides of a finding or a site.
+#: What a meeting decides of a finding or a site; the last of a site alone.
 DECISIONS: dict[str, str] = {
     "keep": "Keep",
     "reword": "Reword",
-    "leave_out": "Leave out",
+    "leave_out": "Leave out of the first page",
     "relabel": "Relabel",
     "withhold": "Withhold the name",
 }

@@ -38,7 +38,7 @@ import msgspec
 import nbformat
 import pandas as pd
 
-from analysis.commands.reporting import Inputs, make_report
+from analysis.commands.reporting import Inputs, make_report, read_earlier
 from analysis.commands.settings import parse_settings
 from analysis.errors import ParameterError, SourceError
 from analysis.pages import publishing, show
@@ -313,7 +313,8 @@ def report(arguments: Sequence[str]) -> Path:
     """``python -m analysis report ARGUMENTS…`` with the notebooks' cells in this process."""
     settings = parse_settings(arguments)
     lists, asked = load_lists(settings.study), request_of(settings.study, jobs=1)
-    inputs = Inputs(settings, lists, ingest(asked, lists.fingerprints), ingest_messaging(asked))
+    collections = ingest(asked, lists.fingerprints), ingest_messaging(asked)
+    inputs = Inputs(settings, lists, *collections, read_earlier(settings))
     environment = {PUBLISHING: "1"}
     mpl.use("agg")
     with (

@@ -197,7 +197,7 @@ def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Pa
     path = _write(tmp_path, FILE.replace("keep", "reword") + ENTRY.replace("F2", "F9"))
     changes = merge_decisions(path, brought, dry_run=False)
     assert [line.partition(",")[0] for line in changes] == [
-        "changed: F2: keep", "new: a.test: leave out", "new: ok.test: relabel",
+        "changed: F2: keep", "new: a.test: leave out of the first page", "new: ok.test: relabel",
     ]  # fmt: skip
     assert set(load_decisions(path, "QM")) == {*brought, replace(KEPT, item="F9")}
     assert merge_decisions(path, brought, dry_run=False) == []

@@ -37,8 +37,8 @@ WITHHOLD = "withhold"
 
 #: Before and after a name: what is part of no longer name. Some files spell a character as ``%2F``
 #: or ``\n``, and a long name has its middle left out.
-_BEFORE = r"(?:(?<![a-z0-9_-])(?<!… )|(?<=%[0-9a-f][0-9a-f])|(?<=\\[nrt]))"
-_AFTER = r"(?![a-z0-9_-]|\.[a-z0-9]| …)"
+_BEFORE = r"(?:(?<![a-z0-9_%\\-])(?<!… )|(?<=%[0-9a-f][0-9a-f])|(?<=\\[nrt])|(?<=\\)(?![nrt]))"
+_AFTER = r"(?![a-z0-9]|\.[a-z0-9]| …)"
 _LABELS = r"(?:(?:[a-z0-9_-]+\.)*)"
 _REST = r"""(?P<rest>\.?(?::[0-9]+)?[/?#][^\s"'<>]*)?"""
 
@@ -49,10 +49,11 @@ def review_path(probe_cc: str) -> Path:
 
 
 def parse_decision(text: str) -> str:
-    """The code of a decision, given as such or in the words of any language."""
+    """The code of a decision, given as such, with or without underscores, or in the words of any
+    language."""
     for lang in map(open_language, ("en", *list_translated())):
         for code, words in DECISIONS.items():
-            if text.casefold() in (code, lang.say(words).casefold()):
+            if text.casefold() in (code, code.replace("_", " "), lang.say(words).casefold()):
                 return code
     raise ParameterError("decision", text, f"one of {', '.join(DECISIONS)} is accepted")
 
@@ -127,7 +128,7 @@ class Withheld:
         """Local sites with the placeholders; those under the country's top-level domain stay so."""
         tlds = country_tlds(probe_cc)
         under = (site for name, (site, _) in self._sites.items() if name.rpartition(".")[2] in tlds)
-        return replace(local, sites=frozenset(map(self.rename, local.sites)), tlds=frozenset(under))
+        return replace(local, sites=frozenset(map(self.mask, local.sites)), tlds=frozenset(under))
 
     def drop_incidents(self, events: EventList) -> EventList:
         """Events without what OONI published about one of the names: its page there has the name.
@@ -146,7 +147,7 @@ class Withheld:
 
     def _rename_entry(self, entry: ListEntry) -> ListEntry:
         """What a list says beside a withheld name, such as notes, goes."""
-        domain, written = self.rename(entry.domain), [*map(self.mask, entry.written)]
+        domain, written = self.mask(entry.domain), [*map(self.mask, entry.written)]
         if domain != entry.domain:
             cells = zip(LIST_COLUMNS, written, strict=False)
             written = ["" if name in ("source", "notes") else cell for name, cell in cells]

@@ -132,7 +132,7 @@ def _read(report: Report) -> dict[str, dict[str, str]]:
     """
     withheld = load_withheld(report.probe_cc)
     listed, verdicts = (
-        frame.assign(domain=frame["domain"].map(withheld.rename))
+        frame.assign(domain=frame["domain"].map(withheld.mask))
         for frame in (read_table(report.tables, name) for name in ("blocked_sites", "verdicts"))
     )
     cells = verdicts[(verdicts["period"] == "all") & verdicts["state"].isin(LISTED)]
@@ -151,7 +151,7 @@ def _read(report: Report) -> dict[str, dict[str, str]]:
         "tested": dict.fromkeys(verdicts["domain"], NOT_LISTED),
         "reason": _reasons(verdicts[verdicts["period"] == "all"]),
         "decision": {
-            withheld.rename(item): DECISIONS.get(one["decision"], one["decision"])
+            withheld.mask(item): DECISIONS.get(one["decision"], one["decision"])
             for item, one in decided.items()
         },
     }

@@ -121,7 +121,7 @@ def _read_pairs(report: Report) -> pd.DataFrame:
     verdicts = read_table(report.tables, "verdicts")
     access = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
     pairs = verdicts[(verdicts["period"] == "all") & verdicts["probe_asn"].isin(access)]
-    names = pairs["domain"].map(withheld.rename)
+    names = pairs["domain"].map(withheld.mask)
     own = report.probe_cc.lower() + "." + names
     return pairs.assign(
         domain=names.where(~names.map(is_placeholder).astype(bool), own),

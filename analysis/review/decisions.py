@@ -276,7 +276,7 @@ def decision_table(
     rows = [
         {
             **{name: getattr(one, name) for name in PARSERS},
-            "item": one.item if is_finding(one.item) else withheld.rename(one.item),
+            "item": one.item if is_finding(one.item) else withheld.mask(one.item),
             "status": APPLIED if one.holds_in(basis) else NOT_APPLIED,
             "period": str(one.basis.period),
             "method": one.basis.method,

@@ -43,7 +43,7 @@ SHEET = "feedback.xlsx"
 #: Its sheet that is filled in, and the one that says of what run it is.
 ITEMS, ABOUT = "feedback", "about"
 #: Columns of the sheet in order, each with its width; what an item has, by name.
-COLUMNS = {"item": 26, "claim": 60, "decision": 14, "reason": 50, "role": 24, "date": 13}
+COLUMNS = {"item": 26, "claim": 60, "decision": 26, "reason": 50, "role": 24, "date": 13}
 #: The first row of the sheet that holds an item; above it stand the title and the headings.
 FIRST_ROW = 3
 _MORE_ROWS = 200  # that the drop-down reaches below the last item, for other sites
@@ -132,7 +132,8 @@ def _show_form(items: Sequence[Mapping[str, str]], lang: Language, up: str) -> l
     of_sites = [one for one in items if not is_finding(one["item"])]
     sections: list[Section] = [("", form.opening(link(f"{up}tables/{SHEET}", SHEET)))]
     if of_findings:
-        sections.append((lang.heading("Findings"), form.items(of_findings, DECISIONS)))
+        of_any = {code: words for code, words in DECISIONS.items() if code != WITHHOLD}
+        sections.append((lang.heading("Findings"), form.items(of_findings, of_any)))
     if of_sites:
         sections.append((lang.heading("Listed sites"), form.items(of_sites, DECISIONS)))
     return [*sections, (lang.heading("Anything else"), form.others(4))]

@@ -340,11 +340,7 @@ def _withhold(pairs: pd.DataFrame, withheld: Withheld) -> pd.DataFrame:
     if not withheld:
         return pairs
     is_own = pairs["item"].map(withheld.spells).astype(bool)
-    texts = {
-        name: pairs[name].map(withheld.mask)
-        for name in ("item", "domain", "note", "witness_url")
-        if name in pairs
-    }
+    texts = {name: pairs[name].map(withheld.mask) for name in ("item", "note", "witness_url")}
     return pairs.assign(**texts | {"witness_url": texts["witness_url"].mask(is_own, "")})
 
 

@@ -1,0 +1,351 @@
+"""A name that a meeting withheld: nowhere in what is published, and nothing else changes."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile, is_zipfile
+
+import openpyxl
+import pyarrow.parquet as pq
+import pytest
+import xlsxwriter
+
+from analysis.commands.reporting import read_earlier
+from analysis.commands.settings import parse_settings
+from analysis.errors import ContractError, ParameterError
+from analysis.hosts import registrable_domain
+from analysis.pages.replacing import published
+from analysis.period import Period
+from analysis.reference import withheld as module
+from analysis.reference.test_lists import LocalSites, is_local, load_test_lists
+from analysis.reference.withheld import Withheld, load_withheld
+from analysis.review import narrative, standing
+from analysis.review.decisions import Basis, Decision, load_decisions, merge_decisions
+from analysis.review.feedback import list_items, read_filled_sheet, write_sheet
+from analysis.store.ingestion import Request, ingest
+from analysis.store.shares import share
+from analysis.study.confirmation import confirm
+from analysis.study.parameters import StudyParameters
+from analysis.study.study import load_lists, open_study
+from analysis.tables import write_table
+from analysis.vocabulary import DECISIONS
+from analysis.worlds.writing import write_world
+from benchmarks.drawing import find_faults, report
+from tests.archives import contents, read_csv
+from tests.table_rows import table_rows
+
+SITES = Withheld(("www.site.test", "news.place.co.uk", "xn--bcher-kva.test", "uk.place.co.uk"))
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("www.site.test", "withheld-1"),
+        ("site.test", "www.withheld-1"),
+        ("en.SITE.test", "en.other.withheld-1"),
+        ("https://www.site.test:8443/a/b?c=d#e", "https://withheld-1/"),
+        ("lookup www.site.test: no such host", "lookup withheld-1: no such host"),
+        ("See www.site.test. It is down.", "See withheld-1. It is down."),
+        ("place.co.uk, www.uk.place.co.uk", "other.withheld-2, www.2.withheld-2"),
+        ("?input=https%3A%2F%2Fwww.site.test%2Fa", "?input=https%3A%2F%2Fwithheld-1%2Fa"),
+        (r'{"a":"b\nwww.site.test"}', r'{"a":"b\nwithheld-1"}'),
+        ("គេហទំព័រwww.site.testត្រូវបាន", "គេហទំព័រwithheld-1ត្រូវបាន"),
+        ("site.test-based", "www.withheld-1-based"),
+        ("bücher.test, XN--BCHER-KVA.TEST.", "withheld-3, withheld-3."),
+        ("mysite.test site.test.kh my-site.test x_site.test site.tests", None),
+    ],
+)
+def test_a_name_is_found_in_a_text(text: str, masked: str | None) -> None:
+    """In any spelling, with every host of its registered domain; not within another name."""
+    assert SITES.mask(text) == (masked or text)
+    assert SITES.spells(text) == (masked is not None)
+    assert not SITES.spells(SITES.mask(text))
+
+
+def test_hosts_of_one_site_remain_those_of_one_site() -> None:
+    """What the judge asks of two names has the same answer; each has a name of its own."""
+    names = ["site.test", "www.site.test", "a.site.test", "www.a.site.test", "place.co.uk",
+             "news.place.co.uk", "www.news.place.co.uk", "uk.place.co.uk", "other.test",
+             "xn--bcher-kva.test"]  # fmt: skip
+    renamed = {name: SITES.rename(name) for name in names}
+    assert len(set(renamed.values())) == len(names)
+    assert renamed["other.test"] == "other.test"
+    assert [SITES.restore(renamed[name]) for name in SITES.hosts] == list(SITES.hosts)
+
+    def compare(one: str, other: str) -> tuple[bool, bool]:
+        is_twin = one == f"www.{other}" or other == f"www.{one}"
+        return registrable_domain(one) == registrable_domain(other), is_twin
+
+    for one in names:
+        for other in names:
+            assert compare(one, other) == compare(renamed[one], renamed[other]), (one, other)
+
+
+# a report ---------------------------------------------------------------------------------------
+
+PERIOD = Period.parse("2024-01-01", "2024-02-20")
+CLAIMS = """\
+document: A draft
+source: invented
+probe_cc: QN
+since: 2024-01-01
+until: 2024-02-20
+claims:
+  - {id: a, where: page 1, claim: "NAME is blocked.", relation: equal, values: {said: blocked,
+     found: {report: verdicts, each: state, where: {domain: NAME, period: all}}}}
+  - {id: b, where: page 1, claim: Two sites., relation: distinct, values: {count: 2,
+     names: [a.test, NAME]}}
+  - {id: c, where: page 1, claim: Two sites., relation: distinct, values: {count: 2,
+     names: [a.test, b.test]}}
+"""
+
+
+def _decide(folder: Path, probe_cc: str, *hosts: str) -> None:
+    """Withhold names, in a meeting on a report of another period."""
+    basis = Basis(probe_cc, Period.parse("2020-01-01", "2021-01-01"), 1)
+    decided = [
+        Decision(host, "withhold", "For safety.", f"2025-02-{day:02}", "editor", basis)
+        for day, host in enumerate(hosts, start=1)
+    ]
+    merge_decisions(folder / f"{probe_cc.lower()}.yml", decided, dry_run=False)
+
+
+@pytest.fixture
+def reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the decisions of countries lie; there are none."""
+    monkeypatch.setattr(module, "REVIEWS", tmp_path / "review")
+    return tmp_path / "review"
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """What a file holds, case aside: of a spreadsheet its parts, of Parquet its rows."""
+    if path.suffix == ".parquet":
+        yield repr(pq.read_table(path).to_pylist()).lower()
+    elif is_zipfile(path):
+        with ZipFile(path) as archive:
+            yield from (archive.read(name).decode().lower() for name in archive.namelist())
+    else:
+        yield path.read_text("utf-8", "replace").lower()
+
+
+def _find(folder: Path, parts: list[str]) -> list[tuple[str, str]]:
+    """Files that spell a part of a name, or are called by one."""
+    return [
+        (path.relative_to(folder).as_posix(), part)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        for part in parts
+        if part in path.name.lower() or any(part in text for text in _texts(path))
+    ]
+
+
+def test_a_withheld_name_is_nowhere_and_every_count_stays(tmp_path: Path, reviews: Path) -> None:
+    """A report, with an earlier one that has the names, a draft that speaks of one, and a share."""
+    write_world(tmp_path, probe_cc="QN", since=PERIOD.since, until=PERIOD.until, seed=3,
+                sessions_per_day=4, network_count=10, name_count=60, has_apps=False)  # fmt: skip
+    reference = tmp_path / "reference"
+    given = {
+        "PROBE_CC": "QN", "SINCE": PERIOD.since, "UNTIL": PERIOD.until, "JOBS": 1,
+        "SOURCE": tmp_path / "archive", "STORE": tmp_path / "store",
+        "TEST_LIST": reference / "test-lists", "NETWORKS": reference / "networks.csv",
+        "FINGERPRINTS": reference / "fingerprints", "REPORT_LANGUAGES": "en,km",
+    }  # fmt: skip
+
+    def make(**more: object) -> Path:
+        return report([f"{name}={value}" for name, value in (given | more).items()])
+
+    before = make(OUT=tmp_path / "before")
+    listed = list(read_csv(before / "tables" / "blocked_sites.csv")["domain"])
+    chosen = [
+        next(name for name in listed if name.startswith("www.")),
+        next(name for name in listed if name.startswith("xn--")),
+        next(name for name in listed if not name.startswith("www.") and name.count(".") == 2),
+        next(name for name in listed if name.count(".") == 1 and "-" in name),
+    ]
+    _decide(reviews, "QN", *chosen, "never-tested.test")
+    (tmp_path / "draft.yml").write_text(CLAIMS.replace("NAME", chosen[0]), "utf-8")
+    after = make(OUT=tmp_path / "after", PREVIOUS=before, CLAIMS=tmp_path / "draft.yml")
+
+    parts = [registrable_domain(name).partition(".")[0] for name in chosen]
+    assert {part for _, part in _find(before, parts)} == set(parts)
+    assert _find(after, parts) == []
+    assert "withheld-1" in (after / "sites" / "index.html").read_text("utf-8")
+    assert list(find_faults(after)) == []
+    old, new = (json.loads((one / "run.json").read_bytes())["findings"] for one in (before, after))
+    assert {name: one["value"] for name, one in old.items()} == {
+        name: one["value"] for name, one in new.items()
+    }
+
+    tables = {path.stem: read_csv(path) for path in (before / "tables").glob("*.csv")}
+    # what of these names a line or an address to test has no row, and findings are sentences
+    others = ("list_care", "what_to_test", "testing_plan", "findings", "decisions")
+    names = load_withheld("QN")
+    for name in sorted(set(tables) - set(others)):
+        changed = read_csv(after / "tables" / f"{name}.csv")
+        free = [column for column in changed if column.startswith("witness")]
+        free += [column for column in ("page", "registrable_domain", "note") if column in changed]
+        rows, expected = (
+            sorted(frame.drop(columns=free).itertuples(index=False, name=None))
+            for frame in (changed, tables[name].map(names.mask))
+        )
+        assert rows == expected, name
+    for name in ("list_care", "what_to_test", "testing_plan"):
+        assert "withheld" not in (after / "tables" / f"{name}.csv").read_text("utf-8")
+    plans = [text for path in (after / "tables").glob("what_to_test.*") for text in _texts(path)]
+    assert not any("withheld" in text for text in plans)
+    verdicts = read_csv(after / "tables" / "verdicts.csv").set_index("domain").loc["withheld-1"]
+    assert (verdicts[["witness_report_id", "witness_input", "witness_url"]] == "").all(axis=None)
+    decided = read_csv(after / "tables" / "decisions.csv").set_index("item")
+    assert list(decided.index) == [f"withheld-{number}" for number in range(1, 6)]
+    assert set(decided["status"]) == {"applied"}
+    audited = read_csv(after / "tables" / "claims_audit.csv").set_index("claim_id")["result"]
+    assert list(audited) == ["cannot_be_checked", "cannot_be_checked", "holds"]
+
+    study = StudyParameters.of({name.lower(): str(value) for name, value in given.items()})
+    fingerprints = load_lists(study).fingerprints
+    asked = Request(study.source, study.store, "QN", PERIOD, reopen=True, jobs=1)
+    share(ingest(asked, fingerprints), "QN", PERIOD, tmp_path / "share")
+    assert _find(tmp_path / "share", parts) == []
+    (reviews / "qn.yml").unlink()  # whoever is sent the share decided nothing
+    sent = replace(study, source=str(tmp_path / "share"), store=str(tmp_path / "theirs"))
+    theirs = open_study(sent, jobs=1)
+    judged = confirm(theirs, theirs.networks(), sent.thresholds).verdicts
+    write_table(tmp_path / "theirs", "verdicts", judged)
+    own = [(one / "verdicts.csv").read_bytes() for one in (after / "tables", tmp_path / "theirs")]
+    assert own[0] == own[1]
+
+
+def test_lists_have_placeholders_and_stay_what_they_say(tmp_path: Path) -> None:
+    path = tmp_path / "gb.csv"
+    path.write_text(
+        "url,category_code,category_description,date_added,source,notes\n"
+        "https://news.place.co.uk/a,NEWS,News Media,2020-01-02,somebody,about news.place.co.uk\n"
+        "https://open.test/,HUMR,Human Rights Issues,2020-01-02,somebody,as www.site.test\n",
+        encoding="utf-8",
+    )
+    lists = SITES.rename_lists(load_test_lists(path, "GB"))
+    assert [entry.written for entry in lists.entries] == [
+        ("https://withheld-2/", "NEWS", "News Media", "2020-01-02", "", ""),
+        ("https://open.test/", "HUMR", "Human Rights Issues", "2020-01-02", "somebody",
+         "as withheld-1"),
+    ]  # fmt: skip
+    assert lists.category_of("withheld-2")[0] == "NEWS"
+    local = SITES.rename_local(LocalSites(frozenset({"xn--bcher-kva.test"})), "GB")
+    names = ["withheld-1", "withheld-2", "www.2.withheld-2", "withheld-3"]
+    assert [is_local(name, "GB", lists, local) for name in names] == [False, True, True, True]
+
+
+# what people write ------------------------------------------------------------------------------
+
+
+def test_what_spells_a_withheld_name_is_refused(
+    tmp_path: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A status, a text of the report, a correction, an event, a reason: before anything is made."""
+    _decide(reviews, "QM", "site.test")
+    texts = tmp_path / "texts"
+    (texts / "qm" / "en").mkdir(parents=True)
+    monkeypatch.setattr(narrative.load_narrative, "__defaults__", (texts,))
+    given = ["PROBE_CC=QM", "SINCE=2024-01-01", "UNTIL=2025-01-01", f"SOURCE={tmp_path}"]
+    read_earlier(parse_settings(given))
+    said = "spells a name that a meeting withheld"
+    with pytest.raises(ParameterError, match=rf"^STATUS=.*{said}"):
+        read_earlier(parse_settings([*given, "STATUS=On www.site.test"]))
+    text = texts / "qm" / "en" / "background.md"
+    text.write_text("# One\n\nSee [it](https://site.test/).\n", "utf-8")
+    with pytest.raises(ParameterError, match=rf"^narrative=.*background\.md: {said}"):
+        read_earlier(parse_settings(given))
+    events = tmp_path / "events.yml"
+    event = {"date": "2024-02-01", "title": "Site.test closes", "kind": "order",
+             "source": "https://a.test/"}  # fmt: skip
+    events.write_text(json.dumps({"events": [event]}), "utf-8")
+    with pytest.raises(ParameterError, match=rf"^EVENTS=2024-02-01: {said}"):
+        load_lists(parse_settings([*given, f"EVENTS={events}"]).study)
+    path = reviews / "qm.yml"
+    path.write_text(path.read_text("utf-8").replace("For safety.", "site.test asked."), "utf-8")
+    with pytest.raises(ParameterError, match="line 7: its reason or role spells a name"):
+        load_decisions(path, "QM")
+    path.write_text(
+        path.read_text("utf-8").replace("decision: withhold", "decision: hide"), "utf-8"
+    )
+    with pytest.raises(ParameterError, match="line 8: decision=hide"):
+        load_withheld("QM")
+
+
+def test_the_sheet_withholds_a_name_and_cannot_show_it_again(tmp_path: Path, reviews: Path) -> None:
+    """The form offers it for sites. A sheet of the next draft has the placeholder, and another
+    decision on that stands beside the first one."""
+    basis = Basis("QM", Period.parse("2024-01-01", "2025-01-01"), 8)
+    write_table(tmp_path, "blocked_site_networks", table_rows("blocked_site_networks"))
+    write_table(tmp_path, "decisions", table_rows("decisions"))
+    path = reviews / "qm.yml"
+
+    def bring(item: str, decision: str) -> list[str]:
+        write_sheet(tmp_path, "Draft", list_items(tmp_path, {}), basis)
+        book = openpyxl.load_workbook(tmp_path / "feedback.xlsx")
+        book["feedback"].append([item, "", decision, "For safety.", "editor", "2025-02-01"])
+        book.save(tmp_path / "filled.xlsx")
+        return merge_decisions(path, read_filled_sheet(tmp_path / "filled.xlsx"), dry_run=False)
+
+    words = DECISIONS["withhold"]
+    with pytest.raises(ParameterError, match="cell A3: item=F1: a site can be withheld"):
+        bring("F1", words)
+    assert bring("https://Site.test/", words) == [
+        "new: site.test: withhold the name, 2025-02-01, editor: For safety."
+    ]
+    assert bring("withheld-1", words) == []
+    bring("withheld-1", "Keep")
+    assert {(one.item, one.decision) for one in load_decisions(path, "QM")} == {
+        ("site.test", "withhold"), ("site.test", "keep"),
+    }  # fmt: skip
+    assert load_withheld("QM").hosts == ("site.test",)
+
+
+# what comes another way -------------------------------------------------------------------------
+
+
+def _spreadsheet(text: str) -> bytes:
+    content = BytesIO()
+    with xlsxwriter.Workbook(content) as book:
+        book.add_worksheet().write(0, 0, text)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.html", b"<p>Www.Site.Test</p>"),
+        ("tables/a.csv", b"a\nhttps://cdn.site.test/\n"),
+        ("a.svg", "<text>bücher.test</text>".encode()),
+        ("tables/a.xlsx", _spreadsheet("On site.test")),
+        ("site.test.html", b""),
+    ],
+)
+def test_a_file_with_a_withheld_name_is_not_published(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / "out").mkdir()
+    with (
+        pytest.raises(ContractError, match=f"^{name} spells a name that a meeting withheld"),
+        published(tmp_path / "out", "findings", withheld=SITES) as build,
+    ):
+        (build.folder / name).write_bytes(content)
+    assert contents(tmp_path / "out") == {}
+
+
+def test_a_look_forgets_names_that_were_withheld_since(reviews: Path) -> None:
+    """What the last look kept has the placeholder, and no way to the measurement."""
+    _decide(reviews, "QM", "site.test")
+    row: dict[str, Any] = {"test_name": "web_connectivity", "probe_asn": 1, "status": "blocked"}
+    url = "https://explorer.ooni.org/measurement/1?input=https%3A%2F%2F"
+    kept = table_rows(
+        "watch_standing",
+        {**row, "item": "site.test", "witness_url": f"{url}site.test%2F"},
+        {**row, "item": "a.test", "witness_url": f"{url}a.test%2F"},
+    )
+    now = standing._withhold(kept, load_withheld("QM"))
+    assert list(now["item"]) == ["withheld-1", "a.test"]
+    assert list(now["witness_url"]) == ["", f"{url}a.test%2F"]
