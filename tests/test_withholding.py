@@ -209,13 +209,20 @@ def test_a_withheld_name_is_nowhere_and_every_count_stays(tmp_path: Path, review
     asked = Request(study.source, study.store, "QN", PERIOD, reopen=True, jobs=1)
     share(ingest(asked, fingerprints), "QN", PERIOD, tmp_path / "share")
     assert _find(tmp_path / "share", parts) == []
-    (reviews / "qn.yml").unlink()  # whoever is sent the share decided nothing
     sent = replace(study, source=str(tmp_path / "share"), store=str(tmp_path / "theirs"))
-    theirs = open_study(sent, jobs=1)
-    judged = confirm(theirs, theirs.networks(), sent.thresholds).verdicts
-    write_table(tmp_path / "theirs", "verdicts", judged)
-    own = [(one / "verdicts.csv").read_bytes() for one in (after / "tables", tmp_path / "theirs")]
-    assert own[0] == own[1]
+    same = (reviews / "qn.yml").rename(reviews / "same.yml")
+    _decide(reviews, "QN", next(name for name in listed if name not in chosen))
+    with pytest.raises(ParameterError, match="its sender withheld other names than your file"):
+        open_study(sent, jobs=1)
+    (reviews / "qn.yml").unlink()  # whoever is sent it decided nothing, or the same
+    for _ in range(2):
+        theirs = open_study(sent, jobs=1)
+        judged = confirm(theirs, theirs.networks(), sent.thresholds).verdicts
+        write_table(tmp_path / "theirs", "verdicts", judged)
+        own = (after / "tables" / "verdicts.csv").read_bytes()
+        assert (tmp_path / "theirs" / "verdicts.csv").read_bytes() == own
+        if same.exists():
+            same.rename(reviews / "qn.yml")
 
 
 def test_lists_have_placeholders_and_stay_what_they_say(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ there is: addresses tested and redirected to, names in handshakes, failures. Wha
 measurement in OONI's archive, and what the site says of itself, goes from its own rows.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from analysis.errors import ParameterError
 from analysis.reference import withheld as reference
 from analysis.reference.withheld import Withheld
 from analysis.store.stage_tables import KeptTables
@@ -25,14 +27,15 @@ _AT_A_TIME = 5_000  # rows as Python's objects
 
 _LIKELY = """
 CREATE OR REPLACE TEMP TABLE likely_row AS
-SELECT row_id FROM {rows} r
-WHERE len([s FOR s IN $spellings IF contains(lower(r::VARCHAR), s)]) > 0
+SELECT row_id FROM {rows} r WHERE regexp_matches(r::VARCHAR, $spellings, 'i')
 """
+# No measurement has it: a host name that is tested has a dot.
+_PLACEHOLDER = "SELECT 1 FROM {rows} WHERE regexp_full_match(domain, 'withheld-[0-9]+') LIMIT 1"
 _OTHER_TITLES = """
 SELECT DISTINCT title FROM (
-  SELECT unnest([http_title, control_http_title]) AS title FROM {rows}
-  WHERE NOT list_contains($own, row_id)
-) WHERE list_contains($titles, title)
+  SELECT unnest([http_title, control_http_title]) AS title FROM {rows} ANTI JOIN own_row
+    USING (row_id)
+) SEMI JOIN own_title USING (title)
 """
 _RENAMED = """
 CREATE OR REPLACE TEMP VIEW renamed AS
@@ -71,11 +74,16 @@ def rename_rows(connection: duckdb.DuckDBPyConnection, rows: str, withheld: With
         connection: holds the rows.
         rows: a table of the columns of ``schema.OBSERVATION``, ``row_id``, and any others.
         withheld: the names.
+
+    Raises:
+        ParameterError: some of the rows have placeholders already, of whoever shared them.
     """
-    connection.execute(_LIKELY.format(rows=rows), {"spellings": list(withheld.spellings)})
+    spellings = "|".join(map(re.escape, withheld.spellings))
+    connection.execute(_LIKELY.format(rows=rows), {"spellings": spellings})
     query = f"FROM {rows} SEMI JOIN likely_row USING (row_id) ORDER BY row_id"
     found = connection.sql(query).to_arrow_table()
     connection.execute("DROP TABLE likely_row")
+    _refuse_two_placeholders(connection, rows, found, withheld)
     inputs = _number_inputs(found["input"].unique().to_pylist(), withheld)
     titles = _number_titles(connection, rows, found, withheld)
     batches = [
@@ -87,6 +95,20 @@ def rename_rows(connection: duckdb.DuckDBPyConnection, rows: str, withheld: With
     connection.register("renamed_row", pa.Table.from_batches(batches, found.schema))
     connection.execute(_RENAMED.format(rows=rows))
     return "renamed"
+
+
+def _refuse_two_placeholders(
+    connection: duckdb.DuckDBPyConnection, rows: str, found: pa.Table, withheld: Withheld
+) -> None:
+    """A share may have the placeholders of its sender: those of another site, if the site is there
+    by its name as well."""
+    if not any(map(withheld.spells, found["domain"].unique().to_pylist())):
+        return
+    if connection.execute(_PLACEHOLDER.format(rows=rows)).fetchall():
+        raise ParameterError(
+            "SOURCE", "share", "its sender withheld other names than your file of decisions, and "
+            "withheld-1 would stand for two sites: use one file of decisions, or another source"
+        )  # fmt: skip
 
 
 def _rename_row(
@@ -145,7 +167,11 @@ def _number_titles(
     columns = ["row_id", "domain", "http_host", "http_title", "control_http_title"]
     own = [row for row in found.select(columns).to_pylist() if _is_at_site(row, withheld)]
     titles = {row[name] for row in own for name in columns[3:]} - {None, ""}
-    given = {"own": [row["row_id"] for row in own], "titles": sorted(titles)}
-    elsewhere = connection.execute(_OTHER_TITLES.format(rows=rows), given).fetchall()
+    ids = pa.array([row["row_id"] for row in own], pa.uint32())
+    connection.register("own_row", pa.table({"row_id": ids}))
+    connection.register("own_title", pa.table({"title": pa.array(sorted(titles), pa.string())}))
+    elsewhere = connection.execute(_OTHER_TITLES.format(rows=rows)).fetchall()
+    for name in ("own_row", "own_title"):
+        connection.unregister(name)
     own_titles = sorted(titles - {title for (title,) in elsewhere})
     return {title: f"withheld title {place}" for place, title in enumerate(own_titles, start=1)}
