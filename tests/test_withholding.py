@@ -22,15 +22,17 @@ from analysis.period import Period
 from analysis.reference import withheld as module
 from analysis.reference.test_lists import LocalSites, is_local, load_test_lists
 from analysis.reference.withheld import Withheld, load_withheld
-from analysis.review import narrative, standing
+from analysis.review import countries_page, narrative, standing
 from analysis.review.decisions import Basis, Decision, load_decisions, merge_decisions
 from analysis.review.feedback import list_items, read_filled_sheet, write_sheet
+from analysis.review.reports import Report
 from analysis.store.ingestion import Request, ingest
 from analysis.store.shares import share
 from analysis.study.confirmation import confirm
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import load_lists, open_study
 from analysis.tables import write_table
+from analysis.verdicts.witnesses import countries_url
 from analysis.vocabulary import DECISIONS
 from analysis.worlds.writing import write_world
 from benchmarks.drawing import find_faults, report
@@ -245,6 +247,24 @@ def test_lists_have_placeholders_and_stay_what_they_say(tmp_path: Path) -> None:
     assert [is_local(name, "GB", lists, local) for name in names] == [False, True, True, True]
 
 
+def test_no_link_leads_to_a_withheld_site_and_two_countries_have_two(
+    tmp_path: Path, reviews: Path
+) -> None:
+    """OONI's charts are of no placeholder; an earlier report of a country may have the name."""
+    assert countries_url("www.withheld-1", PERIOD) == ""
+    assert "open.test" in countries_url("open.test", PERIOD)
+    _decide(reviews, "QM", "site.test")
+    pairs = {}
+    for code, site in (("QM", "site.test"), ("QN", "withheld-1")):
+        folder = tmp_path / code / "tables"
+        write_table(folder, "networks", table_rows("networks", {"probe_asn": 1, "kind": "isp"}))
+        verdict = {"domain": site, "probe_asn": 1, "period": "all", "state": "blocked"}
+        write_table(folder, "verdicts", table_rows("verdicts", verdict))
+        run = {"parameters": {"probe_cc": code, "since": "2024-01-01", "until": "2025-01-01"}}
+        pairs[code] = list(countries_page._read_pairs(Report(folder.parent, run))["domain"])
+    assert pairs == {"QM": ["qm.withheld-1"], "QN": ["qn.withheld-1"]}
+
+
 # what people write ------------------------------------------------------------------------------
 
 
@@ -273,12 +293,12 @@ def test_what_spells_a_withheld_name_is_refused(
         load_lists(parse_settings([*given, f"EVENTS={events}"]).study)
     path = reviews / "qm.yml"
     path.write_text(path.read_text("utf-8").replace("For safety.", "site.test asked."), "utf-8")
-    with pytest.raises(ParameterError, match="line 7: its reason or role spells a name"):
+    with pytest.raises(ParameterError, match="line 8: its reason or role spells a name"):
         load_decisions(path, "QM")
     path.write_text(
         path.read_text("utf-8").replace("decision: withhold", "decision: hide"), "utf-8"
     )
-    with pytest.raises(ParameterError, match="line 8: decision=hide"):
+    with pytest.raises(ParameterError, match="line 9: decision=hide"):
         load_withheld("QM")
 
 
@@ -300,6 +320,8 @@ def test_the_sheet_withholds_a_name_and_cannot_show_it_again(tmp_path: Path, rev
     words = DECISIONS["withhold"]
     with pytest.raises(ParameterError, match="cell A3: item=F1: a site can be withheld"):
         bring("F1", words)
+    with pytest.raises(ParameterError, match=r"item=www\.withheld-1: a site can be"):
+        bring("www.withheld-1", words)
     assert bring("https://Site.test/", words) == [
         "new: site.test: withhold the name, 2025-02-01, editor: For safety."
     ]

@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote
 import yaml
 
 from analysis.errors import ParameterError
-from analysis.hosts import as_written, normalise, registrable_domain
+from analysis.hosts import as_written, is_placeholder, normalise, registrable_domain
 from analysis.languages.language import list_translated, open_language
 from analysis.period import parse_date
 from analysis.reference.events import INCIDENT, EventList
@@ -221,6 +221,6 @@ def _list_decisions(reader: NodeReader) -> list[yaml.Node]:
 def parse_withheld(text: str) -> str:
     """The host name of a decision to withhold it."""
     host = normalise(text)
-    if not host:
+    if not host or is_placeholder(host):
         raise ParameterError("item", text, "a site can be withheld, by its host name")
     return host

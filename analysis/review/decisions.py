@@ -34,7 +34,8 @@ from analysis.vocabulary import DECISIONS
 LONGEST_REASON, LONGEST_ROLE = 600, 80
 HEAD = """\
 # What meetings decided of drafts, for `make report`. A decision holds for the period and the method
-# (rules_version, and thresholds where some were changed) that it was taken on. Roles, never names.
+# (rules_version, and thresholds where some were changed) that it was taken on; one to withhold a
+# name always holds, and then this file is not for publication. Roles, never names.
 # `python -m analysis review FILE` brings in a filled-in feedback sheet; comments below this line
 # are not kept.
 """
