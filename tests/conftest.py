@@ -42,8 +42,9 @@ Command = Callable[..., tuple[int, str, str]]
 _LONGEST = ("test_end_to_end", "test_any_archive", "test_hostile_archive", "test_ooni_server",
             "test_verdicts", "test_validation", "test_watching", "test_withholding",
             "test_survival", "test_publishing", "test_messaging", "test_recipes", "test_rivals",
-            "test_rules", "test_browser", "test_evidence", "test_worlds", "test_live_archive",
-            "test_published_pages", "test_ingestion", "test_baselines", "test_explaining")  # fmt: skip
+            "test_rules", "test_browser", "test_evidence", "test_worlds",
+            "test_live_archive", "test_published_pages", "test_ingestion", "test_baselines",
+            "test_explaining")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
