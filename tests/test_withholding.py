@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
@@ -16,7 +17,8 @@ import xlsxwriter
 from analysis.commands.reporting import read_earlier
 from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError
-from analysis.hosts import registrable_domain
+from analysis.hosts import as_written, normalise, registrable_domain, site_file
+from analysis.languages.language import elided
 from analysis.pages.replacing import published
 from analysis.period import Period
 from analysis.reference import withheld as module
@@ -84,6 +86,21 @@ def test_hosts_of_one_site_remain_those_of_one_site() -> None:
     for one in names:
         for other in names:
             assert compare(one, other) == compare(renamed[one], renamed[other]), (one, other)
+
+
+def test_nobody_stops_a_report_by_testing_a_name_like_it() -> None:
+    """Whatever host a stranger makes up, its placeholder or itself is no withheld name, as pages,
+    tables and file names show it."""
+    pieces = ["site", "test", ".", "-", "_", "x", "n", "2f", "www.", "site.test", "bücher",
+              "bücher.test", "a" * 60 + "."]  # fmt: skip
+    chance = Random(1)
+    texts = ("".join(chance.choices(pieces, k=chance.randrange(1, 9))) for _ in range(20_000))
+    hosts = [SITES.mask(host) for host in map(normalise, texts) if host]
+    assert len(hosts) > 5_000
+    for host in hosts:
+        for shown in (host, elided(host), elided(as_written(host)), site_file(host),
+                      f"http://{host}/", elided(f"http://{host}/a", 80), f"{host}."):  # fmt: skip
+            assert not SITES.is_published_in(shown), (host, shown)
 
 
 # a report ---------------------------------------------------------------------------------------

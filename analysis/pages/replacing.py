@@ -241,7 +241,7 @@ def _refuse_names(build: Path, withheld: Withheld) -> None:
         return
     for path in sorted(path for path in build.rglob("*") if path.is_file()):
         name = path.relative_to(build).as_posix()
-        if any(map(withheld.spells, (name, path.stem, *_read_texts(path)))):
+        if any(map(withheld.is_published_in, (name, path.stem, *_read_texts(path)))):
             raise ContractError(
                 f"{name} spells a name that a meeting withheld, so nothing was published"
             )

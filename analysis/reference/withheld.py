@@ -35,10 +35,11 @@ REVIEWS = REPOSITORY / "data" / "review"
 MOST_DECISIONS = 5_000
 WITHHOLD = "withhold"
 
-#: Before and after a name: what is part of no longer name. Some files spell a character as ``%2F``
-#: or ``\n``, and a long name has its middle left out.
-_BEFORE = r"(?:(?<![a-z0-9_%\\-])(?<!… )|(?<=%[0-9a-f][0-9a-f])|(?<=\\[nrt])|(?<=\\)(?![nrt]))"
-_AFTER = r"(?![a-z0-9]|\.[a-z0-9]| …)"
+# What may stand before and after a name in a text: some files spell a character as ``%2F`` or
+# ``\n``, a long name has its middle left out, and Khmer has no space between words.
+_BEFORE = r"(?:(?<![{letters}%\\-])(?<!… )|(?<=%[0-9a-f][0-9a-f])|(?<=\\[nrt])|(?<=\\)(?![nrt]))"
+_AFTER = r"(?![{letters}]|\.[{letters}]|\.? …)"
+_ASCII, _ANY = "a-z0-9_", r"\w"
 _LABELS = r"(?:(?:[a-z0-9_-]+\.)*)"
 _REST = r"""(?P<rest>\.?(?::[0-9]+)?[/?#][^\s"'<>]*)?"""
 
@@ -108,6 +109,16 @@ class Withheld:
         is_likely = any(spelling in lower for spelling in self.spellings)
         return is_likely and self._pattern.search(text) is not None
 
+    def is_published_in(self, text: str) -> bool:
+        """Whether a text that was made of placeholders spells one of the names all the same.
+
+        More has to fit than in ``spells``: nobody who tests a name like it, such as
+        ``site.example-x``, shall stop a report.
+        """
+        lower = text.lower()
+        is_likely = any(spelling in lower for spelling in self.spellings)
+        return is_likely and self._whole_name.search(text) is not None
+
     def refuse(self, parameter: str, where: object, texts: Iterable[str]) -> None:
         """Refuse what people wrote where it spells a name that they withheld.
 
@@ -173,8 +184,17 @@ class Withheld:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        names = "|".join(map(re.escape, self.spellings))
-        return re.compile(rf"{_BEFORE}(?P<host>{_LABELS}(?:{names})){_AFTER}{_REST}", re.IGNORECASE)
+        before, after = (one.replace("{letters}", _ASCII) for one in (_BEFORE, _AFTER))
+        return re.compile(f"{before}(?P<host>{self._hosts}){after}{_REST}", re.IGNORECASE)
+
+    @cached_property
+    def _whole_name(self) -> re.Pattern[str]:
+        before, after = (one.replace("{letters}", _ANY) for one in (_BEFORE, _AFTER))
+        return re.compile(f"{before}{self._hosts}{after}(?!-|[.][.-])", re.IGNORECASE)
+
+    @property
+    def _hosts(self) -> str:
+        return rf"{_LABELS}(?:{'|'.join(map(re.escape, self.spellings))})"
 
     def _placeholder(self, found: re.Match[str]) -> str:
         host = normalise(unquote(found["host"])) or found["host"]
