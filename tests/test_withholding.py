@@ -58,6 +58,7 @@ SITES = Withheld(("www.site.test", "news.place.co.uk", "xn--bcher-kva.test", "uk
         (r'{"a":"b\nwww.site.test"}', r'{"a":"b\nwithheld-1"}'),
         ("គេហទំព័រwww.site.testត្រូវបាន", "គេហទំព័រwithheld-1ត្រូវបាន"),
         ("site.test-based", "www.withheld-1-based"),
+        ("*.site.test", "*.www.withheld-1"),
         ("bücher.test, XN--BCHER-KVA.TEST.", "withheld-3, withheld-3."),
         ("mysite.test site.test.kh my-site.test x_site.test site.tests", None),
     ],
