@@ -437,8 +437,8 @@ def test_a_final_report_has_nothing_open(
     final = ("report", "STATUS=Final", f"OUT={out}", f"STORE={tmp_path / 'store'}")
     status, _, said = command(*final)
     assert (status, "needs an answer to each reword: F3. Change the words" in said) == (2, True)
-    whole = review_path("QQ").read_text("utf-8")
-    monkeypatch.setattr(module, "REVIEWS", tmp_path)
+    whole = withheld.review_path("QQ").read_text("utf-8")
+    monkeypatch.setattr(withheld, "REVIEWS", tmp_path)
     for edited in (
         whole.replace("reword", "keep"),
         whole.replace(f"rules_version: {RULES_VERSION}", "rules_version: 1"),
