@@ -6,6 +6,7 @@ Host names are compared in lower case, without a trailing dot, port or user, in 
 
 import hashlib
 import re
+import unicodedata
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
@@ -118,7 +119,8 @@ def _normalise(url: str) -> str:
     if address is not None:
         return address
     host = host.rstrip(".").lower()
-    if len(host) > 253:  # before it is spelt in ASCII, which takes longer than it grows
+    # Before it is spelt in ASCII, which takes long: a character may stand for eighteen.
+    if len(host) > 253 or len(unicodedata.normalize("NFKC", host)) > 253:
         return ""
     if not host.isascii():
         try:

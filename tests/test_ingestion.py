@@ -23,6 +23,7 @@ from rich.console import Console
 from analysis.commands import progress as telling
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
+from analysis.observations.messages import decode, decode_app
 from analysis.period import Period
 from analysis.sources.archive_files import Folder, parse_receipt
 from analysis.sources.buckets import open_source
@@ -134,8 +135,8 @@ def _huge_body(path: Path, megabytes: int) -> None:
 def test_a_huge_body_is_kept_and_a_longer_line_is_refused_without_holding_it(
     archive: Path, store: str
 ):
-    """50 MB are read, of which the first MB is looked at; 70 MB are counted and passed over."""
-    _huge_body(archive / object_key(0), 50)
+    """12 MB are read, of which the first MB is looked at; 70 MB are counted and passed over."""
+    _huge_body(archive / object_key(0), 12)
     _huge_body(archive / object_key(1), 70)
     tracemalloc.start()
     collection = read_into(store, archive)
@@ -144,7 +145,43 @@ def test_a_huge_body_is_kept_and_a_longer_line_is_refused_without_holding_it(
     assert ledger_of(collection, _PERIOD) == {
         "kept": 2, "duplicate": 1, "invalid": 1, "invalid:line_too_long": 1, "total": 4,
     }  # fmt: skip
-    assert peak < 180e6  # one line, while it is put together
+    assert peak < 60e6  # one line, while it is put together
+
+
+def test_a_line_harms_itself_alone(archive: Path, store: str) -> None:
+    """Three lines of 45 MB, and more, took the lines behind them along: all of these are read."""
+    huge = line_of(9, test_keys="HUGE").replace(b"HUGE", b" " * 45_000_000)
+    with igzip.open(put(archive, object_key(), b""), "wb", compresslevel=1) as stream:
+        for line in (*[huge] * 5, b"[" * 100_000, _GOOD, line_of(2)):
+            stream.write(line + b"\n")
+    assert ledger_of(read_into(store, archive), _PERIOD) == {
+        "kept": 2, "not_json": 1, "invalid": 5, "invalid:line_too_long": 5, "total": 8,
+    }  # fmt: skip
+
+
+def test_rows_leave_memory_before_they_fill_it(archive: Path, store: str) -> None:
+    """8,192 inputs of 64 KB took 1.4 GB, and handshakes 4.6 GB: their rows are written earlier."""
+    lines = [line_of(n, input=f"http://news.example/{'x' * 65_000}") for n in range(600)]
+    put(archive, object_key(), lines)
+    read_into(store, archive)
+    (file,) = Path(store).rglob("*.parquet")
+    groups = pq.ParquetFile(file).metadata
+    assert (groups.num_rows, groups.num_row_groups) == (600, 3)
+
+
+def test_the_answers_of_all_lookups_are_bounded() -> None:
+    """128,000 addresses in 4 MB took four seconds."""
+    found = measurement("0.5")
+    queries = [
+        {"engine": "system", "hostname": "www.example", "answers": [
+            {"ipv6": f"2001:db8:{query:x}:{answer:x}::1"} for answer in range(200)
+        ]} for query in range(200)
+    ]  # fmt: skip
+    found["test_keys"]["queries"] = queries
+    for decoded in (decode, decode_app):
+        keys = decoded(json.dumps(found).encode()).test_keys
+        assert keys
+        assert [len(query.answers or ()) for query in keys.queries or ()][:4] == [200, 200, 112, 0]
 
 
 def test_only_the_countrys_web_connectivity_objects_are_read(archive: Path, store: str):
@@ -320,6 +357,10 @@ def test_a_line_of_too_many_values_is_not_decoded(tmp_path: Path) -> None:
     page["test_keys"]["requests"][0]["response"]["body"] = ',[{"\\' * VALUE_LIMIT
     lines = [json.dumps(one).encode() for one in (many, page)]
     assert [has_too_many_values(line) for line in lines] == [True, False]
+    # Quotation marks behind as many commas took 16 s, whether they are strings or nothing.
+    commas = b'{"a": "' + b"," * VALUE_LIMIT
+    empty = [commas + b'"' * 4_000_001, b"[" + b'"",' * VALUE_LIMIT + b'""]']
+    assert [has_too_many_values(line) for line in empty] == [False, True]
     put(tmp_path / "archive", object_key(), lines)
     (file,) = read_into(tmp_path / "store", tmp_path / "archive").files
     assert (file.row_count, file.ledger) == (1, {"invalid:too_many_values": 1})
@@ -329,8 +370,7 @@ def test_packed_lines_of_nothing_are_not_read_to_their_end(tmp_path: Path) -> No
     """12 KB of blank lines took ten seconds: reading stops, and the rest is one ledger row."""
     put(tmp_path / "archive", object_key(), gzip.compress(b"\n" * 12_000_000))
     (file,) = read_into(tmp_path / "store", tmp_path / "archive").files
-    assert file.ledger["truncated_file"] == 1
-    assert sum(file.ledger.values()) < 1_200_000
+    assert file.ledger == {"truncated_file": 1}
 
 
 def _fingerprint(number: int, kind: str, pattern: str) -> Fingerprint:

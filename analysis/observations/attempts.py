@@ -155,7 +155,7 @@ def read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> Query
     dns = QueryResults(host)
     names = fingerprints.dns_names
     for query in keys.queries or ():
-        for answer in (query.answers or ())[:LIST_LIMIT] if names else ():
+        for answer in (query.answers or ()) if names else ():
             text = answer.ipv4 or answer.ipv6 or answer.hostname
             if text:
                 dns.fingerprints.extend(names.get(text, ()))
@@ -183,7 +183,7 @@ def read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> Query
 
 def _addresses(answers: list[Answer] | None) -> Iterator[tuple[str, Answer]]:
     """The answers that are addresses, each with its address in canonical spelling."""
-    for answer in (answers or ())[:LIST_LIMIT]:
+    for answer in answers or ():
         text = answer.ipv4 or answer.ipv6
         address = hosts.canonical(text) if text else None
         if address is not None:
@@ -283,6 +283,7 @@ def list_handshakes(
 ) -> list[tuple[Any, ...]]:
     """The column ``tls``: handshakes for the input's host that verified the certificate."""
     items: list[tuple[Any, ...]] = []
+    common: tuple[Any, ...] = ()
     for handshake in own_handshakes(keys, dns.host):
         failure = normalise_failure(handshake.failure)
         name, endpoint = clip_text(handshake.server_name), handshake.address
@@ -294,7 +295,8 @@ def list_handshakes(
         elif endpoint:
             items.append((None, name, failure, None, None, None, None))
         else:
-            items.append((None, name, failure, *_common_to_all(tcp, control)))
+            common = common or _common_to_all(tcp, control)
+            items.append((None, name, failure, *common))
     return items
 
 

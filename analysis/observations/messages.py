@@ -23,10 +23,8 @@ from isal import isal_zlib
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec import inspect as types
 
-#: The tolerant path builds all of a line, in up to a dozen times as much memory.
-TOLERANT_LIMIT = 16 << 20
-
-#: Items of one list of one measurement that are looked at; real ones have some dozens.
+#: Items of one list of one measurement that are looked at, and answers of all its lookups
+#: together; real ones have some dozens.
 LIST_LIMIT = 512
 
 _NOTHING = Raw(b"null")
@@ -233,8 +231,7 @@ def decode(line: bytes | bytearray | memoryview) -> Measurement:
     The bodies it holds are slices of ``line``, which must not change while they are in use.
 
     Raises:
-        Unreadable: ``line`` is not one JSON value, or no object; or it needs the tolerant path,
-            and is longer than :data:`TOLERANT_LIMIT`.
+        Unreadable: ``line`` is not one JSON value, or no object.
     """
     measurement = decode_as(line, _DECODER)
     keys = measurement.test_keys
@@ -266,14 +263,17 @@ def clip_lists(keys: object, names: Iterable[str]) -> None:
     """Leave as many items in each list as are looked at, so that time does not grow with them."""
     for name in names:
         del (getattr(keys, name, None) or [])[LIST_LIMIT:]
+    left = LIST_LIMIT
+    for query in getattr(keys, "queries", None) or ():
+        answers = query.answers or []
+        del answers[left:]
+        left -= len(answers)
 
 
 def decode_as(line: bytes | bytearray | memoryview, decoder: msgspec.json.Decoder[_Kind]) -> _Kind:
     """A line as a struct, without the corners that have another type than its fields."""
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return decoder.decode(line)
-    if len(line) > TOLERANT_LIMIT:
-        raise Unreadable("invalid:line_too_long")
     try:
         # Windows tools begin a text with a byte order mark, which is no part of the JSON.
         value = json.loads(str(line, "utf-8-sig"), parse_constant=_refuse)
