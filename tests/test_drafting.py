@@ -249,6 +249,7 @@ def test_a_hostile_sheet_is_refused(sheet: Path) -> None:
         (b"", "is no XLSX file"),
         (b"\0" * 5_000_001, "is larger than 5 MB"),
         (_with_file(sheet, FIRST, b" " * 60_000_000), "unpacks to more than 50 MB"),
+        (_with_file(sheet, "xl/styles.xml", b"<xf/>" * 500_001), "more than 500,000 elements"),
         (_with_file(sheet, FIRST, BOMB + b"<a>&c;</a>"), "cannot be read"),
         (_with_file(sheet, FIRST, b"<worksheet"), "cannot be read"),
         (_with_file(sheet, "xl/workbook.xml", b"<a/>"), "cannot be read"),

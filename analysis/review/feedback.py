@@ -4,6 +4,8 @@ Anybody may have sent a sheet that comes back filled in. It is bounded before it
 text and days are taken from it, and what is wrong is named by its cell.
 """
 
+import lzma
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from io import BytesIO
@@ -50,6 +52,8 @@ _MORE_ROWS = 200  # that the drop-down reaches below the last item, for other si
 #: Bounds of a sheet, all far above what this workbook writes: bytes as sent, bytes as unpacked,
 #: rows; and the rows of any sheet there is.
 _MOST_SENT, _MOST_UNPACKED, _MOST_ROWS, _LAST_ROW = 5_000_000, 50_000_000, 5_000, 1_048_576
+#: Its elements and attributes, of which each may take 600 bytes. So many rows have 300,000.
+_MOST_MARKS = 500_000
 _ASKED = ("decision", "reason", "role", "date")
 
 
@@ -268,12 +272,16 @@ def _read_cells(path: Path, data: bytes) -> tuple[dict[str, str], dict[int, dict
     below the headings, wherever a meeting has moved these."""
     try:
         with ZipFile(BytesIO(data)) as archive:
-            size = sum(file.file_size for file in archive.infolist())
-    # No archive, names that are no text, or one of a later version of the format.
-    except (BadZipFile, ValueError, NotImplementedError):
+            files = archive.infolist()
+            if sum(file.file_size for file in files) > _MOST_UNPACKED:
+                raise _fault(path, f"unpacks to more than {_MOST_UNPACKED / 1e6:g} MB")
+            contents = map(archive.read, files)
+            marks = sum(content.count(b"<") + content.count(b"=") for content in contents)
+    # No archive, names that are no text, a later version of the format, a part that is damaged.
+    except (BadZipFile, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError):
         raise _fault(path, "is no XLSX file") from None
-    if size > _MOST_UNPACKED:
-        raise _fault(path, f"unpacks to more than {_MOST_UNPACKED / 1e6:g} MB")
+    if marks > _MOST_MARKS:
+        raise _fault(path, f"holds more than {_MOST_MARKS:,} elements and attributes")
     headings = [
         [_plain(words) for words in _headings(open_language(code))]
         for code in ("en", *list_translated())
