@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,12 +25,16 @@ from analysis.commands import cli
 from analysis.errors import ContractError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
+from analysis.pages.spreadsheet import write_spreadsheet
 from analysis.period import Period
+from analysis.review.decisions import Basis
+from analysis.review.feedback import SHEET, write_sheet
 from analysis.store import store as checksums
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
 from analysis.store.stage_tables import FOLDER as STAGES
 from analysis.store.store import FOLDER, Collection, Provenance, Store
+from analysis.tables import TABLES
 from benchmarks.generate import PROBE_CC, Size, write_archive
 
 _ID = "archive-0123456789ab"
@@ -373,6 +378,19 @@ def test_a_full_disk_ends_a_run_in_one_sentence(
     _refused(done, 3, "SourceError: the tables of a stage cannot be written: ", "File too large")
     assert _contents(store) == undisturbed
     assert _next_run(archive, store) == undisturbed
+
+
+def test_a_full_disk_under_a_spreadsheet_is_an_error_of_the_disk(tmp_path: Path):
+    """Its library's own error is no OSError, and ended a report with status 1."""
+    for name in ("blocked_sites.xlsx", SHEET):
+        (tmp_path / name).symlink_to("/dev/full")
+    table = pd.DataFrame(columns=[*TABLES["blocked_sites"].columns])
+    for write in (
+        lambda: write_spreadsheet(tmp_path, "blocked_sites", table, title="", sources={}),
+        lambda: write_sheet(tmp_path, "", [], Basis(_CC, _JULY, 1)),
+    ):
+        with pytest.raises(OSError, match="No space left on device"):
+            write()
 
 
 def _bound_by_permissions() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,14 @@ from analysis.vocabulary import STATES
 
 #: A file that is made twice from the same table is the same to the byte.
 CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
-#: No text in a book becomes a formula, a link or a number.
-INERT = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+#: No text in a book becomes a formula, a link or a number. It is made in memory and written in one
+#: go: the library's own error about a full disk is no OSError.
+INERT = {
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+    "strings_to_numbers": False,
+    "in_memory": True,
+}
 _FORMATS = {"share": "0.0 %", "count": "#,##0"}
 _WIDEST = 48
 _LONGEST = 32_000  # characters; a cell holds 32,767
@@ -38,6 +45,9 @@ def write_spreadsheet(
         frame: the table as ``tables.read_table`` gives it.
         title: the document's title, also said in its first row.
         sources: what the table rests on: name → version, digest or day.
+
+    Raises:
+        OSError: it cannot be written.
     """
     kinds = TABLES[name].columns
     words = {column: heading(column) for column in kinds}
@@ -46,9 +56,9 @@ def write_spreadsheet(
     )
     meanings = [(words[column], column_meaning(name, column)) for column in kinds]
     made_of = [(as_text(source), as_text(str(value))) for source, value in sources.items()]
+    made = BytesIO()
     with pd.ExcelWriter(
-        Path(folder) / f"{name}.xlsx", engine="xlsxwriter", date_format="yyyy-mm-dd",
-        engine_kwargs={"options": INERT},
+        made, engine="xlsxwriter", date_format="yyyy-mm-dd", engine_kwargs={"options": INERT},
     ) as writer:  # fmt: skip
         book: Any = writer.book
         book.set_properties({"title": title, "created": CREATED})
@@ -68,6 +78,7 @@ def write_spreadsheet(
             pairs.to_excel(writer, sheet_name=other, index=False, freeze_panes=(1, 0))
             beside: Any = writer.sheets[other]
             beside.set_column(0, 1, 60, book.add_format({"text_wrap": True}))
+    (Path(folder) / f"{name}.xlsx").write_bytes(made.getvalue())
 
 
 def as_text(text: str) -> str:

@@ -153,8 +153,12 @@ def write_sheet(
     """Write ``feedback.xlsx``: a row an item, columns to fill in, and a sheet on the run.
 
     No text in it is a formula or a link. The same items give the same bytes.
+
+    Raises:
+        OSError: it cannot be written.
     """
-    with xlsxwriter.Workbook(str(tables / SHEET), INERT) as book:
+    made = BytesIO()
+    with xlsxwriter.Workbook(made, INERT) as book:
         book.set_properties({"title": title, "created": CREATED})
         _write_items(book, title, items, lang)
         about = book.add_worksheet(ABOUT)
@@ -168,6 +172,7 @@ def write_sheet(
         }
         for line, pair in enumerate(cells.items()):
             about.write_row(line, 0, map(as_text, pair))
+    (tables / SHEET).write_bytes(made.getvalue())
 
 
 def _write_items(
