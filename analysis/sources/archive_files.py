@@ -125,23 +125,24 @@ class Folder:
         return source_id(self.name, str(self._path.resolve()))
 
     def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
-        """Walk the folder. In a name that is not UTF-8 the wrong bytes are shown as U+FFFD.
+        """Walk the folder. In a name that is not UTF-8 the wrong bytes are spelt as in a URL, so
+        that names stay apart; it cannot be read under that one.
 
         Raises:
             SourceError: a folder below it cannot be listed.
         """
-        items = []
+        items: dict[str, ArchiveObject] = {}
         for folder, _, names in os.walk(self._path, onerror=_cannot_list):
             for name in names:
-                path = Path(folder, name)
-                key = os.fsencode(path.relative_to(self._path)).decode("utf-8", "replace")
+                path = os.fsencode(Path(folder, name).relative_to(self._path))
+                key = _NO_LETTER.sub(_spell_byte, path.decode("utf-8", "surrogateescape"))
                 if wanted(key):
-                    items.append(self._describe(path, key))
-        return sorted(items)
+                    items[key] = self._describe(key)
+        return sorted(items.values())
 
-    def _describe(self, path: Path, key: str) -> ArchiveObject:
+    def _describe(self, key: str) -> ArchiveObject:
         try:
-            status = path.stat()
+            status = (self._path / key).stat()
         except OSError:
             return ArchiveObject(key, 0, "")  # reading it will say why it cannot be read
         return ArchiveObject(key, status.st_size, str(status.st_mtime_ns))
@@ -174,6 +175,13 @@ class Folder:
 
     def stop(self) -> None:
         """Nothing waits for a disk."""
+
+
+_NO_LETTER = re.compile("[\udc80-\udcff]")  # how Python writes a byte that is no UTF-8
+
+
+def _spell_byte(found: re.Match[str]) -> str:
+    return f"%{ord(found[0]) & 0xFF:02X}"
 
 
 def _cannot_list(error: OSError) -> NoReturn:
