@@ -373,6 +373,21 @@ def test_an_object_that_changes_after_it_was_listed(archive: LoopbackS3, store: 
     ]  # fmt: skip
 
 
+def test_another_object_of_the_same_size_is_noticed_by_its_etag(archive: LoopbackS3, store: str):
+    """Where the server ignores what it is asked for, and its ETags are no MD5."""
+    archive.is_lax = True
+    archive.objects = {_key(): _packed(1), _key(hour=1): _packed(2)}
+
+    def change(*_: object) -> None:
+        archive.objects[_key()] = bytes(len(_packed(1)))
+
+    collection = _ingest(store, listing=change)
+    assert [(row.key, row.why) for row in collection.not_read] == [
+        (_key(), "changed while it was read")
+    ]
+    assert [file.key for file in collection.files] == [_key(hour=1)]
+
+
 def test_a_server_that_refuses_most_objects_is_ill(archive: LoopbackS3, store: str):
     """That is no matter of single objects: a clear stop, and running again resumes."""
     archive.objects = {_key(hour=i % 24, number=i): _packed(i) for i in range(60)}

@@ -9,14 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.errors import ParameterError, SourceError
+from analysis.errors import RESUMES, ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
-from analysis.store.database import Observations
+from analysis.store.database import Observations, explain_failures
 from analysis.store.ingestion import Request, ingest
 from analysis.store.shares import MANIFEST, share
 from analysis.store.store import (
@@ -339,6 +340,23 @@ def test_of_another_store_nothing_is_counted_that_is_not_as_it_was_written(
         assert not _place(ours, key).exists()
     assert told.keys() == {_UNREADABLE}
     assert ours.files == theirs.files[4:]
+
+
+def test_what_can_never_be_read_is_not_said_to_resume(
+    theirs: Collection, bucket: LoopbackS3, tmp_path: Path
+) -> None:
+    """A store of which no file is whole, and rows for which there is no memory."""
+    keys = (file_name(theirs.source_id, file.key) for file in theirs.files)
+    bucket.objects = dict.fromkeys(keys, b"PAR1")
+    with pytest.raises(SourceError, match="objects of QQ could be read; the first") as never:
+        read_into(tmp_path / "ours", bucket.url)
+    with (
+        pytest.raises(SourceError, match="Out of Memory") as larger,
+        explain_failures(),
+        duckdb.connect(config={"memory_limit": "20MB"}) as connection,
+    ):
+        connection.execute("SELECT list(range) FROM range(100_000_000)")
+    assert not [error for error in (never, larger) if RESUMES in str(error.value)]
 
 
 def _rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:

@@ -225,7 +225,8 @@ def _as_known_error(
         where = f"{notebook}: {_place(failure, source)} failed with"
         if failure.ename in _OF_THE_DISK:
             said, *_ = failure.evalue.splitlines() or [failure.ename]
-            return SourceError(f"{where} {said}")
+            resumes = failure.ename != "OutOfMemoryException"
+            return SourceError(f"{where} {said}", resumes=resumes)
         kept = f"The notebook, as far as it ran: {failed}"
         return WorkbookError(f"{where} {failure.ename}: {failure.evalue}. {kept}")
     error = known.__new__(known)  # the constructors would add to a message that is complete

@@ -55,7 +55,7 @@ from analysis.sources.archive_files import (
     refuse_large,
     source_id,
 )
-from analysis.sources.web import Deadline, Server, at_once, retry
+from analysis.sources.web import CHANGED, Deadline, Reply, Server, at_once, retry
 
 _PAGE_MARKS = 200_000  # of elements and attributes; 1000 objects have some 20,000
 _YEAR = 24 * 366  # hours for which a bucket of no known period may hold objects
@@ -165,6 +165,7 @@ class Bucket:
         accepts = (206,) if start else (200,)
         try:
             with closing(self._server.open(self.url(item), deadline, asked, accepts)) as reply:
+                _refuse_another(reply, item, start)
                 while block := reply.next(deadline):
                     if file.tell() + len(block) > item.size:
                         raise CannotRead("it is longer than was listed")
@@ -219,6 +220,19 @@ class Bucket:
     def _fetch_page(self, url: str, deadline: Deadline) -> _Page:
         _, xml = self._server.read(url, deadline, self._server.limits.page)
         return _read_page(xml, self._address.prefix)
+
+
+def _refuse_another(reply: Reply, item: ArchiveObject, start: int) -> None:
+    """Refuse a reply of other content than was listed: a server may ignore what it is asked for.
+
+    Raises:
+        CannotRead: its ETag, or the part that it says to send, is of another object.
+    """
+    etag = reply.headers.get("ETag", "").removeprefix("W/").strip('"')
+    part = reply.headers.get("Content-Range", "")
+    is_rest = re.fullmatch(rf"bytes {start}-\d+/({item.size}|\*)", part, re.ASCII)
+    if (item.etag and etag and etag != item.etag) or (start and not is_rest):
+        raise CannotRead(CHANGED)
 
 
 def _read_page(xml: bytes, prefix: str) -> _Page:

@@ -249,9 +249,11 @@ def too_long(limit: int) -> CannotRead:
     return CannotRead(f"it holds more than {limit / 1e6:g} MB")
 
 
+#: Said of an object that is not the one that was listed.
+CHANGED = "changed while it was read"
 _REFUSALS = {
     401: "permission denied", 403: "permission denied", 404: "no longer there",
-    410: "no longer there", 412: "changed while it was read",
+    410: "no longer there", 412: CHANGED,
 }  # fmt: skip
 
 

@@ -110,13 +110,16 @@ def explain_failures() -> Iterator[None]:
     """Say it in one sentence where DuckDB could not read or write.
 
     Raises:
-        SourceError: in DuckDB's words.
+        SourceError: in DuckDB's words. For want of memory it would end the same way again.
     """
     try:
         yield
     except duckdb.OperationalError as error:
         said = str(error).splitlines()[0]
-        raise SourceError(f"the observations cannot be written to one file: {said}") from None
+        raise SourceError(
+            f"the observations cannot be written to one file: {said}",
+            resumes=not isinstance(error, duckdb.OutOfMemoryException),
+        ) from None
 
 
 def view_rows(connection: duckdb.DuckDBPyConnection, collection: Collection, scratch: Path) -> str:

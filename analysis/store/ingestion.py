@@ -131,7 +131,7 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
         raise SourceError(
             f"none of the {len(collection.not_read)} objects of {probe_cc} could be read; "
             f"the first, {first.key}: {first.why}",
-            resumes=isinstance(source, Bucket),
+            resumes=isinstance(source, Bucket) and not other_store,
         )
     return collection
 
