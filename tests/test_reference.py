@@ -2,6 +2,7 @@
 
 import csv
 import re
+import tracemalloc
 from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
@@ -25,6 +26,7 @@ from analysis.reference.reference_files import (
     SNAPSHOTS,
     countries,
     parse_country,
+    read_file,
 )
 from analysis.reference.test_lists import (
     UNCATEGORISED,
@@ -34,6 +36,20 @@ from analysis.reference.test_lists import (
     load_test_lists,
 )
 from analysis.worlds.truth import write_events
+
+
+def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
+    """Of 100 MB that it may have, each read reserved all."""
+    (path := tmp_path / "list.csv").write_bytes(b"x" * 10)
+    tracemalloc.start()
+    assert read_file(path, "TEST_LIST") == b"x" * 10
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5e6
+    for size in (5, 9):
+        with pytest.raises(ParameterError, match="is larger than"):
+            read_file(path, "TEST_LIST", size)
+
 
 HEADER = "url,category_code,category_description,date_added,source,notes\n"
 

@@ -25,7 +25,8 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NoReturn, TypeVar
@@ -53,6 +54,7 @@ REFERENCE = SHIPPED / "data" / "reference"
 NOTEBOOKS = SHIPPED / "notebooks"
 #: Bytes of a file of reference data; registered names of all networks are 10 MB.
 FILE_LIMIT = 100_000_000
+_BLOCK = 1 << 20
 REQUIRED_COLUMNS = ("url", "category_code", "category_description")
 
 Role = Literal["country", "general"]
@@ -141,7 +143,9 @@ def read_file(path: Path, parameter: str, limit: int = FILE_LIMIT) -> bytes:
         if path.exists() and not path.is_file():
             raise ParameterError(parameter, path, "cannot be read: not a file")
         with path.open("rb") as stream:
-            data = stream.read(limit + 1)
+            # One read of so many bytes would reserve them all, however small the file is.
+            blocks = iter(partial(stream.read, _BLOCK), b"")
+            data = b"".join(islice(blocks, limit // _BLOCK + 2))
     except OSError as error:
         why = f"cannot be read: {describe_error(error).lower()}"
         raise ParameterError(parameter, path, why) from None
