@@ -38,19 +38,6 @@ from analysis.reference.test_lists import (
 from analysis.worlds.truth import write_events
 
 
-def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
-    """Of 100 MB that it may have, each read reserved all."""
-    (path := tmp_path / "list.csv").write_bytes(b"x" * 10)
-    tracemalloc.start()
-    assert read_file(path, "TEST_LIST") == b"x" * 10
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 5e6
-    for size in (5, 9):
-        with pytest.raises(ParameterError, match="is larger than"):
-            read_file(path, "TEST_LIST", size)
-
-
 HEADER = "url,category_code,category_description,date_added,source,notes\n"
 
 
@@ -431,3 +418,16 @@ def test_outages_are_marked(tmp_path: Path) -> None:
         path.write_text(f"since,until,probe_asn,source\n{days},{rest}\n", "utf-8")
         with pytest.raises(ParameterError, match=r"OUTAGES=.*line 2: "):
             load_outages(path)
+
+
+def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
+    """Of 100 MB that it may have, each read reserved all."""
+    (path := tmp_path / "list.csv").write_bytes(b"x" * 10)
+    tracemalloc.start()
+    assert read_file(path, "TEST_LIST") == b"x" * 10
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5e6
+    for size in (5, 9):
+        with pytest.raises(ParameterError, match="is larger than"):
+            read_file(path, "TEST_LIST", size)
