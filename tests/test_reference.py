@@ -37,7 +37,6 @@ from analysis.reference.test_lists import (
 )
 from analysis.worlds.truth import write_events
 
-
 HEADER = "url,category_code,category_description,date_added,source,notes\n"
 
 
