@@ -24,10 +24,11 @@ from analysis.commands import progress as telling
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
 from analysis.observations.messages import decode, decode_app
+from analysis.observations.schema import OBSERVATION
 from analysis.period import Period
 from analysis.sources.archive_files import Folder, parse_receipt
 from analysis.sources.buckets import open_source
-from analysis.store.lines import VALUE_LIMIT, has_too_many_values, pack
+from analysis.store.lines import VALUE_LIMIT, LineReader, has_too_many_values, pack
 from analysis.store.shares import MANIFEST, share
 from benchmarks.fuzzing import fuzz, measurement
 from tests.archives import CC, ledger_of, line_of, object_key, packed, put, read_into
@@ -374,6 +375,21 @@ def test_packed_lines_of_nothing_are_not_read_to_their_end(tmp_path: Path) -> No
     put(tmp_path / "archive", object_key(), gzip.compress(b"\n" * 12_000_000))
     (file,) = read_into(tmp_path / "store", tmp_path / "archive").files
     assert file.ledger == {"truncated_file": 1}
+
+
+def test_of_many_pages_the_first_are_matched() -> None:
+    """Twenty of 800 KB, made of OONI's patterns, took two seconds."""
+    known = Fingerprints(http=(_fingerprint(1, "contains", "<block>"),))
+    for pages in (3, 7):
+        found = measurement("0.5")
+        plain = {"request": {"url": "http://www.example/"}}
+        bodies = [*["x" * (1 << 20)] * pages, "<block>"]
+        found["test_keys"]["requests"] = [
+            plain | {"response": {"code": 403, "body": body, "headers": {}}} for body in bodies
+        ]
+        row = LineReader(known).read(json.dumps(found).encode(), 2)
+        names = row[OBSERVATION.get_field_index("http_fingerprints")]
+        assert names == (["1"] if pages == 3 else [])
 
 
 def _fingerprint(number: int, kind: str, pattern: str) -> Fingerprint:
