@@ -99,9 +99,9 @@ def annex_sections(
     # a name without a page was tested enough on no network; anybody can make up such names
     sites = read["sites"]
     is_told = aside["domain"].isin(sites.loc[sites["page"] != "", "domain"])
-    told = aside.loc[is_told, ["domain", "reason", "measurement_count", "flagged_count"]].assign(
-        network_count=aside["networks"].str.count(";") + 1
-    )
+    counted = aside.assign(network_count=aside["networks"].str.count(";") + 1)
+    columns = ["domain", "reason", "measurement_count", "flagged_count", "network_count"]
+    told = counted.loc[is_told, columns]
     others = len(aside) - len(told)
     linked = link_countries(told, summary["probe_cc"], period)
     reasons = [
