@@ -131,7 +131,7 @@ class Part:
     def write(self, folder: Path) -> int:
         """Write the part in SOURCE's layout; returns how many lines it has."""
         objects, rng = self.archive.objects(), Random(self.seed)
-        texts = {path: _read_lines(path) for day in self.days for path in objects.get(day, [])}
+        texts = {path: read_lines(path) for day in self.days for path in objects.get(day, [])}
         lines = [(path, text, _decode(text)) for path, found in texts.items() for text in found]
         for column, count in [
             ("probe_asn", self.networks), ("test_name", self.tests),
@@ -173,7 +173,7 @@ class Part:
         ]  # fmt: skip
 
 
-def _read_lines(path: Path) -> list[bytes]:
+def read_lines(path: Path) -> list[bytes]:
     """The whole lines of an object, which may break off."""
     lines: list[bytes] = []
     try:

@@ -49,9 +49,9 @@ def measure(row_count: int = 2_400_000) -> Table:
         found = [
             ("a group-by of its rows", "", f"{group_by:.2f}", ""),
             ("all counts of pages 1 and 3", "", f"{counts:.2f}, {counts / group_by:.1f} times", ""),
-            ("a report, anew", *_publish([*words, f"OUT={folder / 'first'}"])),
-            ("again", *_publish([*words, f"OUT={folder / 'again'}"])),
-            ("one number changed", *_publish([*words, f"OUT={folder / 'changed'}", _CHANGED])),
+            ("a report, anew", *publish([*words, f"OUT={folder / 'first'}"])),
+            ("again", *publish([*words, f"OUT={folder / 'again'}"])),
+            ("one number changed", *publish([*words, f"OUT={folder / 'changed'}", _CHANGED])),
             ("another one in notebook 2", *_run_notebook(folder, str(until)), ""),
         ]
     columns = (f"{row_count:,} measurements", "s", "s of processors", "MB of all processes")
@@ -78,7 +78,7 @@ def _ask(share: Path) -> tuple[float, float]:
         return group_by.cpu, cost(count).cpu
 
 
-def _publish(words: list[str]) -> tuple[str, str, str]:
+def publish(words: list[str]) -> tuple[str, str, str]:
     """Make a report in a process of its own, and look every two seconds at what it holds.
 
     Returns:

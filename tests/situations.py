@@ -1033,6 +1033,11 @@ REAL_LIFE: tuple[Situation, ...] = (
       leftover(), on(20, leftover(domain=names("a")[0])),
       *[on(21 + n, dead(domain=d)) for n, d in enumerate(names("b", "c", "d"))],
       *_in_one_report(leftover)),
+    case("networks of one session each make no block page of a refusal everywhere",
+      "http.refused_by_site", "unknown",
+      *_on_networks(_refusal, PROBE_NETWORK, 64520, 64521, 64522, one=1, two=2, three=3, four=4),
+      *[on(500 + n, http_observation(domain="one.example", probe_asn=64600 + n))
+        for n in range(20)]),
     case("one report that repeats an error makes no refusal of a block page", "http.blockpage",
       "blocked http.blockpage",
       *_on_every_network(partial(other_page, http_body_digest="order")),

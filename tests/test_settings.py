@@ -22,6 +22,7 @@ from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import Thresholds
 from analysis.reference.reference_files import REPOSITORY, ReferenceFile
+from analysis.reference.withheld import NONE_WITHHELD
 from analysis.study import imported
 from analysis.study.confirmation import confirm
 from analysis.study.parameters import StudyParameters
@@ -261,6 +262,7 @@ def _study(tables: Path, digest: str = "d", lists: str = "l", **changed: Any) ->
         collection=SimpleNamespace(digest=digest),
         part="",
         lists=SimpleNamespace(
+            withheld=NONE_WITHHELD,
             files=[ReferenceFile("kh.csv", "country test list", lists, 3)],
             fingerprint_file=None,
             local_sites=SimpleNamespace(file=None),

@@ -183,12 +183,19 @@ SELECT page, count(*) AS network_count,
   sum(showing) FILTER (2 * showing < sessions) / sum(showing) AS scattered_share
 FROM exposure GROUP BY page
 """,
-    # On what share of the networks that tested the sites the page was shown.
+    # On what share of the networks that tested the sites the page was shown. One session is no
+    # network's vote against: anybody can make up networks.
     "page_reach": """
-SELECT r.page, count(DISTINCT s.probe_asn) / count(DISTINCT l.probe_asn) AS showing_share
-FROM page_landings l JOIN shared_pages r USING (registrable_domain)
-  LEFT JOIN shown_pages s ON s.page = r.page AND s.probe_asn = l.probe_asn
-GROUP BY r.page
+WITH networks AS (
+  SELECT r.page, l.probe_asn, bool_or(s.probe_asn IS NOT NULL) AS is_showing,
+    count(DISTINCT l.session) AS sessions
+  FROM page_landings l JOIN shared_pages r USING (registrable_domain)
+    LEFT JOIN shown_pages s ON s.page = r.page AND s.probe_asn = l.probe_asn
+  GROUP BY ALL
+)
+SELECT page, count(*) FILTER (is_showing) / count(*) FILTER (is_showing OR sessions >= 2)
+  AS showing_share
+FROM networks GROUP BY page
 """,
     # Sites that were reached at other times, and the other sites to which their requests were sent
     # on over verified connections. Shares and several sessions, so that one forged session does not
