@@ -12,6 +12,8 @@ from analysis.errors import ParameterError
 from analysis.study.parameters import StudyParameters
 from analysis.tables import TABLES, read_table, write_table
 from analysis.verdicts.witnesses import hide_measurements
+from analysis.worlds.writing import write_world
+from benchmarks.drawing import report
 from tests.conftest import Command
 
 #: A report ID as OONI's server makes it, and a moment that says more than the hour.
@@ -33,19 +35,24 @@ def _places(report: Path, pattern: re.Pattern[bytes]) -> set[str]:
     return {name for name, text in _texts(report) if pattern.search(text)}
 
 
-def test_without_witnesses_nothing_leads_to_a_measurement(
-    fictional_report: Path, tmp_path: Path, command: Command
-) -> None:
+def test_without_witnesses_nothing_leads_to_a_measurement(tmp_path: Path, command: Command) -> None:
     """No report ID and no time to the second or minute in any file; all else is the same."""
-    bare_report, store = tmp_path / "report", f"STORE={fictional_report.parent / 'store'}"
-    assert command("report", store, f"OUT={bare_report}", "JOBS=1", "WITNESSES=none")[0] == 0
-    assert {"verdicts.csv"} <= _places(fictional_report, _REPORT)
-    assert {"blocking_intervals.csv", "2-confirmation.html"} <= _places(fictional_report, _MOMENT)
+    write_world(tmp_path, probe_cc="QN", since="2024-01-01", until="2024-02-20", seed=3,
+                sessions_per_day=4, network_count=10, name_count=60, has_apps=True)  # fmt: skip
+    lists = tmp_path / "reference"
+    source = [f"SOURCE={tmp_path / 'archive'}", f"STORE={tmp_path / 'store'}",
+              f"TEST_LIST={lists / 'test-lists'}", f"NETWORKS={lists / 'networks.csv'}",
+              f"FINGERPRINTS={lists / 'fingerprints'}"]  # fmt: skip
+    period = ["PROBE_CC=QN", "SINCE=2024-01-01", "UNTIL=2024-02-20", "JOBS=1"]
+    named_report = report([*source, *period, f"OUT={tmp_path / 'named'}"])
+    bare_report = report([*source, *period, f"OUT={tmp_path / 'bare'}", "WITNESSES=none"])
+    assert {"verdicts.csv"} <= _places(named_report, _REPORT)
+    assert {"blocking_intervals.csv", "2-confirmation.html"} <= _places(named_report, _MOMENT)
     assert _places(bare_report, _REPORT) == set()
     assert _places(bare_report, _MOMENT) == set()
     hidden = ["witness_report_id", "witness_input", "witness_url"]
     with_witnesses, without = (
-        read_table(report / "tables", "verdicts") for report in (fictional_report, bare_report)
+        read_table(one / "tables", "verdicts") for one in (named_report, bare_report)
     )
     assert with_witnesses["witness_report_id"].any()
     assert not without[hidden].to_numpy().any()
@@ -53,9 +60,9 @@ def test_without_witnesses_nothing_leads_to_a_measurement(
     for page in bare_report.rglob("*.html"):
         assert "No page or table leads to a single measurement" in page.read_text("utf-8"), page
     row = with_witnesses[with_witnesses["witness_report_id"] != ""].iloc[0]
-    asked = ["explain", row.domain, store, "--asn", f"AS{row.probe_asn}", "--out", str(bare_report)]
+    pair = [row.domain, "--asn", f"AS{row.probe_asn}"]
     for more in ([], ["--json"]):
-        status, said, _ = command(*asked, *more)
+        status, said, _ = command("explain", *pair, *source, "--out", str(bare_report), *more)
         assert (status, "measurement" in said) == (0, True)
         assert not _REPORT.search(said.encode())
         assert not _MOMENT.search(said.encode())
