@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from analysis.languages.language import ENGLISH
-from analysis.pages.formats import percent
 from analysis.pages.show import show_table, show_text
 from analysis.sources.archive_files import parse_receipt
 from analysis.study.study import Study
@@ -87,10 +86,9 @@ def show_unread(unread: pd.DataFrame) -> None:
         return
     show_text(
         ENGLISH.say(
-            "Part of the archive could not be read: in the months and networks below more than "
-            "{share} of the objects or lines. What they held is missing in all pages, so blocks "
+            "Part of the archive could not be read: in the months and networks below, more than "
+            "one in a hundred objects or lines. What they held is missing on all pages, so blocks "
             "may be missing too.",
-            share=percent(TOLD_SHARE),
         )
     )
     show_table(
