@@ -246,7 +246,7 @@ TABLES = {
             "networks",
             "probe_asn",
             "probe_asn! network operator kind kind_source measurement_count# domain_count# "
-            "tested_enough_count# blocked_domain_count# mechanisms rank#",
+            "day_count# tested_enough_count# blocked_domain_count# mechanisms rank#",
         ),
         _table(
             "categories",

@@ -100,7 +100,7 @@ def test_where_nobody_measured_on_an_access_network_pages_say_so(tmp_path: Path)
     networks = tmp_path / "networks.csv"
     networks.write_text("asn,network,operator,kind,source\n64500,A VPN,,vpn,test\n", "utf-8")
     pages = _report(tmp_path, [line_of()], NETWORKS=str(networks))
-    assert "No site was tested enough on an access network" in pages["9-coverage.html"]
+    assert "No access network of the country was tested on several days" in pages["9-coverage.html"]
     assert "no access network has a test" in pages["9-coverage.html"]
     assert list(find_faults(tmp_path / "report")) == []
 

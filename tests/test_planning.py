@@ -146,7 +146,7 @@ def test_the_floor_counts_each_pair_once() -> None:
     networks = pd.DataFrame({"probe_asn": [1, 2, 3, 4, 0],
                              "network": list("abcde"),
                              "kind": ["isp", "mobile", "vpn", "isp", "unknown"],
-                             "tested_enough_count": [1, 1, 1, 0, 1]})  # fmt: skip
+                             "day_count": [9, 9, 9, 2, 9]})  # fmt: skip
     counted = count_floor(verdicts, networks, 3).set_index("probe_asn")
     counts = ["floor_pair_count", "below_pair_count", "untested_pair_count"]
     assert counted[counts].to_numpy().tolist() == [[1, 1, 1], [1, 0, 2]]
@@ -160,7 +160,7 @@ NETWORKS = pd.DataFrame(
     [(1, "One", "isp"), (2, "Two", "mobile"), (3, "Campus", "education"),
      (4, "Exit", "vpn")],
     columns=["probe_asn", "network", "kind"],
-).assign(tested_enough_count=1)  # fmt: skip
+).assign(day_count=9)  # fmt: skip
 
 
 def _verdict(domain: str, asn: int, state: str, reason: str = "", **changes: Any) -> dict[str, Any]:

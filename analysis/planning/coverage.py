@@ -26,7 +26,7 @@ from analysis.pages.tracks import (
     place_of,
 )
 from analysis.period import Period
-from analysis.reference.networks import DOMESTIC
+from analysis.reference.networks import DOMESTIC, SEVERAL_DAYS
 from analysis.reference.test_lists import TestLists
 from analysis.study.parameters import Campaign
 from analysis.study.study import Study, open_messaging
@@ -181,13 +181,13 @@ MOST_NETWORKS = 100
 def list_access_networks(ranked: pd.DataFrame) -> pd.DataFrame:
     """The rows of the contract's ``networks`` for which tests are planned.
 
-    They are access networks of the country on which a site was tested enough; of very many, those
-    with most such sites. Anybody can make up others. What an unknown network (AS0) measured cannot
-    be tested again.
+    They are access networks of the country that were tested on several days; of very many, those
+    with most days. Anybody can make up others. What an unknown network (AS0) measured cannot be
+    tested again.
     """
     access = ranked[ranked["kind"].isin(DOMESTIC) & (ranked["probe_asn"] != 0)]
-    access = access[access["tested_enough_count"] > 0]
-    return access.nlargest(MOST_NETWORKS, "tested_enough_count").sort_index()
+    access = access[access["day_count"] >= SEVERAL_DAYS]
+    return access.nlargest(MOST_NETWORKS, "day_count").sort_index()
 
 
 def count_floor(verdicts: pd.DataFrame, ranked: pd.DataFrame, site_count: int) -> pd.DataFrame:
@@ -583,7 +583,7 @@ def claim_floor(floor: pd.DataFrame, ranked: pd.DataFrame) -> None:
             enough=enough, total=total, share=percent(enough / total),
         )
         if total
-        else "No site was tested enough on an access network of the country.",
+        else "No access network of the country was tested on several days.",
         ENGLISH.say(
             "Pairs tested, but not enough: {few}. Pairs not tested at all: {none}. On these pairs "
             "the site may be blocked or open. Where the tests of a pair disagree, it has no "
@@ -593,9 +593,9 @@ def claim_floor(floor: pd.DataFrame, ranked: pd.DataFrame) -> None:
         "Only sites that were tested on some network in the period are counted."
         + (
             ENGLISH.say(
-                " Access networks that are not counted, here or in the plan, because no site was "
-                "tested enough there: {n}. At most {most} networks are counted.",
-                n=int(others), most=MOST_NETWORKS,
+                " Access networks that are not counted, here or in the plan, because they were "
+                "tested on fewer than {days} days: {n}. At most {most} networks are counted.",
+                n=int(others), most=MOST_NETWORKS, days=SEVERAL_DAYS,
             )
             if others
             else ""
