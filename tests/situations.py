@@ -281,6 +281,50 @@ def _in_one_report(row: Callable[..., Row]) -> list[Row]:
     return [on(60, row(domain=d)) for d in names(*(f"made-up-{n}" for n in range(40)))]
 
 
+def _in_two_reports(row: Callable[..., Row]) -> list[Row]:
+    """The same names, in two sessions."""
+    return [on(60 + n, one) for n in range(2) for one in _in_one_report(row)]
+
+
+def _on_many_networks(
+    row: Callable[..., Row], reports: int, domain: str = "one.example"
+) -> list[Row]:
+    """A site on twenty networks that nobody else has, each time in so many reports."""
+    return [
+        on(70 + k, row(domain=domain, probe_asn=64600 + n, resolver_asn=64600 + n))
+        for k in range(reports)
+        for n in range(20)
+    ]
+
+
+def _asked_often(row: Callable[..., Row]) -> list[Row]:
+    """Three names, each by eight sessions."""
+    return [
+        on(10 * n + k, row(domain=d))
+        for n, d in enumerate(names("one", "two", "three"))
+        for k in range(8)
+    ]
+
+
+def _certificate_of_another(**changes: Any) -> Row:
+    return misled(
+        tcp=[connect(ELSEWHERE, match="none", control_ok=None)],
+        tls=[handshake(ELSEWHERE, "ssl_invalid_hostname", match="none", control_ok=None)],
+        **changes,
+    )
+
+
+def _from_public_resolvers(domain: str) -> Row:
+    """The address of a sinkhole, from public resolvers as well, on one of four networks."""
+    asn = 64600 + len(domain) % 2 + 2 * (domain[-9] in "02468")
+    public = [answer(ELSEWHERE, 64499, match="none")]
+    return misled(domain=domain, probe_asn=asn, resolver_asn=asn, udp_answers=public)
+
+
+def _page_of_its_own(domain: str) -> Row:
+    return _page_at_another_address(f"page of {domain}", domain=domain)
+
+
 def _pages(digest: str, *labels: str) -> list[Row]:
     """The names, each on two days."""
     return [
@@ -1033,6 +1077,48 @@ REAL_LIFE: tuple[Situation, ...] = (
       leftover(), on(20, leftover(domain=names("a")[0])),
       *[on(21 + n, dead(domain=d)) for n, d in enumerate(names("b", "c", "d"))],
       *_in_one_report(leftover)),
+    case("... nor a good resolver of a bad one", "dns.substitution", "unknown",
+      *[on(n, misled()) for n in range(1, 6)], *_dead_on(ELSEWHERE, "dead-a", "dead-b", "dead-c"),
+      *[on(40 + n, misled("198.51.100.77", domain=d)) for n in range(4) for d in names(*"abcd")],
+      *_in_one_report(observation)),
+    case("... nor a public answer of another's", "dns.certificate_of_another", "blocked dns.other",
+      *[on(n, _certificate_of_another(udp_answers=[answer(ADDRESS)])) for n in range(8)],
+      *_in_one_report(_from_public_resolvers)),
+    case("... nor a public answer of a sinkhole for names of one host", "dns.sinkhole",
+      "blocked dns.sinkhole", *_asked_often(misled), *_in_one_report(_from_public_resolvers)),
+    case("two reports of pages that they make up make no cache of a sinkhole", "dns.sinkhole",
+      "blocked dns.sinkhole", *_asked_often(misled), *_in_two_reports(_page_of_its_own)),
+    case("... of a sinkhole with a page", "dns.sinkhole", "blocked dns.sinkhole",
+      *_asked_often(partial(_page_at_another_address, "notice")),
+      *_in_two_reports(_page_of_its_own)),
+    case("... nor pages as long as the sites' own", "dns.sinkhole", "blocked dns.sinkhole",
+      *_asked_often(misled), *_in_two_reports(partial(
+          _page_at_another_address, "long", title_match=None, body_proportion=0.9))),
+    case("one report on many networks does not say where a site is at home", "http.diff",
+      "unknown", *_on_networks(sent_elsewhere, PROBE_NETWORK, 64520, 64521, 64522, one=0),
+      *_on_many_networks(http_observation, 1)),
+    case("... nor two that it is elsewhere", "http.sent_elsewhere", "blocked http.blockpage",
+      *_on_networks(sent_elsewhere, PROBE_NETWORK, one=0),
+      *_on_networks(http_observation, 64520, 64521, 64522, one=0),
+      *_on_many_networks(sent_elsewhere, 2)),
+    case("... nor one that most networks get the control's answer", "dns.unmatched", "unknown",
+      *[on(n, misled()) for n in range(1, 6)], *_others_on(ELSEWHERE, "two"),
+      *[on(400 + 10 * a + n, misled(f"198.51.100.{30 + a}", probe_asn=64520 + a,
+                                    resolver_asn=64520 + a)) for a in range(3) for n in range(4)],
+      *_on_many_networks(observation, 1, domain="news.example")),
+    case("... nor two that they do not", "dns.lone_address", "blocked dns.other",
+      *[on(n, misled()) for n in range(1, 6)], *_others_on(ELSEWHERE, "two"), *abroad(),
+      *_on_many_networks(partial(misled, "198.51.100.99"), 2, domain="news.example")),
+    case("... nor two that a block page comes and goes everywhere", "http.blockpage",
+      "blocked http.blockpage", *_on_networks(_notice, PROBE_NETWORK, one=0, two=1, three=0),
+      *_on_networks(http_observation, 64520, 64521, 64522, one=0, two=1, three=0),
+      *[on(900 + 3 * k, row, day=3 * k) for k in range(2) for row in _on_networks(
+          _notice, 64520, 64521, 64522, one=0)[::4]]),
+    case("... nor two that a refusal everywhere is a block page", "http.refused_by_site",
+      "unknown",
+      *_on_networks(_refusal, PROBE_NETWORK, 64520, 64521, 64522, one=1, two=2, three=3, four=4),
+      *[row for label in ("one", "two", "three", "four")
+        for row in _on_many_networks(http_observation, 2, domain=f"{label}.example")]),
     case("networks of one session each make no block page of a refusal everywhere",
       "http.refused_by_site", "unknown",
       *_on_networks(_refusal, PROBE_NETWORK, 64520, 64521, 64522, one=1, two=2, three=3, four=4),

@@ -115,6 +115,25 @@ def test_a_rival_speaks_where_it_should_and_nowhere_else(name: str) -> None:
     assert set(own["reason"]) == ({reason} if reason else set())
 
 
+@pytest.mark.parametrize(
+    ("case", "letter"),
+    [("away", "O"), ("one network reaches it", "R")],
+)
+def test_reports_on_every_network_are_no_witnesses(case: str, letter: str) -> None:
+    """Two reports that had a site on each network listed one that refuses the country."""
+    rows, reason = CASES[case]
+    forged = [
+        {**row, "resolver_asn": asn}
+        for day in (3, 6, 8)
+        for asn in [*ALL_NETWORKS, FOURTH]
+        for row in days(letter, start=day, domain=DOMAINS[case], probe_asn=asn,
+                        report_id=f"forged-{day}")
+    ]  # fmt: skip
+    usual = [row for n in range(7) for row in _on(f"usual-{n}", *[OPEN] * 4)]
+    row = verdict(judge([*usual, *rows, *forged]), domain=DOMAINS[case])
+    assert (row["state"] in LISTED, row["blocked_session_count"]) == (not reason, 12)
+
+
 def _by_probes(letters: str, kinds: dict[str, dict[str, str]], asn: int) -> list[Row]:
     """Six sites on a network, each session of the kind of probe that its letter stands for; small
     letters are sessions that reach the site."""

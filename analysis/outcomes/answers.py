@@ -16,7 +16,8 @@ HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value
     # A sinkhole shows one page or none; a cache or a content network shows each site's own. Most of
     # the requests that can tell must get one (over https a page is the site's, and tells nothing),
     # and a page counts if two sessions saw it: one forged or broken session must not turn a
-    # sinkhole into a cache.
+    # sinkhole into a cache. Nor must two, whatever names they make up: most sessions must see a
+    # page that is that of one site alone.
     "page_addresses": """
 WITH shown AS (
   SELECT s.address, s.session, s.registrable_domain,
@@ -27,21 +28,34 @@ WITH shown AS (
 ), pages AS (
   SELECT address, registrable_domain, page, count(DISTINCT session) AS sessions
   FROM shown GROUP BY ALL
+), own AS (
+  SELECT address, page FROM pages WHERE page IS NOT NULL
+  GROUP BY ALL HAVING count(*) FILTER (sessions >= 2) < 2
+), seen AS (
+  SELECT address FROM shown LEFT JOIN own o USING (address, page) GROUP BY address
+  HAVING 2 * count(DISTINCT session) FILTER (o.page IS NOT NULL) > count(DISTINCT session)
 )
-SELECT address FROM pages GROUP BY address
+SELECT address FROM pages SEMI JOIN seen USING (address) GROUP BY address
 HAVING count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions >= 2) >= 2
    AND 2 * count(DISTINCT page) FILTER (sessions >= 2)
      > count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions >= 2)
    AND 2 * sum(sessions) FILTER (page IS NOT NULL) > sum(sessions)
 """,
     # Pages without titles: no page of a block is as long as each of the sites that it replaces.
+    # Most names must have such a page, and most sessions see one: names can be made up.
     "length_addresses": """
-WITH names AS (
-  SELECT s.address, s.registrable_domain,
-    count(DISTINCT s.session) FILTER (f.is_same_length) AS alike,
-    count(DISTINCT s.session) AS sessions
+WITH shown AS (
+  SELECT s.address, s.registrable_domain, s.session, f.is_same_length,
+    f.http_status IS NOT NULL AS is_told
   FROM suspects s JOIN features f USING (row_id)
-  WHERE NOT s.is_missing AND f.http_status IS NOT NULL GROUP BY ALL
+  WHERE NOT s.is_missing AND (f.http_status IS NOT NULL OR f.http_failure IS NOT NULL)
+), seen AS (
+  SELECT address FROM shown GROUP BY address
+  HAVING 2 * count(DISTINCT session) FILTER (is_same_length) > count(DISTINCT session)
+), names AS (
+  SELECT address, registrable_domain,
+    count(DISTINCT session) FILTER (is_same_length) AS alike, count(DISTINCT session) AS sessions
+  FROM shown SEMI JOIN seen USING (address) WHERE is_told GROUP BY ALL
 )
 SELECT address FROM names GROUP BY address
 HAVING count(*) FILTER (alike >= 2 AND 2 * alike > sessions) >= $sinkhole_names
@@ -53,27 +67,37 @@ HAVING count(*) FILTER (alike >= 2 AND 2 * alike > sessions) >= $sinkhole_names
 WITH live AS (SELECT DISTINCT domain, address FROM suspects WHERE NOT is_missing),
 public AS (
   SELECT domain, session, probe_asn, unnest(udp_answers).address AS address
-  FROM typed_observations SEMI JOIN live USING (domain) WHERE len(udp_answers) > 0
+  FROM typed_observations SEMI JOIN live USING (domain) ANTI JOIN roaming_sessions USING (session)
+  WHERE len(udp_answers) > 0
   UNION ALL
   SELECT domain, session, probe_asn, unnest(dns_addresses)
-  FROM features SEMI JOIN live USING (domain)
+  FROM features SEMI JOIN live USING (domain) ANTI JOIN roaming_sessions USING (session)
   WHERE resolver_asn > 0 AND resolver_asn NOT IN (SELECT DISTINCT probe_asn FROM features)
 ), asked AS (
   SELECT domain, count(DISTINCT session) AS sessions FROM public GROUP BY domain
 ), given AS (
-  SELECT domain, address, count(DISTINCT session) AS sessions, list(DISTINCT probe_asn) AS asns
+  SELECT domain, address, count(DISTINCT session) AS sessions
   FROM public SEMI JOIN live USING (domain, address) GROUP BY ALL
+), giving AS (
+  SELECT address, count(DISTINCT session) AS session_count,
+    count(DISTINCT probe_asn) AS network_count
+  FROM public SEMI JOIN live USING (domain, address) GROUP BY address
 )
-SELECT address, sum(asked.sessions) AS asked_count,
+SELECT address, sum(asked.sessions) AS asked_count, max(asked.sessions) AS asked_most,
   coalesce(sum(given.sessions), 0) AS given_count,
-  len(list_distinct(flatten(list(given.asns)))) AS network_count
+  coalesce(any_value(session_count), 0) AS session_count,
+  coalesce(any_value(network_count), 0) AS network_count
 FROM live JOIN asked USING (domain) LEFT JOIN given USING (domain, address)
+  LEFT JOIN giving USING (address)
 GROUP BY address
 """,
-    # What they give for the name on several networks is no resolver's block.
+    # What they give for the name on several networks is no resolver's block. One report can make up
+    # any number of names, and of networks: as many sessions as a state needs must have been given
+    # it, and more than half as many as asked for the name that most of them asked for.
     "public_addresses": """
 SELECT address FROM public_answers
-WHERE 2 * given_count > asked_count AND network_count >= 3 AND given_count >= $floor_sessions
+WHERE 2 * given_count > asked_count AND 2 * session_count > asked_most
+  AND network_count >= 3 AND session_count >= $floor_sessions
 """,
     "addresses": """
 SELECT DISTINCT address,
@@ -169,20 +193,23 @@ SELECT unnest(key),
 FROM answer_stretches JOIN asked USING (key)
 GROUP BY key HAVING sum(given_count) >= $floor_sessions AND sum(day_count) >= $floor_days
 """,
-    # Resolver networks that answer most live names well. One session is no name's vote against: it
-    # can make up any number of them.
+    # Resolver networks that answer most live names well. One session is no name's vote against, and
+    # has one vote for all names that it is alone in asking for: it can make up any number of them.
     "good_resolvers": """
 WITH names AS (
-  SELECT resolver_asn, domain, count(DISTINCT session) AS sessions,
+  SELECT resolver_asn, domain, count(DISTINCT session) AS sessions, min(session) AS session,
     2 * count(DISTINCT session) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
       > count(DISTINCT session) AS is_good
   FROM features
   WHERE control_name = 'resolves' AND coalesce(name_pool <> 'missing', TRUE)
   GROUP BY ALL
+), counted AS (
+  SELECT resolver_asn, count(*) FILTER (is_good AND sessions >= 2)
+      + count(DISTINCT session) FILTER (is_good AND sessions < 2) AS good,
+    count(*) FILTER (NOT is_good AND sessions >= 2) AS bad
+  FROM names GROUP BY resolver_asn
 )
-SELECT resolver_asn FROM names GROUP BY ALL
-HAVING count(*) FILTER (is_good) > 0
-  AND 2 * count(*) FILTER (is_good) >= count(*) FILTER (is_good OR sessions >= 2)
+SELECT resolver_asn FROM counted WHERE good > 0 AND good >= bad
 """,
     # Resolver networks that give an address that no public site can have to most of the names that
     # do not exist: it says nothing about each of them. Each session has one vote.
@@ -207,7 +234,7 @@ WITH networks AS (
     2 * count(DISTINCT session) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
       > count(DISTINCT session) AS is_matching,
     count(DISTINCT session) AS sessions
-  FROM features
+  FROM features ANTI JOIN roaming_sessions USING (session)
   WHERE control_name = 'resolves' AND domain IN (SELECT key.domain FROM asked_answers)
   GROUP BY ALL
 )

@@ -86,6 +86,13 @@ SELECT DISTINCT session, TRUE AS ipv6_works FROM typed_observations
 WHERE has_true([t.failure IS NULL AND contains(t.address, ':') FOR t IN tcp])
 """
 
+# A run of a probe is on one network. What says to be on several has no vote where networks vote:
+# one report could name any number of them.
+_ROAMING = """
+SELECT session FROM typed_observations
+GROUP BY session HAVING min(probe_asn) <> max(probe_asn)
+"""
+
 #: The steps from ``controlled`` to ``_FEATURES``, each of which reads the one before.
 _VIEWS = {
     "pooled_observations": """
@@ -258,6 +265,7 @@ def add_features(
         steps = {
             "vouched": _VOUCHED,
             "ipv6": _IPV6,
+            "roaming_sessions": _ROAMING,
             "features": chain({**_VIEWS, "features": _FEATURES}),
         }
         create_tables(opened, steps, numbers, place)

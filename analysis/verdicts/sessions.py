@@ -29,13 +29,20 @@ BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
 #: add up to one block. A lookup that fails without saying that the name is missing is silence.
 KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 
+# A run of a probe is on one network. What says to be on several shows nothing: one report would be
+# a witness for any number of networks.
+_ROAMING = """
+SELECT session FROM outcomes GROUP BY session HAVING min(probe_asn) <> max(probe_asn)
+"""
+
 # What each measurement says of the site in its session, and how it failed. What fails at another
 # site that the input redirects to is not evidence about this one.
 _SESSION_MEASUREMENTS = """
 SELECT domain, probe_asn, session, day, measurement_start_time AS time, software,
   resolver_asn = probe_asn AS is_via_own,
   resolver_asn IN (FROM domestic_resolvers) AS is_via_domestic,
-  evidence = 'scored' AS is_scored, is_scored AND set_aside = 'geo_restricted' AS is_refused,
+  evidence = 'scored' AND r.session IS NULL AS is_scored,
+  is_scored AND set_aside = 'geo_restricted' AS is_refused,
   CASE WHEN NOT is_scored THEN 'none'::session_class
     WHEN is_about_target OR class = 'unknown' THEN 'unclear'::session_class
     WHEN class = 'ok' THEN 'ok'::session_class
@@ -49,7 +56,7 @@ SELECT domain, probe_asn, session, day, measurement_start_time AS time, software
         || CASE WHEN mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' THEN 'silent'
              ELSE 'sent' END END
   )::failure_kind END AS kind
-FROM outcomes WHERE domain <> ''
+FROM outcomes LEFT JOIN roaming_runs r USING (session) WHERE domain <> ''
 """
 
 # Most sessions tested the site once, and show what that measurement does. Of the others the class
@@ -246,6 +253,7 @@ def add_sessions(
         keep_table(opened, "domestic_resolvers", pa.table({"asn": asns}), place)
         create_type(opened, "session_class", str(CLASSES), place)
         create_type(opened, "failure_kind", str(KINDS), place)
+        create_tables(opened, {"roaming_runs": _ROAMING}, numbers, place)
         create_views(opened, {"session_measurements": _SESSION_MEASUREMENTS})
         names = pd.DataFrame(operators.names.items(), columns=["probe_asn", "name"])
         opened.register("operator_names", names.astype({"probe_asn": "uint32", "name": "str"}))
