@@ -59,6 +59,8 @@ SITES = Withheld(("www.site.test", "news.place.co.uk", "xn--bcher-kva.test", "uk
         ("គេហទំព័រwww.site.testត្រូវបាន", "គេហទំព័រwithheld-1ត្រូវបាន"),
         ("site.test-based", "www.withheld-1-based"),
         ("*.site.test", "*.www.withheld-1"),
+        ("Net … site.test", "Net … www.withheld-1"),
+        ("www.site.test … Net", "withheld-1 … Net"),
         ("bücher.test, XN--BCHER-KVA.TEST.", "withheld-3, withheld-3."),
         ("mysite.test site.test.kh my-site.test x_site.test site.tests", None),
     ],

@@ -36,13 +36,15 @@ MOST_DECISIONS = 5_000
 WITHHOLD = "withhold"
 
 # What may stand before and after a name in a text: some files spell a character as ``%2F`` or
-# ``\n``, a long name has its middle left out, and Khmer has no space between words.
+# ``\n``, and Khmer has no space between words. What is published may be the end of a long name
+# whose middle was left out; what is measured is not, whatever a stranger writes before it.
 # It is looked for from the first label of a host on, so that no long text takes long.
 _BEFORE = (
-    r"(?:(?<![{letters}%\\-])(?<![{letters}-]\.)(?<!… )"
+    r"(?:(?<![{letters}%\\-])(?<![{letters}-]\.){elided}"
     r"|(?<=%[0-9a-f][0-9a-f])|(?<=\\[nrt])|(?<=\\)(?![nrt]))"
 )
-_AFTER = r"(?![{letters}]|\.[{letters}]|\.? …)"
+_AFTER = r"(?![{letters}]|\.[{letters}])"
+_ELIDED_BEFORE, _ELIDED_AFTER = r"(?<!… )", r"(?!\.? …)"
 _ASCII, _ANY = "a-z0-9_", r"\w"
 _LABELS = r"(?:(?:[a-z0-9_-]+\.)*)"
 _REST = r"""(?P<rest>\.?(?::[0-9]+)?[/?#][^\s"'<>]*)?"""
@@ -189,12 +191,16 @@ class Withheld:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         before, after = (one.replace("{letters}", _ASCII) for one in (_BEFORE, _AFTER))
+        before = before.replace("{elided}", "")
         return re.compile(f"{before}(?P<host>{self._hosts}){after}{_REST}", re.IGNORECASE)
 
     @cached_property
     def _whole_name(self) -> re.Pattern[str]:
         before, after = (one.replace("{letters}", _ANY) for one in (_BEFORE, _AFTER))
-        return re.compile(f"{before}{self._hosts}{after}(?!-|[.][.-])", re.IGNORECASE)
+        before = before.replace("{elided}", _ELIDED_BEFORE)
+        return re.compile(
+            f"{before}{self._hosts}{after}{_ELIDED_AFTER}(?!-|[.][.-])", re.IGNORECASE
+        )
 
     @property
     def _hosts(self) -> str:
