@@ -30,6 +30,7 @@ from analysis.review.feedback import list_items, read_filled_sheet, write_sheet
 from analysis.review.reports import Report
 from analysis.store.ingestion import Request, ingest
 from analysis.store.shares import share
+from analysis.store.withholding import rename_rows
 from analysis.study.confirmation import confirm
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import load_lists, open_study
@@ -39,6 +40,7 @@ from analysis.vocabulary import DECISIONS
 from analysis.worlds.writing import write_world
 from benchmarks.drawing import find_faults, report
 from tests.archives import contents, read_csv
+from tests.observations import connection_with, observation
 from tests.table_rows import table_rows
 
 SITES = Withheld(("www.site.test", "news.place.co.uk", "xn--bcher-kva.test", "uk.place.co.uk"))
@@ -245,6 +247,21 @@ def test_a_withheld_name_is_nowhere_and_every_count_stays(tmp_path: Path, review
         assert (tmp_path / "theirs" / "verdicts.csv").read_bytes() == own
         if same.exists():
             same.rename(reviews / "qn.yml")
+
+
+@pytest.mark.parametrize(("runs", "shown"), [(1, "withheld title 1"), (2, "Name of the site")])
+def test_one_report_does_not_bring_back_the_title_of_a_site(runs: int, shown: str) -> None:
+    """A page that several runs see at other sites, such as that of a block, keeps its title."""
+    own = observation(domain="www.site.test", http_title="Name of the site", report_id="own")
+    others = [
+        observation(
+            domain=f"made-up-{n}.test", http_title="Name of the site", report_id=f"r{n % runs}"
+        )
+        for n in range(5)
+    ]
+    connection = connection_with([own, *others])
+    rows = connection.sql(f"FROM {rename_rows(connection, 'observations', SITES)}").df()
+    assert rows.set_index("domain").loc["withheld-1", "http_title"] == shown
 
 
 def test_lists_have_placeholders_and_stay_what_they_say(tmp_path: Path) -> None:

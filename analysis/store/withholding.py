@@ -31,11 +31,12 @@ SELECT row_id FROM {rows} r WHERE regexp_matches(r::VARCHAR, $spellings, 'i')
 """
 # No measurement has it: a host name that is tested has a dot.
 _PLACEHOLDER = "SELECT 1 FROM {rows} WHERE regexp_full_match(domain, 'withheld-[0-9]+') LIMIT 1"
+# In two runs: one stranger may know the title, and send it as another site's.
 _OTHER_TITLES = """
-SELECT DISTINCT title FROM (
-  SELECT unnest([http_title, control_http_title]) AS title FROM {rows} ANTI JOIN own_row
+SELECT title FROM (
+  SELECT run, unnest([http_title, control_http_title]) AS title FROM {rows} ANTI JOIN own_row
     USING (row_id)
-) SEMI JOIN own_title USING (title)
+) SEMI JOIN own_title USING (title) GROUP BY title HAVING count(DISTINCT run) >= 2
 """
 _RENAMED = """
 CREATE OR REPLACE TEMP VIEW renamed AS
