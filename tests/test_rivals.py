@@ -134,6 +134,22 @@ def test_reports_on_every_network_are_no_witnesses(case: str, letter: str) -> No
     assert (row["state"] in LISTED, row["blocked_session_count"]) == (not reason, 12)
 
 
+def test_a_line_of_another_network_silences_no_run() -> None:
+    """Report IDs are public: whoever likes can add a line to each of a country's reports."""
+    rows = [
+        {**row, "report_id": f"{row['measurement_start_time']:%Y%m%d}-{row['probe_asn']}"}
+        for n in range(7)
+        for row in _on(f"usual-{n}", *["O" * 10 + ("R" if n < 2 else "O") * 8, *[OPEN] * 3])
+    ]
+    runs = {row["report_id"]: row for row in rows}
+    added = [{**row, "probe_asn": 64499, "resolver_asn": 64499} for row in runs.values()]
+    own, other = (
+        verdict(judge(found), domain=rows[0]["domain"]) for found in (rows, [*rows, *added])
+    )
+    assert own["state"] in LISTED
+    assert list(map(str, own)) == list(map(str, other))
+
+
 def _by_probes(letters: str, kinds: dict[str, dict[str, str]], asn: int) -> list[Row]:
     """Six sites on a network, each session of the kind of probe that its letter stands for; small
     letters are sessions that reach the site."""

@@ -67,11 +67,12 @@ HAVING count(*) FILTER (alike >= 2 AND 2 * alike > sessions) >= $sinkhole_names
 WITH live AS (SELECT DISTINCT domain, address FROM suspects WHERE NOT is_missing),
 public AS (
   SELECT domain, session, probe_asn, unnest(udp_answers).address AS address
-  FROM typed_observations SEMI JOIN live USING (domain) ANTI JOIN roaming_sessions USING (session)
+  FROM typed_observations SEMI JOIN live USING (domain)
+    ANTI JOIN roaming_sessions USING (session, probe_asn)
   WHERE len(udp_answers) > 0
   UNION ALL
   SELECT domain, session, probe_asn, unnest(dns_addresses)
-  FROM features SEMI JOIN live USING (domain) ANTI JOIN roaming_sessions USING (session)
+  FROM features SEMI JOIN live USING (domain) ANTI JOIN roaming_sessions USING (session, probe_asn)
   WHERE resolver_asn > 0 AND resolver_asn NOT IN (SELECT DISTINCT probe_asn FROM features)
 ), asked AS (
   SELECT domain, count(DISTINCT session) AS sessions FROM public GROUP BY domain
@@ -234,7 +235,7 @@ WITH networks AS (
     2 * count(DISTINCT session) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
       > count(DISTINCT session) AS is_matching,
     count(DISTINCT session) AS sessions
-  FROM features ANTI JOIN roaming_sessions USING (session)
+  FROM features ANTI JOIN roaming_sessions USING (session, probe_asn)
   WHERE control_name = 'resolves' AND domain IN (SELECT key.domain FROM asked_answers)
   GROUP BY ALL
 )

@@ -19,7 +19,8 @@ SELECT probe_asn, registrable_domain, session, day,
   CASE WHEN is_away THEN 'http://' || http_site ELSE landing END AS page,
   CASE WHEN is_away OR (NOT is_own AND control_http_ok AND NOT coalesce(title_match, FALSE)
     AND http_status < 400 AND is_address_trusted) THEN page END AS target
-FROM features ANTI JOIN roaming_sessions USING (session) WHERE has_page AND NOT is_https
+FROM features ANTI JOIN roaming_sessions USING (session, probe_asn)
+WHERE has_page AND NOT is_https
 """,
     # Sites that most networks reach at home, and by the control's page. One session is no network's
     # vote against.
@@ -123,7 +124,7 @@ PAGE_VIEWS = {
 SELECT session, day, probe_asn, registrable_domain,
   is_same_page OR is_https_own AS is_reached,
   is_https_page AND NOT is_https_own AS is_sent_on, landing AS page
-FROM features ANTI JOIN roaming_sessions USING (session) WHERE has_page
+FROM features ANTI JOIN roaming_sessions USING (session, probe_asn) WHERE has_page
 """,
 }
 

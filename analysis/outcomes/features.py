@@ -86,11 +86,11 @@ SELECT DISTINCT session, TRUE AS ipv6_works FROM typed_observations
 WHERE has_true([t.failure IS NULL AND contains(t.address, ':') FOR t IN tcp])
 """
 
-# A run of a probe is on one network. What says to be on several has no vote where networks vote:
-# one report could name any number of them.
+# A run of a probe is on one network: what most of its measurements say. As to others it has no vote
+# where networks vote: one report could name any number of them.
 _ROAMING = """
-SELECT session FROM typed_observations
-GROUP BY session HAVING min(probe_asn) <> max(probe_asn)
+SELECT session, probe_asn FROM typed_observations GROUP BY session, probe_asn
+QUALIFY 2 * count(*) <= sum(count(*)) OVER (PARTITION BY session)
 """
 
 #: The steps from ``controlled`` to ``_FEATURES``, each of which reads the one before.

@@ -29,10 +29,11 @@ BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
 #: add up to one block. A lookup that fails without saying that the name is missing is silence.
 KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 
-# A run of a probe is on one network. What says to be on several shows nothing: one report would be
-# a witness for any number of networks.
+# A run of a probe is on one network: what most of its measurements say. As to others it shows
+# nothing: one report would be a witness for any number of networks.
 _ROAMING = """
-SELECT session FROM outcomes GROUP BY session HAVING min(probe_asn) <> max(probe_asn)
+SELECT session, probe_asn FROM outcomes GROUP BY session, probe_asn
+QUALIFY 2 * count(*) <= sum(count(*)) OVER (PARTITION BY session)
 """
 
 # What each measurement says of the site in its session, and how it failed. What fails at another
@@ -41,7 +42,7 @@ _SESSION_MEASUREMENTS = """
 SELECT domain, probe_asn, session, day, measurement_start_time AS time, software,
   resolver_asn = probe_asn AS is_via_own,
   resolver_asn IN (FROM domestic_resolvers) AS is_via_domestic,
-  evidence = 'scored' AND r.session IS NULL AS is_scored,
+  evidence = 'scored' AND r.probe_asn IS NULL AS is_scored,
   is_scored AND set_aside = 'geo_restricted' AS is_refused,
   CASE WHEN NOT is_scored THEN 'none'::session_class
     WHEN is_about_target OR class = 'unknown' THEN 'unclear'::session_class
@@ -56,7 +57,7 @@ SELECT domain, probe_asn, session, day, measurement_start_time AS time, software
         || CASE WHEN mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' THEN 'silent'
              ELSE 'sent' END END
   )::failure_kind END AS kind
-FROM outcomes LEFT JOIN roaming_runs r USING (session) WHERE domain <> ''
+FROM outcomes LEFT JOIN roaming_runs r USING (session, probe_asn) WHERE domain <> ''
 """
 
 # Most sessions tested the site once, and show what that measurement does. Of the others the class
