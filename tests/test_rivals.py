@@ -232,6 +232,15 @@ def test_whether_a_site_may_refuse_one_network() -> None:
     assert _notes(rows, is_listed=False) == dict.fromkeys(["refused", "twice"], REFUSED_HERE)
 
 
+def test_one_session_makes_no_other_platform() -> None:
+    """Where everybody uses one platform, that says nothing of a block."""
+    own = OPEN[:10] + "R" * 14
+    rows = [{**row, **IPHONE} for name in ("first", "second") for row in _on(name, own, OPEN, OPEN)]
+    forged = days("O", domain="made-up.example", software_name="made-up")
+    notes = _notes([*rows, *forged])
+    assert ONE_PLATFORM.format(n=28, m=0) not in notes["first"]
+
+
 def test_one_platform_that_makes_nearly_all_tests() -> None:
     """Two sites that fail for Apple's probes; not where another platform's fail too."""
     own, mixed = (OPEN[:10] + "R" * 14, OPEN, OPEN), (OPEN, OPEN[:10] + "R" * 14, OPEN)

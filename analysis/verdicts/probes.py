@@ -22,6 +22,8 @@ _SHARE = 0.9
 CHANCE = 1000
 #: One probe is nearly a network where less than this share of the sessions is of others.
 _OTHERS = 0.25
+#: A platform is one of the country's from so many sessions on.
+_USED = 4
 _VERSION = re.compile(r"[-. 0-9]+$")
 _RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 #: Said of a probe that runs by itself.
@@ -67,7 +69,7 @@ def find_heavy_probes(
     country uses one platform it says nothing.
     """
     counts: dict[Hashable, tuple[int, int]] = {}
-    if len({_platform_of(name) for name in read_type(connection, "software_name")}) < 2:
+    if _count_platforms(connection, evidence) < 2:
         return counts
     for manner, sessions in _read_probes(connection, evidence, blocks).groupby("manner"):
         failing = sessions.loc[sessions["is_hit"], "platform"]
@@ -75,6 +77,14 @@ def find_heavy_probes(
         if failing.nunique() == 1 and others < _OTHERS * len(sessions):
             counts[manner] = (len(failing), others)
     return counts
+
+
+def _count_platforms(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> int:
+    """Platforms of the country: anybody can make one up for a session."""
+    platforms = np.array([_platform_of(name) for name in read_type(connection, "software_name")])
+    sessions = evidence.series.sessions
+    used = pd.Series(sessions["session"]).groupby(platforms[sessions["software"]]).nunique()
+    return int((used >= _USED).sum())
 
 
 def _read_probes(
