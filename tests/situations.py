@@ -1086,6 +1086,11 @@ REAL_LIFE: tuple[Situation, ...] = (
       *_in_one_report(_from_public_resolvers)),
     case("... nor a public answer of a sinkhole for names of one host", "dns.sinkhole",
       "blocked dns.sinkhole", *_asked_often(misled), *_in_one_report(_from_public_resolvers)),
+    case("one line from the network of public resolvers does not silence them", "dns.unmatched",
+      "unknown", *[on(n, _certificate_of_another()) for n in range(8)],
+      *[on(100 + 10 * a + n, _certificate_of_another(probe_asn=64520 + a, resolver_asn=64999))
+        for a in range(3) for n in range(3)],
+      on(99, observation(domain="made-up.example", probe_asn=64999, resolver_asn=64999))),
     case("two reports of pages that they make up make no cache of a sinkhole", "dns.sinkhole",
       "blocked dns.sinkhole", *_asked_often(misled), *_in_two_reports(_page_of_its_own)),
     case("... of a sinkhole with a page", "dns.sinkhole", "blocked dns.sinkhole",

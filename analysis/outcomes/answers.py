@@ -62,10 +62,14 @@ HAVING count(*) FILTER (alike >= 2 AND 2 * alike > sessions) >= $sinkhole_names
    AND 2 * count(*) FILTER (alike >= 2 AND 2 * alike > sessions) > count(*)
 """,
     # What public resolvers gave for live names, and on how many networks. They answer over plain
-    # UDP (0.5), or where the system itself asks one.
+    # UDP (0.5), or where the system itself asks one: what is in no network that is measured itself,
+    # as often as a state needs, since a report can name any.
     "public_answers": """
 WITH live AS (SELECT DISTINCT domain, address FROM suspects WHERE NOT is_missing),
-public AS (
+measured AS (
+  SELECT probe_asn FROM features GROUP BY probe_asn
+  HAVING count(DISTINCT session) >= $floor_sessions AND count(DISTINCT day) >= $floor_days
+), public AS (
   SELECT domain, session, probe_asn, unnest(udp_answers).address AS address
   FROM typed_observations SEMI JOIN live USING (domain)
     ANTI JOIN roaming_sessions USING (session, probe_asn)
@@ -73,7 +77,7 @@ public AS (
   UNION ALL
   SELECT domain, session, probe_asn, unnest(dns_addresses)
   FROM features SEMI JOIN live USING (domain) ANTI JOIN roaming_sessions USING (session, probe_asn)
-  WHERE resolver_asn > 0 AND resolver_asn NOT IN (SELECT DISTINCT probe_asn FROM features)
+  WHERE resolver_asn > 0 AND resolver_asn <> probe_asn AND resolver_asn NOT IN (FROM measured)
 ), asked AS (
   SELECT domain, count(DISTINCT session) AS sessions FROM public GROUP BY domain
 ), given AS (
