@@ -134,6 +134,21 @@ def test_reports_on_every_network_are_no_witnesses(case: str, letter: str) -> No
     assert (row["state"] in LISTED, row["blocked_session_count"]) == (not reason, 12)
 
 
+def test_one_session_opens_no_site_that_refuses() -> None:
+    """Neither three sites before they were tested, nor one after its last failure."""
+    usual = [row for n in range(7) for row in _on(f"usual-{n}", *[OPEN] * 4)]
+    away = [row for n in range(3) for row in _on(f"ever-{n}", *["." * 5 + "R" * 12] * 4)]
+    here = _on("here", "C" * 20, "C" * 20, OPEN, OPEN)
+    forged = [
+        row
+        for domain, day in [*((f"ever-{n}.example", 4) for n in range(3)), ("here.example", 25)]
+        for row in days("O", start=day, domain=domain, report_id=f"forged-{day}")
+    ]
+    found = judge([*usual, *away, *here, *forged])
+    assert verdict(found, domain="ever-0.example")["note"] == EVERYWHERE
+    assert verdict(found, domain="here.example")["note"] == REFUSED_HERE
+
+
 def test_a_line_of_another_network_silences_no_run() -> None:
     """Report IDs are public: whoever likes can add a line to each of a country's reports."""
     rows = [

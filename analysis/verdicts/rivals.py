@@ -115,13 +115,14 @@ FROM counted
 """
 
 # When each begins: between the last day on which the site was open and the first failure, as all
-# networks of the site together leave them. What speaks for no other has no host here.
+# networks of the site together leave them. One session does not say that it was open, since it may
+# be forged. What speaks for no other has no host here.
 _ONSETS = """
 WITH before AS (
   SELECT s.stretch, max(o.day)::DATE AS open_day
   FROM suspected s JOIN sessions o ON o.domain = s.domain AND o.probe_asn = s.probe_asn
     AND o.day < s.first_day
-  WHERE o.class = 'ok' GROUP BY s.stretch
+  WHERE o.class = 'ok' GROUP BY s.stretch HAVING count(*) >= 2
 ), begun AS (
   SELECT stretch, manner, domain, site, operator,
     CASE WHEN is_witness THEN coalesce(site_asn, 0) ELSE 0 END AS host, open_day, first_day AS day,
@@ -246,7 +247,7 @@ GROUP BY o.stretch HAVING count(DISTINCT n.operator) > 1
 # How many operators and hosts more than needed (``others``) make what fails the networks' doing: it
 # fails so with ``operators``, or this operator's networks fail so at ``hosts``. Where there are
 # none, nothing tells whether the network or the site refuses. A site refuses by connections, and
-# not for days: what was open again before ``refusal_days`` is no refusal.
+# not for days: what two sessions found open again before ``refusal_days`` is no refusal.
 _REFUSALS = """
 WITH asked AS (
   FROM seen ANTI JOIN everywhere USING (stretch) ANTI JOIN silent_hosts USING (stretch)
@@ -259,8 +260,8 @@ WITH asked AS (
   SELECT domain, probe_asn, max(last_day) AS last_day, max(last_day) - min(first_day) AS days
   FROM asked WHERE is_by_tcp GROUP BY ALL
 ), lasting AS (
-  FROM pairs p WHERE days >= $refusal_days OR NOT EXISTS (
-    FROM sessions o WHERE o.domain = p.domain AND o.probe_asn = p.probe_asn
+  FROM pairs p WHERE days >= $refusal_days OR 2 > (
+    SELECT count(*) FROM sessions o WHERE o.domain = p.domain AND o.probe_asn = p.probe_asn
       AND o.day > p.last_day AND o.class = 'ok')
 )
 SELECT stretch,
