@@ -149,6 +149,24 @@ def test_one_session_opens_no_site_that_refuses() -> None:
     assert verdict(found, domain="here.example")["note"] == REFUSED_HERE
 
 
+@pytest.mark.parametrize(
+    ("case", "letter", "host"),
+    [("silent for longer", "T", "longer"), ("its host is silent", "O", "mute")],
+)
+def test_one_report_makes_up_no_neighbours(case: str, letter: str, host: str) -> None:
+    """Neither some that are silent with a site that is blocked, nor some that are reached."""
+    rows, reason = CASES[case]
+    day = 24 if letter == "T" else 54
+    forged = [
+        {**row, "report_id": "forged"}
+        for n in range(8)
+        for row in site(f"{host}-made-up-{n}", "." * day + letter, host=host)
+    ]
+    usual = [row for n in range(7) for row in _on(f"usual-{n}", *[OPEN] * 4)]
+    row = verdict(judge([*usual, *rows, *forged]), domain=DOMAINS[case])
+    assert (row["state"] in LISTED, row["note"] if reason else "") == (not reason, reason)
+
+
 def test_a_line_of_another_network_silences_no_run() -> None:
     """Report IDs are public: whoever likes can add a line to each of a country's reports."""
     rows = [

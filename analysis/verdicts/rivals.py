@@ -199,7 +199,8 @@ WHERE NOT o.is_at_hours
 GROUP BY o.stretch HAVING count(DISTINCT a.operator) >= $operators - 1
 """
 
-# Of other sites in the same hosting network, what the same network mostly saw on the same days.
+# Of other sites in the same hosting network, what the same network mostly saw on the same days, in
+# two sessions or more: one report can make sites up.
 _NEIGHBOURS = """
 WITH near AS (
   SELECT b.stretch, b.probe_asn, b.first_day, b.last_day, other.domain
@@ -211,7 +212,7 @@ WITH near AS (
     count(*) FILTER (o.class = 'blocked' AND ends_with(o.kind, 'silent')) AS silent
   FROM near n JOIN sessions o ON o.domain = n.domain AND o.probe_asn = n.probe_asn
     AND o.day BETWEEN n.first_day AND n.last_day
-  GROUP BY ALL
+  GROUP BY ALL HAVING count(*) FILTER (o.class IN ('ok', 'unclear', 'blocked')) >= 2
 )
 SELECT stretch, count(*) FILTER (reached > silent) AS reached_count,
   count(*) FILTER (silent >= reached AND silent > 0) AS silent_count
