@@ -167,6 +167,17 @@ def test_one_report_makes_up_no_neighbours(case: str, letter: str, host: str) ->
     assert (row["state"] in LISTED, row["note"] if reason else "") == (not reason, reason)
 
 
+def test_one_report_of_failures_excuses_no_order() -> None:
+    """Where hardly anything is reached, sites that fail together are no order."""
+    usual = [row for n in range(7) for row in _on(f"usual-{n}", *[OPEN] * 4)]
+    forged = [
+        row for n in range(60)
+        for row in days("R", start=43, domain=f"made-up-{n}.example", report_id="forged")
+    ]  # fmt: skip
+    found = judge([*usual, *CASES["three hosts at once"][0], *forged])
+    assert verdict(found, domain=DOMAINS["three hosts at once"])["state"] in LISTED
+
+
 def test_a_line_of_another_network_silences_no_run() -> None:
     """Report IDs are public: whoever likes can add a line to each of a country's reports."""
     rows = [

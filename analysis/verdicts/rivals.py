@@ -143,15 +143,22 @@ SELECT b.* REPLACE (coalesce(least(n.open_day, n.day), b.open_day) AS open_day,
 FROM begun b LEFT JOIN near n USING (stretch)
 """
 
-# Of all sites that were tested in the week after some days, the share that was mostly reached.
+# Of all sites that were tested in the week after some days, the share that was mostly reached. A
+# session has one vote for all that it reached alone, and one for all others that it tested alone.
 _REACHED_AFTER = """
 WITH seen AS (
-  SELECT a.day, o.domain, 2 * count(*) FILTER (o.class = 'ok') > count(*) AS is_reached
+  SELECT a.day, o.domain, 2 * count(*) FILTER (o.class = 'ok') > count(*) AS is_reached,
+    count(*) >= 2 AS is_common, min(o.session) AS session
   FROM (SELECT DISTINCT day FROM onsets) a JOIN sessions o ON o.day BETWEEN a.day AND a.day + 7
     JOIN networks n ON n.probe_asn = o.probe_asn
   WHERE n.is_witness AND o.class IN ('ok', 'blocked', 'unclear') GROUP BY ALL
+), votes AS (
+  SELECT day, is_reached,
+    count(*) FILTER (is_common) + count(DISTINCT session) FILTER (NOT is_common) AS votes
+  FROM seen GROUP BY ALL
 )
-SELECT day, count(*) FILTER (is_reached) / count(*) AS share FROM seen GROUP BY day
+SELECT day, coalesce(sum(votes) FILTER (is_reached), 0) / sum(votes) AS share
+FROM votes GROUP BY day
 """
 
 
