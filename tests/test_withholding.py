@@ -260,7 +260,9 @@ def test_one_report_does_not_bring_back_the_title_of_a_site(runs: int, shown: st
         for n in range(5)
     ]
     connection = connection_with([own, *others])
-    rows = connection.sql(f"FROM {rename_rows(connection, 'observations', SITES)}").df()
+    rows = connection.sql(
+        f"FROM {rename_rows(connection, 'observations', 'observations', SITES)}"
+    ).df()
     assert rows.set_index("domain").loc["withheld-1", "http_title"] == shown
 
 

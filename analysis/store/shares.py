@@ -282,7 +282,7 @@ def _write_parts(
         scope = {"cc": probe_cc, "since": period.since, "until": period.until}
         scope_rows(connection, rows, scope, named="shared_run" if collection.excerpt else "")
         if withheld := load_withheld(probe_cc):
-            rows = rename_rows(connection, rows, withheld)
+            rows = rename_rows(connection, rows, "run_of_row", withheld)
         for month in period.months():
             of_month = {"cc": probe_cc, "since": month.since, "until": month.until}
             metadata = {CHECKSUM_KEY: BLANK_CHECKSUM}

@@ -34,9 +34,10 @@ _PLACEHOLDER = "SELECT 1 FROM {rows} WHERE regexp_full_match(domain, 'withheld-[
 # In two runs: one stranger may know the title, and send it as another site's.
 _OTHER_TITLES = """
 SELECT title FROM (
-  SELECT run, unnest([http_title, control_http_title]) AS title FROM {rows} ANTI JOIN own_row
+  SELECT row_id, unnest([http_title, control_http_title]) AS title FROM {rows} ANTI JOIN own_row
     USING (row_id)
-) SEMI JOIN own_title USING (title) GROUP BY title HAVING count(DISTINCT run) >= 2
+) SEMI JOIN own_title USING (title) JOIN (SELECT row_id, run FROM {runs}) USING (row_id)
+GROUP BY title HAVING count(DISTINCT run) >= 2
 """
 _RENAMED = """
 CREATE OR REPLACE TEMP VIEW renamed AS
@@ -60,7 +61,7 @@ def withhold(
     """
 
     def make(catalog: str) -> None:
-        renamed = rename_rows(connection, rows, withheld)
+        renamed = rename_rows(connection, rows, rows, withheld)
         connection.execute(f"CREATE TABLE {catalog}.observations AS FROM {renamed}")
         connection.execute(f"DROP VIEW {renamed}")
         connection.unregister("renamed_row")
@@ -68,12 +69,15 @@ def withhold(
     return kept.provide(connection, _STAGE, _MADE_BY, make)
 
 
-def rename_rows(connection: duckdb.DuckDBPyConnection, rows: str, withheld: Withheld) -> str:
+def rename_rows(
+    connection: duckdb.DuckDBPyConnection, rows: str, runs: str, withheld: Withheld
+) -> str:
     """Make a view of rows with placeholders; returns its name.
 
     Args:
         connection: holds the rows.
         rows: a table of the columns of ``schema.OBSERVATION``, ``row_id``, and any others.
+        runs: a table that says of each ``row_id`` its ``run``.
         withheld: the names.
 
     Raises:
@@ -86,7 +90,7 @@ def rename_rows(connection: duckdb.DuckDBPyConnection, rows: str, withheld: With
     connection.execute("DROP TABLE likely_row")
     _refuse_two_placeholders(connection, rows, found, withheld)
     inputs = _number_inputs(found["input"].unique().to_pylist(), withheld)
-    titles = _number_titles(connection, rows, found, withheld)
+    titles = _number_titles(connection, rows, runs, found, withheld)
     batches = [
         pa.RecordBatch.from_pylist(
             [_rename_row(row, withheld, inputs, titles) for row in batch.to_pylist()], found.schema
@@ -161,7 +165,11 @@ def _number_inputs(inputs: Iterable[str], withheld: Withheld) -> dict[str, str]:
 
 
 def _number_titles(
-    connection: duckdb.DuckDBPyConnection, rows: str, found: pa.Table, withheld: Withheld
+    connection: duckdb.DuckDBPyConnection,
+    rows: str,
+    runs: str,
+    found: pa.Table,
+    withheld: Withheld,
 ) -> dict[str, str]:
     """Title of a page that no other site shows → what stands for it. A site's title names it; that
     of a block page does not."""
@@ -171,7 +179,7 @@ def _number_titles(
     ids = pa.array([row["row_id"] for row in own], pa.uint32())
     connection.register("own_row", pa.table({"row_id": ids}))
     connection.register("own_title", pa.table({"title": pa.array(sorted(titles), pa.string())}))
-    elsewhere = connection.execute(_OTHER_TITLES.format(rows=rows)).fetchall()
+    elsewhere = connection.execute(_OTHER_TITLES.format(rows=rows, runs=runs)).fetchall()
     for name in ("own_row", "own_title"):
         connection.unregister(name)
     own_titles = sorted(titles - {title for (title,) in elsewhere})
