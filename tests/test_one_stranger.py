@@ -94,7 +94,7 @@ def test_whoever_renames_a_network_on_most_of_its_days_is_seen(tmp_path: Path) -
 def test_invented_names_take_no_room(tmp_path: Path) -> None:
     """Networks and sites that are tested once have no rank, plan, page, column or file."""
     world = tmp_path / "world"
-    write_world(world, probe_cc="QN", since="2024-07-01", until="2024-08-01", seed=3,
+    write_world(world, probe_cc="QN", since="2024-07-01", until="2024-07-15", seed=3,
                 sessions_per_day=3, network_count=10, name_count=30)  # fmt: skip
     invented = [
         line.replace(b'"QQ"', b'"QN"')
@@ -108,7 +108,7 @@ def test_invented_names_take_no_room(tmp_path: Path) -> None:
         if what == "invented":
             put(world / "archive", object_key(cc="QN", name="n0.9"), invented)
         folder = tmp_path / what
-        given = {"PROBE_CC": "QN", "SINCE": "2024-07-01", "UNTIL": "2024-08-01", "JOBS": "1",
+        given = {"PROBE_CC": "QN", "SINCE": "2024-07-01", "UNTIL": "2024-07-15", "JOBS": "1",
                  "SOURCE": world / "archive", "STORE": folder / "store", "OUT": folder / "report",
                  "TEST_LIST": f"{lists}/test-lists/global.csv,{lists}/test-lists/qn.csv",
                  "NETWORKS": lists / "networks.csv", "ACCEPT_FIELDS": "1"}  # fmt: skip
