@@ -74,6 +74,9 @@ KERNEL_ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "OMP_NUM_THREADS": "2",
+    # what a stage has freed goes back to the machine, where the next notebook needs it
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "2",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     PUBLISHING: "1",
 }
