@@ -86,10 +86,10 @@ SELECT DISTINCT session, TRUE AS ipv6_works FROM typed_observations
 WHERE has_true([t.failure IS NULL AND contains(t.address, ':') FOR t IN tcp])
 """
 
-# A run of a probe is on one network: what most of its measurements say. As to others it has no vote
-# where networks vote: one report could name any number of them.
-_ROAMING = """
-SELECT session, probe_asn FROM typed_observations GROUP BY session, probe_asn
+#: A run of a probe is on one network: what most of its measurements say. As to others it shows
+#: nothing and has no vote: one report would be a witness for any number of networks.
+ROAMING = """
+SELECT session, probe_asn FROM {rows} GROUP BY session, probe_asn
 QUALIFY 2 * count(*) <= sum(count(*)) OVER (PARTITION BY session)
 """
 
@@ -265,7 +265,7 @@ def add_features(
         steps = {
             "vouched": _VOUCHED,
             "ipv6": _IPV6,
-            "roaming_sessions": _ROAMING,
+            "roaming_sessions": ROAMING.format(rows="typed_observations"),
             "features": chain({**_VIEWS, "features": _FEATURES}),
         }
         create_tables(opened, steps, numbers, place)

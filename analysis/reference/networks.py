@@ -313,7 +313,7 @@ def _choose_name(days: Mapping[str, int]) -> str:
     )
 
 
-#: A name of fewer days than this is not told as another kind.
+#: Fewer days do not make a network worth a plan, or a name of it worth a sentence.
 SEVERAL_DAYS = 3
 
 

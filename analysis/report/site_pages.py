@@ -1,4 +1,5 @@
-"""All pages of sites: one for each that is listed or set aside, and the index of every name.
+"""All pages of sites: one for each that is listed, or set aside and tested enough, and the
+index of names.
 
 Besides the tables they show what was flagged. The notebook that judges hands this on as a note
 (``table_folder.keep_note``), so that nothing is judged twice. A note is not published.

@@ -13,6 +13,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from analysis.outcomes.features import ROAMING
 from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.steps import create_tables, create_type, create_views, keep_table
 from analysis.outcomes.thresholds import Thresholds
@@ -28,13 +29,6 @@ BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
 #: names cuts either), and whether somebody answered or nobody did. Sessions of two kinds do not
 #: add up to one block. A lookup that fails without saying that the name is missing is silence.
 KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
-
-# A run of a probe is on one network: what most of its measurements say. As to others it shows
-# nothing: one report would be a witness for any number of networks.
-_ROAMING = """
-SELECT session, probe_asn FROM outcomes GROUP BY session, probe_asn
-QUALIFY 2 * count(*) <= sum(count(*)) OVER (PARTITION BY session)
-"""
 
 # What each measurement says of the site in its session, and how it failed. What fails at another
 # site that the input redirects to is not evidence about this one.
@@ -254,7 +248,7 @@ def add_sessions(
         keep_table(opened, "domestic_resolvers", pa.table({"asn": asns}), place)
         create_type(opened, "session_class", str(CLASSES), place)
         create_type(opened, "failure_kind", str(KINDS), place)
-        create_tables(opened, {"roaming_runs": _ROAMING}, numbers, place)
+        create_tables(opened, {"roaming_runs": ROAMING.format(rows="outcomes")}, numbers, place)
         create_views(opened, {"session_measurements": _SESSION_MEASUREMENTS})
         names = pd.DataFrame(operators.names.items(), columns=["probe_asn", "name"])
         opened.register("operator_names", names.astype({"probe_asn": "uint32", "name": "str"}))
