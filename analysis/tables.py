@@ -232,6 +232,8 @@ TABLES = {
                "is_in_control? is_proven? is_public? profile own_live_name_count#"),
         _table("pages", "", "probe_asn! title name_count# reached_elsewhere_count# network_count# "
                "scattered_share% showing_share% measurement_count# is_blockpage?"),
+        _table("rules", "", "layer rule_id outcome mechanism is_artefact? condition comment "
+               "measurement_count#"),
         _table("set_aside", "domain", "domain reason measurement_count# anomaly_count# networks "
                "note flagged_count#"),
         _table("semesters", "period", "period since@ until@ measurement_count# domain_count# "
@@ -358,7 +360,7 @@ WRITTEN_BY: Mapping[str, str] = {
     for notebook, names in {
         "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month fields_met",
         "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals chances "
-        "networks answers pages",
+        "networks answers pages rules",
         "3-semester-comparison": "semesters semester_changes network_changes",
         "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
         "findings",

@@ -154,6 +154,7 @@ METHODS: dict[str, str] = {
     "ooni_v5": "OONI pipeline v5",
     "ooni_confirmed": "OONI confirmed",
     "ooni_anomaly": "OONI anomalies",
+    "own_baseline": "Own baseline",
 }
 
 CHANGES: dict[str, str] = {

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.study.confirmation import confirm
@@ -112,7 +113,7 @@ def study_of(rows: Iterable[Row], period: Period, split: str | None = None) -> S
     study = SimpleNamespace(
         parameters=StudyParameters(),
         connection=connection_with(rows), kept=None, is_fictional=False,
-        thresholds=Thresholds(), fingerprints=fingerprints_for(1),
+        thresholds=Thresholds(), rules=RULES, fingerprints=fingerprints_for(1),
         periods={"all": period, **halves},
         networks=lambda: networks,
     )  # fmt: skip
@@ -123,7 +124,7 @@ def judge(rows: Iterable[Row], *, until: str = "2024-04-01", split: str | None =
     """The judgement of a study from 1 January 2024; of its halves, where ``split`` says."""
     period = Period.parse("2024-01-01", until)
     study = study_of(rows, period, split)
-    return confirm(study, study.networks(), study.thresholds)
+    return confirm(study)
 
 
 def verdict(found: Judgement, period: str = "all", domain: str = NAME,

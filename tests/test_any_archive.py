@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from analysis.errors import SourceError
-from analysis.outcomes.thresholds import Thresholds
 from analysis.report.annex import blocked_sites, rank_networks
 from analysis.report.app_tables import Judged, judge_apps
 from analysis.study.confirmation import confirm
@@ -160,7 +159,7 @@ def test_a_whole_file_of_oonis_archive(shared_data: Path, name: str, tmp_path: P
     is_cause = ledger.index.str.contains(":")
     assert ledger[~is_cause].drop("total").sum() == ledger["total"] > 0
     networks = study.networks()
-    judgement = confirm(study, networks, Thresholds())
+    judgement = confirm(study, networks)
     assert networks["measurement_count"].sum() == ledger["kept"]
     ranked = rank_networks(networks, judgement.verdicts)
     assert blocked_sites(judgement.verdicts, ranked, study.domains()).empty

@@ -188,10 +188,10 @@ def test_every_page_says_what_was_changed_of_the_method(
     """In its header; the first page also what the number decides. Otherwise nothing is said."""
     changed = replace(demo_page, method_changes=(("x 1 (published: 2)", "<b>"),))
     first = render_summary({}, changed, [], {})
-    assert "Method changed: x 1 (published: 2)</p>" in first
+    assert "Method edited: x 1 (published: 2)</p>" in first
     assert "<li>x 1 (published: 2): &lt;b&gt;</li>" in first
     for page in demo_report.glob("*.html"):
-        assert "Method changed" not in page.read_text(encoding="utf-8")
+        assert "Method edited" not in page.read_text(encoding="utf-8")
 
 
 #: Signals as they are by default: a test may have been started where some are ignored.

@@ -243,7 +243,7 @@ def test_ten_research_questions(fictional_report: Path) -> None:
 def test_the_codebook(fictional_report: Path) -> None:
     """It has the columns of each table that can be asked, in their order."""
     study = study_of({"store": str(fictional_report.parent / "store")})
-    confirm(study, study.networks(), study.thresholds)
+    confirm(study)
     text = (ROOT / "docs" / "codebook.md").read_text(encoding="utf-8")
     sections = re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert len(sections) == 4

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.store.database import Observations, observations_from_table
 from analysis.study.confirmation import confirm
@@ -230,7 +229,7 @@ def test_verdicts_do_not_depend_on_report_ids(tmp_path: Path):
             (tmp_path / "rewritten").rename(world / "archive")
         study = open_world(world, tmp_path / f"store of {name}", "QM", **days)
         with study.observations:
-            judged = confirm(study, study.networks(), Thresholds(), periods=["all"])
+            judged = confirm(study, periods=["all"])
             tables.append(judged.verdicts.drop(columns="witness_report_id"))
             ledgers.append(study.observations.ledger().set_index("reason")["line_count"])
     assert len(tables[0]) > 200

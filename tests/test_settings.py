@@ -17,13 +17,13 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
+from analysis import source_code
 from analysis.commands import reporting
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import Thresholds
 from analysis.reference.reference_files import REPOSITORY, ReferenceFile
 from analysis.reference.withheld import NONE_WITHHELD
-from analysis.study import imported
 from analysis.study.confirmation import confirm
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import Study, load_lists, open_study, study_of
@@ -287,7 +287,7 @@ def test_the_same_study_finds_its_tables(tmp_path: Path) -> None:
         ({"split": "2024-02-01"}, "country or period"),
         ({"digest": "e"}, "observations"),
         ({"lists": "m"}, "lists"),
-        ({"thresholds": Thresholds(floor_days=2)}, "thresholds"),
+        ({"thresholds": Thresholds(floor_days=2)}, "method (floor_days 3 (before: 2))"),
         ({"digest": "e", "lists": "m"}, "observations and lists"),
     ],
 )
@@ -302,8 +302,9 @@ def test_tables_of_another_study_are_refused(
     with pytest.raises(ParameterError) as error:
         check_tables(_study(tmp_path))
     assert str(error.value) == (
-        f"tables={tmp_path}: the tables in it are of other {what}; run 1-ingestion and "
-        '2-confirmation first, with probe_cc="KH", since="2023-07-01", until="2024-07-01"'
+        f"tables={tmp_path}: the tables in it are of a study that differs in {what}; "
+        'run 1-ingestion and 2-confirmation first, with probe_cc="KH", since="2023-07-01", '
+        'until="2024-07-01"'
     )
     start_tables(_study(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [MADE_FROM, "my notes.txt"]
@@ -351,7 +352,7 @@ def test_a_part_of_a_study_is_judged_alone(study: Study) -> None:
     whichever is judged first."""
     part = study.only("probe_asn = 64497")
     both = part.only("measurement_start_time < '2024-02-01'")
-    judged = {name: confirm(one, one.networks(), one.thresholds).verdicts
+    judged = {name: confirm(one).verdicts
               for name, one in (("part", part), ("whole", study))}  # fmt: skip
     sums = {name: table.query("period == 'all'")["measurement_count"].sum()
             for name, table in judged.items()}  # fmt: skip
@@ -364,7 +365,7 @@ def test_a_part_of_a_study_is_judged_alone(study: Study) -> None:
 
 def test_tables_verdicts_and_queries_merge(study: Study) -> None:
     """A published table, the judge's frame and SQL know a network by one number."""
-    judged = confirm(study, study.networks(), study.thresholds).verdicts.query("period == 'all'")
+    judged = confirm(study).verdicts.query("period == 'all'")
     write_table(study.parameters.tables, "verdicts", judged)
     published = read_table(study.parameters.tables, "verdicts")
     asked = study.connection.execute(
@@ -407,9 +408,7 @@ def test_a_misspelt_name_is_refused_and_a_changed_number_is_announced(
 
 def test_an_edited_file_asks_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python would go on with the rules that it imported, and say that nothing changes."""
-    monkeypatch.setitem(
-        imported.IMPORTED["outcomes"], "analysis/outcomes/rules.py", "another digest"
-    )
+    monkeypatch.setitem(source_code._READ, "outcomes/rules", b"another")
     with pytest.raises(ParameterError, match=r"^analysis=analysis/outcomes/rules\.py: edited"):
         study_of({})
 

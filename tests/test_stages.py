@@ -15,11 +15,11 @@ from analysis.outcomes.rules import RULES
 from analysis.outcomes.steps import create_views
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
+from analysis.source_code import list_modules
 from analysis.store import stage_tables
 from analysis.store.stage_tables import KeptTables
 from analysis.study import confirmation
-from analysis.study.confirmation import TABLES, Maker, Method, confirm, find_verdicts
-from analysis.study.imported import IMPORTED
+from analysis.study.confirmation import TABLES, Maker, Method, confirm
 from analysis.verdicts.sessions import Operators, Sessions
 from tests.letters import days, study_of
 from tests.observations import PROBE_NETWORK, connection_with, observation
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1] / "analysis"
 HANDED_IN = {
     "errors.py", "reference/reference_files.py", "observations/fingerprints.py",
     "observations/messages.py", "vocabulary.py",
-    "reference/networks.py", "study/study.py", "study/imported.py",
+    "reference/networks.py", "reference/release.py", "study/study.py", "study/variants.py",
     "store/store.py", "verdicts.py", "temporary_folders.py",
 }  # fmt: skip
 
@@ -48,7 +48,7 @@ def _method(**numbers: Any) -> Method:
     networks = pd.DataFrame(
         {"probe_asn": [PROBE_NETWORK], "operator": ["One"], "is_domestic": [True]}
     )
-    return Method.of(Thresholds(**numbers), RULES, Fingerprints(), networks)
+    return Method(Thresholds(**numbers), RULES, Fingerprints(), Operators.of(networks))
 
 
 def _told(
@@ -161,21 +161,21 @@ def test_a_judgement_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """That of the same numbers, as it was to the type of a column; nothing is judged."""
     study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
     study.kept, networks = KeptTables("study", [tmp_path]), study.networks()
-    before = confirm(study, networks, Thresholds())
+    before = confirm(study, networks)
     monkeypatch.setattr(confirmation, "judge_cells", lambda *_, **__: pytest.fail("judged"))
-    found = confirm(study, networks, Thresholds())
+    found = confirm(study, networks)
     for name in ("verdicts", "intervals", "withheld", "chances", "defects"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(before, name))
     assert list(found.evidence.log_evidence) == list(before.evidence.log_evidence)
-    pd.testing.assert_frame_equal(find_verdicts(study, networks, Thresholds()), before.verdicts)
     assert len(before.intervals)
 
 
 def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:
     """Whatever the code of a stage imports is part of its digest, or of an earlier stage's."""
     covered: set[str] = set()
-    for part in ("outcomes", "verdicts", "other_methods"):
-        names = {name.removeprefix("analysis/") for name in IMPORTED[part]}
+    parts = {**confirmation._MADE_BY, "other_methods": ("report/other_methods",)}
+    for part, modules in parts.items():
+        names = {f"{name}.py" for name in list_modules(modules)}
         covered |= names
         imported = {other for name in names for other in _imports(name)}
         assert imported - covered - HANDED_IN == set(), part

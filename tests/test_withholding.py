@@ -241,7 +241,7 @@ def test_a_withheld_name_is_nowhere_and_every_count_stays(tmp_path: Path, review
     (reviews / "qn.yml").unlink()  # whoever is sent it decided nothing, or the same
     for _ in range(2):
         theirs = open_study(sent, jobs=1)
-        judged = confirm(theirs, theirs.networks(), sent.thresholds).verdicts
+        judged = confirm(theirs).verdicts
         write_table(tmp_path / "theirs", "verdicts", judged)
         own = (after / "tables" / "verdicts.csv").read_bytes()
         assert (tmp_path / "theirs" / "verdicts.csv").read_bytes() == own

@@ -127,11 +127,14 @@ def read_results(
     """
     rows = connection.execute(_JUDGED, {"domain": domain, "probe_asn": probe_asn})
     columns = [column[0] for column in rows.description or []]
-    for values in rows.fetchall():
-        yield _result(dict(zip(columns, values, strict=True)))
+    judged = rows.fetchall()
+    asked = connection.execute("SELECT rule_id, class, evidence FROM rules").fetchall()
+    rules = {rule_id: (outcome, evidence) for rule_id, outcome, evidence in asked}
+    for values in judged:
+        yield _result(dict(zip(columns, values, strict=True)), rules)
 
 
-def _result(row: Mapping[str, Any]) -> dict[str, Any]:
+def _result(row: Mapping[str, Any], rules: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     return {
         "file": row["object_key"],
         "line": row["line_number"],
@@ -145,16 +148,19 @@ def _result(row: Mapping[str, Any]) -> dict[str, Any]:
         "class": row["class"],
         "mechanism": row["mechanism"],
         "rule_id": row["rule_id"],
-        "layers": {layer: _layer(layer, row) for layer in LAYERS},
+        "layers": {layer: _layer(layer, row, rules) for layer in LAYERS},
     }
 
 
-def _layer(layer: str, row: Mapping[str, Any]) -> dict[str, str]:
-    rule = RULES_BY_ID[row[f"{layer}_rule"]]
+def _layer(
+    layer: str, row: Mapping[str, Any], rules: Mapping[str, tuple[str, str]]
+) -> dict[str, str]:
+    rule_id = row[f"{layer}_rule"]
+    outcome, evidence = rules[rule_id]
     return {
-        "class": rule.outcome,
-        "rule_id": rule.rule_id,
-        "evidence": rule.evidence,
+        "class": outcome,
+        "rule_id": rule_id,
+        "evidence": evidence,
         "seen": str(_templates().seen(layer, row)).strip(),
     }
 
@@ -296,7 +302,7 @@ def _templates() -> Any:
     environment.globals |= {
         "STATES": STATES, "INSUFFICIENT": INSUFFICIENT, "NETWORK_KINDS": NETWORK_KINDS,
         "SET_ASIDE_REASONS": SET_ASIDE_REASONS, "REASON_SENTENCES": REASON_SENTENCES,
-        "RULES_BY_ID": RULES_BY_ID, "MECHANISMS": MECHANISMS, "known": pd.notna,
+        "MECHANISMS": MECHANISMS, "known": pd.notna,
         "percent": percent, "chance_words": chance_words, "telling_layer": _telling_layer,
         "A_FEW": _A_FEW, "CLASSES": _CLASSES, "measurement_url": measurement_url,
         "tell_network": tell_network,
@@ -342,7 +348,8 @@ def _describe_pairs(
 ) -> Iterator[dict[str, Any]]:
     """The verdict on each network, in words and counts, and its sessions if they are at hand."""
     thresholds = _thresholds_of(parameters)
-    networks = read_table(tables, "networks")
+    networks, rules = read_table(tables, "networks"), read_table(tables, "rules")
+    whys = dict(zip(rules["rule_id"], rules["comment"] + " " + rules["condition"], strict=True))
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     records = dict(zip(networks["probe_asn"], networks.to_dict("records"), strict=True))
     listed, withheld = (
@@ -357,6 +364,7 @@ def _describe_pairs(
         is_short = row.blocked_session_count or row.state == "insufficient"
         yield {
             "row": row,
+            "why": whys.get(row.rule_id, ""),
             "network": records.get(row.probe_asn),
             "floor": _shortfall(row, thresholds) if row.state not in LISTED and is_short else "",
             "said": [text.striptags() for text in said],
@@ -428,15 +436,15 @@ def _open_published(
         study = open_study(find_lists(settings.study), jobs=settings.jobs)
     except (ParameterError, SourceError) as error:
         return None, f"{alone}{error}"
-    verdicts = confirm(study, study.networks(), _thresholds_of(parameters)).verdicts
+    verdicts = confirm(study).verdicts
     again = verdicts[verdicts["domain"] == site]
     columns = ["probe_asn", "period", "state", "measurement_count", "session_count"]
     both = rows[columns].merge(again[columns], how="left", indicator=True)
     if (both["_merge"] != "both").any():
         return None, (
             f"{alone}the observations in the store, judged with the lists given, do not give the "
-            "published counts. Name the STORE, SOURCE, NETWORKS and FINGERPRINTS that the report "
-            "was made from."
+            "published counts. Name the STORE, SOURCE, NETWORKS, FINGERPRINTS and VARIANT that the "
+            "report was made from."
         )
     return study, ""
 
@@ -446,6 +454,7 @@ def _settings(arguments: Sequence[str], parameters: Mapping[str, Any]) -> Settin
     given = {argument.partition("=")[0]: argument for argument in arguments}
     for name in ("PROBE_CC", "SINCE", "UNTIL", "SPLIT"):
         given[name] = f"{name}={parameters.get(name.lower(), '')}"
+    given |= {name: f"{name}={value}" for name, value in parameters.items() if name in DECLARATIONS}
     if "witnesses" in parameters:  # what the report does not name, this does not name either
         given["WITNESSES"] = f"WITNESSES={parameters['witnesses']}"
     if "reference" in parameters:
@@ -486,7 +495,7 @@ def _list_sessions(study: Study, row: Row) -> list[tuple[date, str, list[dict[st
 
 def _telling_layer(result: Mapping[str, Any]) -> str:
     """The layer that explains a measurement; for a discarded session, the first that fails."""
-    own = RULES_BY_ID[result["rule_id"]].layer
+    own = str(result["rule_id"]).partition(".")[0]
     if own in LAYERS:
         return own
     layers: Mapping[str, Mapping[str, str]] = result["layers"]

@@ -88,8 +88,8 @@ from analysis.review.watch_page import FEED, PAGE, show_watch, write_feed
 from analysis.sources.archive_files import OONI
 from analysis.store.store import Collection
 from analysis.study.confirmation import find_sweep, sweep
-from analysis.study.parameters import StudyParameters, changed_numbers
-from analysis.study.study import ReferenceLists, Study, open_messaging, open_observations
+from analysis.study.parameters import StudyParameters
+from analysis.study.study import ReferenceLists, Study, open_messaging, study_on
 from analysis.tables import read_table, tell_network, write_table
 from analysis.verdicts.witnesses import hide_measurements
 from analysis.vocabulary import WATCH_CHANGES
@@ -175,7 +175,7 @@ def read_earlier(settings: Settings) -> HeldAgainst:
         for place, text in of_language.items():
             withheld.refuse("narrative", place, text.splitlines())
     changes = tuple(sorted(settings.study.thresholds.changes().items()))
-    basis = Basis(code, settings.study.period, RULES_VERSION, changes)
+    basis = Basis(code, settings.study.period, RULES_VERSION, changes, settings.study.edited)
     check_final(
         settings.status,
         publisher,
@@ -230,16 +230,8 @@ def open_sites(inputs: Inputs) -> Study:
     Raises:
         SourceError: the source has none.
     """
-    settings = inputs.settings
-    return Study(
-        parameters=settings.study,
-        periods={"all": settings.study.period},
-        collection=inputs.collection,
-        observations=open_observations(
-            inputs.collection, settings.study.probe_cc, settings.study.period
-        ),
-        lists=inputs.lists,
-    )
+    study = inputs.settings.study
+    return study_on(study, {"all": study.period}, inputs.collection, inputs.lists)
 
 
 def describe_contents(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
@@ -360,7 +352,7 @@ def page_context(
         period=lang.period(study.period),
         status=status_in_words(study.probe_cc, settings.status, lang),
         data_date=study.period.last_day,
-        method_changes=tuple(changed_numbers(study.thresholds)),
+        method_changes=tuple(study.name_changes()),
         title=lang.say("Internet censorship report"),
         publisher=word_publisher(earlier.publisher, lang) if earlier else None,
         corrections=word_corrections(corrections, lang, is_corrected=True),
@@ -389,6 +381,8 @@ def describe_run(inputs: Inputs) -> dict[str, Any]:
             **changes,
         },
         "changed_thresholds": changes,
+        "method": study.lineage.with_notebooks().for_run(),
+        **({"variant": study.variant.for_run()} if study.variant else {}),
         "code_version": version("censorship-report-workbook"),
         "rules_version": RULES_VERSION,
         "input_digest": inputs.collection.digest,

@@ -831,7 +831,7 @@ RULES_BY_ID = {rule.rule_id: rule for rule in RULES}
 
 
 def rule_table(rules: Iterable[Rule] = RULES) -> pd.DataFrame:
-    """One row per rule, in order: what it is called, what it decides, and why."""
-    columns = ["layer", "rule_id", "outcome", "mechanism", "is_artefact", "comment"]
+    """One row per rule, in order: what it is called, what it decides, when, and why."""
+    columns = ["layer", "rule_id", "outcome", "mechanism", "is_artefact", "condition", "comment"]
     rows = [[getattr(rule, column) for column in columns] for rule in rules]
     return pd.DataFrame(rows, columns=columns)

@@ -105,6 +105,7 @@ def write_datapackage(tables: Path, run: Mapping[str, Any]) -> None:
         "description": f"Measurements from {given['since']} to {given['until']}, the day after the "
         "last. A listed site was seen blocked or likely blocked; no table says who ordered it.",
         "version": f"rules-{run['rules_version']}",
+        "method": run["method"]["digest"],
         "licenses": [{"name": licence, "path": place}],
         "sources": [
             {"title": "simulated measurements"} if is_fictional else source,

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.report.annex import find_reasons
+from analysis.study.confirmation import confirm
+from analysis.study.study import Study
 from analysis.tables import map_texts, tell_network, tell_networks
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.vocabulary import FLIPS, LISTED, METHODS, SET_ASIDE_REASONS
@@ -90,11 +92,11 @@ def count_reasons(compared: pd.DataFrame) -> pd.DataFrame:
     return counts.sort_values("site_count", ascending=False, kind="stable").reset_index()
 
 
-def compare_verdicts(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+def compare_verdicts(before: pd.DataFrame | Study, after: pd.DataFrame | Study) -> pd.DataFrame:
     """What changed from one run to another.
 
     Args:
-        before, after: verdicts as ``confirm`` gives them or as they are read back.
+        before, after: studies; or verdicts as ``confirm`` gives them or as they are read back.
 
     Returns:
         One row per site, network and period whose state differs, sorted by them:
@@ -102,6 +104,9 @@ def compare_verdicts(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
         *unlisted* or *restated*), ``published_rule_id, rule_id, set_aside_reason``.
     """
     key = [*_CELL, "period"]
+    before, after = (
+        confirm(one).verdicts if isinstance(one, Study) else one for one in (before, after)
+    )
     before = before[[*key, "state", "rule_id"]].rename(
         columns={"state": "published_state", "rule_id": "published_rule_id"}
     )

@@ -362,8 +362,8 @@ def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
         study: its country, period and known events.
 
     Returns:
-        ``probe_cc, since, until``; ``is_published_method``, whether no number of the method is
-        another than the published one; ``is_from_ooni``, whether the source is OONI's archive;
+        ``probe_cc, since, until``; ``is_published_method``, whether all measurements were judged
+        by the method of the release; ``is_from_ooni``, whether the source is OONI's archive;
         ``has_fingerprints``, whether known block pages were looked for; ``first_seen``, the first
         day with a block, empty without one; ``findings`` by rank, see ``find_all``.
     """
@@ -373,7 +373,7 @@ def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
         "probe_cc": study.probe_cc,
         "since": period.since.isoformat(),
         "until": period.until.isoformat(),
-        "is_published_method": not study.thresholds.changes(),
+        "is_published_method": not (study.parameters.lineage.edits or study.part),
         "is_from_ooni": study.is_from_ooni,
         "has_fingerprints": not study.fingerprints.is_empty,
         "first_seen": min(read["blocked_sites"]["blocked_from"], default=""),

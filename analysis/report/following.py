@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from analysis.errors import ParameterError, suggest
 from analysis.languages.language import ENGLISH
-from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages.show import show_finding, show_markup, show_text
 from analysis.pages.tracks import (
     Bar,
@@ -147,7 +146,7 @@ def show_followed(study: Study, followed: Followed | None) -> None:
         show_text("No site was judged, so there is no site to follow.")
         return
     title = f"{followed.name}: {STATES[followed.verdict.state].words.lower()}"
-    told = say_followed(followed, study.network_names(), study.probe_cc)
+    told = say_followed(study, followed)
     show_finding("one-site", f"{title}.", told, "Nothing is known about days without a test.")
     show_markup(_draw_days(study, followed, told.striptags()))
 
@@ -181,7 +180,7 @@ def _draw_days(study: Study, followed: Followed, alt: str) -> Markup:
     return draw_figure(tracks, f"Sessions by day and result. {alt}", reading)
 
 
-def say_followed(followed: Followed, names: Mapping[int, str], probe_cc: str) -> Markup:
+def say_followed(study: Study, followed: Followed) -> Markup:
     """The verdict in words, how much was tested, and the rule that most blocked sessions fired."""
     verdict = followed.verdict
     stretches = followed.stretches.assign(
@@ -198,12 +197,13 @@ def say_followed(followed: Followed, names: Mapping[int, str], probe_cc: str) ->
         "Sessions that tested the site: {n}; days with a session: {days}.",
         n=verdict.session_count, days=verdict.day_count,
     )]  # fmt: skip
-    said += say_verdict(ENGLISH, verdict, rows, [], names, probe_cc)
+    said += say_verdict(ENGLISH, verdict, rows, [], study.network_names(), study.probe_cc)
     if verdict.rule_id:
-        rule = RULES_BY_ID[verdict.rule_id]
+        rule = next(one for one in study.rules if one.rule_id == verdict.rule_id)
         said.append(ENGLISH.html(
-            "The rule {rule} explains most blocked sessions: {comment}",
+            "The rule {rule} explains most blocked sessions: {comment} Condition: {condition}.",
             rule=rule.rule_id, comment=Markup.escape(rule.comment),
+            condition=Markup("<code>{}</code>").format(rule.condition),
         ))  # fmt: skip
     return Markup(" ").join(said)
 

@@ -17,12 +17,13 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from analysis.errors import ParameterError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.steps import create_views, keep_frames, keep_table, read_frame
-from analysis.outcomes.thresholds import Thresholds
-from analysis.store.stage_tables import KeptTables
+from analysis.reference.release import digest_modules
 from analysis.study.confirmation import Maker, Method
-from analysis.study.imported import IMPORTED
+from analysis.study.study import Study
+from analysis.study.variants import Variant
 from analysis.verdicts.sessions import Operators
 from analysis.vocabulary import METHODS
 
@@ -386,24 +387,22 @@ _SUSPECT_NAMES, _BODY_NAMES, _WEIGHTED_SHARE = 10, 2, 0.9
 _ANOMALY_SHARE = 0.3
 
 
-def find_baselines(
-    kept: KeptTables,
-    connection: duckdb.DuckDBPyConnection,
-    thresholds: Thresholds,
-    fingerprints: Fingerprints,
-) -> dict[str, pd.DataFrame]:
-    """What ``baselines`` returns, from where an earlier call has left it, if it has.
+def find_baselines(study: Study) -> dict[str, pd.DataFrame]:
+    """What ``baselines`` returns, from where an earlier call has left it, if it has; and what the
+    variant's own baseline does.
 
-    Args:
-        kept: where the stages are kept.
-        connection: holds ``observations``.
-        thresholds: those of the features; no other number decides what other methods say.
-        fingerprints: OONI's blocking fingerprints.
+    Of the study's numbers only those of the features count.
+
+    Raises:
+        ParameterError: the variant's own baseline returns something else.
     """
-    method = Method(thresholds, (), fingerprints, Operators(frozenset(), {}))
+    kept, connection, fingerprints = study.kept, study.connection, study.fingerprints
+    method = Method(study.thresholds, (), fingerprints, Operators(frozenset(), {}))
     made_from = [
-        method.describe("features"), fingerprints.digest, IMPORTED["other_methods"]
-    ]  # fmt: skip
+        method.describe("features"),
+        fingerprints.digest,
+        digest_modules(["report/other_methods"]),
+    ]
     place = kept.find(connection, "other_methods", made_from)
     if place is None:
         features = Maker(kept, connection, method).make_features()
@@ -412,11 +411,33 @@ def find_baselines(
             said = baselines(opened, fingerprints)
         write = partial(keep_frames, connection, said)
         place = kept.provide(connection, "other_methods", made_from, write)
-    names = [name for name in METHODS if name != "this_method"]
-    said = {name: read_frame(connection, place, name) for name in names}
+    published = [name for name in METHODS if name not in ("this_method", OWN)]
+    said = {name: read_frame(connection, place, name) for name in published}
     if fingerprints.is_empty:
         del said["ooni_confirmed"]  # nobody knows what it would list
-    return said
+    variant = study.parameters.variant
+    return {**said, OWN: _ask_own(study, variant)} if variant and variant.baseline else said
+
+
+#: The key of a baseline that a variant brings.
+OWN = "own_baseline"
+_COLUMNS = ("domain", "probe_asn", "is_listed", "reason")
+
+
+def _ask_own(study: Study, variant: Variant) -> pd.DataFrame:
+    """A row a pair of site and network, as the other methods give it."""
+    assert variant.baseline
+    frame = variant.baseline(study)
+    known = set(frame) if isinstance(frame, pd.DataFrame) else set()
+    if missing := [name for name in _COLUMNS if name not in known]:
+        accepted = f"a frame with {', '.join(_COLUMNS)} is accepted; no {', '.join(missing)} in it"
+        raise ParameterError("baseline", variant.baseline_name, accepted)
+    pair = ["domain", "probe_asn"]
+    if frame.duplicated(pair).any():
+        twice = frame[frame.duplicated(pair)].iloc[0]
+        accepted = f"one row a pair is accepted; {twice['domain']} stands twice"
+        raise ParameterError("baseline", variant.baseline_name, accepted)
+    return frame[list(_COLUMNS)].astype({"probe_asn": "int64", "is_listed": bool, "reason": "str"})
 
 
 def baselines(

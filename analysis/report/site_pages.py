@@ -16,7 +16,6 @@ from markupsafe import Markup
 
 from analysis.hosts import as_written, site_anchor, site_file
 from analysis.languages.language import Language, elided, visible
-from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages.formats import link, read_css
 from analysis.pages.tracks import Row, span_bars
 from analysis.period import Period
@@ -208,6 +207,8 @@ def make_pages(
         setting: what is the same for all.
         lang: of the pages.
     """
+    told = read_table(tables, "rules").itertuples(index=False)
+    rules: dict[str, Cell] = {str(rule.rule_id): rule for rule in told}
     sites, networks = read_table(tables, "sites"), read_table(tables, "networks")
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     decided = read_decided(tables)
@@ -219,7 +220,7 @@ def make_pages(
     for record in read_records(tables, sites):
         domain = record.site.domain
         content = open_template("site.html.j2", lang).render(
-            **_describe(record, setting, lang),
+            **_describe(record, setting, lang, rules),
             pairs=[_pair(cell, record, setting, names, lang) for cell in _told(record)],
             more=len(_list_failing(record)) - len(_told(record)),
             has_fingerprints=summary["has_fingerprints"],
@@ -237,7 +238,9 @@ def stylesheet() -> str:
     return read_css(TEMPLATES / "site.css")
 
 
-def _describe(record: SiteRecord, setting: Setting, lang: Language) -> dict[str, Any]:
+def _describe(
+    record: SiteRecord, setting: Setting, lang: Language, rules: Mapping[str, Cell]
+) -> dict[str, Any]:
     """What the page of a site says besides its networks."""
     site, is_listed = record.site, record.site.status == "listed"
     unlisted = [cell for cell in record.cells if cell.probe_asn not in record.stretches]
@@ -257,7 +260,7 @@ def _describe(record: SiteRecord, setting: Setting, lang: Language) -> dict[str,
         "category": word(lang, record.category),
         "note": word(lang, record.note),
         "elsewhere": _list_by_state(lang, unlisted if is_listed else record.cells),
-        "rules": _list_rules(lang, record),
+        "rules": _list_rules(lang, record, rules),
         "witnesses": [
             link(cell.witness_url, cell.network or tell_network(cell.probe_asn))
             for cell in record.listed
@@ -376,13 +379,15 @@ def _list_by_state(
     return list(groups.items())
 
 
-def _list_rules(lang: Language, record: SiteRecord) -> list[tuple[str, Markup, int]]:
-    """The rules that most blocked sessions fired: name, what it says, on how many networks."""
+def _list_rules(
+    lang: Language, record: SiteRecord, rules: Mapping[str, Cell]
+) -> list[tuple[str, Markup, str, int]]:
+    """The rules that most blocked sessions fired: name, why, when, on how many networks."""
     counts = Counter(cell.rule_id for cell in record.listed)
     return [
-        (rule_id, lang.html(RULES_BY_ID[rule_id].comment), count)
+        (rule_id, lang.html(rules[rule_id].comment), rules[rule_id].condition, count)
         for rule_id, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-        if rule_id in RULES_BY_ID
+        if rule_id in rules
     ]
 
 

@@ -21,6 +21,7 @@ from analysis.reference.withheld import load_withheld
 from analysis.report.first_page import read_decided
 from analysis.review.decisions import is_finding
 from analysis.review.reports import Report, check_tables, read_report
+from analysis.study.lineage import Lineage, name_differences, shorten
 from analysis.tables import TABLES, read_table, tell_cells, write_table
 from analysis.vocabulary import CAUSES, DECISIONS, LISTED, STATES
 
@@ -78,7 +79,7 @@ def compare_reports(before: Report, after: Report) -> pd.DataFrame:
     # a difference that the runs do not explain is in what judges
     cause, note = (
         ";".join(causes) or "method",
-        "; ".join(f"differs: {', '.join(words)}" for words in causes.values()),
+        "; ".join(f"differs: {shorten(words)}" for words in causes.values()),
     )
     rows = {
         (kind, item): [was, now, cause, note]
@@ -188,6 +189,15 @@ def find_causes(before: Report, after: Report) -> dict[str, list[str]]:
         cause: [words for key, words in keys.items() if _of_run(before, key) != _of_run(after, key)]
         for cause, keys in OF_RUN.items()
     }
+    was, now = Lineage.read(before.run), Lineage.read(after.run)
+    if was and now:  # it says more than their versions
+        version = [OF_RUN["method"]["code_version"]]
+        found["method"] = [
+            *name_differences(was, now),
+            *(version if version[0] in found["method"] else []),
+        ]
+    if before.run.get("variant", {}).get("only") != after.run.get("variant", {}).get("only"):
+        found["data"].append("part of the measurements")
     return {cause: words for cause, words in found.items() if words}
 
 
@@ -259,7 +269,7 @@ def compare(before: Path, after: Path) -> Iterator[str]:
         yield f"{words}: {len(rows):,} changed"
         for row in rows.itertuples(index=False):
             yield printable(
-                f"  {row.item}: {row.before or '–'} → {row.after or '–'}  [{row.cause}]"
+                f"  {row.item}: {row.before or '–'} → {row.after or '–'}  [{row.cause}] {row.note}"
             )
 
 

@@ -10,7 +10,6 @@ from markupsafe import Markup
 from analysis.errors import ParameterError
 from analysis.hosts import is_placeholder
 from analysis.languages.language import ENGLISH
-from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.formats import link, macros
 from analysis.pages.html_tables import render_table
 from analysis.pages.rendering import Edition, PageContext, Section, SetItem, write_alone
@@ -19,13 +18,13 @@ from analysis.reference.networks import DOMESTIC
 from analysis.reference.reference_files import REPOSITORY, country_name, is_fictional
 from analysis.reference.withheld import load_withheld
 from analysis.review.reports import Report, check_tables, read_report
-from analysis.study.parameters import changed_numbers
+from analysis.study.lineage import Lineage
 from analysis.tables import read_table, write_table
 from analysis.verdicts.states import strength, wilson_bounds
 from analysis.vocabulary import LISTED
 
 #: What must be the same for numbers of two reports to stand side by side.
-_SAME = ("rules_version", "code_version", "changed_thresholds")
+_SAME = ("rules_version", "code_version", "changed_thresholds", "method", "variant")
 _READ = ("verdicts", "networks", "measurements_by_month")
 _PAGE = "index.html"
 _SHOWN_SITES = 60
@@ -50,14 +49,13 @@ def hold_side_by_side(folders: Sequence[Path], out: Path | None) -> Path:
     first, codes = reports[0], [report.probe_cc for report in reports]
     if out is None:
         out = REPOSITORY / "reports" / "side-by-side" / "-".join(codes).lower() / str(first.period)
-    tables = compare_countries(reports)
-    changed = Thresholds().changed_by(first.run.get("changed_thresholds", {}))
+    tables, lineage = compare_countries(reports), Lineage.read(first.run)
     page = PageContext(
         country=ENGLISH.listed(sorted(map(country_name, codes))),
         period=first.period.in_words,
         status=str(first.run.get("status", "")),
         data_date=first.period.last_day,
-        method_changes=tuple(changed_numbers(changed)),
+        method_changes=tuple((edit, "") for edit in lineage.edits) if lineage else (),
     )
     with published(out, "reports") as build:
         written = {name: write_table(build.tables, name, frame) for name, frame in tables.items()}

@@ -28,14 +28,16 @@ from analysis.reference.withheld import (
     parse_withheld,
 )
 from analysis.report.first_page import APPLIED, NOT_APPLIED
+from analysis.study.lineage import Lineage
 from analysis.tables import TABLES, read_table
 from analysis.vocabulary import DECISIONS
 
 LONGEST_REASON, LONGEST_ROLE = 600, 80
 HEAD = """\
 # What meetings decided of drafts, for `make report`. A decision holds for the period and the method
-# (rules_version, and thresholds where some were changed) that it was taken on; one to withhold a
-# name always holds, and then this file is not for publication. Roles, never names.
+# (rules_version, thresholds where some were changed, and the digest of an edited one) that it was
+# taken on; one to withhold a name always holds, and then this file is not for publication. Roles,
+# never names.
 # `python -m analysis review FILE` brings in a filled-in feedback sheet; comments below this line
 # are not kept.
 """
@@ -54,12 +56,14 @@ class Basis:
         period: the whole period.
         rules_version: of the method.
         thresholds: the numbers that differ from the published method, by name.
+        edited: the digest of a method of which more than numbers was edited; else empty.
     """
 
     probe_cc: str
     period: Period
     rules_version: int
     thresholds: tuple[tuple[str, float], ...] = ()
+    edited: str = ""
 
     @classmethod
     def of_run(cls, run: Mapping[str, Any]) -> "Basis":
@@ -67,7 +71,9 @@ class Basis:
         given = run["parameters"]
         period = Period.parse(given["since"], given["until"])
         changed = tuple(sorted(run.get("changed_thresholds", {}).items()))
-        return cls(given["probe_cc"], period, run["rules_version"], changed)
+        lineage = Lineage.read(run)
+        edited = lineage.digest if lineage and lineage.is_edited else ""
+        return cls(given["probe_cc"], period, run["rules_version"], changed, edited)
 
     @property
     def changes(self) -> str:
@@ -77,7 +83,8 @@ class Basis:
     @property
     def method(self) -> str:
         """The method in one cell: ``rules 8; floor_sessions=6``."""
-        return "; ".join(filter(None, [f"rules {self.rules_version}", self.changes]))
+        edited = f"edited, digest {self.edited}" if self.edited else ""
+        return "; ".join(filter(None, [f"rules {self.rules_version}", self.changes, edited]))
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,13 @@ def parse_number(text: str) -> float:
     if not _NUMBER.fullmatch(text):
         raise ParameterError("number", text, "a number such as 8 or 0.05 is accepted")
     return float(text)
+
+
+def parse_digest(text: str) -> str:
+    """The digest of an edited method, as ``run.json`` has it; empty of one that was not edited."""
+    if not re.fullmatch("(?:[0-9a-f]{16})?", text):
+        raise ParameterError("edited", text, "the 16 hex digits of a method are accepted")
+    return text
 
 
 def is_finding(item: str) -> bool:
@@ -184,7 +198,7 @@ def load_decisions(path: Path, probe_cc: str) -> tuple[Decision, ...]:
         reader.fail(head["probe_cc"], f"probe_cc is not {probe_cc}")
     found: dict[tuple[str, object], Decision] = {}
     for node in reader.items(head["decisions"], MOST_DECISIONS, "decisions"):
-        cells = reader.mapping(node, (*PARSERS, *_BASIS), "a decision", ("thresholds",))
+        cells = reader.mapping(node, (*PARSERS, *_BASIS), "a decision", ("thresholds", "edited"))
         told = {name: reader.checked(cells[name], parse) for name, parse in PARSERS.items()}
         one = Decision(**told, basis=_read_basis(reader, cells, probe_cc))
         if one.decision == WITHHOLD:
@@ -206,7 +220,8 @@ def _read_basis(reader: NodeReader, cells: Mapping[str, yaml.Node], probe_cc: st
     changed = {reader.plain(key): reader.checked(value, parse_number) for key, value in pairs}
     if node and not (len(changed) == len(pairs) > 0 and all(map(str.isidentifier, changed))):
         reader.fail(node, "thresholds must be names, each once, with its number")
-    return Basis(probe_cc, period, version, tuple(sorted(changed.items())))
+    edited = reader.checked(cells["edited"], parse_digest) if "edited" in cells else ""
+    return Basis(probe_cc, period, version, tuple(sorted(changed.items())), edited)
 
 
 def merge_decisions(path: Path, brought: Sequence[Decision], *, dry_run: bool) -> list[str]:
@@ -261,7 +276,8 @@ def _as_mapping(one: Decision) -> dict[str, Any]:
     period = {"since": str(basis.period.since), "until": str(basis.period.until)}
     changed = {"thresholds": dict(basis.thresholds)} if basis.thresholds else {}
     told = {name: getattr(one, name) for name in PARSERS}
-    return {**told, **period, "rules_version": basis.rules_version, **changed}
+    edited = {"edited": basis.edited} if basis.edited else {}
+    return {**told, **period, "rules_version": basis.rules_version, **changed, **edited}
 
 
 # A report ----------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from analysis.review.decisions import (
     check_decisions,
     is_finding,
     merge_decisions,
+    parse_digest,
     parse_number,
 )
 from analysis.tables import read_table
@@ -169,6 +170,7 @@ def write_sheet(
             "until": str(basis.period.until),
             "rules_version": str(basis.rules_version),
             "thresholds": basis.changes,
+            "edited": basis.edited,
         }
         for line, pair in enumerate(cells.items()):
             about.write_row(line, 0, map(as_text, pair))
@@ -329,6 +331,7 @@ def _read_basis(cells: Mapping[str, str]) -> Basis:
         Period.parse(cells["since"], cells["until"]),
         int(parse_number(cells["rules_version"])),
         tuple(sorted((name, parse_number(value)) for name, _, value in changes)),
+        parse_digest(cells.get("edited", "")),
     )
 
 

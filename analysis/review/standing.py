@@ -13,7 +13,6 @@ import duckdb
 import pandas as pd
 
 from analysis.errors import ParameterError
-from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.replacing import recover
 from analysis.period import Period
@@ -95,12 +94,12 @@ def find_standing(study: Study) -> Standing:
     """
     networks, numbers = study.networks(), study.thresholds
     access = networks[networks["is_domestic"]]
-    judgement = confirm(study, networks, numbers, periods=["all"])
+    judgement = confirm(study, networks, periods=["all"])
     verdicts = _of_access(judgement, access)
     listed = _list_sites(judgement, verdicts)
     listed["status"] = _find_status(study.connection, listed, numbers)
     lower = lower_floor(numbers)
-    method = Method.of(numbers, RULES, study.fingerprints, networks)
+    method = Method.of(study, networks)
     outcomes = Maker(study.kept, study.connection, method).make_outcomes()
     place = add_room(study.connection, "sessions")
     sessions = add_sessions(study.connection, outcomes, method.operators, lower, place)

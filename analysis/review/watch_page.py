@@ -23,6 +23,7 @@ from analysis.report.app_tables import DEFECT_NOTE
 from analysis.report.verdict_words import say_note
 from analysis.review.reports import Report
 from analysis.review.standing import UNSEEN, UNTESTED, WEB
+from analysis.study.lineage import Lineage
 from analysis.tables import name_network, tell_cells
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
@@ -79,9 +80,11 @@ def show_watch(
     sections += _show_news(news, lang)
     if len(before):
         sections.append((lang.heading("News of earlier looks"), _show_earlier(before, lang)))
+    lineage = Lineage.read(look.run)
     provenance = {
         lang.say("Period"): lang.period(look.period),
         lang.say("Version of the rules"): str(look.run["rules_version"]),
+        **({lang.say("Method"): lineage.in_words} if lineage else {}),
         lang.say("Observations"): f"sha256 {look.run['input_digest']}",
     }
     tables = [link(f"tables/{name}", name) for name in ("watch.csv", "watch_standing.csv")]

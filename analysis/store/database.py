@@ -30,6 +30,7 @@ from analysis.observations.messaging_tests import BY_FOLDER, TESTS
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference.reference_files import REPOSITORY
+from analysis.reference.release import digest_edited_readers
 from analysis.reference.withheld import load_withheld
 from analysis.sources.archive_files import find_test
 from analysis.store.runs import COLUMNS as RUN_COLUMNS
@@ -100,7 +101,7 @@ def name_study(collection: Collection, probe_cc: str, period: Period) -> str:
     """What a study is called by all that its rows are made from."""
     files = sorted([f.key, f.size, f.sha256, f.fingerprints] for f in collection.files)
     excerpt = collection.excerpt and collection.names()
-    inputs = json.dumps([SCHEMA_VERSION, files, excerpt]).encode()
+    inputs = json.dumps([SCHEMA_VERSION, digest_edited_readers(), files, excerpt]).encode()
     digest = hashlib.sha256(inputs).hexdigest()[:16]
     return f"{probe_cc}-{period.since}-{period.until}-{collection.source_id}-{digest}"
 
@@ -291,6 +292,7 @@ class Observations(AbstractContextManager["Observations"]):
             SourceError: there is no room to work in.
             ContractError: a file of the store is damaged.
         """
+        self._whole: Observations | None = None  # keeps that of which this is a part
         withheld = load_withheld(probe_cc)
         if collection.excerpt:
             _refuse_more_than(collection.excerpt, probe_cc, period)
@@ -314,7 +316,8 @@ class Observations(AbstractContextManager["Observations"]):
                 for table in ("reasons", "duplicates")
             )
             self._counts, self._duplicates = Counter(dict(reasons)), duplicates
-            limit_memory(self.connection, self._counts["kept"])
+            self._row_count = self._counts["kept"]
+            limit_memory(self.connection, self._row_count)
             if withheld:
                 self.kept = KeptTables(f"{name}-{withheld.digest}", folders)
                 rows = f"{study}.observations"
@@ -329,24 +332,52 @@ class Observations(AbstractContextManager["Observations"]):
         """Drop the connection and what it made on the way."""
         self._to_undo.close()
 
+    def beside(self) -> "Observations":
+        """The same rows over another connection, which finds nothing that was made in this one."""
+        other, undo = copy(self), ExitStack()
+        other._whole, other._to_undo = self, undo
+        other.connection = undo.enter_context(closing(self.connection.cursor()))
+        return other
+
     def only(self, condition: str) -> "Observations":
-        """Those of which a condition is true, in a database of their own. What is made of them goes
-        with them. Their ledger is that of all.
+        """Those of which a condition is true, in a database of their own.
+
+        They are written once, and opened by whoever asks for the same part of the same rows.
 
         Raises:
             ParameterError: it is no condition over the columns of an observation.
         """
         try:
-            query = f"FROM observations WHERE ({condition})"
-            rows = self.connection.sql(query).to_arrow_table()
+            asked = self.connection.sql(f"SELECT ({condition}) AS is_in FROM observations")
         except duckdb.Error as error:
             why = f"it is no condition over the columns of observations: {error}"
             raise ParameterError("only", condition, why.splitlines()[0]) from None
+        if asked.types[0] != "BOOLEAN":
+            why = "it is no condition, which is true or false, such as probe_asn = 64500"
+            raise ParameterError("only", condition, why)
+        return self._take_part(f"FROM observations WHERE ({condition})")
+
+    def _take_part(self, query: str) -> "Observations":
+        """The rows of a query, with the columns of ``observations``, in a database of their own."""
+        digest = hashlib.sha256(query.encode()).hexdigest()[:16]
         part, undo = copy(self), ExitStack()
+        part._whole, part._to_undo = self, undo
+        part.kept = KeptTables(f"{self.kept.study}-{digest}", self.kept.folders)
         part.scratch = undo.enter_context(TemporaryFolder("workbook-observations-"))
         part.connection = undo.enter_context(connect(part.scratch / "observations.duckdb", 2))
-        part.kept, part._to_undo = KeptTables("part", [part.scratch / FOLDER]), undo
-        part.connection.from_arrow(rows).create("observations")
+
+        def make(catalog: str) -> None:
+            self.connection.execute(f"CREATE TABLE {catalog}.observations AS {query}")
+
+        catalog = part.kept.find(part.connection, _STAGE, query)
+        if catalog is None:
+            made = part.kept.provide(self.connection, _STAGE, query, make)
+            self.connection.execute(f"DETACH {made}")
+            catalog = part.kept.provide(part.connection, _STAGE, query, make)
+        part.connection.execute(f"CREATE VIEW observations AS FROM {catalog}.observations")
+        counted = part.connection.execute("SELECT count(*) FROM observations").fetchall()
+        ((part._row_count,),) = counted
+        limit_memory(part.connection, part._row_count)
         return part
 
     def ledger(self) -> pd.DataFrame:
@@ -354,12 +385,16 @@ class Observations(AbstractContextManager["Observations"]):
 
         Returns:
             One row a reason (``reason, line_count``): all of :data:`store.REASONS` in order, then
-            the ``invalid:<why>`` that occur, sorted, then ``total``.
+            the ``invalid:<why>`` that occur, sorted, then ``left_out``, the lines that are not in a
+            part, and ``total``.
 
         Raises:
             ContractError: the reasons do not add up to the lines.
         """
         table = add_up(self._collection.files, self._counts)
+        if left_out := table["kept"] - self._row_count:
+            total = table.pop("total")
+            table |= {"kept": self._row_count, "left_out": left_out, "total": total}
         return pd.DataFrame({"reason": list(table), "line_count": list(table.values())})
 
     def duplicates(self) -> pd.DataFrame:

@@ -34,6 +34,7 @@ from analysis.errors import ContractError, SourceError, describe_error
 from analysis.observations.messaging import MESSAGING, MESSAGING_VERSION
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
+from analysis.reference.release import digest_edited_readers
 from analysis.sources.archive_files import WEB, ArchiveObject, find_test
 from analysis.sources.objectstore import Storage
 from analysis.temporary_folders import TemporaryFolder, remove_unless_held
@@ -71,6 +72,7 @@ Text = Annotated[str, msgspec.Meta(max_length=1024)]
 class Provenance:
     """What one Parquet file was made from, and the lines of the object that gave no row.
 
+    ``edited_reader`` is a digest of the code that read it, where that was not a release's.
     ``ledger`` counts by reason: truncated_file, not_json, other_test and invalid:<why>, and in an
     excerpt other_country and out_of_period; and ``row_count`` the lines that are rows.
     """
@@ -82,14 +84,16 @@ class Provenance:
     schema_version: int
     fingerprints: Digest
     row_count: Count
+    edited_reader: str = ""
     ledger: Annotated[dict[Reason, Count], msgspec.Meta(max_length=100)] = field(
         default_factory=dict
     )
 
     def is_current(self, item: ArchiveObject, fingerprints: str) -> bool:
         """Whether reading the object, as it is now, would give the same file again."""
-        told = (self.size, self.etag, self.fingerprints, self.schema_version)
-        return told == (item.size, item.etag, fingerprints, version_of(self.key))
+        told = (self.size, self.etag, self.fingerprints, self.schema_version, self.edited_reader)
+        now = (version_of(self.key), digest_edited_readers())
+        return told == (item.size, item.etag, fingerprints, *now)
 
 
 def add_up(files: Iterable[Provenance], rows: Mapping[str, int]) -> dict[str, int]:
@@ -135,15 +139,16 @@ def file_name(source_id: str, key: str) -> str:
 
 
 def read_provenance(file: bytes, key: str) -> Provenance | None:
-    """What the file of an object was made from; None where it is damaged, of another object, or of
-    another schema.
+    """What the file of an object was made from; None where it is damaged, of another object, of
+    another schema, or read by code that was edited before or since.
     """
     content = (read_metadata(file) or {}).get(METADATA_KEY, b"")
     try:
         told = msgspec.json.decode(content, type=Provenance)
     except (msgspec.DecodeError, RecursionError):
         return None
-    return told if (told.key, told.schema_version) == (key, version_of(key)) else None
+    made_by = (told.key, told.schema_version, told.edited_reader)
+    return told if made_by == (key, version_of(key), digest_edited_readers()) else None
 
 
 @dataclass(frozen=True)

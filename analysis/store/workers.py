@@ -40,6 +40,7 @@ from analysis.errors import ParameterError, SourceError, describe_error
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.observations.schema import SCHEMA_VERSION
+from analysis.reference.release import digest_edited_readers
 from analysis.sources.archive_files import (
     OBJECT_BYTES,
     ArchiveObject,
@@ -113,6 +114,7 @@ def ingest_object(task: Task, item: ArchiveObject) -> Result:
                     etag=item.etag,
                     sha256=content.digest(),
                     schema_version=version_of(item.key),
+                    edited_reader=digest_edited_readers(),
                     fingerprints=task.fingerprints.digest,
                     row_count=row_count,
                     ledger=dict(sorted(ledger.items())),

@@ -16,25 +16,27 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from itertools import product
 
 import duckdb
 import pandas as pd
 
+from analysis.errors import ParameterError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import Features, add_features
 from analysis.outcomes.filters import local_filters
 from analysis.outcomes.outcomes import Outcomes, apply_rules
 from analysis.outcomes.profiles import Profiles, add_profiles
-from analysis.outcomes.rules import RULES, Rule
+from analysis.outcomes.rules import Rule
 from analysis.outcomes.steps import keep_frames, read_frame
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.reference.networks import DOMESTIC
+from analysis.reference.release import digest_modules
 from analysis.store.stage_tables import KeptTables, Tables, add_room
-from analysis.study.imported import IMPORTED
 from analysis.study.study import Study
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.sessions import Operators, Sessions, add_sessions
-from analysis.verdicts.states import strength
+from analysis.verdicts.states import STATES_BY_STRENGTH, strength
 from analysis.verdicts.verdicts import Judgement, Scope, judge_cells, list_pairs, weigh_sessions
 from analysis.vocabulary import LISTED, PERIODS
 
@@ -43,22 +45,17 @@ _FRAMES = ("verdicts", "intervals", "withheld", "chances", "defects")
 
 
 def confirm(
-    study: Study,
-    networks: pd.DataFrame,
-    thresholds: Thresholds,
-    rules: tuple[Rule, ...] = RULES,
-    periods: Collection[str] = tuple(PERIODS),
+    study: Study, networks: pd.DataFrame | None = None, periods: Collection[str] = tuple(PERIODS)
 ) -> Judgement:
-    """Judge every site on every network, or read what the same numbers gave before.
+    """Judge every site on every network, or read what the same method gave before.
 
     Then the tables that ``analysis/verdicts`` makes on the way are not there.
 
     Args:
-        study: its connection afterwards holds ``outcomes`` (one row per measurement) as well,
-            and what ``evidence`` reads.
-        networks: ``Study.networks``.
-        thresholds: the method's numbers.
-        rules: the method's rules, in order.
+        study: it has the rules and the numbers; ``study.variant(…)`` is judged by others. Its
+            connection afterwards holds ``outcomes`` (one row per measurement) as well, and what
+            ``evidence`` reads.
+        networks: ``Study.networks``, where it is at hand.
         periods: which of the study's are judged; a row a pair is made for each.
 
     Returns:
@@ -66,45 +63,26 @@ def confirm(
         access network of the country is set aside as *not_domestic*. With ``WITNESSES=none`` its
         tables lead to no single measurement.
     """
-    sessions, judgement = _judge(study, networks, thresholds, rules, periods)
-    sessions.use(study.connection)
-    is_whole = study.parameters.has_witnesses
-    return judgement if is_whole else judgement.without_measurements()
-
-
-def find_verdicts(
-    study: Study,
-    networks: pd.DataFrame,
-    thresholds: Thresholds,
-    rules: tuple[Rule, ...] = RULES,
-    periods: Collection[str] = tuple(PERIODS),
-) -> pd.DataFrame:
-    """The verdicts of ``confirm``; the study's connection goes on with the tables that it has."""
-    return _judge(study, networks, thresholds, rules, periods)[1].verdicts
-
-
-def _judge(
-    study: Study,
-    networks: pd.DataFrame,
-    thresholds: Thresholds,
-    rules: tuple[Rule, ...],
-    periods: Collection[str],
-) -> tuple[Sessions, Judgement]:
-    connection = study.connection
-    method = Method.of(thresholds, rules, study.fingerprints, networks)
+    if networks is None:
+        networks = study.networks()
+    connection, thresholds = study.connection, study.thresholds
+    method = Method.of(study, networks)
     sessions = Maker(study.kept, connection, method).make_sessions()
     judged = {name: one for name, one in study.periods.items() if name in periods}
     spans = [[name, str(one.since), str(one.until)] for name, one in judged.items()]
     made_from = [method.describe("verdicts"), spans, study.is_fictional]
     if study.kept and (place := study.kept.find(connection, "verdicts", made_from)):
-        return sessions, _read_judgement(connection, place, sessions, thresholds)
-    scope = Scope(judged, thresholds, has_explorer=not study.is_fictional)
-    judgement = _of_country(judge_cells(connection, sessions, scope), networks)
-    if study.kept:
-        frames = {name: getattr(judgement, name) for name in _FRAMES}
-        write = partial(keep_frames, connection, frames)
-        study.kept.provide(connection, "verdicts", made_from, write)
-    return sessions, judgement
+        judgement = _read_judgement(connection, place, sessions, thresholds)
+    else:
+        scope = Scope(judged, thresholds, has_explorer=not study.is_fictional)
+        judgement = _of_country(judge_cells(connection, sessions, scope), networks)
+        if study.kept:
+            frames = {name: getattr(judgement, name) for name in _FRAMES}
+            write = partial(keep_frames, connection, frames)
+            study.kept.provide(connection, "verdicts", made_from, write)
+    sessions.use(connection)
+    is_whole = study.parameters.has_witnesses
+    return judgement if is_whole else judgement.without_measurements()
 
 
 def _of_country(judgement: Judgement, networks: pd.DataFrame) -> Judgement:
@@ -287,8 +265,14 @@ def evidence(study: Study, name: str) -> pd.DataFrame:
     return study.connection.execute(_QUERIES[name]).df()
 
 
-#: Stage → the part of ``IMPORTED`` that says how it is made, and all stages after it.
-_MADE_BY = {"features": "outcomes", "sessions": "verdicts"}
+#: Stage → the modules that make it, and all stages after it.
+_MADE_BY: Mapping[str, tuple[str, ...]] = {
+    "features": (
+        *("hosts", "observations/schema", "observations/messaging_tests", "store/stage_tables"),
+        "outcomes/",
+    ),
+    "sessions": ("period", "vocabulary", "verdicts/", "study/confirmation"),
+}
 #: The stages that leave tables in a connection; the last one leaves a judgement.
 TABLES = STAGES[:-1]
 _LIBRARIES = ("duckdb", "publicsuffixlist")
@@ -311,20 +295,19 @@ class Method:
     operators: Operators
 
     @classmethod
-    def of(
-        cls,
-        thresholds: Thresholds,
-        rules: tuple[Rule, ...],
-        fingerprints: Fingerprints,
-        networks: pd.DataFrame,
-    ) -> "Method":
-        """The method for some ``networks``: ``probe_asn`` (number), ``operator, is_domestic``."""
-        return cls(thresholds, rules, fingerprints, Operators.of(networks))
+    def of(cls, study: Study, networks: pd.DataFrame) -> "Method":
+        """That of a study; ``networks`` has ``probe_asn`` (number), ``operator, is_domestic``."""
+        return cls(study.thresholds, study.rules, study.fingerprints, Operators.of(networks))
 
     def describe(self, last: Stage) -> list[object]:
         """All that decides a stage's result, as JSON can say it."""
         return [
-            [stage, IMPORTED.get(_MADE_BY.get(stage, "")), self._numbers(stage), self._given(stage)]
+            [
+                stage,
+                digest_modules(_MADE_BY.get(stage, ())),
+                self._numbers(stage),
+                self._given(stage),
+            ]
             for stage in STAGES[: STAGES.index(last) + 1]
         ]
 
@@ -339,7 +322,7 @@ class Method:
             return [self.fingerprints.digest, str(local_filters())]
         if stage == "rules":
             domestic = sorted(self.operators.domestic_asns)
-            return [[astuple(rule) for rule in self.rules], domestic]
+            return [[astuple(replace(rule, comment="")) for rule in self.rules], domestic]
         return sorted(self.operators.names.items())
 
 
@@ -412,7 +395,7 @@ def sweep(
     Values of which the list is known from an earlier call, finished or not, are not judged again.
 
     Args:
-        study: of its own numbers and rules none counts here.
+        study: its rules count, and none of its own numbers.
         networks: ``Study.networks``.
         grid: threshold → values; the published value is added.
         say: called with ``(done, total)``, in judgements, when one begins and after the last.
@@ -452,6 +435,55 @@ def find_sweep(study: Study, networks: pd.DataFrame, grid: Grid = ENDS) -> pd.Da
     return pd.DataFrame(rows)
 
 
+def try_numbers(
+    study: Study, grid: Grid, say: Callable[[int, int], None] = lambda done, total: None
+) -> pd.DataFrame:
+    """Judge by every combination of the values of one or two thresholds.
+
+    Args:
+        study: all that the grid does not name is as in it; it stays as it is.
+        grid: threshold → values.
+        say: called with ``(done, total)``, in judgements, when one begins and after the last.
+
+    Returns:
+        One row per combination, in the order of the grid: the thresholds by name;
+        ``listed_domain_count``; a column per state, such as ``likely_blocked_pair_count``, pairs of
+        site and access network in the whole period; ``gained, lost``, the sites that come on the
+        list of the study or leave it, joined by ``;``.
+
+    Raises:
+        ParameterError: more than two thresholds, no such threshold, or a value that is not
+            accepted.
+    """
+    if not 1 <= len(grid) <= 2:
+        raise ParameterError("grid", ", ".join(grid), "one threshold or two are accepted")
+    networks = study.networks()
+    tried = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    variants = [study.variant("tried numbers", thresholds=numbers) for numbers in tried]
+    standing, rows = _access_pairs(study, networks), []
+    before = set(standing.loc[standing["state"].isin(LISTED), "domain"])
+    for done, (numbers, variant) in enumerate(zip(tried, variants, strict=True)):
+        say(done, len(tried))
+        pairs = _access_pairs(variant, networks)
+        listed = set(pairs.loc[pairs["state"].isin(LISTED), "domain"])
+        counts = pairs["state"].value_counts()
+        rows.append({
+            **numbers,
+            "listed_domain_count": len(listed),
+            **{f"{state}_pair_count": int(counts.get(state, 0)) for state in STATES_BY_STRENGTH},
+            "gained": ";".join(sorted(listed - before)),
+            "lost": ";".join(sorted(before - listed)),
+        })  # fmt: skip
+    say(len(tried), len(tried))
+    return pd.DataFrame(rows)
+
+
+def _access_pairs(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts on access networks, of the whole period."""
+    verdicts = confirm(study.variant("judged apart"), networks, ["all"]).verdicts
+    return verdicts[verdicts["is_domestic"].astype(bool)]
+
+
 def _changed(grid: Grid) -> dict[tuple[str, float], Thresholds]:
     """Threshold and value → all numbers, with that one in its place."""
     published = Thresholds()
@@ -463,7 +495,7 @@ def _changed(grid: Grid) -> dict[tuple[str, float], Thresholds]:
 
 
 def _method(study: Study, networks: pd.DataFrame, thresholds: Thresholds) -> Method:
-    return Method.of(thresholds, RULES, study.fingerprints, networks)
+    return replace(Method.of(study, networks), thresholds=thresholds)
 
 
 def _find_list(study: Study, method: Method) -> pd.DataFrame | None:

@@ -12,10 +12,12 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import ParameterError, find_near
+from analysis.outcomes.rules import RULES, RULES_VERSION, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.period import Period, today
 from analysis.reference.reference_files import (
@@ -28,6 +30,8 @@ from analysis.reference.reference_files import (
     parse_country,
 )
 from analysis.sources.archive_files import OONI, RECEIPT_MARGIN
+from analysis.study.lineage import Lineage
+from analysis.study.variants import Variant, load_variant
 
 _LINK, _NETWORK = re.compile(r"[0-9]{1,18}", re.ASCII), re.compile(r"AS[0-9]{1,10}", re.ASCII)
 _MOST = 100  # of either
@@ -171,6 +175,16 @@ class StudyParameters:
         "none: no page or table leads to a single measurement, and times are by the hour",
         needs_country=False,
     )
+    variant: Variant | None = field(
+        default=None,
+        metadata={
+            "parameter": Parameter(
+                "Python file with other rules or numbers, a part of the measurements, a baseline",
+                is_variable=True,
+                needs_country=False,
+            )
+        },
+    )
     thresholds: Thresholds = field(
         default_factory=Thresholds,
         metadata={
@@ -193,7 +207,7 @@ class StudyParameters:
         Raises:
             ParameterError: a value is wrong, or one is missing.
         """
-        names = [name for name in PARAMETERS if name != "thresholds"]
+        names = [name for name in PARAMETERS if name not in ("thresholds", "variant")]
         given = {name: values[name] for name in names if values.get(name) not in (None, "")}
         _check_country_is_given(given)
         code = parse_country(given.get("probe_cc", FICTIONAL_COUNTRY))
@@ -201,6 +215,7 @@ class StudyParameters:
             given = _of_fictional_country(code, given)
         period = _read_period(code, given)
         margin = given.get("receipt_margin", RECEIPT_MARGIN)
+        variant, thresholds = _read_variant(values), _read_thresholds(values)
         study = cls(
             probe_cc=code,
             since=str(period.since),
@@ -212,7 +227,8 @@ class StudyParameters:
             project=str(Campaign.of(str(given.get("project", "")))),
             accept_fields=whole_number("ACCEPT_FIELDS", given.get("accept_fields", 0), range(2)),
             witnesses=_read_witnesses(given.get("witnesses", "")),
-            thresholds=_read_thresholds(values),
+            variant=variant,
+            thresholds=thresholds.changed_by(variant.thresholds if variant else {}),
         )
         tables = given.get("tables", _WORK / study.label / "tables")
         return replace(study, tables=absolute("tables", tables))
@@ -241,8 +257,11 @@ class StudyParameters:
     def label(self) -> str:
         """A folder for the study, which says what was changed of the method.
 
-        ``kh/2023-07-01--2024-07-01.floor_sessions=6``; of many changes only a digest fits.
+        ``kh/2023-07-01--2024-07-01.floor_sessions=6``; of many changes only a digest fits. A
+        variant has its label instead.
         """
+        if self.variant:
+            return f"{self.published_label}.{self.variant.folder}"
         changes = "".join(f".{name}={value}" for name, value in self.thresholds.changes().items())
         if len(changes) > _LONGEST_NAME:
             changes = f".thresholds={hashlib.sha256(changes.encode()).hexdigest()[:12]}"
@@ -264,16 +283,52 @@ class StudyParameters:
         missing = {name: path for name, path in lists.items() if not getattr(self, name)}
         return replace(self, **missing)  # type: ignore[arg-type]
 
-    def method_changes(self) -> dict[str, object]:
-        """What a page's provenance says of changed numbers; nothing where none was changed."""
-        changes = [change for change, _ in changed_numbers(self.thresholds)]
-        return {"method changed": changes} if changes else {}
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that it is judged by, in order."""
+        return self.variant.rules if self.variant else RULES
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """The method that it is judged by."""
+        return Lineage.of(self.rules, self.thresholds)
+
+    @property
+    def edited(self) -> str:
+        """The digest of the method where more than its numbers is not the release's; else empty."""
+        return self.lineage.digest if self.lineage.is_edited else ""
+
+    def describe_method(self) -> dict[str, object]:
+        """What a page's provenance says of the method."""
+        variant = self.variant
+        return {
+            "method": f"rules version {RULES_VERSION}, {self.lineage.in_words}",
+            **({"variant": variant.label} if variant else {}),
+        }
+
+    def name_changes(self) -> list[tuple[str, str]]:
+        """What differs from the published method, and what it is; nothing where nothing does."""
+        variant, rules = self.variant, {rule.rule_id: rule.comment for rule in self.rules}
+        known = {**rules, **{name: one.meaning for name, one in DECLARATIONS.items()}}
+        told = [(f"variant “{variant.label}”", "")] if variant else []
+        if variant and variant.only:
+            told.append((f"only measurements with {variant.only}", "the others are left out"))
+        for edit in self.lineage.with_notebooks().edits:
+            words = edit.removeprefix("rule ").partition(" ")[0]
+            told.append((edit, known.get(words, "")))
+        return told
 
     def for_notebooks(self) -> dict[str, object]:
         """Every parameter by name, as a notebook's cell takes it; ``tables`` is the caller's."""
         values = {name: getattr(self, name) for name in PARAMETERS if name != "tables"}
         # the lists are filled in by now, and a snapshot would fill in others
-        return {**values, "thresholds": self.thresholds.changes(), "reference": ""}
+        variant = self.variant.file if self.variant else ""
+        return {
+            **values,
+            "thresholds": self.thresholds.changes(),
+            "variant": variant,
+            "reference": "",
+        }
 
 
 #: Name → what is known of the parameter, in the order of the notebooks' cells.
@@ -327,16 +382,6 @@ def wants_snapshot(parameters: StudyParameters) -> bool:
     return parameters.source == OONI and not (parameters.test_list and parameters.fingerprints)
 
 
-def changed_numbers(thresholds: Thresholds) -> list[tuple[str, str]]:
-    """Each number that differs from the published method: ``floor_sessions 6 (published: 4)``,
-    and what it decides."""
-    published = vars(Thresholds())
-    return [
-        (f"{name} {value} (published: {published[name]})", DECLARATIONS[name].meaning)
-        for name, value in thresholds.changes().items()
-    ]
-
-
 def whole_number(name: str, value: object, accepted: range) -> int:
     """A whole number within a range, given as such or as text.
 
@@ -356,6 +401,14 @@ def _read_witnesses(value: object) -> str:
             "WITNESSES", value, f"{NO_WITNESSES} is accepted; without the parameter there are some"
         )
     return str(value)
+
+
+def _read_variant(values: Mapping[str, Any]) -> Variant | None:
+    """The variant of a file, or that of a study whose parameters are read once more."""
+    given = values.get("variant")
+    if given is None or isinstance(given, Variant):
+        return given
+    return load_variant(absolute("variant", given)) if given else None
 
 
 def _read_thresholds(values: Mapping[str, Any]) -> Thresholds:

@@ -5,7 +5,7 @@ measurement of a web site. The counts are of what was tested, by month, site and
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from analysis.languages.language import ENGLISH
 from analysis.observations import fingerprints
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import DISJOINT, DISJOINT_SQL
+from analysis.outcomes.rules import Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference import networks, test_lists
@@ -40,14 +41,14 @@ from analysis.store.database import MessagingRows, Observations
 from analysis.store.ingestion import Request, ingest, ingest_messaging
 from analysis.store.stage_tables import KeptTables
 from analysis.store.store import Collection
-from analysis.study.imported import check_imported
+from analysis.study.lineage import check_imported
 from analysis.study.parameters import (
     StudyParameters,
-    changed_numbers,
     check_names,
     find_lists,
     replies_folder,
 )
+from analysis.study.variants import Variant
 from analysis.tables import name_network
 from analysis.verdicts.app_verdicts import Elsewhere, look_elsewhere
 
@@ -336,12 +337,13 @@ class Study(Opened):
     def __repr__(self) -> str:
         """Five lines for whoever looks at it in a notebook."""
         ((rows,),) = self.connection.execute("SELECT count(*) FROM observations").fetchall()
-        changes = ", ".join(change for change, _ in changed_numbers(self.thresholds))
+        variant = self.parameters.variant
         return (
-            f"{self.title}{f', only {self.part}' if self.part else ''}\n"
+            f"{self.title}{f', {variant.label}' if variant else ''}"
+            f"{f', only {self.part}' if self.part else ''}\n"
             f"{rows:,} measurements on {len(self.networks())} network(s)\n"
             f"lists: {', '.join(file.name for file in self.lists.files) or 'none'}\n"
-            f"method: {changes or 'as published'}\n"
+            f"method: {self.parameters.lineage.in_words}\n"
             "study.connection: DuckDB with the table observations; after confirm with outcomes, too"
         )
 
@@ -352,7 +354,7 @@ class Study(Opened):
         """The same study of some measurements alone: ``study.only("probe_asn = 64498")``.
 
         It is judged as if nothing else had been measured. No table of the whole study is used for
-        it, none of it is kept, and notebooks hand its tables on through a folder of its own.
+        it, and notebooks hand its tables on through a folder of its own.
 
         Args:
             condition: SQL over the columns of an observation (docs/library.md).
@@ -360,13 +362,64 @@ class Study(Opened):
         Raises:
             ParameterError: it is no such condition, or true of no measurement.
         """
-        observations = self.observations.only(condition)
-        if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
-            raise ParameterError("only", condition, "it is true of no measurement of this study")
         digest = hashlib.sha256(condition.encode()).hexdigest()[:12]
         parameters = replace(self.parameters, tables=f"{self.parameters.tables}.only-{digest}")
+        return replace(self, parameters=parameters)._take_part(condition)
+
+    def _take_part(self, condition: str) -> "Study":
+        """``only``, with the same folder for tables; all of it where there is no condition."""
+        if not condition:
+            return self
+        observations = self.observations.only(condition)
+        if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
+            observations.close()
+            raise ParameterError("only", condition, "it is true of no measurement of this study")
         part = f"{self.part} and {condition}" if self.part else condition
-        return replace(self, parameters=parameters, observations=observations, part=part)
+        return replace(self, observations=observations, part=part)
+
+    def variant(
+        self,
+        label: str,
+        *,
+        rules: Iterable[Rule] | None = None,
+        thresholds: Thresholds | Mapping[str, Any] | None = None,
+        only: str = "",
+        baseline: Callable[["Study"], pd.DataFrame] | None = None,
+    ) -> "Study":
+        """The same study, judged otherwise: ``study.variant("strict", thresholds={…})``.
+
+        It has a connection and a folder for tables of its own, so nothing that is done with it
+        touches this study. What is not given is as in this study.
+
+        Args:
+            label: a few words that name it.
+            rules: all rules, in order: ``[*study.rules, my_rule]``.
+            thresholds: the numbers to change, by name; or ``Thresholds()``, those as published.
+            only, baseline: see ``variants.Variant``.
+
+        Raises:
+            ParameterError: the label is no name, or one of the others cannot work.
+        """
+        before = self.parameters.variant
+        variant = Variant(
+            label,
+            rules=self.rules if rules is None else tuple(rules),
+            thresholds=vars(thresholds) if isinstance(thresholds, Thresholds) else thresholds or {},
+            only=only,
+            baseline=baseline or (before.baseline if before else None),
+        )
+        return self._judged_by(variant)
+
+    def _judged_by(self, variant: Variant) -> "Study":
+        """The study with a variant's method, and of its measurements those that it is about."""
+        parameters = replace(
+            self.parameters,
+            variant=variant,
+            thresholds=self.thresholds.changed_by(variant.thresholds),
+            tables=f"{self.parameters.tables}.{variant.folder}",
+        )
+        judged = replace(self, parameters=parameters, observations=self.observations.beside())
+        return judged._take_part(variant.only)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -392,6 +445,11 @@ class Study(Opened):
     def thresholds(self) -> Thresholds:
         """The method's numbers for this study."""
         return self.parameters.thresholds
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The method's rules for this study, in order."""
+        return self.parameters.rules
 
     def networks(self) -> pd.DataFrame:
         """One row per network that measured, by number.
@@ -428,7 +486,7 @@ class Study(Opened):
     def sources(self) -> dict[str, object]:
         """What the study read, for the provenance section: digests and dates, no path."""
         return {
-            **self.parameters.method_changes(),
+            **self.parameters.describe_method(),
             **({"measurements left out": f"all but {self.part}"} if self.part else {}),
             "observations": f"sha256 {self.collection.digest}",
             "fingerprints": "none given"
@@ -472,8 +530,8 @@ def _read_parameters(values: Mapping[str, Any]) -> StudyParameters:
     check_names(values)
     check_imported()
     parameters = StudyParameters.of(values)
-    for change, meaning in changed_numbers(parameters.thresholds):
-        print(f"{change}: {meaning}")
+    for change, meaning in parameters.name_changes():
+        print(f"{change}: {meaning}" if meaning else change)
     return parameters
 
 
@@ -539,17 +597,28 @@ def open_study(parameters: StudyParameters, *, jobs: int | None = None) -> Study
         ParameterError: a parameter is wrong.
         SourceError: the source has nothing for the country in the period, or could not be read.
     """
-    code, period = parameters.probe_cc, parameters.period
-    first, second = period.split(parameters.split)
+    first, second = parameters.period.split(parameters.split)
     lists = load_lists(parameters)
     collection = ingest(request_of(parameters, reopen=True, jobs=jobs), lists.fingerprints)
-    return Study(
-        parameters=parameters,
-        periods={"all": period, "first": first, "second": second},
-        collection=collection,
-        observations=open_observations(collection, code, period),
-        lists=lists,
-    )
+    periods = {"all": parameters.period, "first": first, "second": second}
+    return study_on(parameters, periods, collection, lists)
+
+
+def study_on(
+    parameters: StudyParameters,
+    periods: Mapping[str, Period],
+    collection: Collection,
+    lists: ReferenceLists,
+) -> Study:
+    """The study of what was read, or of the part of it that a variant is about.
+
+    Raises:
+        SourceError: the source has nothing for the country in the period.
+        ParameterError: the variant's condition is none, or true of no measurement.
+    """
+    observations = open_observations(collection, parameters.probe_cc, parameters.period)
+    study = Study(parameters, periods, collection, lists, observations)
+    return study._take_part(parameters.variant.only if parameters.variant else "")
 
 
 _NAMES = """
@@ -597,7 +666,7 @@ class MessagingStudy(Opened):
         """What was read, for the provenance section: digests and dates, no path."""
         file = self.lists.test_counts.file
         return {
-            **self.parameters.method_changes(),
+            **self.parameters.describe_method(),
             "observations": f"sha256 {self.collection.digest}",
             **({file.name: f"{file.row_count} rows, sha256 {file.digest}"} if file else {}),
             **{f"OONI's counts of {name}": f"sha256 {d}" for name, d in self.digests.items()},

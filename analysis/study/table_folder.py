@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import ParameterError
-from analysis.outcomes.rules import RULES_VERSION
+from analysis.study.lineage import Lineage, name_differences, shorten
 from analysis.study.study import Study
 from analysis.tables import WRITTEN_BY, write_json
 
@@ -79,9 +79,11 @@ def check_tables(study: Study) -> str:
         raise ParameterError("tables", folder, f"there are no tables of this study; {run}")
     other = [what for what, value in now.items() if before.get(what) != value]
     if other:
-        raise ParameterError(
-            "tables", folder, f"the tables in it are of other {' and '.join(other)}; {run}"
-        )
+        if "method" in other and (was := Lineage.read(before)):
+            changed = shorten(list(name_differences(was, study.parameters.lineage)))
+            other[other.index("method")] = f"method ({changed})"
+        said = f"the tables in it are of a study that differs in {' and '.join(other)}; {run}"
+        raise ParameterError("tables", folder, said)
     return str(folder)
 
 
@@ -118,9 +120,8 @@ def made_from(study: Study) -> dict[str, Any]:
         "country or period": f"{study.probe_cc} {study.periods['all']} {second.since}",
         "observations": study.collection.digest,
         "lists": [asdict(file) for file in files if file],
-        "measurements": study.part,
-        "rules": RULES_VERSION,
-        "thresholds": vars(study.thresholds),
+        "part of the measurements": study.part,
+        "method": study.parameters.lineage.for_run(),
         "WITNESSES": study.parameters.witnesses,
         **({"withheld names": withheld.digest} if withheld else {}),
     }
@@ -139,4 +140,6 @@ def _parameters_in_words(study: Study) -> str:
     given = study.parameters
     changes = given.thresholds.changes()
     numbers = f", thresholds={json.dumps(changes)}" if changes else ""
-    return f'probe_cc="{given.probe_cc}", since="{given.since}", until="{given.until}"{numbers}'
+    variant = f', variant="{given.variant.file}"' if given.variant else ""
+    period = f'since="{given.since}", until="{given.until}"'
+    return f'probe_cc="{given.probe_cc}", {period}{numbers}{variant}'

@@ -31,7 +31,8 @@ def open_world(world: Path, store: Path, probe_cc: str, since: str, until: str) 
 def judge_world(study: Study, thresholds: Thresholds, tables: Path) -> None:
     """Write the tables that a score reads; of no half."""
     networks = study.networks()
-    judgement = confirm(study, networks, thresholds, periods=["all"])
+    judged = study.variant("world", thresholds=thresholds)
+    judgement = confirm(judged, networks, periods=["all"])
     verdicts = write_table(tables, "verdicts", judgement.verdicts)
     write_table(tables, "blocking_intervals", judgement.intervals)
     write_table(tables, "chances", judgement.chances)

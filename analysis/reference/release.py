@@ -1,0 +1,51 @@
+"""The method as it was released, ``data/reference/method.json``, and the code that differs from it.
+
+``tools/release_method.py`` writes the file; a test checks that it is up to date.
+"""
+
+import json
+from collections.abc import Collection
+from functools import cache
+from typing import Any
+
+from analysis.reference.reference_files import REFERENCE
+from analysis.source_code import digest_file, digest_module, digest_text, list_modules
+
+RELEASE = REFERENCE / "method.json"
+#: All code between a line of the archive and a row of a table. What words and draws it is not here.
+MODULES = (
+    *("hosts", "period", "tables", "vocabulary", "sources/archive_files"),
+    *("observations/", "reference/", "store/", "outcomes/", "verdicts/", "study/", "planning/"),
+    *("report/annex", "report/app_tables", "report/differences", "report/fields_met"),
+    *("report/findings", "report/instrument", "report/other_methods", "report/run_counts"),
+    *("report/tieout", "report/unread"),
+)  # fmt: skip
+#: What reads a line of the archive.
+READERS = ("hosts", "observations/", "store/lines")
+
+
+@cache
+def read_release() -> dict[str, Any]:
+    """The release: part of the method → its entries by name, see ``study.lineage``; and ``files``,
+    module → the digest of its file, to the byte."""
+    content: dict[str, Any] = json.loads(RELEASE.read_text(encoding="utf-8"))
+    return content
+
+
+def digest_modules(wanted: Collection[str] = MODULES) -> dict[str, str]:
+    """Module → the digest of its code. A file that is the release's is not parsed."""
+    release = read_release()
+    files, known = release["files"], release["modules"]
+    return {
+        name: known[name] if files.get(name) == digest_file(name) else digest_module(name)
+        for name in list_modules(wanted)
+    }
+
+
+@cache
+def digest_edited_readers() -> str:
+    """What reads measurements here, where it is not the release's; empty where it is."""
+    here, known = digest_modules(READERS), read_release()["modules"]
+    if all(known.get(name) == digest for name, digest in here.items()):
+        return ""
+    return digest_text(json.dumps(here, sort_keys=True))

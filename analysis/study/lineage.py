@@ -1,0 +1,182 @@
+"""Which method made a result: its parts, their one digest, and what differs from another method.
+
+The parts are rules, thresholds, code, shipped lists that decide something, and, of a report, its
+notebooks. The digest is of all but the notebooks: one that is edited in JupyterLab has read the
+tables of the others, and would refuse them.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from analysis.errors import ParameterError
+from analysis.outcomes.rules import Rule
+from analysis.outcomes.thresholds import Thresholds
+from analysis.reference.reference_files import NOTEBOOKS, REFERENCE
+from analysis.reference.release import MODULES, digest_modules, read_release
+from analysis.source_code import (
+    digest_code,
+    digest_text,
+    drop_sql_comments,
+    find_edited,
+    list_modules,
+)
+
+_LISTS = ("categories.csv", "countries.csv", "local_filters.csv", "messaging_causes.csv")
+#: So many differences are named; of more the others are counted.
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The parts of a method: name → digest, and of a threshold its value.
+
+    Attributes:
+        rules: by id.
+        order: the ids of the rules in order.
+        thresholds: the numbers in use.
+        modules: the code.
+        lists: shipped lists.
+        notebooks: those of a report; empty of a study.
+    """
+
+    rules: Mapping[str, str]
+    order: str
+    thresholds: Mapping[str, float]
+    modules: Mapping[str, str]
+    lists: Mapping[str, str]
+    notebooks: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rules: Iterable[Rule], thresholds: Thresholds) -> "Lineage":
+        """That of the code that runs here, with some rules and numbers."""
+        digests = {rule.rule_id: _digest_rule(rule) for rule in rules}
+        return cls(
+            rules=digests,
+            order=digest_text(" ".join(digests)),
+            thresholds=vars(thresholds),
+            modules=digest_modules(),
+            lists={name: _digest_list(name) for name in _LISTS},
+        )
+
+    @classmethod
+    def read(cls, run: Mapping[str, Any]) -> "Lineage | None":
+        """That of a report, by its ``run.json``; None of one that is older than this entry."""
+        told = run.get("method")
+        return cls(**{name: told[name] for name in _PARTS}) if told else None
+
+    @classmethod
+    def of_release(cls) -> "Lineage":
+        """That of the release."""
+        told = read_release()
+        return cls(**{name: told[name] for name in _PARTS})
+
+    def with_notebooks(self) -> "Lineage":
+        """With the notebooks of a report, as they are stored."""
+        paths = sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))
+        return replace(self, notebooks={path.stem: _digest_notebook(path) for path in paths})
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hex digits."""
+        parts = {name: getattr(self, name) for name in _PARTS if name != "notebooks"}
+        return digest_text(json.dumps(parts, sort_keys=True))
+
+    @cached_property
+    def edits(self) -> tuple[str, ...]:
+        """What differs from the release, each in words; nothing where nothing does."""
+        return tuple(name_differences(Lineage.of_release(), self, "published"))
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether more than numbers differs from the release."""
+        same_numbers = replace(self, thresholds=Lineage.of_release().thresholds)
+        return bool(same_numbers.edits)
+
+    @property
+    def in_words(self) -> str:
+        """The digest, and what was edited."""
+        edited = f", edited: {shorten(self.edits)}" if self.edits else ", as released"
+        return f"digest {self.digest}{edited}"
+
+    def for_run(self) -> dict[str, Any]:
+        """What ``run.json`` says of it."""
+        parts = {name: getattr(self, name) for name in _PARTS}
+        return {"digest": self.digest, "edits": list(self.edits), **parts}
+
+
+_PARTS = tuple(Lineage.__dataclass_fields__)
+
+
+def name_differences(before: Lineage, after: Lineage, known_as: str = "before") -> Iterator[str]:
+    """What differs between two methods, each in words: rules first, by id."""
+    yield from _compare("rule", before.rules, after.rules)
+    if before.order != after.order and before.rules.keys() == after.rules.keys():
+        yield "order of the rules changed"
+    for name in (*after.thresholds, *(before.thresholds.keys() - after.thresholds.keys())):
+        was, value = before.thresholds.get(name, "none"), after.thresholds.get(name, "none")
+        if value != was:
+            yield f"{name} {value} ({known_as}: {was})"
+    yield from _compare("module", before.modules, after.modules)
+    yield from _compare("list", before.lists, after.lists)
+    if before.notebooks and after.notebooks:
+        yield from _compare("notebook", before.notebooks, after.notebooks)
+
+
+def _compare(what: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before:
+            yield f"{what} {name} added"
+        elif name not in after:
+            yield f"{what} {name} left out"
+        elif before[name] != after[name]:
+            yield f"{what} {name} changed"
+
+
+def shorten(differences: Sequence[str]) -> str:
+    """Differences in one line; of many the first."""
+    more = len(differences) - _MOST_NAMED
+    named = "; ".join(differences[:_MOST_NAMED])
+    return f"{named}; and {more} more" if more > 0 else named
+
+
+def check_imported() -> None:
+    """Refuse to judge by code that was edited since: Python goes on with what it imported.
+
+    Raises:
+        ParameterError: a file was edited; says to restart the kernel.
+    """
+    if edited := find_edited(list_modules(MODULES)):
+        accepted = "edited after this kernel imported it: restart the kernel and run all cells"
+        raise ParameterError(
+            "analysis", ", ".join(f"analysis/{name}.py" for name in edited), accepted
+        )
+
+
+def _digest_rule(rule: Rule) -> str:
+    """All of a rule but its comment."""
+    bare = replace(rule, comment="", condition=drop_sql_comments(rule.condition))
+    return digest_text(repr(astuple(bare)))
+
+
+def _digest_list(name: str) -> str:
+    return digest_text((REFERENCE / name).read_text(encoding="utf-8"))
+
+
+def _digest_notebook(path: Path) -> str:
+    """The code of a notebook, without that of its parameters: the run states them."""
+    cells = nbformat.read(path, as_version=4).cells  # type: ignore[no-untyped-call]
+    code = [
+        cell.source
+        for cell in cells
+        if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", [])
+    ]
+    try:
+        return digest_code("\n".join(code))
+    except SyntaxError:  # a magic of IPython's
+        return digest_text("\n".join(code))

@@ -1,0 +1,264 @@
+"""A result says which method made it: what counts as an edit, and where each edit is told."""
+
+import json
+import runpy
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis import source_code
+from analysis.errors import ParameterError
+from analysis.outcomes.rules import RULES, RULES_VERSION, Rule
+from analysis.outcomes.thresholds import Thresholds
+from analysis.reference import release
+from analysis.report.differences import compare_verdicts
+from analysis.review.changes import find_causes
+from analysis.review.decisions import Basis
+from analysis.review.reports import Report
+from analysis.source_code import digest_code
+from analysis.store import database, store, workers
+from analysis.store.ingestion import ingest
+from analysis.study.confirmation import confirm, try_numbers
+from analysis.study.lineage import Lineage, name_differences
+from analysis.study.parameters import StudyParameters
+from analysis.study.study import Study, open_study, request_of
+from analysis.study.table_folder import start_tables
+from analysis.study.variants import Variant, load_variant
+from analysis.tables import TABLES, write_table
+from tests.archives import line_of, object_key, put
+
+ROOT = Path(__file__).parents[1]
+CODE = '''
+"""What it is."""
+def ask(number):
+    """What it does."""
+    # why
+    return f"""
+        SELECT a{number}  -- the first
+        FROM b WHERE c = '{number:>3}'
+    """ + "d"
+'''
+
+
+def test_the_release_is_what_stands_here() -> None:
+    """Whoever changes the method says so: run tools/release_method.py."""
+    tool = runpy.run_path(str(ROOT / "tools" / "release_method.py"))
+    assert tool["main"](is_check=True) == 0, "run tools/release_method.py"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_same"),
+    [
+        ('"""What it is."""', '"""Another thing."""', True),
+        ('    """What it does."""\n', "", True),
+        ("    # why\n", "    # because\n\n", True),
+        ("  -- the first", "  -- the second", True),
+        ("  -- the first", "", True),
+        ("ask(number)", "ask( number )", True),
+        ("SELECT a", "SELECT e", False),
+        ("'{number:>3}'", "'{number:>4}'", False),
+        ('+ "d"', '+ "e"', False),
+        ("return f", "print(number); return f", False),
+    ],
+)
+def test_a_digest_is_of_what_code_does(before: str, after: str, is_same: bool) -> None:
+    """Comments, docstrings and layout are not in it, nor are comments of SQL."""
+    assert before in CODE
+    assert (digest_code(CODE) == digest_code(CODE.replace(before, after))) == is_same
+
+
+def _runs(python: str) -> bool:
+    path = shutil.which(python)
+    return bool(path) and not subprocess.run([str(path), "-c", ""], capture_output=True).returncode
+
+
+def test_a_digest_is_the_same_on_other_pythons() -> None:
+    """Of all modules, by whichever other Python is on this machine."""
+    others = [name for name in ("python3.12", "python3.13", "python3.14") if _runs(name)]
+    if not others:
+        pytest.skip("no other Python is on this machine")
+    asked = (
+        "import importlib.util as u, json, sys; s = u.spec_from_file_location('c', sys.argv[1]); "
+        "m = u.module_from_spec(s); s.loader.exec_module(m); "
+        "print(json.dumps({n: m.digest_module(n) for n in m.list_modules(sys.argv[2:])}))"
+    )
+    path = str(ROOT / "analysis" / "source_code.py")
+    wanted = ["observations/", "outcomes/", "verdicts/", "study/"]
+    for name in others:
+        made = subprocess.run([name, "-c", asked, path, *wanted], capture_output=True, check=True)
+        assert json.loads(made.stdout) == release.digest_modules(wanted)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    """Three measurements on two networks."""
+    lines = [
+        line_of(n, measurement_start_time=f"2024-01-1{n} 10:00:00", probe_asn=asn)
+        for n, asn in enumerate(("AS64496", "AS64496", "AS64497"))
+    ]
+    put(tmp_path / "archive", object_key(day="20240110"), lines)
+    parameters = StudyParameters(
+        probe_cc="QQ", since="2024-01-01", until="2024-02-01", source=str(tmp_path / "archive"),
+        store=str(tmp_path / "store"), tables=str(tmp_path / "tables"),
+    )  # fmt: skip
+    opened = open_study(parameters, jobs=1)
+    yield opened
+    opened.observations.close()
+
+
+def _edit(rule_id: str, **values: Any) -> list[Rule]:
+    return [replace(one, **values) if one.rule_id == rule_id else one for one in RULES]
+
+
+def test_edits_are_named() -> None:
+    """Rules by id, numbers by value, modules, lists and notebooks by name; a comment is none."""
+    here = Lineage.of(RULES, Thresholds()).with_notebooks()
+    own = Rule(rule_id="session.own", condition="FALSE", outcome="unknown", comment="Mine.")
+    rules, numbers = [own, *_edit("dns.sinkhole", condition="FALSE")[1:]], Thresholds(floor_days=2)
+    assert not here.edits
+    other = Lineage.of(rules, numbers).with_notebooks()
+    other = replace(
+        other,
+        modules={**other.modules, "verdicts/blocks": "another"},
+        notebooks={**other.notebooks, "4-blocked-sites": "another"},
+    )
+    assert other.edits == (
+        "rule dns.sinkhole changed", f"rule {RULES[0].rule_id} left out", "rule session.own added",
+        "floor_days 2 (published: 3)", "module verdicts/blocks changed",
+        "notebook 4-blocked-sites changed",
+    )  # fmt: skip
+    assert here.digest != other.digest
+    assert Lineage.read({"method": json.loads(json.dumps(other.for_run()))}) == other
+    turned = Lineage.of([RULES[1], RULES[0], *RULES[2:]], Thresholds())
+    assert list(name_differences(here, turned)) == ["order of the rules changed"]
+    reworded = Lineage.of(_edit("dns.sinkhole", comment="In other words."), Thresholds())
+    assert reworded.digest == here.digest
+
+
+def test_measurements_read_by_edited_code_are_read_again(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the code is edited, and when the edit is taken back; else they are read once."""
+    monkeypatch.setitem(source_code._READ, "observations/attempts", b"EDITED = True")
+    caches = (source_code.digest_file, source_code.digest_module, release.digest_edited_readers)
+    for cache in caches:
+        cache.cache_clear()
+    edited = release.digest_edited_readers()
+    monkeypatch.undo()
+    for cache in caches:
+        cache.cache_clear()
+    assert edited
+    assert release.digest_edited_readers() == ""
+    counts, request = [], request_of(study.parameters, jobs=1)
+    for reader in ("", edited, edited, ""):
+        for module in (store, workers, database):
+            monkeypatch.setattr(module, "digest_edited_readers", lambda reader=reader: reader)
+        counts.append(ingest(request, study.fingerprints).read_count)
+    assert counts == [0, 1, 0, 1]
+
+
+def _run(lineage: Lineage) -> dict[str, Any]:
+    parameters = {"probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01"}
+    return {"parameters": parameters, "rules_version": RULES_VERSION, "method": lineage.for_run()}
+
+
+def test_a_comparison_names_the_rule_beside_what_moved(study: Study, tmp_path: Path) -> None:
+    """And a decision that was taken on the published method does not apply to an edited one."""
+    edited, reports = study.variant("edited", rules=_edit("dns.sinkhole", condition="FALSE")), []
+    for state, one in (("insufficient", study), ("ok", edited)):
+        verdicts = confirm(one).verdicts.assign(state=state)
+        tables = tmp_path / state / "tables"
+        write_table(tables, "verdicts", verdicts)
+        write_table(
+            tables, "blocked_sites", pd.DataFrame(columns=list(TABLES["blocked_sites"].columns))
+        )
+        reports.append(Report(tables.parent, _run(one.parameters.lineage)))
+    assert find_causes(*reports) == {"method": ["rule dns.sinkhole changed"]}
+    assert find_causes(reports[0], reports[0]) == {}
+    first, second = (Basis.of_run(one.run) for one in reports)
+    assert (first.edited, second.edited) == ("", edited.parameters.lineage.digest)
+    assert second.method.endswith(f"edited, digest {second.edited}")
+
+
+def test_a_variant_never_touches_its_study(study: Study) -> None:
+    """It has tables of its own, in the connection as in the folder, and says what it is."""
+    mine = Rule(rule_id="session.mine", condition="probe_asn = 64496", outcome="unknown",
+                evidence="discarded", comment="Not this network.")  # fmt: skip
+    variant = study.variant("mine", rules=[mine, *RULES], thresholds={"floor_days": 1})
+    part = study.variant("part", only="probe_asn = 64497")
+    confirm(study)
+    before = _asked(study, "SELECT rule_id::VARCHAR FROM rules")
+    changed = compare_verdicts(study, variant)
+    confirm(part)
+    assert _asked(study, "SELECT rule_id::VARCHAR FROM rules") == before
+    assert len(_asked(variant, "SELECT rule_id FROM rules")) == len(before) + 1
+    assert [_asked(one, "SELECT count(*) FROM observations") for one in (study, variant, part)] == [
+        [(3,)], [(3,)], [(1,)],
+    ]  # fmt: skip
+    assert len({start_tables(one) for one in (study, variant, part)}) == 3
+    assert "as released" in repr(study)
+    assert "mine" in repr(variant)
+    assert "rule session.mine added" in repr(variant)
+    assert "only probe_asn = 64497" in repr(part)
+    assert variant.variant("published", rules=RULES, thresholds=Thresholds()).thresholds == (
+        study.thresholds
+    )
+    assert set(changed["change"]) <= {"restated"}
+    ledger = part.observations.ledger().set_index("reason")["line_count"]
+    assert (ledger["kept"], ledger["left_out"], ledger["total"]) == (1, 2, 3)
+
+
+def _asked(study: Study, query: str) -> list[tuple[Any, ...]]:
+    return study.connection.execute(query).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"label": "a/b"}, "label=a/b: 1 to 40 letters"),
+        ({"rules": RULES[:-1]}, "rules=x: rule http"),
+        ({"rules": [RULES[0], *RULES]}, "2 rules have this id"),
+        ({"thresholds": {"floor_session": 1}}, "there is no such threshold"),
+        ({"baseline": "SELECT 1"}, "a function of a study is accepted"),
+    ],
+)
+def test_a_variant_that_cannot_work_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        Variant(**{"label": "x", **values})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("variant = 1", "the file must set variant = Variant"),
+        ("1 / 0", "the file fails with ZeroDivisionError: division by zero"),
+        (None, "there is no such file"),
+    ],
+)
+def test_a_file_without_a_variant_is_refused(
+    tmp_path: Path, text: str | None, message: str
+) -> None:
+    if text is not None:
+        (tmp_path / "own.py").write_text(text)
+    with pytest.raises(ParameterError, match=f"^VARIANT=.*own.py: {message}"):
+        load_variant(str(tmp_path / "own.py"))
+
+
+def test_numbers_are_tried_together(study: Study) -> None:
+    """Every combination is a row that says what a study with these numbers says."""
+    told: list[tuple[int, int]] = []
+    grid = {"floor_sessions": (1, 4), "floor_days": (1, 3)}
+    tried = try_numbers(study, grid, lambda *said: told.append(said))
+    assert tried[list(grid)].to_numpy().tolist() == [[1, 1], [1, 3], [4, 1], [4, 3]]
+    assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    loose = confirm(study.variant("loose", thresholds={"floor_sessions": 1, "floor_days": 1}))
+    whole = loose.verdicts.query("period == 'all' and is_domestic")
+    assert tried["ok_pair_count"].tolist() == [(whole["state"] == "ok").sum(), 0, 0, 0]
+    with pytest.raises(ParameterError, match="one threshold or two"):
+        try_numbers(study, {})
