@@ -353,7 +353,7 @@ class Observations(AbstractContextManager["Observations"]):
             why = f"it is no condition over the columns of observations: {error}"
             raise ParameterError("only", condition, why.splitlines()[0]) from None
         if asked.types[0] != "BOOLEAN":
-            why = "it is no condition, which is true or false, such as probe_asn = 64500"
+            why = "it is no condition, which is true or false, such as probe_asn = 1"
             raise ParameterError("only", condition, why)
         return self._take_part(f"FROM observations WHERE ({condition})")
 
