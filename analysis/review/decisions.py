@@ -56,7 +56,8 @@ class Basis:
         period: the whole period.
         rules_version: of the method.
         thresholds: the numbers that differ from the published method, by name.
-        edited: the digest of a method of which more than numbers was edited; else empty.
+        edited: a digest, where more than numbers is not the published method, or only a part of
+            the measurements counts; else empty.
     """
 
     probe_cc: str
@@ -72,7 +73,7 @@ class Basis:
         period = Period.parse(given["since"], given["until"])
         changed = tuple(sorted(run.get("changed_thresholds", {}).items()))
         lineage = Lineage.read(run)
-        edited = lineage.digest if lineage and lineage.is_edited else ""
+        edited = lineage.digest_edit(run.get("variant", {}).get("only", "")) if lineage else ""
         return cls(given["probe_cc"], period, run["rules_version"], changed, edited)
 
     @property

@@ -98,6 +98,16 @@ class Lineage:
         same_numbers = replace(self, thresholds=Lineage.of_release().thresholds)
         return bool(same_numbers.edits)
 
+    def digest_edit(self, only: str) -> str:
+        """A digest where more than numbers is not the release's; else empty.
+
+        Args:
+            only: the condition of a part of the measurements, which is another basis of decisions.
+        """
+        if only:
+            return digest_text(f"{self.digest} {only}")
+        return self.digest if self.is_edited else ""
+
     @property
     def in_words(self) -> str:
         """The digest, and what was edited."""

@@ -295,8 +295,8 @@ class StudyParameters:
 
     @property
     def edited(self) -> str:
-        """The digest of the method where more than its numbers is not the release's; else empty."""
-        return self.lineage.digest if self.lineage.is_edited else ""
+        """See ``Lineage.digest_edit``."""
+        return self.lineage.digest_edit(self.variant.only if self.variant else "")
 
     def describe_method(self) -> dict[str, object]:
         """What a page's provenance says of the method."""
