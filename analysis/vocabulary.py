@@ -236,6 +236,7 @@ LEDGER_REASONS: dict[str, str] = {
     "out_of_period": "Outside the period",
     "duplicate": "Same as an earlier line",
     "kept": "Kept",
+    "left_out": "Not in the part of this report",
     "total": "All lines",
 }
 
