@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from analysis.errors import ParameterError
 
@@ -35,6 +36,16 @@ def parse_date(name: str, value: str | date) -> date:
 def today() -> date:
     """The day, in UTC, that is not over yet."""
     return datetime.now(UTC).date()
+
+
+def day_of(moment: Any) -> date | None:
+    """The day of a moment or of an ISO text; None where there is none: None, ``""`` or NaT."""
+    if not moment or moment != moment:
+        return None
+    if isinstance(moment, str):
+        return date.fromisoformat(moment)
+    found: date = moment.date() if isinstance(moment, datetime) else moment
+    return found
 
 
 def days_between(first: date, last: date) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,12 @@ from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
 from analysis.errors import ContractError, ParameterError, suggest
 
-Kind = Literal["text", "asn", "count", "share", "flag", "date"]
+Kind = Literal[
+    "text", "asn", "count", "share", "number", "evidence", "chance", "flag", "date", "time"
+]
+
+#: Days and moments in every frame: UTC, without a zone. It is also what DuckDB gives.
+MOMENT: Final = "datetime64[us]"
 
 #: A spreadsheet runs a cell that starts with one of these (the full-width forms in some locales),
 #: but for a negative decimal number.
@@ -33,7 +38,24 @@ Kind = Literal["text", "asn", "count", "share", "flag", "date"]
 _RUNNABLE = re.compile(r"(?!-\d+\.\d+$)'*[=+\-@\t\r＝＋－＠]")
 _DISARMED = re.compile(f"'(?={_RUNNABLE.pattern})")
 #: Of numbers, the others are texts.
-_TYPES: Mapping[str, pa.DataType] = {"count": pa.int64(), "share": pa.float64()}
+_TYPES: Mapping[Kind, pa.DataType] = {
+    "count": pa.int64(),
+    **dict.fromkeys(("share", "number", "evidence", "chance"), pa.float64()),
+    **dict.fromkeys(("date", "time"), pa.timestamp("us")),
+}
+_DTYPES: Mapping[Kind, str] = {
+    **dict.fromkeys(("count", "asn"), "Int64"),
+    **dict.fromkeys(("share", "number", "evidence", "chance"), "float64"),
+    **dict.fromkeys(("date", "time"), MOMENT),
+}
+#: How a number or a moment is written; of any other number a whole one in the shortest way.
+_FORMS: Mapping[Kind, str] = {
+    "share": "{:.4f}",
+    "evidence": "{:.1f}",
+    "chance": "{:.1e}",
+    "date": "{:%Y-%m-%d}",
+    "time": "{:%Y-%m-%dT%H:%M:%S}",
+}
 _NETWORK = re.compile("(?:AS)?([0-9]{1,10})", re.ASCII | re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -61,15 +83,15 @@ def _cell(value: Any, kind: Kind) -> str:
         return ""
     if kind == "flag":
         return "true" if value else "false"
-    if kind == "share":
-        return f"{float(value):.4f}"
     if kind == "count":
         return "" if value == "" else disarm(str(int(value)))
     if kind == "asn":
         return disarm(tell_network(value))
-    if kind == "date" and not isinstance(value, str):
-        return str(pd.Timestamp(value).date())
-    return disarm(str(value))
+    if kind == "number" and isinstance(value, int):
+        return f"{value:g}"
+    if value == "" or kind not in _FORMS:
+        return disarm(str(value))
+    return _FORMS[kind].format((pd.Timestamp if kind in ("date", "time") else float)(value))
 
 
 def tell_network(number: object) -> str:
@@ -87,6 +109,19 @@ def name_network(name: object, number: object) -> str:
 def tell_networks(numbers: Iterable[object]) -> str:
     """Networks as a column of texts lists them, each once: ``AS123;AS124``."""
     return ";".join(dict.fromkeys(map(tell_network, numbers)))
+
+
+def typed(name: str, rows: Any) -> pd.DataFrame:
+    """Rows of a published table with its columns, and days, moments and numbers as such."""
+    kinds = TABLES[name].columns
+    dtypes = {column: _DTYPES[kind] for column, kind in kinds.items() if kind in _DTYPES}
+    return pd.DataFrame(rows, columns=list(kinds)).astype(dtypes)
+
+
+def list_rows(frame: pd.DataFrame) -> list[Any]:
+    """The rows as named tuples, with None for what is missing: in Python a missing day is true."""
+    objects = frame.astype(object)  # one by one, Arrow's take long
+    return list(objects.where(frame.notna(), None).itertuples(index=False))
 
 
 def read_network(text: object) -> int:
@@ -151,9 +186,20 @@ class Table:
 
 def _table(name: str, key: str, columns: str) -> Table:
     """Columns are written ``name`` (text), ``name#`` (count), ``name%`` (share), ``name?`` (flag),
-    ``name@`` (date) or ``name!`` (network)."""
-    kinds: dict[str, Kind] = {"#": "count", "%": "share", "?": "flag", "@": "date", "!": "asn"}
-    parsed = {word.rstrip("#%?@!"): kinds.get(word[-1], "text") for word in columns.split()}
+    ``name@`` (date), ``name&`` (time), ``name!`` (network), ``name$`` (number), ``name^``
+    (evidence) or ``name~`` (chance)."""
+    kinds: dict[str, Kind] = {
+        "#": "count",
+        "%": "share",
+        "?": "flag",
+        "@": "date",
+        "!": "asn",
+        "&": "time",
+        "$": "number",
+        "^": "evidence",
+        "~": "chance",
+    }
+    parsed = {word.rstrip("#%?@!&$^~"): kinds.get(word[-1], "text") for word in columns.split()}
     return Table(name, tuple(key.split()), parsed)
 
 
@@ -161,8 +207,8 @@ _INTERVAL_KEY = "domain probe_asn blocked_from blocked_from_time"
 _INTERVAL_COLUMNS = (
     "domain probe_asn! blocked_from@ mechanism last_seen_open@ blocked_until@ "
     "first_seen_open_again@ measurement_count# session_count# day_count# longest_gap_days# "
-    "state schedule evidence chance last_seen_open_time blocked_from_time blocked_until_time "
-    "first_seen_open_again_time"
+    "state schedule evidence^ chance~ last_seen_open_time& blocked_from_time& blocked_until_time& "
+    "first_seen_open_again_time&"
 )
 
 #: Of a stretch: what other tables call its ``blocked_until``, ``measurement_count`` and
@@ -171,7 +217,7 @@ _OF_STRETCH = "last_seen_blocked@ blocked_count# blocked_session_count#"
 
 _WATCHED = (
     "network status state mechanism schedule last_seen_open@ blocked_from@ blocked_until@ "
-    "first_seen_open_again@ session_count# blocked_session_count# day_count# chance "
+    "first_seen_open_again@ session_count# blocked_session_count# day_count# chance~ "
     "sessions_to_flip# witness_url note"
 )
 
@@ -189,7 +235,7 @@ TABLES = {
             "kind name measurement_count# measurement_share% network_count# day_share% "
             "many_network_count# tested_network_count# first_day@ last_day@ is_too_much?",
         ),
-        _table("thresholds", "name", "name value meaning published_value least most"),
+        _table("thresholds", "name", "name value$ meaning published_value$ least$ most$"),
         _table(
             "verdicts",
             "domain probe_asn period",
@@ -197,12 +243,12 @@ TABLES = {
             "down_count# ok_count# unknown_count# session_count# blocked_session_count# "
             "down_session_count# ok_session_count# day_count# blocked_share% blocked_share_low% "
             "blocked_share_high% blocked_from@ blocked_until@ sessions_to_flip# resolver_asns "
-            "operator set_aside_reason note witness_report_id witness_input witness_url evidence "
-            "chance schedule insufficient_reason last_seen_blocked@",
+            "operator set_aside_reason note witness_report_id witness_input witness_url evidence^ "
+            "chance~ schedule insufficient_reason last_seen_blocked@",
         ),
         _table("blocking_intervals", _INTERVAL_KEY, f"{_INTERVAL_COLUMNS} {_OF_STRETCH}"),
         _table("withheld_intervals", _INTERVAL_KEY, f"{_INTERVAL_COLUMNS} reason {_OF_STRETCH}"),
-        _table("chances", "domain probe_asn", "domain probe_asn! evidence chance"),
+        _table("chances", "domain probe_asn", "domain probe_asn! evidence^ chance~"),
         _table(
             "blocked_sites",
             "domain",
@@ -217,7 +263,7 @@ TABLES = {
             "domain probe_asn! blocked_from@ registrable_domain category_code is_local? network "
             "operator state mechanism last_seen_open@ blocked_until@ first_seen_open_again@ "
             "schedule session_count# blocked_session_count# day_count# blocked_share% "
-            "blocked_share_low% blocked_share_high% chance sessions_to_flip# resolver_asns "
+            "blocked_share_low% blocked_share_high% chance~ sessions_to_flip# resolver_asns "
             "witness_url note last_seen_blocked@",
         ),
         _table(
@@ -290,19 +336,19 @@ TABLES = {
         _table(
             "messaging_verdicts",
             "test_name probe_asn period",
-            "test_name probe_asn! period state schedule evidence chance mechanism "
+            "test_name probe_asn! period state schedule evidence^ chance~ mechanism "
             "measurement_count# session_count# blocked_session_count# ok_session_count# "
             "failure_count# day_count# "
-            "elsewhere_anomaly_share% blocked_from@ blocked_until@ blocked_from_time note "
+            "elsewhere_anomaly_share% blocked_from@ blocked_until@ blocked_from_time& note "
             "witness_url anomaly_count# parts open_parts control set_aside_reason network "
             "last_seen_blocked@",
         ),
         _table(
             "messaging_intervals",
             "test_name probe_asn part blocked_from_time",
-            "test_name probe_asn! part blocked_from_time blocked_from@ state schedule evidence "
-            "chance mechanism last_seen_open_time blocked_until@ blocked_until_time "
-            "first_seen_open_again_time measurement_count# session_count# day_count# "
+            "test_name probe_asn! part blocked_from_time& blocked_from@ state schedule evidence^ "
+            "chance~ mechanism last_seen_open_time& blocked_until@ blocked_until_time& "
+            "first_seen_open_again_time& measurement_count# session_count# day_count# "
             "elsewhere_anomaly_share% endpoint_count# cut_endpoint_count# "
             f"cut_endpoints {_OF_STRETCH}",
         ),
@@ -412,7 +458,8 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
 
     Returns:
         Text columns as text (empty: ``""``), a network's number and counts as nullable integers,
-        shares as floats, flags as booleans, dates as ISO text; in the order of the file.
+        shares, evidence and chance as floats, flags as booleans, days and moments as ``MOMENT``; an
+        empty cell is missing. In the order of the file.
 
     Raises:
         ParameterError: the table is not there; the notebook that writes it has to run first. Or

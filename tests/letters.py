@@ -38,6 +38,7 @@ from tests.situations import (
     unresolved,
     unshaken,
 )
+from tests.table_rows import as_written
 
 
 def gone_around(failure: str) -> Row:
@@ -135,7 +136,7 @@ def verdict(found: Judgement, period: str = "all", domain: str = NAME,
         (table["domain"] == domain) & (table["probe_asn"] == asn) & (table["period"] == period)
     ]
     assert len(rows) == 1
-    return rows.iloc[0]
+    return as_written(rows).iloc[0]
 
 
 def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Row]:

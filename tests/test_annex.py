@@ -38,7 +38,7 @@ from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.intervals import BELOW_LINE
 from analysis.verdicts.rivals import HOST_SILENT, RIVALS
 from analysis.vocabulary import METHODS
-from tests.table_rows import table_rows
+from tests.table_rows import as_written, dated, table_rows
 
 NETWORKS = pd.DataFrame({
     "probe_asn": [1, 2, 3, 9], "network": ["One", "Two", "Three", "Tunnel"],
@@ -162,11 +162,11 @@ def _interval(probe_asn: int, since: str, until: str, **given: Any) -> dict[str,
 
 
 def _stretches(verdicts: list[dict[str, Any]], intervals: list[dict[str, Any]]) -> pd.DataFrame:
-    given = pd.DataFrame(intervals)
+    given = dated(intervals)
     key = ["domain", "probe_asn", "blocked_from", "blocked_from_time"]
     reached = given[[*key, "reached_session_count"]]
     plain = given.drop(columns="reached_session_count")
-    return list_site_networks(pd.DataFrame(verdicts), plain, reached, FEW_NETWORKS, SITE_DOMAINS)
+    return list_site_networks(dated(verdicts), plain, reached, FEW_NETWORKS, SITE_DOMAINS)
 
 
 def test_each_stretch_has_its_own_counts_dates_and_notes(tmp_path: Any) -> None:
@@ -181,7 +181,8 @@ def test_each_stretch_has_its_own_counts_dates_and_notes(tmp_path: Any) -> None:
         _interval(1, "2024-03-01", "2024-12-30", last_seen_open="2024-02-20"),
         _interval(2, "2024-01-05", "2024-05-01"), _interval(9, "2024-01-01", "2024-02-01"),
     ]))  # fmt: skip
-    assert list(zip(table["probe_asn"], table["blocked_until"], table["note"], strict=True)) == [
+    told = as_written(table[["probe_asn", "blocked_until", "note"]])
+    assert list(told.itertuples(index=False, name=None)) == [
         (1, "2024-02-01", "at least since; seen through the resolver"),
         (1, "", "seen through the resolver"),
         (2, "2024-05-01", "not tested since"),
@@ -198,7 +199,7 @@ def test_two_stretches_that_begin_on_one_day_are_one_row(tmp_path: Any) -> None:
         _interval(1, "2024-01-01", "2024-01-02"),
         _interval(1, "2024-01-01", "2024-03-01", **later),
     ]))  # fmt: skip
-    row = table.iloc[0]
+    row = as_written(table).iloc[0]
     assert len(table) == 1
     assert (row["blocked_session_count"], row["session_count"]) == (16, 20)
     assert (row["blocked_until"], row["first_seen_open_again"]) == ("2024-03-01", "2024-04-01")
@@ -399,24 +400,24 @@ def tables(tmp_path: Path) -> Path:
         "blocked_site_networks": [
             _stretch(1, blocked_until="2024-03-04", last_seen_open="2024-02-01",
                      first_seen_open_again="2024-03-09"),
-            _stretch(1, blocked_from="2024-06-01", schedule="Mon-Fri 04:00-08:00", chance="",
+            _stretch(1, blocked_from="2024-06-01", schedule="Mon-Fri 04:00-08:00", chance=None,
                      blocked_until="2024-06-30", note="not tested since"),
             _stretch(2, blocked_from="2024-05-06", chance="3.1e-02"),
         ],
         "blocking_intervals": [
             {"domain": LISTED, "probe_asn": 1, "blocked_from": "2024-02-03",
-             "blocked_from_time": "x", "longest_gap_days": 20},
+             "blocked_from_time": "2024-01-01T00:00:00", "longest_gap_days": 20},
         ],
         "withheld_intervals": [
             {"domain": ASIDE, "probe_asn": 1, "blocked_from": "2024-04-01",
-             "blocked_from_time": "x", "blocked_until": "2024-04-09", "session_count": 5,
+             "blocked_from_time": "2024-04-01", "blocked_until": "2024-04-09", "session_count": 5,
              "reason": EVIL},
             {"domain": ASIDE, "probe_asn": 1, "blocked_from": "2024-06-01",
-             "blocked_from_time": "x", "blocked_until": "2024-06-09", "session_count": 6,
+             "blocked_from_time": "2024-04-01", "blocked_until": "2024-06-09", "session_count": 6,
              "mechanism": "tls.timeout", "state": "impaired", "reason": HOST_SILENT,
              "chance": "1.1e-03"},
-            {"domain": ASIDE, "probe_asn": "AS1", "blocked_from": "2024-08-01",
-             "blocked_from_time": "x", "blocked_until": "2024-08-09", "session_count": 7,
+            {"domain": ASIDE, "probe_asn": 1, "blocked_from": "2024-08-01",
+             "blocked_from_time": "2024-04-01", "blocked_until": "2024-08-09", "session_count": 7,
              "mechanism": "tls.mitm", "reason": BELOW_LINE, "chance": "2.6e-03"},
         ],
         "set_aside": [{"domain": ASIDE, "reason": "down", "note": "The site is down."}],

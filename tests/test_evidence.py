@@ -35,7 +35,7 @@ from analysis.verdicts.hours import (
     fit_range,
     fit_schedule,
 )
-from analysis.verdicts.intervals import chance_text, evidence_text
+from analysis.verdicts.intervals import round_chance, round_evidence
 from analysis.verdicts.rates import TAUGHT, Lessons, expect
 from analysis.verdicts.series import FAILING, Series
 from analysis.verdicts.sessions import BLOCKED, KINDS, OK, SESSION_VIEWS
@@ -130,10 +130,11 @@ def test_no_chance_below_one_in_a_thousand_is_told() -> None:
     """Nor above 1; the evidence is the logarithm of E to base 10, rounded down so that none is told
     that the pair does not reach, and nothing of no series."""
     told = pd.Series(np.log([0.5, 1.0, 100.0, 999.0, 1e9]))
-    assert chance_text(told).tolist() == ["1.0e+00", "1.0e+00", "1.0e-02", "1.1e-03", "1.0e-03"]
-    assert evidence_text(told).tolist() == ["-0.4", "0.0", "2.0", "2.9", "9.0"]
+    assert round_chance(told).tolist() == [1, 1, 0.01, 0.0011, 0.001]
+    assert round_evidence(told).tolist() == [-0.4, 0.0, 2.0, 2.9, 9.0]
     nothing = pd.Series([np.nan])
-    assert chance_text(nothing).tolist() == evidence_text(nothing).tolist() == [""]
+    assert round_chance(nothing).isna().all()
+    assert round_evidence(nothing).isna().all()
 
 
 # --- Where a site begins and ceases to fail, and what may itself be a block. ----------------------

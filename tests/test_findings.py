@@ -32,7 +32,7 @@ from analysis.tables import read_network, write_json
 from analysis.verdicts.intervals import USUAL
 from analysis.verdicts.rivals import EVERYWHERE
 from analysis.vocabulary import LISTED
-from tests.table_rows import table_rows
+from tests.table_rows import as_written, dated, table_rows
 
 YEAR = Period.parse("2024-01-01", "2025-01-01")
 
@@ -52,7 +52,7 @@ def test_a_row_of_withheld_failures_has_all_that_it_stands_for(
     """Rows of one site and reason are one; its sessions are the sum, its days the extremes."""
     columns = ["domain", "why", "probe_asn", "day", "session_count", "chance"]
     withheld = pd.DataFrame(rows, columns=columns).assign(mechanism="TLS: reset")
-    days = withheld["day"].map("2024-01-{:02}".format)
+    days = withheld["day"].map("2024-01-{:02}".format)  # as the page shows them
     shown = charts.gather_alike(withheld.assign(blocked_from=days, blocked_until=days))
     expected = withheld.groupby(["domain", "why"])["session_count"].sum()
     assert shown.groupby(["domain", "why"])["session_count"].sum().equals(expected)
@@ -140,10 +140,11 @@ def test_the_window_with_most_sites_is_found() -> None:
     without an earlier test is counted apart, and a stray block of another month is left out."""
     stray = _begun(9, 1, date(2024, 3, 1))
     untested = _begun(8, 3, date(2024, 8, 8), open_before=None)
-    frame = pd.DataFrame([*AUGUST, stray, untested])
+    frame = dated([*AUGUST, stray, untested])
     found = find_onset(frame, YEAR)
     assert found is not None
-    assert found["blocked_from"].agg(["min", "max"]).tolist() == ["2024-08-06", "2024-08-11"]
+    days = as_written(found)["blocked_from"]
+    assert (days.min(), days.max()) == ("2024-08-06", "2024-08-11")
     assert found["domain"].tolist() == [f"s{site:02}.test" for site in range(6)]
     assert count_undated(frame, found) == 1
 
@@ -162,14 +163,14 @@ def test_the_window_with_most_sites_is_found() -> None:
     ids=["few sites", "one network", "perhaps older", "no near test", "hours", "all year", "none"],
 )
 def test_less_is_no_event(intervals: list[dict[str, Any]]) -> None:
-    frame = pd.DataFrame(intervals, columns=[*AUGUST[0]])
+    frame = dated(intervals, [*AUGUST[0]])
     assert find_onset(frame, YEAR) is None
 
 
 def test_events_of_the_same_days_are_named() -> None:
     """From two weeks before the first block to the last one; later ones explain nothing, and no
     incident does, since it was read from these blocks."""
-    found = find_onset(pd.DataFrame(AUGUST), YEAR)
+    found = find_onset(dated(AUGUST), YEAR)
     assert found is not None
     days = [date(2024, 7, 22), date(2024, 7, 23), date(2024, 8, 11), date(2024, 8, 12)]
     events = [Event(day, f"Day {day}", "order", "invented") for day in days]
@@ -233,7 +234,7 @@ def test_stretches_of_a_site(
     intervals: list[tuple[str, ...]], spans: list[tuple[object, ...]]
 ) -> None:
     """Joined where they touch, apart where a day lies between, with the edges' own neighbours."""
-    found = spans_by_site(pd.DataFrame(intervals, columns=COLUMNS))
+    found = as_written(spans_by_site(dated(intervals, COLUMNS)))
     assert list(map(tuple, found.to_numpy().tolist())) == spans
 
 
@@ -465,8 +466,7 @@ def an_event_says_when_it_was_seen_and_may_have_begun(
     first, last = map(as_day, match.groups())
     sites = found["onset"]["sites"]
     listed = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
-    seen, before = (pd.to_datetime(listed[name]) for name in ("blocked_from", "last_seen_open"))
-    listed["days"] = (seen - before).dt.days
+    listed["days"] = (listed["blocked_from"] - listed["last_seen_open"]).dt.days
     begun = listed[
         listed["domain"].isin(sites)
         & listed["blocked_from"].between(first, last)
@@ -483,16 +483,15 @@ def an_event_says_when_it_was_seen_and_may_have_begun(
     assert told == [
         len(begun), (begun["last_seen_open"] >= begun["blocked_from"].min()).sum(),
         begun["days"].max(), int(begun["days"].median()),
-        (begun["first_seen_open_again"] != "").sum(),
+        begun["first_seen_open_again"].notna().sum(),
     ]  # fmt: skip
     assert sum(found["onset"]["values"]["by_state"]) == len(sites)
     at_all_hours = listed[listed["schedule"] == ""].sort_values("blocked_from")
     opening = at_all_hours.drop_duplicates("domain").set_index("domain")
     undated = opening[opening["blocked_from"].between(first, last) & ~opening.index.isin(sites)]
     assert found["onset"]["values"]["undated_count"] == len(undated)
-    open_before = pd.to_datetime(undated["last_seen_open"].replace("", "1970-01-01"))
-    waits = pd.to_datetime(undated["blocked_from"]) - open_before
-    assert (waits.dt.days > findings.BRACKET_DAYS).all()
+    waits = undated["blocked_from"] - undated["last_seen_open"]
+    assert not (waits.dt.days <= findings.BRACKET_DAYS).any()
     if found["onset"]["values"]["events"]:
         assert numbers_in(r"Of these (\d+) blocks, (\d+) began on \d", said["onset"]) == [
             len(begun),
@@ -533,7 +532,7 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
     open_halves = {"newly_blocked": ["first"], "no_longer_blocked": ["second"],
                    "still_blocked": []}  # fmt: skip
     early = ended = 0
-    lasting = set(read["blocked_sites"].query("blocked_until == ''")["domain"])
+    lasting = set(read["blocked_sites"].query("blocked_until.isna()")["domain"])
     for row in changes[changes["change"].isin(names[:3])].itertuples():
         matched = list(map(read_network, row.matched_networks.split(";")))
         for asn in matched:
@@ -544,7 +543,7 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
         of_site = blocks[blocks["domain"] == row.domain]
         own = of_site[of_site["probe_asn"].isin(matched)]
         openings = own.loc[own.duplicated("probe_asn", keep="last"), "first_seen_open_again"]
-        assert row.is_interrupted == (openings.any() and row.change == "still_blocked")
+        assert row.is_interrupted == (openings.notna().any() and row.change == "still_blocked")
         is_new, is_early = row.change == "newly_blocked", of_site["blocked_from"] < day(182)
         early += is_new and is_early.any()
         ended += is_new and row.domain not in lasting
@@ -599,7 +598,7 @@ def the_answer_counts_apart_and_out_of_what_was_tested_enough(
     assert numbers_in(pattern, answer) == told
     assert listed <= settled
     if listed:
-        still = set(read["pairs"].loc[read["pairs"]["blocked_until"] == "", "domain"])
+        still = set(read["pairs"].loc[read["pairs"]["blocked_until"].isna(), "domain"])
         assert numbers_in(r"on at least one network: (\d+)\.", answer) == [len(still)]
     if ranked and ranked[0]["kind"] == "onset":
         assert numbers_in(r"blocks of (\d+) of the (\d+) sites", answer)[1] == len(listed)

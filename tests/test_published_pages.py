@@ -153,11 +153,11 @@ def test_a_column_means_the_same_in_every_table(fictional_report: Path) -> None:
     # days: empty where a block goes on, against the last day seen blocked
     for name in ("verdicts", "blocked_sites", "blocked_site_networks"):
         table = read[name]
-        is_over = table["blocked_until"] != ""
+        is_over = table["blocked_until"].notna()
         assert (table["blocked_until"] == table["last_seen_blocked"])[is_over].all(), name
-        assert ((table["last_seen_blocked"] != "") == (table["blocked_from"] != "")).all(), name
+        assert (table["last_seen_blocked"].notna() == table["blocked_from"].notna()).all(), name
     last = stretches.groupby(pair)["last_seen_blocked"].max()
-    listed = whole[whole["last_seen_blocked"] != ""].set_index(pair)["last_seen_blocked"]
+    listed = whole[whole["last_seen_blocked"].notna()].set_index(pair)["last_seen_blocked"]
     assert last.equals(listed.sort_index())
     # counts: all measurements and sessions against those that were blocked
     for name in ("blocking_intervals", "withheld_intervals"):
@@ -169,7 +169,7 @@ def test_a_column_means_the_same_in_every_table(fictional_report: Path) -> None:
         stretches, on=[*pair, "blocked_from"], suffixes=("", "_of_stretch"), validate="1:1"
     )
     for column in ("blocked_session_count", "last_seen_blocked", "chance", "day_count", "state"):
-        assert (shown[column] == shown[f"{column}_of_stretch"]).all(), column
+        assert shown[column].equals(shown[f"{column}_of_stretch"]), column
     annexed = read["blocked_sites"].merge(sites, on="domain", suffixes=("", "_of_site"))
     for column in ("measurement_count", "session_count"):
         assert (annexed[f"all_{column}"] == annexed[f"{column}_of_site"]).all(), column
@@ -179,11 +179,9 @@ def test_a_column_means_the_same_in_every_table(fictional_report: Path) -> None:
     reasons = sites[sites["status"] == "set_aside"].set_index("domain")["reason"]
     assert reasons.to_dict() == read["set_aside"].set_index("domain")["reason"].to_dict()
     # evidence: that of a pair is that of its most surprising stretch, where no mark decides
-    told = whole[(whole["evidence"] != "") & whole["last_seen_blocked"].ne("")].set_index(pair)
-    most = stretches[stretches["evidence"] != ""].assign(
-        evidence=lambda table: table["evidence"].astype(float)
-    )
-    assert most.groupby(pair)["evidence"].max().equals(told["evidence"].astype(float).sort_index())
+    told = whole.dropna(subset=["evidence", "last_seen_blocked"]).set_index(pair)["evidence"]
+    most = stretches.groupby(pair)["evidence"].max().dropna()
+    assert most.equals(told.sort_index())
     # flags: disjoint by month; of a site all that is flagged, without failures
     months = read["measurements_by_month"]
     flagged = months["anomaly_count"].sum() + months["confirmed_count"].sum()

@@ -237,7 +237,7 @@ def test_ten_research_questions(fictional_report: Path) -> None:
     assert 0 <= names["low"] < names["is_blocked"].mean() < names["high"] <= 1
     assert {site for site, _ in listed} <= names["both"]
     assert names["flags"].loc["confirmed", "blocked"] > 0
-    assert names["first_block"]["blocked_from"].tolist() >= [str(names["event"].day)]
+    assert (names["first_block"]["blocked_from"] >= str(names["event"].day)).all()
 
 
 def test_the_codebook(fictional_report: Path) -> None:

@@ -36,6 +36,7 @@ from analysis.reference.test_lists import (
     load_test_lists,
 )
 from analysis.worlds.truth import write_events
+from tests.table_rows import dated
 
 HEADER = "url,category_code,category_description,date_added,source,notes\n"
 
@@ -407,7 +408,7 @@ def test_outages_are_marked(tmp_path: Path) -> None:
     rows = [(1, "2024-03-01", "2024-03-04", "old"), (1, "2024-03-01", "2024-03-05", ""),
             (2, "2024-03-01", "2024-03-04", "")]  # fmt: skip
     columns = ["probe_asn", "blocked_from", "last_seen_blocked", "note"]
-    marked = mark_outages(pd.DataFrame(rows, columns=columns), load_outages(path))
+    marked = mark_outages(dated(rows, columns), load_outages(path))
     said = "old; inside an outage recorded from 2024-03-01 to 2024-03-04 (IODA)"
     assert marked["note"].tolist() == [said, "", ""]
     for days, rest in (

@@ -34,6 +34,7 @@ from tests.letters import (
     verdict,
 )
 from tests.observations import PROBE_NETWORK, Row, answer, connect, control_answer, http_observation
+from tests.table_rows import as_written
 
 #: Kinds of probe.
 OLD, NEW, APPLE = (
@@ -370,7 +371,7 @@ def test_what_is_withheld_lends_nothing_to_what_is_left() -> None:
     assert (row["state"], row["mechanism"]) == ("likely_blocked", "dns.nxdomain")
     assert _reasons(found, "denied beside a defect") == [ONE_KIND_OF_PROBE]
     assert alone["state"] == "likely_blocked"
-    assert float(row["evidence"]) <= float(alone["evidence"])
+    assert row["evidence"] <= alone["evidence"]
 
 
 def test_where_a_block_of_several_kinds_begins_and_ends() -> None:
@@ -384,7 +385,7 @@ def test_where_a_block_of_several_kinds_begins_and_ends() -> None:
     columns = ["last_seen_open", "blocked_from", "blocked_until", "first_seen_open_again"]
     for name in ("lookups begin", "lookups end"):
         own = found.intervals[found.intervals["domain"] == _domain(name)]
-        assert own[columns].to_numpy().tolist() == [
+        assert as_written(own[columns]).to_numpy().tolist() == [
             ["2024-01-10", "2024-01-11", "2024-02-04", "2024-02-05"],
         ]  # fmt: skip
     row = verdict(found, domain=_domain("reopened"))

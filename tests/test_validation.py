@@ -29,7 +29,7 @@ from analysis.worlds.validation import (
 )
 from analysis.worlds.validation_page import Results
 from analysis.worlds.writing import Volunteers, write_world
-from tests.table_rows import table_rows
+from tests.table_rows import dated, table_rows
 
 #: domain, network, state, mechanism, blocked sessions, ok sessions
 VERDICTS = [
@@ -93,8 +93,8 @@ def _scored(folder: Path, intervals: list[Mapping[str, object]]) -> Score:
         for domain, asn, state, mechanism, blocked, ok in VERDICTS for period in ("all", "first")
     ])  # fmt: skip
     _table(tables, "chances", [
-        {"domain": "a.test", "probe_asn": 1, "evidence": "3.3"},
-        {"domain": "c.test", "probe_asn": 1, "evidence": "2.3"},
+        {"domain": "a.test", "probe_asn": 1, "evidence": 3.3},
+        {"domain": "c.test", "probe_asn": 1, "evidence": 2.3},
     ])  # fmt: skip
     _table(tables, "blocking_intervals", [_with_moments(row) for row in intervals])
     _table(tables, "blocked_sites", [{"domain": "a.test"}, {"domain": "c.test"}])
@@ -165,7 +165,7 @@ def test_edges_lie_in_their_brackets_or_not(tmp_path: Path) -> None:
     _scored(tmp_path, [INTERVAL])
     truth = read_truth(tmp_path / "truth")
     for change, onset, ending in EDGES:
-        intervals = pd.DataFrame([_with_moments({**INTERVAL, **change})])
+        intervals = dated([_with_moments({**INTERVAL, **change})])
         edges = compare_edges(intervals, truth["blocks"], truth["tests"])
         rows = edges[edges["domain"] == "a.test"].set_index("edge")
         for edge, expected in {"onset": onset, "ending": ending}.items():

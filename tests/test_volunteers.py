@@ -10,11 +10,12 @@ import pytest
 
 from analysis.errors import ParameterError
 from analysis.study.parameters import StudyParameters
-from analysis.tables import TABLES, read_table, write_table
+from analysis.tables import TABLES, read_table, typed, write_table
 from analysis.verdicts.witnesses import hide_measurements
 from analysis.worlds.writing import write_world
 from benchmarks.drawing import report
 from tests.conftest import Command
+from tests.table_rows import as_written, dated
 
 #: A report ID as OONI's server makes it, and a moment that says more than the hour.
 _REPORT = re.compile(rb"\d{8}T\d{6}Z_|_webconnectivity_")
@@ -77,14 +78,15 @@ def test_no_table_has_a_column_for_senders() -> None:
 def test_times_by_the_hour_are_still_a_key(tmp_path: Path) -> None:
     """Of two stretches of a pair that begin in one hour, the seconds say which is the second."""
     begins = ["2024-03-05T14:10:59", "2024-03-05T14:50:01", "2024-03-05T15:00:00"]
-    table = pd.DataFrame({"domain": "a.example", "probe_asn": 1, "blocked_from": "2024-03-05",
-                          "blocked_from_time": begins[::-1]})  # fmt: skip
-    table["last_seen_open_time"] = ""
+    table = dated(
+        {"domain": "a.example", "probe_asn": 1, "blocked_from": "2024-03-05",
+         "blocked_from_time": begin, "last_seen_open_time": ""} for begin in begins[::-1]
+    )  # fmt: skip
     hidden = hide_measurements(table, ["domain", "probe_asn"])
     by_hour = ["2024-03-05T15:00:00", "2024-03-05T14:00:01", "2024-03-05T14:00:00"]
-    assert hidden["blocked_from_time"].tolist() == by_hour
-    assert not hidden["last_seen_open_time"].any()
-    whole = hidden.reindex(columns=list(TABLES["blocking_intervals"].columns)).fillna(0)
+    assert as_written(hidden)["blocked_from_time"].tolist() == by_hour
+    assert hidden["last_seen_open_time"].isna().all()
+    whole = typed("blocking_intervals", hidden)
     write_table(tmp_path, "blocking_intervals", whole)  # which refuses a key that stands twice
     assert hide_measurements(table[:0], ["domain", "probe_asn"]).empty
 

@@ -47,7 +47,7 @@ from analysis.store.lines import read_files
 from analysis.study.confirmation import confirm
 from analysis.study.parameters import find_lists
 from analysis.study.study import Study, open_study, request_of
-from analysis.tables import read_network, read_table, tell_cells, tell_network
+from analysis.tables import TABLES, list_rows, read_network, read_table, tell_cells, tell_network
 from analysis.verdicts.states import strength, wilson_bounds
 from analysis.verdicts.witnesses import countries_url, measurement_url
 from analysis.vocabulary import (
@@ -334,7 +334,11 @@ def _site_json(site: str, rows: pd.DataFrame, study: Study | None, why_none: str
         tell_network(asn): list(_read_pair(study, site, int(asn)))
         for asn in rows["probe_asn"].unique()
     }
-    told = rows.assign(probe_asn=tell_cells(rows["probe_asn"], "asn"))
+    kinds = TABLES["verdicts"].columns
+    told = rows.assign(**{
+        name: tell_cells(rows[name], kind)
+        for name, kind in kinds.items() if kind in ("asn", "date")
+    })  # fmt: skip
     verdicts = told.astype(object).where(rows.notna(), None).to_dict("records")
     said = {"domain": site, "verdicts": verdicts, "measurements": measurements}
     return json.dumps(said, default=str, indent=1)
@@ -357,9 +361,7 @@ def _describe_pairs(
     )
     for row in _in_order(rows[rows["period"] == "all"]):
         pair = pd.DataFrame([{"domain": row.domain, "probe_asn": row.probe_asn}])
-        stretches, others = (
-            list(t.merge(pair).itertuples(index=False)) for t in (listed, withheld)
-        )
+        stretches, others = (list_rows(t.merge(pair)) for t in (listed, withheld))
         said = say_verdict(ENGLISH, row, stretches, others, names, parameters["probe_cc"])
         is_short = row.blocked_session_count or row.state == "insufficient"
         yield {
@@ -389,7 +391,7 @@ def _of_network(rows: pd.DataFrame, asn: str, what: str) -> pd.DataFrame:
 def _in_order(rows: pd.DataFrame) -> Iterable[Row]:
     """Verdicts, the strongest first."""
     ranked = rows.assign(rank=strength(rows["state"])).sort_values(["rank", "probe_asn"])
-    return ranked.itertuples(index=False)
+    return list_rows(ranked)
 
 
 def _shortfall(row: Row, thresholds: Thresholds) -> str:
@@ -513,7 +515,7 @@ def _find_app(tables: Path, test_name: str, asn: str) -> list[tuple[Row, list[Ro
     rows = verdicts[(verdicts["test_name"] == test_name) & (verdicts["period"] == "all")]
     if rows.empty:
         raise ParameterError("DOMAIN", test_name, "this test was not run in this report")
-    own: list[Row] = list(intervals[intervals["test_name"] == test_name].itertuples(index=False))
+    own = list_rows(intervals[intervals["test_name"] == test_name])
     return [
         (row, [stretch for stretch in own if stretch.probe_asn == row.probe_asn])
         for row in _in_order(_of_network(rows, asn, test_name))

@@ -34,7 +34,7 @@ from analysis.pages.rendering import (
 )
 from analysis.pages.replacing import published
 from analysis.pages.scheduling import Display
-from analysis.period import Period, parse_date, today
+from analysis.period import Period, day_of, parse_date, today
 from analysis.reference.reference_files import (
     NOTEBOOKS,
     SHIPPED,
@@ -567,7 +567,7 @@ def _say(news: pd.DataFrame, is_first: bool) -> Iterator[str]:
             for row in rows.itertuples(index=False):
                 yield (
                     f"  {row.item} on {row.network} ({tell_network(row.probe_asn)}), "
-                    f"{row.blocked_from}"
+                    f"{day_of(row.blocked_from)}"
                 )
             if counts[change] > len(rows):
                 yield f"  and {counts[change] - len(rows):,} more, in tables/watch.csv"

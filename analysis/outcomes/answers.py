@@ -159,7 +159,7 @@ WITH profiles AS (
   FROM suspects JOIN suspect_names USING (resolver_asn, address, quarter, registrable_domain)
   GROUP BY ALL
 )
-SELECT p.resolver_asn, p.address, strftime(p.quarter, '%Y-%m-%d') AS quarter, p.name_count,
+SELECT p.resolver_asn, p.address, p.quarter, p.name_count,
   p.dead_name_count, coalesce(c.live_name_count, 0) AS live_name_count, p.dead_session_count,
   p.live_session_count, p.measurement_count, a.is_in_control, a.is_proven, a.is_public,
   CASE WHEN a.is_proven OR a.is_in_control THEN 'serves sites'
@@ -315,7 +315,7 @@ SELECT s.row_id,
   bool_or(p.live_name_count > 1) AS is_shared_answer
 FROM suspects s
   JOIN answer_profiles p ON p.resolver_asn = s.resolver_asn AND p.address = s.address
-    AND p.quarter = strftime(s.quarter, '%Y-%m-%d')
+    AND p.quarter = s.quarter
   LEFT JOIN steady_answers t ON t.domain = s.domain AND t.resolver_asn = s.resolver_asn
     AND t.address = s.address
   LEFT JOIN stale_answers b ON b.domain = s.domain AND b.address = s.address

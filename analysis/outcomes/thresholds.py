@@ -164,7 +164,8 @@ class Thresholds:
     @classmethod
     def read(cls, table: "pd.DataFrame") -> "Thresholds":
         """The numbers of a run, from its published table ``thresholds``."""
-        return cls().changed_by(dict(zip(table["name"], table["value"].astype(str), strict=True)))
+        numbers = zip(table["name"], table["value"], strict=True)
+        return cls().changed_by({name: DECLARATIONS[name].kind(value) for name, value in numbers})
 
     def changed_by(self, values: Mapping[str, object]) -> "Thresholds":
         """These numbers with others in their place; a text is read as the number it spells.
@@ -188,17 +189,17 @@ class Thresholds:
     def table(self) -> "pd.DataFrame":
         """One row per number, in order: ``name, value, meaning, published_value, least, most``.
 
-        All of them are text, so that a whole number stays one.
+        The numbers are Python's own, so that a whole one is written as such.
         """
         import pandas as pd  # half a second to load, which the command line can do without
 
         published = vars(Thresholds())
         rows = [
-            (name, str(value), d.meaning, str(published[name]), f"{d.least:g}", f"{d.most:g}")
+            (name, value, d.meaning, published[name], d.least, d.most)
             for (name, value), d in zip(vars(self).items(), DECLARATIONS.values(), strict=True)
         ]
         columns = ["name", "value", "meaning", "published_value", "least", "most"]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows, columns=columns, dtype="object")
 
 
 #: Name → what is known of the threshold, in the order in which they stand above.

@@ -33,7 +33,11 @@ _KINDS: Mapping[Kind, tuple[str, dict[str, Any]]] = {
     "count": ("number", {"type": "integer"}),
     "share": ("share", {"type": "number"}),
     "flag": ("yes or no", {"type": "boolean", "trueValues": ["true"], "falseValues": ["false"]}),
-    "date": ("day", {"type": "date"}),
+    "number": ("number", {"type": "number"}),
+    "evidence": ("number", {"type": "number"}),
+    "chance": ("number", {"type": "number", "constraints": {"minimum": 0.001, "maximum": 1}}),
+    "date": ("day", {"type": "date", "format": "%Y-%m-%d"}),
+    "time": ("moment", {"type": "datetime", "format": "%Y-%m-%dT%H:%M:%S"}),
 }
 _LICENCES = {
     True: ("CC0-1.0", "https://creativecommons.org/publicdomain/zero/1.0/"),

@@ -200,6 +200,7 @@ def column_kind(name: Hashable, values: pd.Series) -> Kind:
         (column in _LISTS, "list"),
         (column.endswith("_asn") or column == "asn", "asn"),
         (column.endswith("_url"), "link"),
+        (column == "chance", "text"),  # cells say it in words
         (column in _DATES or pd.api.types.is_datetime64_any_dtype(values), "date"),
         (column.startswith(("is_", "has_")) or pd.api.types.is_bool_dtype(values), "flag"),
         ("_share" in column or column == "share", "share"),
@@ -232,7 +233,7 @@ def cell(
     if not text:
         return Markup(macros("values.html.j2", lang).empty())
     if column == "chance":
-        return escape(chance_words(text, lang))
+        return escape(chance_words(value, lang))
     match kind:
         case "asn":
             return _network_cell(value, networks)
@@ -296,12 +297,11 @@ def percent(value: object) -> str:
     return str(value) if found is None else ENGLISH.share(float(found))
 
 
-def chance_words(text: str, lang: Language = ENGLISH) -> str:
-    """A chance as the tables write it, ``3.1e-02``, as at most 1 in so many; another text as it
-    is."""
-    found = _find_number(text)
+def chance_words(value: object, lang: Language = ENGLISH) -> str:
+    """A chance, such as 0.031, as at most 1 in so many; a text that is none as it is."""
+    found = _find_number(value)
     if found is None:
-        return visible(text)
+        return visible(str(value))
     if float(found) > 0.5:
         return lang.say("more than 1 in 2")
     return lang.say("1 in {many}", many=pairs_of_chance(float(found)))

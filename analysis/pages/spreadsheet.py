@@ -1,7 +1,7 @@
 """The annex as a spreadsheet: the same words and marks as the pages, and nothing that runs."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.pages.dictionary import column_meaning
 from analysis.pages.headings import heading
+from analysis.period import day_of
 from analysis.tables import TABLES, Kind, disarm, tell_cells
 from analysis.vocabulary import STATES
 
@@ -23,7 +24,15 @@ INERT = {
     "strings_to_numbers": False,
     "in_memory": True,
 }
-_FORMATS = {"share": "0.0 %", "count": "#,##0"}
+_FORMATS: Mapping[Kind, str] = {
+    "share": "0.0 %",
+    "count": "#,##0",
+    "number": "General",
+    "evidence": "0.0",
+    "chance": "0.0E-00",
+    "date": "yyyy-mm-dd",
+    "time": 'yyyy-mm-dd"T"hh:mm:ss',
+}
 _WIDEST = 48
 _LONGEST = 32_000  # characters; a cell holds 32,767
 
@@ -58,8 +67,12 @@ def write_spreadsheet(
     made_of = [(as_text(source), as_text(str(value))) for source, value in sources.items()]
     made = BytesIO()
     with pd.ExcelWriter(
-        made, engine="xlsxwriter", date_format="yyyy-mm-dd", engine_kwargs={"options": INERT},
-    ) as writer:  # fmt: skip
+        made,
+        engine="xlsxwriter",
+        date_format=_FORMATS["date"],
+        datetime_format=_FORMATS["time"],
+        engine_kwargs={"options": INERT},
+    ) as writer:
         book: Any = writer.book
         book.set_properties({"title": title, "created": CREATED})
         shown.to_excel(writer, sheet_name=name, startrow=1, index=False, freeze_panes=(2, 1))
@@ -88,10 +101,10 @@ def as_text(text: str) -> str:
 
 def _values(values: pd.Series, column: str, kind: Kind) -> list[object]:
     """A column as a reader sees it: numbers and days as such, all else as text."""
+    if kind == "date":
+        return list(map(day_of, values))
     if kind in _FORMATS:
         return list(values)
-    if kind == "date":
-        return [date.fromisoformat(day) if day else None for day in values]
     words: dict[Any, str] = {True: "yes", False: "no"} if kind == "flag" else {}
     if column == "state":
         words = {code: f"{one.mark} {one.words}".strip() for code, one in STATES.items()}

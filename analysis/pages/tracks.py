@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from analysis.languages.language import Language
 from analysis.pages.formats import macros
-from analysis.period import Period, days_between
+from analysis.period import Period, day_of, days_between
 
 
 @dataclass(frozen=True)
@@ -106,27 +106,31 @@ def span_bars(span: Mapping[Any, Any], period: Period, look: str = "") -> tuple[
     the site; to the axis' ends where there is none.
 
     Args:
-        span: ``state, blocked_from, blocked_until, last_seen_open, first_seen_open_again``, ISO
-            days; an empty ``blocked_until`` means blocked to the end.
+        span: ``state, blocked_from, blocked_until, last_seen_open, first_seen_open_again``, as
+            cells or ISO texts; no ``blocked_until`` means blocked to the end.
         period: of the axis.
         look: of the bar alone, without lines; by default that of the state.
     """
     day = 1 / period.day_count
-    start = place_of(date.fromisoformat(span["blocked_from"]), period)
-    stop = _place(span["blocked_until"], period, 1.0 - day) + day
+    first, last, opened, again = map(day_of, (span[name] for name in _EDGES))
+    start = _place(first, period, 0.0)
+    stop = _place(last, period, 1.0 - day) + day
     if look:
         return (Bar(start, min(stop, 1.0), look),)
-    before = _place(span["last_seen_open"], period, 0.0)
+    before = _place(opened, period, 0.0)
     bars = [Bar(before, start, "unknown"), Bar(start, min(stop, 1.0), span["state"])]
-    if span["last_seen_open"]:
+    if opened:
         bars.append(Bar(before, before, "edge"))
-    if span["blocked_until"]:
-        after = _place(span["first_seen_open_again"], period, 1.0)
+    if last:
+        after = _place(again, period, 1.0)
         bars.append(Bar(stop, after, "unknown"))
-        if span["first_seen_open_again"]:
+        if again:
             bars.append(Bar(after, after, "edge"))
     return tuple(bar for bar in bars if bar.end > bar.start or bar.look == "edge")
 
 
-def _place(day: str, period: Period, otherwise: float) -> float:
-    return place_of(date.fromisoformat(day), period) if day else otherwise
+_EDGES = ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again")
+
+
+def _place(day: date | None, period: Period, otherwise: float) -> float:
+    return place_of(day, period) if day else otherwise

@@ -30,7 +30,7 @@ from analysis.reference.networks import DOMESTIC, SEVERAL_DAYS
 from analysis.reference.test_lists import TestLists
 from analysis.study.parameters import Campaign
 from analysis.study.study import Study, open_messaging
-from analysis.tables import name_network, tell_network
+from analysis.tables import MOMENT, name_network, tell_network
 from analysis.verdicts.states import is_tested_enough
 
 _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
@@ -318,23 +318,22 @@ def count_list_changes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     period = study.periods["all"]
     rows = study.connection.execute(_FIRST_TESTS).fetchall()
-    first_tests = {domain: str(day) for domain, day in rows}
+    first_tests = dict(rows)
     added = pd.DataFrame(
         [
             (entry.date_added, entry.file, entry.url, entry.category,
-             first_tests.get(entry.domain, ""), entry.domain)
+             first_tests.get(entry.domain), entry.domain)
             for entry in study.lists.test_lists.entries
             if str(period.since) <= entry.date_added < str(period.until)
         ],
         columns=["date_added", "file", "url", "category", "first_tested", "domain"],
-        dtype="str",
-    )  # fmt: skip
+    ).astype(dict.fromkeys(("date_added", "first_tested"), MOMENT))  # fmt: skip
     added = added.sort_values(["date_added", "file", "url"], ignore_index=True)
-    waited = pd.to_datetime(added["first_tested"]) - pd.to_datetime(added["date_added"])
+    waited = added["first_tested"] - added["date_added"]
     added["days_untested"] = waited.dt.days.clip(lower=0).astype("Int64")
     months = added.assign(
-        month=added["date_added"].str[:7], list=added["file"],
-        is_tested=added["first_tested"] != "",
+        month=added["date_added"].dt.strftime("%Y-%m"), list=added["file"],
+        is_tested=added["first_tested"].notna(),
     ).groupby(["month", "list"])["is_tested"]  # fmt: skip
     counted = months.agg(line_count="size", tested_line_count="sum").reset_index()
     is_shown = [not is_placeholder(domain) for domain in added.pop("domain")]
@@ -884,7 +883,7 @@ def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:
         plan: the contract's ``testing_plan``.
         runs: ``ranking.write_runs``.
     """
-    by_day = plan.pivot_table(
+    by_day = plan.assign(day=plan["day"].dt.date).pivot_table(
         index=["probe_asn", "network"], columns="day", values="domain", aggfunc="count"
     )
     counts = by_day.fillna(0).astype("int64").reset_index()

@@ -70,9 +70,7 @@ FROM tested WHERE domain <> '' GROUP BY ALL ORDER BY ALL
 
 def find_last_tests(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """One row per site and network that was tested: ``domain, probe_asn, last_tested``."""
-    found = connection.execute(_LAST_TESTS).df()
-    found["last_tested"] = pd.to_datetime(found["last_tested"])
-    return found
+    return connection.execute(_LAST_TESTS).df()
 
 
 def rank_pairs(
@@ -321,12 +319,12 @@ def write_runs(folder: str | Path, pairs: pd.DataFrame, plan: pd.DataFrame) -> p
         sites = by_rank.loc[sorted(set(of["rank"]))]
         name = name_network(of["network"].iloc[0], asn)
         title = f"What to test next, {asn}"
-        stem, since = f"{_PREFIX}.{asn}", of["day"].min()
+        stem, since = f"{_PREFIX}.{asn}", pd.Timestamp(of["day"].min()).date()
         rows.append(write_run(Path(folder), stem, title, name, sites, since))
     if rows:
         planned = by_rank.loc[sorted(set(plan["rank"]))].drop_duplicates("domain")
         most = planned.head(SITES_A_DAY * DAYS)
-        stem, since = f"{_PREFIX}.all", plan["day"].min()
+        stem, since = f"{_PREFIX}.all", pd.Timestamp(plan["day"].min()).date()
         every = write_run(Path(folder), stem, "What to test next", "All networks", most, since)
         rows.insert(0, every)
     return pd.DataFrame(rows, columns=["network", "site_count", "descriptor_url", "plain_list_url"])

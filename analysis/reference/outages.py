@@ -87,6 +87,6 @@ def _say(row: Any, outages: tuple[Outage, ...]) -> list[str]:
         f"({one.source})"
         for one in outages
         if one.probe_asn in (None, row.probe_asn)
-        and str(one.since) <= row.blocked_from
-        and row.last_seen_blocked < str(one.until)
+        and pd.Timestamp(one.since) <= row.blocked_from
+        and row.last_seen_blocked < pd.Timestamp(one.until)
     ]

@@ -6,6 +6,7 @@ with the other.
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,8 @@ def count_semesters(
         rows.append(
             {
                 "period": name,
-                "since": period.since.isoformat(),
-                "until": period.until.isoformat(),
+                "since": period.since,
+                "until": period.until,
                 "measurement_count": measured[name]["measurement_count"],
                 "domain_count": measured[name]["domain_count"],
                 "network_count": len(asns),
@@ -113,7 +114,7 @@ def find_reopened(intervals: pd.DataFrame) -> set[tuple[str, int]]:
     key = ["domain", "probe_asn"]
     ordered = intervals.sort_values([*key, "blocked_from", "blocked_from_time"])
     is_followed = ordered.duplicated(key, keep="last")
-    reopened = ordered[is_followed & (ordered["first_seen_open_again"] != "")]
+    reopened = ordered[is_followed & ordered["first_seen_open_again"].notna()]
     return set(reopened[key].itertuples(index=False, name=None))
 
 
@@ -346,7 +347,7 @@ def _summarise(
     """What the networks that list one site say together; these are in order."""
     states = {row["state"] for row in rows}
     asns = [row["probe_asn"] for row in rows]
-    endings = [row["blocked_until"] for row in rows]
+    endings = pd.Series([row["blocked_until"] for row in rows])
     witness = max(rows, key=lambda row: row["blocked_session_count"])  # of several the first
     counts = {
         name: sum(row[name] for row in rows)
@@ -358,7 +359,7 @@ def _summarise(
         "probe_asns": tell_networks(asns),
         "networks": ";".join(names[asn] for asn in asns),
         "blocked_from": min(row["blocked_from"] for row in rows),
-        "blocked_until": "" if "" in endings else max(endings),
+        "blocked_until": endings.max(skipna=False),  # none, where it goes on anywhere
         "last_seen_blocked": max(row["last_seen_blocked"] for row in rows),
         **counts,
         "witness_url": witness["witness_url"],
@@ -521,13 +522,13 @@ def list_site_networks(
     hits, total = table["session_count"], table["session_count"] + table["reached_session_count"]
     low, high = wilson_bounds(hits, total)
     is_first, is_last = ~table.duplicated(_PAIR), ~table.duplicated(_PAIR, keep="last")
-    goes_on = is_last & (table["pair_blocked_until"] == "")
+    goes_on = is_last & table["pair_blocked_until"].isna()
     return table.assign(
         registrable_domain=table["domain"].map(registrable_domain),
         category_code=table["domain"].map(facts["category_code"]),
         is_local=table["domain"].map(facts["is_local"]),
         network=table["probe_asn"].map(names),
-        blocked_until=table["blocked_until"].mask(goes_on, ""),
+        blocked_until=table["blocked_until"].mask(goes_on),
         session_count=total,
         blocked_session_count=hits,
         blocked_share=hits / total,
@@ -535,7 +536,7 @@ def list_site_networks(
         blocked_share_high=high,
         note=[
             _note_of(*row)
-            for row in zip(table["pair_note"], table["last_seen_open"], is_first, is_last,
+            for row in zip(table["pair_note"], is_first & table["last_seen_open"].isna(), is_last,
                            strict=True)
         ],
         **{
@@ -553,16 +554,20 @@ def _join_beginnings(table: pd.DataFrame) -> pd.DataFrame:
         ("session_count", "reached_session_count", "measurement_count"), "sum"
     ) | dict.fromkeys(("day_count", "blocked_until", "last_seen_blocked"), "max")
     last = ["first_seen_open_again", "first_seen_open_again_time", "blocked_until_time"]
-    how = {
-        name: summed.get(name, "last" if name in last else "first")
+    how = {  # pandas' own first and last pass over what is missing
+        name: summed.get(name, partial(_pick, -1 if name in last else 0))
         for name in table.columns.drop(_KEY)
     }
     return table.groupby(_KEY, sort=False, as_index=False).agg(how)[list(table.columns)]
 
 
-def _note_of(note: str, last_seen_open: str, is_first: bool, is_last: bool) -> str:
+def _pick(place: int, values: pd.Series) -> Any:
+    return values.iloc[place]
+
+
+def _note_of(note: str, is_unbounded: bool, is_last: bool) -> str:
     """What the pair's note says of one of its stretches."""
-    is_about = {SINCE: is_first and not last_seen_open, AFTER: is_last}
+    is_about = {SINCE: is_unbounded, AFTER: is_last}
     return "; ".join(part for part in note.split("; ") if part and is_about.get(part, True))
 
 

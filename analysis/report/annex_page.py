@@ -31,7 +31,7 @@ from analysis.report.verdict_words import (
     open_template,
     word,
 )
-from analysis.tables import read_table
+from analysis.tables import list_rows, read_table
 from analysis.vocabulary import CERTAINTY, LISTED, SET_ASIDE_REASONS, STATES
 
 #: Rows that a page can hold; of more, a site shows those of fewer networks.
@@ -215,7 +215,7 @@ def _groups(
 ) -> Iterator[dict[str, Any]]:
     """One site after the other, with its rows: those with most sessions first where not all fit."""
     by_site: dict[str, list[Row]] = {}
-    for row in stretches.itertuples(index=False):
+    for row in list_rows(stretches):
         by_site.setdefault(str(row.domain), []).append(row)
     for domain, rows in by_site.items():
         kept = sorted(rows, key=lambda row: -int(row.blocked_session_count))[:most]
@@ -224,7 +224,7 @@ def _groups(
         category = categories.get(rows[0].category_code, "")
         yield {
             "name": elided(visible(domain)),
-            "since": min(row.blocked_from for row in rows),
+            "since": min(row.blocked_from for row in rows).date(),
             "count": count,
             "category": category,
             "site": site_link(domain),

@@ -16,11 +16,11 @@ import pandas as pd
 
 from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.outcomes.app_outcomes import add_messaging_outcomes
-from analysis.period import Period
+from analysis.period import Period, day_of
 from analysis.reference.test_counts import find_causes
 from analysis.store.stage_tables import add_room
 from analysis.study.study import MessagingStudy
-from analysis.tables import TABLES
+from analysis.tables import MOMENT, typed
 from analysis.verdicts.app_verdicts import (
     DEFECT_SHARE,
     TEST_AND_PART,
@@ -45,7 +45,7 @@ _TRIED = """
 SELECT endpoint, count(*) AS tried_count, count(*) FILTER (is_cut) AS cut_count
 FROM messaging_endpoint JOIN messaging m USING (object_key, line_number)
 WHERE m.test_name = $test_name AND part = $part AND probe_asn = $probe_asn
-  AND measurement_start_time BETWEEN $since::TIMESTAMP AND $until::TIMESTAMP
+  AND measurement_start_time BETWEEN $since AND $until
   AND (object_key, line_number, part) IN (
     SELECT (object_key, line_number, part) FROM messaging_outcome WHERE class = 'blocked')
 GROUP BY endpoint ORDER BY cut_count DESC, endpoint
@@ -119,11 +119,7 @@ class Judged:
 def judge_apps(study: MessagingStudy) -> Judged:
     """Judge every test on every network."""
     by_day = study.connection.execute(_BY_DAY).df()
-    by_day["day"] = by_day["day"].astype("datetime64[us]")
-    verdicts, intervals = (
-        pd.DataFrame(columns=list(TABLES[name].columns))
-        for name in ("messaging_verdicts", "messaging_intervals")
-    )
+    verdicts, intervals = typed("messaging_verdicts", []), typed("messaging_intervals", [])
     if len(by_day):
         judgement = _judge_networks(study)
         intervals = _network_intervals(study, judgement)
@@ -173,7 +169,7 @@ def _network_intervals(study: MessagingStudy, judgement: Judgement) -> pd.DataFr
         cell = cells[row["domain"], row["probe_asn"]]
         wider = {} if row["schedule"] else _reach_over(cell, row)
         reached = {**row, **wider, "test_name": test, "part": part}
-        since, until = (pd.Timestamp(reached[name]) for name in ("blocked_from", "blocked_until"))
+        since, until = reached["blocked_from"], reached["blocked_until"]
         rows.append({
             **reached, **count_endpoints(study.connection, reached),
             "last_seen_blocked": reached["blocked_until"],
@@ -181,16 +177,15 @@ def _network_intervals(study: MessagingStudy, judgement: Judgement) -> pd.DataFr
             "blocked_session_count": reached["session_count"],
             "elsewhere_anomaly_share": study.elsewhere.typical_share(test, since, until),
         })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(TABLES["messaging_intervals"].columns))
+    return typed("messaging_intervals", rows)
 
 
 def _reach_over(cell: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, Any]:
     """The edges of a stretch with the failures that adjoin it."""
-    time = cell["time"].to_numpy().astype("datetime64[s]")
+    time: pd.Series = cell["time"].reset_index(drop=True)
     fails = (cell["class"] == "blocked").to_numpy()
     first, last = (
-        int(np.searchsorted(time, np.datetime64(row[name], "s")))
-        for name in ("blocked_from_time", "blocked_until_time")
+        int(time.searchsorted(row[name])) for name in ("blocked_from_time", "blocked_until_time")
     )
     while first > 0 and fails[first - 1]:
         first -= 1
@@ -202,12 +197,12 @@ def _reach_over(cell: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, Any]:
     hits = inside[inside["class"] == "blocked"]
     moments = {
         "blocked_from_time": time[first], "blocked_until_time": time[last],
-        "last_seen_open_time": time[before[-1]] if len(before) else None,
-        "first_seen_open_again_time": time[last + 1 + after[0]] if len(after) else None,
+        "last_seen_open_time": time[before[-1]] if len(before) else pd.NaT,
+        "first_seen_open_again_time": time[last + 1 + after[0]] if len(after) else pd.NaT,
     }  # fmt: skip
     return {
-        **{name: "" if at is None else str(at) for name, at in moments.items()},
-        "blocked_from": str(time[first])[:10], "blocked_until": str(time[last])[:10],
+        **moments,
+        "blocked_from": time[first].normalize(), "blocked_until": time[last].normalize(),
         "session_count": max(len(hits), row["session_count"]), "day_count": hits["day"].nunique(),
     }  # fmt: skip
 
@@ -250,20 +245,20 @@ def _network_verdicts(
             **_dates(most, own, period),
             **_beside(share_of, str(test), most, named["is_domestic"].get(asn, False), period),
         })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(TABLES["messaging_verdicts"].columns))
+    return typed("messaging_verdicts", rows)
 
 
-def _dates(most: pd.Series, own: pd.DataFrame, period: Period) -> dict[str, str]:
+def _dates(most: pd.Series, own: pd.DataFrame, period: Period) -> dict[str, Any]:
     """From when on, over all listed stretches of the test that begin in the period."""
     if most["state"] not in LISTED or own.empty:
-        return {"blocked_from_time": ""}
-    first = own.sort_values("blocked_from_time").iloc[0]
-    since = period.since.isoformat()
+        return {"blocked_from_time": pd.NaT}
+    first, since = own.sort_values("blocked_from_time").iloc[0], pd.Timestamp(period.since)
     begins = first["blocked_from"] if first["blocked_from"] >= since else most["blocked_from"]
     is_first = begins == first["blocked_from"]
     return {
-        "blocked_from": begins, "blocked_from_time": first["blocked_from_time"] if is_first else "",
-    }  # fmt: skip
+        "blocked_from": begins,
+        "blocked_from_time": first["blocked_from_time"] if is_first else pd.NaT,
+    }
 
 
 def _beside(
@@ -274,8 +269,8 @@ def _beside(
     period: Period,
 ) -> dict[str, Any]:
     """What the same weeks show elsewhere, and what follows for a test that fails here."""
-    since = pd.Timestamp(most["blocked_from"] or period.since)
-    until = pd.Timestamp(most["blocked_until"] or period.last_day)
+    since = pd.Timestamp(day_of(most["blocked_from"]) or period.since)
+    until = pd.Timestamp(day_of(most["blocked_until"]) or period.last_day)
     share = share_of(test, since, until)
     has_control = not np.isnan(share)
     control = "countries" if has_control else "networks"
@@ -307,7 +302,7 @@ def _count_days(study: MessagingStudy, by_day: pd.DataFrame) -> pd.DataFrame:
     order = days["test_name"].map({test.name: place for place, test in enumerate(TESTS)})
     columns = ["test_name", "day", *_COUNTS, "counted_by"]
     days = days.iloc[order.argsort(kind="stable")][columns].reset_index(drop=True)
-    return days.astype({"day": "datetime64[us]", "test_name": "str"})
+    return days.astype({"day": MOMENT, "test_name": "str"})
 
 
 def _count_months(days: pd.DataFrame) -> pd.DataFrame:

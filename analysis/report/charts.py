@@ -437,16 +437,12 @@ def gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
         "blocked_from": "min",
         "blocked_until": "max",
         "session_count": "sum",
-        "chance": _smallest,
+        "chance": "min",
     })  # fmt: skip
     return gathered.reset_index(drop=True).rename(columns={"probe_asn": "probe_asns"})
 
 
 _ALIKE = ["domain", "why", "mechanism"]
-
-
-def _smallest(chances: pd.Series) -> str:
-    return str(min(chances, key=lambda text: float(text or 1)))
 
 
 def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -459,11 +455,10 @@ def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:
     shown = shown.assign(mechanism=method + hours.where(shown["schedule"] != "", ""))
     days = [("last_seen_open", "blocked_from"), ("blocked_until", "first_seen_open_again")]
     for before, after in days:
-        apart = pd.to_datetime(shown[after]) - pd.to_datetime(shown[before])
-        is_close = apart <= pd.Timedelta(days=1)
+        is_close = shown[after] - shown[before] <= pd.Timedelta(days=1)
         for name in (before, after):
-            moment = shown[f"{name}_time"].str.slice(0, 16).str.replace("T", " ")
-            shown = shown.assign(**{name: moment.where(is_close, shown[name])})
+            moment = shown[f"{name}_time"].dt.strftime("%Y-%m-%d %H:%M")
+            shown = shown.assign(**{name: moment.where(is_close, shown[name].dt.date)})
     return shown
 
 

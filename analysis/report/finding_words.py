@@ -27,7 +27,7 @@ from analysis.pages.tracks import (
     place_of,
     span_bars,
 )
-from analysis.period import Period
+from analysis.period import Period, day_of
 from analysis.reference.events import Event
 from analysis.report.findings import BRACKET_DAYS, WINDOW_DAYS
 from analysis.report.verdict_words import END, open_template, schedule_words
@@ -142,14 +142,13 @@ def say_spans(lang: Language, spans: Iterable[Span]) -> str:
 
 
 def _say_span(lang: Language, span: Span) -> str:
-    first = date.fromisoformat(span["blocked_from"])
+    first, last = day_of(span["blocked_from"]), day_of(span["blocked_until"])
     is_listed = span["state"] in LISTED
     state = lang.say(STATES[span["state"]].words) if is_listed else lang.say("Failing, not listed")
     if "network_count" in span and span["state"] == "blocked":
         state = lang.say("Blocked or likely blocked")  # on several networks, and not on each
-    if not span["blocked_until"]:
+    if not last:
         return lang.say("{state} from {first} to the last test", state=state, first=first)
-    last = date.fromisoformat(span["blocked_until"])
     return lang.say("{state} from {first} to {last}", state=state, first=first, last=last)
 
 

@@ -10,7 +10,7 @@ read them. A number has one name everywhere.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,15 @@ import pandas as pd
 
 from analysis.observations.messaging_tests import BY_NAME
 from analysis.outcomes.rules import RULES_BY_ID
-from analysis.period import Period
+from analysis.period import Period, day_of
 from analysis.reference.events import INCIDENT, Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import UNCATEGORISED
 from analysis.report.annex import SINCE
 from analysis.report.verdict_words import PLATFORM, add_local_hours, grade_certainty
-from analysis.study.confirmation import spans_by_site
+from analysis.study.confirmation import SPAN_DAYS, spans_by_site
 from analysis.study.study import Study
-from analysis.tables import name_network, read_network, read_table, tell_network
+from analysis.tables import name_network, read_network, read_table, tell_cells, tell_network
 from analysis.verdicts.states import is_tested_enough
 from analysis.vocabulary import CERTAINTY, CHANGES, DEAD_NAME_REASONS, LISTED
 
@@ -163,7 +163,7 @@ def count_listed(
         "blocked_local_domain_count": blocked["is_local"].sum(),
         "traced_domain_count": traced,
         "likely_domain_count": likely,
-        "still_listed_count": (blocked["blocked_until"] == "").sum(),
+        "still_listed_count": blocked["blocked_until"].isna().sum(),
         "set_aside_count": len(aside),
         "withheld_domain_count": aside["domain"].isin(withheld["domain"]).sum(),
         "dead_name_count": aside["reason"].isin(DEAD_NAME_REASONS).sum(),
@@ -253,8 +253,8 @@ def find_onset(intervals: pd.DataFrame, period: Period) -> pd.DataFrame | None:
     """
     begun = _datable(intervals)
     best = begun.iloc[:0]
-    for day in sorted(set(begun["day"])):
-        inside = begun[begun["day"].between(day, day + timedelta(days=WINDOW_DAYS - 1))]
+    for day in sorted(set(begun["blocked_from"])):
+        inside = begun[begun["blocked_from"].between(day, day + timedelta(days=WINDOW_DAYS - 1))]
         # of two windows with the same sites the earlier stands
         if _size(inside) > _size(best):
             best = inside
@@ -263,7 +263,7 @@ def find_onset(intervals: pd.DataFrame, period: Period) -> pd.DataFrame | None:
     usual = others * WINDOW_DAYS / max(period.day_count - WINDOW_DAYS, 1)
     if sites < _LEAST_SITES or networks < _LEAST_NETWORKS or sites < _LEAST_RATIO * usual:
         return None
-    return best.drop(columns="day")
+    return best
 
 
 def count_undated(intervals: pd.DataFrame, begun: pd.DataFrame) -> int:
@@ -285,20 +285,19 @@ def find_coincidences(begun: pd.DataFrame, events: Sequence[Event]) -> list[Even
 
     A published incident is none: it was read from the same measurements, and explains no block.
     """
-    since = date.fromisoformat(min(begun["blocked_from"])) - timedelta(days=_EVENT_DAYS)
-    until = date.fromisoformat(max(begun["blocked_from"]))
+    since = begun["blocked_from"].min().date() - timedelta(days=_EVENT_DAYS)
+    until = begun["blocked_from"].max().date()
     return [
         event for event in events if since <= event.day <= until and event.kind != INCIDENT
     ]  # fmt: skip
 
 
 def _datable(intervals: pd.DataFrame) -> pd.DataFrame:
-    """The intervals whose beginning is known to some weeks, with their first day as a date."""
-    is_bracketed = (intervals["last_seen_open"] != "") & (intervals["schedule"] == "")
-    begun = intervals[is_bracketed]
-    day = pd.to_datetime(begun["blocked_from"])
-    is_near = day - pd.to_datetime(begun["last_seen_open"]) <= pd.Timedelta(days=BRACKET_DAYS)
-    return begun.assign(day=day.dt.date)[is_near]
+    """The intervals whose beginning is known to some weeks."""
+    is_near = intervals["blocked_from"] - intervals["last_seen_open"] <= pd.Timedelta(
+        days=BRACKET_DAYS
+    )
+    return intervals[is_near & (intervals["schedule"] == "")]
 
 
 def _size(begun: pd.DataFrame) -> tuple[int, int]:
@@ -376,7 +375,7 @@ def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
         "is_published_method": not (study.parameters.lineage.edits or study.part),
         "is_from_ooni": study.is_from_ooni,
         "has_fingerprints": not study.fingerprints.is_empty,
-        "first_seen": min(read["blocked_sites"]["blocked_from"], default=""),
+        "first_seen": _iso(read["blocked_sites"]["blocked_from"].min()),
         "findings": rank_findings({**found, "apps": find_apps(tables)}),
     }
 
@@ -453,34 +452,46 @@ def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Valu
     older = intervals.drop(begun.index)
     older = older[older["domain"].isin(sites) & (older["schedule"] == "")]
     pairs = read["pairs"].merge(begun[_PAIR].drop_duplicates())
-    seen, open_before = (pd.to_datetime(begun[name]) for name in ("blocked_from", "last_seen_open"))
-    waits = (seen - open_before).dt.days
+    waits = (begun["blocked_from"] - begun["last_seen_open"]).dt.days
     return {
         "sites": sites,
         "site_count": len(sites),
         "certainty": count_certainty(pairs),
         "values": {
-            "first_day": min(begun["blocked_from"]),
-            "last_day": max(begun["blocked_from"]),
+            "first_day": _iso(begun["blocked_from"].min()),
+            "last_day": _iso(begun["blocked_from"].max()),
             "open_days": [int(waits.median()), int(waits.max())],
             "by_state": _split(_strongest(begun)),
             "networks": [names[asn] for asn in sorted(asns)],
             "block_count": len(begun),
             "sure_count": int((begun["last_seen_open"] >= min(begun["blocked_from"])).sum()),
-            "reopened_count": int((begun["first_seen_open_again"] != "").sum()),
+            "reopened_count": int(begun["first_seen_open_again"].notna().sum()),
             "undated_count": count_undated(intervals, begun),
             "events": [
                 [
                     event.day.isoformat(),
                     event.title,
-                    int((begun["last_seen_open"] >= event.day.isoformat()).sum()),
+                    int((begun["last_seen_open"] >= pd.Timestamp(event.day)).sum()),
                 ]
                 for event in find_coincidences(begun, events)
             ],
-            "new": spans_by_site(begun).to_dict("records"),
-            "older": spans_by_site(older).to_dict("records"),
+            "new": _list_spans(begun),
+            "older": _list_spans(older),
         },
     }
+
+
+def _list_spans(intervals: pd.DataFrame) -> list[Values]:
+    """``confirmation.spans_by_site`` as JSON knows it."""
+    spans = spans_by_site(intervals)
+    days = {name: tell_cells(spans[name], "date") for name in SPAN_DAYS}
+    records: list[Any] = spans.assign(**days).to_dict("records")
+    return records
+
+
+def _iso(day: Any) -> str:
+    """A day as JSON knows it, empty where there is none."""
+    return str(day_of(day) or "")
 
 
 def find_networks(read: Tables) -> Values | None:
@@ -603,7 +614,7 @@ def find_changes(read: Tables) -> Values | None:
     halves = read["semesters"].set_index("period")
     seen = read["blocking_intervals"].merge(pairs[_PAIR])
     early = seen.loc[seen["blocked_from"] < halves.loc["second", "since"], "domain"]
-    lasting = pairs.loc[pairs["blocked_until"] == "", "domain"]
+    lasting = pairs.loc[pairs["blocked_until"].isna(), "domain"]
     changed = pd.concat([new, of_change["no_longer_blocked"]])
     sites = {
         change: sorted(of_change[change]["domain"])
@@ -639,8 +650,8 @@ def find_hours(read: Tables, probe_cc: str) -> Values | None:
     if "local_schedule" not in local:
         local = local.assign(local_schedule=local["schedule"])
     rows = [
-        [row.domain, names[row.probe_asn], row.schedule, row.local_schedule, row.blocked_from,
-         row.blocked_until, row.state]
+        [row.domain, names[row.probe_asn], row.schedule, row.local_schedule,
+         _iso(row.blocked_from), _iso(row.blocked_until), row.state]
         for row in local.itertuples()
     ]  # fmt: skip
     sites = sorted(set(held["domain"]))
@@ -776,9 +787,9 @@ def _list_cut_parts(listed: pd.DataFrame, intervals: pd.DataFrame) -> Iterator[V
                 "is_at_hours": bool(last["schedule"]),
                 "cut_count": int(last["cut_endpoint_count"]),
                 "endpoint_count": int(last["endpoint_count"]),
-                "since": last["blocked_from"],
-                "until": last["last_seen_blocked"],
-                "is_reached_again": bool(last["first_seen_open_again_time"]),
+                "since": _iso(last["blocked_from"]),
+                "until": _iso(last["last_seen_blocked"]),
+                "is_reached_again": bool(pd.notna(last["first_seen_open_again_time"])),
                 "cut_session_count": int(last["blocked_session_count"]),
                 "tested_count": int(last["session_count"]),
                 "failed_count": int(row.blocked_session_count),

@@ -30,7 +30,7 @@ from analysis.report.findings import (
 )
 from analysis.report.verdict_words import END, open_template
 from analysis.study.study import Study
-from analysis.tables import read_table, write_json, write_table
+from analysis.tables import read_table, tell_cells, write_json, write_table
 from analysis.vocabulary import DECISIONS
 
 #: The page of the feedback form, on which every decision stands.
@@ -49,6 +49,7 @@ def read_decided(tables: str | Path) -> dict[str, dict[str, str]]:
     if not (Path(tables) / "decisions.csv").is_file():
         return {}
     decisions = read_table(tables, "decisions")
+    decisions = decisions.assign(date=tell_cells(decisions["date"], "date"))
     applied = decisions[decisions["status"] == APPLIED]
     return {
         str(row["item"]): {name: str(row[name]) for name in _COLUMNS}

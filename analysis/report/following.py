@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from math import exp, log
 from typing import Any
 
@@ -25,14 +24,14 @@ from analysis.pages.tracks import (
 from analysis.reference.networks import DOMESTIC
 from analysis.report.verdict_words import say_verdict
 from analysis.study.study import Study
-from analysis.tables import name_network, read_network
+from analysis.tables import list_rows, name_network, read_network
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.rates import LEAST
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED, STATES
 
 _DAYS = """
-SELECT strftime(day, '%Y-%m-%d') AS day, count(*) AS session_count,
+SELECT day, count(*) AS session_count,
   count(*) FILTER (class = 'blocked') AS blocked_session_count,
   count(*) FILTER (class = 'ok') AS ok_session_count,
   count(*) FILTER (class = 'down') AS down_session_count,
@@ -105,7 +104,7 @@ def follow(
     ranked = _rank(whole, judgement.intervals)
     if ranked.empty:
         return None
-    verdict: Any = next(ranked.itertuples(index=False))
+    (verdict,) = list_rows(ranked.head(1))
     cell = {"domain": verdict.domain, "probe_asn": int(verdict.probe_asn)}
     stretches = judgement.intervals.merge(pd.DataFrame([cell]), on=["domain", "probe_asn"])
     return Followed(
@@ -117,7 +116,7 @@ def follow(
 
 def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     """The pairs, those with most to show first."""
-    seen_open = (intervals["last_seen_open"] != "") | (intervals["first_seen_open_again"] != "")
+    seen_open = intervals[["last_seen_open", "first_seen_open_again"]].notna().any(axis=1)
     changing = pd.MultiIndex.from_frame(intervals.loc[seen_open, ["domain", "probe_asn"]])
     is_listed = whole["state"].isin(LISTED) & whole["kind"].isin(DOMESTIC)
     is_changing = pd.MultiIndex.from_frame(whole[["domain", "probe_asn"]]).isin(changing)
@@ -125,7 +124,7 @@ def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
         is_short=whole["session_count"] <= _SHOWN_IN_FULL,
         is_listed=is_listed,
         is_changing=is_listed & is_changing,
-        is_weighed=(whole["chance"] != "") & (whole["schedule"] == ""),
+        is_weighed=whole["chance"].notna() & (whole["schedule"] == ""),
     )
     return ranked.sort_values(
         [
@@ -167,9 +166,7 @@ def _draw_days(study: Study, followed: Followed, alt: str) -> Markup:
     bars = [bar for stretch in stretches for bar in span_bars(stretch, period)]
     rows = [Row("Periods that count as blocked", tuple(bars))]
     for column, (words, look) in _CLASSES.items():
-        starts = [
-            place_of(date.fromisoformat(day), period) for day in days.loc[days[column] > 0, "day"]
-        ]
+        starts = [place_of(day.date(), period) for day in days.loc[days[column] > 0, "day"]]
         marks = tuple(Bar(start, start + 1 / period.day_count, look) for start in starts)
         rows.append(Row(words, marks, "", ENGLISH.number(int(days[column].sum()))))
     tracks = draw_tracks(
@@ -192,12 +189,12 @@ def say_followed(study: Study, followed: Followed) -> Markup:
         stretches.loc[stretches.index[-1], ["blocked_until", "note"]] = (
             verdict.blocked_until, verdict.note,
         )  # fmt: skip
-    rows: Any = list(stretches.itertuples(index=False))
     said = [ENGLISH.html(
         "Sessions that tested the site: {n}; days with a session: {days}.",
         n=verdict.session_count, days=verdict.day_count,
     )]  # fmt: skip
-    said += say_verdict(ENGLISH, verdict, rows, [], study.network_names(), study.probe_cc)
+    names = study.network_names()
+    said += say_verdict(ENGLISH, verdict, list_rows(stretches), [], names, study.probe_cc)
     if verdict.rule_id:
         rule = next(one for one in study.rules if one.rule_id == verdict.rule_id)
         said.append(ENGLISH.html(
@@ -249,7 +246,7 @@ def show_chance(judgement: Judgement, line: float) -> None:
         ENGLISH.say(
             "Pairs of a site and an access network that are listed because their failures are "
             "unlikely to be accidents: {n}.",
-            n=int((is_listed & (whole["chance"] != "")).sum()),
+            n=int((is_listed & whole["chance"].notna()).sum()),
         ),
         ENGLISH.say(
             "Weighed pairs, on all networks: {weighed}. Pairs whose evidence reaches {line}: "

@@ -36,7 +36,7 @@ from analysis.report.verdict_words import (
 from analysis.report.verdict_words import Row as Cell
 from analysis.study.study import Study
 from analysis.study.table_folder import keep_note, read_note
-from analysis.tables import read_table, tell_network
+from analysis.tables import list_rows, read_table, tell_network
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
 from analysis.verdicts.witnesses import countries_url
@@ -174,8 +174,7 @@ def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord
 
 def _group_rows(frame: pd.DataFrame) -> dict[str, list[Cell]]:
     """Domain → its rows."""
-    rows: Any = frame.astype(object).itertuples(index=False)  # one by one, Arrow's take long
-    return _group(rows, "domain")
+    return _group(list_rows(frame), "domain")
 
 
 def _group(rows: Iterable[Cell], column: str) -> dict[Any, list[Cell]]:

@@ -24,6 +24,7 @@ from analysis.languages.language import (
     visible,
 )
 from analysis.pages.formats import chance_words, counted, macros, make_environment, site_link
+from analysis.period import day_of
 from analysis.reference.reference_files import capital_zone
 from analysis.tables import read_network, tell_network
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
@@ -49,7 +50,7 @@ def add_local_hours(table: pd.DataFrame, probe_cc: str) -> pd.DataFrame:
     """A table with ``local_schedule`` behind its ``schedule``, where there are hours of the week.
 
     Args:
-        table: ``schedule, blocked_from, blocked_until``, days as ISO text.
+        table: ``schedule, blocked_from, blocked_until``.
         probe_cc: the country; a fictional one has no clocks, and its table stays as it is.
     """
     zone = capital_zone(probe_cc)
@@ -66,7 +67,9 @@ def add_local_hours(table: pd.DataFrame, probe_cc: str) -> pd.DataFrame:
     return added
 
 
-def local_schedule(schedule: str, zone: ZoneInfo | None, first_day: str, last_day: str = "") -> str:
+def local_schedule(
+    schedule: str, zone: ZoneInfo | None, first_day: date, last_day: date | None = None
+) -> str:
     """A UTC schedule in the local time of a zone.
 
     ``Mon-Fri 22:00-24:00`` is ``Tue-Sat 05:00-07:00`` seven hours ahead; where the clocks change
@@ -75,9 +78,10 @@ def local_schedule(schedule: str, zone: ZoneInfo | None, first_day: str, last_da
     found = _SCHEDULE.fullmatch(schedule)
     if not found or zone is None:
         return ""
-    days = [date.fromisoformat(day) for day in (first_day, last_day) if day]
     shifts = dict.fromkeys(
-        datetime.combine(day, time(12), UTC).astimezone(zone).utcoffset() for day in days
+        datetime.combine(day, time(12), UTC).astimezone(zone).utcoffset()
+        for day in map(day_of, (first_day, last_day))
+        if day
     )
     texts = [_shifted(found, shift) for shift in shifts if shift is not None]
     return _CHANGE.join(texts)
@@ -189,7 +193,7 @@ def open_template(name: str, lang: Language) -> Any:
     environment = make_environment(TEMPLATES, lang=lang)
     environment.globals |= {
         "end": END,
-        "day": lambda text: date.fromisoformat(text) if text else None,
+        "day": day_of,
         "word": partial(word, lang),
         "hours": partial(schedule_words, lang=lang),
         "chance_words": partial(chance_words, lang=lang),

@@ -16,7 +16,7 @@ import yaml
 
 from analysis.errors import ContractError, ParameterError
 from analysis.hosts import normalise
-from analysis.period import Period, parse_date
+from analysis.period import Period, day_of, parse_date
 from analysis.reference.reference_files import NodeReader, parse_country
 from analysis.reference.withheld import (
     MOST_DECISIONS,
@@ -29,7 +29,7 @@ from analysis.reference.withheld import (
 )
 from analysis.report.first_page import APPLIED, NOT_APPLIED
 from analysis.study.lineage import Lineage
-from analysis.tables import TABLES, read_table
+from analysis.tables import read_table, typed
 from analysis.vocabulary import DECISIONS
 
 LONGEST_REASON, LONGEST_ROLE = 600, 80
@@ -301,7 +301,7 @@ def decision_table(
         }
         for one in decisions
     ]
-    frame = pd.DataFrame(rows, columns=list(TABLES["decisions"].columns), dtype="str")
+    frame = typed("decisions", rows)
     return frame.sort_values(["status", "item", "date", "period", "method"], ignore_index=True)
 
 
@@ -320,7 +320,7 @@ def check_decisions(tables: Path) -> None:
     for row in applied[~applied["item"].isin(known)].itertuples(index=False):
         what = "finding" if is_finding(str(row.item)) else "tested site"
         raise ContractError(
-            f"decisions: {row.decision} of {row.date} is on {row.item}, and there is no such "
-            f"{what} in this report, which has the decision's period and method; take it out of "
-            "the file or correct it"
+            f"decisions: {row.decision} of {day_of(row.date)} is on {row.item}, and there is no "
+            f"such {what} in this report, which has the decision's period and method; take it out "
+            "of the file or correct it"
         )

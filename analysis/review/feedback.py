@@ -117,7 +117,7 @@ def list_items(
             lang.say(
                 "first seen on {day} on {networks}",
                 networks=sorted(found.loc[found["blocked_from"] == first, "network"]),
-                day=date.fromisoformat(first),
+                day=first.date(),
             )
         )
         claims[str(site)] = "; ".join(said)

@@ -24,7 +24,7 @@ from analysis.review.reports import Report, check_tables, read_report
 from analysis.store.stage_tables import add_room
 from analysis.study.confirmation import Maker, Method, confirm
 from analysis.study.study import MessagingStudy, Study
-from analysis.tables import TABLES, read_table
+from analysis.tables import TABLES, read_table, typed
 from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.states import meets_floor
 from analysis.verdicts.verdicts import Judgement, Scope, judge_cells
@@ -49,7 +49,7 @@ SELECT e.domain, e.probe_asn, count(*) AS session_count,
   count(DISTINCT day) FILTER (class = 'ok') AS ok_day_count
 FROM ended e JOIN heard_sessions s
   ON s.domain::VARCHAR = e.domain AND s.probe_asn = e.probe_asn
-WHERE s.time > e.blocked_until_time::TIMESTAMP AND class <> 'none'
+WHERE s.time > e.blocked_until_time AND class <> 'none'
 GROUP BY ALL
 """
 
@@ -161,9 +161,8 @@ def _stand(
 
 def _together(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """Rows of the contract's ``watch_standing``."""
-    columns = list(TABLES["watch_standing"].columns)
-    some = [frame[columns].astype("object") for frame in frames if len(frame)]
-    return pd.concat(some, ignore_index=True) if some else pd.DataFrame(columns=columns)
+    every = [typed("watch_standing", frame) for frame in frames]
+    return pd.concat(every, ignore_index=True)
 
 
 def lower_floor(numbers: Thresholds) -> Thresholds:
@@ -194,7 +193,7 @@ def _list_sites(judgement: Judgement, verdicts: pd.DataFrame) -> pd.DataFrame:
     ].rename(columns={"blocked_until": "ended"})  # fmt: skip
     found = last.merge(of_pair, on=_PAIR)
     return found.assign(
-        blocked_until=found["blocked_until"].where(found["ended"] != "", ""),
+        blocked_until=found["blocked_until"].where(found["ended"].notna()),
         blocked_session_count=found["session_count"],
         session_count=found["session_count"] + found["reached_session_count"],
     )
@@ -214,16 +213,16 @@ def _list_apps(judged: Judged) -> pd.DataFrame:
     of_last = ["part", "last_seen_open_time", "blocked_until_time", "first_seen_open_again_time",
                "day_count"]  # fmt: skip
     ordered = judged.intervals.sort_values([*_APP, "blocked_from_time", "blocked_from"])
-    last = ordered.drop_duplicates(_APP, keep="last")[[*_APP, *of_last]].fillna("")
+    last = ordered.drop_duplicates(_APP, keep="last")[[*_APP, *of_last]]
     listed = verdicts[verdicts["state"].isin(LISTED)].drop(columns="day_count")
     found = listed.merge(last, on=_APP, validate="1:1")
     compared = found["elsewhere_anomaly_share"].astype("float64") * 100
     shares = compared.map("; in other countries {:.1f} % fail".format).astype("str")
     return found.assign(
         domain=found["test_name"] + "/" + found["part"],
-        last_seen_open=found["last_seen_open_time"].str[:10],
-        first_seen_open_again=found["first_seen_open_again_time"].str[:10],
-        sessions_to_flip="",
+        last_seen_open=found["last_seen_open_time"].dt.normalize(),
+        first_seen_open_again=found["first_seen_open_again_time"].dt.normalize(),
+        sessions_to_flip=None,
         note=(found["note"] + shares.where(compared.notna(), "")).str.removeprefix("; "),
     )
 
@@ -238,8 +237,8 @@ def _find_status(
     """
     if listed.empty:  # of a source without tests of apps there are no sessions to ask
         return pd.Series("blocked", listed.index, dtype="object")
-    is_open = listed["first_seen_open_again"] != ""
-    has_end = is_open & (listed["blocked_until_time"] != "")
+    is_open = listed["first_seen_open_again"].notna()
+    has_end = is_open & listed["blocked_until_time"].notna()
     connection.register("ended", listed.loc[has_end, [*_PAIR, "blocked_until_time"]])
     since = connection.execute(_SINCE).df()
     connection.unregister("ended")
@@ -255,9 +254,9 @@ def _find_status(
 def _find_suspicious(hints: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
     """What only the lower floor lists, and nobody has seen open since."""
     is_known = pd.MultiIndex.from_frame(hints[KEY]).isin(pd.MultiIndex.from_frame(listed[KEY]))
-    found = hints[(hints["first_seen_open_again"] == "") & ~is_known]
+    found = hints[hints["first_seen_open_again"].isna() & ~is_known]
     # no state, and no count of forgers: a verdict has these
-    return found.assign(status="suspicious", state="insufficient", sessions_to_flip="")
+    return found.assign(status="suspicious", state="insufficient", sessions_to_flip=None)
 
 
 LOG, STANDING = "watch", "watch_standing"
@@ -363,8 +362,7 @@ def carry_over(before: pd.DataFrame, now: Standing) -> Standing:
             rows[key] = {**old, "status": "unseen", "note": note}
         elif old["status"] == "seen_open" and is_thin:
             rows[key] = old
-    columns = list(TABLES[STANDING].columns)
-    return replace(now, pairs=pd.DataFrame([rows[key] for key in sorted(rows)], columns=columns))
+    return replace(now, pairs=typed(STANDING, [rows[key] for key in sorted(rows)]))
 
 
 def find_news(before: pd.DataFrame | None, now: Standing) -> pd.DataFrame:
@@ -405,15 +403,14 @@ def add_to_log(last: Look | None, news: pd.DataFrame, report: Report) -> pd.Data
         news: what ``find_news`` returns.
         report: this look; what was new before its period is dropped.
     """
-    columns = list(TABLES[LOG].columns)
-    look = str(report.period.last_day)
+    dated = news.assign(look=report.period.last_day, earlier_look=None, cause="")
     if last is None:
-        return news.assign(look=look, earlier_look="", cause="")[columns]
+        return typed(LOG, dated)
     # where nothing differs between the runs, neither does what they say
     cause = ";".join(find_causes(last.report, report))
-    dated = news.assign(look=look, earlier_look=str(last.report.period.last_day), cause=cause)
-    kept = last.log[last.log["look"] >= str(report.period.since)]
-    both = pd.concat([kept[columns], dated[columns]], ignore_index=True)
+    dated = dated.assign(earlier_look=last.report.period.last_day, cause=cause)
+    kept = last.log[last.log["look"] >= pd.Timestamp(report.period.since)]
+    both = pd.concat([kept, typed(LOG, dated)], ignore_index=True)
     # two looks on one day: what was told last
     return both.drop_duplicates(list(TABLES[LOG].key), keep="last", ignore_index=True)
 

@@ -6,7 +6,6 @@ the same bytes.
 
 import hashlib
 from collections.abc import Iterator
-from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -15,8 +14,9 @@ from markupsafe import Markup
 from analysis.errors import printable
 from analysis.languages.language import Heading, Language
 from analysis.observations.messaging_tests import BY_NAME
-from analysis.pages.formats import link, macros
+from analysis.pages.formats import is_empty, link, macros
 from analysis.pages.html_tables import blocks, render_table
+from analysis.period import day_of
 from analysis.reference.reference_files import country_name
 from analysis.report.annex import AFTER, SINCE
 from analysis.report.app_tables import DEFECT_NOTE
@@ -24,7 +24,7 @@ from analysis.report.verdict_words import say_note
 from analysis.review.reports import Report
 from analysis.review.standing import UNSEEN, UNTESTED, WEB
 from analysis.study.lineage import Lineage
-from analysis.tables import name_network, tell_cells
+from analysis.tables import TABLES, name_network, tell_cells
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
 
@@ -71,7 +71,7 @@ def show_watch(
         lang: of the words.
     """
     log, standing = (_for_page(frame, lang) for frame in (log, standing))
-    last = log["look"].max() if len(log) else ""
+    last = log["look"].max()
     news, before = log[log["look"] == last], log[log["look"] != last]
     form = macros("watch.html.j2", lang)
     opening = form.news(**_describe_news(news, lang), reached=look.period.last_day)
@@ -104,9 +104,9 @@ def write_feed(log: pd.DataFrame, look: Report) -> str:
         look: what its ``run.json`` will say.
     """
     cc = look.probe_cc.lower()
-    entries: list[dict[Any, Any]] = (
-        log.assign(probe_asn=tell_cells(log["probe_asn"], "asn")).map(printable).to_dict("records")
-    )
+    shown = ("look", "item", "test_name", "probe_asn", "change", "network", "blocked_from", "note")
+    cells = {name: tell_cells(log[name], TABLES["watch"].columns[name]) for name in shown}
+    entries: list[dict[Any, Any]] = pd.DataFrame(cells).map(printable).to_dict("records")
     for entry in entries:
         key = (cc, *(entry[name] for name in ("look", "item", "test_name", "probe_asn", "change")))
         entry["key"] = hashlib.sha256(repr(key).encode()).hexdigest()
@@ -134,8 +134,7 @@ def _describe_news(news: pd.DataFrame, lang: Language) -> dict[str, Any]:
     """How much of what is new, and when and why it was: as the template takes it."""
     counts = news["change"].value_counts()
     first = next(news.itertuples(index=False), None)
-    days = {name: getattr(first, name, "") for name in ("look", "earlier_look")}
-    last, earlier = (date.fromisoformat(day) if day else None for day in days.values())
+    last, earlier = (day_of(getattr(first, name, None)) for name in ("look", "earlier_look"))
     return {
         "counts": [
             lang.say("{what}: {count}", what=lang.say(words).lower(), count=int(counts[change]))
@@ -168,7 +167,9 @@ def _show_news(news: pd.DataFrame, lang: Language) -> Iterator[tuple[Heading, Ma
                 len(rows),
             )
             # a column that is empty throughout tells nothing
-            shown = [name for name in columns if name == "chance" or (rows[name] != "").any()]
+            shown = [
+                name for name in columns if name == "chance" or not rows[name].map(is_empty).all()
+            ]
             table = render_table(
                 rows[shown],
                 f"{lang.say(words)}: {caption}",

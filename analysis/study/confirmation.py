@@ -156,34 +156,34 @@ def spans_by_site(intervals: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         intervals: ``domain, probe_asn, state, blocked_from, blocked_until, last_seen_open,
-            first_seen_open_again``, days as ISO text; an empty ``blocked_until`` means blocked to
-            the end, of the other two that no such day was seen.
+            first_seen_open_again``; a missing ``blocked_until`` means blocked to the end, of the
+            other two that no such day was seen.
 
     Returns:
         The same columns by site and first day, but ``network_count`` for ``probe_asn``: the
         networks of all the site's stretches. ``state`` is blocked where one interval is.
     """
     rows = intervals.sort_values(["domain", "blocked_from"], ignore_index=True)
-    until = pd.to_datetime(rows["blocked_until"].mask(rows["blocked_until"] == "", _NEVER))
+    until, since = rows["blocked_until"].fillna(_NEVER), rows["blocked_from"]
     seen = until.groupby(rows["domain"]).cummax().groupby(rows["domain"]).shift()
-    since = pd.to_datetime(rows["blocked_from"])
     stretch = (seen.isna() | (since > seen + pd.Timedelta(days=1))).cumsum()
     is_opening = since == since.groupby(stretch).transform("min")
     is_closing = until == until.groupby(stretch).transform("max")
-    again = rows["first_seen_open_again"].mask(rows["first_seen_open_again"] == "", _NEVER)
     rows["network_count"] = rows.groupby("domain")["probe_asn"].transform("nunique")
     spans = rows.groupby(stretch)[["domain", "network_count", "state", "blocked_from"]].min()
-    last = rows["blocked_until"].where(is_closing, _NEVER).groupby(stretch).min()
+    again = rows["first_seen_open_again"].where(is_closing)
     spans = spans.assign(
-        blocked_until=last,
-        last_seen_open=rows["last_seen_open"][is_opening].groupby(stretch).max(),
-        first_seen_open_again=again[is_closing].groupby(stretch).min().replace(_NEVER, ""),
+        blocked_until=until.groupby(stretch).max().replace(_NEVER, pd.NaT),
+        last_seen_open=rows["last_seen_open"].where(is_opening).groupby(stretch).max(),
+        first_seen_open_again=again.groupby(stretch).min(),
     )
     return spans.reset_index(drop=True)
 
 
-#: Later than any day; as a text, too.
-_NEVER = "9999-12-31"
+#: The days of ``spans_by_site``.
+SPAN_DAYS = ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again")
+#: Later than any day.
+_NEVER = pd.Timestamp("9999-12-31")
 
 
 #: The way of a measurement: table → what one row is.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
+from analysis.tables import MOMENT
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import (
     LOWER_LINE,
@@ -295,8 +296,8 @@ def _describe(
     table["domain"] = names[series.look_up("domain", first)]
     table["probe_asn"] = series.look_up("probe_asn", first).astype("int64")
     for name in rows:
-        table[f"{name}_time"] = _write_out(sessions["time"], rows[name].to_numpy())
-        table[name] = _write_out(sessions["day"], rows[name].to_numpy())
+        table[f"{name}_time"] = _pick(sessions["time"], rows[name].to_numpy())
+        table[name] = _pick(sessions["day"], rows[name].to_numpy())
     table["schedule"] = evidence.schedule_text(stretches["series"], stretches["number"])
     # what decides: of a listed stretch what is left without withheld ones, else the whole series'
     of_cell = evidence.of_cells.reindex(stretches["cell"]).to_numpy()
@@ -306,34 +307,29 @@ def _describe(
     is_mark = (stretches["kind"] == MARK).groupby(stretches["number"]).any()
     most = log_evidence.groupby(stretches["number"]).max().mask(is_mark)
     return table.fillna({"mechanism": ""}).assign(
-        evidence=evidence_text(most), chance=chance_text(most)
+        evidence=round_evidence(most), chance=round_chance(most)
     )
 
 
-def _write_out(moments: NDArray[np.datetime64], at: NDArray[np.int64]) -> NDArray[np.str_]:
-    """Some moments as text, to the second or day that they are of; empty for −1."""
-    text = np.datetime_as_string(moments[at.clip(0)])
-    return np.where(at >= 0, text, "")
+def _pick(moments: NDArray[np.datetime64], at: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    """Some of the moments, or days; none for −1."""
+    return np.where(at >= 0, moments[at.clip(0)], np.datetime64("NaT")).astype(MOMENT)
 
 
-def chance_text(log_evidence: pd.Series) -> pd.Series:
-    """Two significant digits; empty of what was not weighed (NaN)."""
+def round_chance(log_evidence: pd.Series) -> pd.Series:
+    """1/E with two significant digits; missing where nothing was weighed (NaN)."""
     chance = e_values.chance_of(log_evidence.to_numpy())
     # what does not reach the least chance is not rounded to it
     chance = np.where(chance > LEAST_CHANCE, np.maximum(chance, 1.1 * LEAST_CHANCE), chance)
-    return _text(chance, ".1e", log_evidence)
+    rounded = pd.Series([float(f"{value:.1e}") for value in chance], log_evidence.index, "float64")
+    return rounded.mask(log_evidence.isna())
 
 
-def evidence_text(log_evidence: pd.Series) -> pd.Series:
-    """The logarithm of E to base 10, rounded down to one decimal; empty of what was not weighed."""
-    return _text(
-        np.floor((10 / log(10) * log_evidence.to_numpy()).round(6)) / 10, ".1f", log_evidence
-    )
-
-
-def _text(values: NDArray[np.float64], form: str, told: pd.Series) -> pd.Series:
-    text = pd.Series([format(value + 0.0, form) for value in values], told.index, dtype="object")
-    return text.mask(told.isna(), "")
+def round_evidence(log_evidence: pd.Series) -> pd.Series:
+    """The logarithm of E to base 10, rounded down to one decimal; missing where nothing was weighed
+    (NaN)."""
+    rounded: pd.Series = np.floor((10 / log(10) * log_evidence).round(6)) / 10 + 0.0
+    return rounded
 
 
 def _open_around(

@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from analysis.outcomes.steps import create_tables, create_views, keep_table, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
+from analysis.tables import MOMENT
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.caveats import find_caveats
 from analysis.verdicts.cells import MARKED_DAYS, Inside, judge_inside, look_inside
 from analysis.verdicts.hours import find_schedules
 from analysis.verdicts.intervals import (
     CELL,
-    chance_text,
     decide,
-    evidence_text,
     explain_hits,
     interval_tables,
     judge_stretches,
+    round_chance,
+    round_evidence,
 )
 from analysis.verdicts.probes import count_to_explain
 from analysis.verdicts.rates import learn
@@ -300,8 +301,8 @@ def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Sco
 def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
     told = evidence.of_cells
     cells = evidence.series.cells.loc[told.index, CELL]
-    chances = cells.assign(domain=names[cells["domain"]], evidence=evidence_text(told),
-                           chance=chance_text(told))  # fmt: skip
+    chances = cells.assign(domain=names[cells["domain"]], evidence=round_evidence(told),
+                           chance=round_chance(told))  # fmt: skip
     return chances.sort_values(CELL, ignore_index=True)
 
 
@@ -368,7 +369,7 @@ def _verdicts_of(
         table[column] = table[column].where(is_listed, "")
     is_of_resolver = table["mechanism"].fillna("").str.startswith("dns.")
     table["resolver_asns"] = table["resolver_asns"].where(is_of_resolver, "")
-    told = ["rule_id", "mechanism", "resolver_asns", "schedule", "evidence", "chance"]
+    told = ["rule_id", "mechanism", "resolver_asns", "schedule"]
     table[told] = table[told].fillna("")
     return table.drop(columns=_WORKING)
 
@@ -398,7 +399,7 @@ def _rules_of_cells(
     told[most.index] = most.mask(is_mark)
     of_cell = evidence.schedule_text(listed["series"], listed["cell"])
     caveat = listed.groupby("cell")["caveat"].min()  # empty, unless said of each stretch
-    texts = {"evidence": evidence_text(told), "chance": chance_text(told), "schedule": of_cell,
+    texts = {"evidence": round_evidence(told), "chance": round_chance(told), "schedule": of_cell,
              "caveat": caveat.reindex(told.index)}  # fmt: skip
     return pd.DataFrame(texts).join(rules)
 
@@ -416,9 +417,9 @@ def _add_dates(
     table: pd.DataFrame, is_listed: pd.Series, period: Period, thresholds: Thresholds
 ) -> pd.DataFrame:
     """First and last day of blocking over the listed intervals, and what to know about them."""
-    first = table["first_hit"].where(is_listed).astype("datetime64[s]")
-    last = table["last_hit"].where(is_listed).astype("datetime64[s]")
-    end = table["last_known"].astype("datetime64[s]")
+    first = table["first_hit"].where(is_listed).astype(MOMENT)
+    last = table["last_hit"].where(is_listed).astype(MOMENT)
+    end = table["last_known"]
     to_the_end = is_listed & (last >= end) & (table["ends_otherwise"] != True)  # noqa: E712
     is_recent = (pd.Timestamp(period.until) - end).dt.days <= thresholds.not_tested_days
     unseen_before = is_listed & ~(table["first_open"] < first)
@@ -426,14 +427,8 @@ def _add_dates(
     until = (to_the_end & ~is_recent).map({True: "not tested since", False: ""})
     parts = zip(since, until, table["caveat"].fillna(""), strict=True)
     return table.assign(
-        blocked_from=_iso(first),
-        blocked_until=_iso(last.mask(to_the_end & is_recent)),
-        last_seen_blocked=_iso(last),
+        blocked_from=first,
+        blocked_until=last.mask(to_the_end & is_recent),
+        last_seen_blocked=last,
         note=["; ".join(filter(None, part)) for part in parts],
     )
-
-
-def _iso(days: pd.Series) -> pd.Series:
-    """Days as ISO text, empty where there is none."""
-    text: pd.Series = days.dt.strftime("%Y-%m-%d").fillna("")
-    return text

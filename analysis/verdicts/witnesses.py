@@ -51,7 +51,7 @@ WITH candidates AS (
   SELECT l.number, o.input, m.report_id,
     row_number() OVER nth AS position, count(*) OVER (PARTITION BY l.number) AS total
   FROM outcomes o JOIN listed l ON l.domain::host_name = o.domain AND l.probe_asn = o.probe_asn
-    AND l.rule_id = o.rule_id AND o.day BETWEEN l.blocked_from::DATE AND l.until::DATE
+    AND l.rule_id = o.rule_id AND o.day BETWEEN l.blocked_from AND l.until
     JOIN observations m USING (row_id)
   WHERE m.report_id <> '' AND o.class = 'blocked'
   WINDOW nth AS (PARTITION BY l.number
@@ -71,20 +71,18 @@ def hide_measurements(table: pd.DataFrame, of: Sequence[str] = ()) -> pd.DataFra
     """A table from which nobody finds a single measurement: no witness, and moments by the hour.
 
     Args:
-        table: of any columns; moments are text, as ``blocking_intervals`` has them.
+        table: of any columns.
         of: with ``blocked_from_time`` the key of its rows. Where several rows of a key begin in one
             hour, seconds number them from 00 on, so that their keys differ.
     """
     hidden = table.assign(**dict.fromkeys(table.columns.intersection(_NAMES), ""))
     for name in hidden.columns[hidden.columns.str.endswith(_MOMENT)]:
-        text = hidden[name].astype("str").where(hidden[name].notna(), "")
-        hidden[name] = (text.str[:13] + ":00:00").where(text != "", "")
+        hidden[name] = hidden[name].dt.floor("h")
     if of and len(hidden):
         begins = [*of, "blocked_from_time"]
         order = table.sort_values(begins, kind="stable").index
-        number = hidden.loc[order].groupby(begins).cumcount().reindex(hidden.index)
-        seconds = number.map("{:02}".format)
-        hidden["blocked_from_time"] = hidden["blocked_from_time"].str[:17] + seconds
+        number = hidden.loc[order].groupby(begins).cumcount()
+        hidden["blocked_from_time"] += pd.to_timedelta(number, unit="s")
     return hidden
 
 
@@ -103,8 +101,8 @@ def add_witness(
         periods: by name.
     """
     listed = table.loc[table["rule_id"] != "", [*CELL, "rule_id", "blocked_from"]]
-    to_the_end = table["period"].map({name: str(one.last_day) for name, one in periods.items()})
-    until = table["blocked_until"].mask(table["blocked_until"] == "", to_the_end)
+    last_days = {name: pd.Timestamp(one.last_day) for name, one in periods.items()}
+    until = table["blocked_until"].fillna(table["period"].map(last_days))
     connection.register("listed", listed.assign(number=listed.index, until=until))
     witnesses = connection.execute(_WITNESSES).df().set_index("number")
     connection.unregister("listed")

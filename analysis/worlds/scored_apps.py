@@ -15,7 +15,7 @@ from analysis.report.app_tables import Judged, judge_apps
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_messaging
 from analysis.vocabulary import LISTED
-from analysis.worlds.scores import are_among, read_truth_table, share_by
+from analysis.worlds.scores import EVER, are_among, read_truth_table, share_by
 
 #: Of worlds that are judged. No other part of the validation has these seeds.
 SEEDS = range(71, 81)
@@ -68,9 +68,8 @@ def score(judged: Judged, truth: pd.DataFrame) -> pd.DataFrame:
     met["stratum"] = has_hours.map({False: KINDS[0], True: KINDS[1]})
     is_fewer, is_listed = cut.between(1, _HALF - 1), met["blocked_from"].notna()
     is_found = is_listed & ~is_fewer
-    is_inside = (met["last_seen_open_time"].str[:10] <= met["since"]) & (
-        met["since"] <= met["blocked_from"]
-    )
+    since, opened = met["since"].fillna(EVER), met["last_seen_open_time"].fillna(EVER)
+    is_inside = (opened.dt.normalize() <= since) & (since <= met["blocked_from"])
     whole = judged.verdicts[judged.verdicts["period"] == "all"]
     whole = whole.assign(stratum="all", is_spared=~whole["state"].isin(LISTED))
     is_broken_test = whole["test_name"].isin(truth.loc[is_broken, "test_name"])

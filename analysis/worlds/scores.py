@@ -41,14 +41,19 @@ STRATA: Mapping[int, str] = {0: "0–3", 4: "4–5", 6: "6–11", 12: "12+"}
 Truth = Mapping[str, pd.DataFrame]
 _TRUTH = ("blocks", "tests", "names", "networks", "forgeries")
 _NUMBERS = {"sound_session_count": "int64", "share": "float64"}
+_DATED = ("since", "until", "since_time", "until_time", "day")
 
 
 def read_truth_table(path: Path) -> pd.DataFrame:
-    """Texts, but for the numbers that are counted with, and those of networks."""
+    """Texts, but for days, moments, the numbers that are counted with, and those of networks."""
     table = pd.read_csv(path, dtype="str", na_filter=False)
     if "probe_asn" in table:
         table["probe_asn"] = table["probe_asn"].map(read_network).astype("int64")
-    return table.astype({name: kind for name, kind in _NUMBERS.items() if name in table})
+    dated = {
+        name: pd.to_datetime(table[name].replace("", None)) for name in _DATED if name in table
+    }
+    numbers = {name: kind for name, kind in _NUMBERS.items() if name in table}
+    return table.assign(**dated).astype(numbers)
 
 
 def read_truth(folder: str | Path) -> Truth:
@@ -103,7 +108,7 @@ def score(tables: str | Path, truth: str | Path) -> Score:
     pairs = _compare_pairs(verdicts[verdicts["period"] == "all"], known)
     chances = read_table(tables, "chances")[[*PAIR_KEY, "evidence"]]
     pairs = pairs.merge(chances, on=PAIR_KEY, how="left")
-    pairs["evidence"] = pd.to_numeric(pairs["evidence"]).fillna(0.0)
+    pairs["evidence"] = pairs["evidence"].fillna(0.0)
     intervals = read_table(tables, "blocking_intervals")
     listed, aside = read_table(tables, "blocked_sites"), read_table(tables, "set_aside")
     claims = _check_claims(intervals, known["blocks"])
@@ -190,8 +195,8 @@ def _check_forged(pairs: pd.DataFrame, forgeries: pd.DataFrame) -> pd.DataFrame:
     return counts.reset_index().merge(pairs[columns], on=PAIR_KEY, how="left")
 
 
-#: Later than any day; as a text, too.
-_NEVER = "9999-12-31"
+#: Earlier and later than any day.
+EVER, _NEVER = pd.Timestamp("1970-01-01"), pd.Timestamp("9999-12-31")
 
 
 def _list_claims(intervals: pd.DataFrame) -> pd.DataFrame:
@@ -203,39 +208,37 @@ def _list_claims(intervals: pd.DataFrame) -> pd.DataFrame:
         from the last one seen open to the first one blocked, or the other way round, null where
         none was seen open; ``first`` and ``last``, the days of the interval.
     """
-    names = ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again")
-    days = {name: pd.to_datetime(intervals[name].replace("", None)) for name in names}
     pairs = intervals[PAIR_KEY].assign(
-        first=intervals["blocked_from"], last=intervals["blocked_until"].replace("", _NEVER)
+        first=intervals["blocked_from"], last=intervals["blocked_until"].fillna(_NEVER)
     )
     onsets = pairs.assign(
         edge="onset",
-        day=days["blocked_from"],
-        after=intervals["last_seen_open_time"],
+        day=intervals["blocked_from"],
+        after=intervals["last_seen_open_time"].fillna(EVER),
         by=intervals["blocked_from_time"],
-        width_days=(days["blocked_from"] - days["last_seen_open"]).dt.days,
+        width_days=(intervals["blocked_from"] - intervals["last_seen_open"]).dt.days,
     )
     endings = pairs.assign(
         edge="ending",
-        day=days["blocked_until"] + pd.Timedelta(days=1),
+        day=intervals["blocked_until"] + pd.Timedelta(days=1),
         after=intervals["blocked_until_time"],
-        by=intervals["first_seen_open_again_time"].replace("", "9999"),
-        width_days=(days["first_seen_open_again"] - days["blocked_until"]).dt.days,
+        by=intervals["first_seen_open_again_time"].fillna(_NEVER),
+        width_days=(intervals["first_seen_open_again"] - intervals["blocked_until"]).dt.days,
     )
     return pd.concat([onsets, endings], ignore_index=True)
 
 
 def _list_edges(blocks: pd.DataFrame) -> pd.DataFrame:
-    """The true onset and ending of each block, as days and ``moment``; empty moments lie outside
+    """The true onset and ending of each block, as days and ``moment``; missing ones lie outside
     the period. ``opened`` and ``closed`` are the end of the block before and the start of the next.
     """
+    blocks = blocks.fillna({"since": EVER, "until": _NEVER})
     blocks = blocks.sort_values([*PAIR_KEY, "since"], ignore_index=True)
     around = blocks.groupby(PAIR_KEY)
     blocks = blocks.assign(
         block=blocks.index,
-        until=blocks["until"].replace("", _NEVER),
-        opened=around["until"].shift(fill_value=""),
-        closed=around["since"].shift(-1, fill_value=_NEVER),
+        opened=around["until"].shift().fillna(EVER),
+        closed=around["since"].shift(-1).fillna(_NEVER),
     )
     onsets = blocks.assign(edge="onset", moment=blocks["since_time"], true_day=blocks["since"])
     endings = blocks.assign(edge="ending", moment=blocks["until_time"], true_day=blocks["until"])
@@ -264,9 +267,8 @@ def compare_edges(
     is_after = (met["until"] <= met["day"]) & (met["day"] < met["closed"])
     is_held = (met["since"] <= met["day"]) & (met["day"] < met["until"])
     is_free = is_before.where(met["edge"] == "onset", is_after)
-    met["date"] = pd.to_datetime(met["day"])
     key = ["block", "edge"]
-    held, free = (met[one].groupby(key)["date"].agg(["min", "max"]) for one in (is_held, is_free))
+    held, free = (met[one].groupby(key)["day"].agg(["min", "max"]) for one in (is_held, is_free))
     gaps = pd.concat([held["min"] - free["max"], free["min"] - held["max"]], axis=1)
     narrowest = gaps.max(axis=1).dropna().dt.days
     held_counts = met[is_held].groupby(key)["sound_session_count"].sum()
@@ -276,7 +278,7 @@ def compare_edges(
     found = edges.merge(_list_claims(intervals), on=[*PAIR_KEY, "edge"])
     found = found[(found["first"] < found["until"]) & (found["last"] >= found["since"])]
     found = found.assign(
-        error_days=(found["day"] - pd.to_datetime(found["true_day"])).dt.days,
+        error_days=(found["day"] - found["true_day"]).dt.days,
         is_inside=_hold(found) & found["day"].notna(),  # nothing is said where it goes on
     )
     nearest = found.sort_values("error_days", key=abs, kind="stable").drop_duplicates(key)

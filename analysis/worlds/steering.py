@@ -26,7 +26,7 @@ from analysis.planning.ranking import (
 from analysis.report.annex import listed_domestic
 from analysis.tables import read_table
 from analysis.worlds.judged_world import judge_world, open_world
-from analysis.worlds.scores import PAIR_KEY, are_among, read_truth_table, share_by
+from analysis.worlds.scores import EVER, PAIR_KEY, are_among, read_truth_table, share_by
 
 #: Seed → networks and names of a country. No other part of the validation has these seeds.
 COUNTRIES: Mapping[int, tuple[int, int]] = {61: (10, 200), 62: (9, 240), 63: (12, 160)}
@@ -97,8 +97,8 @@ def _wishes(plan: pd.DataFrame) -> Wishes:
 
 def _compare(truth: pd.DataFrame, listed: pd.DataFrame, week: int) -> pd.DataFrame:
     """Blocks that hold at all hours and began before the week's end; and what else is listed."""
-    last = str(_PERIOD.since + timedelta(days=7 * week - 1))
-    begun = truth[(truth["since"] <= last) & (truth["schedule"] == "")]
+    last = pd.Timestamp(_PERIOD.since + timedelta(days=7 * week - 1))
+    begun = truth[(truth["since"].fillna(EVER) <= last) & (truth["schedule"] == "")]
     pairs = begun[PAIR_KEY].drop_duplicates().assign(is_blocked=True)
     both = pairs.merge(listed[PAIR_KEY].assign(is_listed=True), how="outer")
     both[["is_blocked", "is_listed"]] = both[["is_blocked", "is_listed"]].eq(True)
