@@ -1,8 +1,7 @@
 """The tables that a report publishes: their columns, their checks, and how they are written.
 
 The CSVs are also how one notebook hands its results to the next, so that what a reviewer holds
-is what the next stage used. Source of names and meanings: the contract, repeated in
-docs/tables.md.
+is what the next stage used. ``columns`` says what each column holds and means.
 
 Cells are written so that they are harmless to open in a spreadsheet.
 """
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -23,11 +22,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
+from analysis.columns import Kind, column_of
 from analysis.errors import ContractError, ParameterError, suggest
-
-Kind = Literal[
-    "text", "asn", "count", "share", "number", "evidence", "chance", "flag", "date", "time"
-]
 
 #: Days and moments in every frame: UTC, without a zone. It is also what DuckDB gives.
 MOMENT: Final = "datetime64[us]"
@@ -40,17 +36,18 @@ _DISARMED = re.compile(f"'(?={_RUNNABLE.pattern})")
 #: Of numbers, the others are texts.
 _TYPES: Mapping[Kind, pa.DataType] = {
     "count": pa.int64(),
-    **dict.fromkeys(("share", "number", "evidence", "chance"), pa.float64()),
+    **dict.fromkeys(("share", "score", "number", "evidence", "chance"), pa.float64()),
     **dict.fromkeys(("date", "time"), pa.timestamp("us")),
 }
 _DTYPES: Mapping[Kind, str] = {
     **dict.fromkeys(("count", "asn"), "Int64"),
-    **dict.fromkeys(("share", "number", "evidence", "chance"), "float64"),
+    **dict.fromkeys(("share", "score", "number", "evidence", "chance"), "float64"),
     **dict.fromkeys(("date", "time"), MOMENT),
 }
 #: How a number or a moment is written; of any other number a whole one in the shortest way.
 _FORMS: Mapping[Kind, str] = {
     "share": "{:.4f}",
+    "score": "{:.4f}",
     "evidence": "{:.1f}",
     "chance": "{:.1e}",
     "date": "{:%Y-%m-%d}",
@@ -177,227 +174,415 @@ def disarm(text: str) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """One published table: its key columns and the kind of each column, in order."""
+    """One table.
+
+    Attributes:
+        key: the columns that name a row.
+        about: what one row is, in Markdown.
+        columns: the kind of each column, in order.
+    """
 
     name: str
     key: tuple[str, ...]
+    about: str
     columns: Mapping[str, Kind]
 
 
-def _table(name: str, key: str, columns: str) -> Table:
-    """Columns are written ``name`` (text), ``name#`` (count), ``name%`` (share), ``name?`` (flag),
-    ``name@`` (date), ``name&`` (time), ``name!`` (network), ``name$`` (number), ``name^``
-    (evidence) or ``name~`` (chance)."""
-    kinds: dict[str, Kind] = {
-        "#": "count",
-        "%": "share",
-        "?": "flag",
-        "@": "date",
-        "!": "asn",
-        "&": "time",
-        "$": "number",
-        "^": "evidence",
-        "~": "chance",
-    }
-    parsed = {word.rstrip("#%?@!&$^~"): kinds.get(word[-1], "text") for word in columns.split()}
-    return Table(name, tuple(key.split()), parsed)
+def _table(name: str, key: str, about: str, columns: str) -> Table:
+    kinds = {column: column_of(name, column).kind for column in columns.split()}
+    return Table(name, tuple(key.split()), " ".join(about.split()), kinds)
 
 
-_INTERVAL_KEY = "domain probe_asn blocked_from blocked_from_time"
-_INTERVAL_COLUMNS = (
-    "domain probe_asn! blocked_from@ mechanism last_seen_open@ blocked_until@ "
-    "first_seen_open_again@ measurement_count# session_count# day_count# longest_gap_days# "
-    "state schedule evidence^ chance~ last_seen_open_time& blocked_from_time& blocked_until_time& "
-    "first_seen_open_again_time&"
-)
-
-#: Of a stretch: what other tables call its ``blocked_until``, ``measurement_count`` and
-#: ``session_count``, which mean something else there.
-_OF_STRETCH = "last_seen_blocked@ blocked_count# blocked_session_count#"
-
-_WATCHED = (
-    "network status state mechanism schedule last_seen_open@ blocked_from@ blocked_until@ "
-    "first_seen_open_again@ session_count# blocked_session_count# day_count# chance~ "
-    "sessions_to_flip# witness_url note"
-)
-
-_FLAGS = "measurement_count# ok_count# anomaly_count# confirmed_count# failure_count#"
-
+#: What is published, in the order of docs/tables.md.
 TABLES = {
     table.name: table
     for table in (
-        _table("ingestion_ledger", "", "reason line_count#"),
-        _table("objects_not_read", "key", "key why"),
-        _table("measurements_by_month", "month", f"month {_FLAGS}"),
+        _table(
+            "ingestion_ledger",
+            "",
+            """One row per reason. Each line of each archive object is counted under the first
+            reason that applies.""",
+            "reason line_count",
+        ),
+        _table(
+            "objects_not_read",
+            "key",
+            """One row per archive object that could not be read at all. Normally the table has no
+            rows.""",
+            "key why",
+        ),
         _table(
             "fields_met",
             "kind name",
-            "kind name measurement_count# measurement_share% network_count# day_share% "
-            "many_network_count# tested_network_count# first_day@ last_day@ is_too_much?",
+            """Fields, versions and failures that this version of the workbook does not know, and
+            fields that were missing or of another type although the rules read them. The fields are
+            compared in the first line of each archive object and in each 64th line after it; test
+            versions and failures are read from all lines. At most 200 names: first those that can
+            stop a run, then the most frequent. A run stops with exit status 4 if `is_too_much` is
+            true in any row, unless `ACCEPT_FIELDS=1` is given.""",
+            """kind name measurement_count measurement_share network_count day_share
+            many_network_count tested_network_count first_day last_day is_too_much""",
         ),
-        _table("thresholds", "name", "name value$ meaning published_value$ least$ most$"),
+        _table(
+            "measurements_by_month",
+            "month",
+            """OONI's own flags. Each measurement counts under one flag: a failure first, then
+            confirmed, then anomaly, then ok. The four counts sum to `measurement_count`.""",
+            "month measurement_count ok_count anomaly_count confirmed_count failure_count",
+        ),
+        _table(
+            "thresholds",
+            "name",
+            """Every threshold of the method in this run. The other numbers of [the
+            method](method.md#numbers) are not parameters. Later notebooks read this table, so that
+            all use the same thresholds.""",
+            "name value meaning published_value least most",
+        ),
         _table(
             "verdicts",
             "domain probe_asn period",
-            "domain probe_asn! period state mechanism rule_id measurement_count# blocked_count# "
-            "down_count# ok_count# unknown_count# session_count# blocked_session_count# "
-            "down_session_count# ok_session_count# day_count# blocked_share% blocked_share_low% "
-            "blocked_share_high% blocked_from@ blocked_until@ sessions_to_flip# resolver_asns "
-            "operator set_aside_reason note witness_report_id witness_input witness_url evidence^ "
-            "chance~ schedule insufficient_reason last_seen_blocked@",
+            "One row per site and network that was tested, for the whole period and for each half.",
+            """domain probe_asn period state mechanism rule_id measurement_count blocked_count
+            down_count ok_count unknown_count session_count blocked_session_count down_session_count
+            ok_session_count day_count blocked_share blocked_share_low blocked_share_high
+            blocked_from blocked_until sessions_to_flip resolver_asns operator set_aside_reason note
+            witness_report_id witness_input witness_url evidence chance schedule insufficient_reason
+            last_seen_blocked""",
         ),
-        _table("blocking_intervals", _INTERVAL_KEY, f"{_INTERVAL_COLUMNS} {_OF_STRETCH}"),
-        _table("withheld_intervals", _INTERVAL_KEY, f"{_INTERVAL_COLUMNS} reason {_OF_STRETCH}"),
-        _table("chances", "domain probe_asn", "domain probe_asn! evidence^ chance~"),
+        _table(
+            "blocking_intervals",
+            "domain probe_asn blocked_from blocked_from_time",
+            """One row per stretch that is blocked or likely blocked, on networks of any kind. A
+            site blocked twice on a network has two rows.""",
+            """domain probe_asn blocked_from mechanism last_seen_open blocked_until
+            first_seen_open_again measurement_count session_count day_count longest_gap_days state
+            schedule evidence chance last_seen_open_time blocked_from_time blocked_until_time
+            first_seen_open_again_time last_seen_blocked blocked_count blocked_session_count""",
+        ),
+        _table(
+            "withheld_intervals",
+            "domain probe_asn blocked_from blocked_from_time",
+            """One row per stretch of failures that is not listed: the evidence is too weak, no
+            single kind of failure is frequent enough, there are too few sessions or days, another
+            explanation is possible, or the site fails in the same way elsewhere, or other sites
+            fail in the same way here.""",
+            """domain probe_asn blocked_from mechanism last_seen_open blocked_until
+            first_seen_open_again measurement_count session_count day_count longest_gap_days state
+            schedule evidence chance last_seen_open_time blocked_from_time blocked_until_time
+            first_seen_open_again_time reason last_seen_blocked blocked_count
+            blocked_session_count""",
+        ),
+        _table(
+            "chances",
+            "domain probe_asn",
+            """One row per pair that has `evidence` in `verdicts.csv`, listed or not. For a pair
+            without a row no chance was calculated: a trace of blocking decides, or failures of one
+            kind are too few.""",
+            "domain probe_asn evidence chance",
+        ),
+        _table(
+            "answers",
+            "",
+            """One row per resolver network, answer address and quarter: answers that the control of
+            the same measurement did not get. The confirmation page shows the first rows; the rules
+            use all rows.""",
+            """resolver_asn address quarter name_count dead_name_count live_name_count
+            dead_session_count live_session_count measurement_count is_in_control is_proven
+            is_public profile own_live_name_count""",
+        ),
+        _table(
+            "pages",
+            "",
+            "One row per network and page that was served for more than one name.",
+            """probe_asn title name_count reached_elsewhere_count network_count scattered_share
+            showing_share measurement_count is_blockpage""",
+        ),
         _table(
             "blocked_sites",
             "domain",
-            "domain registrable_domain category_code category is_local? state mechanisms "
-            "probe_asns networks blocked_from@ blocked_until@ measurement_count# blocked_count# "
-            "session_count# witness_url note last_seen_blocked@ all_measurement_count# "
-            "all_session_count#",
+            """The annex: sites that are blocked or likely_blocked in the whole period on at least
+            one access network of the country (kinds isp, mobile, education, unknown). Counts are
+            summed over the networks on which the site is listed. `blocked_sites.xlsx` has the same
+            rows, `blocked_site_networks.xlsx` the rows of each network.""",
+            """domain registrable_domain category_code category is_local state mechanisms probe_asns
+            networks blocked_from blocked_until measurement_count blocked_count session_count
+            witness_url note last_seen_blocked all_measurement_count all_session_count""",
         ),
         _table(
             "blocked_site_networks",
             "domain probe_asn blocked_from",
-            "domain probe_asn! blocked_from@ registrable_domain category_code is_local? network "
-            "operator state mechanism last_seen_open@ blocked_until@ first_seen_open_again@ "
-            "schedule session_count# blocked_session_count# day_count# blocked_share% "
-            "blocked_share_low% blocked_share_high% chance~ sessions_to_flip# resolver_asns "
-            "witness_url note last_seen_blocked@",
+            """One row per listed stretch of a site on an access network: the rows of the annex.
+            Counts and shares use the sessions inside the stretch, and inside its hours if it has a
+            schedule. Stretches of a pair that begin on the same day are one row.""",
+            """domain probe_asn blocked_from registrable_domain category_code is_local network
+            operator state mechanism last_seen_open blocked_until first_seen_open_again schedule
+            session_count blocked_session_count day_count blocked_share blocked_share_low
+            blocked_share_high chance sessions_to_flip resolver_asns witness_url note
+            last_seen_blocked""",
         ),
         _table(
             "sites",
             "domain",
-            "domain registrable_domain category_code is_local? status reason measurement_count# "
-            "session_count# network_count# page",
+            "One row per tested name. A name without a row was not tested in the period.",
+            """domain registrable_domain category_code is_local status reason measurement_count
+            session_count network_count page""",
         ),
-        # what the rules rest on, in the order of the page that shows the first rows
-        _table("answers", "", "resolver_asn! address quarter@ name_count# dead_name_count# "
-               "live_name_count# dead_session_count# live_session_count# measurement_count# "
-               "is_in_control? is_proven? is_public? profile own_live_name_count#"),
-        _table("pages", "", "probe_asn! title name_count# reached_elsewhere_count# network_count# "
-               "scattered_share% showing_share% measurement_count# is_blockpage?"),
-        _table("rules", "", "layer rule_id outcome mechanism is_artefact? condition comment "
-               "measurement_count#"),
-        _table("set_aside", "domain", "domain reason measurement_count# anomaly_count# networks "
-               "note flagged_count#"),
-        _table("semesters", "period", "period since@ until@ measurement_count# domain_count# "
-               "network_count# operator_count# blocked_domain_count# "
-               "blocked_local_domain_count#"),
-        _table("semester_changes", "domain", "domain is_local? change first_state second_state "
-               "first_measurement_count# second_measurement_count# matched_networks "
-               "note first_matched_state second_matched_state is_interrupted?"),
-        _table("network_changes", "probe_asn", "probe_asn! network first_measurement_count# "
-               "second_measurement_count# change"),
+        _table(
+            "rules",
+            "",
+            "One row per rule of this run, in the order in which they are asked within a layer.",
+            "layer rule_id outcome mechanism is_artefact condition comment measurement_count",
+        ),
+        _table(
+            "set_aside",
+            "domain",
+            "Sites with problems that are not in the annex, with the reason.",
+            "domain reason measurement_count anomaly_count networks note flagged_count",
+        ),
+        _table(
+            "semesters",
+            "period",
+            """The whole period and its halves. The measurements of the halves add up to the whole.
+            Sites and networks do not, because the halves share them.""",
+            """period since until measurement_count domain_count network_count operator_count
+            blocked_domain_count blocked_local_domain_count""",
+        ),
+        _table(
+            "semester_changes",
+            "domain",
+            """One row per site that is listed in the whole period or in a half. The comparison uses
+            the access networks on which the site is listed in at least one half, and listed or
+            reachable in the other.""",
+            """domain is_local change first_state second_state first_measurement_count
+            second_measurement_count matched_networks note first_matched_state second_matched_state
+            is_interrupted""",
+        ),
+        _table(
+            "network_changes",
+            "probe_asn",
+            "Which networks measured in which half.",
+            "probe_asn network first_measurement_count second_measurement_count change",
+        ),
         _table(
             "networks",
             "probe_asn",
-            "probe_asn! network operator kind kind_source measurement_count# domain_count# "
-            "day_count# tested_enough_count# blocked_domain_count# mechanisms rank#",
+            "Every network that measured.",
+            """probe_asn network operator kind kind_source measurement_count domain_count day_count
+            tested_enough_count blocked_domain_count mechanisms rank""",
         ),
         _table(
             "categories",
             "category_code",
-            "category_code category domain_count# blocked_domain_count# measurement_count#",
+            """Each site has one category: by its exact URL on the country's list, then by its host
+            there, then by the global list. Sites on no list are under `NONE`, so the columns add
+            up.""",
+            "category_code category domain_count blocked_domain_count measurement_count",
         ),
         _table(
             "coverage_by_month",
             "month scope item",
-            "month scope item name measurement_count# session_count# domain_count# "
-            "network_count# day_count# untested_day_count# longest_gap_days#",
+            """One row per month and scope: in total, on a network, in a category, on a list, by a
+            test. Without a test in the month there is no row.""",
+            """month scope item name measurement_count session_count domain_count network_count
+            day_count untested_day_count longest_gap_days""",
         ),
         _table(
             "indicators",
             "scope period",
-            "scope period since@ until@ is_whole? measurement_count# session_count# "
-            "network_count# domain_count# new_domain_count# day_count# untested_day_count# "
-            "app_measurement_count# measurement_change_share% session_change_share% "
-            "network_change_share% domain_change_share% app_measurement_change_share%",
+            """Monitoring indicators: one row per month and per quarter of the period, with zeros if
+            nobody tested. A country's totals contain the tests of all volunteers, not only those of
+            a project.""",
+            """scope period since until is_whole measurement_count session_count network_count
+            domain_count new_domain_count day_count untested_day_count app_measurement_count
+            measurement_change_share session_change_share network_change_share domain_change_share
+            app_measurement_change_share""",
         ),
         _table(
             "what_to_test",
             "domain probe_asn",
-            "domain probe_asn! network rank# score% suspicion% closeness% age% reach% "
-            "test_reason url category_code session_count# blocked_session_count# "
-            "day_count# last_tested@ days_untested# tests_needed# listed_network_count# "
-            "judged_network_count#",
+            """Pairs of a site and an access network that are worth a test: for each network, at
+            most 200 pairs with the highest scores. The sites come from the test lists and the
+            annex, without those whose name is withheld. In the same folder,
+            `what_to_test.<network>.json` is a descriptor for OONI Run (version 2, ooni/spec bk-005)
+            with the sites of the week's plan on that network, and `what_to_test.<network>.txt` has
+            the same addresses, one per line. `all` means all networks; it has 140 sites at most.
+            `everyday_sites.json` and `everyday_sites.txt` have up to thirty everyday sites without
+            any anomaly, for networks on which hardly anything was ever reached.""",
+            """domain probe_asn network rank score suspicion closeness age reach test_reason url
+            category_code session_count blocked_session_count day_count last_tested days_untested
+            tests_needed listed_network_count judged_network_count""",
         ),
         _table(
             "testing_plan",
             "day probe_asn domain",
-            "day@ probe_asn! domain network place# url test_reason rank#",
+            """A plan of the seven days after the period: on each network up to twenty sites a day,
+            the highest scores first. A site comes once a day, on as many days as it needs tests,
+            while there is room.""",
+            "day probe_asn domain network place url test_reason rank",
         ),
         _table(
             "list_care",
             "file line problem",
-            "file line# problem action domain url why line_now line_proposed",
+            """Lines of the test lists that have problems, for a pull request to the lists. Lines
+            with a withheld name are left out: their number would give it away.""",
+            "file line problem action domain url why line_now line_proposed",
         ),
         _table(
             "messaging_verdicts",
             "test_name probe_asn period",
-            "test_name probe_asn! period state schedule evidence^ chance~ mechanism "
-            "measurement_count# session_count# blocked_session_count# ok_session_count# "
-            "failure_count# day_count# "
-            "elsewhere_anomaly_share% blocked_from@ blocked_until@ blocked_from_time& note "
-            "witness_url anomaly_count# parts open_parts control set_aside_reason network "
-            "last_seen_blocked@",
+            """The verdict on an app or tool on a network. A test has parts (the app's own
+            endpoints, the web page, …), and each part is judged separately. The row is for the part
+            with the strongest state; it counts the sessions of this part.""",
+            """test_name probe_asn period state schedule evidence chance mechanism measurement_count
+            session_count blocked_session_count ok_session_count failure_count day_count
+            elsewhere_anomaly_share blocked_from blocked_until blocked_from_time note witness_url
+            anomaly_count parts open_parts control set_aside_reason network last_seen_blocked""",
         ),
         _table(
             "messaging_intervals",
             "test_name probe_asn part blocked_from_time",
-            "test_name probe_asn! part blocked_from_time& blocked_from@ state schedule evidence^ "
-            "chance~ mechanism last_seen_open_time& blocked_until@ blocked_until_time& "
-            "first_seen_open_again_time& measurement_count# session_count# day_count# "
-            "elsewhere_anomaly_share% endpoint_count# cut_endpoint_count# "
-            f"cut_endpoints {_OF_STRETCH}",
+            "One row per listed stretch of a part on a network.",
+            """test_name probe_asn part blocked_from_time blocked_from state schedule evidence
+            chance mechanism last_seen_open_time blocked_until blocked_until_time
+            first_seen_open_again_time measurement_count session_count day_count
+            elsewhere_anomaly_share endpoint_count cut_endpoint_count cut_endpoints
+            last_seen_blocked blocked_count blocked_session_count""",
         ),
-        _table("messaging_by_month", "test_name month", f"test_name month {_FLAGS} counted_by"),
-        _table("messaging_ledger", "", "test_name reason line_count#"),
-        _table("messaging_not_read", "key", "key why"),
+        _table(
+            "messaging_by_month",
+            "test_name month",
+            """OONI's flags of each test, one flag per measurement. A month without a test has no
+            row.""",
+            """test_name month measurement_count ok_count anomaly_count confirmed_count
+            failure_count counted_by""",
+        ),
+        _table(
+            "messaging_ledger",
+            "",
+            """How each line of the objects of these tests was counted. These lines are not in
+            `ingestion_ledger.csv`.""",
+            "test_name reason line_count",
+        ),
+        _table(
+            "messaging_not_read",
+            "key",
+            "Objects of these tests that could not be read at all.",
+            "key why",
+        ),
         _table(
             "messaging_defects",
             "test_name since",
-            "test_name since@ until@ share% country_count# cause source",
+            "Weeks in which a test failed in most other countries: a broken instrument.",
+            "test_name since until share country_count cause source",
         ),
-        _table("findings", "id", "id kind rank# claim evidence decision"),
-        _table("claims_audit", "claim_id", "claim_id where claim relation result arithmetic"),
-        _table("decisions", "", "item decision reason date@ role status period method"),
-        _table("changes", "kind item", "kind item before after cause note"),
+        _table(
+            "findings",
+            "id",
+            """The findings of the first page. `findings.json` in the same folder has the values of
+            their sentences and figures, so that all languages say the same.""",
+            "id kind rank claim evidence decision",
+        ),
+        _table(
+            "claims_audit",
+            "claim_id",
+            """One row per statement of a draft (`CLAIMS`), checked against sums, published counts
+            and the tables of the report.""",
+            "claim_id where claim relation result arithmetic",
+        ),
+        _table(
+            "decisions",
+            "",
+            """One row per decision of a meeting ([data/review](../data/review/README.md)), by
+            status, then by item. No verdict and no other number depends on it.""",
+            "item decision reason date role status period method",
+        ),
+        _table(
+            "changes",
+            "kind item",
+            """One row per difference from an earlier report, if the run was given one (parameter
+            `PREVIOUS`).""",
+            "kind item before after cause note",
+        ),
         _table(
             "watch",
             "look change test_name item probe_asn",
-            f"look@ earlier_look@ change test_name item probe_asn! {_WATCHED} cause",
+            """Made by `make watch`, not by a report: one row per change of a site, an app or a tool
+            on an access network, at this look and at earlier looks whose last day is in the
+            period.""",
+            """look earlier_look change test_name item probe_asn network status state mechanism
+            schedule last_seen_open blocked_from blocked_until first_seen_open_again session_count
+            blocked_session_count day_count chance sessions_to_flip witness_url note cause""",
         ),
         _table(
             "watch_standing",
             "test_name item probe_asn",
-            f"test_name item probe_asn! {_WATCHED}",
+            """The status of each pair of site and access network at the last look. The next look is
+            compared with this table.""",
+            """test_name item probe_asn network status state mechanism schedule last_seen_open
+            blocked_from blocked_until first_seen_open_again session_count blocked_session_count
+            day_count chance sessions_to_flip witness_url note""",
         ),
         _table(
             "side_by_side",
             "probe_cc",
-            "probe_cc country is_fictional? since@ until@ common_domain_count# "
-            "common_blocked_domain_count# common_blocked_share% common_blocked_share_low% "
-            "common_blocked_share_high% common_pair_count# common_blocked_pair_count# "
-            "common_blocked_pair_share% measurement_count# access_measurement_count# "
-            "blocked_count# blocked_measurement_share% domain_count# blocked_domain_count# "
-            "blocked_domain_share% own_domain_count# network_count# blocked_network_count# "
-            "largest_network_share% month_count# tested_month_count# pair_count# "
-            "told_pair_count# told_pair_share% blocked_pair_count#",
+            """Made for several countries side by side, not by a report: one row per country, in the
+            order of the codes. Counts cover the whole period and the country's access networks;
+            `measurement_count` covers all networks.""",
+            """probe_cc country is_fictional since until common_domain_count
+            common_blocked_domain_count common_blocked_share common_blocked_share_low
+            common_blocked_share_high common_pair_count common_blocked_pair_count
+            common_blocked_pair_share measurement_count access_measurement_count blocked_count
+            blocked_measurement_share domain_count blocked_domain_count blocked_domain_share
+            own_domain_count network_count blocked_network_count largest_network_share month_count
+            tested_month_count pair_count told_pair_count told_pair_share blocked_pair_count""",
         ),
         _table(
             "side_by_side_mechanisms",
             "mechanism probe_cc",
-            "mechanism probe_cc pair_count# pair_share%",
+            "How the listed pairs of each country are blocked.",
+            "mechanism probe_cc pair_count pair_share",
         ),
         _table(
             "side_by_side_sites",
             "domain probe_cc",
-            "domain probe_cc state network_count# blocked_network_count# mechanisms is_common?",
+            "One row per site that any country lists, and per country that tested it.",
+            "domain probe_cc state network_count blocked_network_count mechanisms is_common",
         ),
     )
-}  # fmt: skip
+}
+
+#: What a notebook or a script can query after ``confirm``, in the order of docs/codebook.md.
+QUERIED = (
+    _table(
+        "outcomes",
+        "",
+        "",
+        """row_id input measurement_start_time day session domain registrable_domain probe_asn
+        resolver_asn site_asn is_https software is_anomaly is_confirmed is_failure is_failing
+        dns_rule tcp_rule tls_rule http_rule rule_id first_rule class mechanism evidence is_artefact
+        is_about_target set_aside rule_order""",
+    ),
+    _table(
+        "sessions",
+        "",
+        """A session counts once for a site, however many measurements it has. It shows what most of
+        them show; a tie shows nothing.""",
+        """domain probe_asn session day time software is_via_own is_via_domestic is_scored
+        is_refused class kind is_dns""",
+    ),
+    _table(
+        "rules",
+        "",
+        "",
+        "rule_id class mechanism evidence is_artefact is_about_target set_aside rule_order",
+    ),
+    _table(
+        "broken_sessions",
+        "",
+        "",
+        "session probe_asn name_count failing_name_count",
+    ),
+)
 
 #: Table → the notebook that writes it. No notebook writes ``claims_audit``, ``decisions``,
 #: ``changes`` and those of no report.

@@ -1,13 +1,15 @@
 """Rows of a published table of which a test says only what matters to it; days as ISO texts."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import get_args
 
 import pandas as pd
 
+from analysis.columns import Text
 from analysis.tables import MOMENT, TABLES, tell_cells, typed
 
 _KINDS = {name: kind for table in TABLES.values() for name, kind in table.columns.items()}
-_BLANK = {"count": 0, "flag": False, "text": ""}
+_BLANK = {"count": 0, "flag": False, **dict.fromkeys(get_args(Text), "")}
 
 
 def table_rows(name: str, *rows: Mapping[str, object]) -> pd.DataFrame:

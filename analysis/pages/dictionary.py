@@ -1,67 +1,63 @@
-"""What the published tables and their columns mean, in the words of docs/tables.md: for a
-spreadsheet, for a page beside the tables, and for programs as ``datapackage.json``.
+"""What the published tables and their columns mean: for a spreadsheet, for a page beside the tables
+and for programs, as ``datapackage.json``.
 
 Source of the last: the Data Package standard, version 1, https://specs.frictionlessdata.io/.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
+from analysis.columns import Column, Kind, column_of
 from analysis.languages.language import ENGLISH
+from analysis.pages.headings import heading
 from analysis.pages.html_tables import render_table
 from analysis.pages.rendering import Appendix, SetItem
 from analysis.pages.replacing import digest
-from analysis.reference.reference_files import SHIPPED, country_name
-from analysis.tables import TABLES, Kind, write_json
+from analysis.reference.reference_files import country_name
+from analysis.tables import TABLES, write_json
 
 DATAPACKAGE = "datapackage.json"
 #: Those that most readers want, named first.
 MAIN = ("blocked_sites", "blocked_site_networks", "set_aside", "verdicts", "measurements_by_month")
-_COLUMN = re.compile(r"^\| `(\w+)` \| (.+) \|$", re.MULTILINE)
 #: Code, emphasis and links, of which the words stay.
 _MARKUP = re.compile(r"(?:`|\*|\[)([^`*\]]+)(?:`|\*|\]\([^)]*\))")
-#: Kind of a column → its words on the page, and its type for programs.
+_FLAG = {"type": "boolean", "trueValues": ["true"], "falseValues": ["false"]}
+#: Kind of a column → its words on the page, and its type for programs; all others are texts.
 _KINDS: Mapping[Kind, tuple[str, dict[str, Any]]] = {
-    "text": ("text", {"type": "string"}),
+    "list": ("list", {"type": "string"}),
+    "link": ("link", {"type": "string"}),
+    "state": ("state", {"type": "string"}),
+    "month": ("month", {"type": "yearmonth"}),
     "asn": ("network", {"type": "string", "constraints": {"pattern": "(AS[0-9]+)?"}}),
-    "count": ("number", {"type": "integer"}),
+    "count": ("whole number", {"type": "integer"}),
     "share": ("share", {"type": "number"}),
-    "flag": ("yes or no", {"type": "boolean", "trueValues": ["true"], "falseValues": ["false"]}),
-    "number": ("number", {"type": "number"}),
-    "evidence": ("number", {"type": "number"}),
     "chance": ("number", {"type": "number", "constraints": {"minimum": 0.001, "maximum": 1}}),
+    "flag": ("yes or no", _FLAG),
     "date": ("day", {"type": "date", "format": "%Y-%m-%d"}),
     "time": ("moment", {"type": "datetime", "format": "%Y-%m-%dT%H:%M:%S"}),
+    **dict.fromkeys(("score", "number", "evidence"), ("number", {"type": "number"})),
 }
+_TEXT: tuple[str, dict[str, Any]] = ("text", {"type": "string"})
 _LICENCES = {
     True: ("CC0-1.0", "https://creativecommons.org/publicdomain/zero/1.0/"),
     False: ("CC-BY-NC-SA-4.0", "https://creativecommons.org/licenses/by-nc-sa/4.0/"),
 }
 
 
-@lru_cache(maxsize=1)
-def _documentation() -> dict[str, str]:
-    """Table → what one row is, and ``table.column`` → what the column means."""
-    text = (SHIPPED / "docs" / "tables.md").read_text(encoding="utf-8")
-    found: dict[str, str] = {}
-    for section in text.split("\n## ")[1:]:
-        table, _, rest = section.partition(".csv")
-        opening = re.sub(r"^Key: .*?\.\s*", "", rest.partition("\n|")[0].strip(), flags=re.DOTALL)
-        found[table] = _MARKUP.sub(r"\1", " ".join(opening.split()))
-        for column, meaning in _COLUMN.findall(section):
-            found[f"{table}.{column}"] = _MARKUP.sub(r"\1", meaning)
-    return found
-
-
 def column_meaning(table: str, column: str) -> str:
-    """What a column of a published table means, in the words of the documentation."""
-    return _documentation().get(f"{table}.{column}", "")
+    """What a column of a published table means, without markup."""
+    return _MARKUP.sub(r"\1", column_of(table, column).meaning)
+
+
+def type_words(column: Column) -> str:
+    """What a column holds, and what is counted or measured."""
+    words, _ = _KINDS.get(column.kind, _TEXT)
+    return f"{words}, {column.unit}" if column.unit else words
 
 
 def dictionary_page(file: str) -> Appendix:
@@ -82,13 +78,14 @@ def _in_order(names: Iterable[str]) -> list[str]:
 
 
 def _show(name: str) -> Markup:
+    columns = {column: column_of(name, column) for column in TABLES[name].columns}
     rows = [
-        (column, _KINDS[kind][0], column_meaning(name, column))
-        for column, kind in TABLES[name].columns.items()
+        (column, type_words(one), heading(column), column_meaning(name, column))
+        for column, one in columns.items()
     ]
-    frame = pd.DataFrame(rows, columns=["name", "type", "meaning"], dtype="str")
-    headings = {"name": "Column", "type": "Type", "meaning": "Meaning"}
-    opening = Markup("<p>{}</p>").format(_documentation().get(name, ""))
+    frame = pd.DataFrame(rows, columns=["name", "type", "heading", "meaning"], dtype="str")
+    headings = {"name": "Column", "heading": "On pages"}
+    opening = Markup("<p>{}</p>").format(_MARKUP.sub(r"\1", TABLES[name].about))
     return opening + render_table(frame, f"Columns of {name}.csv", "", len(frame), headings)
 
 
@@ -126,15 +123,12 @@ def write_datapackage(tables: Path, run: Mapping[str, Any]) -> None:
 
 def _describe(path: Path) -> dict[str, Any]:
     table = TABLES[path.stem]
-    fields = [
-        {"name": column, **_KINDS[kind][1], "description": column_meaning(path.stem, column)}
-        for column, kind in table.columns.items()
-    ]
+    fields = [_describe_field(table.name, column) for column in table.columns]
     key = {"primaryKey": list(table.key)} if table.key else {}
     return {
         "profile": "tabular-data-resource",
         "name": path.stem.replace("_", "-"),
-        "description": _documentation().get(path.stem, ""),
+        "description": _MARKUP.sub(r"\1", table.about),
         "path": path.name,
         "format": "csv",
         "mediatype": "text/csv",
@@ -142,4 +136,15 @@ def _describe(path: Path) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "hash": f"sha256:{digest(path)}",
         "schema": {"fields": fields, "missingValues": [""], **key},
+    }
+
+
+def _describe_field(table: str, name: str) -> dict[str, Any]:
+    column = column_of(table, name)
+    return {
+        "name": name,
+        "title": heading(name),
+        **_KINDS.get(column.kind, _TEXT)[1],
+        **({"unit": column.unit} if column.unit else {}),
+        "description": column_meaning(table, name),
     }

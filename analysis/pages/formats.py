@@ -15,13 +15,14 @@ from collections.abc import Hashable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from IPython.core.getipython import get_ipython
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from analysis.columns import COLUMNS, Kind
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import (
     ENGLISH,
@@ -136,34 +137,13 @@ def _embedded(name: str) -> str:
     return f"data:font/woff2;base64,{content}"
 
 
-Kind = Literal["number", "share", "asn", "date", "flag", "state", "list", "link", "text"]
-
 #: Longer text is elided in the middle; the whole stands in the element's title.
 LONGEST_TEXT = 120
 LONGEST_NOTE = 600
 
 _SITES = {"gained", "lost"}
 _NETWORKS = {"probe_asns", "resolver_asns", "matched_networks"}
-_LISTS = _SITES | _NETWORKS | {"cause", "mechanisms", "networks"}
 _NO_NAMES: Mapping[int, str] = {}
-_DATES = {
-    *("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again"),
-    *("since", "until", "day", "month", "date", "first_day", "last_day"),
-}
-#: Columns of sentences rather than names.
-NOTES = {
-    "note",
-    "why",
-    "truth",
-    "undecidable",
-    "comment",
-    "claim",
-    "meaning",
-    "arithmetic",
-    "explanation",
-    "before",
-    "after",
-}
 #: What the links of a column lead to.
 _SHOWN = {
     "witness_url": "measurement",
@@ -193,21 +173,30 @@ def is_empty(value: object) -> bool:
 
 
 def column_kind(name: Hashable, values: pd.Series) -> Kind:
-    """How a column is shown: by its name where the contract fixes one, else by its type."""
+    """How a column is shown: as what it is declared to be, else by its name or its type."""
     column = str(name)
+    declared = COLUMNS.get(column)
     named: tuple[tuple[bool, Kind], ...] = (
-        (column == "state" or column.endswith("_state"), "state"),
-        (column in _LISTS, "list"),
+        (column.endswith("_state"), "state"),
         (column.endswith("_asn") or column == "asn", "asn"),
         (column.endswith("_url"), "link"),
-        (column == "chance", "text"),  # cells say it in words
-        (column in _DATES or pd.api.types.is_datetime64_any_dtype(values), "date"),
+        (pd.api.types.is_datetime64_any_dtype(values), "date"),
         (column.startswith(("is_", "has_")) or pd.api.types.is_bool_dtype(values), "flag"),
-        ("_share" in column or column == "share", "share"),
-        (column.endswith("_count") or column in {"count", "rank"}, "number"),
-        (pd.api.types.is_numeric_dtype(values), "number"),
+        ("_share" in column, "share"),
+        (column.endswith("_count") or pd.api.types.is_numeric_dtype(values), "number"),
     )
+    if declared and declared.kind not in _BY_TYPE:
+        return declared.kind
     return next((kind for applies, kind in named if applies), "text")
+
+
+#: Kinds that say nothing of how a value is shown.
+_BY_TYPE: tuple[Kind, ...] = ("text", "number", "score")
+
+
+def is_sentence(column: str) -> bool:
+    """Whether a column holds sentences rather than names."""
+    return column in COLUMNS and COLUMNS[column].kind == "sentence"
 
 
 def cell(
@@ -232,12 +221,12 @@ def cell(
         return Markup(own.state(STATES[text])) if text in STATES else escape(visible(text))
     if not text:
         return Markup(macros("values.html.j2", lang).empty())
-    if column == "chance":
-        return escape(chance_words(value, lang))
     match kind:
+        case "chance":
+            return escape(chance_words(value, lang))
         case "asn":
             return _network_cell(value, networks)
-        case "date":  # the time of day is shown only where it is not midnight
+        case "date" | "time" | "month":  # the time of day is shown only where it is not midnight
             return _macro("whole", text.removesuffix(" 00:00:00"))
         case "list":
             items = [_say_code(column, item.strip(), lang) for item in text.split(";")]
@@ -245,12 +234,12 @@ def cell(
         case "link":  # of a source the host tells a reader on paper who says so
             host = text.removeprefix("https://").partition("/")[0]
             return link(text, _SHOWN.get(column, host))
-        case "text":
+        case "text" | "sentence":
             return site_link(text) if column == "domain" else text_cell(column, text, lang)
         case "flag":
             return escape(visible(_FLAGS.get(text.lower(), text)))
         case _:
-            return escape(visible(number(value) if kind == "number" else percent(value)))
+            return escape(visible(percent(value) if kind == "share" else number(value)))
 
 
 def _macro(name: str, *values: Any, **named: Any) -> Markup:
@@ -360,7 +349,7 @@ def site_link(domain: str) -> Markup:
 def text_cell(column: str, text: str, lang: Language = ENGLISH) -> Markup:
     """Text in its own direction, elided in the middle where it is long."""
     words = _say_code(column, text, lang)
-    longest = LONGEST_NOTE if column in NOTES else LONGEST_TEXT
+    longest = LONGEST_NOTE if is_sentence(column) else LONGEST_TEXT
     if len(words) > longest:
         return _macro("text", [elided(words, longest)], title=words[:2000])
     parts = _AFTER.split(words) if column in _CODES else [words]

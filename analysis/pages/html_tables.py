@@ -8,10 +8,9 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from analysis.columns import Kind
 from analysis.languages.language import ENGLISH, Language
 from analysis.pages.formats import (
-    NOTES,
-    Kind,
     cell,
     column_kind,
     is_empty,
@@ -23,10 +22,11 @@ from analysis.pages.headings import heading
 from analysis.tables import name_network
 from analysis.vocabulary import LISTED, MATRIX_STATES, State
 
-_NUMBERS: tuple[Kind, ...] = ("number", "share")
+_NUMBERS: tuple[Kind, ...] = ("number", "count", "share", "score", "evidence")
 #: What its class lets the style sheet do with a column's cells.
 _CLASSES: dict[Kind, str] = {
     **{kind: kind for kind in ("list", "text", "state")},
+    "chance": "text",
     **dict.fromkeys(_NUMBERS, "number"),
     "asn": "network",
 }
@@ -74,7 +74,7 @@ def render_table(
         {
             "text": headings.get(name) or lang.say(_head(name, networks)),
             "align": "number" if kind in _NUMBERS else "",
-            "class": "long" if name in NOTES else _CLASSES.get(kind, ""),
+            "class": "long" if kind == "sentence" else _CLASSES.get(kind, ""),
         }
         for name, kind in kinds.items()
     ]
@@ -85,7 +85,7 @@ def render_table(
         }
         for rows, part in _folded(frame, caption, fold_after, "rows", whole, lang)
     ]
-    across = _ACROSS_WITH_NOTES if NOTES.intersection(kinds) else _ACROSS
+    across = _ACROSS_WITH_NOTES if "sentence" in kinds.values() else _ACROSS
     return Markup(form.parts(parts, _width(len(kinds), _UPRIGHT, across), note, left_out))
 
 

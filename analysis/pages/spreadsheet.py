@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.columns import Kind
 from analysis.pages.dictionary import column_meaning
 from analysis.pages.headings import heading
 from analysis.period import day_of
-from analysis.tables import TABLES, Kind, disarm, tell_cells
+from analysis.tables import TABLES, disarm, tell_cells
 from analysis.vocabulary import STATES
 
 #: A file that is made twice from the same table is the same to the byte.
@@ -26,6 +27,7 @@ INERT = {
 }
 _FORMATS: Mapping[Kind, str] = {
     "share": "0.0 %",
+    "score": "0.0000",
     "count": "#,##0",
     "number": "General",
     "evidence": "0.0",

@@ -538,28 +538,24 @@ _LONGEST = 60  # characters of a name
 _MOST_ROWS = 20
 #: Columns of the indicators for which a page is too narrow; the file has them.
 _NOT_SHOWN = ("scope", "since", "until", "app_measurement_change_share")
-#: Words for columns that other pages do not have.
+#: Words for columns that other pages do not have, or head otherwise.
 HEADINGS = {
-    "scope": "Whose", "period": "Month or quarter", "is_whole": "Complete", "item": "Which",
-    "untested_day_count": "Days without a test", "new_domain_count": "Sites newly tested",
-    "measurement_change_share": "Measurements, change", "session_change_share": "Sessions, change",
-    "domain_change_share": "Sites, change",
-    "network_change_share": "Networks, change",
-    "app_measurement_count": "Tests of apps, tools",
-    "app_measurement_change_share": "Tests of apps and tools, change",
-    "source": "Source", "source_count": "Number of sources",
-    "largest": "Largest source", "largest_share": "Share of the largest",
+    "period": "Month or quarter",
+    "item": "Which",
+    "source_count": "Number of sources",
+    "largest": "Largest source",
+    "largest_share": "Share of the largest",
     "two_largest_share": "Share of the two largest",
     "equal_source_count": "Effective number of sources",
-    "longest_gap_days": "Longest gap, days",
-    "line_count": "Lines added", "tested_line_count": "Lines tested", "list": "List",
-    "date_added": "Added", "file": "List", "url": "Address", "first_tested": "First tested",
-    "days_untested": "Days from its addition to the first test, 0 "
-                     "if tested before", "last_tested": "Last tested",
+    "line_count": "Lines added",
+    "tested_line_count": "Lines tested",
+    "date_added": "Added",
+    "days_untested": "Days from its addition to the first test, 0 if tested before",
     "floor_pair_count": "Enough tests",
     "below_pair_count": "Tested, not enough",
-    "untested_pair_count": "No test", "floor_share": "Enough tests, share",
-}  # fmt: skip
+    "untested_pair_count": "No test",
+    "floor_share": "Enough tests, share",
+}
 
 
 def claim_floor(floor: pd.DataFrame, ranked: pd.DataFrame) -> None:
@@ -804,14 +800,6 @@ def show_list_changes(study: Study) -> None:
 _SHOWN = 20
 #: Of so many networks the files are shown at once.
 _MOST_FILES = 60
-PLAN_HEADINGS = {
-    "score": "Score", "test_reason": "Why", "tests_needed": "Tests needed",
-    "days_untested": "Days since the last test", "pair_count": "Pairs", "site_count": "Sites",
-    "network_count": "Networks", "descriptor_url": "OONI Run descriptor",
-    "plain_list_url": "Plain list",
-    "problem": "Problem", "action": "To do", "file": "List", "line": "Line",
-    "url": "Address", "line_count": "Lines", "line_proposed": "Proposed line",
-}  # fmt: skip
 
 
 def claim_what_to_test(pairs: pd.DataFrame, site_count: int) -> None:
@@ -845,12 +833,12 @@ def claim_what_to_test(pairs: pd.DataFrame, site_count: int) -> None:
         network_count=("probe_asn", "nunique"),
     )  # fmt: skip
     ordered = reasons.sort_values("pair_count", ascending=False).reset_index()
-    show_table(ordered, caption="Pairs worth a test, by reason", headings=PLAN_HEADINGS)
+    show_table(ordered, caption="Pairs worth a test, by reason")
     columns = ["domain", "network", "test_reason", "score", "blocked_session_count",
                "session_count", "tests_needed", "days_untested"]  # fmt: skip
     show_table(
         first[columns], caption="Pairs worth a test, the highest scores first",
-        fold_after=_SHOWN, headings=PLAN_HEADINGS, file="what_to_test.csv",
+        fold_after=_SHOWN, file="what_to_test.csv",
     )  # fmt: skip
 
 
@@ -873,7 +861,7 @@ def show_comparison(thin: pd.DataFrame, run: Mapping[str, object]) -> None:
         headings={"tested_count": "Sites tested", "reached_count": "Sites reached"},
         fold_after=_SHOWN,
     )
-    show_table(pd.DataFrame([run]), caption="Everyday sites to add", headings=PLAN_HEADINGS)
+    show_table(pd.DataFrame([run]), caption="Everyday sites to add")
 
 
 def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:
@@ -890,7 +878,7 @@ def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:
     caption = "Sites to test on each network and day"
     show_table(counts, caption=caption, fold_after=_SHOWN, file="testing_plan.csv")
     caption = "Files to hand out"
-    show_table(runs, caption=caption, fold_after=_MOST_FILES, headings=PLAN_HEADINGS)
+    show_table(runs, caption=caption, fold_after=_MOST_FILES)
 
 
 def show_list_care(care: pd.DataFrame) -> None:
@@ -915,7 +903,7 @@ def show_list_care(care: pd.DataFrame) -> None:
         "tables/list_care.csv",
     )  # fmt: skip
     counted = care.groupby(["file", "problem", "action"]).size().rename("line_count").reset_index()
-    show_table(counted, caption="Lines with problems, by list", headings=PLAN_HEADINGS,
+    show_table(counted, caption="Lines with problems, by list",
                note="A line with two problems is counted under each.")  # fmt: skip
     columns = ["file", "line", "problem", "action", "url", "why"]
     order = {"remove": 0, "change": 1}
@@ -924,4 +912,4 @@ def show_list_care(care: pd.DataFrame) -> None:
         if cells.name == "action" else cells,
     )  # fmt: skip
     show_table(first[columns], caption="Lines with problems", fold_after=_SHOWN,
-               headings=PLAN_HEADINGS, file="list_care.csv")  # fmt: skip
+               file="list_care.csv")  # fmt: skip
