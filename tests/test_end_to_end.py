@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from frictionless import Package
 
+from analysis.tables import TABLES, read_table
 from tests.archives import contents, read_csv
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,19 +135,19 @@ def test_blocks_have_their_days(
         truth["blocks"]
         .rename(columns={"session_count": "session_count_met"})
         .assign(
-            begun=truth["blocks"]["since"].fillna(pd.Timestamp("2024-01-01")),
-            ended=truth["blocks"]["until"].fillna(pd.Timestamp("2025-01-01")),
+            begun=pd.to_datetime(truth["blocks"]["since"].replace("", "2024-01-01")),
+            ended=pd.to_datetime(truth["blocks"]["until"].replace("", "2025-01-01")),
         )
     )
     met = bounds["session_count_met"].astype(int) >= ENOUGH
     found = tables["blocking_intervals"].merge(bounds, on=["domain", "probe_asn"])
     spare = pd.Timedelta(days=31)
-    is_within = (found["blocked_from"] >= found["begun"] - spare) & (
-        found["blocked_until"] <= found["ended"] + spare
+    is_within = (pd.to_datetime(found["blocked_from"]) >= found["begun"] - spare) & (
+        pd.to_datetime(found["blocked_until"]) <= found["ended"] + spare
     )
     key = ["domain", "probe_asn", "blocked_from"]
     assert is_within.groupby([found[name] for name in key]).any().all()
-    partial = bounds[met & (bounds["since"].notna() | bounds["until"].notna())]
+    partial = bounds[met & ((bounds["since"] != "") | (bounds["until"] != ""))]
     assert len(partial) > 10
     seen = set(found.loc[is_within, ["domain", "probe_asn", "since"]].itertuples(index=False))
     withheld = _pairs(tables["withheld_intervals"])
@@ -190,17 +191,29 @@ def test_tables_are_as_documented(tables: dict[str, pd.DataFrame]) -> None:
             assert rows == sorted(set(rows)), name
 
 
+#: Type in ``datapackage.json`` → the kinds of dtype that a frame may have for it; networks are
+#: numbers in frames.
+_DTYPES = {"string": "OTi", "yearmonth": "OT", "integer": "i", "number": "f", "boolean": "b",
+           "date": "M", "datetime": "M"}  # fmt: skip
+
+
 def test_the_tables_are_described_for_programs(
     fictional_report: Path, tables: dict[str, pd.DataFrame]
 ) -> None:
-    """Frictionless reads every table by its description and finds it as described; every column
-    says what it means, and every file has its checksum."""
+    """Frictionless reads every table by its description and finds it as described, and so does
+    ``read_table``; every column says what it means, and every file has its checksum."""
     package = Package(str(fictional_report / "tables" / "datapackage.json"))
     described = {resource.path: resource for resource in package.resources}
     assert described.keys() == {f"{name}.csv" for name in tables}
     assert package.resources[0].path == "blocked_sites.csv"
     for path, resource in described.items():
         assert all(one.description for one in resource.schema.fields), path
+        frame = read_table(fictional_report / "tables", resource.name.replace("-", "_"))
+        for one in resource.schema.fields:
+            is_missing = tables[Path(path).stem][one.name] == ""
+            assert frame[one.name].dtype.kind in _DTYPES[one.type], (path, one.name)
+            if one.type not in ("string", "yearmonth", "boolean"):
+                assert (frame[one.name].isna() == is_missing).all(), (path, one.name)
     assert package.validate().flatten(["type", "rowNumber", "message"]) == []
     files = contents(fictional_report)
     sums = files.pop("SHA256SUMS").decode().splitlines()
@@ -335,8 +348,12 @@ def test_the_spreadsheets_hold_the_annex(
         book = openpyxl.load_workbook(fictional_report / "tables" / f"{name}.xlsx")
         rows = list(book[name].iter_rows(min_row=3))
         since = list(tables[name]).index("blocked_from")
-        shown = [[row[0].value, row[since].value] for row in rows]
+        shown = [[row[0].value, str(row[since].value.date())] for row in rows]
         assert shown == tables[name][["domain", "blocked_from"]].to_numpy().tolist()
         assert {cell.data_type for row in rows for cell in row} <= {"s", "n", "d"}
+        for place, (column, kind) in enumerate(TABLES[name].columns.items()):
+            types = {row[place].data_type for row in rows if row[place].value is not None}
+            expected = {"date": "d", "count": "n", "share": "n", "chance": "n"}.get(kind, "s")
+            assert types <= {expected}, column
         meanings = [row[1].value for row in book["definitions"].iter_rows(min_row=2)]
         assert len([text for text in meanings if text]) == len(tables[name].columns)

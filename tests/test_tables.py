@@ -1,19 +1,28 @@
 """What all folders speak: periods, names of hosts, and the tables that are published."""
 
+import csv
+import re
+import runpy
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import openpyxl
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.columns import Text, Value, column_of
 from analysis.errors import ContractError, ParameterError
 from analysis.hosts import canonical, normalise, registrable_domain, special_kind
+from analysis.outcomes.thresholds import Thresholds
+from analysis.pages.headings import heading
 from analysis.pages.spreadsheet import write_spreadsheet
 from analysis.period import Period
-from analysis.tables import TABLES, disarm, read_table, write_table
+from analysis.study.table_folder import keep_note, read_note
+from analysis.tables import MOMENT, QUERIED, TABLES, disarm, read_table, write_table
+from tests.table_rows import table_rows
 
 
 def _changes(**given: Any) -> pd.DataFrame:
@@ -71,6 +80,80 @@ def test_a_spreadsheet_runs_nothing() -> None:
     for text in ("=1+1", "+1", "-1", "＝1+1", "'=1+1", "@SUM(A1)", "\t=1", "\r=1",
                  "=cmd|' /C calc'!A0", "-2+3+cmd", '=HYPERLINK("http://x","y")'):  # fmt: skip
         assert disarm(text)[0] == "'", text
+
+
+def test_numbers_and_moments_are_such_wherever_a_table_is_read(tmp_path: Path) -> None:
+    """In the frame, as a note of a notebook and in the spreadsheet: 26.5 is above 9.9, a day can be
+    compared with a day, and what is empty is missing. The CSV has its text."""
+    given = table_rows(
+        "blocking_intervals",
+        {"domain": "a.example", "probe_asn": 1, "evidence": 9.9, "chance": 0.031,
+         "blocked_from": "2024-02-03", "blocked_from_time": "2024-02-03T04:05:06"},
+        {"domain": "b.example", "probe_asn": 1, "evidence": 26.5, "chance": 0.001,
+         "blocked_from": "2024-10-03", "blocked_from_time": "2024-10-03T14:05:06",
+         "last_seen_open": "2024-09-30"},
+        {"domain": "c.example", "probe_asn": 1, "blocked_from": "2024-01-01",
+         "blocked_from_time": "2024-01-01"},
+    )  # fmt: skip
+    written = write_table(tmp_path, "blocking_intervals", given)
+    lines = (tmp_path / "blocking_intervals.csv").read_text("utf-8").splitlines()
+    cells = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    columns = ("evidence", "chance", "blocked_from_time", "last_seen_open")
+    assert [tuple(row[name] for name in columns) for row in cells] == [
+        ("9.9", "3.1e-02", "2024-02-03T04:05:06", ""),
+        ("26.5", "1.0e-03", "2024-10-03T14:05:06", "2024-09-30"),
+        ("", "", "2024-01-01T00:00:00", ""),
+    ]
+    keep_note(tmp_path, "stretches", written)
+    write_spreadsheet(tmp_path, "blocking_intervals", written, title="Periods", sources={})
+    book = openpyxl.load_workbook(tmp_path / "blocking_intervals.xlsx")["blocking_intervals"]
+    head, *rows = book.iter_rows(min_row=2)
+    shown = pd.DataFrame([[cell.value for cell in row] for row in rows],
+                         columns=list(written)).infer_objects()  # fmt: skip
+    for frame in (given, written, read_note(tmp_path, "stretches"), shown):
+        assert frame.sort_values("evidence")["domain"].tolist()[:2] == ["a.example", "b.example"]
+        later = frame[frame["blocked_from"] >= "2024-02-03"]
+        assert later["domain"].tolist() == ["a.example", "b.example"]
+        assert frame["blocked_from_time"].max() == pd.Timestamp("2024-10-03T14:05:06")
+        assert frame["last_seen_open"].isna().tolist() == [True, False, True]
+    for frame in (given, written):
+        assert frame[["blocked_from", "blocked_from_time"]].dtypes.eq(MOMENT).all()
+    formats = {cell.value: row.number_format for cell, row in zip(head, rows[0], strict=True)}
+    assert (formats["Chance"], formats["Evidence"]) == ("0.0E-00", "0.0")
+    assert formats["Blocked from"] == "yyyy-mm-dd"
+
+
+def test_a_threshold_is_a_number_and_a_whole_one_is_written_as_such(tmp_path: Path) -> None:
+    table = write_table(tmp_path, "thresholds", Thresholds().table())
+    assert table[["value", "published_value", "least", "most"]].dtypes.eq("float64").all()
+    written = (tmp_path / "thresholds.csv").read_text("utf-8")
+    assert re.search(r"^floor_days,3,.*,3,1,366$", written, re.MULTILINE)
+    assert re.search(r"^chance_line,1000\.0,.*,1000\.0,1,1e\+06$", written, re.MULTILINE)
+    assert Thresholds.read(table) == Thresholds()
+
+
+def test_every_column_is_declared_once_and_has_its_meaning(repository_root: Path) -> None:
+    """The pages of the documentation are as the tool writes them, no heading is empty, a count says
+    of what, and nothing is declared that no table and no page has."""
+    declared = [*TABLES.values(), *QUERIED]
+    for table in declared:
+        assert set(table.key) <= set(table.columns), table.name
+        for name, kind in table.columns.items():
+            column = column_of(table.name, name)
+            assert column.meaning, f"{table.name}.{name}"
+            assert heading(name), name
+            assert kind in (*get_args(Text), *get_args(Value)), name
+            assert bool(column.unit) >= (kind == "count" and name.endswith("_count")), name
+    with (repository_root / "analysis" / "columns.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [row["name"] for row in rows]
+    assert names == sorted(names)
+    others = {(name, row["name"]) for row in rows for name in row["tables"].split()}
+    assert others <= {(table.name, name) for table in declared for name in table.columns}
+    usual = [row["name"] for row in rows if not row["tables"]]
+    assert len(usual) == len(set(usual))
+    tool = runpy.run_path(str(repository_root / "tools" / "columns_pages.py"))
+    assert tool["main"](is_check=True) == 0, "run tools/columns_pages.py"
 
 
 def test_a_text_comes_back_as_it_was(tmp_path: Path) -> None:
