@@ -28,7 +28,7 @@ from analysis.report.findings import (
 )
 from analysis.report.first_page import word_first_page
 from analysis.study.confirmation import spans_by_site
-from analysis.tables import read_network, write_json
+from analysis.tables import read_network, write_json, write_table
 from analysis.verdicts.intervals import USUAL
 from analysis.verdicts.rivals import EVERYWHERE
 from analysis.vocabulary import LISTED
@@ -389,13 +389,16 @@ def as_day(text: str) -> str:
     return pd.to_datetime(text, format="%d %B %Y").date().isoformat()
 
 
-def first_page(ranked: list[dict[str, Any]], numbers: Mapping[str, int]) -> dict[str, Any]:
+def first_page(
+    ranked: list[dict[str, Any]], numbers: Mapping[str, int], read: Tables
+) -> dict[str, Any]:
     """All that the first page says."""
     summary = {"probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01",
                "is_published_method": True, "is_from_ooni": True, "has_fingerprints": True,
                "first_seen": day(0), "findings": ranked}  # fmt: skip
     with TemporaryDirectory() as folder:
         write_json(Path(folder) / "findings.json", summary)
+        write_table(folder, "networks", read["networks"])
         values = {name: {"value": number} for name, number in numbers.items()}
         return word_first_page(Path(folder), values, ENGLISH)
 
@@ -587,7 +590,7 @@ def the_answer_counts_apart_and_out_of_what_was_tested_enough(
 ) -> None:
     """So do the big numbers and what is said of certainty; each of them counts what its name says,
     and a part is never more than the whole."""
-    page = first_page(ranked, numbers)
+    page = first_page(ranked, numbers, read)
     pairs, access = read["pairs"], read["access"]
     listed = set(pairs["domain"])
     traced = set(pairs.loc[pairs["state"] == "blocked", "domain"])

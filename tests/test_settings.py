@@ -1,6 +1,7 @@
 """Parameters of the command line and of notebooks: what is wrong is said in a line."""
 
 import ast
+import json
 import re
 import runpy
 import subprocess
@@ -212,14 +213,19 @@ def test_a_wrong_parameter_in_a_notebook_is_one_line() -> None:
         ({"receipt_margin": 400}, "RECEIPT_MARGIN=400: "),
         ({"thresholds": {"floor_session": 6}}, "floor_session=6: there is no such threshold"),
         ({"floor_sessions": 0}, "floor_sessions=0: a whole number from 1 to 1000 is accepted"),
+        ({"thresholds": "floor_sessions=6"}, "thresholds=floor_sessions=6: a mapping of names to "),
+        ({"thresholds": "[6]"}, "thresholds=[6]: a mapping of names to numbers is accepted"),
+        ({"thresholds": 6}, "thresholds=6: a mapping of names to numbers is accepted"),
     ):  # fmt: skip
         with pytest.raises(ParameterError, match=f"^{re.escape(message)}"):
             StudyParameters.of(_cell(**typed))
 
 
 def test_a_threshold_is_changed_in_the_mapping_or_by_its_name() -> None:
-    """By its name as papermill's ``-p`` puts it; and a setup cell can be run twice."""
-    for typed in ({"thresholds": {"floor_days": 2}}, {"floor_days": 2}):
+    """By its name, or in the mapping as a text, as papermill's ``-p`` puts them; and a setup cell
+    can be run twice."""
+    mapping = {"floor_days": 2}
+    for typed in ({"thresholds": mapping}, {"thresholds": json.dumps(mapping)}, mapping):
         study = StudyParameters.of(_cell(**typed))
         assert study.thresholds.changes() == {"floor_days": 2}
         assert StudyParameters.of(_cell(**typed, tables=study.tables)) == study

@@ -143,6 +143,8 @@ LONGEST_NOTE = 600
 
 _SITES = {"gained", "lost"}
 _NETWORKS = {"probe_asns", "resolver_asns", "matched_networks"}
+#: Columns of networks on which the site of the row was tested: each opens that pair.
+_TESTED_ON = {"probe_asn", "probe_asns", "matched_networks"}
 _NO_NAMES: Mapping[int, str] = {}
 #: What the links of a column lead to.
 _SHOWN = {
@@ -205,6 +207,7 @@ def cell(
     value: object,
     networks: Mapping[int, str] = _NO_NAMES,
     lang: Language = ENGLISH,
+    site: str = "",
 ) -> Markup:
     """One value as HTML. A value that does not fit its column's kind is shown as text.
 
@@ -214,6 +217,7 @@ def cell(
         value: what it holds.
         networks: number → name of the network.
         lang: of the words for a state.
+        site: the site of the row; networks on which it was tested lead to the sessions there.
     """
     text = "" if is_empty(value) else str(value)
     if kind == "state":
@@ -221,16 +225,17 @@ def cell(
         return Markup(own.state(STATES[text])) if text in STATES else escape(visible(text))
     if not text:
         return Markup(macros("values.html.j2", lang).empty())
+    site = site if column in _TESTED_ON else ""
     match kind:
         case "chance":
             return escape(chance_words(value, lang))
         case "asn":
-            return _network_cell(value, networks)
+            return pair_link(site, value, _network_cell(value, networks))
         case "date" | "time" | "month":  # the time of day is shown only where it is not midnight
             return _macro("whole", text.removesuffix(" 00:00:00"))
         case "list":
             items = [_say_code(column, item.strip(), lang) for item in text.split(";")]
-            return _macro("items", [_item(column, item, networks) for item in items])
+            return _macro("items", [_item(column, item, networks, site) for item in items])
         case "link":  # of a source the host tells a reader on paper who says so
             host = text.removeprefix("https://").partition("/")[0]
             return link(text, _SHOWN.get(column, host))
@@ -309,7 +314,7 @@ def _say_code(column: str, code: str, lang: Language) -> str:
     return words if words == code else lang.say(words)
 
 
-def _item(column: str, item: str, networks: Mapping[int, str]) -> dict[str, object]:
+def _item(column: str, item: str, networks: Mapping[int, str], site: str) -> dict[str, object]:
     """One of a list, kept whole where it is short. Of a network the name: its number is shown where
     the pointer rests."""
     name = networks.get(read_network(item), "") if column in _NETWORKS else ""
@@ -319,7 +324,8 @@ def _item(column: str, item: str, networks: Mapping[int, str]) -> dict[str, obje
         content = _macro("text", [elided(name, LONGEST_TEXT)], title=item)
     else:
         content = text_cell(column, item)
-    return {"content": content, "is_short": len(name or item) <= _SHORT_ITEM}
+    shown = pair_link(site, item, content)
+    return {"content": shown, "is_short": len(name or item) <= _SHORT_ITEM}
 
 
 def link(target: str, words: str) -> Markup:
@@ -341,9 +347,33 @@ def site_link(domain: str) -> Markup:
     their own to their line in the index.
     """
     name = text_cell("domain", domain)
-    if get_ipython() is not None and not is_publishing():
-        return name
-    return _macro("site", f"sites/{site_file(domain)}#{site_anchor(domain)}", name)
+    return _macro("site", site_target(domain), name) if is_page() else name
+
+
+def is_page() -> bool:
+    """Whether what is shown goes to a page, which has others beside it, and to no open notebook."""
+    return get_ipython() is None or is_publishing()
+
+
+def site_target(domain: str) -> str:
+    """Where a link to a site leads until publication knows whether it has a page."""
+    return f"sites/{site_file(domain)}#{site_anchor(domain)}"
+
+
+def pair_target(domain: str, network: object) -> str:
+    """The same for the sessions of a site on a network, which have an id on the site's page.
+
+    Empty in a notebook, without a site, and for what is no number of a network.
+    """
+    if not domain or read_network(tell_network(network)) < 0 or not is_page():
+        return ""
+    return f"{site_target(domain)}-{tell_network(network)}"
+
+
+def pair_link(domain: str, network: object, content: Markup) -> Markup:
+    """What stands for a pair, leading to its sessions; where that cannot be, the content alone."""
+    target = pair_target(domain, network)
+    return _macro("pair", target, content) if target else content
 
 
 def text_cell(column: str, text: str, lang: Language = ENGLISH) -> Markup:

@@ -17,6 +17,7 @@ from analysis.pages.formats import (
     link,
     macros,
     number,
+    pair_target,
 )
 from analysis.pages.headings import heading
 from analysis.tables import name_network
@@ -57,12 +58,13 @@ def render_table(
     is_printed: bool | None = None,
     networks: Mapping[int, str] | None = None,
     lang: Language = ENGLISH,
+    anchor: str = "",
 ) -> Markup:
     """A frame as a table, its headings and codes in a language; see ``show.show_table``."""
     form = blocks(lang)
     frame, networks = _join_names(frame, networks or {})
     if frame.empty:
-        return Markup(form.nothing(caption, note))
+        return Markup(form.nothing(caption, note, anchor))
     whole, is_printed = len(frame), not file if is_printed is None else is_printed
     frame = frame.iloc[: MOST_ROWS if is_printed else fold_after + MOST_FOLDED]
     left_out = {
@@ -86,7 +88,8 @@ def render_table(
         for rows, part in _folded(frame, caption, fold_after, "rows", whole, lang)
     ]
     across = _ACROSS_WITH_NOTES if "sentence" in kinds.values() else _ACROSS
-    return Markup(form.parts(parts, _width(len(kinds), _UPRIGHT, across), note, left_out))
+    width = _width(len(kinds), _UPRIGHT, across)
+    return Markup(form.parts(parts, width, note, left_out, anchor))
 
 
 def _join_names(
@@ -108,6 +111,7 @@ def _head(name: str, networks: Mapping[int, str]) -> str:
 def render_matrix(
     frame: pd.DataFrame, caption: str, note: str, fold_after: int, names: Mapping[Any, str],
     first_head: str = "", file: str = "verdicts.csv", counted: Collection[str] | None = None,
+    anchor: str = "",
 ) -> Markup:  # fmt: skip
     """Sites × networks as marks; see ``show.show_matrix``."""
     if "insufficient_reason" in frame:
@@ -124,7 +128,6 @@ def render_matrix(
     }
     prefix = hashlib.sha256(caption.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     ids = {code: f"k{prefix}-{place}" for place, code in enumerate(looks)}
-    squares = {code: blocks().square(look, ids[code]) for code, look in looks.items()}
     left_out = {
         "rows": max(len(states) - fold_after - MOST_FOLDED, 0), "all": len(states),
         "paper": max(len(states) - fold_after, 0),
@@ -137,7 +140,8 @@ def render_matrix(
         summed = states if shown.index[0] == states.index[0] else shown
         is_counted = [counted is None or asn in counted for asn in states.columns]
         totals = summed.isin(LISTED).sum()
-        rows = list(_matrix_rows(shown, squares, "test" if first_head else "domain", is_counted))
+        column = "test" if first_head else "domain"
+        rows = list(_matrix_rows(shown, looks, ids, column, is_counted))
         counts = [
             number(int(count)) if is_told else ""
             for count, is_told in zip(totals, is_counted, strict=True)
@@ -149,7 +153,7 @@ def render_matrix(
         parts.append({**part, "content": content})
     width = _width(len(states.columns), _MANY_NETWORKS, _MOST_NETWORKS)
     symbols = blocks().symbols([(ids[code], look) for code, look in looks.items()])
-    return Markup(symbols) + Markup(blocks().parts(parts, width, note, left_out))
+    return Markup(symbols) + Markup(blocks().parts(parts, width, note, left_out, anchor))
 
 
 def _find_told(states: pd.DataFrame) -> pd.Index:
@@ -190,11 +194,12 @@ def _rows(
     frame: pd.DataFrame, kinds: Mapping[str, Kind], networks: Mapping[int, str], lang: Language
 ) -> Iterator[dict[str, Any]]:
     """The cells of each row; the first one heads it, unless it is empty."""
-    for row in frame.itertuples(index=False, name=None):
+    sites = frame["domain"].astype(str) if "domain" in frame else [""] * len(frame)
+    for site, row in zip(sites, frame.itertuples(index=False, name=None), strict=True):
         yield {
             "is_headed": not is_empty(row[0]),
             "cells": [
-                cell(name, kind, value, networks, lang)
+                cell(name, kind, value, networks, lang, site)
                 for (name, kind), value in zip(kinds.items(), row, strict=True)
             ],
         }
@@ -206,12 +211,23 @@ def _width(count: int, upright: int, across: int) -> str:
 
 
 def _matrix_rows(
-    states: pd.DataFrame, squares: Mapping[str, Markup], column: str, is_counted: Sequence[bool]
+    states: pd.DataFrame,
+    looks: Mapping[str, State],
+    ids: Mapping[str, str],
+    column: str,
+    is_counted: Sequence[bool],
 ) -> Iterator[dict[str, Any]]:
+    """The cells of each row; that of a tested pair leads to its sessions."""
+    square = blocks().square
     for site, row in zip(states.index, states.itertuples(index=False, name=None), strict=True):
+        domain = str(site) if column == "domain" else ""
+        squares = [
+            square(looks[code], ids[code], pair_target(domain, asn) if code else "")
+            for asn, code in zip(states.columns, row, strict=True)
+        ]
         yield {
             "site": cell(column, "text", site),
-            "squares": Markup("").join(squares[code] for code in row),
+            "squares": Markup("").join(squares),
             "count": sum(code in LISTED for code in compress(row, is_counted)),
         }
 

@@ -4,10 +4,11 @@
 every file, so that nothing else is ever replaced.
 
 Before that, the names of sites get their links: to a page, to a line in the index, or to
-nothing. A page that names a site cannot know which sites will have a page: notebooks run side by
-side. So each name leads to the page and the line that it would have, and once the index is there
-this puts it right. The index decides, not the file: of two names with one file only one has the
-page.
+nothing; what stands for a site on a network leads to that network on the page, or nowhere. A page
+that names a site cannot know which sites will have a page: notebooks run side by side. So each name
+leads to the page and the line that it would have, and once the index is there this puts it right.
+The index decides, not the file: of two names with one file only one has the page. The bars of a
+figure lead to a place on another page, which another language may have only at the top.
 """
 
 import ctypes
@@ -16,10 +17,10 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 from zipfile import ZipFile
@@ -258,27 +259,34 @@ def _read_texts(path: Path) -> Iterator[str]:
 
 
 _FOLDER, _INDEX = "sites", "index.html"
+#: A link to a site, or to one of its networks; what its bar looks like is of no matter here.
 _LINK = re.compile(
-    r'<a class="site" href="((?:\.\./)*)sites/[^"/#]+\.html#(s-[0-9a-f]{16})">(.*?)</a>', re.DOTALL
+    r'<a class="(site|pair|bar)" href="((?:\.\./)*)sites/[^"/#]+\.html#(s-[0-9a-f]{16})'
+    r'(?:-(AS[0-9]+))?"([^>]*)>(.*?)</a>',
+    re.DOTALL,
 )
 #: A line of the index; with the page of the site, if it has one.
 _LINE = re.compile(r'<li id="(s-[0-9a-f]{16})" data-name="[^"]*">(?:<a href="([^"]+)">)?')
+#: A link from a figure to what it counts.
+_BAR = re.compile(r'<a class="bar" href="([^"#]*)(?:#([^"]*))?"([^>]*)>(.*?)</a>', re.DOTALL)
 
 
 def lead_to_sites(folder: Path) -> None:
-    """Put right every link to a site, in each language of a published folder.
+    """Put right every link to a site, and those of figures, in each language of a published folder.
 
     Args:
         folder: the pages of sites lie in ``sites/`` of it and of its languages; without these, the
             names lead nowhere.
     """
     of_languages = {path.parent for path in folder.glob("*/*.html")}
+    ids = lru_cache(maxsize=None)(_read_ids)
     for each in (folder, *(path for path in sorted(of_languages) if path.name != _FOLDER)):
         index = each / _FOLDER / _INDEX
         pages = dict(_LINE.findall(index.read_text("utf-8"))) if index.is_file() else None
         for path in sorted(each.glob("*.html")):
             before = path.read_text(encoding="utf-8")
-            after = _LINK.sub(partial(_lead, pages), before)
+            named = _LINK.sub(partial(_lead, pages), before)
+            after = _BAR.sub(partial(_lead_on, path, each != folder, ids), named)
             path.write_text(after, encoding="utf-8", newline="\n")
 
 
@@ -289,8 +297,28 @@ def _lead(pages: Mapping[str, str] | None, link: re.Match[str]) -> str:
         pages: line of the index → file of the site's page, or nothing; None without an index.
         link: as a page has it.
     """
-    root, line, name = link.groups()
-    if pages is None:
+    kind, root, line, network, more, name = link.groups()
+    page = (pages or {}).get(line, "")
+    if pages is None or (network and not page):
         return name
-    place = pages.get(line) or (f"{_INDEX}#{line}" if line in pages else _INDEX)
-    return f'<a class="site" href="{root}{_FOLDER}/{place}">{name}</a>'
+    place = page or (f"{_INDEX}#{line}" if line in pages else _INDEX)
+    anchor = f"#{network}" if network else ""
+    return f'<a class="{kind}" href="{root}{_FOLDER}/{place}{anchor}"{more}>{name}</a>'
+
+
+def _lead_on(
+    page: Path, is_below: bool, ids: Callable[[Path], Set[str]], link: re.Match[str]
+) -> str:
+    """What stands for the link of a figure on a page: one to the place, in this language or at the
+    top, or the bars alone where the report does not have the place."""
+    file, anchor, more, content = link.groups()
+    for way in ("", "../") if is_below and file else ("",):
+        target = page.parent / f"{way}{file}" if file else page
+        if target.is_file() and (not anchor or anchor in ids(target)):
+            place = f"{way}{file}#{anchor}" if anchor else f"{way}{file}"
+            return f'<a class="bar" href="{place}"{more}>{content}</a>'
+    return content
+
+
+def _read_ids(page: Path) -> Set[str]:
+    return frozenset(re.findall(r' id="([^"]+)"', page.read_text(encoding="utf-8")))

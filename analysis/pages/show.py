@@ -15,7 +15,7 @@ import pandas as pd
 from IPython.display import display
 from markupsafe import Markup
 
-from analysis.pages.formats import is_publishing, link, notebook_style, plain
+from analysis.pages.formats import is_page, is_publishing, link, notebook_style, plain
 from analysis.pages.html_tables import blocks, render_matrix, render_table
 from analysis.tables import disarm
 from analysis.vocabulary import MATRIX_STATES
@@ -34,6 +34,7 @@ def show_table(
     file: str = "",
     is_printed: bool | None = None,
     networks: Mapping[int, str] | None = None,
+    anchor: str = "",
 ) -> None:
     """Show a frame as a table; the index is not shown, the first column heads each row.
 
@@ -49,15 +50,16 @@ def show_table(
             them. Where not, some more are folded, and the file or the notebook has all.
         networks: number → name: numbers of networks stand behind their names. Where the frame
             has ``network`` beside ``probe_asn``, the two are one column anyway.
+        anchor: an id, where bars of a figure open this table.
     """
     table = render_table(
         frame, caption, note, fold_after, headings or {},
-        file=file, is_printed=is_printed, networks=networks,
+        file=file, is_printed=is_printed, networks=networks, anchor=anchor,
     )  # fmt: skip
     show_markup(table)
 
 
-def show_figure(figure: "Figure", *, alt: str, caption: str) -> None:
+def show_figure(figure: "Figure", *, alt: str, caption: str, opens: str = "") -> None:
     """Show a figure as a picture and close it; the same figure gives the same bytes on every run.
 
     A page offers it as SVG and PNG, and what was drawn as CSV; the files are in the page.
@@ -65,6 +67,8 @@ def show_figure(figure: "Figure", *, alt: str, caption: str) -> None:
     Args:
         alt: what a reader who cannot see it needs to know.
         caption: one or two sentences under the figure.
+        opens: the place that the picture leads to: what it counts, as on a page or in a table
+            (``#table-networks``). An open notebook has no such place.
     """
     from matplotlib import pyplot  # here, since a page without a figure starts sooner
 
@@ -89,7 +93,8 @@ def show_figure(figure: "Figure", *, alt: str, caption: str) -> None:
             text = cells.to_csv(index=is_named, lineterminator="\n")
             files["csv"] = _as_uri("text/csv", text.encode())
     stem = re.sub(r"[^a-z0-9]+", "-", caption.lower())[:60].strip("-")
-    show_markup(blocks().picture(drawn, alt, caption, files, stem))
+    target = opens if is_page() else ""
+    show_markup(blocks().picture(drawn, alt, caption, files, stem, target))
 
 
 def _as_uri(kind: str, content: bytes) -> str:
@@ -172,8 +177,11 @@ def show_matrix(
     first_head: str = "",
     file: str = "verdicts.csv",
     counted: Collection[str] | None = None,
+    anchor: str = "",
 ) -> None:
     """Show sites × networks as marks, the most blocked first; every cell has words as well.
+
+    On a page the cell of a tested pair opens its sessions, where the site has a page.
 
     Args:
         frame: ``domain, probe_asn, state``, and ``insufficient_reason`` where the words shall say
@@ -182,9 +190,11 @@ def show_matrix(
         first_head: what heads the rows, where they are no sites.
         file: the published table that has all rows.
         counted: the networks that count in the totals; by default all.
+        anchor: an id, where bars of a figure open this table.
     """
     if frame.empty:
-        show_table(frame, caption=caption, note=note)
+        show_table(frame, caption=caption, note=note, anchor=anchor)
     else:
-        matrix = render_matrix(frame, caption, note, 20, names or {}, first_head, file, counted)
-        show_markup(matrix)
+        show_markup(
+            render_matrix(frame, caption, note, 20, names or {}, first_head, file, counted, anchor)
+        )

@@ -5,14 +5,14 @@ which no phone has. Here the browser sets the words, and only the bars are drawn
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from markupsafe import Markup
 
 from analysis.languages.language import Language
-from analysis.pages.formats import macros
+from analysis.pages.formats import is_page, macros
 from analysis.period import Period, day_of, days_between
 
 
@@ -31,12 +31,14 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """One line: what it is of, its bars, the same in words, and what stands behind it."""
+    """One line: what it is of, its bars, the same in words, what stands behind it, and the place
+    that its bars open: the sessions of a pair, a site's page, or what is counted."""
 
     label: str | Markup
     bars: tuple[Bar, ...]
     words: str = ""
     note: str | Markup = ""
+    opens: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def draw_tracks(
         lines: what is to be seen first, such as known events; stronger verticals.
     """
     has_notes = any(row.note for row in rows)
+    if not is_page():
+        rows = [replace(row, opens="") for row in rows]
     return Markup(macros("tracks.html.j2").tracks(rows, heads, ticks, lines, has_notes))
 
 

@@ -696,7 +696,7 @@ def _draw_days(label: str, days: Sequence[date], period: Period) -> Row:
         "days with a test: {tested} of {days}, longest gap in days: {longest}",
         tested=len(days), days=period.day_count, longest=longest,
     )  # fmt: skip
-    return Row(label, bars, words, number(len(days)))
+    return Row(label, bars, words, number(len(days)), "1-ingestion.html#table-networks")
 
 
 def show_indicators(study: Study, indicators: pd.DataFrame) -> None:

@@ -121,6 +121,7 @@ def annex_sections(
         60,
         {},
         lang=lang,
+        anchor="table-categories",
     )
     by_network = _show_finding(page, "networks", find_networks(read))
     by_network += render_table(
@@ -131,6 +132,7 @@ def annex_sections(
         {},
         file="networks.csv",
         lang=lang,
+        anchor="table-networks",
     )
     set_aside = _show_finding(page, "everywhere", find_everywhere(read))
     caption = lang.say("Sites with anomalies that are not listed")
@@ -144,8 +146,9 @@ def annex_sections(
         else ""
     )
     set_aside += _show_finding(page, "unlisted", find_unlisted(read)) + render_table(
-        linked, caption, note, 25, {}, file="set_aside.csv", is_printed=True, lang=lang
-    )
+        linked, caption, note, 25, {}, file="set_aside.csv", is_printed=True, lang=lang,
+        anchor="table-set-aside",
+    )  # fmt: skip
     macros = open_template("annex.html.j2", lang).module
     return [
         ("", _show_opening(page)),

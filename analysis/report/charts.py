@@ -64,11 +64,13 @@ def show_months(study: Study, months: pd.DataFrame) -> None:
             rows=_say_rows(months["month"], months["measurement_count"], _flags(months)),
         ),
         caption="Measurements by month and OONI flag.",
+        opens="#table-months",
     )
     is_known = months["confirmed_count"].notna().all()
     show_table(
         months,
         caption="Measurements by month and OONI flag, in numbers",
+        anchor="table-months",
         note=""
         if is_known
         else "OONI confirms a block by its list of known block pages and addresses (fingerprints). "
@@ -135,10 +137,12 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
         ),
         alt=f"{what} Totals: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}.",
         caption=what,
+        opens="#table-networks",
     )
     show_table(
         networks.drop(columns="is_domestic"),
         caption="Networks with measurements",
+        anchor="table-networks",
         file="networks.csv",
         note="The kind decides whether a network counts as an access network of the country. It "
         "was found in a list or by a word in the network's name; otherwise it is unknown. "
@@ -218,7 +222,7 @@ def show_changes(study: Study, changes: pd.DataFrame, words: Words | None) -> No
     by_change = shown.assign(order=order, change=shown["change"].map(CHANGES), **matched)
     show_table(
         by_change.sort_values(["order", "domain"]).drop(columns="order"),
-        caption="Listed sites, first half against second", fold_after=60,
+        caption="Listed sites, first half against second", fold_after=60, anchor="table-changes",
         note="The last column is filled only for sites that are listed in both halves on all "
              "networks compared." if "is_interrupted" in shown else "",
         file="semester_changes.csv", networks=study.network_names(),
@@ -255,6 +259,7 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
         ),
         alt=f"{what}. Pairs by method: {said}.",
         caption=f"{what}.",
+        opens="#table-intervals",
     )  # fmt: skip
 
 
@@ -300,6 +305,7 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
     show_table(
         shown[columns],
         caption="Periods of blocking, with the tests before and after",
+        anchor="table-intervals",
         note="Longest gap: the most days between two tests inside the period. Chance: if all "
         "failures were accidents, at most this share of pairs would look like this; it is empty if "
         "a trace of blocking decides. blocking_intervals.csv has the time of day for each date.",
@@ -502,7 +508,7 @@ def show_sweep(study: Study, swept: pd.DataFrame) -> None:
         low, high = of_name["blocked_pair_count"].min(), of_name["blocked_pair_count"].max()
         used = of_name.loc[of_name["is_standing"], "blocked_pair_count"].max()
         bars = (Bar(low / most, high / most, "tested"), Bar(used / most, used / most, "edge"))
-        rows.append(Row(str(name), bars, "", f"{low:,} to {high:,}"))
+        rows.append(Row(str(name), bars, "", f"{low:,} to {high:,}", "#table-tried"))
     tracks = draw_tracks(rows, ("Threshold", "Listed pairs", "Listed pairs"))
     reading = (
         "Listed pairs of site and access network, by threshold: from the smallest to the largest "
@@ -513,7 +519,7 @@ def show_sweep(study: Study, swept: pd.DataFrame) -> None:
     show_markup(draw_figure(tracks, f"Bars by threshold: {said}.", reading, title=title))
     show_table(swept[shift > 0], caption="Values that add sites to the list or remove sites")
     all_values = swept.drop(columns=["gained", "lost"])
-    show_table(all_values, caption="All tried values", fold_after=12)
+    show_table(all_values, caption="All tried values", fold_after=12, anchor="table-tried")
 
 
 def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
@@ -733,6 +739,7 @@ def show_by_network(verdicts: pd.DataFrame) -> None:
         names=names,
         first_head="App or tool",
         file="messaging_verdicts.csv",
+        anchor="table-apps",
     )
 
 
@@ -808,6 +815,7 @@ def show_shares(study: MessagingStudy, judged: Judged) -> None:
         ),
         caption="Share of anomalies by month, by OONI's flags: percentage points above a typical "
         "other country. Failed tests are left out.",
+        opens="tables/messaging_by_month.csv",
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ The last part draws the time axes: when each site was blocked, with the period's
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import accumulate
 from typing import Any
@@ -16,7 +16,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH, Language
-from analysis.pages.formats import counted, site_link
+from analysis.pages.formats import counted, pair_target, site_link, site_target
 from analysis.pages.tracks import (
     Bar,
     Mark,
@@ -106,7 +106,7 @@ def _draw_site(
     bars = [bar for span in older for bar in span_bars(span, period, "older")]
     bars += [bar for span in spans for bar in span_bars(span, period)]
     count = lang.number(int(spans[0]["network_count"]))
-    return Row(site_link(site), tuple(bars), say_spans(lang, spans), count)
+    return Row(site_link(site), tuple(bars), say_spans(lang, spans), count, site_target(site))
 
 
 def _say_shown(lang: Language, shown: int, total: int) -> Markup:
@@ -180,6 +180,7 @@ class Telling:
         lang: the language.
         period: the whole period.
         left_out: sites that a meeting took off the page; they are counted and not named.
+        networks: name of a network, as findings have it → its number, where bars shall open pairs.
     """
 
     finding: Mapping[str, Any]
@@ -187,6 +188,7 @@ class Telling:
     lang: Language
     period: Period
     left_out: frozenset[str] = frozenset()
+    networks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -295,7 +297,7 @@ def _draw_onset(tell: Telling) -> Markup:
 def _draw_networks(tell: Telling) -> Markup:
     lang = tell.lang
     return _draw_bars(
-        lang,
+        tell,
         [_state_line(lang, *row) for row in tell.values["rows"]],
         lang.say("Network"),
         lang.html(
@@ -308,7 +310,7 @@ def _draw_networks(tell: Telling) -> Markup:
 def _draw_methods(tell: Telling) -> Markup:
     lang = tell.lang
     return _draw_bars(
-        lang,
+        tell,
         [
             _state_line(lang, lang.say(MECHANISMS.get(code, code)), *counts)
             for code, *counts in tell.values["rows"]
@@ -329,7 +331,7 @@ def _draw_methods(tell: Telling) -> Markup:
 def _draw_categories(tell: Telling) -> Markup:
     lang = tell.lang
     return _draw_bars(
-        lang,
+        tell,
         [_state_line(lang, lang.say(name), *counts) for name, *counts in tell.values["rows"]],
         lang.say("Category"),
         lang.html(
@@ -349,7 +351,7 @@ def _draw_changes(tell: Telling) -> Markup:
         else:
             lines.append(_state_line(lang, lang.say(words), traced, likely))
     return _draw_bars(
-        lang, lines, lang.say("Change"),
+        tell, lines, lang.say("Change"),
         lang.html(
             "Sites that are listed in the period or in a half. The numbers are blocked + likely "
             "blocked: a site counts as blocked if it was blocked in either half on one of the "
@@ -370,6 +372,7 @@ def _draw_hours(tell: Telling) -> Markup:
                 lang.html("{site}, {network}", site=site_link(site), network=network),
                 _windows(local, state),
                 lang.say("failing at {hours}", hours=schedule_words(local, lang)),
+                opens=pair_target(site, tell.networks.get(network)),
             )
             for site, network, _, local, *_, state in rows[:MOST_ROWS]
         ],
@@ -407,7 +410,7 @@ def _windows(schedule: str, look: str) -> tuple[Bar, ...]:
 def _draw_unlisted(tell: Telling) -> Markup:
     lang = tell.lang
     return _draw_bars(
-        lang,
+        tell,
         [
             _Line(lang.say(SET_ASIDE_REASONS[code]), (count,), lang.number(count), ("hollow",))
             for code, count in tell.values["rows"]
@@ -422,7 +425,7 @@ def _draw_apps(tell: Telling) -> Markup:
     if not rows:
         return Markup("")
     return _draw_bars(
-        lang,
+        tell,
         [_state_line(lang, *row) for row in rows],
         lang.say("App or tool"),
         lang.html(
@@ -458,16 +461,28 @@ def _state_line(
     return _Line(name, (traced, likely), note)
 
 
-def _draw_bars(lang: Language, lines: Sequence[_Line], head: str, reading: Markup) -> Markup:
+#: Kind of finding → what its bars count, where a reader finds it line by line.
+_COUNTED = {
+    "networks": "4-blocked-sites.html#table-networks",
+    "methods": "4-blocked-sites.html#the-list",
+    "categories": "4-blocked-sites.html#table-categories",
+    "changes": "3-semester-comparison.html#table-changes",
+    "unlisted": "4-blocked-sites.html#table-set-aside",
+    "apps": "8-messaging-circumvention.html#table-apps",
+}
+
+
+def _draw_bars(tell: Telling, lines: Sequence[_Line], head: str, reading: Markup) -> Markup:
     """The figure of some counts, the first at the top.
 
     Args:
-        lang: of the words.
+        tell: the finding, whose kind says what the bars open.
         lines: those that there are; the first ones are shown.
         head: what the names are.
         reading: what the figure shows.
     """
-    shown = lines[:MOST_ROWS]
+    lang, shown = tell.lang, lines[:MOST_ROWS]
+    opens = _COUNTED[tell.finding["kind"]]
     most = max((sum(line.parts) for line in shown), default=0) or 1
     rows = []
     for line in shown:
@@ -477,7 +492,7 @@ def _draw_bars(lang: Language, lines: Sequence[_Line], head: str, reading: Marku
             for start, end, look in zip(edges, edges[1:], line.looks, strict=False)
             if end > start
         ]
-        rows.append(Row(line.name, tuple(bars), "", line.note))
+        rows.append(Row(line.name, tuple(bars), "", line.note, opens))
     reading += _say_shown(lang, len(shown), len(lines))
     named = [lang.say("{name}: {count}", name=line.name, count=line.note) for line in shown]
     alt = lang.say("Bars: {rows}.", rows=Markup("; ").join(named))

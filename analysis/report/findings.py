@@ -809,6 +809,15 @@ def _names(read: Tables) -> dict[Any, str]:
     return {asn: name_network(name, asn) if is_shared else name for asn, name, is_shared in names}
 
 
+def number_networks(networks: pd.DataFrame) -> dict[str, int]:
+    """Name of a network, as findings have it → its number.
+
+    Args:
+        networks: the contract's ``networks``.
+    """
+    return {name: int(asn) for asn, name in _names({"networks": networks}).items()}
+
+
 def _by_count(values: pd.Series) -> list[list[Any]]:
     """Each value and how often it stands there, the most frequent first, then by name."""
     counts = values.value_counts().to_dict()

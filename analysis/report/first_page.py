@@ -25,6 +25,7 @@ from analysis.reference.reference_files import country_name
 from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import (
     count_headlines,
+    number_networks,
     read_tables,
     summarise,
 )
@@ -198,9 +199,11 @@ def word_first_page(
     summary = read_summary(tables)
     numbers = {name: one["value"] for name, one in findings.items()}
     period = Period.parse(summary["since"], summary["until"])
-    page = Telling({}, numbers, lang, period, find_left_out(read_decided(tables)))
-    say = open_template("findings.html.j2", lang).module
     by_kind = {one["kind"]: one for one in summary["findings"]}
+    numbered = number_networks(read_table(tables, "networks")) if "hours" in by_kind else {}
+    left_out = find_left_out(read_decided(tables))
+    page = Telling({}, numbers, lang, period, left_out, numbered)
+    say = open_template("findings.html.j2", lang).module
     country = country_name(summary["probe_cc"], lang)
     annex = link("4-blocked-sites.html#the-list", lang.say("Annex"))
     shares = {

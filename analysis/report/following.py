@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from analysis.errors import ParameterError, suggest
 from analysis.languages.language import ENGLISH
+from analysis.pages.formats import pair_target
 from analysis.pages.show import show_finding, show_markup, show_text
 from analysis.pages.tracks import (
     Bar,
@@ -164,11 +165,12 @@ def _draw_days(study: Study, followed: Followed, alt: str) -> Markup:
     period, days = study.periods["all"], followed.days
     stretches = followed.stretches.to_dict("records")
     bars = [bar for stretch in stretches for bar in span_bars(stretch, period)]
-    rows = [Row("Periods that count as blocked", tuple(bars))]
+    opens = pair_target(followed.verdict.domain, followed.verdict.probe_asn)
+    rows = [Row("Periods that count as blocked", tuple(bars), opens=opens)]
     for column, (words, look) in _CLASSES.items():
         starts = [place_of(day.date(), period) for day in days.loc[days[column] > 0, "day"]]
         marks = tuple(Bar(start, start + 1 / period.day_count, look) for start in starts)
-        rows.append(Row(words, marks, "", ENGLISH.number(int(days[column].sum()))))
+        rows.append(Row(words, marks, "", ENGLISH.number(int(days[column].sum())), opens))
     tracks = draw_tracks(
         rows, ("Result of a session", "Time", "Sessions"), month_marks(ENGLISH, period)
     )

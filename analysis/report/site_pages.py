@@ -258,7 +258,7 @@ def _describe(
         "reason": _reason_words(lang, site.status, site.reason),
         "category": word(lang, record.category),
         "note": word(lang, record.note),
-        "elsewhere": _list_by_state(lang, unlisted if is_listed else record.cells),
+        "elsewhere": _list_by_state(lang, record, unlisted if is_listed else record.cells),
         "rules": _list_rules(lang, record, rules),
         "witnesses": [
             link(cell.witness_url, cell.network or tell_network(cell.probe_asn))
@@ -295,7 +295,8 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
         bars = [bar for one in stretches for bar in span_bars(one, period)]
         bars += [bar for one in withheld for bar in span_bars(one, period, "hollow")]
         words = say_spans(lang, [*stretches, *withheld])
-        rows.append(Row(network_name(cell), tuple(bars), words))
+        anchor = tell_network(cell.probe_asn)
+        rows.append(Row(network_name(cell), tuple(bars), words, opens=f"#{anchor}"))
     if not any(row.bars for row in rows):
         return Markup("")
     events = [
@@ -362,11 +363,13 @@ def _pair(
 
 
 def _list_by_state(
-    lang: Language, cells: Sequence[Cell]
-) -> list[tuple[Markup, list[tuple[Markup, Markup]]]]:
+    lang: Language, record: SiteRecord, cells: Sequence[Cell]
+) -> list[tuple[Markup, list[tuple[Markup, Markup, str]]]]:
     """State in words → the networks with that state, each with its kind where it is no access
-    network, and of how many sessions so many reached the site."""
-    groups: dict[Markup, list[tuple[Markup, Markup]]] = {}
+    network, of how many sessions so many reached the site, and its id on the page, unless the
+    network has sentences of its own."""
+    groups: dict[Markup, list[tuple[Markup, Markup, str]]] = {}
+    told = {cell.probe_asn for cell in _told(record)}
     for cell in cells:
         name = network_name(cell)
         if cell.kind not in DOMESTIC:
@@ -374,7 +377,8 @@ def _list_by_state(
         reached = lang.html(
             "{ok} of {all}", ok=int(cell.ok_session_count), all=int(cell.session_count)
         )
-        groups.setdefault(state_words(lang, cell), []).append((name, reached))
+        anchor = "" if cell.probe_asn in told else tell_network(cell.probe_asn)
+        groups.setdefault(state_words(lang, cell), []).append((name, reached, anchor))
     return list(groups.items())
 
 

@@ -23,7 +23,14 @@ from analysis.languages.language import (
     pairs_of_chance,
     visible,
 )
-from analysis.pages.formats import chance_words, counted, macros, make_environment, site_link
+from analysis.pages.formats import (
+    chance_words,
+    counted,
+    macros,
+    make_environment,
+    pair_link,
+    site_link,
+)
 from analysis.period import day_of
 from analysis.reference.reference_files import capital_zone
 from analysis.tables import read_network, tell_network
@@ -200,6 +207,7 @@ def open_template(name: str, lang: Language) -> Any:
         "network_name": network_name,
         "counted": lambda name, number: counted(name, number, lang.number(number)),
         "site_link": site_link,
+        "pair_link": pair_link,
         "vocabulary": vocabulary,
         "mechanisms": MECHANISMS,
         "least_chance": LEAST_CHANCE,

@@ -9,8 +9,10 @@ its OONI Run links, whose number the probes send along, and of its networks.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -412,9 +414,18 @@ def _read_variant(values: Mapping[str, Any]) -> Variant | None:
 
 
 def _read_thresholds(values: Mapping[str, Any]) -> Thresholds:
-    """Of a notebook whose cells ran before, the thresholds themselves."""
-    thresholds = values.get("thresholds")
-    return thresholds if isinstance(thresholds, Thresholds) else Thresholds.of(values)
+    """Of a notebook whose cells ran before, the thresholds themselves; of papermill's ``-p`` the
+    mapping as a text."""
+    given = thresholds = values.get("thresholds", {})
+    if isinstance(thresholds, Thresholds):
+        return thresholds
+    if isinstance(given, str):
+        with suppress(ValueError):
+            thresholds = json.loads(given)
+    if not isinstance(thresholds, Mapping):
+        accepted = 'a mapping of names to numbers is accepted, such as {"floor_sessions": 6}'
+        raise ParameterError("thresholds", given, accepted)
+    return Thresholds.of({**values, "thresholds": thresholds})
 
 
 def _check_country_is_given(given: Mapping[str, Any]) -> None:
