@@ -16,6 +16,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from IPython.core.getipython import get_ipython
@@ -32,6 +33,7 @@ from analysis.languages.language import (
     template_functions,
     visible,
 )
+from analysis.reference.reference_files import REPOSITORY
 from analysis.tables import read_network, tell_network
 from analysis.vocabulary import STATES, value_words
 
@@ -332,7 +334,24 @@ def link(target: str, words: str) -> Markup:
     """A link to an https address or to a file of the same report; anything else is plain text."""
     if not is_link(target):
         return text_cell("", target)
-    return _macro("outward" if _LINK.fullmatch(target) else "inward", target, words)
+    if _LINK.fullmatch(target):
+        return _macro("outward", target, words)
+    return _macro("inward", target, words) if is_page() else _link_in_notebook(target, words)
+
+
+def _link_in_notebook(target: str, words: str) -> Markup:
+    """An open notebook has no pages beside it, and its tables are where it hands them on.
+
+    JupyterLab follows a link from the notebook's folder, and to no file outside of its root, the
+    repository (``make lab``).
+    """
+    folder = vars(get_ipython()).get("user_ns", {}).get("tables")  # as the parameters cell calls it
+    file = Path(folder, Path(target).name) if isinstance(folder, str) and folder else None
+    if file is None or not _TABLE.fullmatch(target) or not file.is_file():
+        return escape(words)
+    if not file.resolve().is_relative_to(REPOSITORY):
+        return text_cell("", str(file))
+    return _macro("inward", quote(os.path.relpath(file)), words)
 
 
 def is_link(target: str) -> bool:

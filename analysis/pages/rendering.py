@@ -41,6 +41,7 @@ from analysis.pages.formats import (
     read_css,
 )
 from analysis.pages.headings import GLOSSARY, MENU
+from analysis.tables import WRITTEN_BY
 from analysis.vocabulary import STATES
 
 TEMPLATES = Path(__file__).parent / "page"
@@ -216,9 +217,14 @@ def stylesheet(code: str = "en", fonts: str = "") -> Markup:
     return Markup("\n").join([font_faces(code, fonts), Markup(rules)])
 
 
+_TABLE = re.compile(r"([a-z_]+)\.(?:csv|xlsx)")
+
+
 class _Prose(mistune.HTMLRenderer):
     """Markdown with an id on each heading; raw HTML is inert; the first title is left out, since
-    the page's header shows it; a link to a page that this report does not have is its words."""
+    the page's header shows it; a link to another notebook, as it works in JupyterLab, leads to its
+    page, or is its words where this report does not have it; the name of a table that a notebook of
+    this report writes leads to it."""
 
     def __init__(self, pages: Collection[str]) -> None:
         super().__init__(escape=True)
@@ -239,9 +245,19 @@ class _Prose(mistune.HTMLRenderer):
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        file = url.partition("#")[0]
+        file, _, anchor = url.partition("#")
+        if file.endswith(".ipynb") or not file:
+            file = file.replace(".ipynb", ".html")
+            url = f"{file}#{slug(anchor)}" if anchor else file
         is_missing = "/" not in file and file.endswith(".html") and file not in self._pages
         return text if is_missing else super().link(text, url, title)
+
+    def codespan(self, text: str) -> str:
+        named = _TABLE.fullmatch(text)
+        shown = super().codespan(text)
+        if not named or f"{WRITTEN_BY.get(named[1])}.html" not in self._pages:
+            return shown
+        return f'<a href="tables/{text}">{shown}</a>'
 
     def _anchor(self, words: str) -> str:
         anchor = first = slug(words)

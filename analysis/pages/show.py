@@ -7,7 +7,7 @@ the style sheet that gives it its look; to an open notebook the style is sent al
 import re
 import warnings
 from base64 import b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -137,6 +137,27 @@ def show_markup(html: Markup) -> None:
     look = "" if is_publishing() else notebook_style()
     wrapped = Markup('<div class="workbook">{}</div>').format(html)
     display({"text/html": f"{look}{wrapped}"}, raw=True)  # type: ignore[no-untyped-call]
+
+
+def show_progress(what: str) -> Callable[[int, int], None]:
+    """Show in an open notebook how far a long cell is, in a line that changes.
+
+    A page has nothing of it.
+
+    Args:
+        what: what is being done.
+
+    Returns:
+        To be called with how much is done, and of how much.
+    """
+    if is_page():
+        return lambda done, total: None
+    line = display({"text/plain": f"{what} …"}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def say(done: int, total: int) -> None:
+        line.update({"text/plain": f"{what}: {done:,} of {total:,}"}, raw=True)
+
+    return say
 
 
 def show_provenance(mapping: Mapping[str, object]) -> None:
