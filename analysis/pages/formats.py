@@ -345,7 +345,8 @@ def _link_in_notebook(target: str, words: str) -> Markup:
     JupyterLab follows a link from the notebook's folder, and to no file outside of its root, the
     repository (``make lab``).
     """
-    folder = vars(get_ipython()).get("user_ns", {}).get("tables")  # as the parameters cell calls it
+    names = getattr(get_ipython(), "user_ns", {})
+    folder = names.get("tables")  # as the parameters cell calls it
     file = Path(folder, Path(target).name) if isinstance(folder, str) and folder else None
     if file is None or not _TABLE.fullmatch(target) or not file.is_file():
         return escape(words)
