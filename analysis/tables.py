@@ -548,6 +548,246 @@ TABLES = {
             "One row per site that any country lists, and per country that tested it.",
             "domain probe_cc state network_count blocked_network_count mechanisms is_common",
         ),
+        _table(
+            "method_comparison",
+            "domain",
+            "One row per site that any of the methods on page 5 lists, from the same measurements.",
+            """domain state this_method imap_all imap_none ooni_v5 ooni_confirmed ooni_anomaly
+            own_baseline set_aside_reason why""",
+        ),
+        _table(
+            "method_pairs",
+            "method domain probe_asn",
+            """One row per method and pair of site and network that this method lists on an access
+            network, or that the other method lists on any network.""",
+            "method domain probe_asn is_listed reason",
+        ),
+        _table(
+            "validation_accuracy",
+            "part measure stratum",
+            """The last validation on simulated countries, as are all tables whose names begin with
+            `validation_`. They are of the method, not of the country: two reports
+            made with the same release have the same ones. One row per measure and
+            group.""",
+            "part measure stratum success_count trial_count share lower_share upper_share",
+        ),
+        _table(
+            "validation_apps",
+            "measure stratum",
+            "The same for apps and circumvention tools.",
+            "measure stratum success_count trial_count share lower_share upper_share",
+        ),
+        _table(
+            "validation_chances",
+            "measure stratum",
+            "How often pairs that nobody blocks have a small chance.",
+            "measure stratum success_count trial_count share lower_share upper_share",
+        ),
+        _table(
+            "validation_constants",
+            "",
+            """One row per number of the method and value to which it was moved, each alone, on the
+            countries of `validation_examined.csv`.""",
+            """constant module value moved flipped_pair_count missed_pair_count false_pair_count
+            rules_version""",
+        ),
+        _table(
+            "validation_edge_errors",
+            "part edge stratum",
+            "How far the given dates of blocks are from the true ones.",
+            """part edge stratum edge_count error_median error_p90 error_max width_median
+            narrowest_median""",
+        ),
+        _table(
+            "validation_examined",
+            "situation",
+            """One row per situation of an outside examination, each a simulated country with this
+            one problem.""",
+            """situation truth measurement_count blocked_pair_count found_pair_count
+            false_pair_count false_site_count undecidable""",
+        ),
+        _table(
+            "validation_false_positives",
+            "part measure stratum",
+            "What is listed wrongly, by situation.",
+            "part measure stratum success_count trial_count share lower_share upper_share",
+        ),
+        _table(
+            "validation_forgery",
+            "",
+            "One row per kind of forger, claim and truth: what forged reports moved.",
+            "forger claim is_blocked pair_count moved_count newly_listed_count broken_count",
+        ),
+        _table(
+            "validation_sensitivity",
+            "threshold value",
+            "Each threshold at other values, each alone, on the countries of the part `fit`.",
+            """threshold value is_used listed_pair_count false_pair_count blocked_pair_count
+            missed_pair_count false_site_count missed_site_count
+            wrong_mechanism_count edge_count edge_not_found_count edge_outside_count
+            false_edge_count error_count""",
+        ),
+        _table(
+            "validation_settings",
+            "name",
+            "What the countries were judged by.",
+            "name value",
+        ),
+        _table(
+            "validation_unlisted_states",
+            "",
+            """One row per part, situation, truth and state: the states of pairs that are not
+            listed.""",
+            "part situation is_blocked state pair_count",
+        ),
+        _table(
+            "validation_worlds",
+            "world",
+            "One row per simulated archive.",
+            """world part seed coverage network_count name_count new_share measurement_count
+            block_count""",
+        ),
+        _table(
+            "validation_steering",
+            "measure stratum",
+            "Whether the plan of page 9 finds more blocks.",
+            "measure stratum success_count trial_count share lower_share upper_share wrong_count",
+        ),
+        _table(
+            "threshold_sweep",
+            "threshold value",
+            """Only in a report with page 7. The list with each threshold at other values, each
+            alone, the others as published.""",
+            """threshold value is_standing blocked_domain_count blocked_pair_count gained_count
+            lost_count gained lost""",
+        ),
+        _table(
+            "rule_change",
+            "domain probe_asn",
+            """Only in a report with page 7. The pairs whose state in the whole period differs in
+            the page's example of changed rules.""",
+            """domain probe_asn published_state state change published_rule_id rule_id
+            set_aside_reason""",
+        ),
+        _table(
+            "test_versions",
+            "month version",
+            "One row per month and version of the test that made measurements in it.",
+            "month version first_measurement_count second_measurement_count",
+        ),
+        _table(
+            "run_counts",
+            "known_by",
+            "How measurements were put together to runs.",
+            "known_by run_count measurement_count single_run_count repeated_run_count",
+        ),
+        _table(
+            "ooni_counts",
+            "month flag",
+            """Only if the source is OONI's archive. The counts of `measurements_by_month.csv`
+            beside those of OONI's API.""",
+            "month flag here_count ooni_count difference unexplained explanation",
+        ),
+        _table(
+            "unread_parts",
+            "item",
+            """Months and networks of which more than one object, or line, in a hundred could not be
+            read. Normally the table has no rows.""",
+            "item object_count unread_object_count line_count unread_line_count",
+        ),
+        _table(
+            "broken_sessions",
+            "probe_asn",
+            """The sessions that are left out because most sites failed in them that work elsewhere,
+            or all certificates failed; here a session is a run. One row per network
+            with such a session.""",
+            "probe_asn session_count domain_count failing_name_count",
+        ),
+        _table(
+            "version_failures",
+            "",
+            """One row per version of the probe and kind of failure that only one kind of probe had;
+            such failures are withheld.""",
+            "software failure_kind site_count session_count",
+        ),
+        _table(
+            "unlisted_traces",
+            "domain probe_asn rule_id",
+            """The traces of blocking on pairs that are not listed. `verdicts.csv` has the reason in
+            its rows of the whole period.""",
+            "domain probe_asn rule_id measurement_count",
+        ),
+        _table(
+            "followed_days",
+            "day",
+            """The pair of site and network that page 2 follows from its sessions to its verdict,
+            one row per day with a test.""",
+            """domain probe_asn day session_count blocked_session_count ok_session_count
+            down_session_count unclear_session_count""",
+        ),
+        _table(
+            "followed_sessions",
+            "",
+            """One row per session of this pair that counts in its evidence, in order of time. The
+            table has no rows if a trace decides, if the block holds at certain hours
+            only, or if nothing was weighed.""",
+            "domain probe_asn time is_hit",
+        ),
+        _table(
+            "followed_rates",
+            "name",
+            """The numbers from which page 2 computes the evidence on this pair. [The
+            method](method.md#how-often-would-it-fail) has the formulas.""",
+            "name value",
+        ),
+        _table(
+            "tested_stretches",
+            "item first_day",
+            """The bars of page 9's figure: consecutive days with a test, of all networks together
+            and of the access networks with most days, at most twenty.""",
+            "item first_day last_day",
+        ),
+        _table(
+            "source_shares",
+            "source",
+            "How far one or two sources dominate the measurements.",
+            "source source_count largest largest_share two_largest_share equal_source_count",
+        ),
+        _table(
+            "list_changes",
+            "month list",
+            "Lines that were added to the test lists in the period.",
+            "month list line_count tested_line_count",
+        ),
+        _table(
+            "list_additions",
+            "",
+            """One row per line that was added, by date. A line whose name is withheld is counted in
+            `list_changes.csv` only.""",
+            "date_added file url category first_tested days_untested",
+        ),
+        _table(
+            "unlisted_sites",
+            "domain",
+            """Sites on no test list that three or more networks tested on ten or more days, and
+            nobody in the last four weeks.""",
+            "domain first_tested last_tested measurement_count network_count day_count",
+        ),
+        _table(
+            "messaging_elsewhere",
+            "test_name week",
+            """What OONI's counts of other countries say of each test of an app or tool. The table
+            has no rows if these counts are not available.""",
+            "test_name week elsewhere_anomaly_share country_count",
+        ),
+        _table(
+            "messaging_country",
+            "test_name",
+            """OONI's counts of the whole country in the period. The table has no rows if they are
+            not available.""",
+            """test_name measurement_count ok_count anomaly_count confirmed_count failure_count
+            elsewhere_anomaly_share""",
+        ),
     )
 }
 
@@ -589,15 +829,26 @@ QUERIED = (
 WRITTEN_BY: Mapping[str, str] = {
     name: notebook
     for notebook, names in {
-        "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month fields_met",
+        "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month fields_met "
+        "test_versions run_counts ooni_counts unread_parts",
         "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals chances "
-        "networks answers pages rules",
+        "networks answers pages rules broken_sessions version_failures unlisted_traces "
+        "followed_days followed_sessions followed_rates",
         "3-semester-comparison": "semesters semester_changes network_changes",
         "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
         "findings",
+        "5-method-comparison": "method_comparison method_pairs",
+        "6-validation": "validation_accuracy validation_apps validation_chances "
+        "validation_constants validation_edge_errors validation_examined "
+        "validation_false_positives validation_forgery validation_sensitivity "
+        "validation_settings validation_unlisted_states validation_worlds",
+        "7-sensitivity": "threshold_sweep rule_change",
         "8-messaging-circumvention": "messaging_verdicts messaging_intervals messaging_by_month "
-        "messaging_ledger messaging_not_read messaging_defects",
-        "9-coverage": "coverage_by_month indicators what_to_test testing_plan list_care",
+        "messaging_ledger messaging_not_read messaging_defects messaging_elsewhere "
+        "messaging_country",
+        "9-coverage": "coverage_by_month indicators what_to_test testing_plan list_care "
+        "validation_steering tested_stretches source_shares list_changes list_additions "
+        "unlisted_sites",
     }.items()
     for name in names.split()
 }

@@ -161,6 +161,42 @@ def find_gaps(days: Iterable[date], period: Period) -> list[Period]:
     return gaps
 
 
+def find_stretches(days: Iterable[date], period: Period) -> list[Period]:
+    """The stretches of a period with a test on each day, in order. Arguments as of ``find_gaps``"""
+    gaps = find_gaps(days, period)
+    edges = [period.since, *(edge for gap in gaps for edge in (gap.since, gap.until)), period.until]
+    return [
+        Period(since, until)
+        for since, until in zip(edges[::2], edges[1::2], strict=True)
+        if since < until
+    ]
+
+
+def tabulate_stretches(
+    days: Mapping[int | None, Sequence[date]], ranked: pd.DataFrame, period: Period
+) -> pd.DataFrame:
+    """The contract's ``tested_stretches``: those of all networks together and of each that the page
+    draws.
+
+    Args:
+        days: ``list_tested_days``.
+        ranked: the contract's ``networks``.
+        period: of the study.
+    """
+    rows = [
+        ("all" if asn is None else tell_network(asn), stretch.since, stretch.last_day)
+        for asn in (None, *_choose_drawn(days, ranked))
+        for stretch in find_stretches(days.get(asn, ()), period)
+    ]
+    return pd.DataFrame(rows, columns=["item", "first_day", "last_day"])
+
+
+def _choose_drawn(days: Mapping[int | None, Sequence[date]], ranked: pd.DataFrame) -> list[int]:
+    """The access networks with tests on most days."""
+    access = list_access_networks(ranked)["probe_asn"]
+    return sorted(map(int, access), key=lambda asn: (-len(days.get(asn, ())), asn))[:_MOST_ROWS]
+
+
 def _count_days(days: Sequence[date], period: Period) -> dict[str, int]:
     """How many days have a test, how many have none, and the longest gap."""
     gaps = [gap.day_count for gap in find_gaps(days, period)]
@@ -653,7 +689,7 @@ def show_gaps(
     period = study.periods["all"]
     access = list_access_networks(ranked)
     named = dict(zip(access["probe_asn"], access["network"], strict=True))
-    order = sorted(named, key=lambda asn: (-len(days.get(asn, ())), asn))[:_MOST_ROWS]
+    order = _choose_drawn(days, ranked)
     labels: dict[int | None, str] = {
         None: "All networks together",
         # a name comes from probes and may be of any length
@@ -684,14 +720,11 @@ def show_gaps(
 
 
 def _draw_days(label: str, days: Sequence[date], period: Period) -> Row:
-    gaps = find_gaps(days, period)
-    edges = [period.since, *(edge for gap in gaps for edge in (gap.since, gap.until)), period.until]
     bars = tuple(
-        Bar(place_of(since, period), place_of(until, period), "tested")
-        for since, until in zip(edges[::2], edges[1::2], strict=True)
-        if since < until
+        Bar(place_of(stretch.since, period), place_of(stretch.until, period), "tested")
+        for stretch in find_stretches(days, period)
     )
-    longest = max((gap.day_count for gap in gaps), default=0)
+    longest = max((gap.day_count for gap in find_gaps(days, period)), default=0)
     words = ENGLISH.say(
         "days with a test: {tested} of {days}, longest gap in days: {longest}",
         tested=len(days), days=period.day_count, longest=longest,
@@ -777,13 +810,16 @@ def show_single_runs(single: int, every: int) -> None:
     )  # fmt: skip
 
 
-def show_list_changes(study: Study) -> None:
-    """Show what was added to the test lists within the period, and whether it was tested."""
-    months, added = count_list_changes(study)
+def show_list_changes(months: pd.DataFrame, added: pd.DataFrame, unlisted: pd.DataFrame) -> None:
+    """Show what was added to the test lists within the period, and whether it was tested.
+
+    Args:
+        months, added: ``count_list_changes``.
+        unlisted: ``find_unlisted``.
+    """
     show_table(months, caption="Lines added to the test lists, by month", headings=HEADINGS)
     show_table(added, caption="Lines added in the period", fold_after=15, headings=HEADINGS,
                is_printed=False)  # fmt: skip
-    unlisted = find_unlisted(study)
     if unlisted.empty:
         return
     show_table(
@@ -802,12 +838,11 @@ _SHOWN = 20
 _MOST_FILES = 60
 
 
-def claim_what_to_test(pairs: pd.DataFrame, site_count: int) -> None:
+def claim_what_to_test(pairs: pd.DataFrame) -> None:
     """Show how many pairs are worth a test, and the best of them.
 
     Args:
         pairs: the contract's ``what_to_test``.
-        site_count: the sites that may be in it.
     """
     first = pairs.sort_values("rank")
     suspected = (pairs["test_reason"] == "suspected").sum()
@@ -820,10 +855,10 @@ def claim_what_to_test(pairs: pd.DataFrame, site_count: int) -> None:
             n=len(pairs), suspected=suspected,
         ),
         ENGLISH.say(
-            "Only sites on a test list or in the annex can be here: {sites}, before names that do "
-            "not exist are left out. Pairs that are here because the site is listed on another "
-            "network, and that have too few tests or none: {n}.",
-            sites=site_count, n=elsewhere,
+            "Only sites on a test list or in the annex can be here, without names that do not "
+            "exist. Pairs that are here because the site is listed on another network, and that "
+            "have too few tests or none: {n}.",
+            n=elsewhere,
         ),
         "The table does not say that a site is blocked. It says which tests would tell the most.",
         "tables/what_to_test.csv",

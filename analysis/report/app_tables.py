@@ -334,3 +334,18 @@ def _name_defects(study: MessagingStudy) -> pd.DataFrame:
 def title_of(test_name: str) -> str:
     """What a reader calls a test."""
     return BY_NAME[test_name].title
+
+
+def count_country(study: MessagingStudy) -> pd.DataFrame:
+    """The contract's ``messaging_country``: OONI's counts of the whole country, by test."""
+    counted = study.here.groupby("test_name", as_index=False)[_COUNTS].sum()
+    period = study.periods["all"]
+    since, until = pd.Timestamp(period.since), pd.Timestamp(period.last_day)
+    shares = [study.elsewhere.typical_share(name, since, until) for name in counted["test_name"]]
+    return counted.assign(elsewhere_anomaly_share=shares)
+
+
+def list_elsewhere(study: MessagingStudy) -> pd.DataFrame:
+    """The contract's ``messaging_elsewhere``: what other countries say, by test and week."""
+    weeks = study.elsewhere.weeks
+    return weeks.rename(columns={"typical": "elsewhere_anomaly_share"})

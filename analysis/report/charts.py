@@ -157,7 +157,7 @@ def show_tested_categories(sites: pd.DataFrame) -> None:
         sites: ``Study.domains``.
     """
     named = sites[sites["domain"] != ""].assign(domain_count=1)
-    counts = ["domain_count", "measurement_count", "flagged_count"]
+    counts = ["domain_count", "measurement_count"]
     by_category = named.groupby(["category_code", "category"])[counts].sum().reset_index()
     show_table(by_category, caption="Sites and measurements by category")
 
@@ -369,17 +369,26 @@ GROUP BY ALL ORDER BY ALL
 """
 
 
-def show_unlisted_traces(study: Study, whole: pd.DataFrame) -> None:
-    """Show what became of pairs with a trace of blocking that are not listed.
+def find_unlisted_traces(study: Study, whole: pd.DataFrame) -> pd.DataFrame:
+    """The contract's ``unlisted_traces``: traces of blocking on pairs that are not listed.
 
     Args:
         study: after ``confirm``.
         whole: the contract's ``verdicts`` of the whole period.
     """
+    unlisted = whole.loc[~whole["state"].isin(LISTED), ["domain", "probe_asn"]]
+    return study.connection.execute(_TRACES).df().merge(unlisted)
+
+
+def show_unlisted_traces(traces: pd.DataFrame, whole: pd.DataFrame) -> None:
+    """Show what became of pairs with a trace of blocking that are not listed.
+
+    Args:
+        traces: ``find_unlisted_traces``.
+        whole: the contract's ``verdicts`` of the whole period.
+    """
     columns = ["domain", "probe_asn", "state", "insufficient_reason", "set_aside_reason", "note"]
-    found = study.connection.execute(_TRACES).df()
-    traces = found.merge(whole[columns], on=["domain", "probe_asn"])
-    traces = traces[~traces["state"].isin(LISTED)]
+    traces = traces.merge(whole[columns], on=["domain", "probe_asn"])
     few = traces["insufficient_reason"].map({name: one.words for name, one in INSUFFICIENT.items()})
     otherwise = few.fillna(traces["set_aside_reason"].map(SET_ASIDE_REASONS)).fillna("")
     otherwise = otherwise.mask(traces["state"] == "ok", "Too few traces for the list")
@@ -483,10 +492,10 @@ def show_disagreement(compared: pd.DataFrame) -> None:
     differing = compared[~compared[list(lists)].all(axis=1)]
     flags = differing.drop(columns="why")
     caption = "Sites that some methods list and others do not"
-    show_table(flags, caption=caption, fold_after=25, is_printed=False)
+    show_table(flags, caption=caption, fold_after=25, file="method_comparison.csv")
     reasons = differing[["domain", "why"]]
     caption = "Why each method lists the site, or does not"
-    show_table(reasons, caption=caption, fold_after=10, is_printed=False)
+    show_table(reasons, caption=caption, fold_after=10, file="method_comparison.csv")
 
 
 def show_sweep(study: Study, swept: pd.DataFrame) -> None:
@@ -519,7 +528,10 @@ def show_sweep(study: Study, swept: pd.DataFrame) -> None:
     show_markup(draw_figure(tracks, f"Bars by threshold: {said}.", reading, title=title))
     show_table(swept[shift > 0], caption="Values that add sites to the list or remove sites")
     all_values = swept.drop(columns=["gained", "lost"])
-    show_table(all_values, caption="All tried values", fold_after=12, anchor="table-tried")
+    show_table(
+        all_values, caption="All tried values", fold_after=12, file="threshold_sweep.csv",
+        anchor="table-tried",
+    )  # fmt: skip
 
 
 def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
@@ -819,22 +831,20 @@ def show_shares(study: MessagingStudy, judged: Judged) -> None:
     )  # fmt: skip
 
 
-def show_country(study: MessagingStudy) -> None:
-    """Show OONI's counts of each test in the whole country beside other countries'."""
-    counted = study.here.groupby("test_name", as_index=False)[[*COUNTS]].sum()
-    if counted.empty:
+def show_country(country: pd.DataFrame) -> None:
+    """Show OONI's counts of each test in the whole country beside other countries'.
+
+    Args:
+        country: the contract's ``messaging_country``.
+    """
+    if country.empty:
         show_text("OONI's counts of the whole country are not available.")
         return
-    period = study.periods["all"]
-    since, until = pd.Timestamp(period.since), pd.Timestamp(period.last_day)
-    valid = counted["ok_count"] + counted["anomaly_count"]
+    valid = country["ok_count"] + country["anomaly_count"]
     show_table(
-        counted.assign(
-            test=counted["test_name"].map(title_of),
-            anomaly_share=counted["anomaly_count"] / valid.where(valid > 0),
-            elsewhere_anomaly_share=[
-                study.elsewhere.typical_share(name, since, until) for name in counted["test_name"]
-            ],
+        country.assign(
+            test=country["test_name"].map(title_of),
+            anomaly_share=country["anomaly_count"] / valid.where(valid > 0),
         )[["test", *COUNTS, "anomaly_share", "elsewhere_anomaly_share"]],
         caption="Each test in the whole country, by OONI's counts",
         note="These counts do not separate networks, hours or steps of the connection, and one "

@@ -34,8 +34,7 @@ def compare_methods(
         (``this_method``) first; ``set_aside_reason``, that of the annex; ``why``, in words.
     """
     whole = verdicts[verdicts["period"] == "all"]
-    domestic = networks.loc[networks["is_domestic"].astype(bool), "probe_asn"]
-    access = whole[whole["probe_asn"].isin(domestic)]
+    access = _on_access_networks(whole, networks)
     ours = access[access["state"].isin(LISTED)]
     theirs = {key: frame[frame["is_listed"].astype(bool)] for key, frame in methods.items()}
     flags = {"this_method": ours, **theirs}
@@ -48,6 +47,34 @@ def compare_methods(
     table["set_aside_reason"] = reasons.mask(table["this_method"], "")
     table["why"] = _explain(table, whole, ours, methods)
     return table
+
+
+def list_method_pairs(
+    verdicts: pd.DataFrame, methods: Mapping[str, pd.DataFrame], networks: pd.DataFrame
+) -> pd.DataFrame:
+    """What each method says of the pairs of site and network that it lists, or that we list.
+
+    Args:
+        verdicts, methods, networks: as ``compare_methods`` takes them.
+
+    Returns:
+        One row per ``method, domain, probe_asn``: ``is_listed`` and ``reason``, what the method
+        answers when asked why, or why not; of ours, the rule.
+    """
+    access = _on_access_networks(verdicts[verdicts["period"] == "all"], networks)
+    listed = access[access["state"].isin(LISTED)]
+    ours = listed[_CELL].assign(is_listed=True, reason=listed["rule_id"], method="this_method")
+    rows = [ours]
+    for key, frame in methods.items():
+        is_ours = pd.MultiIndex.from_frame(frame[_CELL]).isin(pd.MultiIndex.from_frame(ours[_CELL]))
+        rows.append(frame[frame["is_listed"].astype(bool) | is_ours].assign(method=key))
+    return pd.concat(rows)[["method", *_CELL, "is_listed", "reason"]]
+
+
+def _on_access_networks(cells: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
+    """The cells on access networks of the country."""
+    domestic = networks.loc[networks["is_domestic"].astype(bool), "probe_asn"]
+    return cells[cells["probe_asn"].isin(domestic)]
 
 
 def count_methods(compared: pd.DataFrame) -> pd.DataFrame:

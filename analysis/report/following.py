@@ -25,7 +25,7 @@ from analysis.pages.tracks import (
 from analysis.reference.networks import DOMESTIC
 from analysis.report.verdict_words import say_verdict
 from analysis.study.study import Study
-from analysis.tables import list_rows, name_network, read_network
+from analysis.tables import TABLES, list_rows, name_network, read_network
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.rates import LEAST
 from analysis.verdicts.verdicts import Judgement
@@ -134,6 +134,46 @@ def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
         ],
         ascending=[False, False, False, False, False, True, True],
     )  # fmt: skip
+
+
+def tabulate_days(followed: Followed | None) -> pd.DataFrame:
+    """The contract's ``followed_days``; no row where no pair is followed."""
+    if followed is None:
+        return _no_rows("followed_days")
+    return _name_pair(followed, followed.days)
+
+
+def tabulate_working(
+    followed: Followed | None, working: "Working | None"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The contract's ``followed_sessions`` and ``followed_rates``; no row where nothing is weighed.
+
+    Args:
+        followed: of ``follow``.
+        working: of ``work_out``.
+    """
+    if followed is None or working is None:
+        return _no_rows("followed_sessions"), _no_rows("followed_rates")
+    time = working.sessions["time"].dt.strftime("%Y-%m-%dT%H:%M:%S")
+    learnt = working.lessons
+    rates = {
+        "usual_share": learnt["usual"], "site_failure_count": learnt["site_failures"],
+        "site_session_count": learnt["site_sessions"],
+        "network_failure_count": learnt["network_failures"],
+        "network_session_count": learnt["network_sessions"], "base_share": working.base,
+        "evidence": working.evidence,
+    }  # fmt: skip
+    values = [f"{value:.9g}" for value in rates.values()]
+    sessions = _name_pair(followed, working.sessions.assign(time=time))
+    return sessions, pd.DataFrame({"name": list(rates), "value": values})
+
+
+def _name_pair(followed: Followed, rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(domain=followed.verdict.domain, probe_asn=followed.verdict.probe_asn)
+
+
+def _no_rows(name: str) -> pd.DataFrame:
+    return pd.DataFrame(columns=list(TABLES[name].columns))
 
 
 #: Rows that a frame may have in a notebook without being cut.
@@ -327,16 +367,13 @@ def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
     return int(numbers[np.argmax(evidence.log_evidence[numbers])])
 
 
-def show_working(study: Study, judgement: Judgement, followed: Followed | None) -> None:
+def show_working(working: Working | None) -> None:
     """Show in words what the sessions of a case weigh.
 
     Args:
-        study: after ``confirm``.
-        judgement: what ``confirm`` returned.
-        followed: the case, see ``follow``.
+        working: of ``work_out``.
     """
-    working = work_out(study, judgement, followed.verdict) if followed else None
-    if followed is None or working is None:
+    if working is None:
         show_text(
             "This pair has no evidence to compute: a trace of blocking decides, the block applies "
             "only at certain hours of the week, or the pair is not listed."

@@ -1,6 +1,7 @@
 """How measurements were put together to runs, as page 1 says it."""
 
 import duckdb
+import pandas as pd
 
 from analysis.store.runs import GAP, LONGEST
 
@@ -11,7 +12,9 @@ WITH counted AS (
     count(*) > count(DISTINCT input) AS has_repeated
   FROM observations GROUP BY run
 )
-SELECT way, count(*), sum(size)::BIGINT, count(*) FILTER (size = 1), count(*) FILTER (has_repeated)
+SELECT way AS known_by, count(*) AS run_count, sum(size)::BIGINT AS measurement_count,
+  count(*) FILTER (size = 1) AS single_run_count,
+  count(*) FILTER (has_repeated) AS repeated_run_count
 FROM counted GROUP BY way ORDER BY way
 """
 
@@ -24,16 +27,25 @@ _WAYS = {
 }
 
 
-def read_runs(connection: duckdb.DuckDBPyConnection) -> str:
-    """How the measurements of ``observations`` were put together to runs, as page 1 says it."""
-    rows = connection.execute(_RUNS).fetchall()
-    if not rows:
+def count_runs(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """The contract's ``run_counts``: how the measurements of ``observations`` were put together."""
+    return connection.execute(_RUNS).df()
+
+
+def say_runs(runs: pd.DataFrame) -> str:
+    """The same as page 1 says it.
+
+    Args:
+        runs: of ``count_runs``.
+    """
+    if runs.empty:
         return "There is no measurement, and so no run."
     known = "; ".join(
-        f"{runs:,} runs ({measurements:,} measurements) {_WAYS[way]}"
-        for way, runs, measurements, *_ in rows
+        f"{row.run_count:,} runs ({row.measurement_count:,} measurements) "
+        f"{_WAYS[str(row.known_by)]}"
+        for row in runs.itertuples(index=False)
     )
-    single, repeated = (sum(row[place] for row in rows) for place in (3, 4))
+    single, repeated = (runs[f"{name}_run_count"].sum() for name in ("single", "repeated"))
     return (
         f"Runs were recognised in these ways: {known}. Runs of a single measurement: {single:,}. "
         f"Runs in which an input was tested more than once: {repeated:,}; one probe may have done "

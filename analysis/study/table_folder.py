@@ -20,8 +20,9 @@ from analysis.study.lineage import Lineage, name_differences, shorten
 from analysis.study.study import Study
 from analysis.tables import WRITTEN_BY, write_json
 
-#: Needs nothing of the others and no web site, so that it may write before the folder is begun.
-_APART = "8-messaging-circumvention"
+#: These need nothing of the others and no web site, so that they may write before the folder is
+#: begun.
+_APART = ("6-validation", "8-messaging-circumvention")
 #: Lies among the tables; what begins with a dot is not published.
 MADE_FROM = ".made-from.json"
 
@@ -52,7 +53,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _begin(folder: Path, now: dict[str, Any]) -> None:
     before = _read_made_from(folder)
-    own = [name for name, notebook in WRITTEN_BY.items() if notebook != _APART]
+    own = [name for name, notebook in WRITTEN_BY.items() if notebook not in _APART]
     tables = [path for name in own for path in folder.glob(f"{name}.*")]
     notes = list(folder.glob(note_file("*")))
     if tables and before is None:

@@ -11,12 +11,19 @@ from analysis.outcomes.rules import RULES_VERSION
 from analysis.pages.formats import percent
 from analysis.pages.show import show_finding, show_table
 from analysis.reference.reference_files import REFERENCE
+from analysis.tables import WRITTEN_BY
 from analysis.verdicts.states import wilson_bounds
 from analysis.worlds import scored_apps as apps
 from analysis.worlds import steering
 
 #: Where the last validation lies.
 RESULTS = REFERENCE / "validation"
+
+_PREFIX = "validation_"
+#: The results that the page publishes, each as the table of this name behind ``validation_``.
+PUBLISHED = [
+    name.removeprefix(_PREFIX) for name, page in WRITTEN_BY.items() if page == "6-validation"
+]
 
 #: Columns of the results in which an empty cell is no number.
 _NUMBERS = {name: [""] for name in ("share", "new_share", "width_median", "narrowest_median")}
