@@ -184,7 +184,8 @@ def test_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "source": "archive", "store": "store",
     }  # fmt: skip
     *asked, published = blocks
-    exec("\n".join(asked), names)
+    exec("\n".join(asked).replace("range(20)", "range(2)"), names)
+    assert names["counts"] == [0, 0]
     assert names["observations"]["domain"].tolist() == [HOST, HOST]
     assert names["whole"]["ok_count"].tolist() == [2]
     assert [one["class"] for one in names["judged"]] == ["ok"]

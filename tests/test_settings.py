@@ -365,8 +365,68 @@ def test_a_part_of_a_study_is_judged_alone(study: Study) -> None:
     assert sums == {"part": 1, "whole": 3}
     assert study.connection.execute("SELECT count(*) FROM observations").fetchall() == [(3,)]
     assert len({start_tables(one) for one in (study, part, both)}) == 3
-    assert part.sources()["measurements left out"] == "all but probe_asn = 64497"
-    assert both.part == "probe_asn = 64497 and measurement_start_time < '2024-02-01'"
+    assert part.sources()["measurements"] == "only probe_asn = 64497"
+    assert both.part == "only probe_asn = 64497, only measurement_start_time < '2024-02-01'"
+
+
+def test_runs_are_drawn_with_replacement(tmp_path: Path) -> None:
+    """As many runs as there are, each whole and as often as it was drawn; the same ones by one seed
+    whatever the order of the rows, others by another; what is judged counts a run as often."""
+    lines = [
+        line_of(report, measurement_start_time=f"2024-01-1{report} 10:00:0{second}",
+                input=f"https://{name}.example/", test_start_time=f"2024-01-1{report} 09:59:00")
+        for report in range(5) for second, name in enumerate(("one", "two"))
+    ]  # fmt: skip
+    drawn: list[list[Any]] = []
+    for place, order in (("forth", lines), ("back", lines[::-1])):
+        put(tmp_path / place, object_key(day="20240110"), order)
+        whole = _open(tmp_path / place, tmp_path)
+        before = _list_runs(whole)
+        assert [count for *_, count in before] == [2] * 5
+        drawn.append([_list_runs(whole.resample(seed)) for seed in (7, 7, 8)])
+        assert _list_runs(whole) == before
+    assert drawn[0] == drawn[1]
+    first, again, other = drawn[0]
+    assert first == again != other
+    assert [run for run, *_ in first] == [1, 2, 3, 4, 5]
+    assert {count for *_, count in first} == {2}
+    reports = [report for _, report, _ in first]
+    twice = next(report for report in reports if reports.count(report) > 1)
+    resampled = whole.resample(7)
+    verdicts = confirm(resampled, resampled.networks(), resampled.thresholds).verdicts
+    told = verdicts.query("period == 'all'")
+    assert told["session_count"].tolist() == [5, 5]
+    assert told["day_count"].tolist() == [len(set(reports))] * 2
+    ids = "SELECT count(*), count(DISTINCT row_id) FROM observations"
+    assert resampled.connection.execute(ids).fetchall() == [(10, 10)]
+    one = whole.only(f"report_id = '{twice}'").resample(1)
+    assert _list_runs(one) == [(1, twice, 2)]
+    assert "only report_id" in repr(one)
+    assert "2 measurements" in repr(one)
+    assert "resampled by run, seed 1\n" in repr(one)
+    assert len({start_tables(study) for study in (whole, resampled, whole.resample(8), one)}) == 4
+    with pytest.raises(ParameterError, match='^by=probe: only "run" can be drawn'):
+        whole.resample(7, by="probe")
+    for seed in (-1, 0.5):
+        with pytest.raises(ParameterError, match=f"^seed={seed}: a whole number"):
+            whole.resample(seed)  # type: ignore[arg-type]
+
+
+def _open(archive: Path, place: Path) -> Study:
+    return open_study(
+        StudyParameters(
+            probe_cc="QQ", since="2024-01-01", until="2024-02-01", source=str(archive),
+            store=str(place / "store"), tables=str(place / f"{archive.name}-tables"),
+        ),
+        jobs=1,
+    )  # fmt: skip
+
+
+def _list_runs(study: Study) -> list[Any]:
+    """Each run with its report and its number of measurements."""
+    return study.connection.execute(
+        "SELECT run, min(report_id), count(*) FROM observations GROUP BY run ORDER BY run"
+    ).fetchall()
 
 
 def test_tables_verdicts_and_queries_merge(study: Study) -> None:

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from copy import copy
 from itertools import accumulate
 from pathlib import Path
+from random import Random
 
 import duckdb
 import pandas as pd
@@ -269,6 +270,14 @@ GROUP BY ALL
 """
 
 
+# Another copy of a run is other rows of another run.
+_DRAWN_ROWS = """
+SELECT o.* REPLACE (drawn_run::UINTEGER AS run,
+  (row_id + copy * (SELECT max(row_id) + 1 FROM observations))::UINTEGER AS row_id)
+FROM observations o JOIN drawn_runs USING (run)
+"""
+
+
 #: Where the stages of a study lie whose store is a bucket: DuckDB works on this machine's disk.
 STAGES_OF_BUCKETS = REPOSITORY / "data" / FOLDER
 
@@ -357,13 +366,33 @@ class Observations(AbstractContextManager["Observations"]):
             raise ParameterError("only", condition, why)
         return self._take_part(f"FROM observations WHERE ({condition})")
 
-    def _take_part(self, query: str) -> "Observations":
-        """The rows of a query, with the columns of ``observations``, in a database of their own."""
+    def resample(self, seed: int) -> "Observations":
+        """As many of their runs as there are, drawn with replacement, in a database of their own.
+
+        A run that is drawn twice is there twice, as two runs. A seed draws the same everywhere: runs
+        are numbered by what they hold, and of ``random`` only what Python promises not to change is
+        used. Their ledger is that of all.
+        """
+        query = "SELECT DISTINCT run FROM observations ORDER BY run"
+        runs = [run for (run,) in self.connection.execute(query).fetchall()]
+        random = Random(seed)
+        draws = pd.DataFrame({"run": sorted(runs[int(random.random() * len(runs))] for _ in runs)})
+        draws = draws.assign(copy=draws.groupby("run").cumcount(), drawn_run=draws.index + 1)
+        self.connection.register("drawn_runs", draws)
+        try:
+            return self._take_part(_DRAWN_ROWS, is_kept=False)
+        finally:
+            self.connection.unregister("drawn_runs")
+
+    def _take_part(self, query: str, *, is_kept: bool = True) -> "Observations":
+        """The rows of a query, with the columns of ``observations``, in a database of their own;
+        what is made of them goes with them, unless it is kept."""
         digest = hashlib.sha256(query.encode()).hexdigest()[:16]
         part, undo = copy(self), ExitStack()
         part._whole, part._to_undo = self, undo
-        part.kept = KeptTables(f"{self.kept.study}-{digest}", self.kept.folders)
         part.scratch = undo.enter_context(TemporaryFolder("workbook-observations-"))
+        folders = self.kept.folders if is_kept else [part.scratch / FOLDER]
+        part.kept = KeptTables(f"{self.kept.study}-{digest}", folders)
         part.connection = undo.enter_context(connect(part.scratch / "observations.duckdb", 2))
 
         def make(catalog: str) -> None:

@@ -328,7 +328,8 @@ class Study(Opened):
 
     Attributes:
         observations: each measurement once.
-        part: the condition that is true of its measurements, see ``only``; empty of a whole study.
+        part: in words, which of its measurements these are (``only``, ``resample``); empty of a
+            whole study.
     """
 
     observations: Observations
@@ -340,7 +341,7 @@ class Study(Opened):
         variant = self.parameters.variant
         return (
             f"{self.title}{f', {variant.label}' if variant else ''}"
-            f"{f', only {self.part}' if self.part else ''}\n"
+            f"{f', {self.part}' if self.part else ''}\n"
             f"{rows:,} measurements on {len(self.networks())} network(s)\n"
             f"lists: {', '.join(file.name for file in self.lists.files) or 'none'}\n"
             f"method: {self.parameters.lineage.in_words}\n"
@@ -363,8 +364,7 @@ class Study(Opened):
             ParameterError: it is no such condition, or true of no measurement.
         """
         digest = hashlib.sha256(condition.encode()).hexdigest()[:12]
-        parameters = replace(self.parameters, tables=f"{self.parameters.tables}.only-{digest}")
-        return replace(self, parameters=parameters)._take_part(condition)
+        return self._take_part(condition)._apart(f"only-{digest}")
 
     def _take_part(self, condition: str) -> "Study":
         """``only``, with the same folder for tables; all of it where there is no condition."""
@@ -374,8 +374,16 @@ class Study(Opened):
         if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
             observations.close()
             raise ParameterError("only", condition, "it is true of no measurement of this study")
-        part = f"{self.part} and {condition}" if self.part else condition
+        return self._of_part(observations, f"only {condition}")
+
+    def _of_part(self, observations: Observations, words: str) -> "Study":
+        part = f"{self.part}, {words}" if self.part else words
         return replace(self, observations=observations, part=part)
+
+    def _apart(self, suffix: str) -> "Study":
+        """With a folder for tables of its own."""
+        parameters = replace(self.parameters, tables=f"{self.parameters.tables}.{suffix}")
+        return replace(self, parameters=parameters)
 
     def variant(
         self,
@@ -420,6 +428,29 @@ class Study(Opened):
         )
         judged = replace(self, parameters=parameters, observations=self.observations.beside())
         return judged._take_part(variant.only)
+
+    def resample(self, seed: int, by: str = "run") -> "Study":
+        """The same study of as many runs, drawn from its own with replacement.
+
+        A run that is drawn twice is there as two runs, so its sessions count twice; about a third
+        of the runs are not drawn. What differs between the lists of many such studies is what
+        depends on which runs were made (docs/questions.md). Its tables are apart, as those of a
+        part are (``only``).
+
+        Args:
+            seed: a whole number, not below 0; the same one draws the same runs on every machine.
+            by: what is drawn; only runs are known, since nothing says who made them.
+
+        Raises:
+            ParameterError: something else is to be drawn, or the seed is no such number.
+        """
+        if by != "run":
+            why = 'only "run" can be drawn: no measurement says who made it'
+            raise ParameterError("by", by, why)
+        if not isinstance(seed, int) or seed < 0:
+            raise ParameterError("seed", seed, "a whole number from 0 on is accepted")
+        words = f"resampled by run, seed {seed}"
+        return self._of_part(self.observations.resample(seed), words)._apart(f"resampled-{seed}")
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -487,7 +518,7 @@ class Study(Opened):
         """What the study read, for the provenance section: digests and dates, no path."""
         return {
             **self.parameters.describe_method(),
-            **({"measurements left out": f"all but {self.part}"} if self.part else {}),
+            **({"measurements": self.part} if self.part else {}),
             "observations": f"sha256 {self.collection.digest}",
             "fingerprints": "none given"
             if self.fingerprints.is_empty
