@@ -405,7 +405,7 @@ def test_runs_are_drawn_with_replacement(tmp_path: Path) -> None:
     assert "2 measurements" in repr(one)
     assert "resampled by run, seed 1\n" in repr(one)
     assert len({start_tables(study) for study in (whole, resampled, whole.resample(8), one)}) == 4
-    with pytest.raises(ParameterError, match='^by=probe: only "run" can be drawn'):
+    with pytest.raises(ParameterError, match=r'^by=probe: only "run" can be drawn'):
         whole.resample(7, by="probe")
     for seed in (-1, 0.5):
         with pytest.raises(ParameterError, match=f"^seed={seed}: a whole number"):

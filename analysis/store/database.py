@@ -369,9 +369,9 @@ class Observations(AbstractContextManager["Observations"]):
     def resample(self, seed: int) -> "Observations":
         """As many of their runs as there are, drawn with replacement, in a database of their own.
 
-        A run that is drawn twice is there twice, as two runs. A seed draws the same everywhere: runs
-        are numbered by what they hold, and of ``random`` only what Python promises not to change is
-        used. Their ledger is that of all.
+        A run that is drawn twice is there twice, as two runs. A seed draws the same everywhere:
+        runs are numbered by what they hold, and of ``random`` only what Python promises not to
+        change is used. Their ledger is that of all.
         """
         query = "SELECT DISTINCT run FROM observations ORDER BY run"
         runs = [run for (run,) in self.connection.execute(query).fetchall()]
