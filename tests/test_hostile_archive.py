@@ -184,10 +184,15 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
     return folder / "one" / "report", report
 
 
-#: Where the other pages and ``run.json`` name the page of what the list depends on.
+#: Where other pages, ``run.json`` and ``datapackage.json`` name the page of what the list depends
+#: on, or its tables, or count files.
+_ITS_TABLES = rb"(?:rule_change|threshold_sweep)\.csv"
 _NAMED = re.compile(
-    rb'\s*<(li|dt)>\s*<a href="7-sensitivity\.html">.*?</(li|dd)>'
-    rb'|\s*"7-sensitivity[\w.-]*",',
+    rb"\s*<(li|dt)>\s*<a href=\"(?:7-sensitivity\.html|tables/%(tables)s)\">.*?</(li|dd)>"
+    rb"|\s*\"(?:7-sensitivity[\w.-]*|tables/%(tables)s)\","
+    rb"|\s*\"(?:%(tables)s|datapackage\.json)\": \{[^}]*\},"
+    rb"|\n  \{\n(?:   [^\n]*\n)*?   \"path\": \"%(tables)s\",\n(?:   [^\n]*\n)*?  \},"
+    rb"|\d+ more files" % {b"tables": _ITS_TABLES},
     re.DOTALL,
 )
 
@@ -195,12 +200,16 @@ _NAMED = re.compile(
 def test_two_runs_publish_the_same_bytes(twins: tuple[Path, Path]) -> None:
     """Whatever the number of processes, time zone, locale, hash seed, home, working folder, place
     of the report and the user's kernels, start-up files and style; but for the
-    page that only the second was asked for, and where it is named."""
+    page that only the second was asked for, its tables, and where these are named."""
     one, other = (contents(report) for report in twins)
     assert _NAMED.search(other["index.html"])
-    added = {name.rpartition("/")[2][:13] for name in other.keys() - one.keys()}
-    assert added == {"7-sensitivity"}
-    others = [name for name in one if one[name] != _NAMED.sub(b"", other[name])]
+    added = {name.rpartition("/")[2].partition(".")[0] for name in other.keys() - one.keys()}
+    assert added == {"7-sensitivity", "rule_change", "threshold_sweep"}
+    told, other_told = (
+        {name: _NAMED.sub(b"", content) for name, content in files.items()}
+        for files in (one, other)
+    )
+    others = [name for name in one if told[name] != other_told[name]]
     assert others == ["SHA256SUMS"]  # of the pages that name the other one
     assert {path.name for path in twins[1].parent.iterdir()} == {"report", "store"}
 
