@@ -373,7 +373,7 @@ def count_list_changes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     ).groupby(["month", "list"])["is_tested"]  # fmt: skip
     counted = months.agg(line_count="size", tested_line_count="sum").reset_index()
     is_shown = [not is_placeholder(domain) for domain in added.pop("domain")]
-    return counted, added[is_shown].reset_index(drop=True)
+    return counted, added.loc[is_shown].reset_index(drop=True)
 
 
 def find_unlisted(study: Study) -> pd.DataFrame:
