@@ -393,7 +393,7 @@ def test_runs_are_drawn_with_replacement(tmp_path: Path) -> None:
     reports = [report for _, report, _ in first]
     twice = next(report for report in reports if reports.count(report) > 1)
     resampled = whole.resample(7)
-    verdicts = confirm(resampled, resampled.networks(), resampled.thresholds).verdicts
+    verdicts = confirm(resampled).verdicts
     told = verdicts.query("period == 'all'")
     assert told["session_count"].tolist() == [5, 5]
     assert told["day_count"].tolist() == [len(set(reports))] * 2

@@ -405,8 +405,10 @@ class Observations(AbstractContextManager["Observations"]):
             catalog = part.kept.provide(part.connection, _STAGE, query, make)
         part.connection.execute(f"CREATE VIEW observations AS FROM {catalog}.observations")
         counted = part.connection.execute("SELECT count(*) FROM observations").fetchall()
-        ((part._row_count,),) = counted
-        limit_memory(part.connection, part._row_count)
+        ((row_count,),) = counted
+        limit_memory(part.connection, row_count)
+        if is_kept:  # what is drawn by chance leaves nothing out
+            part._row_count = row_count
         return part
 
     def ledger(self) -> pd.DataFrame:
