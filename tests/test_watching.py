@@ -249,7 +249,7 @@ def test_two_looks(
     log = read_table(out / "tables", "watch")
     assert not any(b"explorer.ooni" in content for content in contents(out).values())
     later = log[log["look"] == "2024-06-30"]
-    assert set(later["earlier_look"]) == {"2024-06-09"}
+    assert set(later["earlier_look"]) == {pd.Timestamp("2024-06-09")}
     new = later[later["change"] == "newly_blocked"]
     assert f"Newly blocked: {len(new)}\n" in said
     _check_apps(log, world)

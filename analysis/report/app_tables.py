@@ -315,10 +315,9 @@ def _name_defects(study: MessagingStudy) -> pd.DataFrame:
     """When a test failed everywhere, with what is publicly known of it."""
     period = study.periods["all"]
     defects = find_defects(study.elsewhere)
-    since = pd.to_datetime(defects["since"]).map(lambda day: max(day, pd.Timestamp(period.since)))
-    until = pd.to_datetime(defects["until"]).map(
-        lambda day: min(day, pd.Timestamp(period.last_day))
-    )
+    begin, end = pd.Timestamp(period.since), pd.Timestamp(period.last_day)
+    since = defects["since"].mask(defects["since"] < begin, begin)
+    until = defects["until"].mask(defects["until"] > end, end)
     known = [
         find_causes(test, first.date(), last.date())
         for test, first, last in zip(defects["test_name"], since, until, strict=True)

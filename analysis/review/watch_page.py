@@ -104,9 +104,9 @@ def write_feed(log: pd.DataFrame, look: Report) -> str:
         look: what its ``run.json`` will say.
     """
     cc = look.probe_cc.lower()
-    shown = ("look", "item", "test_name", "probe_asn", "change", "network", "blocked_from", "note")
-    cells = {name: tell_cells(log[name], TABLES["watch"].columns[name]) for name in shown}
-    entries: list[dict[Any, Any]] = pd.DataFrame(cells).map(printable).to_dict("records")
+    kinds = TABLES["watch"].columns.items()
+    told = {name: tell_cells(log[name], kind) for name, kind in kinds if kind in ("asn", "date")}
+    entries: list[dict[Any, Any]] = log.assign(**told).map(printable).to_dict("records")
     for entry in entries:
         key = (cc, *(entry[name] for name in ("look", "item", "test_name", "probe_asn", "change")))
         entry["key"] = hashlib.sha256(repr(key).encode()).hexdigest()
