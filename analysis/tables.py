@@ -791,10 +791,11 @@ TABLES = {
     )
 }
 
-#: What a notebook or a script can query after ``confirm``, in the order of docs/codebook.md.
+#: What a notebook or a script can query after ``confirm``, in the order of docs/codebook.md. Some
+#: have the name of a published table, so all have a first name here.
 QUERIED = (
     _table(
-        "outcomes",
+        "study.outcomes",
         "",
         "",
         """row_id input measurement_start_time day session domain registrable_domain probe_asn
@@ -803,7 +804,7 @@ QUERIED = (
         is_about_target set_aside rule_order""",
     ),
     _table(
-        "sessions",
+        "study.sessions",
         "",
         """A session counts once for a site, however many measurements it has. It shows what most of
         them show; a tie shows nothing.""",
@@ -811,13 +812,13 @@ QUERIED = (
         is_refused class kind is_dns""",
     ),
     _table(
-        "rules",
+        "study.rules",
         "",
         "",
         "rule_id class mechanism evidence is_artefact is_about_target set_aside rule_order",
     ),
     _table(
-        "broken_sessions",
+        "study.broken_sessions",
         "",
         "",
         "session probe_asn name_count failing_name_count",

@@ -27,7 +27,7 @@ def section(table: Table, suffix: str) -> str:
     """A table under its name: its key, what one row is, and its columns."""
     key = f"Key: {', '.join(f'`{name}`' for name in table.key)}. " if table.key else ""
     about = fill(f"{key}{table.about}", _WIDTH, break_long_words=False, break_on_hyphens=False)
-    lines = [f"## {table.name}{suffix}", *([about, ""] if about else [])]
+    lines = [f"## {table.name.removeprefix('study.')}{suffix}", *([about, ""] if about else [])]
     lines += ["| column | type | meaning |", "|---|---|---|"]
     for name in table.columns:
         column = column_of(table.name, name)

@@ -343,7 +343,6 @@ def _show_sites(countries: pd.DataFrame, sites: pd.DataFrame) -> Markup:
     headings = {
         **_name_columns(countries, "_state"),
         "country_count": "Countries that block",
-        "is_common": "Tested enough in all",
     }
     return render_table(
         frame,
