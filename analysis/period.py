@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from analysis.errors import ParameterError
 
+#: Days and moments in every frame: UTC, without a zone. It is also what DuckDB gives.
+MOMENT: Final = "datetime64[us]"
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # Far from the ends of the calendar, so that no arithmetic on a period can leave it.
 _YEARS = range(1970, 3000)

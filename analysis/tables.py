@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,7 @@ from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
 from analysis.columns import Kind, column_of
 from analysis.errors import ContractError, ParameterError, suggest
-
-#: Days and moments in every frame: UTC, without a zone. It is also what DuckDB gives.
-MOMENT: Final = "datetime64[us]"
+from analysis.period import MOMENT
 
 #: A spreadsheet runs a cell that starts with one of these (the full-width forms in some locales),
 #: but for a negative decimal number.
@@ -895,8 +893,8 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
 
     Returns:
         Text columns as text (empty: ``""``), a network's number and counts as nullable integers,
-        shares, evidence and chance as floats, flags as booleans, days and moments as ``MOMENT``; an
-        empty cell is missing. In the order of the file.
+        shares, evidence and chance as floats, flags as booleans, days and moments as
+        ``period.MOMENT``; an empty cell is missing. In the order of the file.
 
     Raises:
         ParameterError: the table is not there; the notebook that writes it has to run first. Or

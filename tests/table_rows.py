@@ -6,7 +6,8 @@ from typing import get_args
 import pandas as pd
 
 from analysis.columns import Text
-from analysis.tables import MOMENT, TABLES, tell_cells, typed
+from analysis.period import MOMENT
+from analysis.tables import TABLES, tell_cells, typed
 
 _KINDS = {name: kind for table in TABLES.values() for name, kind in table.columns.items()}
 _BLANK = {"count": 0, "flag": False, **dict.fromkeys(get_args(Text), "")}

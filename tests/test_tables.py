@@ -19,9 +19,9 @@ from analysis.hosts import canonical, normalise, registrable_domain, special_kin
 from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.headings import heading
 from analysis.pages.spreadsheet import write_spreadsheet
-from analysis.period import Period
+from analysis.period import MOMENT, Period
 from analysis.study.table_folder import keep_note, read_note
-from analysis.tables import MOMENT, QUERIED, TABLES, disarm, read_table, write_table
+from analysis.tables import QUERIED, TABLES, disarm, read_table, write_table
 from tests.table_rows import table_rows
 
 

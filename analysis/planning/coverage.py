@@ -25,12 +25,12 @@ from analysis.pages.tracks import (
     month_marks,
     place_of,
 )
-from analysis.period import Period
+from analysis.period import MOMENT, Period
 from analysis.reference.networks import DOMESTIC, SEVERAL_DAYS
 from analysis.reference.test_lists import TestLists
 from analysis.study.parameters import Campaign
 from analysis.study.study import Study, open_messaging
-from analysis.tables import MOMENT, name_network, tell_network
+from analysis.tables import name_network, tell_network
 from analysis.verdicts.states import is_tested_enough
 
 _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"

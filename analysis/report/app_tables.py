@@ -16,11 +16,11 @@ import pandas as pd
 
 from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.outcomes.app_outcomes import add_messaging_outcomes
-from analysis.period import Period, day_of
+from analysis.period import MOMENT, Period, day_of
 from analysis.reference.test_counts import find_causes
 from analysis.store.stage_tables import add_room
 from analysis.study.study import MessagingStudy
-from analysis.tables import MOMENT, typed
+from analysis.tables import typed
 from analysis.verdicts.app_verdicts import (
     DEFECT_SHARE,
     TEST_AND_PART,

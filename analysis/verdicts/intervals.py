@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
-from analysis.tables import MOMENT
+from analysis.period import MOMENT
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import (
     LOWER_LINE,

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.steps import create_tables, create_views, keep_table, read_type
 from analysis.outcomes.thresholds import Thresholds
-from analysis.period import Period
-from analysis.tables import MOMENT
+from analysis.period import MOMENT, Period
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.caveats import find_caveats
 from analysis.verdicts.cells import MARKED_DAYS, Inside, judge_inside, look_inside
