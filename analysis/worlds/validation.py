@@ -18,9 +18,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import ParameterError
-from analysis.outcomes.rules import RULES_VERSION
+from analysis.outcomes.rules import RULES, RULES_VERSION
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.reference.reference_files import REPOSITORY
+from analysis.study.lineage import Lineage
 from analysis.study.parameters import whole_number
 from analysis.study.study import Study
 from analysis.worlds import scored_apps, scores, steering
@@ -338,7 +339,8 @@ def write_results(out: Path, results: Sequence[Result], thresholds: Thresholds) 
         _write(out, name, pd.concat(frames, names=["part"]).reset_index("part"))
     _write(out, "sensitivity", sensitivity(results, thresholds))
     _write(out, "forgery", count_moves(results))
-    settings = {"rules_version": RULES_VERSION, **vars(thresholds)}
+    method = Lineage.of(RULES, thresholds).digest
+    settings = {"rules_version": RULES_VERSION, "method": method, **vars(thresholds)}
     rows = [(name, str(value)) for name, value in settings.items()]
     _write(out, "settings", pd.DataFrame(rows, columns=["name", "value"]))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from analysis.outcomes.rules import RULES_VERSION
 from analysis.pages.formats import percent
 from analysis.pages.show import show_finding, show_table
 from analysis.reference.reference_files import REFERENCE
+from analysis.study.lineage import Lineage
 from analysis.tables import WRITTEN_BY
 from analysis.verdicts.states import wilson_bounds
 from analysis.worlds import scored_apps as apps
@@ -134,10 +136,13 @@ HARD = (
 class Results:
     """The tables of one ``validate``, in the words of the validation page.
 
-    ``folder``: of another than the one that ships.
+    Attributes:
+        folder: of another validation than the one that ships.
+        lineage: the method of the report that shows them.
     """
 
     folder: str | Path = ""
+    lineage: Lineage | None = None
 
     def read(self, name: str, part: str = "") -> pd.DataFrame:
         """A table, or the rows of it for one part: ``fit``, ``report`` or ``hard``.
@@ -180,8 +185,22 @@ class Results:
         return int(self.read("worlds", "report")["seed"].nunique())
 
     @property
+    def is_of_another_method(self) -> bool:
+        """Whether the method that was validated is not that of the report."""
+        told, lineage = self.settings, self.lineage
+        if lineage and lineage.edits and told.get("method") != lineage.digest:
+            return True
+        return told["rules_version"] != str(RULES_VERSION)
+
+    def show(self, frame: pd.DataFrame, *, caption: str, **options: Any) -> None:
+        """Show a result as a table, marked where it is of another method than the report."""
+        if self.is_of_another_method:
+            caption = ENGLISH.say("{caption} (of another method)", caption=caption)
+        show_table(frame, caption=caption, **{"headings": HEADINGS, **options})
+
+    @property
     def settings(self) -> dict[str, str]:
-        """The ``rules_version`` and the thresholds that were judged by."""
+        """The ``rules_version``, digest of the ``method`` and thresholds that were judged by."""
         return dict(self.read("settings").itertuples(index=False, name=None))
 
 
@@ -207,10 +226,14 @@ def claim_precision(validation: Results) -> None:
         ENGLISH.say(
             "The figures come from {countries} simulated countries, each with few, some and many "
             "tests: {worlds} archives with {n} measurements. No threshold was chosen on them. They "
-            "were computed with rules version {version}; this report uses version {here}.",
+            "were computed with rules version {version}; this report uses version {here}.{other}",
             countries=validation.country_count, worlds=len(worlds),
             n=worlds["measurement_count"].sum(), version=validation.settings["rules_version"],
             here=RULES_VERSION,
+            other=" " + ENGLISH.say(
+                "This report was made by another method: how often its list is right was not "
+                "measured."
+            ) if validation.is_of_another_method else "",
         ),
         "The same countries were tested at each density, so one block or site counts up to three "
         "times, and the bounds are too narrow. Simulated countries contain only known faults; a "
@@ -221,13 +244,12 @@ def claim_precision(validation: Results) -> None:
 def show_coverage(validation: Results) -> None:
     """Show precision and recall by the number of sessions in which a pair was blocked."""
     pairs = validation.shares("recall of pairs", "precision of pairs")
-    show_table(
+    validation.show(
         pairs,
         caption=ENGLISH.say(
             "With 12 or more sessions, {share} of blocks are found",
             share=validation.bounded_share("recall of pairs", "12+"),
         ),
-        headings=HEADINGS,
     )
 
 
@@ -239,7 +261,7 @@ def show_listed_wrongly(validation: Results) -> None:
         (described["stratum"] == "all") & described["measure"].str.contains("situation|claim")
     )
     described = described[is_told | (described["success_count"] > 0)]
-    show_table(
+    validation.show(
         described,
         caption="Unblocked pairs and sites",
         fold_after=25,
@@ -272,7 +294,7 @@ def show_examined(validation: Results) -> None:
             blocked=unclear["blocked_pair_count"].sum(), wrong=unclear["false_site_count"].sum(),
         ),
     )  # fmt: skip
-    show_table(examined, caption="Results by situation", fold_after=20, headings=HEADINGS)
+    validation.show(examined, caption="Results by situation", fold_after=20)
 
 
 def show_chances(validation: Results) -> None:
@@ -282,11 +304,10 @@ def show_chances(validation: Results) -> None:
         "Levels at which more pairs have such a chance than the claim allows: {over} of {n}.",
         over=(table["share"] > table["stratum"]).sum(), n=len(table),
     )  # fmt: skip
-    show_table(
+    validation.show(
         table,
         caption="Pairs that nobody blocks: the share with a chance of at most 0.1, 0.01 and 0.001",
         note=note,
-        headings=HEADINGS,
     )
 
 
@@ -319,10 +340,10 @@ def show_constants(validation: Results) -> None:
         ),
     )  # fmt: skip
     values = {name: table[name].map("{:g}".format) for name in ("value", "moved")}
-    show_table(
+    validation.show(
         table.drop(columns=["module", "rules_version"]).assign(**values),
         caption="Pairs that flip if a number is moved",
-        fold_after=12, headings=HEADINGS, note="The last two columns count only pairs that flip.",
+        fold_after=12, note="The last two columns count only pairs that flip.",
     )  # fmt: skip
 
 
@@ -363,7 +384,7 @@ def show_steering(validation: Results) -> None:
         "Simulated lists have about a hundred sites, real lists about two thousand: on a real list "
         "a round takes longer.",
     )  # fmt: skip
-    show_table(
+    validation.show(
         table,
         caption="Blocked pairs that are listed",
         headings={**HEADINGS, "wrong_count": "Listed wrongly"},
@@ -397,7 +418,7 @@ def claim_apps(validation: Results) -> None:
         "Real probes meet faults that these simulated countries do not have. The method was also "
         "tested on Kenya's blocks of Telegram and on OONI's counts of app tests in nine countries.",
     )  # fmt: skip
-    show_table(table, caption="Apps and circumvention tools", headings=HEADINGS)
+    validation.show(table, caption="Apps and circumvention tools")
 
 
 def claim_forgery(validation: Results) -> None:
@@ -425,7 +446,7 @@ def claim_forgery(validation: Results) -> None:
             version=validation.settings["rules_version"],
         ),
     )  # fmt: skip
-    show_table(forgery, caption="The effect of forged reports", headings=HEADINGS)
+    validation.show(forgery, caption="The effect of forged reports")
 
 
 def show_thresholds_tried(validation: Results) -> None:
@@ -441,4 +462,4 @@ def show_thresholds_tried(validation: Results) -> None:
         better=(tried["error_count"] < used["error_count"]).sum(),
         n=(~tried["is_used"]).sum(), version=validation.settings["rules_version"],
     )  # fmt: skip
-    show_table(tried, caption="All tried values", note=note, fold_after=12, headings=HEADINGS)
+    validation.show(tried, caption="All tried values", note=note, fold_after=12)
