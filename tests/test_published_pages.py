@@ -217,6 +217,58 @@ def test_a_page_of_a_site_says_what_its_tables_say(
             assert said in words, row.page
 
 
+def test_a_cell_a_row_and_a_bar_open_what_they_show(
+    pages: dict[str, PublishedPage], fictional_report: Path
+) -> None:
+    """What stands for a site on a network leads to that network on the page of that site; in the
+    matrix and in the annex each pair does. A bar leads to the site of its line, to a pair, or to
+    what it counts, in its own language where that has it. Nothing leads nowhere."""
+    soups: dict[Path, BeautifulSoup] = {}
+
+    def read(path: Path) -> BeautifulSoup:
+        soups[path] = soups.get(path) or BeautifulSoup(path.read_bytes(), "html.parser")
+        return soups[path]
+
+    found: Counter[tuple[str, str]] = Counter()
+    tops = [one for one in pages if "sites/" not in one]
+    shown = sorted(one for one in pages if "sites/" in one and "index" not in one)
+    for place in (*tops, *shown[::9]):
+        path = fictional_report / place
+        for link in read(path).select("a.pair, a.bar"):
+            file, _, anchor = link["href"].partition("#")
+            target = (path.parent / file).resolve() if file else path
+            assert target.is_file(), (place, link["href"])
+            section = read(target).find(id=anchor) if anchor else target
+            assert section, (place, link["href"])
+            kind = "pair" if re.fullmatch("AS[0-9]+", anchor) else "place"
+            found[place.removeprefix("km/").partition("/")[0], kind] += 1
+            if "km/" in place and file.startswith("../"):
+                assert not (path.parent / file.removeprefix("../")).exists(), link["href"]
+            if kind == "pair":
+                assert re.search(rf"\b{anchor}\b", section.get_text()), (place, link["href"])
+                assert re.search(r"\d", section.get_text().replace(anchor, "")), section
+                group = link.find_parent("tr").select_one("a.site")
+                site = group or (link.find_parent("tbody") or link).select_one("a.site")
+                assert not (file and site) or site["href"] == file, (place, link["href"])
+    assert found["2-confirmation.html", "pair"] > 500
+    assert found["index.html", "pair"], "hours of the week are of pairs"
+    assert found["index.html", "place"] > 40
+    # all that is listed, and all that was tested
+    stretches = read_csv(fictional_report / "tables" / "blocked_site_networks.csv")
+    for place in ("4-blocked-sites.html", "km/4-blocked-sites.html"):
+        rows = read(fictional_report / place).select("table.annex tbody tr:not(.site)")
+        opened = [row.th.a["href"].rpartition("#")[2] for row in rows if row.th]
+        assert Counter(opened) == Counter("AS" + stretches["probe_asn"].str.removeprefix("AS"))
+    matrix = read(fictional_report / "2-confirmation.html").select_one("table.matrix")
+    heads = [one.get_text() for one in matrix.select("thead .turned")][:-1]
+    for row in matrix.select("tbody tr"):
+        site = row.th.a["href"]
+        for head, cell in zip(heads, row.select("td")[:-1], strict=True):
+            number = re.findall(r"AS[0-9]+", head)[-1]
+            assert (cell.a is None) == (cell["title"] == "Not tested"), (site, head)
+            assert cell.a is None or cell.a["href"] == f"{site}#{number}", (site, head)
+
+
 def test_findings_have_their_numbers_on_the_first_page_alone(
     pages: dict[str, PublishedPage], fictional_report: Path
 ) -> None:
