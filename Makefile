@@ -163,13 +163,16 @@ release: $(STAMP)  ## write what a release consists of into dist/, from a clean 
 translations: $(DEV_STAMP)  ## update the catalogues of other languages to the English sentences
 	@$(PY) tools/translations.py
 
-# Opened at the root, since links in prose lead to docs/ and reports/; asked for no news.
+# Opened at the root, since links in prose lead to docs/ and reports/; asked for no news. A notebook
+# starts its kernel unasked: else a restart right after it was opened only asks which kernel to use.
 LAB := -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/0-start.ipynb
 LAB_SETTINGS := .venv/etc/jupyter/labconfig
 
 lab: $(LAB_STAMP)  ## open JupyterLab on notebooks/0-start.ipynb
 	@mkdir -p $(LAB_SETTINGS) && echo '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}' \
 	  > $(LAB_SETTINGS)/page_config.json
+	@echo '{"@jupyterlab/notebook-extension:tracker": {"autoStartDefaultKernel": true}}' \
+	  > $(LAB_SETTINGS)/default_setting_overrides.json
 	@if [ "$$(id -u)" = 0 ]; then \
 	  echo 'JupyterLab does not start for root: use another account or, in a container,' >&2; \
 	  echo "  $(PY) $(LAB) --allow-root" >&2; exit 1; fi
