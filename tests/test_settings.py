@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from jupyter_client.kernelspec import KernelSpecManager
 
 from analysis import source_code
 from analysis.commands import reporting
@@ -250,6 +251,15 @@ def test_the_command_says_it_in_one_line_and_writes_nothing(tmp_path: Path) -> N
     assert done.returncode == 2
     assert done.stderr == "ParameterError: JOBS=0: a whole number from 1 to 1024 is accepted\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_the_notebooks_name_their_kernel_as_jupyterlab_does(repository_root: Path) -> None:
+    """JupyterLab writes its own name of the kernel when it saves: another one is then a change."""
+    spec = KernelSpecManager().get_kernel_spec("python3")
+    for path in sorted((repository_root / "notebooks").glob("*.ipynb")):
+        named = json.loads(path.read_text(encoding="utf-8"))["metadata"]["kernelspec"]
+        expected = {"display_name": spec.display_name, "language": "python", "name": "python3"}
+        assert named == expected, path.name
 
 
 # --- The notebooks' folder of tables: of one study, and no notebook reads another's. --------------
