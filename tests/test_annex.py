@@ -422,6 +422,7 @@ def tables(tmp_path: Path) -> Path:
         ],
         "set_aside": [{"domain": ASIDE, "reason": "down", "note": "The site is down."}],
         "categories": [{"category_code": "NEWS", "category": EVIL}],
+        "rules": [{"rule_id": "tls.reset", "condition": "is_reset(tls_failure)", "comment": EVIL}],
     }  # fmt: skip
     for name, rows in written.items():
         write_table(tmp_path, name, table_rows(name, *rows))

@@ -38,7 +38,7 @@ from analysis.verdicts.hours import (
 from analysis.verdicts.intervals import round_chance, round_evidence
 from analysis.verdicts.rates import TAUGHT, Lessons, expect
 from analysis.verdicts.series import FAILING, Series
-from analysis.verdicts.sessions import BLOCKED, KINDS, OK, SESSION_VIEWS
+from analysis.verdicts.sessions import BLOCKED, KINDS, OK, SESSION_VIEWS, Operators
 from analysis.verdicts.states import (
     meets_floor,
     wilson_bounds,
@@ -262,7 +262,7 @@ def test_the_fast_judge_agrees_with_the_plain_one(seed: int) -> None:
     study = study_of(_random_rows(seed), Period.parse("2024-01-01", "2024-04-01"))
     study.networks()["operator"] = ["One", "Two", "Three", "One", "Tunnel"]
     thresholds = Thresholds()
-    method = Method.of(thresholds, RULES, study.fingerprints, study.networks())
+    method = Method(thresholds, RULES, study.fingerprints, Operators.of(study.networks()))
     made = Maker(None, study.connection, method).make_sessions()
     evidence = weigh_sessions(study.connection, made, thresholds)
     with made.opened(study.connection) as opened:

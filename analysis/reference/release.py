@@ -14,7 +14,7 @@ from analysis.source_code import digest_file, digest_module, digest_text, list_m
 RELEASE = REFERENCE / "method.json"
 #: All code between a line of the archive and a row of a table. What words and draws it is not here.
 MODULES = (
-    *("hosts", "period", "tables", "vocabulary", "sources/archive_files"),
+    *("columns", "hosts", "period", "tables", "vocabulary", "sources/archive_files"),
     *("observations/", "reference/", "store/", "outcomes/", "verdicts/", "study/", "planning/"),
     *("report/annex", "report/app_tables", "report/differences", "report/fields_met"),
     *("report/findings", "report/instrument", "report/other_methods", "report/run_counts"),

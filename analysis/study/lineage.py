@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nbformat
 
 from analysis.errors import ParameterError
@@ -66,9 +67,11 @@ class Lineage:
 
     @classmethod
     def read(cls, run: Mapping[str, Any]) -> "Lineage | None":
-        """That of a report, by its ``run.json``; None of one that is older than this entry."""
-        told = run.get("method")
-        return cls(**{name: told[name] for name in _PARTS}) if told else None
+        """That of a report, by its ``run.json``; None of one that does not say it, or otherwise."""
+        try:
+            return msgspec.convert(run.get("method"), cls)
+        except msgspec.ValidationError:
+            return None
 
     @classmethod
     def of_release(cls) -> "Lineage":
