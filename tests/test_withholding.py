@@ -332,7 +332,7 @@ def test_what_spells_a_withheld_name_is_refused(
         load_lists(parse_settings([*given, f"EVENTS={events}"]).study)
     path = reviews / "qm.yml"
     path.write_text(path.read_text("utf-8").replace("For safety.", "site.test asked."), "utf-8")
-    with pytest.raises(ParameterError, match="line 9: its reason or role spells a name"):
+    with pytest.raises(ParameterError, match="line 8: its reason or role spells a name"):
         load_decisions(path, "QM")
     path.write_text(
         path.read_text("utf-8").replace("decision: withhold", "decision: hide"), "utf-8"

@@ -388,7 +388,7 @@ def _list_rules(
     """The rules that most blocked sessions fired: name, why, when, on how many networks."""
     counts = Counter(cell.rule_id for cell in record.listed)
     return [
-        (rule_id, lang.html(rules[rule_id].comment), rules[rule_id].condition, count)
+        (rule_id, word(lang, rules[rule_id].comment), rules[rule_id].condition, count)
         for rule_id, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
         if rule_id in rules
     ]

@@ -142,7 +142,7 @@ def _clock(minutes: int, *, is_end: bool = False) -> str:
 #: A row of a table, by the names of its columns.
 Row = Any
 #: Longer than any sentence of ours.
-_LONGEST = 400
+_LONGEST = 600
 #: Days without a test that are worth a sentence.
 _LEAST_GAP = 14
 

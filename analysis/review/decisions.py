@@ -35,9 +35,8 @@ from analysis.vocabulary import DECISIONS
 LONGEST_REASON, LONGEST_ROLE = 600, 80
 HEAD = """\
 # What meetings decided of drafts, for `make report`. A decision holds for the period and the method
-# (rules_version, thresholds where some were changed, and the digest of an edited one) that it was
-# taken on; one to withhold a name always holds, and then this file is not for publication. Roles,
-# never names.
+# (rules_version, changed thresholds, the digest if edited) that it was taken on; one to withhold a
+# name always holds, and then this file is not for publication. Roles, never names.
 # `python -m analysis review FILE` brings in a filled-in feedback sheet; comments below this line
 # are not kept.
 """

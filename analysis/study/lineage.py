@@ -48,7 +48,7 @@ class Lineage:
 
     rules: Mapping[str, str]
     order: str
-    thresholds: Mapping[str, float]
+    thresholds: Mapping[str, int | float]
     modules: Mapping[str, str]
     lists: Mapping[str, str]
     notebooks: Mapping[str, str] = field(default_factory=dict)
