@@ -260,6 +260,10 @@ def test_flips_against_another_run() -> None:
         ["d.example", "ok", "", "restated"],
         ["e.example", "", "insufficient", "restated"],
     ]
+    abroad = [rows.assign(probe_asn=2) for rows in (before, after)]
+    for rows in abroad:
+        rows.loc[rows["state"].isin(LISTED), "set_aside_reason"] = "not_domestic"
+    assert set(compare_verdicts(*abroad)["change"]) == {"restated"}, "nothing is listed there"
 
 
 # --- sensitivity --------------------------------------------------------------------------------

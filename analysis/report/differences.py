@@ -128,20 +128,21 @@ def compare_verdicts(before: pd.DataFrame | Study, after: pd.DataFrame | Study) 
     Returns:
         One row per site, network and period whose state differs, sorted by them:
         ``published_state`` and ``state`` (empty: no such row there), ``change`` (*listed*,
-        *unlisted* or *restated*), ``published_rule_id, rule_id, set_aside_reason``.
+        *unlisted* or *restated*; on a network that puts no site on the list always the last),
+        ``published_rule_id, rule_id, set_aside_reason``.
     """
     key = [*_CELL, "period"]
     before, after = (
         confirm(one).verdicts if isinstance(one, Study) else one for one in (before, after)
     )
-    before = before[[*key, "state", "rule_id"]].rename(
-        columns={"state": "published_state", "rule_id": "published_rule_id"}
-    )
-    both = before.merge(
-        after[[*key, "state", "rule_id", "set_aside_reason"]], on=key, how="outer"
-    ).fillna("")
+    asked = ["state", "rule_id", "set_aside_reason"]
+    before = before[[*key, *asked]].rename(columns={name: f"published_{name}" for name in asked})
+    both = before.merge(after[[*key, *asked]], on=key, how="outer").fillna("")
     moved = both[both["published_state"] != both["state"]]
-    was, is_now = moved["published_state"].isin(LISTED), moved["state"].isin(LISTED)
+    was, is_now = (
+        moved[f"{which}state"].isin(LISTED) & (moved[f"{which}set_aside_reason"] != "not_domestic")
+        for which in ("published_", "")
+    )
     change = np.select([is_now & ~was, was & ~is_now], ["listed", "unlisted"], default="restated")
     columns = [*key, "published_state", "state", "change", "published_rule_id", "rule_id",
                "set_aside_reason"]  # fmt: skip
