@@ -434,7 +434,7 @@ class Study(Opened):
 
         A run that is drawn twice is there as two runs, so its sessions count twice; about a third
         of the runs are not drawn. What differs between the lists of many such studies is what
-        depends on which runs were made (docs/questions.md). Its tables are apart, as those of a
+        depends on which runs were made (docs/library.md). Its tables are apart, as those of a
         part are (``only``).
 
         Args:
