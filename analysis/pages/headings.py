@@ -5,12 +5,12 @@ its own table. The glossary explains each word in one or two plain sentences. It
 except *session*, *pair*, *listed*, *tested enough*, *trace*, *chance* and *forged sessions*.
 """
 
-from analysis.columns import COLUMNS
+from analysis import columns
 from analysis.vocabulary import METHODS
 
 #: Column → its words, of those whose name does not say it.
 HEADINGS: dict[str, str] = METHODS | {
-    name: column.heading for name, column in COLUMNS.items() if column.heading
+    name: column.heading for name, column in columns.COLUMNS.items() if column.heading
 }
 
 
@@ -19,7 +19,6 @@ def heading(column: str) -> str:
     return HEADINGS.get(column) or column.replace("_", " ").strip().capitalize() or column
 
 
-#: Word → what it means, in the order in which a reader meets them.
 #: File of a page → its words in the menu; all others stand under *Methods*.
 MENU = {
     "index.html": "Summary",
@@ -29,6 +28,7 @@ MENU = {
     "8-messaging-circumvention.html": "Apps",
 }
 
+#: Word → what it means, in the order in which a reader meets them.
 GLOSSARY: dict[str, str] = {
     "OONI": (
         "The Open Observatory of Network Interference. Volunteers run its app, the probe; it "
