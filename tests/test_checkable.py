@@ -256,9 +256,9 @@ _CONTRADICTIONS = {
     "(SELECT * REPLACE (date_added::VARCHAR AS date_added) FROM list_additions) "
     "GROUP BY ALL) USING (month, list) WHERE lines IS DISTINCT FROM line_count "
     "OR tested IS DISTINCT FROM tested_line_count",
-    "what other methods list": "FROM (UNPIVOT method_comparison ON COLUMNS(* EXCLUDE "
-    "(domain, state, own_baseline, set_aside_reason, why)) INTO NAME method VALUE is_on_list) "
-    "AS sites "
+    "what other methods list": "FROM (UNPIVOT (SELECT * REPLACE (own_baseline::BOOLEAN AS "
+    "own_baseline) FROM method_comparison) ON COLUMNS(* EXCLUDE "
+    "(domain, state, set_aside_reason, why)) INTO NAME method VALUE is_on_list) AS sites "
     "LEFT JOIN (SELECT method, domain, bool_or(is_listed) AS is_any FROM method_pairs "
     "GROUP BY ALL) USING (method, domain) WHERE is_on_list <> coalesce(is_any, FALSE)",
     "what this method lists": "FROM method_comparison "
