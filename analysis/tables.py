@@ -716,19 +716,20 @@ TABLES = {
             "domain probe_asn rule_id measurement_count",
         ),
         _table(
-            "followed_days",
-            "day",
-            """The pair of site and network that page 2 follows from its sessions to its verdict,
-            one row per day with a test.""",
+            "session_days",
+            "domain probe_asn day",
+            """One row per day with a test of a listed pair of site and network, or of one with
+            failures that are not listed (`withheld_intervals.csv`). No rows with
+            `WITNESSES=none`.""",
             """domain probe_asn day session_count blocked_session_count ok_session_count
             down_session_count unclear_session_count""",
         ),
         _table(
             "followed_sessions",
             "",
-            """One row per session of this pair that counts in its evidence, in order of time. The
-            table has no rows if a trace decides, if the block holds at certain hours
-            only, or if nothing was weighed.""",
+            """The pair that page 2 follows from its sessions to its verdict, one row per session
+            that counts in its evidence, in order of time. The table has no rows if a trace decides,
+            if the block holds at certain hours only, or if nothing was weighed.""",
             "domain probe_asn time is_hit",
         ),
         _table(
@@ -832,7 +833,7 @@ WRITTEN_BY: Mapping[str, str] = {
         "test_versions run_counts ooni_counts unread_parts",
         "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals chances "
         "networks answers pages rules broken_sessions version_failures unlisted_traces "
-        "followed_days followed_sessions followed_rates",
+        "session_days followed_sessions followed_rates",
         "3-semester-comparison": "semesters semester_changes network_changes",
         "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
         "findings",

@@ -242,8 +242,8 @@ _CONTRADICTIONS = {
     "traces that are not listed": "FROM (unlisted_traces LEFT JOIN rules USING (rule_id)) AS "
     "found JOIN verdicts USING (domain, probe_asn) WHERE period = 'all' AND "
     "(NOT coalesce(is_artefact, FALSE) OR state IN ('blocked', 'likely_blocked'))",
-    "the pair that is followed": "FROM verdicts JOIN (SELECT domain, probe_asn, "
-    "sum(COLUMNS('.*_count')), count(*) AS days FROM followed_days GROUP BY ALL) AS told "
+    "sessions by day": "FROM verdicts JOIN (SELECT domain, probe_asn, "
+    "sum(COLUMNS('.*_count')), count(*) AS days FROM session_days GROUP BY ALL) AS told "
     "USING (domain, probe_asn) WHERE period = 'all' AND (told.session_count <> "
     "verdicts.session_count OR told.blocked_session_count <> verdicts.blocked_session_count)",
     "how long networks were tested": "FROM networks JOIN (SELECT item, "
@@ -288,7 +288,7 @@ def test_the_evidence_on_the_followed_pair_rests_on_its_tables(ask: Ask) -> None
                           ).fetchall()  # fmt: skip
     ((failed, reached, evidence),) = ask(
         "SELECT blocked_session_count, ok_session_count, evidence FROM verdicts "
-        "JOIN (SELECT DISTINCT domain, probe_asn FROM followed_days) USING (domain, probe_asn) "
+        "JOIN (SELECT DISTINCT domain, probe_asn FROM followed_sessions) USING (domain, probe_asn) "
         "WHERE period = 'all'"
     ).fetchall()
     assert 0 < hits <= failed

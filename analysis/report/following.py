@@ -32,12 +32,12 @@ from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED, STATES
 
 _DAYS = """
-SELECT day, count(*) AS session_count,
+SELECT domain, probe_asn, day, count(*) AS session_count,
   count(*) FILTER (class = 'blocked') AS blocked_session_count,
   count(*) FILTER (class = 'ok') AS ok_session_count,
   count(*) FILTER (class = 'down') AS down_session_count,
   count(*) FILTER (class = 'unclear') AS unclear_session_count
-FROM sessions WHERE domain = $domain AND probe_asn = $probe_asn GROUP BY ALL ORDER BY day
+FROM sessions JOIN pairs USING (domain, probe_asn) GROUP BY ALL ORDER BY ALL
 """
 
 
@@ -47,9 +47,7 @@ class Followed:
 
     Attributes:
         verdict: the row of ``Judgement.verdicts`` for the whole period, with the ``network``.
-        days: one row per day with a test, in order: ``day, session_count,
-            blocked_session_count, ok_session_count, down_session_count, unclear_session_count``;
-            the last four sum to less where a session says nothing.
+        days: of ``count_session_days``.
         stretches: the rows of ``Judgement.intervals``, in order.
     """
 
@@ -110,7 +108,7 @@ def follow(
     stretches = judgement.intervals.merge(pd.DataFrame([cell]), on=["domain", "probe_asn"])
     return Followed(
         verdict=verdict,
-        days=study.connection.execute(_DAYS, cell).df(),
+        days=count_session_days(study, pd.DataFrame([cell])),
         stretches=stretches,
     )
 
@@ -136,11 +134,21 @@ def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def tabulate_days(followed: Followed | None) -> pd.DataFrame:
-    """The contract's ``followed_days``; no row where no pair is followed."""
-    if followed is None:
-        return _no_rows("followed_days")
-    return _name_pair(followed, followed.days)
+def count_session_days(study: Study, *pairs: pd.DataFrame) -> pd.DataFrame:
+    """The contract's ``session_days``: one row per pair and day with a test, in order.
+
+    The counts of classes sum to less than ``session_count`` where a session says nothing.
+
+    Args:
+        study: after ``confirm``, whose sessions it holds.
+        pairs: frames with ``domain, probe_asn``, each pair any number of times.
+    """
+    asked = pd.concat([one[["domain", "probe_asn"]] for one in pairs]).drop_duplicates()
+    study.connection.register("pairs", asked.astype({"domain": "str", "probe_asn": "int64"}))
+    try:
+        return study.connection.execute(_DAYS).df()
+    finally:
+        study.connection.unregister("pairs")
 
 
 def tabulate_working(

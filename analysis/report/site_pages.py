@@ -110,6 +110,7 @@ class SiteRecord:
             strongest state first, of equals the one with most sessions.
         stretches: probe_asn → its rows of ``blocked_site_networks``.
         withheld: probe_asn → its rows of ``withheld_intervals``.
+        days: probe_asn → its rows of ``session_days``.
         flags: OONI's counts of flags, if there are any.
         methods: which methods list it, a row of ``differences.compare_methods``; None: none does.
         note: why it is set aside, in a sentence.
@@ -120,6 +121,7 @@ class SiteRecord:
     cells: Sequence[Cell]
     stretches: Mapping[int, Sequence[Cell]]
     withheld: Mapping[int, Sequence[Cell]]
+    days: Mapping[int, Sequence[Cell]]
     flags: Cell | None
     methods: Cell | None
     note: str
@@ -151,7 +153,9 @@ def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord
     gaps = read_table(tables, "blocking_intervals").groupby(key)["longest_gap_days"].max()
     stretches = read_table(tables, "blocked_site_networks").join(gaps, on=key)
     stretches_of = _group_rows(stretches.fillna({"longest_gap_days": 0}))
-    withheld_of = _group_rows(read_table(tables, "withheld_intervals"))
+    withheld_of, days_of = (
+        _group_rows(read_table(tables, one)) for one in ("withheld_intervals", "session_days")
+    )
     flags_of, methods_of, aside_of = map(
         _group_rows, (read_note(tables, FLAGS), read_note(tables, COMPARED),
                      read_table(tables, "set_aside")),
@@ -166,6 +170,7 @@ def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord
             cells=sorted(cells_of.get(name, []), key=_order),
             stretches=_group(stretches_of.get(name, []), "probe_asn"),
             withheld=_group(withheld_of.get(name, []), "probe_asn"),
+            days=_group(days_of.get(name, []), "probe_asn"),
             flags=next(iter(flags_of.get(name, [])), None),
             methods=next(iter(methods_of.get(name, [])), None),
             note=str(aside[0].note) if aside else "",
@@ -359,6 +364,10 @@ def _pair(
         "state": state_words(lang, cell),
         "sentences": say_verdict(lang, cell, stretches, withheld, names, setting.probe_cc),
         "rivals": say_rivals(lang, stretches, withheld, cell.note),
+        "days": [
+            (lang.date(day.day.date()), int(day.blocked_session_count), int(day.session_count))
+            for day in record.days.get(asn, [])
+        ],
     }
 
 
