@@ -2,7 +2,8 @@
 
 import gzip
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from analysis.period import Period
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
 from analysis.store.store import Collection
+from analysis.study.parameters import StudyParameters
+from analysis.study.study import Study, open_study
 
 CC = "QQ"
 
@@ -71,3 +74,20 @@ def contents(folder: Path | str, pattern: str = "*") -> dict[str, bytes]:
     """The files below a folder, by their place in it."""
     files = (path for path in sorted(Path(folder).rglob(pattern)) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@contextmanager
+def three_measurements(folder: Path) -> Iterator[Study]:
+    """A study of three measurements on two networks."""
+    lines = [
+        line_of(n, measurement_start_time=f"2024-01-1{n} 10:00:00", probe_asn=asn)
+        for n, asn in enumerate(("AS64496", "AS64496", "AS64497"))
+    ]
+    put(folder / "archive", object_key(day="20240110"), lines)
+    parameters = StudyParameters(
+        probe_cc="QQ", since="2024-01-01", until="2024-02-01", source=str(folder / "archive"),
+        store=str(folder / "store"), tables=str(folder / "tables"),
+    )  # fmt: skip
+    study = open_study(parameters, jobs=1)
+    with closing(study.observations):
+        yield study

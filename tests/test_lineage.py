@@ -26,12 +26,11 @@ from analysis.store import database, store, workers
 from analysis.store.ingestion import ingest
 from analysis.study.confirmation import confirm, try_numbers
 from analysis.study.lineage import Lineage, name_differences
-from analysis.study.parameters import StudyParameters
-from analysis.study.study import Study, open_study, request_of
+from analysis.study.study import Study, request_of
 from analysis.study.table_folder import start_tables
 from analysis.study.variants import Variant, load_variant
 from analysis.tables import TABLES, write_table
-from tests.archives import line_of, object_key, put
+from tests.archives import three_measurements
 
 ROOT = Path(__file__).parents[1]
 CODE = '''
@@ -98,18 +97,8 @@ def test_a_digest_is_the_same_on_other_pythons() -> None:
 @pytest.fixture
 def study(tmp_path: Path) -> Iterator[Study]:
     """Three measurements on two networks."""
-    lines = [
-        line_of(n, measurement_start_time=f"2024-01-1{n} 10:00:00", probe_asn=asn)
-        for n, asn in enumerate(("AS64496", "AS64496", "AS64497"))
-    ]
-    put(tmp_path / "archive", object_key(day="20240110"), lines)
-    parameters = StudyParameters(
-        probe_cc="QQ", since="2024-01-01", until="2024-02-01", source=str(tmp_path / "archive"),
-        store=str(tmp_path / "store"), tables=str(tmp_path / "tables"),
-    )  # fmt: skip
-    opened = open_study(parameters, jobs=1)
-    yield opened
-    opened.observations.close()
+    with three_measurements(tmp_path) as opened:
+        yield opened
 
 
 def _edit(rule_id: str, **values: Any) -> list[Rule]:

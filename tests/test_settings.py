@@ -31,7 +31,7 @@ from analysis.study.parameters import StudyParameters
 from analysis.study.study import Study, load_lists, open_study, study_of
 from analysis.study.table_folder import MADE_FROM, check_tables, start_tables
 from analysis.tables import read_table, write_table
-from tests.archives import line_of, object_key, put
+from tests.archives import line_of, object_key, put, three_measurements
 
 KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
 
@@ -349,18 +349,8 @@ def test_tables_of_a_report_are_left_alone(tmp_path: Path) -> None:
 @pytest.fixture
 def study(tmp_path: Path) -> Iterator[Study]:
     """Three measurements on two networks."""
-    lines = [
-        line_of(n, measurement_start_time=f"2024-01-1{n} 10:00:00", probe_asn=asn)
-        for n, asn in enumerate(("AS64496", "AS64496", "AS64497"))
-    ]
-    put(tmp_path / "archive", object_key(day="20240110"), lines)
-    parameters = StudyParameters(
-        probe_cc="QQ", since="2024-01-01", until="2024-02-01", source=str(tmp_path / "archive"),
-        store=str(tmp_path / "store"), tables=str(tmp_path / "tables"),
-    )  # fmt: skip
-    opened = open_study(parameters, jobs=1)
-    yield opened
-    opened.observations.close()
+    with three_measurements(tmp_path) as opened:
+        yield opened
 
 
 def test_a_part_of_a_study_is_judged_alone(study: Study) -> None:
