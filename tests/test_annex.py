@@ -422,6 +422,11 @@ def tables(tmp_path: Path) -> Path:
         ],
         "set_aside": [{"domain": ASIDE, "reason": "down", "note": "The site is down."}],
         "categories": [{"category_code": "NEWS", "category": EVIL}],
+        "session_days": [
+            {"domain": LISTED, "probe_asn": 1, "day": f"2024-02-0{day}", "session_count": 2,
+             "blocked_session_count": day - 3}
+            for day in (3, 4)
+        ],
         "rules": [{"rule_id": "tls.reset", "condition": "is_reset(tls_failure)", "comment": EVIL}],
     }  # fmt: skip
     for name, rows in written.items():
@@ -473,6 +478,8 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "other platforms: 3. The cause may be one household’s filter or a block.",
         "At least 3 forged sessions would be needed to change this verdict. On the annex’s scale, "
         "the evidence is thin.",
+        "Sessions by day After each day: sessions that failed as in a block, of all sessions. "
+        "3 February 2024: 0 of 2; 4 February 2024: 1 of 2",
         "Tunnel (AS9), VPN: 18 of 30",
         "OONI flags 12 of 40 measurements as anomalous or confirmed. Whether OONI confirms any is "
         "not known: no list of known block pages was given. Other methods that would list it: "
