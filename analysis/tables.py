@@ -148,7 +148,9 @@ def read_rows(path: Path, columns: Mapping[str, Kind]) -> pd.DataFrame:
         raise ValueError("two columns have one name")
     for name in read.columns.intersection(list(columns)):
         if columns[name] == "flag":
-            read[name] = read[name] == "true"
+            known = read[name] != ""
+            flags = read[name] == "true"
+            read[name] = flags if known.all() else flags.astype("boolean").where(known)
         elif columns[name] == "asn":
             read[name] = read[name].str.removeprefix("AS").replace("", None).astype("Int64")
         elif columns[name] not in _TYPES:

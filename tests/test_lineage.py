@@ -17,6 +17,7 @@ from analysis.errors import ParameterError
 from analysis.outcomes.rules import RULES, RULES_VERSION, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.reference import release
+from analysis.report.other_methods import find_baselines
 from analysis.review.changes import find_causes
 from analysis.review.decisions import Basis
 from analysis.review.reports import Report
@@ -248,3 +249,27 @@ def test_numbers_are_tried_together(study: Study) -> None:
     assert tried["ok_pair_count"].tolist() == [(states == "ok").sum(), 0]
     with pytest.raises(ParameterError, match="one threshold or two"):
         try_numbers(study, {})
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"is_listed": None}, "is_listed is true or false"),
+        ({"is_listed": "False"}, "is_listed is true or false"),
+        ({"probe_asn": "AS64496"}, "each row is of a measured pair"),
+        ({"domain": "OTHER.example"}, "each row is of a measured pair"),
+        ({"reason": None, "extra": 1}, ""),
+    ],
+)
+def test_a_baseline_of_ones_own_is_checked(
+    study: Study, columns: dict[str, Any], message: str
+) -> None:
+    """What is missing or a text would count as true."""
+    rows = pd.DataFrame([{"domain": "news.example", "probe_asn": 64496, "is_listed": True,
+                          "reason": "so"}]).assign(**columns)  # fmt: skip
+    mine = study.variant("mine", baseline=lambda _: rows)
+    if message:
+        with pytest.raises(ParameterError, match=f"^baseline=.*{message}"):
+            find_baselines(mine)
+    else:
+        assert find_baselines(mine)["own_baseline"]["is_listed"].tolist() == [True]

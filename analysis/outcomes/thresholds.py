@@ -7,6 +7,7 @@ is accepted, the sweep what to try and which stages to make again, a page what t
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.errors import ParameterError, suggest
@@ -233,7 +234,8 @@ def _checked(name: str, value: Any) -> float:
     declared, number = DECLARATIONS[name], value
     with suppress(ValueError):
         number = declared.kind(value) if isinstance(value, str) else value
-    is_number = isinstance(number, int | declared.kind) and not isinstance(number, bool)
+    kinds = Integral if declared.kind is int else Real
+    is_number = isinstance(number, kinds) and not isinstance(number, bool)
     if not is_number or not declared.least <= number <= declared.most:
         raise ParameterError(name, value, accepted_values(name))
     return declared.kind(number)

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pyarrow as pa
+from pandas.api.types import is_bool
 
 from analysis.errors import ParameterError
 from analysis.observations.fingerprints import Fingerprints
@@ -433,10 +434,17 @@ def _ask_own(study: Study, variant: Variant) -> pd.DataFrame:
         accepted = f"a frame with {', '.join(_COLUMNS)} is accepted; no {', '.join(missing)} in it"
         raise ParameterError("baseline", variant.baseline_name, accepted)
     pair = ["domain", "probe_asn"]
-    if frame.duplicated(pair).any():
-        twice = frame[frame.duplicated(pair)].iloc[0]
-        accepted = f"one row a pair is accepted; {twice['domain']} stands twice"
-        raise ParameterError("baseline", variant.baseline_name, accepted)
+    query = "SELECT DISTINCT domain, probe_asn::BIGINT FROM observations"
+    measured = set(study.connection.execute(query).fetchall())
+    pairs = list(frame[pair].itertuples(index=False, name=None))
+    rules = {
+        "is_listed is true or false in each row": frame["is_listed"].map(is_bool).all(),
+        "each row is of a measured pair; probe_asn is a number": measured.issuperset(pairs),
+        "a pair stands in one row": len(set(pairs)) == len(pairs),
+    }
+    for rule, is_kept in rules.items():
+        if not is_kept:
+            raise ParameterError("baseline", variant.baseline_name, f"{rule}: it is not so")
     return frame[list(_COLUMNS)].astype({"probe_asn": "int64", "is_listed": bool, "reason": "str"})
 
 

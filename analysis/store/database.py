@@ -364,7 +364,11 @@ class Observations(AbstractContextManager["Observations"]):
         if asked.types[0] != "BOOLEAN":
             why = "it is no condition, which is true or false, such as probe_asn = 1"
             raise ParameterError("only", condition, why)
-        return self._take_part(f"FROM observations WHERE ({condition})")
+        try:
+            return self._take_part(f"FROM observations WHERE ({condition})")
+        except duckdb.DataError as error:  # a text in it is no number or no day
+            why = f"it cannot be asked of each measurement: {error}"
+            raise ParameterError("only", condition, why.splitlines()[0]) from None
 
     def resample(self, seed: int) -> "Observations":
         """As many of their runs as there are, drawn with replacement, in a database of their own.

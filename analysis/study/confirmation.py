@@ -100,8 +100,10 @@ def _of_country(judgement: Judgement, networks: pd.DataFrame) -> Judgement:
 
 
 def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Texts as texts and not as any objects, as they come back from where they are kept."""
-    return frame.astype({name: "str" for name in frame if frame[name].dtype == object})
+    """Texts as texts and not as any objects, as they come back from where they are kept; numbers
+    of networks as a difference of two can be."""
+    kinds = {name: "str" for name in frame if frame[name].dtype == object}
+    return frame.astype({**kinds, "probe_asn": "int64"} if "probe_asn" in frame else kinds)
 
 
 def _read_judgement(
@@ -457,6 +459,9 @@ def try_numbers(
     """
     if not 1 <= len(grid) <= 2:
         raise ParameterError("grid", ", ".join(grid), "one threshold or two are accepted")
+    for name, values in grid.items():
+        if not isinstance(values, tuple | list) or not values:
+            raise ParameterError("grid", name, "a list of values is accepted, such as (3, 4, 6)")
     networks = study.networks()
     tried = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     variants = [study.variant("tried numbers", thresholds=numbers) for numbers in tried]
@@ -468,7 +473,7 @@ def try_numbers(
         listed = set(pairs.loc[pairs["state"].isin(LISTED), "domain"])
         counts = pairs["state"].value_counts()
         rows.append({
-            **numbers,
+            **{name: getattr(variant.thresholds, name) for name in numbers},
             "listed_domain_count": len(listed),
             **{f"{state}_pair_count": int(counts.get(state, 0)) for state in STATES_BY_STRENGTH},
             "gained": ";".join(sorted(listed - before)),

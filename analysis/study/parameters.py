@@ -406,11 +406,12 @@ def _read_witnesses(value: object) -> str:
 
 
 def _read_variant(values: Mapping[str, Any]) -> Variant | None:
-    """The variant of a file, or that of a study whose parameters are read once more."""
+    """The variant of a file, or that of a study whose parameters are read once more; a notebook may
+    call something else so."""
     given = values.get("variant")
-    if given is None or isinstance(given, Variant):
-        return given
-    return load_variant(absolute("variant", given)) if given else None
+    if isinstance(given, str | Path) and str(given):
+        return load_variant(absolute("variant", given))
+    return given if isinstance(given, Variant) else None
 
 
 def _read_thresholds(values: Mapping[str, Any]) -> Thresholds:

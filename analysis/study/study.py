@@ -363,6 +363,8 @@ class Study(Opened):
         Raises:
             ParameterError: it is no such condition, or true of no measurement.
         """
+        if not condition.strip():
+            raise ParameterError("only", condition, "it is no condition, such as probe_asn = 1")
         digest = hashlib.sha256(condition.encode()).hexdigest()[:12]
         return self._take_part(condition)._apart(f"only-{digest}")
 

@@ -25,7 +25,7 @@ from analysis.outcomes.rules import RULES, Rule, RuleError, check_rules
 from analysis.outcomes.thresholds import Thresholds
 
 #: What a label may be, since a folder is named by it.
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,39}")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Variant:
 
     def __post_init__(self) -> None:
         if not _LABEL.fullmatch(str(self.label)):
-            accepted = "1 to 40 letters, digits, spaces, - and _ are accepted"
+            accepted = "1 to 40 letters, digits, spaces and _ are accepted"
             raise ParameterError("label", self.label, accepted)
         object.__setattr__(self, "rules", tuple(self.rules))
         try:
