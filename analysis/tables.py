@@ -82,8 +82,9 @@ def _cell(value: Any, kind: Kind) -> str:
         return "" if value == "" else disarm(str(int(value)))
     if kind == "asn":
         return disarm(tell_network(value))
-    if kind == "number" and isinstance(value, int):
-        return f"{value:g}"
+    if kind == "number" and not isinstance(value, str):
+        short = f"{value:g}" if isinstance(value, int) else str(value)
+        return short if float(short) == value else str(value)
     if value == "" or kind not in _FORMS:
         return disarm(str(value))
     return _FORMS[kind].format((pd.Timestamp if kind in ("date", "time") else float)(value))

@@ -132,6 +132,15 @@ def test_a_threshold_is_a_number_and_a_whole_one_is_written_as_such(tmp_path: Pa
     assert Thresholds.read(table) == Thresholds()
 
 
+def test_a_number_loses_no_digit(tmp_path: Path) -> None:
+    """A month's difference from OONI's counts may be of millions; a small one may be below 0."""
+    values = [1_234_567, -7_654_321, -1e-07, 0.1]
+    rows = [{"name": f"n{place}", "value": value, "domain": "a.example", "probe_asn": 1}
+            for place, value in enumerate(values)]  # fmt: skip
+    frame = pd.DataFrame(rows).astype({"value": object})
+    assert write_table(tmp_path, "followed_rates", frame)["value"].tolist() == values
+
+
 def test_every_column_is_declared_once_and_has_its_meaning(repository_root: Path) -> None:
     """The pages of the documentation are as the tool writes them, no heading is empty, a count says
     of what, and nothing is declared that no table and no page has."""
