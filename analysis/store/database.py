@@ -356,19 +356,22 @@ class Observations(AbstractContextManager["Observations"]):
         Raises:
             ParameterError: it is no condition over the columns of an observation.
         """
+        query = f"FROM observations WHERE ({condition})"
         try:
-            asked = self.connection.sql(f"SELECT ({condition}) AS is_in FROM observations")
+            # One that finds nothing made of the observations: a method's tables are other ones
+            # tomorrow, and the part is kept by the words of its condition.
+            with closing(self.connection.cursor()) as cursor:
+                asked = cursor.sql(f"SELECT ({condition}) AS is_in FROM observations")
+                is_condition = asked.types == ["BOOLEAN"]
+                if is_condition:
+                    cursor.execute(f"SELECT count(*) {query}")
         except duckdb.Error as error:
             why = f"it is no condition over the columns of observations: {error}"
             raise ParameterError("only", condition, why.splitlines()[0]) from None
-        if asked.types[0] != "BOOLEAN":
+        if not is_condition:
             why = "it is no condition, which is true or false, such as probe_asn = 1"
             raise ParameterError("only", condition, why)
-        try:
-            return self._take_part(f"FROM observations WHERE ({condition})")
-        except duckdb.DataError as error:  # a text in it is no number or no day
-            why = f"it cannot be asked of each measurement: {error}"
-            raise ParameterError("only", condition, why.splitlines()[0]) from None
+        return self._take_part(query)
 
     def resample(self, seed: int) -> "Observations":
         """As many of their runs as there are, drawn with replacement, in a database of their own.
