@@ -449,7 +449,10 @@ def test_a_condition_that_finds_nothing_is_refused(study: Study) -> None:
         ("probe_asm = 64497", "only=probe_asm = 64497: it is no condition over the columns"),
         ("probe_asn = 1", "only=probe_asn = 1: it is true of no measurement of this study"),
         ("probe_asn", "only=probe_asn: it is no condition, which is true or false"),
-        ("probe_asn = 'AS1'", "only=probe_asn = 'AS1': it is no condition over the columns of observations: Conv"),
+        (
+            "probe_asn = 'AS1'",
+            "only=probe_asn = 'AS1': it is no condition over the columns of observations: Conv",
+        ),
         (" ", "only= : it is no condition"),
     ):
         with pytest.raises(ParameterError, match=f"^{message}"):

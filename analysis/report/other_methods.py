@@ -445,7 +445,8 @@ def _ask_own(study: Study, variant: Variant) -> pd.DataFrame:
     for rule, is_kept in rules.items():
         if not is_kept:
             raise ParameterError("baseline", variant.baseline_name, f"{rule}: it is not so")
-    return frame[list(_COLUMNS)].astype({"probe_asn": "int64", "is_listed": bool, "reason": "str"})
+    own = frame[list(_COLUMNS)].fillna({"reason": ""})
+    return own.astype({"probe_asn": "int64", "is_listed": bool, "reason": "str"})
 
 
 def baselines(

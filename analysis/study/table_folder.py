@@ -116,7 +116,8 @@ def note_file(name: str) -> str:
 def made_from(study: Study) -> dict[str, Any]:
     """All that a study's tables depend on, by what it is; digests, no path."""
     second, withheld = study.periods["second"], study.lists.withheld
-    files = [*study.lists.files, study.lists.fingerprint_file, study.lists.local_sites.file]
+    variant = study.parameters.variant
+    files = [*study.lists.files, study.lists.fingerprint_file]
     return {
         "country or period": f"{study.probe_cc} {study.periods['all']} {second.since}",
         "observations": study.collection.digest,
@@ -124,6 +125,7 @@ def made_from(study: Study) -> dict[str, Any]:
         "part of the measurements": study.part,
         "method": study.parameters.lineage.for_run(),
         "WITNESSES": study.parameters.witnesses,
+        **({"variant": variant.for_run()} if variant else {}),
         **({"withheld names": withheld.digest} if withheld else {}),
     }
 

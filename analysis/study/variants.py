@@ -13,7 +13,7 @@ Python file, under the name ``variant``::
 
 import re
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pandas as pd
 from analysis.errors import ParameterError
 from analysis.outcomes.rules import RULES, Rule, RuleError, check_rules
 from analysis.outcomes.thresholds import Thresholds
+from analysis.source_code import digest_code
 
 #: What a label may be, since a folder is named by it.
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _]{0,39}")
@@ -41,6 +42,7 @@ class Variant:
         baseline: another method to compare with, on page 5: a function of the study that returns
             ``domain, probe_asn, is_listed, reason``, a row a pair.
         file: where it was read; empty of one that was made in a notebook.
+        code: a digest of what the file does.
 
     Raises:
         ParameterError: the label is no name, a rule cannot work, or a number is not accepted.
@@ -52,12 +54,20 @@ class Variant:
     only: str = ""
     baseline: Callable[[Any], pd.DataFrame] | None = None
     file: str = ""
+    code: str = ""
 
     def __post_init__(self) -> None:
-        if not _LABEL.fullmatch(str(self.label)):
+        if not (isinstance(self.label, str) and _LABEL.fullmatch(self.label)):
             accepted = "1 to 40 letters, digits, spaces and _ are accepted"
             raise ParameterError("label", self.label, accepted)
-        object.__setattr__(self, "rules", tuple(self.rules))
+        if not isinstance(self.only, str):
+            raise ParameterError("only", self.only, "a condition in SQL is accepted, as a text")
+        if not isinstance(self.thresholds, Mapping):
+            raise ParameterError("thresholds", self.thresholds, "numbers by name are accepted")
+        rules = tuple(self.rules) if isinstance(self.rules, Iterable) else ()
+        if not rules or not all(isinstance(rule, Rule) for rule in rules):
+            raise ParameterError("rules", self.label, "rules are accepted, all of them, in order")
+        object.__setattr__(self, "rules", rules)
         try:
             check_rules(self.rules)
         except RuleError as error:
@@ -68,7 +78,7 @@ class Variant:
 
     def for_run(self) -> dict[str, Any]:
         """What ``run.json`` says of it."""
-        baseline = {"baseline": self.baseline_name} if self.baseline else {}
+        baseline = {"baseline": self.baseline_name, "code": self.code} if self.baseline else {}
         only = {"only": self.only} if self.only else {}
         return {"label": self.label, **only, **baseline}
 
@@ -98,4 +108,4 @@ def load_variant(file: str) -> Variant:
         raise ParameterError("VARIANT", file, f"the file fails with {why}") from None
     if not isinstance(found, Variant):
         raise ParameterError("VARIANT", file, "the file must set variant = Variant(…)")
-    return replace(found, file=file)
+    return replace(found, file=file, code=digest_code(Path(file).read_bytes()))
