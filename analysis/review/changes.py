@@ -47,6 +47,7 @@ OF_RUN: Mapping[str, Mapping[str, str]] = {
     },
     "reference": {"reference": "reference lists", "reference_snapshot": "snapshot of lists"},
 }
+_PART, _BASELINE = "part of the measurements", "baseline of the variant"
 #: Words of a change that no list of words has.
 NOT_LISTED, WITHDRAWN = "not listed", "withdrawn"
 NAMED_A_WITHHELD_SITE = "a sentence with a name that has been withheld since"
@@ -196,8 +197,13 @@ def find_causes(before: Report, after: Report) -> dict[str, list[str]]:
             *name_differences(was, now),
             *(version if version[0] in found["method"] else []),
         ]
-    if before.run.get("variant", {}).get("only") != after.run.get("variant", {}).get("only"):
-        found["data"].append("part of the measurements")
+    elif is_told := was or now:  # one of them is older than that record
+        found["method"] += is_told.edits
+    one, other = (report.run.get("variant", {}) for report in (before, after))
+    if one.get("only") != other.get("only"):
+        found["data"].append(_PART)
+    if any(one.get(name) != other.get(name) for name in ("baseline", "code")):
+        found["method"].append(_BASELINE)
     return {cause: words for cause, words in found.items() if words}
 
 
@@ -277,9 +283,10 @@ def _runs(before: Report, after: Report, lang: Language = ENGLISH) -> str:
     causes = find_causes(before, after)
     if not causes:
         return lang.say("Nothing differs between the two runs that run.json tells of.")
+    known = {_PART, _BASELINE, *(words for keys in OF_RUN.values() for words in keys.values())}
     parts = [
         lang.say("{cause} (differs: {what})", cause=lang.say(CAUSES[cause]),
-                 what=[lang.say(one) for one in words])
+                 what=[lang.say(one) if one in known else one for one in words])
         for cause, words in causes.items()
     ]  # fmt: skip
     told = lang.say("Between the two runs: {causes}.", causes=parts)

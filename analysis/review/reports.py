@@ -59,6 +59,7 @@ class _Record(msgspec.Struct):
     publisher: dict[str, str] = {}
     corrections: list[str] = []
     tables: dict[str, _Table] = {}
+    variant: dict[str, str] = {}
 
 
 def read_report(folder: Path, parameter: str) -> Report:
