@@ -18,16 +18,16 @@ from analysis.outcomes.rules import RULES, RULES_VERSION, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.reference import release
 from analysis.report.other_methods import find_baselines
-from analysis.review.changes import find_causes
+from analysis.review.changes import find_causes, show_changes
 from analysis.review.decisions import Basis
-from analysis.review.reports import Report
+from analysis.review.reports import Report, read_report
 from analysis.source_code import digest_code
 from analysis.store import database, store, workers
 from analysis.store.ingestion import ingest
 from analysis.study.confirmation import confirm, try_numbers
 from analysis.study.lineage import Lineage, name_differences
 from analysis.study.study import Study, request_of
-from analysis.study.table_folder import start_tables
+from analysis.study.table_folder import made_from, start_tables
 from analysis.study.variants import Variant, load_variant
 from analysis.tables import TABLES, write_table
 from tests.archives import three_measurements
@@ -60,6 +60,8 @@ def test_the_release_is_what_stands_here() -> None:
         ("  -- the first", "  -- the second", True),
         ("  -- the first", "", True),
         ("ask(number)", "ask( number )", True),
+        ("  -- the first", "\n  --", True),
+        ("  -- the first\n        FROM b", "  --\n        FROM e", False),
         ("SELECT a", "SELECT e", False),
         ("'{number:>3}'", "'{number:>4}'", False),
         ('+ "d"', '+ "e"', False),
@@ -175,6 +177,83 @@ def test_a_comparison_names_the_rule_beside_what_moved(study: Study, tmp_path: P
     assert second.method.endswith(f"edited, digest {second.edited}")
 
 
+@pytest.mark.parametrize("variant", ["x", None, [1], {"only": {"a": 1}}])
+def test_a_report_whose_variant_is_none_is_refused(tmp_path: Path, variant: object) -> None:
+    """Somebody may have sent it."""
+    run = {**_run(Lineage.of_release()), "variant": variant}
+    (tmp_path / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    with pytest.raises(ParameterError, match=r"its run.json is not that of a report"):
+        read_report(tmp_path, "PREVIOUS")
+
+
+def test_differences_of_strangers_are_told_as_they_are() -> None:
+    """An id may look like a place in a sentence; numbers that are gone stand in order."""
+    here = Lineage.of_release()
+    gone = {**here.thresholds, "zone": 1, "amount": 2, "most": 3}
+    run = _run(replace(here, rules={**here.rules, "{foo}": "x"}, thresholds=gone))
+    before, after = (Report(Path(), one) for one in (run, _run(here)))
+    nothing = pd.DataFrame({name: pd.Series(dtype="str") for name in TABLES["changes"].columns})
+    shown = show_changes(nothing, before, after)
+    assert "rule {foo} left out, amount none (before: 2), most none" in shown
+    edited = _run(replace(here, rules={**here.rules, "mine": "x"}))
+    older = {name: told for name, told in _run(here).items() if name != "method"}
+    assert find_causes(Report(Path(), older), Report(Path(), edited))["method"] == [
+        "rule mine added"
+    ]
+
+
+def test_a_decision_is_on_the_method_and_not_on_the_notebooks() -> None:
+    """As of the study, so one that was taken on a report with an edited notebook applies to it."""
+    here = Lineage.of_release()
+    run = _run(replace(here, notebooks={**here.notebooks, "4-blocked-sites": "edited"}))
+    assert Basis.of_run(run).edited == ""
+
+
+def test_a_baseline_is_part_of_what_made_a_table(study: Study, tmp_path: Path) -> None:
+    """It is known by the code of its file; a comment there changes nothing."""
+    made, told = [], []
+    for listed in ("True", "False", "False  # nobody"):
+        path = tmp_path / "own.py"
+        path.write_text(_BASELINE.format(listed=listed))
+        parameters = replace(study.parameters, variant=load_variant(str(path)))
+        made.append(made_from(replace(study, parameters=parameters)))
+        told.append({**_run(Lineage.of_release()), "variant": made[-1]["variant"]})
+    assert made[0] != made[1] == made[2]
+    first, second, third = (Report(tmp_path, run) for run in told)
+    assert find_causes(first, second) == {"method": ["baseline of the variant"]}
+    assert find_causes(second, third) == {}
+
+
+_BASELINE = """
+import pandas as pd
+from analysis.study.variants import Variant
+def of_mine(study):
+    rows = [("a.example", 64496, {listed}
+    , "")]
+    return pd.DataFrame(rows, columns=["domain", "probe_asn", "is_listed", "reason"])
+variant = Variant("mine", baseline=of_mine)
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"is_listed": "false"}, "is_listed is true or false; 'false' is none"),
+        ({"is_listed": float("nan")}, "is_listed is true or false"),
+        ({"probe_asn": 64496.5}, "probe_asn is a whole number"),
+        ({"probe_asn": "AS64496"}, "probe_asn is a whole number"),
+        ({"domain": None}, "domain is a text"),
+    ],
+)
+def test_a_baseline_with_other_values_is_refused(
+    study: Study, values: dict[str, Any], message: str
+) -> None:
+    row = {"domain": "a.example", "probe_asn": 64496, "is_listed": True, "reason": "", **values}
+    variant = study.variant("mine", baseline=lambda _: pd.DataFrame([row]))
+    with pytest.raises(ParameterError, match=message):
+        find_baselines(variant)
+
+
 def test_a_variant_never_touches_its_study(study: Study) -> None:
     """It has tables of its own, in the connection as in the folder, and says what it is."""
     mine = Rule(rule_id="session.mine", condition="probe_asn = 64496", outcome="unknown",
@@ -201,6 +280,20 @@ def test_a_variant_never_touches_its_study(study: Study) -> None:
     assert (ledger["kept"], ledger["left_out"], ledger["total"]) == (1, 2, 3)
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        *("count(*) > 1", "row_number() OVER () < 3", "input::INT > 0", "true) AS a, (true"),
+        "row_id IN (SELECT row_id FROM outcomes)",
+    ],
+)
+def test_a_part_has_a_condition_on_observations_alone(study: Study, condition: str) -> None:
+    """What a method made is no part of it: the part is kept, and the method may be another."""
+    confirm(study)
+    with pytest.raises(ParameterError, match=r"^only=.*: it is no condition"):
+        study.only(condition)
+
+
 def _asked(study: Study, query: str) -> list[tuple[Any, ...]]:
     return study.connection.execute(query).fetchall()
 
@@ -213,6 +306,10 @@ def _asked(study: Study, query: str) -> list[tuple[Any, ...]]:
         ({"rules": [RULES[0], *RULES]}, "2 rules have this id"),
         ({"thresholds": {"floor_session": 1}}, "there is no such threshold"),
         ({"baseline": "SELECT 1"}, "a function of a study is accepted"),
+        ({"label": 5}, "label=5: 1 to 40 letters"),
+        ({"rules": (1, 2)}, "rules are accepted"),
+        ({"thresholds": Thresholds()}, "numbers by name are accepted"),
+        ({"only": None}, "a condition in SQL is accepted"),
     ],
 )
 def test_a_variant_that_cannot_work_is_refused(values: dict[str, Any], message: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from functools import cache
 from typing import Any
 
+from analysis.errors import ContractError
 from analysis.reference.reference_files import REFERENCE
 from analysis.source_code import digest_file, digest_module, digest_text, list_modules
 
@@ -27,8 +28,16 @@ READERS = ("hosts", "observations/", "store/lines")
 @cache
 def read_release() -> dict[str, Any]:
     """The release: part of the method → its entries by name, see ``study.lineage``; and ``files``,
-    module → the digest of its file, to the byte."""
-    content: dict[str, Any] = json.loads(RELEASE.read_text(encoding="utf-8"))
+    module → the digest of its file, to the byte.
+
+    Raises:
+        ContractError: the file is damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(RELEASE.read_text(encoding="utf-8"))
+    except ValueError as error:
+        why = f"data/reference/{RELEASE.name} cannot be read ({error}): put it back as it was"
+        raise ContractError(why) from None
     return content
 
 

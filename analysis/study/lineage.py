@@ -27,8 +27,11 @@ from analysis.source_code import (
     find_edited,
     list_modules,
 )
+from analysis.tables import TABLES
 
 _LISTS = ("categories.csv", "countries.csv", "local_filters.csv", "messaging_causes.csv")
+#: The declaration of columns.
+_COLUMNS = "columns.csv"
 #: So many differences are named; of more the others are counted.
 _MOST_NAMED = 8
 
@@ -62,7 +65,7 @@ class Lineage:
             order=digest_text(" ".join(digests)),
             thresholds=vars(thresholds),
             modules=digest_modules(),
-            lists={name: _digest_list(name) for name in _LISTS},
+            lists={**{name: _digest_list(name) for name in _LISTS}, _COLUMNS: _digest_columns()},
         )
 
     @classmethod
@@ -98,8 +101,8 @@ class Lineage:
     @property
     def is_edited(self) -> bool:
         """Whether more than numbers differs from the release."""
-        same_numbers = replace(self, thresholds=Lineage.of_release().thresholds)
-        return bool(same_numbers.edits)
+        as_digested = replace(self, thresholds=Lineage.of_release().thresholds, notebooks={})
+        return bool(as_digested.edits)
 
     def digest_edit(self, only: str) -> str:
         """A digest where more than numbers is not the release's; else empty.
@@ -131,7 +134,7 @@ def name_differences(before: Lineage, after: Lineage, known_as: str = "before") 
     yield from _compare("rule", before.rules, after.rules)
     if before.order != after.order and before.rules.keys() == after.rules.keys():
         yield "order of the rules changed"
-    for name in (*after.thresholds, *(before.thresholds.keys() - after.thresholds.keys())):
+    for name in (*after.thresholds, *sorted(before.thresholds.keys() - after.thresholds.keys())):
         was, value = before.thresholds.get(name, "none"), after.thresholds.get(name, "none")
         if value != was:
             yield f"{name} {value} ({known_as}: {was})"
@@ -179,6 +182,12 @@ def _digest_rule(rule: Rule) -> str:
 
 def _digest_list(name: str) -> str:
     return digest_text((REFERENCE / name).read_text(encoding="utf-8"))
+
+
+def _digest_columns() -> str:
+    """What each column of a table holds: it decides how its numbers are written and read."""
+    kinds = {name: list(table.columns.items()) for name, table in TABLES.items()}
+    return digest_text(json.dumps(kinds))
 
 
 def _digest_notebook(path: Path) -> str:

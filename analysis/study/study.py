@@ -74,7 +74,7 @@ class ReferenceLists:
     def files(self) -> list[ReferenceFile]:
         """The files that were read for the study: test lists, networks, names, events, counts."""
         files = (self.networks.file, self.network_names.file, *self.events.files,
-                 self.test_counts.file, self.outages.file)  # fmt: skip
+                 self.local_sites.file, self.test_counts.file, self.outages.file)  # fmt: skip
         return [*self.test_lists.files, *(file for file in files if file)]
 
     def name_networks(self, measured: pd.DataFrame) -> dict[int, str]:
