@@ -15,7 +15,7 @@ from typing import Final
 
 _FOLDER = Path(__file__).parent
 #: A comment of SQL, with the line end before it.
-_SQL_COMMENT = re.compile(r"(?:^|\s+)--(?:[^\S\n].*)?$", re.MULTILINE)
+_SQL_COMMENT = re.compile(r"(?:^|\s+)--(?:[^\S\n].*$|(?=\n))", re.MULTILINE)
 #: What a node has besides its meaning: how a text was written, and what only type checkers read.
 _IGNORED = ("kind", "type_comment")
 #: The call that makes a rule.

@@ -45,10 +45,31 @@ def ask(number):
 '''
 
 
+def test_two_hyphens_alone_are_no_comment() -> None:
+    """They stand between the days of a period."""
+    assert digest_code('f"{a}--{b}"\nx = "--"') != digest_code('f"{a}{b}"\nx = ""')
+
+
 def test_the_release_is_what_stands_here() -> None:
     """Whoever changes the method says so: run tools/release_method.py."""
     tool = runpy.run_path(str(ROOT / "tools" / "release_method.py"))
     assert tool["main"](is_check=True) == 0, "run tools/release_method.py"
+
+
+def test_what_reads_the_archive_is_released_with_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a store that the release before has read would be taken for this one's."""
+    tool = runpy.run_path(str(ROOT / "tools" / "release_method.py"))
+    known = json.loads(release.RELEASE.read_text("utf-8"))
+    known["modules"]["observations/flags"] = "before"
+    other = tmp_path / "method.json"
+    other.write_text(json.dumps(known), encoding="utf-8")
+    monkeypatch.setitem(tool["main"].__globals__, "RELEASE", other)
+    assert tool["main"]() == 1
+    assert "observations/flags: what reads the archive changed" in capsys.readouterr().out
+    assert tool["main"](has_same_rows=True) == 0
+    assert json.loads(other.read_text("utf-8"))["modules"]["observations/flags"] != "before"
 
 
 @pytest.mark.parametrize(

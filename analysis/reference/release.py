@@ -22,7 +22,10 @@ MODULES = (
     *("report/tieout", "report/unread"),
 )  # fmt: skip
 #: What reads a line of the archive.
-READERS = ("hosts", "observations/", "store/lines")
+READERS = (
+    *("hosts", "observations/", "sources/archive_files", "store/lines", "store/store"),
+    "store/workers",
+)
 
 
 @cache
