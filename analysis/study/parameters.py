@@ -314,7 +314,8 @@ class StudyParameters:
         known = {**rules, **{name: one.meaning for name, one in DECLARATIONS.items()}}
         told = [(f"variant “{variant.label}”", "")] if variant else []
         if variant and variant.only:
-            told.append((f"only measurements with {variant.only}", "the others are left out"))
+            words = f"only measurements of web sites with {variant.only}"
+            told.append((words, "the others are left out; apps and tools are of all measurements"))
         for edit in self.lineage.with_notebooks().edits:
             words = edit.removeprefix("rule ").partition(" ")[0]
             told.append((edit, known.get(words, "")))
