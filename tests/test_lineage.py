@@ -294,6 +294,10 @@ def test_a_variant_never_touches_its_study(study: Study) -> None:
     assert "mine" in repr(variant)
     assert "rule session.mine added" in repr(variant)
     assert "only probe_asn = 64497" in repr(part)
+    assert part.parameters.name_changes()[-1] == (
+        "only measurements of web sites with probe_asn = 64497",
+        "the others are left out; apps and tools are of all measurements",
+    )
     assert variant.variant("published", rules=RULES, thresholds=Thresholds()).thresholds == (
         study.thresholds
     )
@@ -343,6 +347,7 @@ def test_a_variant_that_cannot_work_is_refused(values: dict[str, Any], message: 
     [
         ("variant = 1", "the file must set variant = Variant"),
         ("1 / 0", "the file fails with ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(0)", "the file fails with SystemExit: 0"),
         (None, "there is no such file"),
     ],
 )

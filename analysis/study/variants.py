@@ -103,7 +103,7 @@ def load_variant(file: str) -> Variant:
         raise ParameterError("VARIANT", file, "there is no such file")
     try:
         found = runpy.run_path(file).get("variant")
-    except Exception as error:  # noqa: BLE001  it is the user's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001  it is the user's code
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ParameterError("VARIANT", file, f"the file fails with {why}") from None
     if not isinstance(found, Variant):
