@@ -244,6 +244,10 @@ def share(arguments: Arguments = None) -> None:
             "WITNESSES", settings.study.witnesses, "a share holds each measurement with the report "
             "ID under which OONI publishes it; leave the parameter out"
         )  # fmt: skip
+    if settings.study.variant:
+        raise ParameterError(
+            "VARIANT", settings.study.variant.file, "a share is of all measurements; leave it out"
+        )
     from analysis.store.shares import check
     from analysis.store.shares import share as write_share
 

@@ -13,14 +13,20 @@ from analysis.reference.reference_files import REFERENCE
 from analysis.source_code import digest_file, digest_module, digest_text, list_modules
 
 RELEASE = REFERENCE / "method.json"
-#: All code between a line of the archive and a row of a table. What words and draws it is not here.
+#: All code between a line of the archive and what a report says of it. The frame of the pages, the
+#: sentences in other languages, the simulator and the command line are not here.
 MODULES = (
-    *("columns", "hosts", "period", "tables", "vocabulary", "sources/archive_files"),
-    *("observations/", "reference/", "store/", "outcomes/", "verdicts/", "study/", "planning/"),
-    *("report/annex", "report/app_tables", "report/differences", "report/fields_met"),
-    *("report/findings", "report/instrument", "report/other_methods", "report/run_counts"),
-    *("report/tieout", "report/unread"),
-)  # fmt: skip
+    *("columns", "hosts", "period", "tables", "vocabulary"),
+    *("observations/", "reference/", "store/", "outcomes/", "verdicts/", "study/"),
+    *("report/", "planning/", "review/"),
+    *("sources/archive_files", "sources/api", "worlds/validation_page"),
+)
+#: Those of them that only say and draw what the others found.
+SAYING = (
+    *("report/annex_page", "report/charts", "report/finding_words", "report/first_page"),
+    *("report/following", "report/site_pages", "report/verdict_words", "review/"),
+    "worlds/validation_page",
+)
 #: What reads a line of the archive.
 READERS = (
     *("hosts", "observations/", "sources/archive_files", "store/lines", "store/store"),

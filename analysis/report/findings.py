@@ -373,7 +373,7 @@ def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
         "probe_cc": study.probe_cc,
         "since": period.since.isoformat(),
         "until": period.until.isoformat(),
-        "is_published_method": not (study.parameters.lineage.edits or study.part),
+        "is_published_method": not (study.parameters.lineage.judging_edits or study.part),
         "is_from_ooni": study.is_from_ooni,
         "has_fingerprints": not study.fingerprints.is_empty,
         "first_seen": _iso(read["blocked_sites"]["blocked_from"].min()),

@@ -5,6 +5,7 @@ notebooks. The digest is of all but the notebooks: one that is edited in Jupyter
 tables of the others, and would refuse them.
 """
 
+import ast
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
@@ -19,7 +20,7 @@ from analysis.errors import ParameterError
 from analysis.outcomes.rules import Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.reference.reference_files import NOTEBOOKS, REFERENCE
-from analysis.reference.release import MODULES, digest_modules, read_release
+from analysis.reference.release import MODULES, SAYING, digest_modules, read_release
 from analysis.source_code import (
     digest_code,
     digest_text,
@@ -99,20 +100,27 @@ class Lineage:
         return tuple(name_differences(Lineage.of_release(), self, "published"))
 
     @property
-    def is_edited(self) -> bool:
-        """Whether more than numbers differs from the release."""
-        as_digested = replace(self, thresholds=Lineage.of_release().thresholds, notebooks={})
-        return bool(as_digested.edits)
+    def judging(self) -> "Lineage":
+        """Without the notebooks and the code that only say and draw what was found."""
+        said = set(list_modules(SAYING))
+        modules = {name: one for name, one in self.modules.items() if name not in said}
+        return replace(self, modules=modules, notebooks={})
+
+    @property
+    def judging_edits(self) -> tuple[str, ...]:
+        """What of ``judging`` differs from the release."""
+        return tuple(name_differences(Lineage.of_release().judging, self.judging, "published"))
 
     def digest_edit(self, only: str) -> str:
-        """A digest where more than numbers is not the release's; else empty.
+        """The digest of ``judging``, where more of it than numbers was edited; else empty.
 
         Args:
             only: the condition of a part of the measurements, which is another basis of decisions.
         """
         if only:
-            return digest_text(f"{self.digest} {only}")
-        return self.digest if self.is_edited else ""
+            return digest_text(f"{self.judging.digest} {only}")
+        same_numbers = replace(self, thresholds=Lineage.of_release().thresholds)
+        return self.judging.digest if same_numbers.judging_edits else ""
 
     @property
     def in_words(self) -> str:
@@ -191,14 +199,27 @@ def _digest_columns() -> str:
 
 
 def _digest_notebook(path: Path) -> str:
-    """The code of a notebook, without that of its parameters: the run states them."""
+    """The code of a notebook. Of the cell of parameters what is no plain assignment: the run states
+    the values."""
     cells = nbformat.read(path, as_version=4).cells  # type: ignore[no-untyped-call]
-    code = [
-        cell.source
-        for cell in cells
-        if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", [])
-    ]
     try:
-        return digest_code("\n".join(code))
+        return digest_code("\n".join(map(_read_code, cells)))
     except SyntaxError:  # a magic of IPython's
-        return digest_text("\n".join(code))
+        return digest_text("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+
+
+def _read_code(cell: nbformat.NotebookNode) -> str:
+    if cell.cell_type != "code":
+        return ""
+    if "parameters" not in cell.metadata.get("tags", []):
+        return str(cell.source)
+    body = ast.parse(cell.source).body
+    return "\n".join(
+        ast.unparse(one)
+        for one in body
+        if not (isinstance(one, ast.Assign | ast.AnnAssign) and isinstance(one.value, _PLAIN))
+    )
+
+
+#: Values of parameters.
+_PLAIN = (ast.Constant, ast.Dict, ast.List, ast.Tuple)

@@ -259,15 +259,18 @@ class StudyParameters:
     def label(self) -> str:
         """A folder for the study, which says what was changed of the method.
 
-        ``kh/2023-07-01--2024-07-01.floor_sessions=6``; of many changes only a digest fits. A
-        variant has its label instead.
+        ``kh/2023-07-01--2024-07-01.floor_sessions=6``; of many changes only a digest fits. The
+        label of a variant says what the variant changes.
         """
-        if self.variant:
-            return f"{self.published_label}.{self.variant.folder}"
-        changes = "".join(f".{name}={value}" for name, value in self.thresholds.changes().items())
+        changes = "".join(
+            f".{name}={value}"
+            for name, value in self.thresholds.changes().items()
+            if not (self.variant and name in self.variant.thresholds)
+        )
         if len(changes) > _LONGEST_NAME:
             changes = f".thresholds={hashlib.sha256(changes.encode()).hexdigest()[:12]}"
-        return f"{self.published_label}{changes}"
+        variant = f".{self.variant.folder}" if self.variant else ""
+        return f"{self.published_label}{variant}{changes}"
 
     @property
     def fictional_folder(self) -> Path:

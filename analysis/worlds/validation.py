@@ -339,7 +339,7 @@ def write_results(out: Path, results: Sequence[Result], thresholds: Thresholds) 
         _write(out, name, pd.concat(frames, names=["part"]).reset_index("part"))
     _write(out, "sensitivity", sensitivity(results, thresholds))
     _write(out, "forgery", count_moves(results))
-    method = Lineage.of(RULES, thresholds).digest
+    method = Lineage.of(RULES, thresholds).judging.digest
     settings = {"rules_version": RULES_VERSION, "method": method, **vars(thresholds)}
     rows = [(name, str(value)) for name, value in settings.items()]
     _write(out, "settings", pd.DataFrame(rows, columns=["name", "value"]))

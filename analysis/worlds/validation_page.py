@@ -188,7 +188,7 @@ class Results:
     def is_of_another_method(self) -> bool:
         """Whether the method that was validated is not that of the report."""
         told, lineage = self.settings, self.lineage
-        if lineage and lineage.edits and told.get("method") != lineage.digest:
+        if lineage and lineage.judging_edits and told.get("method") != lineage.judging.digest:
             return True
         return told["rules_version"] != str(RULES_VERSION)
 
