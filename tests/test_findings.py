@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -60,6 +61,21 @@ def test_a_row_of_withheld_failures_has_all_that_it_stands_for(
         of = withheld[(withheld["domain"] == row["domain"]) & (withheld["why"] == EVERYWHERE)]
         assert set(map(read_network, row["probe_asns"].split(";"))) == set(of["probe_asn"])
         assert row["blocked_until"] == f"2024-01-{of['day'].max():02}"
+
+
+def test_failures_with_and_without_a_time_of_day_are_one_row() -> None:
+    """A time stands only where an edge is known to a day or so; both are put in order."""
+    known = {"last_seen_open": "2024-02-01", "last_seen_open_time": "2024-02-01T12:00:00"}
+    rows = [
+        {"domain": "a.test", "probe_asn": asn, "reason": EVERYWHERE, "mechanism": "tls.reset",
+         "blocked_from": f"2024-02-0{asn}", "blocked_from_time": f"2024-02-0{asn}T10:00:00",
+         "blocked_until": until, "blocked_until_time": until, **before}
+        for asn, until, before in ((2, "2024-02-09", known), (3, None, {}))
+    ]  # fmt: skip
+    withheld = table_rows("withheld_intervals", *rows).rename(columns={"reason": "why"})
+    study: Any = SimpleNamespace(probe_cc="KH")
+    (shown,) = charts.gather_alike(charts._dated(withheld, study)).to_dict("records")
+    assert (shown["blocked_from"], shown["blocked_until"]) == ("2024-02-02 10:00", "2024-02-09")
 
 
 def _span(site: str, day: str) -> dict[str, Any]:

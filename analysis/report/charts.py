@@ -461,7 +461,8 @@ _ALIKE = ["domain", "why", "mechanism"]
 
 
 def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Days as moments where an edge is known to a day or so; methods with hours of the week."""
+    """Days as texts, with the time where an edge is known to a day or so; methods with hours of the
+    week."""
     shown = add_local_hours(intervals, study.probe_cc)
     hours = " at " + shown["schedule"] + " UTC"
     if "local_schedule" in shown:
@@ -473,7 +474,8 @@ def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:
         is_close = shown[after] - shown[before] <= pd.Timedelta(days=1)
         for name in (before, after):
             moment = shown[f"{name}_time"].dt.strftime("%Y-%m-%d %H:%M")
-            shown = shown.assign(**{name: moment.where(is_close, shown[name].dt.date)})
+            day = shown[name].dt.strftime("%Y-%m-%d")
+            shown = shown.assign(**{name: moment.where(is_close, day)})
     return shown
 
 
