@@ -313,7 +313,7 @@ def _describe(
 
 def _pick(moments: NDArray[np.datetime64], at: NDArray[np.int64]) -> NDArray[np.datetime64]:
     """Some of the moments, or days; none for −1."""
-    return np.where(at >= 0, moments[at.clip(0)], np.datetime64("NaT")).astype(MOMENT)
+    return np.where(at >= 0, moments[at.clip(0)], np.array("NaT", moments.dtype)).astype(MOMENT)
 
 
 def round_chance(log_evidence: pd.Series) -> pd.Series:
