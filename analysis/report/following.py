@@ -162,7 +162,6 @@ def tabulate_working(
     """
     if followed is None or working is None:
         return _no_rows("followed_sessions"), _no_rows("followed_rates")
-    time = working.sessions["time"].dt.strftime("%Y-%m-%dT%H:%M:%S")
     learnt = working.lessons
     rates = {
         "usual_share": learnt["usual"], "site_failure_count": learnt["site_failures"],
@@ -172,8 +171,8 @@ def tabulate_working(
         "evidence": working.evidence,
     }  # fmt: skip
     values = [f"{value:.9g}" for value in rates.values()]
-    sessions = _name_pair(followed, working.sessions.assign(time=time))
-    return sessions, pd.DataFrame({"name": list(rates), "value": values})
+    named = pd.DataFrame({"name": list(rates), "value": values})
+    return _name_pair(followed, working.sessions), named
 
 
 def _name_pair(followed: Followed, rows: pd.DataFrame) -> pd.DataFrame:

@@ -465,7 +465,7 @@ def try_numbers(
     networks = study.networks()
     tried = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     variants = [study.variant("tried numbers", thresholds=numbers) for numbers in tried]
-    standing, rows = _access_pairs(study, networks), []
+    standing, rows = _access_pairs(study.variant("as it stands"), networks), []
     before = set(standing.loc[standing["state"].isin(LISTED), "domain"])
     for done, (numbers, variant) in enumerate(zip(tried, variants, strict=True)):
         say(done, len(tried))
@@ -485,7 +485,7 @@ def try_numbers(
 
 def _access_pairs(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
     """The verdicts on access networks, of the whole period."""
-    verdicts = confirm(study.variant("judged apart"), networks, ["all"]).verdicts
+    verdicts = confirm(study, networks, ["all"]).verdicts
     return verdicts[verdicts["is_domestic"].astype(bool)]
 
 

@@ -418,10 +418,6 @@ class Study(Opened):
             only=only,
             baseline=baseline or (before.baseline if before else None),
         )
-        return self._judged_by(variant)
-
-    def _judged_by(self, variant: Variant) -> "Study":
-        """The study with a variant's method, and of its measurements those that it is about."""
         parameters = replace(
             self.parameters,
             variant=variant,
