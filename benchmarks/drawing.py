@@ -57,9 +57,12 @@ from analysis.worlds.writing import write_shipped_country, write_world
 _MOST_LINES = 600
 _new_output: Any = nbformat.v4.new_output
 _LISTS = {
-    "TEST_LIST": "test-lists", "NETWORKS": "networks.csv", "FINGERPRINTS": "fingerprints",
-    "EVENTS": "events.yml", "TEST_COUNTS": "test-counts.csv",
-}  # fmt: skip
+    "TEST_LIST": "test-lists",
+    "NETWORKS": "networks.csv",
+    "FINGERPRINTS": "fingerprints",
+    "EVENTS": "events.yml",
+    "TEST_COUNTS": "test-counts.csv",
+}
 
 
 class _Keys(msgspec.Struct):
@@ -123,10 +126,15 @@ class Part:
     def __str__(self) -> str:
         counts = {name: getattr(self, name) for name in ("networks", "tests", "versions", "names")}
         kept = [f"{name}={count}" for name, count in counts.items() if count]
-        return " ".join([
-            f"{self.archive.name}, {len(self.days)} day(s) from {self.days[0]}, report",
-            f"{self.since}--{self.until}", *kept, self.result, f"lists={len(self.given)}",
-        ])  # fmt: skip
+        return " ".join(
+            [
+                f"{self.archive.name}, {len(self.days)} day(s) from {self.days[0]}, report",
+                f"{self.since}--{self.until}",
+                *kept,
+                self.result,
+                f"lists={len(self.given)}",
+            ]
+        )
 
     def write(self, folder: Path) -> int:
         """Write the part in SOURCE's layout; returns how many lines it has."""
@@ -134,9 +142,11 @@ class Part:
         texts = {path: read_lines(path) for day in self.days for path in objects.get(day, [])}
         lines = [(path, text, _decode(text)) for path, found in texts.items() for text in found]
         for column, count in [
-            ("probe_asn", self.networks), ("test_name", self.tests),
-            ("test_version", self.versions), ("input", self.names),
-        ]:  # fmt: skip
+            ("probe_asn", self.networks),
+            ("test_name", self.tests),
+            ("test_version", self.versions),
+            ("input", self.names),
+        ]:
             if count > 0:
                 values = Counter(str(getattr(one, column)) for _, _, one in lines if one)
                 values.pop("None", None)  # tests of apps have no input
@@ -167,10 +177,16 @@ class Part:
             paths = {name: self.archive.lists / _LISTS[name] for name in self.given}
             given = [f"{name}={path}" for name, path in paths.items() if path.exists()]
         return [
-            f"PROBE_CC={self.archive.probe_cc}", f"SINCE={self.since}", f"UNTIL={self.until}",
-            f"SOURCE={source}", f"STORE={scratch / 'store'}", f"OUT={scratch / 'report'}",
-            "JOBS=1", "ACCEPT_FIELDS=1", *given,
-        ]  # fmt: skip
+            f"PROBE_CC={self.archive.probe_cc}",
+            f"SINCE={self.since}",
+            f"UNTIL={self.until}",
+            f"SOURCE={source}",
+            f"STORE={scratch / 'store'}",
+            f"OUT={scratch / 'report'}",
+            "JOBS=1",
+            "ACCEPT_FIELDS=1",
+            *given,
+        ]
 
 
 def read_lines(path: Path) -> list[bytes]:
@@ -222,12 +238,18 @@ def draw(seed: int, archives: Sequence[Archive], scratch: Path) -> Part:
     if rng.random() < 0.3:
         given = tuple(name for name in _LISTS if rng.random() < 0.5)
     return Part(
-        archive, since, until, days,
-        networks=rng.choice((0, 0, 0, 0, 1, 1, 2)), tests=rng.choice((0, 0, 0, 0, 1, 2)),
-        versions=rng.choice((0, 0, 0, 1)), names=rng.choice((0, 0, 0, 0, 1, 2, 9, -1)),
+        archive,
+        since,
+        until,
+        days,
+        networks=rng.choice((0, 0, 0, 0, 1, 1, 2)),
+        tests=rng.choice((0, 0, 0, 0, 1, 2)),
+        versions=rng.choice((0, 0, 0, 1)),
+        names=rng.choice((0, 0, 0, 0, 1, 2, 9, -1)),
         result=rng.choice(("", "", "", "", "", "ok", "blocked", "unknown", "not ok")),
-        given=given, seed=seed,
-    )  # fmt: skip
+        given=given,
+        seed=seed,
+    )
 
 
 def make_country(rng: Random, scratch: Path) -> Archive:
@@ -243,12 +265,20 @@ def make_country(rng: Random, scratch: Path) -> Archive:
     has_apps = network_count > 6 and not situation and rng.random() < 0.8
     rate = max(rng.choice((0.3, 1.0, 2.0, 4.5)), 6 / count)  # so that somebody tests anything
     write_world(
-        scratch / "country", probe_cc=code, since=since, until=since + timedelta(count),
-        seed=rng.randrange(1_000), sessions_per_day=rate,
-        network_count=network_count, name_count=rng.choice((40, 60, 120)),
-        new_share=rng.choice((None, 0.0, 1.0)), has_forgeries=rng.random() < 0.3,
-        cases=cases, situation=situation, has_apps=has_apps,
-    )  # fmt: skip
+        scratch / "country",
+        probe_cc=code,
+        since=since,
+        until=since + timedelta(count),
+        seed=rng.randrange(1_000),
+        sessions_per_day=rate,
+        network_count=network_count,
+        name_count=rng.choice((40, 60, 120)),
+        new_share=rng.choice((None, 0.0, 1.0)),
+        has_forgeries=rng.random() < 0.3,
+        cases=cases,
+        situation=situation,
+        has_apps=has_apps,
+    )
     return Archive("a country", scratch / "country/archive", code, scratch / "country/reference")
 
 

@@ -51,19 +51,75 @@ _LINES = 600  # of one object
 _SECONDS, _MEGABYTES = 30.0, 600  # for one object or file, and for all of the process
 
 TEXTS = (
-    "", " ", "\x1b[31mred\x1b]0;title\x07", "\x9b2J", "a\nb\r\nc", "\u202egnp", "\x00", "\ud800",
-    "[link=http://a.example]x[/link]", "../../../etc/passwd", "=HYPERLINK(1)", "'; DROP TABLE x",
-    "<script>alert(1)</script>", "{{ x }}", "%n%s", "a" * 70_000, "é" * 9_000, "\U0001f600" * 300,
-    "http://[::1", "http://xn--a.example/", "1.2.3.4", "::ffff:1.2.3.4%eth0", "[1.2.3.4]:99999",
-    "depth=0", "depth=99", "9" * 30, "-1", "2024-02-30 00:00:00", "0001-01-01 00:00:00", "AS-1",
-    "s3://a:b@c/", "NaN", "true", "~nobody-has-this/x", "𝟙", "\ufeff", "a,b;c\td|e",
-)  # fmt: skip
+    "",
+    " ",
+    "\x1b[31mred\x1b]0;title\x07",
+    "\x9b2J",
+    "a\nb\r\nc",
+    "\u202egnp",
+    "\x00",
+    "\ud800",
+    "[link=http://a.example]x[/link]",
+    "../../../etc/passwd",
+    "=HYPERLINK(1)",
+    "'; DROP TABLE x",
+    "<script>alert(1)</script>",
+    "{{ x }}",
+    "%n%s",
+    "a" * 70_000,
+    "é" * 9_000,
+    "\U0001f600" * 300,
+    "http://[::1",
+    "http://xn--a.example/",
+    "1.2.3.4",
+    "::ffff:1.2.3.4%eth0",
+    "[1.2.3.4]:99999",
+    "depth=0",
+    "depth=99",
+    "9" * 30,
+    "-1",
+    "2024-02-30 00:00:00",
+    "0001-01-01 00:00:00",
+    "AS-1",
+    "s3://a:b@c/",
+    "NaN",
+    "true",
+    "~nobody-has-this/x",
+    "𝟙",
+    "\ufeff",
+    "a,b;c\td|e",
+)
 OTHERS: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2**31, 2**53 + 1, 2**63, 2**64, 10**30, -(10**300), 0.5, 1e308,
-    float("nan"), float("inf"), [], {}, [[]], [None], [{}] * 600, [{"": None}], {"": {}}, [1, "a"],
-    {"format": "base64", "data": "!"}, {"format": "base64", "data": "YQ=="}, [["a"] * 20] * 20,
-    {"a": {"status": True}}, [{"tags": ["depth=1"] * 50, "failure": True}] * 20,
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2**31,
+    2**53 + 1,
+    2**63,
+    2**64,
+    10**30,
+    -(10**300),
+    0.5,
+    1e308,
+    float("nan"),
+    float("inf"),
+    [],
+    {},
+    [[]],
+    [None],
+    [{}] * 600,
+    [{"": None}],
+    {"": {}},
+    [1, "a"],
+    {"format": "base64", "data": "!"},
+    {"format": "base64", "data": "YQ=="},
+    [["a"] * 20] * 20,
+    {"a": {"status": True}},
+    [{"tags": ["depth=1"] * 50, "failure": True}] * 20,
+)
 
 
 def sample(kind: types.Type) -> Any:
@@ -87,10 +143,14 @@ def measurement(version: str) -> dict[str, Any]:
     """A whole measurement of one version, with every field that is read."""
     found: dict[str, Any] = sample(types.type_info(messages.Measurement))
     found |= {
-        "test_name": "web_connectivity", "input": "http://site.example/", "probe_cc": _CC,
-        "probe_asn": "AS64500", "measurement_start_time": "2024-07-01 10:00:00",
-        "report_id": "r", "test_version": version,
-    }  # fmt: skip
+        "test_name": "web_connectivity",
+        "input": "http://site.example/",
+        "probe_cc": _CC,
+        "probe_asn": "AS64500",
+        "measurement_start_time": "2024-07-01 10:00:00",
+        "report_id": "r",
+        "test_version": version,
+    }
     keys = found["test_keys"]
     answer = {"ipv4": "192.0.2.10", "ipv6": None, "hostname": None, "asn": 64500}
     keys["queries"][0] |= {"engine": "system", "hostname": "site.example", "answers": [answer]}
@@ -160,8 +220,11 @@ class Fuzzer:
         which = self._turn % 2
         paths = self._paths[which]
         found = spoilt(self.chance, self._templates[which], paths[self._turn // 2 % len(paths)])
-        line = bytearray(json.dumps(found, ensure_ascii=self.chance.random() < 0.5).encode(
-            "utf-8", "surrogatepass"))  # fmt: skip
+        line = bytearray(
+            json.dumps(found, ensure_ascii=self.chance.random() < 0.5).encode(
+                "utf-8", "surrogatepass"
+            )
+        )
         if self.chance.random() < 0.1:
             line[self.chance.randrange(len(line))] = self.chance.randrange(256)
         return bytes(line).replace(b"\n", b" ")
@@ -191,8 +254,14 @@ class Fuzzer:
     def listings(self, count: int) -> None:
         """Pages of a bucket's listing with hostile keys, sizes, ETags and tokens."""
         for _ in range(count):
-            fields = {"Key": _KEY, "Size": "1", "ETag": '"a"', "IsTruncated": "false",
-                      "NextContinuationToken": "t", "EncodingType": "url"}  # fmt: skip
+            fields = {
+                "Key": _KEY,
+                "Size": "1",
+                "ETag": '"a"',
+                "IsTruncated": "false",
+                "NextContinuationToken": "t",
+                "EncodingType": "url",
+            }
             fields[self.chance.choice(list(fields))] = self.text()
             inner = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in fields.items())
             xml = f"<ListBucketResult>{inner}<Contents>{inner}</Contents></ListBucketResult>"
@@ -241,9 +310,10 @@ class Fuzzer:
                 told["files"][name] = {"size": len(content), "sha256": digest}
                 (copy / name).write_bytes(content)
             (copy / MANIFEST).write_text(json.dumps(told))
-            self.run("share", partial(
-                    ingest, Request(str(copy), self._store.uri, _CC, jobs=1), self._known
-                ))  # fmt: skip
+            self.run(
+                "share",
+                partial(ingest, Request(str(copy), self._store.uri, _CC, jobs=1), self._known),
+            )
 
     def _table(self, path: Path, column: str) -> bytes:
         table = pq.read_table(path)
@@ -251,10 +321,13 @@ class Fuzzer:
         field = table.schema.field(column)
         texts = pa.array([self.text().encode("utf-8", "replace").decode()] * rows)
         replacements: Sequence[Any] = (
-            texts, pa.array([self.chance.choice([-1, 0, 2**62])] * rows, pa.int64()),
-            pa.nulls(rows, field.type), pa.array([b"\xff\x1b"] * rows, pa.binary()),
-            pa.array([[1]] * rows), texts.dictionary_encode(),
-        )  # fmt: skip
+            texts,
+            pa.array([self.chance.choice([-1, 0, 2**62])] * rows, pa.int64()),
+            pa.nulls(rows, field.type),
+            pa.array([b"\xff\x1b"] * rows, pa.binary()),
+            pa.array([[1]] * rows),
+            texts.dictionary_encode(),
+        )
         kind = self.chance.randrange(len(replacements) + 2)
         if kind < len(replacements):
             table = table.set_column(place, column, replacements[kind])
@@ -278,13 +351,17 @@ class Fuzzer:
         for _ in range(count):
             row = ["http://a.example/", "NEWS", "News", "2024-01-01"]
             row[self.chance.randrange(4)] = self.text()
-            head = self.chance.choice(["url,category_code,category_description,date_added"] * 3
-                                      + ["url;category_code", self.text()])  # fmt: skip
+            head = self.chance.choice(
+                ["url,category_code,category_description,date_added"] * 3
+                + ["url;category_code", self.text()]
+            )
             _write(csv, f"{head}\n{','.join(row)}\n")
             entry = {"date": "2024-01-01", "title": "x", "kind": "law", "source": "invented"}
             entry[self.chance.choice(list(entry))] = self.text()
-            shown = [f"{name}: {self.chance.choice([text, json.dumps(text)])}"
-                     for name, text in entry.items()]  # fmt: skip
+            shown = [
+                f"{name}: {self.chance.choice([text, json.dumps(text)])}"
+                for name, text in entry.items()
+            ]
             _write(events, "events:\n- " + "\n  ".join(shown) + "\n")
             cells = ["f", "nat", "body", "regexp", "a.*b", _CC]
             cells[self.chance.randrange(6)] = self.text()
@@ -295,8 +372,13 @@ class Fuzzer:
             self.run("fingerprints", lambda: fingerprints.load(str(folder)).match("body", b"a"))
             values = {"said": self.text(), "found": self.text()}
             claim = {"id": "a", "where": "b", "claim": self.text(), "relation": "equal"}
-            draft = {"document": "a", "source": "b", "probe_cc": _CC, "since": "2024-01-01",
-                     "until": "2024-02-01"}  # fmt: skip
+            draft = {
+                "document": "a",
+                "source": "b",
+                "probe_cc": _CC,
+                "since": "2024-01-01",
+                "until": "2024-02-01",
+            }
             draft[self.chance.choice(list(draft))] = self.text()
             _write(claims, json.dumps({**draft, "claims": [{**claim, "values": values}]}))
             self.run("claims", lambda: show_audit(*self._audited(claims))[0][1].encode())
@@ -321,8 +403,9 @@ def _write(path: Path, text: str) -> None:
 
 def _write_share(scratch: Path) -> Path:
     """A small share to begin with."""
-    lines = [measurement(version) | {"report_id": str(n)} for n in range(5)
-             for version in ("0.4", "0.5")]  # fmt: skip
+    lines = [
+        measurement(version) | {"report_id": str(n)} for n in range(5) for version in ("0.4", "0.5")
+    ]
     path = scratch / "honest" / _KEY
     path.parent.mkdir(parents=True)
     path.write_bytes(gzip.compress(b"\n".join(json.dumps(one).encode() for one in lines)))

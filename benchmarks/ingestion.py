@@ -44,14 +44,18 @@ def measure(fingerprints: Fingerprints, rounds: int = 3, times: int = 24) -> Tab
     one = median(costs["one"].cpu for costs in found)
     measurement_count = size.objects * size.measurements * times
     return ("figure", "by the clock", "by processor time"), [
-        ("speed against unpack + decode a dozen fields, one process",
-         *_ratio(found, "floor", "one", 1)),
+        (
+            "speed against unpack + decode a dozen fields, one process",
+            *_ratio(found, "floor", "one", 1),
+        ),
         ("speed of two processes against one", *_ratio(found, "one", "two", 2)),
-        ("the same of unpack + decode: this machine's ceiling",
-         *_ratio(found, "floor_twice", "two_floors", 2)),
+        (
+            "the same of unpack + decode: this machine's ceiling",
+            *_ratio(found, "floor_twice", "two_floors", 2),
+        ),
         ("measurements/s, one process", "", f"{measurement_count / one:,.0f}"),
         ("MB of JSON/s, one process", "", f"{byte_count / 1e6 / one:,.0f}"),
-    ]  # fmt: skip
+    ]
 
 
 def cost(call: Callable[[], object]) -> Cost:

@@ -62,13 +62,20 @@ def _invent(year: Archive, kind: str) -> Iterator[bytes]:
         run = number // 100 if kind == "sites" else number
         start = f"2024-06-{run % 28 + 1:02} {run // 28 % 24:02}:{run % 60:02}:00"
         own = {
-            "networks": {"probe_asn": f"AS{70_000 + number}",
-                         "probe_network_name": f"Invented Telecom {number}"},
+            "networks": {
+                "probe_asn": f"AS{70_000 + number}",
+                "probe_network_name": f"Invented Telecom {number}",
+            },
             "sites": {"input": f"https://invented{number}.example/"},
             "resolvers": {"resolver_asn": f"AS{80_000 + number}"},
-        }  # fmt: skip
-        line = {**next(failed), **own[kind], "report_id": f"invented-{kind}-{number}",
-                "measurement_start_time": start, "test_start_time": start}  # fmt: skip
+        }
+        line = {
+            **next(failed),
+            **own[kind],
+            "report_id": f"invented-{kind}-{number}",
+            "measurement_start_time": start,
+            "test_start_time": start,
+        }
         yield json.dumps(line).encode()
 
 

@@ -44,8 +44,13 @@ def measure(row_count: int = 2_400_000) -> Table:
         group_by, counts = _ask(folder / "share")
         # A day less than the country that ships: what a meeting decided of that is not of this.
         until = PERIOD.until - timedelta(days=1)
-        words = [f"PROBE_CC={PROBE_CC}", f"SINCE={PERIOD.since}", f"UNTIL={until}",
-                 f"SOURCE={folder / 'share'}", f"STORE={folder / 'store'}"]  # fmt: skip
+        words = [
+            f"PROBE_CC={PROBE_CC}",
+            f"SINCE={PERIOD.since}",
+            f"UNTIL={until}",
+            f"SOURCE={folder / 'share'}",
+            f"STORE={folder / 'store'}",
+        ]
         found = [
             ("a group-by of its rows", "", f"{group_by:.2f}", ""),
             ("all counts of pages 1 and 3", "", f"{counts:.2f}, {counts / group_by:.1f} times", ""),
@@ -117,12 +122,22 @@ def _run_notebook(folder: Path, until: str) -> tuple[str, str]:
     """What JupyterLab takes to run the notebook of verdicts with a number nobody has tried."""
     notebook = ROOT / "notebooks" / "2-confirmation.ipynb"
     parameters = {
-        "probe_cc": PROBE_CC, "since": str(PERIOD.since), "until": until,
-        "source": str(folder / "share"), "store": str(folder / "store"),
-        "tables": str(folder / "tables"), **_CHANGED_IN_LAB,
-    }  # fmt: skip
-    took = cost(lambda: papermill.execute_notebook(
-        notebook, folder / "done.ipynb", parameters=parameters, kernel_name="python3",
-        cwd=str(notebook.parent), progress_bar=False,
-    ))  # fmt: skip
+        "probe_cc": PROBE_CC,
+        "since": str(PERIOD.since),
+        "until": until,
+        "source": str(folder / "share"),
+        "store": str(folder / "store"),
+        "tables": str(folder / "tables"),
+        **_CHANGED_IN_LAB,
+    }
+    took = cost(
+        lambda: papermill.execute_notebook(
+            notebook,
+            folder / "done.ipynb",
+            parameters=parameters,
+            kernel_name="python3",
+            cwd=str(notebook.parent),
+            progress_bar=False,
+        )
+    )
     return f"{took.wall:,.0f}", f"{took.cpu:,.0f}"

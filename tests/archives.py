@@ -22,12 +22,18 @@ CC = "QQ"
 
 def line_of(number: int = 0, **changes: Any) -> bytes:
     """One measurement, of a report and with a result of its own."""
-    return json.dumps({
-        "test_name": "web_connectivity", "report_id": f"r{number}",
-        "input": "https://news.example/", "measurement_start_time": "2024-07-01 10:00:00",
-        "probe_cc": CC, "probe_asn": "AS64500",
-        "test_keys": {"blocking": False, "accessible": True, "x_dns_runtime": number}, **changes,
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            "test_name": "web_connectivity",
+            "report_id": f"r{number}",
+            "input": "https://news.example/",
+            "measurement_start_time": "2024-07-01 10:00:00",
+            "probe_cc": CC,
+            "probe_asn": "AS64500",
+            "test_keys": {"blocking": False, "accessible": True, "x_dns_runtime": number},
+            **changes,
+        }
+    ).encode()
 
 
 def packed(lines: Iterable[bytes]) -> bytes:
@@ -36,9 +42,12 @@ def packed(lines: Iterable[bytes]) -> bytes:
 
 
 def object_key(
-    hour: int = 0, name: str = "n0.0", day: str = "20240701", cc: str = CC,
+    hour: int = 0,
+    name: str = "n0.0",
+    day: str = "20240701",
+    cc: str = CC,
     test: str = "webconnectivity",
-) -> str:  # fmt: skip
+) -> str:
     """The key of an object of that hour."""
     return f"raw/{day}/{hour:02}/{cc}/{test}/{day}{hour:02}_{cc}_{test}.{name}.jsonl.gz"
 
@@ -85,9 +94,13 @@ def three_measurements(folder: Path) -> Iterator[Study]:
     ]
     put(folder / "archive", object_key(day="20240110"), lines)
     parameters = StudyParameters(
-        probe_cc="QQ", since="2024-01-01", until="2024-02-01", source=str(folder / "archive"),
-        store=str(folder / "store"), tables=str(folder / "tables"),
-    )  # fmt: skip
+        probe_cc="QQ",
+        since="2024-01-01",
+        until="2024-02-01",
+        source=str(folder / "archive"),
+        store=str(folder / "store"),
+        tables=str(folder / "tables"),
+    )
     study = open_study(parameters, jobs=1)
     with closing(study.observations):
         yield study

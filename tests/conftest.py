@@ -39,12 +39,30 @@ Command = Callable[..., tuple[int, str, str]]
 
 #: The modules that take longest, the longest first: one that began late would leave the other
 #: worker without work. The two reports that others wait for are made side by side.
-_LONGEST = ("test_end_to_end", "test_any_archive", "test_hostile_archive", "test_ooni_server",
-            "test_verdicts", "test_validation", "test_watching", "test_withholding",
-            "test_survival", "test_publishing", "test_messaging", "test_recipes", "test_rivals",
-            "test_rules", "test_browser", "test_evidence", "test_worlds",
-            "test_live_archive", "test_published_pages", "test_ingestion", "test_baselines",
-            "test_explaining")  # fmt: skip
+_LONGEST = (
+    "test_end_to_end",
+    "test_any_archive",
+    "test_hostile_archive",
+    "test_ooni_server",
+    "test_verdicts",
+    "test_validation",
+    "test_watching",
+    "test_withholding",
+    "test_survival",
+    "test_publishing",
+    "test_messaging",
+    "test_recipes",
+    "test_rivals",
+    "test_rules",
+    "test_browser",
+    "test_evidence",
+    "test_worlds",
+    "test_live_archive",
+    "test_published_pages",
+    "test_ingestion",
+    "test_baselines",
+    "test_explaining",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -144,69 +162,98 @@ def _tables_notebook(folder: Path) -> Path:
         "floor_sessions: int = 4  # sessions >= this are needed, n = sessions\n"
         'tables: str = "."  # the folder that the stages share'
     )
-    return save_notebook(folder, "1-tables.ipynb", [
-        markdown_cell("# What was measured\n\nEvery line of the archive has *one* reason.\n\n"
-                  "Which tests can this report rest on?"),
-        code_cell(parameters, "parameters"),
-        code_cell("import json\nfrom pathlib import Path\nimport pandas as pd\n"
-              "from analysis.pages import plots, show", "setup"),
-        markdown_cell("## Months\n\nThe archive <b>holds</b> them."),
-        code_cell("months = pd.DataFrame({'month': ['2023-07', '2023-08', '2023-10'], "
-              "'measurement_count': [12345, 2000, 900], 'ok_count': [12000, 1800, 800], "
-              "'anomaly_count': [300, 150, 80], 'confirmed_count': [5, 10, 0], "
-              "'failure_count': [40, 40, 20]})\n"
-              "months.to_csv(Path(tables) / 'measurements_by_month.csv', index=False)"),
-        code_cell("show.show_figure(plots.results_by_month(months, title='Few tests fail', "
-              "footer=f'Source: made for a test. n = {months.measurement_count.sum():,}'), "
-              "alt='Stacked bars: most tests found the site reachable.', "
-              "caption='Results by month; nothing was tested in September.')"),
-        code_cell("show.show_table(months, caption='Measurements by month')"),
-        markdown_cell("## Sites\n\n### ខ្មែរ ភាសា\n\n### ខ្មែរ ភាសា"),
-        code_cell(
-            "hostile = ['<script>alert(1)</script>', '=HYPERLINK(1)', 'x' * 300, "
-            "'$\\\\frac{', 'a\\u202eb', '\"><img src=x onerror=alert(1)>']\n"
-            "sites = pd.DataFrame({'domain': hostile + [f'site{i}.test' for i in range(60)]})\n"
-            "states = ['blocked', 'likely_blocked', 'impaired', 'down', 'ok', 'insufficient']\n"
-            "sites['state'] = [states[i % 6] for i in range(len(sites))]\n"
-            "sites['blocked_share'] = [1.0, 0.9712, None] * 22\n"
-            "sites['is_local'] = [True, False] * 33\n"
-            "sites['networks'] = 'AS1 One;AS22 Two;AS333 A network with a long name'\n"
-            "sites['mechanisms'] = 'dns.sinkhole;tls.reset'\n"
-            "sites['measurement_count'] = range(1000, 1066)\n"
-            "sites['blocked_from'] = '2023-07-17'\n"
-            "sites['witness_url'] = 'https://explorer.ooni.org/m/1'\n"
-            "sites['note'] = 'at least since; not tested since'"),
-        code_cell("show.show_table(sites, caption='Sites', note='Made up.')"),
-        code_cell("pairs = pd.DataFrame([{'domain': d, 'probe_asn': n, "
-              "'state': states[(i * n) % 6]}"
-              " for i, d in enumerate(sites.domain[:30]) for n in (1, 22, 333, 4444)])\n"
-              "pairs.to_csv(Path(tables) / 'verdicts.csv', index=False)\n"
-              "show.show_matrix(pairs, caption='Sites by network', names={1: 'One'})"),
-        code_cell("folder = Path(tables).parent / 'findings'\n"
-              "(folder / '1-tables.json').write_text(json.dumps({'total': {'value': "
-              "int(months.measurement_count.sum()), 'table': 'measurements_by_month.csv'}}))",
-              "setup"),
-    ])  # fmt: skip
+    return save_notebook(
+        folder,
+        "1-tables.ipynb",
+        [
+            markdown_cell(
+                "# What was measured\n\nEvery line of the archive has *one* reason.\n\n"
+                "Which tests can this report rest on?"
+            ),
+            code_cell(parameters, "parameters"),
+            code_cell(
+                "import json\nfrom pathlib import Path\nimport pandas as pd\n"
+                "from analysis.pages import plots, show",
+                "setup",
+            ),
+            markdown_cell("## Months\n\nThe archive <b>holds</b> them."),
+            code_cell(
+                "months = pd.DataFrame({'month': ['2023-07', '2023-08', '2023-10'], "
+                "'measurement_count': [12345, 2000, 900], 'ok_count': [12000, 1800, 800], "
+                "'anomaly_count': [300, 150, 80], 'confirmed_count': [5, 10, 0], "
+                "'failure_count': [40, 40, 20]})\n"
+                "months.to_csv(Path(tables) / 'measurements_by_month.csv', index=False)"
+            ),
+            code_cell(
+                "show.show_figure(plots.results_by_month(months, title='Few tests fail', "
+                "footer=f'Source: made for a test. n = {months.measurement_count.sum():,}'), "
+                "alt='Stacked bars: most tests found the site reachable.', "
+                "caption='Results by month; nothing was tested in September.')"
+            ),
+            code_cell("show.show_table(months, caption='Measurements by month')"),
+            markdown_cell("## Sites\n\n### ខ្មែរ ភាសា\n\n### ខ្មែរ ភាសា"),
+            code_cell(
+                "hostile = ['<script>alert(1)</script>', '=HYPERLINK(1)', 'x' * 300, "
+                "'$\\\\frac{', 'a\\u202eb', '\"><img src=x onerror=alert(1)>']\n"
+                "sites = pd.DataFrame({'domain': hostile + [f'site{i}.test' for i in range(60)]})\n"
+                "states = ['blocked', 'likely_blocked', 'impaired', 'down', 'ok', 'insufficient']\n"
+                "sites['state'] = [states[i % 6] for i in range(len(sites))]\n"
+                "sites['blocked_share'] = [1.0, 0.9712, None] * 22\n"
+                "sites['is_local'] = [True, False] * 33\n"
+                "sites['networks'] = 'AS1 One;AS22 Two;AS333 A network with a long name'\n"
+                "sites['mechanisms'] = 'dns.sinkhole;tls.reset'\n"
+                "sites['measurement_count'] = range(1000, 1066)\n"
+                "sites['blocked_from'] = '2023-07-17'\n"
+                "sites['witness_url'] = 'https://explorer.ooni.org/m/1'\n"
+                "sites['note'] = 'at least since; not tested since'"
+            ),
+            code_cell("show.show_table(sites, caption='Sites', note='Made up.')"),
+            code_cell(
+                "pairs = pd.DataFrame([{'domain': d, 'probe_asn': n, "
+                "'state': states[(i * n) % 6]}"
+                " for i, d in enumerate(sites.domain[:30]) for n in (1, 22, 333, 4444)])\n"
+                "pairs.to_csv(Path(tables) / 'verdicts.csv', index=False)\n"
+                "show.show_matrix(pairs, caption='Sites by network', names={1: 'One'})"
+            ),
+            code_cell(
+                "folder = Path(tables).parent / 'findings'\n"
+                "(folder / '1-tables.json').write_text(json.dumps({'total': {'value': "
+                "int(months.measurement_count.sum()), 'table': 'measurements_by_month.csv'}}))",
+                "setup",
+            ),
+        ],
+    )
 
 
 def _findings_notebook(folder: Path) -> Path:
-    return save_notebook(folder, "2-findings.ipynb", [
-        markdown_cell("# What was found\n\nWhich sites were blocked?"),
-        code_cell('tables: str = "."  # the folder that the stages share', "parameters"),
-        code_cell("import json\nfrom pathlib import Path\nimport pandas as pd\n"
-              "from analysis.pages import show\n"
-              "months = pd.read_csv(Path(tables) / 'measurements_by_month.csv')", "setup"),
-        markdown_cell("## Findings"),
-        code_cell("total = int(months.measurement_count.sum())\n"
-              "show.show_finding('few-tests', f'{total:,} measurements were kept', "
-              "'It is a count.', "
-              "'Made for a test.', '1-tables.html#months')"),
-        markdown_cell("## Method\n\n## How to read it\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
-        code_cell("show.show_states()\n"
-              "show.show_parameters({'floor_sessions': 4}, {'floor_sessions': 'Fewest.'})\n"
-              "show.show_provenance({'Rows': total, 'Lists': ['one', 'two'], "
-              "'Digests': {'input': 'ab' * 32}})\nshow.show_text('Plain <b>text</b>.')"),
-    ])  # fmt: skip
+    return save_notebook(
+        folder,
+        "2-findings.ipynb",
+        [
+            markdown_cell("# What was found\n\nWhich sites were blocked?"),
+            code_cell('tables: str = "."  # the folder that the stages share', "parameters"),
+            code_cell(
+                "import json\nfrom pathlib import Path\nimport pandas as pd\n"
+                "from analysis.pages import show\n"
+                "months = pd.read_csv(Path(tables) / 'measurements_by_month.csv')",
+                "setup",
+            ),
+            markdown_cell("## Findings"),
+            code_cell(
+                "total = int(months.measurement_count.sum())\n"
+                "show.show_finding('few-tests', f'{total:,} measurements were kept', "
+                "'It is a count.', "
+                "'Made for a test.', '1-tables.html#months')"
+            ),
+            markdown_cell("## Method\n\n## How to read it\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
+            code_cell(
+                "show.show_states()\n"
+                "show.show_parameters({'floor_sessions': 4}, {'floor_sessions': 'Fewest.'})\n"
+                "show.show_provenance({'Rows': total, 'Lists': ['one', 'two'], "
+                "'Digests': {'input': 'ab' * 32}})\nshow.show_text('Plain <b>text</b>.')"
+            ),
+        ],
+    )
 
 
 def _demo_first_page(_: Path, findings: Mapping[str, Any], __: Any) -> Any:
@@ -216,14 +263,19 @@ def _demo_first_page(_: Path, findings: Mapping[str, Any], __: Any) -> Any:
             {"value": findings["total"]["value"], "label": "measurements", "caveat": "Few."},
             {"value": "3 of 4", "label": "months with tests", "caveat": "No September."},
         ],
-        "findings": [{
-            "id": "F3", "claim": "Tests are few", "sites": "a.test <b>and</b> b.test.",
-            "caveats": ["<b>Made up</b>"], "evidence": "2-findings.html#claim-few-tests",
-            "figure": "",
-        }],
+        "findings": [
+            {
+                "id": "F3",
+                "claim": "Tests are few",
+                "sites": "a.test <b>and</b> b.test.",
+                "caveats": ["<b>Made up</b>"],
+                "evidence": "2-findings.html#claim-few-tests",
+                "figure": "",
+            }
+        ],
         "certainty": ["Not at all."],
         "unknowns": ["What happened in September."],
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="session")
@@ -238,9 +290,11 @@ def demo_page():
     from analysis.pages.rendering import PageContext  # takes seconds to load
 
     return PageContext(
-        country="Nowhere", period="1 July to 31 October 2023", status="Fictional country",
+        country="Nowhere",
+        period="1 July to 31 October 2023",
+        status="Fictional country",
         data_date="31 October 2023",
-    )  # fmt: skip
+    )
 
 
 def _make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
@@ -300,8 +354,11 @@ def fictional_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         done = subprocess.run(
             [sys.executable, "-m", "analysis", "report", *arguments],
-            cwd=_REPOSITORY, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=_REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         log = f"{done.returncode}\n{done.stdout}{done.stderr}"
         (folder / "log.txt").write_text(log, encoding="utf-8")
 

@@ -43,8 +43,13 @@ from tests.table_rows import as_written
 
 def gone_around(failure: str) -> Row:
     """The lookup fails, and the site answers at the control's address with its certificate."""
-    return observation(dns_failure=failure, dns_answers=[], tcp=[connect(is_answer=False)],
-                       tls=[handshake(is_answer=False)], http_first_is_answer=False)  # fmt: skip
+    return observation(
+        dns_failure=failure,
+        dns_answers=[],
+        tcp=[connect(is_answer=False)],
+        tls=[handshake(is_answer=False)],
+        http_first_is_answer=False,
+    )
 
 
 NAME, VPN = "news.example", 64510
@@ -61,8 +66,10 @@ LETTERS: dict[str, Row] = {
     "D": unconnected(TIMEOUT, control_ok=False, **site_down()),
     "U": other_page(),
     "N": {**unresolved(NXDOMAIN), **no_control()},
-    "L": misled("127.0.0.1", dns_answers=[
-        {"address": "127.0.0.1", "asn": None, "special": "loopback", "match": "none"}]),
+    "L": misled(
+        "127.0.0.1",
+        dns_answers=[{"address": "127.0.0.1", "asn": None, "special": "loopback", "match": "none"}],
+    ),
     "R": unshaken("connection_reset"),
     "T": unconnected(TIMEOUT),
     "M": unshaken("ssl_invalid_hostname"),
@@ -75,7 +82,7 @@ LETTERS: dict[str, Row] = {
     "C": unconnected("connection_reset"),
     "V": unresolved("dns_server_misbehaving"),
     "E": unresolved("dns_temporary_failure"),
-}  # fmt: skip
+}
 DAY_ONE = datetime(2024, 1, 1, 8)
 
 
@@ -92,10 +99,19 @@ def days(letters: str, *, per_day: int = 1, start: int = 0, **changes: Any) -> l
         for number in range(per_day * (letter != ".")):
             moment = DAY_ONE + timedelta(days=day, minutes=number)
             report = f"{moment:%Y%m%d}-{domain}-{asn}-{number}"
-            rows.append({**LETTERS[letter], "domain": domain, "http_host": domain, "input": f"https://{domain}/",
-                         "measurement_start_time": moment, "report_id": report,
-                         "http_body_digest": f"page of {domain}",
-                         "software_name": f"ooniprobe-{platform}", **changes})  # fmt: skip
+            rows.append(
+                {
+                    **LETTERS[letter],
+                    "domain": domain,
+                    "http_host": domain,
+                    "input": f"https://{domain}/",
+                    "measurement_start_time": moment,
+                    "report_id": report,
+                    "http_body_digest": f"page of {domain}",
+                    "software_name": f"ooniprobe-{platform}",
+                    **changes,
+                }
+            )
     return rows
 
 
@@ -106,18 +122,25 @@ def study_of(rows: Iterable[Row], period: Period, split: str | None = None) -> S
     """
     halves = dict(zip(("first", "second"), period.split(split), strict=True)) if split else {}
     asns = [*ALL_NETWORKS, FOURTH, VPN]
-    networks = pd.DataFrame({
-        "probe_asn": asns, "network": [f"Network {asn}" for asn in asns],
-        "operator": ["One", "Two", "Three", "Four", "Tunnel"],
-        "is_domestic": [True, True, True, True, False],
-    })  # fmt: skip
+    networks = pd.DataFrame(
+        {
+            "probe_asn": asns,
+            "network": [f"Network {asn}" for asn in asns],
+            "operator": ["One", "Two", "Three", "Four", "Tunnel"],
+            "is_domestic": [True, True, True, True, False],
+        }
+    )
     study = SimpleNamespace(
         parameters=StudyParameters(),
-        connection=connection_with(rows), kept=None, is_fictional=False,
-        thresholds=Thresholds(), rules=RULES, fingerprints=fingerprints_for(1),
+        connection=connection_with(rows),
+        kept=None,
+        is_fictional=False,
+        thresholds=Thresholds(),
+        rules=RULES,
+        fingerprints=fingerprints_for(1),
         periods={"all": period, **halves},
         networks=lambda: networks,
-    )  # fmt: skip
+    )
     return cast(Study, study)
 
 
@@ -128,8 +151,9 @@ def judge(rows: Iterable[Row], *, until: str = "2024-04-01", split: str | None =
     return confirm(study)
 
 
-def verdict(found: Judgement, period: str = "all", domain: str = NAME,
-            asn: int = PROBE_NETWORK) -> Any:  # fmt: skip
+def verdict(
+    found: Judgement, period: str = "all", domain: str = NAME, asn: int = PROBE_NETWORK
+) -> Any:
     """The one row of a site on a network in a period."""
     table = found.verdicts
     rows = table[
@@ -144,14 +168,26 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
     return [
         row
         for asn in ALL_NETWORKS
-        for row in days(letters, domain=domain, probe_asn=asn, resolver_asn=asn,
-                        control_answers=[control_answer("192.0.2.10", hoster)])
-    ]  # fmt: skip
+        for row in days(
+            letters,
+            domain=domain,
+            probe_asn=asn,
+            resolver_asn=asn,
+            control_answers=[control_answer("192.0.2.10", hoster)],
+        )
+    ]
 
 
-def site(name: str, letters: str, *, asn: int = PROBE_NETWORK, host: str = "",
-         **options: Any) -> list[Row]:  # fmt: skip
+def site(
+    name: str, letters: str, *, asn: int = PROBE_NETWORK, host: str = "", **options: Any
+) -> list[Row]:
     """The days of a site on one network, in a hosting network of its own or one that is named."""
     number = 65000 + int(sha256((host or name).encode()).hexdigest(), 16) % 500
-    return days(letters, domain=f"{name}.example", probe_asn=asn, resolver_asn=asn,
-                control_answers=[control_answer("192.0.2.10", number)], **options)  # fmt: skip
+    return days(
+        letters,
+        domain=f"{name}.example",
+        probe_asn=asn,
+        resolver_asn=asn,
+        control_answers=[control_answer("192.0.2.10", number)],
+        **options,
+    )

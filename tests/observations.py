@@ -18,8 +18,13 @@ NETWORK = 64496  # the site's
 PROBE_NETWORK = 64500
 
 
-def answer(address: str, asn: int | None = NETWORK, *, special: str | None = None,
-           match: str | None = "address") -> Row:  # fmt: skip
+def answer(
+    address: str,
+    asn: int | None = NETWORK,
+    *,
+    special: str | None = None,
+    match: str | None = "address",
+) -> Row:
     """One address that the resolver gave."""
     return {"address": address, "asn": asn, "special": special, "match": match}
 
@@ -30,28 +35,47 @@ def control_answer(address: str, asn: int | None = NETWORK, special: str | None 
 
 
 def connect(
-    address: str = ADDRESS, failure: str | None = None, *, port: int = 443,
-    match: str | None = "address", is_answer: bool | None = True,
-    control_ok: bool | None = True, control_failure: str | None = None,
-) -> Row:  # fmt: skip
+    address: str = ADDRESS,
+    failure: str | None = None,
+    *,
+    port: int = 443,
+    match: str | None = "address",
+    is_answer: bool | None = True,
+    control_ok: bool | None = True,
+    control_failure: str | None = None,
+) -> Row:
     """One TCP attempt."""
     return {
-        "address": address, "port": port, "failure": failure, "match": match,
-        "is_answer": is_answer, "control_ok": control_ok, "control_failure": control_failure,
-    }  # fmt: skip
+        "address": address,
+        "port": port,
+        "failure": failure,
+        "match": match,
+        "is_answer": is_answer,
+        "control_ok": control_ok,
+        "control_failure": control_failure,
+    }
 
 
 def handshake(
-    address: str | None = ADDRESS, failure: str | None = None, *,
-    server_name: str = "news.example", match: str | None = "address",
-    is_answer: bool | None = True, control_ok: bool | None = True,
+    address: str | None = ADDRESS,
+    failure: str | None = None,
+    *,
+    server_name: str = "news.example",
+    match: str | None = "address",
+    is_answer: bool | None = True,
+    control_ok: bool | None = True,
     control_failure: str | None = None,
-) -> Row:  # fmt: skip
+) -> Row:
     """One TLS attempt."""
     return {
-        "address": address, "server_name": server_name, "failure": failure, "match": match,
-        "is_answer": is_answer, "control_ok": control_ok, "control_failure": control_failure,
-    }  # fmt: skip
+        "address": address,
+        "server_name": server_name,
+        "failure": failure,
+        "match": match,
+        "is_answer": is_answer,
+        "control_ok": control_ok,
+        "control_failure": control_failure,
+    }
 
 
 def observation(**changes: Any) -> Row:
@@ -67,24 +91,48 @@ def observation(**changes: Any) -> Row:
     domain = changes.get("domain", "news.example")
     row = dict.fromkeys(OBSERVATION.names)
     row |= {
-        "report_id": "20240110T080000Z_webconnectivity_QQ_64500_n1_a", "line_number": 1,
-        "measurement_start_time": datetime(2024, 1, 10, 8), "probe_cc": "QQ",
-        "probe_asn": PROBE_NETWORK, "probe_network_name": "Network", "resolver_asn": PROBE_NETWORK,
-        "software_name": "ooniprobe-android", "software_version": "3.8.8",
-        "test_version": "0.5.28", "platform": "android",
-        "domain": domain, "input": f"https://{domain}/", "is_https": True, "is_ip_input": False,
-        "dns_answers": [answer(ADDRESS)], "udp_answers": [answer(ADDRESS)],
-        "has_control": True, "control_answers": [control_answer(ADDRESS)],
+        "report_id": "20240110T080000Z_webconnectivity_QQ_64500_n1_a",
+        "line_number": 1,
+        "measurement_start_time": datetime(2024, 1, 10, 8),
+        "probe_cc": "QQ",
+        "probe_asn": PROBE_NETWORK,
+        "probe_network_name": "Network",
+        "resolver_asn": PROBE_NETWORK,
+        "software_name": "ooniprobe-android",
+        "software_version": "3.8.8",
+        "test_version": "0.5.28",
+        "platform": "android",
+        "domain": domain,
+        "input": f"https://{domain}/",
+        "is_https": True,
+        "is_ip_input": False,
+        "dns_answers": [answer(ADDRESS)],
+        "udp_answers": [answer(ADDRESS)],
+        "has_control": True,
+        "control_answers": [control_answer(ADDRESS)],
         "control_tls_addresses": [],
-        "tcp": [connect()], "tls": [handshake(server_name=domain)],
-        "http_url": f"https://{domain}/", "http_host": domain, "http_status": 200,
-        "http_request_count": 1, "http_first_is_answer": True, "http_body_length": 12000,
-        "control_http_status": 200, "control_http_body_length": 12000,
-        "control_http_title": "News", "body_proportion": 1.0, "status_code_match": True,
-        "headers_match": True, "title_match": True, "dns_consistency": "consistent",
-        "blocking": "false", "accessible": True,
-        "is_anomaly": False, "is_confirmed": False, "is_failure": False,
-    }  # fmt: skip
+        "tcp": [connect()],
+        "tls": [handshake(server_name=domain)],
+        "http_url": f"https://{domain}/",
+        "http_host": domain,
+        "http_status": 200,
+        "http_request_count": 1,
+        "http_first_is_answer": True,
+        "http_body_length": 12000,
+        "control_http_status": 200,
+        "control_http_body_length": 12000,
+        "control_http_title": "News",
+        "body_proportion": 1.0,
+        "status_code_match": True,
+        "headers_match": True,
+        "title_match": True,
+        "dns_consistency": "consistent",
+        "blocking": "false",
+        "accessible": True,
+        "is_anomaly": False,
+        "is_confirmed": False,
+        "is_failure": False,
+    }
     return row | changes
 
 
@@ -92,30 +140,62 @@ def http_observation(**changes: Any) -> Row:
     """A complete measurement of a plain-http site that works and serves the control's page."""
     domain = changes.get("domain", "news.example")
     plain: Row = {
-        "input": f"http://{domain}/", "is_https": False, "http_url": f"http://{domain}/",
-        "tcp": [connect(port=80)], "tls": [], "test_version": "0.4.2",
-        "http_first_is_answer": None, "http_title": "News", "http_body_digest": f"own {domain}",
+        "input": f"http://{domain}/",
+        "is_https": False,
+        "http_url": f"http://{domain}/",
+        "tcp": [connect(port=80)],
+        "tls": [],
+        "test_version": "0.4.2",
+        "http_first_is_answer": None,
+        "http_title": "News",
+        "http_body_digest": f"own {domain}",
         "http_fingerprints": [],
-    }  # fmt: skip
+    }
     return observation(**{**plain, **changes})
 
 
 def no_response(**failure: Any) -> Row:
     """The http columns of a request that got no response, for use as changes."""
-    empty = ("http_status", "http_body_length", "http_title", "http_body_digest",
-             "http_fingerprints", "body_proportion", "status_code_match", "headers_match",
-             "title_match")  # fmt: skip
-    return {**dict.fromkeys(empty), "is_anomaly": True, "blocking": "http-failure",
-            "accessible": False, **failure}  # fmt: skip
+    empty = (
+        "http_status",
+        "http_body_length",
+        "http_title",
+        "http_body_digest",
+        "http_fingerprints",
+        "body_proportion",
+        "status_code_match",
+        "headers_match",
+        "title_match",
+    )
+    return {
+        **dict.fromkeys(empty),
+        "is_anomaly": True,
+        "blocking": "http-failure",
+        "accessible": False,
+        **failure,
+    }
 
 
 def no_control(**changes: Any) -> Row:
     """The control columns of a measurement whose control failed, for use as changes."""
-    empty = ("control_dns_failure", "control_http_failure", "control_http_status",
-             "control_http_body_length", "control_http_title", "body_proportion",
-             "status_code_match", "headers_match", "title_match")  # fmt: skip
-    return {**dict.fromkeys(empty), "has_control": False, "control_answers": [],
-            "control_failure": "generic_timeout_error", **changes}  # fmt: skip
+    empty = (
+        "control_dns_failure",
+        "control_http_failure",
+        "control_http_status",
+        "control_http_body_length",
+        "control_http_title",
+        "body_proportion",
+        "status_code_match",
+        "headers_match",
+        "title_match",
+    )
+    return {
+        **dict.fromkeys(empty),
+        "has_control": False,
+        "control_answers": [],
+        "control_failure": "generic_timeout_error",
+        **changes,
+    }
 
 
 def table_of(rows: Iterable[Mapping[str, Any]], key: str = "object_key") -> pa.Table:

@@ -35,14 +35,31 @@ API = "api/v1/aggregation"
 
 _UNIQUE_IDS = datetime(2026, 5, 19)
 _BOTH = date(2020, 10, 20), date(2020, 10, 21)
-_GRAINS = ((7, ("hour", "day", "auto")), (30, ("day", "week", "auto")),
-           (365, ("day", "week", "month", "auto")),
-           (9999999, ("day", "week", "month", "year", "auto")))  # fmt: skip
-_AXES = ("blocking_type", "category_code", "domain", "input", "measurement_start_day", "probe_asn",
-         "probe_cc", "test_name")  # fmt: skip
+_GRAINS = (
+    (7, ("hour", "day", "auto")),
+    (30, ("day", "week", "auto")),
+    (365, ("day", "week", "month", "auto")),
+    (9999999, ("day", "week", "month", "year", "auto")),
+)
+_AXES = (
+    "blocking_type",
+    "category_code",
+    "domain",
+    "input",
+    "measurement_start_day",
+    "probe_asn",
+    "probe_cc",
+    "test_name",
+)
 _DAY = r"\d{4}-\d\d-\d\d"
-_PATTERNS = {"test_name": "[a-z0-9_,]+", "probe_cc": ".{2,}", "axis_x": "[a-z_]+",
-             "axis_y": "[a-z_]+", "since": _DAY, "until": _DAY}  # fmt: skip
+_PATTERNS = {
+    "test_name": "[a-z0-9_,]+",
+    "probe_cc": ".{2,}",
+    "axis_x": "[a-z_]+",
+    "axis_y": "[a-z_]+",
+    "since": _DAY,
+    "until": _DAY,
+}
 _UNITS_AN_HOUR = 4000  # of 10 ms
 
 
@@ -75,8 +92,9 @@ class OoniServer(LoopbackS3):
         self.requests.clear()
         return [
             {name: values[-1] for name, values in parse_qs(path.query).items()}
-            for path in paths if path.path == f"/{API}"
-        ]  # fmt: skip
+            for path in paths
+            if path.path == f"/{API}"
+        ]
 
     # --- what is received -----------------------------------------------------------------------
 
@@ -137,15 +155,19 @@ class OoniServer(LoopbackS3):
         return status, body, {"X-RateLimit-Remaining": str(max(left - cost, 0))}
 
     def _count(self, asked: Mapping[str, str]) -> tuple[int, Item]:
-        wrong = [name for name, pattern in _PATTERNS.items()
-                 if name in asked and not re.fullmatch(pattern, asked[name])]  # fmt: skip
+        wrong = [
+            name
+            for name, pattern in _PATTERNS.items()
+            if name in asked and not re.fullmatch(pattern, asked[name])
+        ]
         if wrong:
             return 422, {"detail": [{"loc": ["query", name], "msg": "wrong"} for name in wrong]}
         axes = [asked[name] for name in ("axis_x", "axis_y") if name in asked]
         if len(axes) == 2 and axes[0] == axes[1]:
             return 200, {"msg": "Axis X and Y cannot be the same", "v": 0}
-        since, until = (datetime.combine(date.fromisoformat(asked[name]), time()) for name in
-                        ("since", "until"))  # fmt: skip
+        since, until = (
+            datetime.combine(date.fromisoformat(asked[name]), time()) for name in ("since", "until")
+        )
         grain = asked.get("time_grain", "auto")
         for axis in axes:
             if axis not in _AXES:
@@ -159,10 +181,16 @@ class OoniServer(LoopbackS3):
         if elapsed > 30 or len(rows) > 51_000:
             return 400, {"detail": "Database query error"}
         return 200, {
-            "v": 0, "dimension_count": len(axes), "result": rows if axes else rows[0],
-            "db_stats": {"row_count": 1, "bytes": 1, "total_row_count": 1,
-                         "elapsed_seconds": elapsed},
-        }  # fmt: skip
+            "v": 0,
+            "dimension_count": len(axes),
+            "result": rows if axes else rows[0],
+            "db_stats": {
+                "row_count": 1,
+                "bytes": 1,
+                "total_row_count": 1,
+                "elapsed_seconds": elapsed,
+            },
+        }
 
     def _rows(
         self,
@@ -173,21 +201,32 @@ class OoniServer(LoopbackS3):
         until: datetime,
     ) -> list[Item]:
         """One row a combination of the axes' values that occurs, sorted."""
-        tests, countries = (set(asked[name].split(",")) if name in asked else None
-                            for name in ("test_name", "probe_cc"))  # fmt: skip
+        tests, countries = (
+            set(asked[name].split(",")) if name in asked else None
+            for name in ("test_name", "probe_cc")
+        )
         cells: dict[tuple[str, ...], Counter[str]] = {} if axes else {(): Counter()}
         for (start, test, probe_cc, flag), count in self.counted.items():
-            if (since <= start < until and (tests is None or test in tests)
-                    and (countries is None or probe_cc in countries)):  # fmt: skip
-                values = {"test_name": test, "probe_cc": probe_cc,
-                          "measurement_start_day": _start(start, grain)}  # fmt: skip
+            if (
+                since <= start < until
+                and (tests is None or test in tests)
+                and (countries is None or probe_cc in countries)
+            ):
+                values = {
+                    "test_name": test,
+                    "probe_cc": probe_cc,
+                    "measurement_start_day": _start(start, grain),
+                }
                 key = tuple(values[axis] for axis in axes)
                 cells.setdefault(key, Counter())[flag] += count
         return [
-            {**dict(zip(axes, key, strict=True)), "measurement_count": cell.total(),
-             **{f"{flag}_count": cell[flag] for flag in DISJOINT}}
+            {
+                **dict(zip(axes, key, strict=True)),
+                "measurement_count": cell.total(),
+                **{f"{flag}_count": cell[flag] for flag in DISJOINT},
+            }
             for key, cell in sorted(cells.items())
-        ]  # fmt: skip
+        ]
 
 
 def _choose_grain(since: datetime, until: datetime, grain: str) -> tuple[str, str]:

@@ -66,18 +66,21 @@ def list_blocks(kinds: dict[str, tuple[float, list[Block]]], cell: list[Session]
             if kind == "mark" or evidence >= line:
                 totals = [_between(_series(cell, kind), one) for one in stretches]
                 likely = [
-                    (one, total) for one, total in zip(stretches, totals, strict=True)
+                    (one, total)
+                    for one, total in zip(stretches, totals, strict=True)
                     if one.hits >= SHARE_FLOOR * total
-                ]  # fmt: skip
+                ]
                 hits, every = sum(one.hits for one, _ in likely), sum(total for _, total in likely)
                 kept += [
-                    one for one, total in likely
+                    one
+                    for one, total in likely
                     if _is_most(hits, every) or _is_most(one.hits, total)
-                ]  # fmt: skip
+                ]
         inside = [
-            one for one in cell
+            one
+            for one in cell
             if any(one.kind == b.kind and b.first_day <= one.day <= b.last_day for b in kept)
-        ]  # fmt: skip
+        ]
         enough = len(inside) >= FLOOR_SESSIONS and len({o.day for o in inside}) >= FLOOR_DAYS
         return kept if enough else []
 
@@ -117,10 +120,13 @@ def _teaching(cell: list[Session], kind: str) -> list[Session]:
         is_candidate = {id(series[place]) for place in _candidates(series, kind)}
     mostly = 2 * len(fails) >= len(cell)
     return [
-        one for one in cell
-        if one.shown != "down" and one.kind in ("", kind) and id(one) not in is_candidate
+        one
+        for one in cell
+        if one.shown != "down"
+        and one.kind in ("", kind)
+        and id(one) not in is_candidate
         and not (mostly and one.kind == kind)
-    ]  # fmt: skip
+    ]
 
 
 def _base(taught: list[Session], own: Session, kind: str) -> float:
@@ -160,8 +166,9 @@ def _evidence(series: list[Session], kind: str, base: float) -> float:
     for place, day in enumerate(said):
         if place:
             opened, blocked = (
-                opened * (1 - change) + blocked * change, blocked * (1 - change) + opened * change
-            )  # fmt: skip
+                opened * (1 - change) + blocked * change,
+                blocked * (1 - change) + opened * change,
+            )
         blocked *= exp(day)
     return 0.9 * (single + opened + blocked) / 2
 
@@ -212,9 +219,10 @@ def _path(
 def _between(series: list[Session], block: Block) -> int:
     """The sessions from the first failure to the last."""
     places = [
-        place for place, one in enumerate(series)
+        place
+        for place, one in enumerate(series)
         if one.kind == block.kind and block.first_day <= one.day <= block.last_day
-    ]  # fmt: skip
+    ]
     return places[-1] - places[0] + 1
 
 

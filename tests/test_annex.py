@@ -40,78 +40,129 @@ from analysis.verdicts.rivals import HOST_SILENT, RIVALS
 from analysis.vocabulary import METHODS
 from tests.table_rows import as_written, dated, table_rows
 
-NETWORKS = pd.DataFrame({
-    "probe_asn": [1, 2, 3, 9], "network": ["One", "Two", "Three", "Tunnel"],
-    "operator": ["Alpha", "Alpha", "", "Tunnel"], "kind": ["isp", "mobile", "education", "vpn"],
-    "kind_source": ["list", "list", "none", "list"], "measurement_count": [9, 8, 7, 6],
-    "domain_count": [3, 3, 3, 3],
-})  # fmt: skip
+NETWORKS = pd.DataFrame(
+    {
+        "probe_asn": [1, 2, 3, 9],
+        "network": ["One", "Two", "Three", "Tunnel"],
+        "operator": ["Alpha", "Alpha", "", "Tunnel"],
+        "kind": ["isp", "mobile", "education", "vpn"],
+        "kind_source": ["list", "list", "none", "list"],
+        "measurement_count": [9, 8, 7, 6],
+        "domain_count": [3, 3, 3, 3],
+    }
+)
 NAMES = ["a.example", "b.example", "www.b.example", "c.example", "d.example"]
-DOMAINS = pd.DataFrame({
-    "domain": ["", *NAMES], "category_code": ["", "NEWS", "NEWS", "NEWS", "GMB", ""],
-    "category": ["Uncategorised", "News", "News", "News", "Gambling", "Uncategorised"],
-    "is_local": [False, True, False, False, False, False],
-    "measurement_count": [5, 100, 80, 60, 40, 20], "anomaly_count": [0, 50, 40, 30, 20, 10],
-    "flagged_count": [0, 49, 39, 29, 19, 9],
-})  # fmt: skip
+DOMAINS = pd.DataFrame(
+    {
+        "domain": ["", *NAMES],
+        "category_code": ["", "NEWS", "NEWS", "NEWS", "GMB", ""],
+        "category": ["Uncategorised", "News", "News", "News", "Gambling", "Uncategorised"],
+        "is_local": [False, True, False, False, False, False],
+        "measurement_count": [5, 100, 80, 60, 40, 20],
+        "anomaly_count": [0, 50, 40, 30, 20, 10],
+        "flagged_count": [0, 49, 39, 29, 19, 9],
+    }
+)
 
 
 def _verdict(domain: str, probe_asn: int, **given: Any) -> dict[str, Any]:
     """A verdict on a site that is listed, with ``given`` on top."""
     row = {
-        "domain": domain, "probe_asn": probe_asn, "period": "all", "state": "blocked",
-        "mechanism": "dns.sinkhole", "rule_id": "dns.sinkhole", "measurement_count": 30,
-        "blocked_count": 20, "ok_count": 5, "session_count": 25, "blocked_session_count": 18,
-        "blocked_from": "2024-02-01", "blocked_until": "2024-05-01", "note": "",
+        "domain": domain,
+        "probe_asn": probe_asn,
+        "period": "all",
+        "state": "blocked",
+        "mechanism": "dns.sinkhole",
+        "rule_id": "dns.sinkhole",
+        "measurement_count": 30,
+        "blocked_count": 20,
+        "ok_count": 5,
+        "session_count": 25,
+        "blocked_session_count": 18,
+        "blocked_from": "2024-02-01",
+        "blocked_until": "2024-05-01",
+        "note": "",
         "last_seen_blocked": "2024-05-01",
-        "set_aside_reason": "", "witness_url": f"https://x.example/AS{probe_asn}",
-    }  # fmt: skip
+        "set_aside_reason": "",
+        "witness_url": f"https://x.example/AS{probe_asn}",
+    }
     return row | given
 
 
 def _aside(domain: str, probe_asn: int, reason: str, **given: Any) -> dict[str, Any]:
-    state = {"state": "insufficient", "mechanism": "", "rule_id": "", "set_aside_reason": reason,
-             "blocked_from": "", "blocked_until": "", "witness_url": ""}  # fmt: skip
+    state = {
+        "state": "insufficient",
+        "mechanism": "",
+        "rule_id": "",
+        "set_aside_reason": reason,
+        "blocked_from": "",
+        "blocked_until": "",
+        "witness_url": "",
+    }
     return _verdict(domain, probe_asn, **{**state, **given})
 
 
 def test_a_site_on_two_networks_is_one_row_with_sums() -> None:
     """The strongest state, every mechanism, the widest dates, the witness of most sessions."""
-    verdicts = pd.DataFrame([
-        _verdict("b.example", 2, state="likely_blocked", mechanism="tls.reset",
-                 blocked_from="2024-03-01", blocked_until="2024-06-01", blocked_session_count=19,
-                 last_seen_blocked="2024-06-01",
-                 note="at least since"),
-        _verdict("b.example", 1),
-        _verdict("b.example", 9, blocked_until="", measurement_count=999),
-        _verdict("b.example", 1, period="first", measurement_count=999),
-        _aside("b.example", 3, "insufficient", measurement_count=999),
-    ])  # fmt: skip
-    expected = pd.DataFrame({
-        "domain": ["b.example"], "registrable_domain": ["b.example"], "category_code": ["NEWS"],
-        "category": ["News"], "is_local": [False], "state": ["blocked"],
-        "mechanisms": ["dns.sinkhole;tls.reset"], "probe_asns": ["AS1;AS2"],
-        "networks": ["One;Two"], "blocked_from": ["2024-02-01"], "blocked_until": ["2024-06-01"],
-        "measurement_count": [60], "blocked_count": [40], "session_count": [50],
-        "witness_url": ["https://x.example/AS2"], "note": ["AS2: at least since"],
-        "last_seen_blocked": ["2024-06-01"], "all_measurement_count": [60 + 2 * 999],
-        "all_session_count": [100],
-    })  # fmt: skip
+    verdicts = pd.DataFrame(
+        [
+            _verdict(
+                "b.example",
+                2,
+                state="likely_blocked",
+                mechanism="tls.reset",
+                blocked_from="2024-03-01",
+                blocked_until="2024-06-01",
+                blocked_session_count=19,
+                last_seen_blocked="2024-06-01",
+                note="at least since",
+            ),
+            _verdict("b.example", 1),
+            _verdict("b.example", 9, blocked_until="", measurement_count=999),
+            _verdict("b.example", 1, period="first", measurement_count=999),
+            _aside("b.example", 3, "insufficient", measurement_count=999),
+        ]
+    )
+    expected = pd.DataFrame(
+        {
+            "domain": ["b.example"],
+            "registrable_domain": ["b.example"],
+            "category_code": ["NEWS"],
+            "category": ["News"],
+            "is_local": [False],
+            "state": ["blocked"],
+            "mechanisms": ["dns.sinkhole;tls.reset"],
+            "probe_asns": ["AS1;AS2"],
+            "networks": ["One;Two"],
+            "blocked_from": ["2024-02-01"],
+            "blocked_until": ["2024-06-01"],
+            "measurement_count": [60],
+            "blocked_count": [40],
+            "session_count": [50],
+            "witness_url": ["https://x.example/AS2"],
+            "note": ["AS2: at least since"],
+            "last_seen_blocked": ["2024-06-01"],
+            "all_measurement_count": [60 + 2 * 999],
+            "all_session_count": [100],
+        }
+    )
     assert_frame_equal(blocked_sites(verdicts, NETWORKS, DOMAINS), expected)
 
 
 @pytest.mark.parametrize(
     ("zone", "first", "last", "local"),
     [
-        ("Africa/Nairobi", "2024-11-01", "2024-11-20",
-         "Mon-Fri 07:00-11:00; Tue-Sat 00:00-03:00"),
-        ("Asia/Kathmandu", "2024-11-01", "2024-11-20",
-         "Mon-Fri 09:45-13:45; Tue-Sat 02:45-05:45"),
-        ("America/Santiago", "2024-04-01", "2024-04-20",
-         "Mon-Fri 01:00-05:00, 18:00-21:00; when the clocks change: "
-         "Mon-Fri 00:00-04:00, 17:00-20:00"),
+        ("Africa/Nairobi", "2024-11-01", "2024-11-20", "Mon-Fri 07:00-11:00; Tue-Sat 00:00-03:00"),
+        ("Asia/Kathmandu", "2024-11-01", "2024-11-20", "Mon-Fri 09:45-13:45; Tue-Sat 02:45-05:45"),
+        (
+            "America/Santiago",
+            "2024-04-01",
+            "2024-04-20",
+            "Mon-Fri 01:00-05:00, 18:00-21:00; when the clocks change: "
+            "Mon-Fri 00:00-04:00, 17:00-20:00",
+        ),
     ],
-)  # fmt: skip
+)
 def test_hours_read_by_the_clocks_of_the_capital(
     zone: str, first: str, last: str, local: str
 ) -> None:
@@ -123,10 +174,13 @@ def test_hours_read_by_the_clocks_of_the_capital(
 
 # --- Every tested name has one status, and every listed stretch one row with its own counts. ------
 
-FEW_NETWORKS = pd.DataFrame({
-    "probe_asn": [1, 2, 9], "network": ["One", "Two", "Tunnel"],
-    "kind": ["isp", "mobile", "vpn"],
-})  # fmt: skip
+FEW_NETWORKS = pd.DataFrame(
+    {
+        "probe_asn": [1, 2, 9],
+        "network": ["One", "Two", "Tunnel"],
+        "kind": ["isp", "mobile", "vpn"],
+    }
+)
 SITES = [
     "a.example",
     "b.example",
@@ -135,29 +189,55 @@ SITES = [
     "e.example",
     "f.example",
 ]
-SITE_DOMAINS = pd.DataFrame({
-    "domain": ["", *SITES], "category_code": "NEWS", "is_local": False, "measurement_count": 9,
-})  # fmt: skip
+SITE_DOMAINS = pd.DataFrame(
+    {
+        "domain": ["", *SITES],
+        "category_code": "NEWS",
+        "is_local": False,
+        "measurement_count": 9,
+    }
+)
 
 
 def _judged(domain: str, probe_asn: int = 1, **given: Any) -> dict[str, Any]:
     row = {
-        "domain": domain, "probe_asn": probe_asn, "period": "all", "state": "blocked", "note": "",
-        "insufficient_reason": "", "blocked_until": "2024-05-01", "session_count": 20,
-        "sessions_to_flip": 2, "resolver_asns": "", "operator": "Alpha", "witness_url": "",
-    }  # fmt: skip
+        "domain": domain,
+        "probe_asn": probe_asn,
+        "period": "all",
+        "state": "blocked",
+        "note": "",
+        "insufficient_reason": "",
+        "blocked_until": "2024-05-01",
+        "session_count": 20,
+        "sessions_to_flip": 2,
+        "resolver_asns": "",
+        "operator": "Alpha",
+        "witness_url": "",
+    }
     return row | given
 
 
 def _interval(probe_asn: int, since: str, until: str, **given: Any) -> dict[str, Any]:
     row = {
-        "domain": "a.example", "probe_asn": probe_asn, "blocked_from": since,
-        "blocked_from_time": f"{since}T01:00:00", "blocked_until": until,
-        "blocked_until_time": f"{until}T01:00:00", "last_seen_open": "", "mechanism": "tls.reset",
-        "first_seen_open_again": "", "first_seen_open_again_time": "", "measurement_count": 9,
-        "session_count": 8, "day_count": 6, "state": "likely_blocked", "schedule": "",
-        "chance": "1.0e-06", "reached_session_count": 2, "last_seen_blocked": until,
-    }  # fmt: skip
+        "domain": "a.example",
+        "probe_asn": probe_asn,
+        "blocked_from": since,
+        "blocked_from_time": f"{since}T01:00:00",
+        "blocked_until": until,
+        "blocked_until_time": f"{until}T01:00:00",
+        "last_seen_open": "",
+        "mechanism": "tls.reset",
+        "first_seen_open_again": "",
+        "first_seen_open_again_time": "",
+        "measurement_count": 9,
+        "session_count": 8,
+        "day_count": 6,
+        "state": "likely_blocked",
+        "schedule": "",
+        "chance": "1.0e-06",
+        "reached_session_count": 2,
+        "last_seen_blocked": until,
+    }
     return row | given
 
 
@@ -174,13 +254,22 @@ def test_each_stretch_has_its_own_counts_dates_and_notes(tmp_path: Any) -> None:
     last; what a VPN saw is not in the annex."""
     verdicts = [
         _judged("a.example", blocked_until="", note="at least since; seen through the resolver"),
-        _judged("a.example", 2, note="not tested since"), _judged("a.example", 9),
-    ]  # fmt: skip
-    table = write_table(tmp_path, "blocked_site_networks", _stretches(verdicts, [
-        _interval(1, "2024-01-01", "2024-02-01"),
-        _interval(1, "2024-03-01", "2024-12-30", last_seen_open="2024-02-20"),
-        _interval(2, "2024-01-05", "2024-05-01"), _interval(9, "2024-01-01", "2024-02-01"),
-    ]))  # fmt: skip
+        _judged("a.example", 2, note="not tested since"),
+        _judged("a.example", 9),
+    ]
+    table = write_table(
+        tmp_path,
+        "blocked_site_networks",
+        _stretches(
+            verdicts,
+            [
+                _interval(1, "2024-01-01", "2024-02-01"),
+                _interval(1, "2024-03-01", "2024-12-30", last_seen_open="2024-02-20"),
+                _interval(2, "2024-01-05", "2024-05-01"),
+                _interval(9, "2024-01-01", "2024-02-01"),
+            ],
+        ),
+    )
     told = as_written(table[["probe_asn", "blocked_until", "note"]])
     assert list(told.itertuples(index=False, name=None)) == [
         (1, "2024-02-01", "at least since; seen through the resolver"),
@@ -195,10 +284,17 @@ def test_each_stretch_has_its_own_counts_dates_and_notes(tmp_path: Any) -> None:
 def test_two_stretches_that_begin_on_one_day_are_one_row(tmp_path: Any) -> None:
     """The key has no time of day, and a report must not stop at it."""
     later = {"blocked_from_time": "2024-01-01T23:00:00", "first_seen_open_again": "2024-04-01"}
-    table = write_table(tmp_path, "blocked_site_networks", _stretches([_judged("a.example")], [
-        _interval(1, "2024-01-01", "2024-01-02"),
-        _interval(1, "2024-01-01", "2024-03-01", **later),
-    ]))  # fmt: skip
+    table = write_table(
+        tmp_path,
+        "blocked_site_networks",
+        _stretches(
+            [_judged("a.example")],
+            [
+                _interval(1, "2024-01-01", "2024-01-02"),
+                _interval(1, "2024-01-01", "2024-03-01", **later),
+            ],
+        ),
+    )
     row = as_written(table).iloc[0]
     assert len(table) == 1
     assert (row["blocked_session_count"], row["session_count"]) == (16, 20)
@@ -209,23 +305,30 @@ def test_two_stretches_that_begin_on_one_day_are_one_row(tmp_path: Any) -> None:
 def test_every_tested_name_has_a_status_and_a_reason() -> None:
     """Reached on a VPN only is no conclusion; a site that was down is not said to lack tests; what
     was never tested, and what has no host name, is not there."""
-    verdicts = pd.DataFrame([
-        _judged("a.example"), _judged("b.example", state="down"),
-        _judged("c.example", state="ok"), _judged("c.example", 2, state="down"),
-        _judged("d.example", 9, state="ok"),
-        _judged("d.example", state="insufficient", insufficient_reason="few_days"),
-        _judged("d.example", 2, state="insufficient", insufficient_reason="few_sessions"),
-        _judged("e.example", state="down"), _judged("f.example", 9, state="ok"),
-    ])  # fmt: skip
+    verdicts = pd.DataFrame(
+        [
+            _judged("a.example"),
+            _judged("b.example", state="down"),
+            _judged("c.example", state="ok"),
+            _judged("c.example", 2, state="down"),
+            _judged("d.example", 9, state="ok"),
+            _judged("d.example", state="insufficient", insufficient_reason="few_days"),
+            _judged("d.example", 2, state="insufficient", insufficient_reason="few_sessions"),
+            _judged("e.example", state="down"),
+            _judged("f.example", 9, state="ok"),
+        ]
+    )
     blocked = pd.DataFrame({"domain": ["a.example"]})
     aside = pd.DataFrame({"domain": ["b.example"], "reason": ["instrument"]})
     table = list_sites(verdicts, FEW_NETWORKS, SITE_DOMAINS, blocked, aside)
     assert list(zip(table["domain"], table["status"], table["reason"], strict=True)) == [
-        ("a.example", "listed", ""), ("b.example", "set_aside", "instrument"),
-        ("c.example", "no_problem_seen", ""), ("d.example", "not_enough_tests", "few_days"),
+        ("a.example", "listed", ""),
+        ("b.example", "set_aside", "instrument"),
+        ("c.example", "no_problem_seen", ""),
+        ("d.example", "not_enough_tests", "few_days"),
         ("e.example", "not_enough_tests", "down"),
         ("f.example", "not_enough_tests", "not_domestic"),
-    ]  # fmt: skip
+    ]
     assert [bool(page) for page in table["page"]] == [True, True, False, False, False, False]
     assert list(table["network_count"]) == [1, 1, 2, 3, 1, 1]
 
@@ -259,10 +362,13 @@ def test_a_page_has_a_file_that_no_name_can_bend() -> None:
     """Letters, digits, dots and hyphens, sixty of them, and eight digits of its own."""
     for domain, file in (
         ("news.example", "news.example-281808bf.html"),
-        ("2001:db8::1", "2001db81-"), ("../../etc/passwd", "....etcpasswd-"),
-        ("<script>alert(1)</script>", "scriptalert1script-"), ("x" * 10_000, "x" * 60 + "-"),
-        ("ខ្មែរ.example", ".example-"), ("\ud800", "-"),
-    ):  # fmt: skip
+        ("2001:db8::1", "2001db81-"),
+        ("../../etc/passwd", "....etcpasswd-"),
+        ("<script>alert(1)</script>", "scriptalert1script-"),
+        ("x" * 10_000, "x" * 60 + "-"),
+        ("ខ្មែរ.example", ".example-"),
+        ("\ud800", "-"),
+    ):
         assert site_file(domain).startswith(file)
         assert len(site_file(domain)) <= 74
         assert site_file(domain).removesuffix(".html").endswith(site_anchor(domain)[1:10])
@@ -270,24 +376,36 @@ def test_a_page_has_a_file_that_no_name_can_bend() -> None:
 
 # --- One semester against the other: only what both can tell. -------------------------------------
 
-FOUR_NETWORKS = pd.DataFrame({
-    "probe_asn": [1, 2, 3, 9], "network": ["One", "Two", "Three", "Tunnel"],
-    "operator": ["Alpha", "Alpha", "", "Tunnel"], "kind": ["isp", "mobile", "unknown", "vpn"],
-})  # fmt: skip
+FOUR_NETWORKS = pd.DataFrame(
+    {
+        "probe_asn": [1, 2, 3, 9],
+        "network": ["One", "Two", "Three", "Tunnel"],
+        "operator": ["Alpha", "Alpha", "", "Tunnel"],
+        "kind": ["isp", "mobile", "unknown", "vpn"],
+    }
+)
 B, L, O, D, I, X = "blocked", "likely_blocked", "ok", "down", "impaired", "insufficient"  # noqa: E741
 
 
-def _verdicts(cells: dict[int, tuple[str, str] | tuple[str, str, str]],
-              domain: str = "news.example") -> pd.DataFrame:  # fmt: skip
+def _verdicts(
+    cells: dict[int, tuple[str, str] | tuple[str, str, str]], domain: str = "news.example"
+) -> pd.DataFrame:
     """States of a site: network → first, second, all; an empty state is no row."""
     rows = []
     for asn, states in cells.items():
         whole = states[2] if len(states) == 3 else next(s for s in (*states, X) if s)
         for period, state in zip(("first", "second", "all"), (*states[:2], whole), strict=True):
             if state:
-                rows.append({"domain": domain, "probe_asn": asn, "period": period,
-                             "state": state, "measurement_count": 10,
-                             "insufficient_reason": "few_days" if state == X else ""})  # fmt: skip
+                rows.append(
+                    {
+                        "domain": domain,
+                        "probe_asn": asn,
+                        "period": period,
+                        "state": state,
+                        "measurement_count": 10,
+                        "insufficient_reason": "few_days" if state == X else "",
+                    }
+                )
     return pd.DataFrame(rows)
 
 
@@ -308,10 +426,18 @@ def test_change() -> None:
         ("newly_blocked", "AS1", "", {1: (O, L, L)}),
         ("no_longer_blocked", "AS1", "", {1: (B, O)}),
         ("still_blocked", "AS1", "", {1: (B, B), 2: (O, O)}),
-        ("mixed", "AS1;AS2", "One: listed in both halves; Two: listed, then reachable",
-         {1: (B, B), 2: (B, O)}),
-        ("mixed", "AS1;AS2", "One: reachable, then listed; Two: listed, then reachable",
-         {1: (O, B, B), 2: (L, O)}),
+        (
+            "mixed",
+            "AS1;AS2",
+            "One: listed in both halves; Two: listed, then reachable",
+            {1: (B, B), 2: (B, O)},
+        ),
+        (
+            "mixed",
+            "AS1;AS2",
+            "One: reachable, then listed; Two: listed, then reachable",
+            {1: (O, B, B), 2: (L, O)},
+        ),
         ("still_blocked", "AS1", "", {1: (B, B), 2: (X, B, B)}),
         ("newly_blocked", "AS2", "", {1: (X, B, B), 2: (O, B, B)}),
         ("still_blocked", "AS1", "", {1: (B, B), 9: (B, O)}),
@@ -322,12 +448,17 @@ def test_change() -> None:
         ("not_comparable", "", none, {1: (X, X, L)}),
         ("not_comparable", "", none, {1: (B, X), 2: (X, B)}),
         ("not_comparable", "", none, {1: (B, ""), 2: ("", O)}),
-    ):  # fmt: skip
+    ):
         change = _change(cells)
         found = (change["change"], change["matched_networks"], change["note"])
         assert found == (expected, matched, note), cells
-    states = ["first_state", "second_state", "first_measurement_count", "first_matched_state",
-              "second_matched_state"]  # fmt: skip
+    states = [
+        "first_state",
+        "second_state",
+        "first_measurement_count",
+        "first_matched_state",
+        "second_matched_state",
+    ]
     assert _change({1: (L, X), 2: (O, B, B), 9: (B, B)})[states].tolist() == [L, B, 20, O, B]
     for cells in ({1: (O, O)}, {9: (B, O)}):  # the comparison is about blocking
         assert compare_semesters(_verdicts(cells), FOUR_NETWORKS, set()).empty
@@ -335,16 +466,22 @@ def test_change() -> None:
 
 def test_the_panel_is_of_matched_pairs_only() -> None:
     """A site enters where one access network could tell in both halves, and only by that pair."""
-    verdicts = pd.concat([
-        _verdicts({1: (O, B, B), 2: (B, X)}, "a.example"),
-        _verdicts({1: (B, ""), 2: ("", B)}, "b.example"),
-        _verdicts({9: (B, B)}, "c.example"),
-        _verdicts({3: (D, O, O)}, "d.example"),
-    ])  # fmt: skip
-    expected = pd.DataFrame({
-        "period": ["first", "second"], "domain_count": [2, 2], "blocked_domain_count": [0, 1],
-        "blocked_local_domain_count": [0, 1],
-    })  # fmt: skip
+    verdicts = pd.concat(
+        [
+            _verdicts({1: (O, B, B), 2: (B, X)}, "a.example"),
+            _verdicts({1: (B, ""), 2: ("", B)}, "b.example"),
+            _verdicts({9: (B, B)}, "c.example"),
+            _verdicts({3: (D, O, O)}, "d.example"),
+        ]
+    )
+    expected = pd.DataFrame(
+        {
+            "period": ["first", "second"],
+            "domain_count": [2, 2],
+            "blocked_domain_count": [0, 1],
+            "blocked_local_domain_count": [0, 1],
+        }
+    )
     assert_frame_equal(count_panel(verdicts, FOUR_NETWORKS, {"a.example"}), expected)
 
 
@@ -362,33 +499,55 @@ _ANNEX = ("blocked_site_networks", "categories", "networks")
 
 def _site(domain: str, status: str, reason: str = "") -> dict[str, Any]:
     page = f"sites/{site_file(domain)}" if status in ("listed", "set_aside") else ""
-    return {"domain": domain, "status": status, "reason": reason, "session_count": 7, "page": page,
-            "category_code": "NEWS"}  # fmt: skip
+    return {
+        "domain": domain,
+        "status": status,
+        "reason": reason,
+        "session_count": 7,
+        "page": page,
+        "category_code": "NEWS",
+    }
 
 
 def _stretch(probe_asn: int, **given: Any) -> dict[str, Any]:
     return {
-        "domain": LISTED, "probe_asn": probe_asn, "network": EVIL, "state": "likely_blocked",
-        "mechanism": "tls.reset", "blocked_from": "2024-02-03", "session_count": 12,
-        "blocked_session_count": 11, "chance": "1.0e-03", "note": "",
-    } | given  # fmt: skip
+        "domain": LISTED,
+        "probe_asn": probe_asn,
+        "network": EVIL,
+        "state": "likely_blocked",
+        "mechanism": "tls.reset",
+        "blocked_from": "2024-02-03",
+        "session_count": 12,
+        "blocked_session_count": 11,
+        "chance": "1.0e-03",
+        "note": "",
+    } | given
 
 
 @pytest.fixture
 def tables(tmp_path: Path) -> Path:
     """A listed site on two networks, one that is set aside, one that is clean, and one that has
     too few tests."""
-    cell = {"domain": LISTED, "period": "all", "state": "likely_blocked", "rule_id": "tls.reset",
-            "session_count": 30, "ok_session_count": 18, "sessions_to_flip": 1}  # fmt: skip
+    cell = {
+        "domain": LISTED,
+        "period": "all",
+        "state": "likely_blocked",
+        "rule_id": "tls.reset",
+        "session_count": 30,
+        "ok_session_count": 18,
+        "sessions_to_flip": 1,
+    }
     written = {
         "sites": [
-            _site(LISTED, "listed"), _site(ASIDE, "set_aside", "down"),
-            _site(CLEAN, "no_problem_seen"), _site(THIN, "not_enough_tests", "mixed"),
+            _site(LISTED, "listed"),
+            _site(ASIDE, "set_aside", "down"),
+            _site(CLEAN, "no_problem_seen"),
+            _site(THIN, "not_enough_tests", "mixed"),
         ],
         "verdicts": [
             cell | {"probe_asn": 1, "note": f"not tested since; {BEFORE_FIRST_TEST}"},
-            cell | {"probe_asn": 2, "sessions_to_flip": 3,
-                    "note": ONE_PLATFORM.format(n=1200, m=3)},
+            cell
+            | {"probe_asn": 2, "sessions_to_flip": 3, "note": ONE_PLATFORM.format(n=1200, m=3)},
             cell | {"probe_asn": 9, "state": "insufficient", "insufficient_reason": "mixed"},
             cell | {"domain": ASIDE, "probe_asn": 1, "state": "impaired"},
         ],
@@ -398,42 +557,95 @@ def tables(tmp_path: Path) -> Path:
             {"probe_asn": 9, "network": "Tunnel", "kind": "vpn"},
         ],
         "blocked_site_networks": [
-            _stretch(1, blocked_until="2024-03-04", last_seen_open="2024-02-01",
-                     first_seen_open_again="2024-03-09"),
-            _stretch(1, blocked_from="2024-06-01", schedule="Mon-Fri 04:00-08:00", chance=None,
-                     blocked_until="2024-06-30", note="not tested since"),
+            _stretch(
+                1,
+                blocked_until="2024-03-04",
+                last_seen_open="2024-02-01",
+                first_seen_open_again="2024-03-09",
+            ),
+            _stretch(
+                1,
+                blocked_from="2024-06-01",
+                schedule="Mon-Fri 04:00-08:00",
+                chance=None,
+                blocked_until="2024-06-30",
+                note="not tested since",
+            ),
             _stretch(2, blocked_from="2024-05-06", chance="3.1e-02"),
         ],
         "blocking_intervals": [
-            {"domain": LISTED, "probe_asn": 1, "blocked_from": "2024-02-03",
-             "blocked_from_time": "2024-01-01T00:00:00", "longest_gap_days": 20},
+            {
+                "domain": LISTED,
+                "probe_asn": 1,
+                "blocked_from": "2024-02-03",
+                "blocked_from_time": "2024-01-01T00:00:00",
+                "longest_gap_days": 20,
+            },
         ],
         "withheld_intervals": [
-            {"domain": ASIDE, "probe_asn": 1, "blocked_from": "2024-04-01",
-             "blocked_from_time": "2024-04-01", "blocked_until": "2024-04-09", "session_count": 5,
-             "reason": EVIL},
-            {"domain": ASIDE, "probe_asn": 1, "blocked_from": "2024-06-01",
-             "blocked_from_time": "2024-04-01", "blocked_until": "2024-06-09", "session_count": 6,
-             "mechanism": "tls.timeout", "state": "impaired", "reason": HOST_SILENT,
-             "chance": "1.1e-03"},
-            {"domain": ASIDE, "probe_asn": 1, "blocked_from": "2024-08-01",
-             "blocked_from_time": "2024-04-01", "blocked_until": "2024-08-09", "session_count": 7,
-             "mechanism": "tls.mitm", "reason": BELOW_LINE, "chance": "2.6e-03"},
+            {
+                "domain": ASIDE,
+                "probe_asn": 1,
+                "blocked_from": "2024-04-01",
+                "blocked_from_time": "2024-04-01",
+                "blocked_until": "2024-04-09",
+                "session_count": 5,
+                "reason": EVIL,
+            },
+            {
+                "domain": ASIDE,
+                "probe_asn": 1,
+                "blocked_from": "2024-06-01",
+                "blocked_from_time": "2024-04-01",
+                "blocked_until": "2024-06-09",
+                "session_count": 6,
+                "mechanism": "tls.timeout",
+                "state": "impaired",
+                "reason": HOST_SILENT,
+                "chance": "1.1e-03",
+            },
+            {
+                "domain": ASIDE,
+                "probe_asn": 1,
+                "blocked_from": "2024-08-01",
+                "blocked_from_time": "2024-04-01",
+                "blocked_until": "2024-08-09",
+                "session_count": 7,
+                "mechanism": "tls.mitm",
+                "reason": BELOW_LINE,
+                "chance": "2.6e-03",
+            },
         ],
         "set_aside": [{"domain": ASIDE, "reason": "down", "note": "The site is down."}],
         "categories": [{"category_code": "NEWS", "category": EVIL}],
         "session_days": [
-            {"domain": LISTED, "probe_asn": 1, "day": f"2024-02-0{day}", "session_count": 2,
-             "blocked_session_count": day - 3}
+            {
+                "domain": LISTED,
+                "probe_asn": 1,
+                "day": f"2024-02-0{day}",
+                "session_count": 2,
+                "blocked_session_count": day - 3,
+            }
             for day in (3, 4)
         ],
         "rules": [{"rule_id": "tls.reset", "condition": "is_reset(tls_failure)", "comment": EVIL}],
-    }  # fmt: skip
+    }
     for name, rows in written.items():
         write_table(tmp_path, name, table_rows(name, *rows))
-    keep_note(tmp_path, FLAGS, pd.DataFrame([
-        {"domain": LISTED, "measurement_count": 40, "flagged_count": 12, "confirmed_count": 0},
-    ]))  # fmt: skip
+    keep_note(
+        tmp_path,
+        FLAGS,
+        pd.DataFrame(
+            [
+                {
+                    "domain": LISTED,
+                    "measurement_count": 40,
+                    "flagged_count": 12,
+                    "confirmed_count": 0,
+                },
+            ]
+        ),
+    )
     unreached = {"kind": "everywhere", "sites": [ASIDE]}
     write_json(tmp_path / "findings.json", {"findings": [unreached], "has_fingerprints": False})
     flags = dict.fromkeys(METHODS, False) | {"this_method": True, "ooni_anomaly": True}
@@ -532,16 +744,29 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     shared = ["11 of 12", "TLS: reset"]
     assert rows.pop(0) == []
     assert rows == [
-        ["3 February 2024 last reached 1 February 2024",
-         "4 March 2024 reached again 9 March 2024", *shared, "1 in 1,000",
-         "thin at least 0 forged needed"],
-        ["1 June 2024 no earlier valid test reached it",
-         "30 June 2024 no test with a result since", "11 of 12",
-         "TLS: reset only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–",
-         "thin at least 0 forged needed"],
-        ["6 May 2024 no earlier valid test reached it", "still failing at the last test",
-         *shared, "1 in 32", "thin at least 0 forged needed"],
-    ]  # fmt: skip
+        [
+            "3 February 2024 last reached 1 February 2024",
+            "4 March 2024 reached again 9 March 2024",
+            *shared,
+            "1 in 1,000",
+            "thin at least 0 forged needed",
+        ],
+        [
+            "1 June 2024 no earlier valid test reached it",
+            "30 June 2024 no test with a result since",
+            "11 of 12",
+            "TLS: reset only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time",
+            "–",
+            "thin at least 0 forged needed",
+        ],
+        [
+            "6 May 2024 no earlier valid test reached it",
+            "still failing at the last test",
+            *shared,
+            "1 in 32",
+            "thin at least 0 forged needed",
+        ],
+    ]
     assert f'<a class="site" href="sites/{site_file(LISTED)}#{site_anchor(LISTED)}">' in html
     assert "<script>" not in html
     headings = re.findall('<th scope="col".*?>(.*?)</th>', html)

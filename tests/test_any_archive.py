@@ -36,8 +36,17 @@ REAL = {
 def country(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     """A small country of forty days."""
     folder = tmp_path_factory.mktemp("country") / "world"
-    write_world(folder, probe_cc="QN", since="2024-01-01", until="2024-02-10", seed=3,
-                sessions_per_day=3, network_count=10, name_count=40, has_apps=True)  # fmt: skip
+    write_world(
+        folder,
+        probe_cc="QN",
+        since="2024-01-01",
+        until="2024-02-10",
+        seed=3,
+        sessions_per_day=3,
+        network_count=10,
+        name_count=40,
+        has_apps=True,
+    )
     return Archive("a country", folder / "archive", "QN", folder / "reference")
 
 
@@ -79,9 +88,17 @@ def test_a_drawn_part_gives_a_report_or_one_sentence(
 def _report(folder: Path, lines: Sequence[bytes], **changes: str) -> dict[str, str]:
     """Pages of a report on one object, by name."""
     put(folder / "archive", object_key(), lines)
-    given = {"PROBE_CC": "QQ", "SINCE": "2024-07-01", "UNTIL": "2024-07-03", "JOBS": "1",
-             "SOURCE": str(folder / "archive"), "STORE": str(folder / "store"),
-             "OUT": str(folder / "report"), "ACCEPT_FIELDS": "1", **changes}  # fmt: skip
+    given = {
+        "PROBE_CC": "QQ",
+        "SINCE": "2024-07-01",
+        "UNTIL": "2024-07-03",
+        "JOBS": "1",
+        "SOURCE": str(folder / "archive"),
+        "STORE": str(folder / "store"),
+        "OUT": str(folder / "report"),
+        "ACCEPT_FIELDS": "1",
+        **changes,
+    }
     out = report([f"{name}={value}" for name, value in given.items()])
     return {page.name: page.read_text(encoding="utf-8") for page in out.glob("*.html")}
 
@@ -113,12 +130,21 @@ def _judge_apps(folder: Path, *keys: dict[str, Any]) -> Judged:
     """Telegram on two networks, one test a day on each."""
     documents = [
         measurement(keys=one, start=f"2024-07-{day:02} 10:00:00", asn=asn)
-        for day, one in enumerate(keys, start=1) for asn in (64500, 64501)
-    ]  # fmt: skip
-    return judge_apps(open_messaging(StudyParameters(
-        probe_cc="QQ", since="2024-07-01", until="2024-08-01", store=str(folder / "store"),
-        source=str(write_archive(folder / "archive", documents)),
-    ), jobs=1))  # fmt: skip
+        for day, one in enumerate(keys, start=1)
+        for asn in (64500, 64501)
+    ]
+    return judge_apps(
+        open_messaging(
+            StudyParameters(
+                probe_cc="QQ",
+                since="2024-07-01",
+                until="2024-08-01",
+                store=str(folder / "store"),
+                source=str(write_archive(folder / "archive", documents)),
+            ),
+            jobs=1,
+        )
+    )
 
 
 def test_apps_of_a_month_in_which_none_failed(tmp_path: Path) -> None:
@@ -151,10 +177,16 @@ def _real(shared_data: Path, name: str, folder: Path) -> Path:
 def test_a_whole_file_of_oonis_archive(shared_data: Path, name: str, tmp_path: Path) -> None:
     """Each line has one reason; one probe's measurements of an hour or a day list nobody."""
     source, (since, until) = _real(shared_data, name, tmp_path / "archive"), REAL[name]
-    study = open_study(StudyParameters(
-        probe_cc=name.split("_")[1], since=since, until=until, source=str(source),
-        store=str(tmp_path / "store"),
-    ), jobs=1)  # fmt: skip
+    study = open_study(
+        StudyParameters(
+            probe_cc=name.split("_")[1],
+            since=since,
+            until=until,
+            source=str(source),
+            store=str(tmp_path / "store"),
+        ),
+        jobs=1,
+    )
     ledger = study.observations.ledger().set_index("reason")["line_count"]
     is_cause = ledger.index.str.contains(":")
     assert ledger[~is_cause].drop("total").sum() == ledger["total"] > 0
@@ -169,8 +201,15 @@ def test_a_whole_file_of_oonis_archive(shared_data: Path, name: str, tmp_path: P
 def test_a_whole_file_gives_a_report(shared_data: Path, tmp_path: Path) -> None:
     name = "20200921_IT_webconnectivity.x.bcd187978df90669"
     source, (since, until) = _real(shared_data, name, tmp_path / "archive"), REAL[name]
-    given = {"PROBE_CC": "IT", "SINCE": since, "UNTIL": until, "SOURCE": source,
-             "STORE": tmp_path / "store", "OUT": tmp_path / "report", "JOBS": 1}  # fmt: skip
+    given = {
+        "PROBE_CC": "IT",
+        "SINCE": since,
+        "UNTIL": until,
+        "SOURCE": source,
+        "STORE": tmp_path / "store",
+        "OUT": tmp_path / "report",
+        "JOBS": 1,
+    }
     report([f"{name}={value}" for name, value in given.items()])
     check_ledger(tmp_path / "report", 10)
     assert read_csv(tmp_path / "report" / "tables" / "blocked_sites.csv").empty

@@ -120,18 +120,30 @@ def test_a_month_without_measurements_is_absent(asker: _Asker) -> None:
         ("2024-01", "2024-02", "2024-03"), _NOW
     )
     assert [(one["since"], one["until"]) for one in asked] == [
-        ("2024-01-15", "2024-02-01"), ("2024-02-01", "2024-03-01"), ("2024-03-01", "2024-04-01"),
-    ]  # fmt: skip
-    assert {"probe_cc": "KH", "axis_x": "measurement_start_day", "axis_y": "test_name",
-            "time_grain": "day"}.items() <= asked[0].items()  # fmt: skip
+        ("2024-01-15", "2024-02-01"),
+        ("2024-02-01", "2024-03-01"),
+        ("2024-03-01", "2024-04-01"),
+    ]
+    assert {
+        "probe_cc": "KH",
+        "axis_x": "measurement_start_day",
+        "axis_y": "test_name",
+        "time_grain": "day",
+    }.items() <= asked[0].items()
     assert len(asker.said) == 1
 
 
 @pytest.mark.parametrize(
     ("since", "until"),
-    [("2024-01-01", "2024-01-02"), ("2024-01-07", "2024-01-14"), ("2024-02-01", "2024-03-01"),
-     ("2024-03-02", "2024-04-01"), ("2023-01-01", "2024-04-09"), ("2024-01-31", "2024-02-02")],
-)  # fmt: skip
+    [
+        ("2024-01-01", "2024-01-02"),
+        ("2024-01-07", "2024-01-14"),
+        ("2024-02-01", "2024-03-01"),
+        ("2024-03-02", "2024-04-01"),
+        ("2023-01-01", "2024-04-09"),
+        ("2024-01-31", "2024-02-02"),
+    ],
+)
 def test_every_length_of_period_is_answered(asker: _Asker, since: str, until: str) -> None:
     """With all that OONI has: of the country by month and, of apps, by day; of all countries by
     whole weeks from Sunday on."""
@@ -159,10 +171,13 @@ def test_every_length_of_period_is_answered(asker: _Asker, since: str, until: st
 
 def _tally(rows: Iterable[Row], *names: str) -> Counter[Any]:
     """Measurements by what rows are of, and flag."""
-    return +Counter({
-        (*(getattr(row, name) for name in names), flag): count
-        for row in rows for flag, count in row.flags.by_flag().items()
-    })  # fmt: skip
+    return +Counter(
+        {
+            (*(getattr(row, name) for name in names), flag): count
+            for row in rows
+            for flag, count in row.flags.by_flag().items()
+        }
+    )
 
 
 def test_weeks_are_asked_for_once_for_all_periods_and_countries(asker: _Asker) -> None:
@@ -203,9 +218,15 @@ def test_a_refusal_is_one_sentence(asker: _Asker) -> None:
         assert not list(asker.folder.rglob("*.json"))
 
 
-_ROW = {"measurement_start_day": "2024-01-16", "test_name": "web_connectivity", "ok_count": 7,
-        "anomaly_count": 0, "confirmed_count": 0, "failure_count": 0,
-        "measurement_count": 7}  # fmt: skip
+_ROW = {
+    "measurement_start_day": "2024-01-16",
+    "test_name": "web_connectivity",
+    "ok_count": 7,
+    "anomaly_count": 0,
+    "confirmed_count": 0,
+    "failure_count": 0,
+    "measurement_count": 7,
+}
 _NO_COUNTS = [
     ([_ROW | {"ok_count": 6}], "the flags of web_connectivity on 2024-01-16 sum to 6, not to 7"),
     ([_ROW | {"ok_count": -7}], "have another shape"),
@@ -310,8 +331,12 @@ def test_a_closed_period_is_asked_for_once(asker: _Asker, clock: SimpleNamespace
     assert read_counts(asker.folder, "KH", period) == first
     body, sidecar = sorted(asker.folder.rglob("*.json"))
     assert json.loads(body.read_bytes())["dimension_count"] == 2
-    about = {"fetched_at": "2026-11-25T12:20:00Z", "size": body.stat().st_size,
-             "sha256": first.sha256, "licence": "CC BY-NC-SA 4.0"}  # fmt: skip
+    about = {
+        "fetched_at": "2026-11-25T12:20:00Z",
+        "size": body.stat().st_size,
+        "sha256": first.sha256,
+        "licence": "CC BY-NC-SA 4.0",
+    }
     assert about.items() <= json.loads(sidecar.read_bytes()).items()
 
 
@@ -379,11 +404,16 @@ _WINTER = Period.parse("2024-01-16", "2024-03-01")
 def _months(**months: tuple[int, int, int | None, int]) -> pd.DataFrame:
     """``measurements_by_month``; ``None`` where nothing could be confirmed."""
     rows = [
-        {"month": f"2024-{month[1:]}", "measurement_count": sum(count or 0 for count in counts),
-         "ok_count": counts[0], "anomaly_count": counts[1], "confirmed_count": counts[2],
-         "failure_count": counts[3]}
+        {
+            "month": f"2024-{month[1:]}",
+            "measurement_count": sum(count or 0 for count in counts),
+            "ok_count": counts[0],
+            "anomaly_count": counts[1],
+            "confirmed_count": counts[2],
+            "failure_count": counts[3],
+        }
         for month, counts in months.items()
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows).astype({"confirmed_count": "Int64"})
 
 
@@ -393,14 +423,18 @@ def _cause(sign: int, **flags: int) -> dict[str, int]:
 
 
 def _compared(
-    ours: tuple[int, int, int | None, int], theirs: tuple[int, int, int, int],
-    causes: Mapping[str, Mapping[str, int]] | None = None, not_read: int = 0,
-) -> dict[str, tuple[Any, Any, str]]:  # fmt: skip
+    ours: tuple[int, int, int | None, int],
+    theirs: tuple[int, int, int, int],
+    causes: Mapping[str, Mapping[str, int]] | None = None,
+    not_read: int = 0,
+) -> dict[str, tuple[Any, Any, str]]:
     """Flag → difference, what is unexplained of it, and the explanation."""
     frame = tieout.compare(
-        _months(m01=ours), {"2024-01": _flags(*theirs)}, {"2024-01": causes or {}},
+        _months(m01=ours),
+        {"2024-01": _flags(*theirs)},
+        {"2024-01": causes or {}},
         {"2024-01": not_read},
-    )  # fmt: skip
+    )
     assert list(frame["month"]) == ["2024-01"] * 5
     return {
         row.flag: (row.difference, row.unexplained, row.explanation)
@@ -421,31 +455,65 @@ def test_each_cause_is_counted_in_its_cells() -> None:
     }
     for ours, theirs, given, expected in (
         # Whatever could have explained a difference is not brought up where there is none.
-        ((5, 3, 2, 1), (5, 3, 2, 1), none,
-         dict.fromkeys(("all", "ok", "anomaly", "confirmed", "failure"), _SAME)),
+        (
+            (5, 3, 2, 1),
+            (5, 3, 2, 1),
+            none,
+            dict.fromkeys(("all", "ok", "anomaly", "confirmed", "failure"), _SAME),
+        ),
         # Equal totals: the same measurements under another flag, as many as the cell differs by.
-        ((5, 3, 2, 1), (6, 3, 0, 2), {}, {
-            "all": _SAME, "anomaly": _SAME,
-            "ok": (-1, 0, "1 under another flag at OONI"),
-            "confirmed": (2, 0, "2 under another flag at OONI"),
-            "failure": (-1, 0, "1 under another flag at OONI"),
-        }),
+        (
+            (5, 3, 2, 1),
+            (6, 3, 0, 2),
+            {},
+            {
+                "all": _SAME,
+                "anomaly": _SAME,
+                "ok": (-1, 0, "1 under another flag at OONI"),
+                "confirmed": (2, 0, "2 under another flag at OONI"),
+                "failure": (-1, 0, "1 under another flag at OONI"),
+            },
+        ),
         # Unequal totals: nothing says then that the same measurements have other flags.
-        ((5, 3, 0, 0), (4, 5, 0, 0), {}, {
-            "all": (-1, -1, "1 unexplained"), "ok": (1, 1, "1 unexplained"),
-            "anomaly": (-2, -2, "2 unexplained"), "confirmed": _SAME, "failure": _SAME,
-        }),
-        ((1_010, 5, 0, 4), (1_006, 8, 0, 3), causes, {
-            "all": (2, 0, "1 received after OONI was asked; 3 from an unknown network, which OONI "
-                          "drops; 2 uploaded twice and counted twice by OONI"),
-            "ok": (4, 0, "1 received after OONI was asked; 2 from an unknown network, which OONI "
-                         "drops; 1 under another flag at OONI"),
-            "anomaly": (-3, 0, "2 uploaded twice and counted twice by OONI; 1 under another flag "
-                               "at OONI"),
-            "confirmed": _SAME,
-            "failure": (1, 0, "1 from an unknown network, which OONI drops"),
-        }),
-    ):  # fmt: skip
+        (
+            (5, 3, 0, 0),
+            (4, 5, 0, 0),
+            {},
+            {
+                "all": (-1, -1, "1 unexplained"),
+                "ok": (1, 1, "1 unexplained"),
+                "anomaly": (-2, -2, "2 unexplained"),
+                "confirmed": _SAME,
+                "failure": _SAME,
+            },
+        ),
+        (
+            (1_010, 5, 0, 4),
+            (1_006, 8, 0, 3),
+            causes,
+            {
+                "all": (
+                    2,
+                    0,
+                    "1 received after OONI was asked; 3 from an unknown network, which OONI "
+                    "drops; 2 uploaded twice and counted twice by OONI",
+                ),
+                "ok": (
+                    4,
+                    0,
+                    "1 received after OONI was asked; 2 from an unknown network, which OONI "
+                    "drops; 1 under another flag at OONI",
+                ),
+                "anomaly": (
+                    -3,
+                    0,
+                    "2 uploaded twice and counted twice by OONI; 1 under another flag at OONI",
+                ),
+                "confirmed": _SAME,
+                "failure": (1, 0, "1 from an unknown network, which OONI drops"),
+            },
+        ),
+    ):
         assert _compared(ours, theirs, given) == expected
     # OONI cannot have what came later: where the counts are equal, it has one that is not here.
     found = _compared((5, 0, 0, 0), (5, 0, 0, 0), {"later": _cause(1, ok=1)})
@@ -501,9 +569,12 @@ def study(tmp_path: Path) -> Iterator[Study]:
         put(archive, object_key(hour, day=day), lines)
     put(archive, object_key(11, day="20240205"), packed([_line(7, "2024-02-05")])[:-12])
     parameters = StudyParameters(
-        probe_cc="QQ", since=str(_WINTER.since), until=str(_WINTER.until), source=str(archive),
+        probe_cc="QQ",
+        since=str(_WINTER.since),
+        until=str(_WINTER.until),
+        source=str(archive),
         store=str(tmp_path / "store"),
-    )  # fmt: skip
+    )
     opened = open_study(parameters, jobs=1)
     yield opened
     opened.observations.close()
@@ -563,8 +634,14 @@ def test_the_page_shows_it_where_the_source_is_oonis(
     late to the archive.
     """
     period = Period.parse("2024-01-20", "2024-01-22")
-    words = {"probe_cc": "KH", "since": "2024-01-20", "until": "2024-01-22", "source": "ooni",
-             "store": str(tmp_path / "store"), "receipt_margin": 0}  # fmt: skip
+    words = {
+        "probe_cc": "KH",
+        "since": "2024-01-20",
+        "until": "2024-01-22",
+        "source": "ooni",
+        "store": str(tmp_path / "store"),
+        "receipt_margin": 0,
+    }
     ooni.objects = {
         object_key(10, day="20240120", cc="KH"): packed([_line(1, "2024-01-20", probe_cc="KH")])
     }

@@ -21,8 +21,21 @@ APART: Mapping[str, set[str]] = {
 #: The simulator's ways in; what they import of their own folder is the simulator.
 SIMULATOR = ("analysis.worlds.examined", "analysis.worlds.writing")
 #: Whatever opens a connection. pyarrow's file systems reach S3.
-NETWORK = ("httpx", "requests", "socket", "ssl", "urllib.request", "urllib3", "http.client",
-           "ftplib", "aiohttp", "boto3", "pyarrow.fs", "distributed", "dask")  # fmt: skip
+NETWORK = (
+    "httpx",
+    "requests",
+    "socket",
+    "ssl",
+    "urllib.request",
+    "urllib3",
+    "http.client",
+    "ftplib",
+    "aiohttp",
+    "boto3",
+    "pyarrow.fs",
+    "distributed",
+    "dask",
+)
 #: The fictional country's code, and addresses, networks and names that exist only for
 #: documentation (AS65536 apart, whose number is a size more often).
 FICTION = re.compile(

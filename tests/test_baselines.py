@@ -120,8 +120,11 @@ def test_imap_weighs_thin_networks_less() -> None:
 def test_ooni_flags_are_disjoint() -> None:
     """30 % of all measurements; a failed one is no anomaly and counts in the denominator."""
     for anomalies, failures, is_listed in (
-        (3, 0, True), (2, 0, False), (3, 1, False), (0, 10, False),
-    ):  # fmt: skip
+        (3, 0, True),
+        (2, 0, False),
+        (3, 1, False),
+        (0, 10, False),
+    ):
         rows = [observation(is_anomaly=number < anomalies) for number in range(10 - failures)]
         rows += [observation(is_failure=True, is_anomaly=True)] * (2 * failures)
         found = ooni_anomaly(weigh_flags(connection_with(rows)))
@@ -142,11 +145,16 @@ WEIGHTS = [
     ({**unresolved(NXDOMAIN), **no_control()}, 0.5, "dns.failure_no_control, "),
     (misled(), 0.75, "dns.unmatched, "),
     (misled(tls=[handshake(ELSEWHERE, match="none")]), 0.0, ""),
-    (misled(tls=[handshake(
-        ELSEWHERE, "ssl_invalid_hostname", match="none", control_ok=None)]), 0.9,
-     "dns.tls_inconsistent, "),
-    (misled(dns_answers=[answer("127.0.0.1", None, special="loopback", match="none")]), 0.95,
-     "dns.bogon_not_in_control, "),
+    (
+        misled(tls=[handshake(ELSEWHERE, "ssl_invalid_hostname", match="none", control_ok=None)]),
+        0.9,
+        "dns.tls_inconsistent, ",
+    ),
+    (
+        misled(dns_answers=[answer("127.0.0.1", None, special="loopback", match="none")]),
+        0.95,
+        "dns.bogon_not_in_control, ",
+    ),
     (misled(fingerprints_for(1).dns[0].pattern), 1.0, "dns.country_fingerprint, "),
     (misled(dns_answers=[answer(ELSEWHERE, match="asn")]), 0.2, ""),
     (unconnected(TIMEOUT), 0.75, "tcp.failure, "),
@@ -156,7 +164,7 @@ WEIGHTS = [
     (unshaken(TIMEOUT), 0.7, "tls.failure, "),
     (unshaken("ssl_unknown_authority"), 0.9, "tls.certificate, "),
     (unshaken(RESET, control_ok=False), 0.2, ""),
-]  # fmt: skip
+]
 
 
 def test_ooni_v5_weighs_as_published() -> None:
@@ -174,8 +182,11 @@ def test_ooni_v5_weighs_as_published() -> None:
 def test_a_tie_does_not_hang_on_the_order_of_rows() -> None:
     """As many sessions at 0.9 as at 0.1 are one half exactly, however the floats are added up; a
     site for each number of sessions."""
-    rows = [_named(count, on(n, dead() if n % 2 else unresolved(NXDOMAIN)))
-            for count in range(1, 8) for n in range(2 * count)]  # fmt: skip
+    rows = [
+        _named(count, on(n, dead() if n % 2 else unresolved(NXDOMAIN)))
+        for count in range(1, 8)
+        for n in range(2 * count)
+    ]
     for order in (rows, rows[::-1], sorted(rows, key=lambda row: row["dns_failure"] or "")):
         found = ooni_v5(_prepared(order), Fingerprints())
         assert sorted(found["session_count"]) == [2 * count for count in range(1, 8)]
@@ -193,12 +204,18 @@ def _verdicts(*rows: tuple[str, str, str, str], period: str = "all") -> pd.DataF
     columns = dict.fromkeys(TABLES["verdicts"].columns, "")
     columns |= {n: 0 for n, kind in TABLES["verdicts"].columns.items() if kind == "count"}  # type: ignore[dict-item]
     columns |= {n: None for n, kind in TABLES["verdicts"].columns.items() if kind == "share"}  # type: ignore[dict-item]
-    return pd.DataFrame({
-        **columns, "domain": table["domain"], "probe_asn": table["probe_asn"],
-        "state": table["state"], "period": period, "measurement_count": 10,
-        "rule_id": table["said"].where(listed, ""),
-        "set_aside_reason": table["said"].where(~listed, ""),
-    })[list(TABLES["verdicts"].columns)]  # fmt: skip
+    return pd.DataFrame(
+        {
+            **columns,
+            "domain": table["domain"],
+            "probe_asn": table["probe_asn"],
+            "state": table["state"],
+            "period": period,
+            "measurement_count": 10,
+            "rule_id": table["said"].where(listed, ""),
+            "set_aside_reason": table["said"].where(~listed, ""),
+        }
+    )[list(TABLES["verdicts"].columns)]
 
 
 NETWORKS = pd.DataFrame({"probe_asn": [1, 2, 9], "is_domestic": [True, True, False]})
@@ -224,35 +241,42 @@ def test_methods_are_compared_site_by_site() -> None:
     verdicts.loc[verdicts["domain"] == "c.example", "set_aside_reason"] = "not_domestic"
     other = _listing(("b.example", 2), ("c.example", 9))
     found = compare_methods(verdicts, {"ooni_v5": other}, NETWORKS)
-    assert found[["domain", "state", "this_method", "ooni_v5", "set_aside_reason"]].to_numpy(
-    ).tolist() == [
+    assert found[
+        ["domain", "state", "this_method", "ooni_v5", "set_aside_reason"]
+    ].to_numpy().tolist() == [
         ["a.example", "blocked", True, False, ""],
         ["b.example", "down", False, True, "name_does_not_exist"],
         ["c.example", "", False, True, "not_domestic"],
-    ]  # fmt: skip
+    ]
     assert found["why"][0].startswith("Listed by this method: dns.sinkhole, on the network with")
     assert found["why"][1] == (
         "Failures while the name did not exist; listed by OONI pipeline v5: it says so (AS2, "
         "site down, not blocking)"
     )
     assert count_methods(found).to_numpy().tolist() == [
-        [METHODS["this_method"], 1, 1, 0, 0], [METHODS["ooni_v5"], 2, 0, 2, 1],
-    ]  # fmt: skip
+        [METHODS["this_method"], 1, 1, 0, 0],
+        [METHODS["ooni_v5"], 2, 0, 2, 1],
+    ]
     assert count_reasons(found)["set_aside_reason"].tolist() == [
-        "name_does_not_exist", "not_domestic",
-    ]  # fmt: skip
+        "name_does_not_exist",
+        "not_domestic",
+    ]
 
 
 def test_flips_against_another_run() -> None:
     """Only what differs, with both states; a pair in one run alone has an empty state there."""
     before = _verdicts(
-        ("a.example", 1, "blocked", "dns.sinkhole"), ("b.example", 1, "ok", ""),
-        ("c.example", 1, "ok", ""), ("d.example", 1, "ok", ""),
-    )  # fmt: skip
+        ("a.example", 1, "blocked", "dns.sinkhole"),
+        ("b.example", 1, "ok", ""),
+        ("c.example", 1, "ok", ""),
+        ("d.example", 1, "ok", ""),
+    )
     after = _verdicts(
-        ("a.example", 1, "impaired", "impaired"), ("b.example", 1, "ok", ""),
-        ("c.example", 1, "blocked", "dns.sinkhole"), ("e.example", 1, "insufficient", ""),
-    )  # fmt: skip
+        ("a.example", 1, "impaired", "impaired"),
+        ("b.example", 1, "ok", ""),
+        ("c.example", 1, "blocked", "dns.sinkhole"),
+        ("e.example", 1, "insufficient", ""),
+    )
     found = compare_verdicts(before, after)
     assert found[["domain", "published_state", "state", "change"]].to_numpy().tolist() == [
         ["a.example", "blocked", "impaired", "unlisted"],
@@ -271,14 +295,25 @@ def test_flips_against_another_run() -> None:
 #: The modules of each stage that use any. What ``robustness`` counts moves no state.
 MODULES = {
     "features": ["outcomes/features", "outcomes/controls", "outcomes/enumerations"],
-    "profiles": [f"outcomes/{name}" for name in (
-        "profiles", "answers", "filters", "block_pages", "macros")],
+    "profiles": [
+        f"outcomes/{name}" for name in ("profiles", "answers", "filters", "block_pages", "macros")
+    ],
     "rules": ["outcomes/outcomes", "outcomes/devices"],
     "sessions": ["verdicts/sessions"],
-    "verdicts": [f"verdicts/{name}" for name in (
-        "series", "blocks", "intervals", "rivals", "reasons", "cells",
-        "states", "verdicts")],
-}  # fmt: skip
+    "verdicts": [
+        f"verdicts/{name}"
+        for name in (
+            "series",
+            "blocks",
+            "intervals",
+            "rivals",
+            "reasons",
+            "cells",
+            "states",
+            "verdicts",
+        )
+    ],
+}
 
 
 def test_each_threshold_acts_where_it_is_said_to_act() -> None:
@@ -300,14 +335,26 @@ def _world() -> list[Row]:
     start = date(2024, 1, 10)
     rows = []
     for day in range(6):
-        for number, row in enumerate((
-            misled(), misled(), misled(), dead(), unresolved(NXDOMAIN), observation(),
-            observation() if day < 3 else unresolved(NXDOMAIN),
-        )):  # fmt: skip
+        for number, row in enumerate(
+            (
+                misled(),
+                misled(),
+                misled(),
+                dead(),
+                unresolved(NXDOMAIN),
+                observation(),
+                observation() if day < 3 else unresolved(NXDOMAIN),
+            )
+        ):
             moment = pd.Timestamp(start + timedelta(days=day), tz=None).to_pydatetime()
-            rows.append(_named(
-                number, row, report_id=f"{day}-{number}", measurement_start_time=moment,
-            ))  # fmt: skip
+            rows.append(
+                _named(
+                    number,
+                    row,
+                    report_id=f"{day}-{number}",
+                    measurement_start_time=moment,
+                )
+            )
     return rows
 
 
@@ -317,9 +364,13 @@ def test_a_sweep_finds_what_a_whole_run_finds(tmp_path: Path) -> None:
     study: Any = study_of(_world(), period)
     study.kept, study.fingerprints = KeptTables("study", [tmp_path]), Fingerprints()
     connection = connection_with(_world())
-    networks = pd.DataFrame({
-        "probe_asn": [PROBE_NETWORK], "operator": ["One"], "is_domestic": [True],
-    })  # fmt: skip
+    networks = pd.DataFrame(
+        {
+            "probe_asn": [PROBE_NETWORK],
+            "operator": ["One"],
+            "is_domestic": [True],
+        }
+    )
     grid = {"floor_sessions": (7,), "sinkhole_names": (4,)}
     swept = sweep(study, networks, grid)
     assert swept.groupby("threshold")["is_standing"].sum().eq(1).all()

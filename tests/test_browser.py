@@ -20,9 +20,13 @@ from pypdf import PdfReader
 from analysis.hosts import site_file
 
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 #: axe's rules whose findings hang on the width: what lies over what, what scrolls, what can be hit.
 #: The others look at what is there: the same at any width, as long as no style hides it at some.
 OF_THE_LAYOUT = ["color-contrast", "scrollable-region-focusable", "target-size"]
@@ -104,8 +108,14 @@ class _Tab:
         self.tab = context.new_page()
         self.noise: list[str] = []
         self._inside: tuple[str, ...] = ()
-        self.tab.on("request", lambda request: self.noise.append(request.url)
-                    if not request.url.startswith((*self._inside, "data:")) else None)  # fmt: skip
+        self.tab.on(
+            "request",
+            lambda request: (
+                self.noise.append(request.url)
+                if not request.url.startswith((*self._inside, "data:"))
+                else None
+            ),
+        )
         self.tab.on("console", lambda message: self.noise.append(f"{message.type}: {message.text}"))
         self.tab.on("pageerror", lambda error: self.noise.append(str(error)))
 
@@ -186,8 +196,13 @@ def _visit(opener: _Tab, page: Path, *, is_printed: bool) -> Visit:
         tab.set_viewport_size({"width": width, "height": 900})
         result = AxeResults(tab.evaluate(RUN_AXE, {**rules, "resultTypes": ["violations"]}))
         inaccessible += [result.generate_report()] * bool(result.violations_count)
-    return {"noise": noise, "first_stop": first_stop, "too_wide": too_wide,
-            "inaccessible": inaccessible, **found}  # fmt: skip
+    return {
+        "noise": noise,
+        "first_stop": first_stop,
+        "too_wide": too_wide,
+        "inaccessible": inaccessible,
+        **found,
+    }
 
 
 def _is_wider(tab: Any, width: int) -> bool:

@@ -62,7 +62,10 @@ _QUERIES = {
     **{
         f"{name}_access_pair_count": f"SELECT count(*) FROM access WHERE state = '{state}'"
         for name, state in {
-            "ok": "ok", "impaired": "impaired", "down": "down", "unsettled": "insufficient",
+            "ok": "ok",
+            "impaired": "impaired",
+            "down": "down",
+            "unsettled": "insufficient",
         }.items()
     },
     "disagreeing_access_pair_count": "SELECT count(*) FROM access "
@@ -97,8 +100,13 @@ _QUERIES = {
     },
     **{
         f"{change}_count": f"SELECT count(*) FROM semester_changes WHERE change = '{change}'"
-        for change in ("newly_blocked", "still_blocked", "no_longer_blocked", "mixed",
-                       "not_comparable")
+        for change in (
+            "newly_blocked",
+            "still_blocked",
+            "no_longer_blocked",
+            "mixed",
+            "not_comparable",
+        )
     },
     "interrupted_count": "SELECT count(*) FROM semester_changes WHERE is_interrupted",
     "listed_in_both_count": "SELECT count(*) FROM semester_changes "
@@ -141,7 +149,7 @@ _QUERIES = {
     # page 9
     "floor_pair_count": "SELECT count(*) FROM tested SEMI JOIN planned USING (probe_asn) "
     "WHERE domain <> ''",
-}  # fmt: skip
+}
 
 
 def _count_sources(ask: Ask) -> dict[str, int]:
@@ -156,8 +164,9 @@ def _count_sources(ask: Ask) -> dict[str, int]:
         given = [(r or "").split(";") for _, one, _, r in listed if one == asn]
         through = {resolver for some in given for resolver in some}
         members = {asn} | (set() if through & {asn, ""} else through)
-        ties[asn] = members | {f"operator {operators[one]}" for one in members
-                               if operators.get(one)}  # fmt: skip
+        ties[asn] = members | {
+            f"operator {operators[one]}" for one in members if operators.get(one)
+        }
     groups: list[set[str]] = []
     for its in ties.values():
         met = [group for group in groups if group & its]
@@ -284,8 +293,9 @@ def test_the_evidence_on_the_followed_pair_rests_on_its_tables(ask: Ask) -> None
     )
     rate = max(1 - (1 - site) * (1 - network), 0.005)
     assert rate == pytest.approx(rates["base_share"], rel=1e-6)
-    ((told, hits),) = ask("SELECT count(*), count(*) FILTER (is_hit) FROM followed_sessions"
-                          ).fetchall()  # fmt: skip
+    ((told, hits),) = ask(
+        "SELECT count(*), count(*) FILTER (is_hit) FROM followed_sessions"
+    ).fetchall()
     ((failed, reached, evidence),) = ask(
         "SELECT blocked_session_count, ok_session_count, evidence FROM verdicts "
         "JOIN (SELECT DISTINCT domain, probe_asn FROM followed_sessions) USING (domain, probe_asn) "

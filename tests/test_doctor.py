@@ -27,9 +27,12 @@ _LISTS = ("WORKBOOK_TEST_LISTS_URL", "WORKBOOK_FINGERPRINTS_URL", "WORKBOOK_NETW
 
 def _line(day: int, asn: int = 38623, **changes: Any) -> bytes:
     measurement = complete() | {
-        "report_id": f"r{day}", "probe_cc": _CC, "probe_asn": f"AS{asn}",
-        "measurement_start_time": f"2024-07-0{day} 10:00:00", **changes,
-    }  # fmt: skip
+        "report_id": f"r{day}",
+        "probe_cc": _CC,
+        "probe_asn": f"AS{asn}",
+        "measurement_start_time": f"2024-07-0{day} 10:00:00",
+        **changes,
+    }
     return json.dumps(measurement).encode()
 
 

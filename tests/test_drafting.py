@@ -134,13 +134,20 @@ def tables(tmp_path: Path) -> Path:
     write_table(folder, "decisions", decision_table([elsewhere, KEPT], YEAR))
     write_table(folder, "findings", table_rows("findings", {"id": "F2", "claim": HOSTILE}))
     listed = [
-        {"domain": "a.test", "probe_asn": asn, "network": f"N{asn}", "state": state,
-         "blocked_from": day}
+        {
+            "domain": "a.test",
+            "probe_asn": asn,
+            "network": f"N{asn}",
+            "state": state,
+            "blocked_from": day,
+        }
         for asn, state, day in (
-            (1, "blocked", "2024-03-01"), (2, "likely_blocked", "2024-04-01"),
-            (2, "blocked", "2024-05-01"), (3, "likely_blocked", "2024-06-01"),
+            (1, "blocked", "2024-03-01"),
+            (2, "likely_blocked", "2024-04-01"),
+            (2, "blocked", "2024-05-01"),
+            (3, "likely_blocked", "2024-06-01"),
         )
-    ]  # fmt: skip
+    ]
     write_table(folder, "blocked_site_networks", table_rows("blocked_site_networks", *listed))
     tested = {"domain": "ok.test", "probe_asn": 1, "period": "all"}
     write_table(folder, "verdicts", table_rows("verdicts", tested))
@@ -185,10 +192,15 @@ def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Pa
         "Blocked on N1 and N2; Likely blocked on N3; first seen on 1 March 2024 on N1"
     )
     assert {cell.data_type for row in cells.iter_rows() for cell in row} == {"s", "n", "d"}
-    brought = read_filled_sheet(_filled(sheet, {
-        4: (None, None, "Leave out", "Two\nlines", "editor", date(2025, 3, 1)),
-        9: ("OK.test", None, "relabel", "It is news.", "editor", "2025-03-01"),
-    }))  # fmt: skip
+    brought = read_filled_sheet(
+        _filled(
+            sheet,
+            {
+                4: (None, None, "Leave out", "Two\nlines", "editor", date(2025, 3, 1)),
+                9: ("OK.test", None, "relabel", "It is news.", "editor", "2025-03-01"),
+            },
+        )
+    )
     assert brought == [
         KEPT,
         Decision("a.test", "leave_out", "Two lines", "2025-03-01", "editor", YEAR),
@@ -197,8 +209,10 @@ def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Pa
     path = _write(tmp_path, FILE.replace("keep", "reword") + ENTRY.replace("F2", "F9"))
     changes = merge_decisions(path, brought, dry_run=False)
     assert [line.partition(",")[0] for line in changes] == [
-        "changed: F2: keep", "new: a.test: leave out of the first page", "new: ok.test: relabel",
-    ]  # fmt: skip
+        "changed: F2: keep",
+        "new: a.test: leave out of the first page",
+        "new: ok.test: relabel",
+    ]
     assert set(load_decisions(path, "QM")) == {*brought, replace(KEPT, item="F9")}
     assert merge_decisions(path, brought, dry_run=False) == []
 
@@ -284,14 +298,17 @@ def test_decisions_stand_beside_what_they_are_on(tables: Path) -> None:
     assert find_left_out(read_decided(tables)) == {"F3"}
     frame = pd.DataFrame({"domain": ["a.test", "b.test"], "note": ["at least since", ""]})
     assert mark_decided(frame, tables)["note"].tolist() == [
-        "at least since; decided on 2025-02-01: relabel", "",
-    ]  # fmt: skip
+        "at least since; decided on 2025-02-01: relabel",
+        "",
+    ]
 
 
 def test_review_writes_the_file_of_the_country(
-    sheet: Path, command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch,
+    sheet: Path,
+    command: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     """It says what it changes; a dry run changes nothing; a wrong sheet ends with status 2."""
     monkeypatch.setattr(withheld, "REVIEWS", tmp_path / "review")
     status, said, _ = command("review", str(sheet), "--dry-run")
@@ -307,8 +324,10 @@ def test_review_writes_the_file_of_the_country(
 
 # --- The report's own prose: numbers by their names, nothing that acts, nothing made up. ----------
 
-FINDINGS = {"domain_count": {"value": 1234, "table": "semesters"},
-            "open_share": {"value": 0.25, "table": "semesters"}}  # fmt: skip
+FINDINGS = {
+    "domain_count": {"value": 1234, "table": "semesters"},
+    "open_share": {"value": 0.25, "table": "semesters"},
+}
 
 
 def _write_texts(folder: Path, **texts: str | bytes) -> Path:
@@ -327,8 +346,11 @@ def _html(folder: Path, **texts: str) -> str:
 
 def test_numbers_are_filled_in_and_what_is_missing_says_so(tmp_path: Path) -> None:
     """Marked with their names, as on other pages; of four parts three are not written."""
-    html = _html(tmp_path, background="# A\n\n#### B\n\n**{findings.domain_count}** sites, "
-                 "{findings.open_share}, [list](4-blocked-sites.html)")  # fmt: skip
+    html = _html(
+        tmp_path,
+        background="# A\n\n#### B\n\n**{findings.domain_count}** sites, "
+        "{findings.open_share}, [list](4-blocked-sites.html)",
+    )
     assert '<strong><data value="1234" data-key="domain_count">1,234</data></strong>' in html
     assert f'data-key="open_share">{ENGLISH.share(0.25)}</data>' in html
     assert '<a href="4-blocked-sites.html">list</a>' in html
@@ -634,16 +656,22 @@ _RELATIONS = [
     ("union", {"whole": N(123), "parts": [N(64), N(58)]}, "does_not_hold"),
     ("sum", {"whole": N(28), "parts": [N(21), N(27), N(-20)]}, "holds"),
     ("distinct", {"count": N(2), "names": ["a.org", "https://A.org/", "b.org"]}, "holds"),
-    ("distinct", {"count": N(2), "names": ["a.org", "aa.org"], "same_as": {"aa.org": "a.org"}},
-     "does_not_hold"),
+    (
+        "distinct",
+        {"count": N(2), "names": ["a.org", "aa.org"], "same_as": {"aa.org": "a.org"}},
+        "does_not_hold",
+    ),
     ("largest", {"counts": [N(5), N(3)], "whole": N(17), "classes": N(5)}, "holds"),
     ("largest", {"counts": [N(5), N(3)], "whole": N(18), "classes": N(5)}, "does_not_hold"),
     ("largest", {"counts": [N(5), N(3)], "whole": N(7), "classes": N(5)}, "does_not_hold"),
     ("at_most", {"part": N(5), "whole": "many"}, "cannot_be_checked"),
     ("not_checkable", {"why": "Nobody counted."}, "cannot_be_checked"),
-    ("share", {"percent": N("999999999999999.999999"), "whole": N("0.000001"),
-               "part": N(10**15 - 1)}, "does_not_hold"),
-]  # fmt: skip
+    (
+        "share",
+        {"percent": N("999999999999999.999999"), "whole": N("0.000001"), "part": N(10**15 - 1)},
+        "does_not_hold",
+    ),
+]
 
 
 def test_a_relation() -> None:
@@ -814,19 +842,33 @@ def _country_report(
     half as in the whole period."""
     states = [(site, asn, state) for (site, asn), state in cells.items()]
     verdicts = [
-        {"domain": site, "probe_asn": asn, "period": period, "state": state,
-         "measurement_count": 10, "blocked_count": 10 * (state == "blocked"),
-         "mechanism": "dns.sinkhole" if state == "blocked" else ""}
-        for site, asn, state in states for period in ("all", "first", "second")
-    ]  # fmt: skip
+        {
+            "domain": site,
+            "probe_asn": asn,
+            "period": period,
+            "state": state,
+            "measurement_count": 10,
+            "blocked_count": 10 * (state == "blocked"),
+            "mechanism": "dns.sinkhole" if state == "blocked" else "",
+        }
+        for site, asn, state in states
+        for period in ("all", "first", "second")
+    ]
     networks = [
-        {"probe_asn": asn, "network": f"Net {asn}", "kind": "hosting" if asn == 9 else "isp",
-         "measurement_count": 10 * sum(of == asn for _, of, _ in states)}
+        {
+            "probe_asn": asn,
+            "network": f"Net {asn}",
+            "kind": "hosting" if asn == 9 else "isp",
+            "measurement_count": 10 * sum(of == asn for _, of, _ in states),
+        }
         for asn in sorted({asn for _, asn, _ in states})
-    ]  # fmt: skip
+    ]
     months = [{"month": "2024-01", "measurement_count": 10 * len(states)}]
-    for name, rows in (("verdicts", verdicts), ("networks", networks),
-                       ("measurements_by_month", months)):  # fmt: skip
+    for name, rows in (
+        ("verdicts", verdicts),
+        ("networks", networks),
+        ("measurements_by_month", months),
+    ):
         write_table(folder / "tables", name, table_rows(name, *rows))
     parameters = {"probe_cc": code, "since": "2024-01-01", "until": "2024-03-01"}
     record = {"parameters": parameters, "rules_version": 1, "status": "Draft", **run}
@@ -836,14 +878,21 @@ def _country_report(
 
 #: Three sites that all tested; one that Malaysia tested too little, one that only it tested.
 KH = {
-    ("a.org", 1): "blocked", ("a.org", 2): "ok", ("b.org", 1): "ok",
-    ("c.org", 1): "insufficient", ("c.org", 2): "blocked", ("d.org", 2): "blocked",
+    ("a.org", 1): "blocked",
+    ("a.org", 2): "ok",
+    ("b.org", 1): "ok",
+    ("c.org", 1): "insufficient",
+    ("c.org", 2): "blocked",
+    ("d.org", 2): "blocked",
     ("b.org", 9): "blocked",  # in a hosting centre
-}  # fmt: skip
+}
 MY = {
-    ("a.org", 3): "ok", ("b.org", 3): "blocked", ("c.org", 3): "blocked",
-    ("d.org", 3): "insufficient", ("e.org", 3): "ok",
-}  # fmt: skip
+    ("a.org", 3): "ok",
+    ("b.org", 3): "blocked",
+    ("c.org", 3): "blocked",
+    ("d.org", 3): "insufficient",
+    ("e.org", 3): "ok",
+}
 
 
 @pytest.fixture
@@ -859,11 +908,16 @@ def test_the_same_sites_are_compared(reports: list[Report]) -> None:
     """On access networks; a site that one country tested too little counts in neither."""
     tables = compare_countries(reports)
     counts = {
-        "common_domain_count": [3, 3], "common_blocked_domain_count": [2, 2],
-        "common_pair_count": [4, 3], "common_blocked_pair_count": [2, 2], "pair_count": [6, 5],
-        "own_domain_count": [0, 1], "blocked_measurement_share": [0.5, 0.4],
-        "blocked_domain_count": [3, 2], "network_count": [2, 1],
-    }  # fmt: skip
+        "common_domain_count": [3, 3],
+        "common_blocked_domain_count": [2, 2],
+        "common_pair_count": [4, 3],
+        "common_blocked_pair_count": [2, 2],
+        "pair_count": [6, 5],
+        "own_domain_count": [0, 1],
+        "blocked_measurement_share": [0.5, 0.4],
+        "blocked_domain_count": [3, 2],
+        "network_count": [2, 1],
+    }
     countries = tables["side_by_side"].set_index("probe_cc")
     assert countries.loc[["KH", "MY"], list(counts)].to_dict("list") == counts
     listed = tables["side_by_side_sites"]
@@ -889,12 +943,16 @@ def test_the_page_ranks_nobody(reports: list[Report], tmp_path: Path) -> None:
     [
         ({"rules_version": 2}, "has another rules_version"),
         ({"changed_thresholds": {"floor_sessions": 6}}, "has another changed_thresholds"),
-        ({"parameters": {"probe_cc": "MY", "since": "2024-01-01", "until": "2024-02-01"}},
-         "is of 2024-01-01--2024-02-01"),
-        ({"parameters": {"probe_cc": "KH", "since": "2024-01-01", "until": "2024-03-01"}},
-         "is a second report of Cambodia"),
+        (
+            {"parameters": {"probe_cc": "MY", "since": "2024-01-01", "until": "2024-02-01"}},
+            "is of 2024-01-01--2024-02-01",
+        ),
+        (
+            {"parameters": {"probe_cc": "KH", "since": "2024-01-01", "until": "2024-03-01"}},
+            "is a second report of Cambodia",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_compared_is_refused(
     reports: list[Report], tmp_path: Path, command: Command, run: Mapping[str, object], message: str
 ) -> None:

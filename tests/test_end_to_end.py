@@ -152,9 +152,10 @@ def test_blocks_have_their_days(
     seen = set(found.loc[is_within, ["domain", "probe_asn", "since"]].itertuples(index=False))
     withheld = _pairs(tables["withheld_intervals"])
     missing = [
-        row for row in partial[["domain", "probe_asn", "since"]].itertuples(index=False)
+        row
+        for row in partial[["domain", "probe_asn", "since"]].itertuples(index=False)
         if row not in seen and tuple(row)[:2] not in withheld
-    ]  # fmt: skip
+    ]
     assert not missing
 
 
@@ -194,8 +195,15 @@ def test_tables_are_as_documented(tables: dict[str, pd.DataFrame]) -> None:
 
 #: Type in ``datapackage.json`` → the kinds of dtype that a frame may have for it; networks are
 #: numbers in frames.
-_DTYPES = {"string": "OTi", "yearmonth": "OT", "integer": "i", "number": "f", "boolean": "b",
-           "date": "M", "datetime": "M"}  # fmt: skip
+_DTYPES = {
+    "string": "OTi",
+    "yearmonth": "OT",
+    "integer": "i",
+    "number": "f",
+    "boolean": "b",
+    "date": "M",
+    "datetime": "M",
+}
 
 
 def test_the_tables_are_described_for_programs(
@@ -248,8 +256,9 @@ def test_counts_add_up(tables: dict[str, pd.DataFrame]) -> None:
     assert changes.sum().tolist() == [semesters["first"], semesters["second"]]
     categories = _counts(tables["categories"], "domain_count", "blocked_domain_count").sum()
     assert categories.tolist() == [
-        tables["verdicts"]["domain"].nunique(), len(tables["blocked_sites"]),
-    ]  # fmt: skip
+        tables["verdicts"]["domain"].nunique(),
+        len(tables["blocked_sites"]),
+    ]
 
 
 def test_verdicts_add_up(tables: dict[str, pd.DataFrame]) -> None:

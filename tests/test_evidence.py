@@ -68,14 +68,17 @@ def series_of(
     cell = np.repeat(np.arange(len(cells)), np.array(lengths, np.int64))
     time = _DAY_ONE + number * 86_400
     sessions = {
-        "place": np.arange(len(hits)), "cell": cell, "session": np.arange(len(hits)),
-        "software": np.zeros(len(hits), int), "time": time,
+        "place": np.arange(len(hits)),
+        "cell": cell,
+        "session": np.arange(len(hits)),
+        "software": np.zeros(len(hits), int),
+        "time": time,
         "day": time.astype("datetime64[D]"),
         "class": np.where(hits, BLOCKED, OK),
         "kind": np.where(hits, KINDS.index(kind), -1),
         "is_dns": np.full(len(hits), kind.startswith("dns")),
         "is_speaking": np.ones(len(hits), bool),
-    }  # fmt: skip
+    }
     known = pd.DataFrame(
         {"domain": range(len(cells)), "probe_asn": 64500, "network": 0, "operator": 0}
     )
@@ -105,8 +108,10 @@ def test_if_nobody_blocks_the_expectation_is_at_most_one(rate: float) -> None:
     """20,000 series that fail by chance: the mean, four standard errors allowed, and the tails
     that Markov's inequality bounds; at a known rate."""
     rng = np.random.default_rng(1)
-    series = series_of(*(rng.random((20_000, 12)) < rate).astype(int),
-                       days=[[0, 0, 0, 1, 2, 2, 3, 4, 5, 5, 5, 6]] * 20_000)  # fmt: skip
+    series = series_of(
+        *(rng.random((20_000, 12)) < rate).astype(int),
+        days=[[0, 0, 0, 1, 2, 2, 3, 4, 5, 5, 5, 6]] * 20_000,
+    )
     found = np.exp(weigh_evidence(series, np.full(len(series.row), rate))[0])
     assert found.mean() <= 1 + 4 * found.std() / np.sqrt(len(found))
     for share in (0.1, 0.01, 0.001):
@@ -153,9 +158,18 @@ def test_no_chance_below_one_in_a_thousand_is_told() -> None:
         ("oooxxxxoooxxxxooo", [(3, 13)]),
         ("ooooo", []),
     ],
-    ids=["imposed", "lifted", "imposed twice", "three in a row", "two stray failures",
-         "one that got through", "open for five", "open for three", "nothing"],
-)  # fmt: skip
+    ids=[
+        "imposed",
+        "lifted",
+        "imposed twice",
+        "three in a row",
+        "two stray failures",
+        "one that got through",
+        "open for five",
+        "open for three",
+        "nothing",
+    ],
+)
 def test_changes_come_out_at_their_sessions(letters: str, expected: list[tuple[int, int]]) -> None:
     """The first session that fails and the last, at a rate of 2 % and the price in use."""
     series = series_of([letter == "x" for letter in letters])
@@ -211,15 +225,18 @@ def test_no_state_without_its_evidence(hits: int, others: int, days: int) -> Non
 
 def test_wilson_bounds() -> None:
     """Known values of the score interval at 95 %; 0 of 0 is no share, above all not 0 %."""
-    known = pd.DataFrame([
-        # Newcombe (1998), table I, method 3
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-        (29, 29, 0.8830, 1.0),  # 1 - z²/(n + z²)
-        (0, 0, None, None),
-    ], columns=["hits", "total", "low", "high"])  # fmt: skip
+    known = pd.DataFrame(
+        [
+            # Newcombe (1998), table I, method 3
+            (81, 263, 0.2553, 0.3662),
+            (15, 148, 0.0624, 0.1605),
+            (0, 20, 0.0, 0.1611),
+            (1, 29, 0.0061, 0.1718),
+            (29, 29, 0.8830, 1.0),  # 1 - z²/(n + z²)
+            (0, 0, None, None),
+        ],
+        columns=["hits", "total", "low", "high"],
+    )
     lower, upper = wilson_bounds(known["hits"], known["total"])
     assert lower.tolist() == pytest.approx(known["low"].tolist(), abs=6e-5, nan_ok=True)
     assert upper.tolist() == pytest.approx(known["high"].tolist(), abs=6e-5, nan_ok=True)
@@ -249,8 +266,13 @@ def _random_rows(seed: int) -> list[Row]:
                 failing = random.choice("RTBC")
                 for day in range(start, min(start + random.randint(3, 25), len(letters))):
                     letters[day] = random.choice([failing, failing, failing, ".", "O"])
-            rows += days("".join(letters), domain=f"site{site}.example", probe_asn=asn,
-                         resolver_asn=asn, per_day=random.choice([1, 1, 2]))  # fmt: skip
+            rows += days(
+                "".join(letters),
+                domain=f"site{site}.example",
+                probe_asn=asn,
+                resolver_asn=asn,
+                per_day=random.choice([1, 1, 2]),
+            )
     for row in rows:
         row["report_id"] = f"{row['measurement_start_time']} {row['probe_asn']}"
     return rows
@@ -273,8 +295,13 @@ def test_the_fast_judge_agrees_with_the_plain_one(seed: int) -> None:
     for one in told:
         cells[one.domain, one.network].append(one)
     series = evidence.series
-    pairs = list(zip(names[series.look_up("domain", series.first_rows())],
-                     series.look_up("probe_asn", series.first_rows()), strict=True))  # fmt: skip
+    pairs = list(
+        zip(
+            names[series.look_up("domain", series.first_rows())],
+            series.look_up("probe_asn", series.first_rows()),
+            strict=True,
+        )
+    )
     of_kinds = [
         n for n in range(len(series.kind)) if series.kind[n] < FAILING and pairs[n][1] != VPN
     ]

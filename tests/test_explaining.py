@@ -80,9 +80,14 @@ def test_a_listing_leads_down_to_its_sessions(
     row = verdicts[is_pair & (verdicts["state"] == "blocked")].iloc[0]
     store = fictional_report.parent / "store"
     status, said, complaint = command(
-        "explain", f"https://{row.domain.upper()}/x", f"STORE={store}", "--asn", pair[2],
-        "--out", str(fictional_report),
-    )  # fmt: skip
+        "explain",
+        f"https://{row.domain.upper()}/x",
+        f"STORE={store}",
+        "--asn",
+        pair[2],
+        "--out",
+        str(fictional_report),
+    )
     assert (status, complaint) == (0, "")
     for words in (
         f"{row.domain}  in ",
@@ -102,9 +107,15 @@ def test_a_listing_leads_down_to_its_sessions(
     assert f"{row.rule_id}: resolver: " in said or f"{row.rule_id}: page" in said
     assert said.count(row.witness_report_id) > 1, "each measurement is named"
     status, printed, _ = command(
-        "explain", row.domain, f"STORE={store}", "--asn", f"AS{row.probe_asn}", "--json",
-        "--out", str(fictional_report),
-    )  # fmt: skip
+        "explain",
+        row.domain,
+        f"STORE={store}",
+        "--asn",
+        f"AS{row.probe_asn}",
+        "--json",
+        "--out",
+        str(fictional_report),
+    )
     told = json.loads(printed)
     assert (status, told["verdicts"][0]["state"]) == (0, "blocked")
     measurements = told["measurements"][f"AS{row.probe_asn}"]
@@ -164,8 +175,11 @@ def test_what_was_never_tested_is_not_explained(
 ) -> None:
     """A name or network without a test gets no state at all, and near names are pointed at."""
     tested = set(verdicts["domain"])
-    name = next(name for name in sorted(tested)
-                if name.startswith("www.") and name.removeprefix("www.") not in tested)  # fmt: skip
+    name = next(
+        name
+        for name in sorted(tested)
+        if name.startswith("www.") and name.removeprefix("www.") not in tested
+    )
     with pytest.raises(ParameterError, match="was never tested in this report") as caught:
         explain(name.removeprefix("www."), "", fictional_report, no_store)
     assert "; did you mean " in str(caught.value)
@@ -239,10 +253,13 @@ def test_one_can_look_around(fictional_report: Path, tmp_path: Path) -> None:
     start = NOTEBOOKS[0]
     before = start.read_bytes(), sorted(start.parent.iterdir())
     executed = papermill.execute_notebook(
-        start, tmp_path / "done.ipynb", kernel_name="python3",
-        progress_bar=False, cwd=str(start.parent),
+        start,
+        tmp_path / "done.ipynb",
+        kernel_name="python3",
+        progress_bar=False,
+        cwd=str(start.parent),
         parameters={"store": str(fictional_report.parent / "store")},
-    )  # fmt: skip
+    )
     assert (start.read_bytes(), sorted(start.parent.iterdir())) == before
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     frames = [o.data["text/plain"] for o in outputs if o.output_type == "execute_result"]
@@ -252,7 +269,10 @@ def test_one_can_look_around(fictional_report: Path, tmp_path: Path) -> None:
     assert names <= set(re.findall(r"\w+", tables))
     assert any("published_state" in frame for frame in frames)
     # What is shown has the look of a page, whose style comes once.
-    html = [o.data["text/html"] for o in outputs
-            if o.output_type == "display_data" and "text/html" in o.data]  # fmt: skip
+    html = [
+        o.data["text/html"]
+        for o in outputs
+        if o.output_type == "display_data" and "text/html" in o.data
+    ]
     assert [part.count("<style>") for part in html] == [1] * len(html)
     assert all('<div class="workbook">' in part for part in html)

@@ -71,18 +71,26 @@ def test_what_is_said_of_fields() -> None:
     del answers["answers"][1]["ipv6"]
     cases: dict[str, tuple[Item, list[str]]] = {
         "as known": ({}, []),
-        "renamed below": ({"tcp_connect": [connect(), renamed]},
-                          ["missing:test_keys.tcp_connect.status.failure",
-                           "new:test_keys.tcp_connect.status.error"]),
-        "another type": ({"blocking": 4, "queries": {"a": 1}},
-                         ["retyped:test_keys.blocking", "retyped:test_keys.queries"]),
+        "renamed below": (
+            {"tcp_connect": [connect(), renamed]},
+            [
+                "missing:test_keys.tcp_connect.status.failure",
+                "new:test_keys.tcp_connect.status.error",
+            ],
+        ),
+        "another type": (
+            {"blocking": 4, "queries": {"a": 1}},
+            ["retyped:test_keys.blocking", "retyped:test_keys.queries"],
+        ),
         "nothing there": ({"queries": None, "requests": [], "control": {}}, []),
         "no handshake": ({"tls_handshakes": None}, ["missing:test_keys.tls_handshakes"]),
-        "no connection": ({"tls_handshakes": [], "tcp_connect": [connect(failure="timed_out")]},
-                          []),
+        "no connection": (
+            {"tls_handshakes": [], "tcp_connect": [connect(failure="timed_out")]},
+            [],
+        ),
         "no address": ({"queries": [answers]}, ["missing:test_keys.queries.answers.ipv6"]),
         "a new key": ({"x_new": 1}, ["new:test_keys.x_new"]),
-    }  # fmt: skip
+    }
     for name, (changes, expected) in cases.items():
         assert _changes_of(complete(**changes)) == expected, name
     without = {key: value for key, value in complete().items() if key != "probe_asn"}
@@ -331,11 +339,16 @@ def _occurs(path: tuple[str, ...], measurements: Sequence[Item]) -> bool:
 
 def _on_days(asn: int, days: range, *names: str, per_day: int = 1, **changes: Any) -> list[Row]:
     return [
-        observation(report_id=f"{asn}-{day}-{number}-{names}", probe_asn=asn,
-                    measurement_start_time=datetime(2024, 1, day, 8),
-                    fields_met=[*(names or (_KEPT,))], **changes)
-        for day in days for number in range(per_day)
-    ]  # fmt: skip
+        observation(
+            report_id=f"{asn}-{day}-{number}-{names}",
+            probe_asn=asn,
+            measurement_start_time=datetime(2024, 1, day, 8),
+            fields_met=[*(names or (_KEPT,))],
+            **changes,
+        )
+        for day in days
+        for number in range(per_day)
+    ]
 
 
 def _too_much(rows: list[Row]) -> list[str]:
@@ -356,10 +369,14 @@ def test_when_a_change_is_too_much() -> None:
     invented = [row for asn in range(50, 90) for row in _on_days(asn, range(3, 4), _GONE)]
     assert _too_much(honest + invented) == []
     long = [
-        observation(report_id=f"{day}", probe_asn=1, fields_met=[_KEPT],
-                    measurement_start_time=datetime(2024, 1 + day // 28, 1 + day % 28, 8))
+        observation(
+            report_id=f"{day}",
+            probe_asn=1,
+            fields_met=[_KEPT],
+            measurement_start_time=datetime(2024, 1 + day // 28, 1 + day % 28, 8),
+        )
         for day in range(300)
-    ]  # fmt: skip
+    ]
     invented = [row for asn in range(50, 90) for row in _on_days(asn, range(3, 13), _GONE)]
     assert _too_much(long + invented) == []
 
@@ -368,9 +385,10 @@ def test_a_rare_field_counts_where_it_must_occur() -> None:
     """Among the measurements that must have it; in hardly any it can move no verdict."""
     plain = [row for asn in range(1, 4) for row in _on_days(asn, range(1, 21), per_day=20)]
     newer = [
-        row for asn in range(1, 4)
+        row
+        for asn in range(1, 4)
         for row in _on_days(asn, range(1, 21), "missing:test_keys.queries.answers.ipv6")
-    ]  # fmt: skip
+    ]
     met = count_fields_met(connection_with(plain + newer))
     assert met[["measurement_count", "measurement_share", "day_share"]].to_numpy().tolist() == [
         [60, 1.0, 1.0]
@@ -399,15 +417,25 @@ def test_a_tiny_archive() -> None:
 
 def test_what_is_new_stops_nothing() -> None:
     """Fields, versions and failures are counted by measurement; families of failures are known."""
-    known = ("dns_resolver_error", "generic_error", "ssl_error: error:14007086:SSL routines",
-             "ssl_missing_hostname", "ssl_dirty_shutdown", "unknown_failure: x")  # fmt: skip
+    known = (
+        "dns_resolver_error",
+        "generic_error",
+        "ssl_error: error:14007086:SSL routines",
+        "ssl_missing_hostname",
+        "ssl_dirty_shutdown",
+        "unknown_failure: x",
+    )
     tcp = [{"address": "192.0.2.1", "failure": failure} for failure in known]
     odd: Row = {"test_version": "0.6.0", "dns_failure": "name_lost", "tcp": tcp}
     rows = _on_days(1, range(1, 9), "new:test_keys.x_new", "retyped:probe_id", **odd)
     met = count_fields_met(connection_with(rows + _on_days(2, range(1, 9))))
     counted = {(one.kind, one.name): one.measurement_count for one in met.itertuples()}
-    assert counted == {("version", "0.6.0"): 8, ("failure", "name_lost"): 8,
-                       ("new", "test_keys.x_new"): 8, ("retyped", "probe_id"): 8}  # fmt: skip
+    assert counted == {
+        ("version", "0.6.0"): 8,
+        ("failure", "name_lost"): 8,
+        ("new", "test_keys.x_new"): 8,
+        ("retyped", "probe_id"): 8,
+    }
     assert set(met["measurement_share"]) == {0.5}
     refuse_changed_fields(met, is_accepted=False)
     assert "that these rules do not know: 3 (0.6.0, name_lost, test_keys.x_new)" in (
@@ -433,13 +461,21 @@ def _words(folder: Path, change: Callable[[Item], None]) -> list[str]:
     """The parameters of a report on an archive of five days, changed as OONI might change it."""
     for day in range(1, 6):
         one = complete() | {
-            "report_id": f"r{day}", "measurement_start_time": f"2024-07-0{day} 10:00:00"
-        }  # fmt: skip
+            "report_id": f"r{day}",
+            "measurement_start_time": f"2024-07-0{day} 10:00:00",
+        }
         change(one)
         put(folder / "archive", object_key(10, day=f"2024070{day}"), [json.dumps(one).encode()])
-    return [f"SOURCE={folder / 'archive'}", f"STORE={folder / 'store'}", f"OUT={folder / 'report'}",
-            "PROBE_CC=QQ", "SINCE=2024-07-01", "UNTIL=2024-07-06", "JOBS=1",
-            "SPLIT=2024-07-03"]  # fmt: skip
+    return [
+        f"SOURCE={folder / 'archive'}",
+        f"STORE={folder / 'store'}",
+        f"OUT={folder / 'report'}",
+        "PROBE_CC=QQ",
+        "SINCE=2024-07-01",
+        "UNTIL=2024-07-06",
+        "JOBS=1",
+        "SPLIT=2024-07-03",
+    ]
 
 
 def test_a_report_on_newer_measurements(tmp_path: Path) -> None:
@@ -448,8 +484,9 @@ def test_a_report_on_newer_measurements(tmp_path: Path) -> None:
     def change(one: Item) -> None:
         one |= {"new_at_the_top": {"a": 1}, "test_version": "0.6.1"}
         one["test_keys"] |= {
-            "new_key": 1, "tcp_connect": [connect(), connect(failure="failure_of_2027")]
-        }  # fmt: skip
+            "new_key": 1,
+            "tcp_connect": [connect(), connect(failure="failure_of_2027")],
+        }
 
     report(_words(tmp_path, change))
     met = read_csv(tmp_path / "report" / "tables" / "fields_met.csv")

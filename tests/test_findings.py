@@ -39,10 +39,13 @@ YEAR = Period.parse("2024-01-01", "2025-01-01")
 
 
 _WITHHELD = st.tuples(
-    st.sampled_from("ab"), st.sampled_from([EVERYWHERE, USUAL[0], "another reason"]),
-    st.sampled_from([1, 2, 3]), st.integers(1, 28), st.integers(1, 9),
+    st.sampled_from("ab"),
+    st.sampled_from([EVERYWHERE, USUAL[0], "another reason"]),
+    st.sampled_from([1, 2, 3]),
+    st.integers(1, 28),
+    st.integers(1, 9),
     st.sampled_from(["", "1.0e-03", "2.0e-02"]),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=30, deadline=None)
@@ -67,11 +70,19 @@ def test_failures_with_and_without_a_time_of_day_are_one_row() -> None:
     """A time stands only where an edge is known to a day or so; both are put in order."""
     known = {"last_seen_open": "2024-02-01", "last_seen_open_time": "2024-02-01T12:00:00"}
     rows = [
-        {"domain": "a.test", "probe_asn": asn, "reason": EVERYWHERE, "mechanism": "tls.reset",
-         "blocked_from": f"2024-02-0{asn}", "blocked_from_time": f"2024-02-0{asn}T10:00:00",
-         "blocked_until": until, "blocked_until_time": until, **before}
+        {
+            "domain": "a.test",
+            "probe_asn": asn,
+            "reason": EVERYWHERE,
+            "mechanism": "tls.reset",
+            "blocked_from": f"2024-02-0{asn}",
+            "blocked_from_time": f"2024-02-0{asn}T10:00:00",
+            "blocked_until": until,
+            "blocked_until_time": until,
+            **before,
+        }
         for asn, until, before in ((2, "2024-02-09", known), (3, None, {}))
-    ]  # fmt: skip
+    ]
     withheld = table_rows("withheld_intervals", *rows).rename(columns={"reason": "why"})
     study: Any = SimpleNamespace(probe_cc="KH")
     (shown,) = charts.gather_alike(charts._dated(withheld, study)).to_dict("records")
@@ -79,23 +90,42 @@ def test_failures_with_and_without_a_time_of_day_are_one_row() -> None:
 
 
 def _span(site: str, day: str) -> dict[str, Any]:
-    return {"domain": site, "blocked_from": day, "blocked_until": "", "last_seen_open": "",
-            "first_seen_open_again": "", "network_count": 1, "state": "blocked"}  # fmt: skip
+    return {
+        "domain": site,
+        "blocked_from": day,
+        "blocked_until": "",
+        "last_seen_open": "",
+        "first_seen_open_again": "",
+        "network_count": 1,
+        "state": "blocked",
+    }
 
 
 def test_what_some_network_blocked_before_is_not_new() -> None:
     """A site counts once, and only for a day before the first of those days."""
     finding = {
-        "kind": "onset", "sites": ["a.test", "b.test", "c.test"],
+        "kind": "onset",
+        "sites": ["a.test", "b.test", "c.test"],
         "values": {
-            "first_day": "2024-08-08", "last_day": "2024-09-07", "open_days": [4, 9],
-            "networks": ["One", "Two"], "by_state": [2, 1], "block_count": 3, "sure_count": 0,
-            "undated_count": 0, "reopened_count": 0, "events": [],
+            "first_day": "2024-08-08",
+            "last_day": "2024-09-07",
+            "open_days": [4, 9],
+            "networks": ["One", "Two"],
+            "by_state": [2, 1],
+            "block_count": 3,
+            "sure_count": 0,
+            "undated_count": 0,
+            "reopened_count": 0,
+            "events": [],
             "new": [_span(site, "2024-08-09") for site in ("a.test", "b.test", "c.test")],
-            "older": [_span("a.test", "2024-02-01"), _span("a.test", "2024-03-01"),
-                      _span("b.test", "2024-08-08"), _span("elsewhere.test", "2024-01-02")],
+            "older": [
+                _span("a.test", "2024-02-01"),
+                _span("a.test", "2024-03-01"),
+                _span("b.test", "2024-08-08"),
+                _span("elsewhere.test", "2024-01-02"),
+            ],
         },
-    }  # fmt: skip
+    }
     words = word_finding(Telling(finding, {}, ENGLISH, YEAR))
     assert "blocks of 3 sites were first seen (blocked: 2; likely blocked: 1) on" in words.claim
     before = "Other blocks of 1 of the 3 sites had been seen before"
@@ -108,25 +138,35 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
 def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_published: bool) -> None:
     """The shares that were measured are those of the published numbers."""
     summary = {
-        "probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01", "findings": [],
-        "is_published_method": is_published, "is_from_ooni": False, "has_fingerprints": False,
-    }  # fmt: skip
+        "probe_cc": "QQ",
+        "since": "2024-01-01",
+        "until": "2025-01-01",
+        "findings": [],
+        "is_published_method": is_published,
+        "is_from_ooni": False,
+        "has_fingerprints": False,
+    }
     (tmp_path / "findings.json").write_text(json.dumps(summary), encoding="utf-8")
-    shares = [f"{name}{bound}_share" for name in ("site_precision", "pair_recall")
-              for bound in ("", "_low", "_high")]  # fmt: skip
+    shares = [
+        f"{name}{bound}_share"
+        for name in ("site_precision", "pair_recall")
+        for bound in ("", "_low", "_high")
+    ]
     halves = table_rows("semesters", {"period": "first"}, {"period": "second"})
     no_rows = {name: table_rows(name) for name in READ_TABLES}
     numbers = {
-        **findings.count_measured(*(no_rows[name] for name in
-                                    ("measurements_by_month", "sites", "networks"))),
+        **findings.count_measured(
+            *(no_rows[name] for name in ("measurements_by_month", "sites", "networks"))
+        ),
         **findings.count_verdicts(no_rows["verdicts"], no_rows["networks"]),
         **findings.count_halves(halves, no_rows["semester_changes"]),
-        **findings.count_listed(*(no_rows[name] for name in
-                                  ("blocked_sites", "set_aside", "withheld_intervals"))),
+        **findings.count_listed(
+            *(no_rows[name] for name in ("blocked_sites", "set_aside", "withheld_intervals"))
+        ),
         "unread_object_count": 0,
         "unread_part_count": 0,
         "simulated_country_count": 3,
-    }  # fmt: skip
+    }
     numbers = {name: {"value": one} for name, one in numbers.items()}
     numbers |= {name: {"value": 0.9} for name in shares}
     said = Markup(" ").join(word_first_page(tmp_path, numbers)["certainty"])
@@ -142,10 +182,15 @@ def _begun(site: int, asn: int, day: date, open_before: int | None = 5, schedule
     """An interval that begins on a day, some days after a test that reached the site."""
     seen = str(day - timedelta(days=open_before)) if open_before else ""
     return {
-        "domain": f"s{site:02}.test", "probe_asn": asn, "blocked_from": str(day),
-        "last_seen_open": seen, "schedule": schedule, "state": "blocked", "blocked_until": "",
+        "domain": f"s{site:02}.test",
+        "probe_asn": asn,
+        "blocked_from": str(day),
+        "last_seen_open": seen,
+        "schedule": schedule,
+        "state": "blocked",
+        "blocked_until": "",
         "first_seen_open_again": "",
-    }  # fmt: skip
+    }
 
 
 AUGUST = [_begun(site, 1 + site % 2, date(2024, 8, 6) + timedelta(days=site)) for site in range(6)]
@@ -196,8 +241,15 @@ def test_events_of_the_same_days_are_named() -> None:
 
 # --- From intervals on networks to stretches of days in which a site was seen blocked. ------------
 
-COLUMNS = ["domain", "probe_asn", "state", "blocked_from", "blocked_until", "last_seen_open",
-           "first_seen_open_again"]  # fmt: skip
+COLUMNS = [
+    "domain",
+    "probe_asn",
+    "state",
+    "blocked_from",
+    "blocked_until",
+    "last_seen_open",
+    "first_seen_open_again",
+]
 
 
 @pytest.mark.parametrize(
@@ -257,8 +309,7 @@ def test_stretches_of_a_site(
 # --- No sentence of the first page contradicts the rows that it is made from, whatever these are. -
 
 EVENT = Event(date(2024, 8, 6), "An order", "order", "invented")
-KINDS = {1: "isp", 2: "mobile", 3: "unknown", 4: "education", 5: "isp",
-         8: "hosting", 9: "vpn"}  # fmt: skip
+KINDS = {1: "isp", 2: "mobile", 3: "unknown", 4: "education", 5: "isp", 8: "hosting", 9: "vpn"}
 ACCESS = [asn for asn, kind in KINDS.items() if kind not in ("hosting", "vpn")]
 SITES = [f"{letter}.example" for letter in "abcdefgh"]
 STATES = ["blocked", "likely_blocked", "impaired", "down", "ok", "insufficient"]
@@ -283,13 +334,18 @@ def make_stretches(rng: Random, site: str, asn: int, state: str) -> list[dict[st
         edges = [("", days[0], days[1]), (days[1], days[3], "")]
     return [
         {
-            "domain": site, "probe_asn": asn, "state": state, "blocked_from": first,
-            "blocked_until": first, "last_seen_open": before, "first_seen_open_again": after,
+            "domain": site,
+            "probe_asn": asn,
+            "state": state,
+            "blocked_from": first,
+            "blocked_until": first,
+            "last_seen_open": before,
+            "first_seen_open_again": after,
             "blocked_from_time": f"{first}T00:00:00",
             "schedule": rng.choice(["", "", "", "Mon-Fri 04:00-08:00"]),
         }
         for before, first, after in edges
-    ]  # fmt: skip
+    ]
 
 
 def make_tables(rng: Random) -> dict[str, pd.DataFrame]:
@@ -311,10 +367,13 @@ def make_tables(rng: Random) -> dict[str, pd.DataFrame]:
                 blocked, ok = (blocked + 9, rng.randint(0, 1)) if is_access else (0, ok + 1)
             whole = min(halves, key=STATES.index)
             row = {
-                "domain": site, "probe_asn": asn, "blocked_session_count": blocked,
-                "ok_session_count": ok, "session_count": blocked + ok + rng.randint(0, 5),
+                "domain": site,
+                "probe_asn": asn,
+                "blocked_session_count": blocked,
+                "ok_session_count": ok,
+                "session_count": blocked + ok + rng.randint(0, 5),
                 "sessions_to_flip": rng.randint(1, 7),
-            }  # fmt: skip
+            }
             if whole in LISTED:
                 row["mechanism"] = rng.choice(["dns.sinkhole", "tls.reset"])
                 if row["mechanism"] == "dns.sinkhole":
@@ -339,41 +398,64 @@ def derive(
     """The other tables, as the notebooks make them of verdicts and intervals."""
     judged = table_rows("verdicts", *verdicts)
     blocks = table_rows("blocking_intervals", *intervals)
-    names = [{"probe_asn": asn, "network": f"N{asn}", "kind": kind, "operator": operators[asn]}
-             for asn, kind in KINDS.items()]  # fmt: skip
+    names = [
+        {"probe_asn": asn, "network": f"N{asn}", "kind": kind, "operator": operators[asn]}
+        for asn, kind in KINDS.items()
+    ]
     networks = table_rows("networks", *names)
     facts = pd.DataFrame({"domain": SITES}).assign(
-        category_code=["NEWS", "GAME"] * 4, category=["News", "Games"] * 4, is_local=False,
-        measurement_count=9, anomaly_count=1, flagged_count=1,
-    )  # fmt: skip
+        category_code=["NEWS", "GAME"] * 4,
+        category=["News", "Games"] * 4,
+        is_local=False,
+        measurement_count=9,
+        anomaly_count=1,
+        flagged_count=1,
+    )
     blocked = annex.blocked_sites(judged, networks, facts)
     aside = annex.set_aside(judged, networks, facts)
     changes = annex.compare_semesters(judged, networks, set(), annex.find_reopened(blocks))
     listed = annex.listed_domestic(judged, networks)
-    halves = [{"period": name, "since": day(since), "blocked_domain_count":
-               listed.loc[listed["period"] == name, "domain"].nunique()}
-              for name, since in (("all", 0), ("first", 0), ("second", 182))]  # fmt: skip
-    return findings.add_pairs({
-        "semesters": table_rows("semesters", *halves),
-        "withheld_intervals": table_rows("withheld_intervals"),
-        "verdicts": judged, "blocking_intervals": blocks, "networks": networks,
-        "blocked_sites": blocked, "set_aside": aside, "semester_changes": changes,
-        "sites": annex.list_sites(judged, networks, facts, blocked, aside),
-    })  # fmt: skip
+    halves = [
+        {
+            "period": name,
+            "since": day(since),
+            "blocked_domain_count": listed.loc[listed["period"] == name, "domain"].nunique(),
+        }
+        for name, since in (("all", 0), ("first", 0), ("second", 182))
+    ]
+    return findings.add_pairs(
+        {
+            "semesters": table_rows("semesters", *halves),
+            "withheld_intervals": table_rows("withheld_intervals"),
+            "verdicts": judged,
+            "blocking_intervals": blocks,
+            "networks": networks,
+            "blocked_sites": blocked,
+            "set_aside": aside,
+            "semester_changes": changes,
+            "sites": annex.list_sites(judged, networks, facts, blocked, aside),
+        }
+    )
 
 
 def count(read: Tables) -> dict[str, int]:
     """The headline numbers."""
-    measured = {"measurement_count": 9, "domain_count": len(SITES), "network_count": len(KINDS),
-                "access_network_count": len(ACCESS), "unread_object_count": 0,
-                "unread_part_count": 0}  # fmt: skip
+    measured = {
+        "measurement_count": 9,
+        "domain_count": len(SITES),
+        "network_count": len(KINDS),
+        "access_network_count": len(ACCESS),
+        "unread_object_count": 0,
+        "unread_part_count": 0,
+    }
     return {
         **measured,
         **findings.count_verdicts(read["verdicts"], read["networks"].assign(rank=None)),
         **findings.count_halves(read["semesters"], read["semester_changes"]),
-        **findings.count_listed(read["blocked_sites"], read["set_aside"],
-                                table_rows("withheld_intervals")),
-    }  # fmt: skip
+        **findings.count_listed(
+            read["blocked_sites"], read["set_aside"], table_rows("withheld_intervals")
+        ),
+    }
 
 
 def tell(finding: dict[str, Any], numbers: Mapping[str, int]) -> str:
@@ -409,9 +491,16 @@ def first_page(
     ranked: list[dict[str, Any]], numbers: Mapping[str, int], read: Tables
 ) -> dict[str, Any]:
     """All that the first page says."""
-    summary = {"probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01",
-               "is_published_method": True, "is_from_ooni": True, "has_fingerprints": True,
-               "first_seen": day(0), "findings": ranked}  # fmt: skip
+    summary = {
+        "probe_cc": "QQ",
+        "since": "2024-01-01",
+        "until": "2025-01-01",
+        "is_published_method": True,
+        "is_from_ooni": True,
+        "has_fingerprints": True,
+        "first_seen": day(0),
+        "findings": ranked,
+    }
     with TemporaryDirectory() as folder:
         write_json(Path(folder) / "findings.json", summary)
         write_table(folder, "networks", read["networks"])
@@ -500,10 +589,12 @@ def an_event_says_when_it_was_seen_and_may_have_begun(
         said["onset"] + " On 0 of them a later",  # nothing is said of none
     )
     assert told == [
-        len(begun), (begun["last_seen_open"] >= begun["blocked_from"].min()).sum(),
-        begun["days"].max(), int(begun["days"].median()),
+        len(begun),
+        (begun["last_seen_open"] >= begun["blocked_from"].min()).sum(),
+        begun["days"].max(),
+        int(begun["days"].median()),
         begun["first_seen_open_again"].notna().sum(),
-    ]  # fmt: skip
+    ]
     assert sum(found["onset"]["values"]["by_state"]) == len(sites)
     at_all_hours = listed[listed["schedule"] == ""].sort_values("blocked_from")
     opening = at_all_hours.drop_duplicates("domain").set_index("domain")
@@ -529,7 +620,7 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
     first, second, both = numbers_in(
         r"half: (\d+); in .* half: (\d+); in both, perhaps on different networks: (\d+)\.",
         said["changes"],
-    )  # fmt: skip
+    )
     listed = annex.listed_domestic(read["verdicts"], read["networks"])
     sites = [set(listed.loc[listed["period"] == name, "domain"]) for name in ("first", "second")]
     assert [first, second, both] == [*map(len, sites), len(sites[0] & sites[1])]
@@ -548,8 +639,7 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
     assert told == [sum(by_state[name]) for name in names]
     state = read["verdicts"].set_index(["domain", "probe_asn", "period"])["state"]
     blocks = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
-    open_halves = {"newly_blocked": ["first"], "no_longer_blocked": ["second"],
-                   "still_blocked": []}  # fmt: skip
+    open_halves = {"newly_blocked": ["first"], "no_longer_blocked": ["second"], "still_blocked": []}
     early = ended = 0
     lasting = set(read["blocked_sites"].query("blocked_until.isna()")["domain"])
     for row in changes[changes["change"].isin(names[:3])].itertuples():

@@ -40,9 +40,17 @@ HOSTILE = {
 }
 LISTED_NAME = f"{FORMULA} {MARKUP}"
 INPUTS = (
-    f"http://{'a' * 10_000}.org/", FORMULA, MARKUP, "javascript:alert(3)", "../../etc/passwd",
-    "file:///etc/passwd", "http://[::1", "http://xn--a.org/\u202egnp", "-1+1|cmd", "",
-)  # fmt: skip
+    f"http://{'a' * 10_000}.org/",
+    FORMULA,
+    MARKUP,
+    "javascript:alert(3)",
+    "../../etc/passwd",
+    "file:///etc/passwd",
+    "http://[::1",
+    "http://xn--a.org/\u202egnp",
+    "-1+1|cmd",
+    "",
+)
 
 
 def _lines(archive: Path) -> Iterator[dict[str, Any]]:
@@ -82,8 +90,15 @@ def _hostile_lines(archive: Path, asn: int) -> list[bytes]:
 def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command line's words for an archive of two weeks in which text is hostile."""
     world = tmp_path_factory.mktemp("hostile") / "world"
-    write_world(world, probe_cc="QZ", since="2024-02-01", until="2024-02-15", seed=7,
-                network_count=6, name_count=24)  # fmt: skip
+    write_world(
+        world,
+        probe_cc="QZ",
+        since="2024-02-01",
+        until="2024-02-15",
+        seed=7,
+        network_count=6,
+        name_count=24,
+    )
     networks = world / "reference" / "networks.csv"
     roles = read_csv(world / "truth" / "networks.csv").set_index("role")["probe_asn"]
     lines = _hostile_lines(world / "archive", int(roles["sinkhole"][2:]))
@@ -95,26 +110,33 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     listed["category_description"] = f"{FORMULA}{MARKUP}"
     listed.to_csv(test_list, index=False)
     places = {
-        "SOURCE": "archive", "TEST_LIST": "reference/test-lists",
-        "NETWORKS": "reference/networks.csv", "FINGERPRINTS": "reference/fingerprints",
+        "SOURCE": "archive",
+        "TEST_LIST": "reference/test-lists",
+        "NETWORKS": "reference/networks.csv",
+        "FINGERPRINTS": "reference/fingerprints",
         "EVENTS": "reference/events.yml",
-    }  # fmt: skip
+    }
     events = world / "reference" / "events.yml"
     text = events.read_text(encoding="utf-8")
     events.write_text(text.replace("Local elections", f"'{MARKUP}'"), encoding="utf-8")
     return [
-        "PROBE_CC=QZ", "SINCE=2024-02-01", "UNTIL=2024-02-15",
+        "PROBE_CC=QZ",
+        "SINCE=2024-02-01",
+        "UNTIL=2024-02-15",
         *(f"{name}={world / place}" for name, place in places.items()),
-    ]  # fmt: skip
+    ]
 
 
 def _run(program: Sequence[str], words: Sequence[str], cwd: Path, **environment: str) -> None:
     """A command, in an environment."""
     done = subprocess.run(
-        [sys.executable, *program, *words], cwd=cwd,
+        [sys.executable, *program, *words],
+        cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        text=True, capture_output=True, check=False,
-    )  # fmt: skip
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -129,9 +151,11 @@ def _interfering_user(home: Path) -> dict[str, str]:
     start.write_text("raise SystemExit('the user interferes')")
     style.write_text("axes.facecolor: red\n")
     return {
-        "HOME": str(home), "JUPYTER_PATH": str(home / "jupyter"),
-        "IPYTHONDIR": str(home / "ipython"), "MATPLOTLIBRC": str(style),
-    }  # fmt: skip
+        "HOME": str(home),
+        "JUPYTER_PATH": str(home / "jupyter"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "MATPLOTLIBRC": str(style),
+    }
 
 
 #: The command line with one threshold to move, and notebooks that move it.
@@ -177,8 +201,12 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
     (report / "index.html").touch()
     (report / "run.json").write_text('{"files": ["index.html"], "tables": {}, "findings": {}}')
     home = tmp_path_factory.mktemp("home")
-    there = {"TZ": "Pacific/Kiritimati", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "4242",
-             **_interfering_user(home)}  # fmt: skip
+    there = {
+        "TZ": "Pacific/Kiritimati",
+        "LC_ALL": "tr_TR.UTF-8",
+        "PYTHONHASHSEED": "4242",
+        **_interfering_user(home),
+    }
     _copy_notebooks(home / "notebooks")
     _run(["-c", _ONE_THRESHOLD], ["sensitivity", *other, "JOBS=2"], home, **there)
     return folder / "one" / "report", report

@@ -58,7 +58,8 @@ _BAD_INPUT: dict[str, tuple[bytes | list[bytes], dict[str, int]]] = {
     "cut line": ([_GOOD, line_of(2)[:-30]], {"kept": 1, "not_json": 1}),
     "NUL bytes": ([_GOOD, b"\0" * 500, line_of(2).replace(b"news", b"n\0ws")], {"not_json": 2}),
     "bytes that are not UTF-8": (
-        [_GOOD, line_of(2, unheard_of="x").replace(b'"x"', b'"\xff"')], {"not_json": 1},
+        [_GOOD, line_of(2, unheard_of="x").replace(b'"x"', b'"\xff"')],
+        {"not_json": 1},
     ),
     "not JSON that Python would take": ([line_of(2, unheard_of=float("nan"))], {"not_json": 1}),
     # how deep is too deep is for Python to say: 3.14 reads what earlier ones refuse
@@ -69,40 +70,64 @@ _BAD_INPUT: dict[str, tuple[bytes | list[bytes], dict[str, int]]] = {
     "spaces": ([b"   "], {"not_json": 1}),
     "test_keys null": ([line_of(2, test_keys=None)], {"kept": 1}),
     "nulls where objects belong": (
-        [line_of(2, test_keys={"queries": None, "requests": None, "control": None,
-                             "tcp_connect": [None], "tls_handshakes": [None]})],
+        [
+            line_of(
+                2,
+                test_keys={
+                    "queries": None,
+                    "requests": None,
+                    "control": None,
+                    "tcp_connect": [None],
+                    "tls_handshakes": [None],
+                },
+            )
+        ],
         {"kept": 1},
     ),
     "no input": ([line_of(2, input=None)], {"invalid": 1, "invalid:no_input": 1}),
     "another country": ([line_of(2, probe_cc="QM")], {"other_country": 1}),
     "country in small letters": ([line_of(2, probe_cc="qq")], {"kept": 1}),
     "another test, without an input": (
-        [line_of(2, test_name="ndt", input=None)], {"other_test": 1},
+        [line_of(2, test_name="ndt", input=None)],
+        {"other_test": 1},
     ),
     "another test, without a time": (
         [line_of(2, test_name="ndt", measurement_start_time=None)],
         {"invalid": 1, "invalid:no_start_time": 1},
     ),
     "a date in the future": (
-        [line_of(2, measurement_start_time="2031-01-01 00:00:00")], {"out_of_period": 1},
+        [line_of(2, measurement_start_time="2031-01-01 00:00:00")],
+        {"out_of_period": 1},
     ),
     "the last second and the first after": (
-        [line_of(2, measurement_start_time="2024-07-31 23:59:59"),
-         line_of(3, measurement_start_time="2024-08-01 00:00:00")],
+        [
+            line_of(2, measurement_start_time="2024-07-31 23:59:59"),
+            line_of(3, measurement_start_time="2024-08-01 00:00:00"),
+        ],
         {"kept": 1, "out_of_period": 1},
     ),
     "a duplicate": ([_GOOD, line_of(2), _GOOD], {"kept": 2, "duplicate": 1}),
     "a duplicate of another country": (
-        [_GOOD, line_of(1, probe_cc="QM")], {"kept": 1, "other_country": 1},
+        [_GOOD, line_of(1, probe_cc="QM")],
+        {"kept": 1, "other_country": 1},
     ),
     "half a surrogate": ([line_of(2, probe_network_name="\ud800")], {"kept": 1}),
     "hostile inputs": (
-        [line_of(2, input=text) for text in
-         ("<script>alert(1)</script>", "=HYPERLINK(1)", "../../etc/passwd", "\0",
-          "http://" + "a" * 10_000 + ".example/", "http://%s%n.example/", "'; DROP TABLE x;--")],
+        [
+            line_of(2, input=text)
+            for text in (
+                "<script>alert(1)</script>",
+                "=HYPERLINK(1)",
+                "../../etc/passwd",
+                "\0",
+                "http://" + "a" * 10_000 + ".example/",
+                "http://%s%n.example/",
+                "'; DROP TABLE x;--",
+            )
+        ],
         {"kept": 7},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", _BAD_INPUT)
@@ -121,8 +146,11 @@ def test_every_line_has_one_reason(archive: Path, store: str, name: str):
 
 def _huge_body(path: Path, megabytes: int) -> None:
     """An object with one measurement whose body has so many MB, written piece by piece."""
-    exchange = {"failure": None, "request": {"url": "http://news.example/"},
-                "response": {"code": 200, "body": "BODY", "headers": {}}}  # fmt: skip
+    exchange = {
+        "failure": None,
+        "request": {"url": "http://news.example/"},
+        "response": {"code": 200, "body": "BODY", "headers": {}},
+    }
     keys = {"requests": [exchange], "blocking": "http-diff", "accessible": False}
     before, after = line_of(2, test_keys=keys).split(b"BODY")
     path.parent.mkdir(parents=True)
@@ -144,8 +172,12 @@ def test_a_huge_body_is_kept_and_a_longer_line_is_refused_without_holding_it(
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert ledger_of(collection, _PERIOD) == {
-        "kept": 2, "duplicate": 1, "invalid": 1, "invalid:line_too_long": 1, "total": 4,
-    }  # fmt: skip
+        "kept": 2,
+        "duplicate": 1,
+        "invalid": 1,
+        "invalid:line_too_long": 1,
+        "total": 4,
+    }
     assert peak < 60e6  # one line, while it is put together
 
 
@@ -156,8 +188,12 @@ def test_a_line_harms_itself_alone(archive: Path, store: str) -> None:
         for line in (*[huge] * 5, b"[" * 100_000, _GOOD, line_of(2)):
             stream.write(line + b"\n")
     assert ledger_of(read_into(store, archive), _PERIOD) == {
-        "kept": 2, "not_json": 1, "invalid": 5, "invalid:line_too_long": 5, "total": 8,
-    }  # fmt: skip
+        "kept": 2,
+        "not_json": 1,
+        "invalid": 5,
+        "invalid:line_too_long": 5,
+        "total": 8,
+    }
 
 
 def test_rows_leave_memory_before_they_fill_it(archive: Path, store: str) -> None:
@@ -174,10 +210,13 @@ def test_the_answers_of_all_lookups_are_bounded() -> None:
     """128,000 addresses in 4 MB took four seconds."""
     found = measurement("0.5")
     queries = [
-        {"engine": "system", "hostname": "www.example", "answers": [
-            {"ipv6": f"2001:db8:{query:x}:{answer:x}::1"} for answer in range(200)
-        ]} for query in range(200)
-    ]  # fmt: skip
+        {
+            "engine": "system",
+            "hostname": "www.example",
+            "answers": [{"ipv6": f"2001:db8:{query:x}:{answer:x}::1"} for answer in range(200)],
+        }
+        for query in range(200)
+    ]
     found["test_keys"]["queries"] = queries
     for decoded in (decode, decode_app):
         keys = decoded(json.dumps(found).encode()).test_keys
@@ -342,9 +381,12 @@ def test_what_is_no_file_or_has_no_name_is_not_read(tmp_path: Path) -> None:
     collection = read_into(tmp_path / "store", tmp_path / "archive")
     assert len(collection.files) == 1
     why = {item.key.rpartition("/")[2]: item.why for item in collection.not_read}
-    assert why == {"caf%E8.jsonl.gz": "no such file or directory",
-                   "caf%E9.jsonl.gz": "no such file or directory", "pipe.jsonl.gz": "not a file",
-                   "zero.jsonl.gz": "not a file"}  # fmt: skip
+    assert why == {
+        "caf%E8.jsonl.gz": "no such file or directory",
+        "caf%E9.jsonl.gz": "no such file or directory",
+        "pipe.jsonl.gz": "not a file",
+        "zero.jsonl.gz": "not a file",
+    }
     assert collection.objects_not_read()["key"].is_unique  # or no table could hold them
     assert read_into(tmp_path / "store", tmp_path / "archive").not_read == collection.not_read
     (tmp_path / "share").mkdir()
@@ -441,7 +483,9 @@ def _texts(column: str) -> Callable[[pa.Table], pa.Table]:
 _FORGERIES: dict[str, tuple[str, Callable[[pa.Table], pa.Table], str]] = {
     "a text for a number": ("2024", _texts("probe_asn"), "column probe_asn must be UINTEGER, not"),
     "a text for a time": (
-        "2024", _texts("measurement_start_time"), "column measurement_start_time must be TIMEST",
+        "2024",
+        _texts("measurement_start_time"),
+        "column measurement_start_time must be TIMEST",
     ),
     "a missing column": ("2024", lambda t: t.drop_columns(["tls"]), "column tls must be STRUCT"),
     "one more column": ("2024", lambda t: t.append_column("x", t["domain"]), "column x must be"),
@@ -457,7 +501,7 @@ _FORGERIES: dict[str, tuple[str, Callable[[pa.Table], pa.Table], str]] = {
         ),
         "column object_key cannot have",
     ),
-}  # fmt: skip
+}
 
 _FORGED_LISTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no such key": (lambda told: told["files"][0].update(key="x"), "a key is none of QQ"),
@@ -471,7 +515,7 @@ _FORGED_LISTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "brackets": (lambda told: told.update(files=json.loads("[" * 500 + "]" * 500)), "Expected `"),
     "zeros": (lambda told: told.update(zeros="0" * 64_000_000), "more than 64 MB"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", [*_FORGERIES, *_FORGED_LISTS])

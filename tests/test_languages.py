@@ -108,10 +108,15 @@ def test_values_are_written_by_their_type():
     year = Period.parse("2023-07-01", "2024-07-01")
     said = ENGLISH.say(
         "{count} {share} {day} {time} {year} {names} {is_local} {nothing}",
-        count=12345, share=ENGLISH.share(0.31234), day=date(2023, 7, 17),
-        time=datetime(2023, 7, 17, 4, 5), year=year, names=["a", "b", "c"], is_local=True,
+        count=12345,
+        share=ENGLISH.share(0.31234),
+        day=date(2023, 7, 17),
+        time=datetime(2023, 7, 17, 4, 5),
+        year=year,
+        names=["a", "b", "c"],
+        is_local=True,
         nothing=None,
-    )  # fmt: skip
+    )
     assert said == (
         "12,345 31.2 % 17 July 2023 17 July 2023, 04:05 UTC 1 July 2023 to 30 June 2024 a, b and c "
         "yes –"

@@ -141,10 +141,13 @@ def test_edits_are_named() -> None:
         notebooks={**other.notebooks, "4-blocked-sites": "another"},
     )
     assert other.edits == (
-        "rule dns.sinkhole changed", f"rule {RULES[0].rule_id} left out", "rule session.own added",
-        "floor_days 2 (published: 3)", "module verdicts/blocks changed",
+        "rule dns.sinkhole changed",
+        f"rule {RULES[0].rule_id} left out",
+        "rule session.own added",
+        "floor_days 2 (published: 3)",
+        "module verdicts/blocks changed",
         "notebook 4-blocked-sites changed",
-    )  # fmt: skip
+    )
     assert here.digest != other.digest
     assert Lineage.read({"method": json.loads(json.dumps(other.for_run()))}) == other
     turned = Lineage.of([RULES[1], RULES[0], *RULES[2:]], Thresholds())
@@ -156,8 +159,12 @@ def test_edits_are_named() -> None:
 def test_code_that_only_says_what_was_found_changes_no_decision() -> None:
     """Its edit is named, and how often the list is right is still known; not of what judges."""
     here = Lineage.of(RULES, Thresholds())
-    for module, judges in (("report/charts", False), ("review/claims", False),
-                           ("report/annex", True), ("verdicts/blocks", True)):  # fmt: skip
+    for module, judges in (
+        ("report/charts", False),
+        ("review/claims", False),
+        ("report/annex", True),
+        ("verdicts/blocks", True),
+    ):
         edited = replace(here, modules={**here.modules, module: "another"})
         assert edited.edits == (f"module {module} changed",)
         assert bool(edited.judging_edits) == judges == bool(edited.digest_edit(""))
@@ -270,8 +277,13 @@ variant = Variant("mine", baseline=of_mine)
 
 def test_a_variant_never_touches_its_study(study: Study) -> None:
     """It has tables of its own, in the connection as in the folder, and says what it is."""
-    mine = Rule(rule_id="session.mine", condition="probe_asn = 64496", outcome="unknown",
-                evidence="discarded", comment="Not this network.")  # fmt: skip
+    mine = Rule(
+        rule_id="session.mine",
+        condition="probe_asn = 64496",
+        outcome="unknown",
+        evidence="discarded",
+        comment="Not this network.",
+    )
     variant = study.variant("mine", rules=[mine, *RULES], thresholds={"floor_days": 1})
     part = study.variant("part", only="probe_asn = 64497")
     confirm(study, periods=["all"])
@@ -280,8 +292,10 @@ def test_a_variant_never_touches_its_study(study: Study) -> None:
     assert _asked(study, "SELECT rule_id::VARCHAR FROM rules") == before
     assert len(_asked(variant, "SELECT rule_id FROM rules")) == len(before) + 1
     assert [_asked(one, "SELECT count(*) FROM observations") for one in (study, variant, part)] == [
-        [(3,)], [(3,)], [(1,)],
-    ]  # fmt: skip
+        [(3,)],
+        [(3,)],
+        [(1,)],
+    ]
     assert len({start_tables(one) for one in (study, variant, part)}) == 3
     assert "as released" in repr(study)
     assert "mine" in repr(variant)
@@ -382,8 +396,9 @@ def test_a_baseline_of_ones_own_is_checked(
     study: Study, columns: dict[str, Any], message: str
 ) -> None:
     """What is missing or a text would count as true."""
-    rows = pd.DataFrame([{"domain": "news.example", "probe_asn": 64496, "is_listed": True,
-                          "reason": "so"}]).assign(**columns)  # fmt: skip
+    rows = pd.DataFrame(
+        [{"domain": "news.example", "probe_asn": 64496, "is_listed": True, "reason": "so"}]
+    ).assign(**columns)
     mine = study.variant("mine", baseline=lambda _: rows)
     if message:
         with pytest.raises(ParameterError, match=f"^baseline=.*{message}"):

@@ -107,8 +107,9 @@ def test_only_the_hours_of_the_country_are_asked_for(archive: LoopbackS3, store:
 
 def test_apps_come_from_the_listing_of_the_sites(archive: LoopbackS3, store: str) -> None:
     """One listing for all tests; each object is read once, into the rows of its own test."""
-    telegram_key, signal_key = (_key(hour=hour, test=test) for hour, test in
-                                ((2, "telegram"), (7, "signal")))  # fmt: skip
+    telegram_key, signal_key = (
+        _key(hour=hour, test=test) for hour, test in ((2, "telegram"), (7, "signal"))
+    )
     apps = {
         telegram_key: [app_test("telegram", start=f"{_DAY} 02:10:00", probe_cc=_CC)],
         signal_key: [app_test("signal", start=f"{_DAY} 07:10:00", probe_cc=_CC)],
@@ -257,9 +258,12 @@ def test_all_days_are_listed_again_at_once_or_none(archive: LoopbackS3, store: s
 
 
 def test_a_repeated_run_asks_nobody(
-    archive: LoopbackS3, store: str, tmp_path: Path, command: Command,
+    archive: LoopbackS3,
+    store: str,
+    tmp_path: Path,
+    command: Command,
     monkeypatch: pytest.MonkeyPatch,
-):  # fmt: skip
+):
     """Neither the archive nor OONI's API, which is away here: RELIST=0 goes by what is kept."""
     monkeypatch.setenv("OONI_API", "http://127.0.0.1:9")
     later = _DAY + timedelta(days=1)
@@ -267,8 +271,16 @@ def test_a_repeated_run_asks_nobody(
     marks = "name,scope,location_found,pattern_type,pattern,expected_countries\n"
     put(tmp_path, "fingerprints_dns.csv", marks.encode())
     until = later + timedelta(days=1)
-    words = [f"PROBE_CC={_CC}", "SOURCE=ooni", f"SINCE={_DAY}", f"UNTIL={until}", f"STORE={store}",
-             "TEST_LIST=none", f"FINGERPRINTS={tmp_path}", "RECEIPT_MARGIN=0"]  # fmt: skip
+    words = [
+        f"PROBE_CC={_CC}",
+        "SOURCE=ooni",
+        f"SINCE={_DAY}",
+        f"UNTIL={until}",
+        f"STORE={store}",
+        "TEST_LIST=none",
+        f"FINGERPRINTS={tmp_path}",
+        "RECEIPT_MARGIN=0",
+    ]
     assert command("ingest", *words, "RELIST=0")[0] == 3  # nothing is kept yet
     assert _asked(archive)[1] == [_key(), _key(later)]
     _age_listings(store, 31)
@@ -340,7 +352,7 @@ _BAD_OBJECTS: dict[str, tuple[Fault, str]] = {
         "its content is not what its ETag says; if that is said of every object, this server's "
         "ETags are no MD5: fetch its files into a folder and give that as SOURCE",
     ),
-}  # fmt: skip
+}
 
 
 def test_an_object_served_badly_is_read_right_or_named(
@@ -369,8 +381,9 @@ def test_an_object_that_changes_after_it_was_listed(archive: LoopbackS3, store: 
 
     collection = _ingest(store, listing=change)
     assert [(row.key, row.why) for row in collection.not_read] == [
-        (_key(), "changed while it was read"), (_key(hour=1), "no longer there"),
-    ]  # fmt: skip
+        (_key(), "changed while it was read"),
+        (_key(hour=1), "no longer there"),
+    ]
 
 
 def test_another_object_of_the_same_size_is_noticed_by_its_etag(archive: LoopbackS3, store: str):
@@ -426,7 +439,8 @@ _BAD_LISTINGS: dict[str, tuple[Fault, str]] = {
     "no size": (Fault("body", body=_page(_TWO, "", "-1")), "size or ETag that can be"),
     "a huge size": (Fault("body", body=_page(_TWO, "", "9" * 5000)), "size or ETag that can be"),
     "entities": (
-        Fault("body", body=b'<!DOCTYPE a [<!ENTITY b "c">]>' + _page(_TWO, "")), "holds a DTD",
+        Fault("body", body=b'<!DOCTYPE a [<!ENTITY b "c">]>' + _page(_TWO, "")),
+        "holds a DTD",
     ),
     "entities in another spelling": (
         Fault("body", body='<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode("utf-16")),
@@ -438,7 +452,7 @@ _BAD_LISTINGS: dict[str, tuple[Fault, str]] = {
     "slow drip of a chunk's length": (Fault("chunk"), "too slowly"),
     "403": (Fault("status", status=403), "permission denied"),
     "503": (Fault("status", status=503), "the server answered 503 each time"),
-}  # fmt: skip
+}
 
 
 def test_a_listing_served_badly_is_read_right_or_stops_the_run(
@@ -462,8 +476,13 @@ def test_a_listing_served_badly_is_read_right_or_stops_the_run(
 def test_keys_that_were_not_asked_for_are_left_out(archive: LoopbackS3, store: str, tmp_path: Path):
     """Those of other hours, and those that would lead out of the store."""
     stem = f"raw/{_DAY:%Y%m%d}/05/{_CC}/webconnectivity/"
-    keys = [f"{stem}../../x.jsonl.gz", f"{stem}..jsonl.gz", f"/{stem}a.jsonl.gz",
-            _key(hour=6), _key(hour=5)]  # fmt: skip
+    keys = [
+        f"{stem}../../x.jsonl.gz",
+        f"{stem}..jsonl.gz",
+        f"/{stem}a.jsonl.gz",
+        _key(hour=6),
+        _key(hour=5),
+    ]
     archive.objects = dict.fromkeys(keys, _packed(1))
     page = _page(keys, "", str(len(_packed(1))))
     archive.faults[f"?{stem.partition('webconnectivity')[0]}"] = Fault("body", body=page)
@@ -488,10 +507,12 @@ def test_raw_files_are_kept_and_read_instead_of_the_server(archive: LoopbackS3, 
     sidecar = json.loads((raw / f"{_key()}.json").read_text())
     assert sidecar.pop("fetched").startswith(f"{datetime.now(UTC).year}-")
     assert sidecar == {
-        "url": f"{archive.url}/{_key()}", "size": len(kept[_key()]), "etag": archive.etag(_key()),
+        "url": f"{archive.url}/{_key()}",
+        "size": len(kept[_key()]),
+        "etag": archive.etag(_key()),
         "sha256": hashlib.sha256(kept[_key()]).hexdigest(),
         "licence": "CC BY-NC-SA 4.0, Open Observatory of Network Interference (OONI)",
-    }  # fmt: skip
+    }
     (raw / _key(hour=1)).write_bytes(bytes(len(kept[_key(hour=1)])))  # whatever happened to it
     archive.faults.clear()
     before = contents(store, "*.parquet")
@@ -506,8 +527,14 @@ def test_raw_files_are_kept_and_read_instead_of_the_server(archive: LoopbackS3, 
 
 
 def _study(store: str, source: str = "ooni", period: Period = _PERIOD) -> Any:
-    parameters = StudyParameters(probe_cc=_CC, since=str(period.since), until=str(period.until),
-                                 source=source, store=store, receipt_margin=0)  # fmt: skip
+    parameters = StudyParameters(
+        probe_cc=_CC,
+        since=str(period.since),
+        until=str(period.until),
+        source=source,
+        store=store,
+        receipt_margin=0,
+    )
     study = open_study(parameters)
     study.observations.close()
     return study

@@ -75,11 +75,14 @@ def test_the_parts_of_a_test_are_judged_apart(tmp_path: Path) -> None:
         (telegram(web=TIMEOUT, answer="192.168.7.222"), ("ok", ""), ("blocked", "dns.bogon")),
         (_EMPTY, ("none", ""), ("none", "")),
     )
-    documents = [measurement(keys=keys, start=f"2024-07-01 10:00:{second:02}")
-                 for second, (keys, _, _) in enumerate(cases)]  # fmt: skip
+    documents = [
+        measurement(keys=keys, start=f"2024-07-01 10:00:{second:02}")
+        for second, (keys, _, _) in enumerate(cases)
+    ]
     shown = _shown(*documents, folder=tmp_path)
-    assert shown == [one for _, app, web in cases
-                     for one in (("telegram/app", *app), ("telegram/web", *web))]  # fmt: skip
+    assert shown == [
+        one for _, app, web in cases for one in (("telegram/app", *app), ("telegram/web", *web))
+    ]
 
 
 def test_addresses_of_one_network_alone_are_no_block(tmp_path: Path) -> None:
@@ -87,24 +90,30 @@ def test_addresses_of_one_network_alone_are_no_block(tmp_path: Path) -> None:
     near = telegram(closed=4)  # two addresses of one /24
     far = [f"{address}:{port}" for address in (CENTRES[0], CENTRES[2]) for port in (80, 443)]
     near["requests"] = [
-        one for one in near["requests"]
+        one
+        for one in near["requests"]
         if not one["request"]["url"].startswith("http://149") or one["request"]["url"][7:-1] in far
-    ]  # fmt: skip
+    ]
     shown = _shown(measurement(keys=near), folder=tmp_path)
     assert shown[0] == ("telegram/app", "ok", "")
 
 
 def test_a_tunnel_is_set_up_or_not(tmp_path: Path) -> None:
     cases: tuple[tuple[str, dict[str, Any], tuple[str, str]], ...] = (
-        ("vanilla_tor", {"success": False, "error": "timeout-reached", "tor_progress": 5},
-         ("blocked", "tunnel.timeout")),
+        (
+            "vanilla_tor",
+            {"success": False, "error": "timeout-reached", "tor_progress": 5},
+            ("blocked", "tunnel.timeout"),
+        ),
         ("vanilla_tor", {"success": None, "error": None, "tor_progress": 0}, ("none", "")),
         ("psiphon", {"failure": None, "bootstrap_time": 5.5}, ("ok", "")),
         ("psiphon", {"bootstrap_time": 5.5}, ("none", "")),
         ("torsf", {"failure": TIMEOUT, "bootstrap_time": 0}, ("blocked", "tunnel.timeout")),
-    )  # fmt: skip
-    documents = [measurement(test_name, keys, start=f"2024-07-01 10:00:{second:02}")
-                 for second, (test_name, keys, _) in enumerate(cases)]  # fmt: skip
+    )
+    documents = [
+        measurement(test_name, keys, start=f"2024-07-01 10:00:{second:02}")
+        for second, (test_name, keys, _) in enumerate(cases)
+    ]
     shown = _shown(*documents, folder=tmp_path)
     assert shown == [(f"{test_name}/tunnel", *expected) for test_name, _, expected in cases]
 
@@ -125,12 +134,20 @@ def test_a_signal_server_that_is_cut_off_is_enough_and_old_tests_are_no_data(
 
     shown = _shown(
         measurement("signal", keys(None), test_version="0.2.5"),
-        measurement("signal", keys("ssl_invalid_hostname"), test_version="0.2.5",
-                    start="2024-07-01 11:00:00"),
-        measurement("signal", keys("ssl_unknown_authority"), test_version="0.2.3",
-                    start="2024-07-01 12:00:00"),
+        measurement(
+            "signal",
+            keys("ssl_invalid_hostname"),
+            test_version="0.2.5",
+            start="2024-07-01 11:00:00",
+        ),
+        measurement(
+            "signal",
+            keys("ssl_unknown_authority"),
+            test_version="0.2.3",
+            start="2024-07-01 12:00:00",
+        ),
         folder=tmp_path,
-    )  # fmt: skip
+    )
     assert [row[1:] for row in shown] == [("ok", ""), ("blocked", "tls.mitm"), ("none", "")]
 
 
@@ -142,15 +159,18 @@ def test_a_signal_server_that_is_cut_off_is_enough_and_old_tests_are_no_data(
         ("telegram", telegram(web=TIMEOUT), "anomaly"),
         ("telegram", _EMPTY, "failure"),
         ("whatsapp", _EMPTY, "failure"),
-        ("facebook_messenger", {"facebook_star_dns_consistent": False,
-                                "facebook_dns_blocking": True}, "anomaly"),
+        (
+            "facebook_messenger",
+            {"facebook_star_dns_consistent": False, "facebook_dns_blocking": True},
+            "anomaly",
+        ),
         ("facebook_messenger", {"facebook_star_dns_consistent": False}, "ok"),
         ("tor", {"targets": {"a": {"failure": TIMEOUT}, "b": {"failure": None}}}, "ok"),
         ("tor", {"targets": [{"failure": TIMEOUT}]}, "failure"),
         ("vanilla_tor", {"success": False, "tor_progress": 99}, "anomaly"),
         ("psiphon", None, "failure"),
     ],
-)  # fmt: skip
+)
 def test_flags_are_those_of_oonis_rules(
     test_name: str, keys: dict[str, Any] | None, flag: str
 ) -> None:
@@ -165,13 +185,21 @@ _HOSTILE = [
     {"queries": [{"hostname": "<script>‮", "failure": _LONG, "answers": [{"ipv4": _LONG}]}] * 600},
     {"queries": 7, "tcp_connect": "no", "requests": {"a": 1}, "targets": [1], "success": "yes"},
     {"tcp_connect": [{"ip": "=HYPERLINK(1)", "port": 10**30, "status": {"failure": ["?"]}}]},
-    {"requests": [{"request": {"url": "http://[::1"}, "failure": True},
-                  {"request": {"url": f"http://{_LONG}:x/", "method": "POST"}}, None]},
+    {
+        "requests": [
+            {"request": {"url": "http://[::1"}, "failure": True},
+            {"request": {"url": f"http://{_LONG}:x/", "method": "POST"}},
+            None,
+        ]
+    },
     {"targets": {_LONG: {"failure": _LONG, "target_address": _LONG}, "b": None}},
     {"tor_progress": 1e308, "bootstrap_time": -1, "failure": {"a": []}, "error": "\udc80"},
-    {"requests": [{"request": {"url": f"http://10.0.{n}.1:80/", "method": "POST"}}
-                  for n in range(400)]},
-]  # fmt: skip
+    {
+        "requests": [
+            {"request": {"url": f"http://10.0.{n}.1:80/", "method": "POST"}} for n in range(400)
+        ]
+    },
+]
 
 
 def test_whatever_a_measurement_holds_ends_as_a_bounded_row() -> None:
@@ -181,10 +209,11 @@ def test_whatever_a_measurement_holds_ends_as_a_bounded_row() -> None:
         assert isinstance(row, dict)
         assert len(row["endpoints"]) <= 128
         assert all(
-            len(end.endpoint) <= 128 and len(end.failure or "") <= 512
+            len(end.endpoint) <= 128
+            and len(end.failure or "") <= 512
             and end.layer in (None, *LAYERS)
             for end in row["endpoints"]
-        )  # fmt: skip
+        )
         assert len(row["probe_network_name"]) <= 512
 
 
@@ -208,11 +237,18 @@ def test_a_line_that_is_no_measurement_has_a_reason(content: bytes, reason: str)
 def test_every_line_is_accounted_for_and_running_again_reads_nothing(tmp_path: Path) -> None:
     """The ledger of these tests is their own, and web_connectivity's knows nothing of them."""
     first = measurement()
-    archive = write_archive(tmp_path / "archive", [
-        first, first, measurement(start="2024-09-01 00:00:00"), measurement(probe_cc="QR"),
-        measurement("psiphon", {"failure": None, "bootstrap_time": 1}),
-        measurement("vanilla_tor", {"success": True}), measurement("facebook_messenger", {}),
-    ])  # fmt: skip
+    archive = write_archive(
+        tmp_path / "archive",
+        [
+            first,
+            first,
+            measurement(start="2024-09-01 00:00:00"),
+            measurement(probe_cc="QR"),
+            measurement("psiphon", {"failure": None, "bootstrap_time": 1}),
+            measurement("vanilla_tor", {"success": True}),
+            measurement("facebook_messenger", {}),
+        ],
+    )
     broken = gzip.compress(b"no json\n" + json.dumps(first).encode() * 50)[:-20]
     put(archive, object_key(11, test="telegram"), broken)
     web = object_key(11)
@@ -220,12 +256,19 @@ def test_every_line_is_accounted_for_and_running_again_reads_nothing(tmp_path: P
     collection, rows = _rows(archive, tmp_path / "store")
     ledger = {(test, why): n for test, why, n in rows.ledger().itertuples(index=False)}
     assert ledger == {
-        ("facebook_messenger", "kept"): 1, ("facebook_messenger", "total"): 1,
-        ("telegram", "truncated_file"): 1, ("telegram", "not_json"): 1,
-        ("telegram", "out_of_period"): 1, ("telegram", "duplicate"): 1, ("telegram", "kept"): 1,
-        ("telegram", "total"): 5, ("psiphon", "kept"): 1, ("psiphon", "total"): 1,
-        ("vanilla_tor", "kept"): 1, ("vanilla_tor", "total"): 1,
-    }  # fmt: skip
+        ("facebook_messenger", "kept"): 1,
+        ("facebook_messenger", "total"): 1,
+        ("telegram", "truncated_file"): 1,
+        ("telegram", "not_json"): 1,
+        ("telegram", "out_of_period"): 1,
+        ("telegram", "duplicate"): 1,
+        ("telegram", "kept"): 1,
+        ("telegram", "total"): 5,
+        ("psiphon", "kept"): 1,
+        ("psiphon", "total"): 1,
+        ("vanilla_tor", "kept"): 1,
+        ("vanilla_tor", "total"): 1,
+    }
     again, same = _rows(archive, tmp_path / "store")
     assert (again.read_count, again.digest) == (0, collection.digest)
     pd.testing.assert_frame_equal(same.ledger(), rows.ledger())
@@ -276,14 +319,22 @@ _QUARTER = Period.parse("2024-01-01", "2024-04-01")
 
 def _open(folder: Path, documents: list[dict[str, Any]], **changes: Any) -> MessagingStudy:
     archive = write_archive(folder / "archive", documents)
-    return open_messaging(StudyParameters(
-        probe_cc="QQ", since=str(_QUARTER.since), until=str(_QUARTER.until), source=str(archive),
-        store=str(folder / "store"), **changes,
-    ), jobs=1)  # fmt: skip
+    return open_messaging(
+        StudyParameters(
+            probe_cc="QQ",
+            since=str(_QUARTER.since),
+            until=str(_QUARTER.until),
+            source=str(archive),
+            store=str(folder / "store"),
+            **changes,
+        ),
+        jobs=1,
+    )
 
 
-def _days(asn: int, keys: dict[str, Any], first: int = 0, last: int = 90,
-          hours: tuple[int, ...] = (9,)) -> Iterator[dict[str, Any]]:  # fmt: skip
+def _days(
+    asn: int, keys: dict[str, Any], first: int = 0, last: int = 90, hours: tuple[int, ...] = (9,)
+) -> Iterator[dict[str, Any]]:
     for day in range(first, last):
         for hour in hours:
             start = datetime(2024, 1, 1, hour, asn % 60) + timedelta(days=day)
@@ -303,19 +354,25 @@ def _states(judged: Judged) -> dict[tuple[str, str], str]:
 def test_what_fails_on_all_networks_needs_other_countries(tmp_path: Path) -> None:
     """Without them a block of the whole country and a broken test look the same."""
     documents = [
-        one for asn in range(64501, 64505)
-        for one in (*_days(asn, telegram(), 0, 45),
-                    *_days(asn, telegram(closed=12, web=TIMEOUT), 45))
-    ]  # fmt: skip
+        one
+        for asn in range(64501, 64505)
+        for one in (
+            *_days(asn, telegram(), 0, 45),
+            *_days(asn, telegram(closed=12, web=TIMEOUT), 45),
+        )
+    ]
     study = _open(tmp_path, documents)
     alone = judge_apps(_of_whole(study))
     assert not set(_states(alone).values()) & set(LISTED)
     header = "measurement_start_day,probe_cc,test_name," + ",".join(COUNTS)
 
     def counts(anomalies: int) -> Path:
-        rows = [f"{_QUARTER.since + timedelta(days=day)},{country},telegram,50,"
-                f"{50 - (found := anomalies if day >= 45 else 1)},{found},0,0"
-                for day in range(90) for country in ("QM", "QN", "QO")]  # fmt: skip
+        rows = [
+            f"{_QUARTER.since + timedelta(days=day)},{country},telegram,50,"
+            f"{50 - (found := anomalies if day >= 45 else 1)},{found},0,0"
+            for day in range(90)
+            for country in ("QM", "QN", "QO")
+        ]
         path = tmp_path / f"counts-{anomalies}.csv"
         path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
         return path
@@ -363,10 +420,16 @@ def test_kenyas_blocks_of_2023(shared_data: Path, tmp_path: Path) -> None:
         pytest.skip("no Kenyan telegram tests in WORKBOOK_SHARED")
     with tarfile.open(packed) as tar:
         tar.extractall(tmp_path / "archive", filter="data")
-    study = open_messaging(StudyParameters(
-        probe_cc="KE", since="2023-10-15", until="2023-11-30", source=str(tmp_path / "archive"),
-        store=str(tmp_path / "store"),
-    ), jobs=1)  # fmt: skip
+    study = open_messaging(
+        StudyParameters(
+            probe_cc="KE",
+            since="2023-10-15",
+            until="2023-11-30",
+            source=str(tmp_path / "archive"),
+            store=str(tmp_path / "store"),
+        ),
+        jobs=1,
+    )
     rows = judge_apps(_of_whole(study)).verdicts.set_index("probe_asn")
     listed = rows[rows["state"].isin(LISTED)]
     assert sorted(listed.index) == [12455, 33771, 37061]
@@ -402,9 +465,11 @@ def test_nine_countries_by_their_daily_counts(shared_data: Path) -> None:
             assert row.until <= until + pd.Timedelta(days=14)
 
 
-_ROW = ('{"test_name":"telegram","probe_cc":"QM",'
-        '"measurement_count":3,"ok_count":2,"anomaly_count":1,"confirmed_count":0,'
-        '"failure_count":0}')  # fmt: skip
+_ROW = (
+    '{"test_name":"telegram","probe_cc":"QM",'
+    '"measurement_count":3,"ok_count":2,"anomaly_count":1,"confirmed_count":0,'
+    '"failure_count":0}'
+)
 _OF_A_DAY = _ROW.replace("{", '{"measurement_start_day":"2023-12-31",')
 
 

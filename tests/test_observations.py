@@ -28,20 +28,35 @@ _SITE, _OTHER, _SINKHOLE = "192.0.2.1", "192.0.2.2", "203.0.113.7"
 
 def _query(address: str | None = _SITE, failure: str | None = None, **changes: Any) -> dict:
     answers = [{"answer_type": "A", "ipv4": address, "asn": 64500}] if address else None
-    return {"engine": "getaddrinfo", "hostname": "news.example", "query_type": "ANY",
-            "failure": failure, "answers": answers, "tags": ["depth=0"], **changes}  # fmt: skip
+    return {
+        "engine": "getaddrinfo",
+        "hostname": "news.example",
+        "query_type": "ANY",
+        "failure": failure,
+        "answers": answers,
+        "tags": ["depth=0"],
+        **changes,
+    }
 
 
 def _control(**changes: Any) -> dict:
-    return {"dns": {"failure": None, "addrs": [_SITE]}, "tcp_connect": {},
-            "http_request": {"status_code": 200, "body_length": 9, "title": "News"},
-            **changes}  # fmt: skip
+    return {
+        "dns": {"failure": None, "addrs": [_SITE]},
+        "tcp_connect": {},
+        "http_request": {"status_code": 200, "body_length": 9, "title": "News"},
+        **changes,
+    }
 
 
 def _exchange(url: str = "https://news.example/", body: Any = "<p>x</p>", **changes: Any) -> dict:
     response = {"code": 200, "body": body, "headers": changes.pop("headers", {})}
-    return {"failure": None, "request": {"url": url}, "response": response,
-            "tags": ["depth=0"], **changes}  # fmt: skip
+    return {
+        "failure": None,
+        "request": {"url": url},
+        "response": response,
+        "tags": ["depth=0"],
+        **changes,
+    }
 
 
 def _observe(
@@ -49,10 +64,15 @@ def _observe(
 ) -> dict[str, Any]:
     """The observation of one measurement, by column, through the table that is stored."""
     line = {
-        "test_name": "web_connectivity", "report_id": "r", "input": "https://news.example/",
-        "measurement_start_time": "2024-07-01 10:00:00", "probe_cc": "QQ", "probe_asn": "AS64500",
-        "test_keys": test_keys, **changes,
-    }  # fmt: skip
+        "test_name": "web_connectivity",
+        "report_id": "r",
+        "input": "https://news.example/",
+        "measurement_start_time": "2024-07-01 10:00:00",
+        "probe_cc": "QQ",
+        "probe_asn": "AS64500",
+        "test_keys": test_keys,
+        **changes,
+    }
     read = messages.decode(json.dumps(line).encode())
     row = observation.observe(read, line_number=1, fingerprints=fingerprints or Fingerprints())
     found: dict[str, Any] = table_of([row]).to_pylist()[0]
@@ -113,14 +133,19 @@ def test_starts_and_system_errors_are_kept_as_they_were_sent():
     for start, expected in (
         ("2024-07-01 09:59:00", datetime(2024, 7, 1, 9, 59)),
         ("2024-07-01T09:59:00Z", datetime(2024, 7, 1, 9, 59)),
-        ("yesterday", None), ("", None), (None, None), (7, None),
-    ):  # fmt: skip
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+        (7, None),
+    ):
         assert _observe({}, test_start_time=start)["test_start_time"] == expected, start
     failed = _query(None, "dns_nxdomain_error", getaddrinfo_error=8)
     for queries, expected in (
-        ([failed], 8), ([_query(engine="udp", getaddrinfo_error=3), failed], 8),
-        ([_query()], None), ([{**failed, "getaddrinfo_error": 1 << 40}], None),
-    ):  # fmt: skip
+        ([failed], 8),
+        ([_query(engine="udp", getaddrinfo_error=3), failed], 8),
+        ([_query()], None),
+        ([{**failed, "getaddrinfo_error": 1 << 40}], None),
+    ):
         assert _observe({"queries": queries})["getaddrinfo_error"] == expected
 
 
@@ -131,8 +156,11 @@ def _certificate(*names: str, issuer: str = "Bad Box", subject: str = "box") -> 
     builder = x509.CertificateBuilder(
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer)]),
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)]),
-        key.public_key(), 7, datetime(2024, 1, 1), datetime(2025, 1, 1),
-    )  # fmt: skip
+        key.public_key(),
+        7,
+        datetime(2024, 1, 1),
+        datetime(2025, 1, 1),
+    )
     if names:
         builder = builder.add_extension(extension, critical=False)
     der = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
@@ -153,10 +181,14 @@ def test_the_certificate_that_the_probe_saw():
         ([(None, [])], None, None),
     ):
         handshakes = [
-            {"server_name": "news.example", "failure": failure, "peer_certificates": given,
-             "tags": ["depth=0"]}
+            {
+                "server_name": "news.example",
+                "failure": failure,
+                "peer_certificates": given,
+                "tags": ["depth=0"],
+            }
             for failure, given in shown
-        ]  # fmt: skip
+        ]
         found = _observe({"tls_handshakes": handshakes})
         assert (found["certificate_issuer"], found["certificate_names"]) == (issuer, names)
 
@@ -195,10 +227,15 @@ def test_how_the_bytes_came_in():
 
 def test_a_control_that_says_nothing_is_no_control():
     """Empty defaults are no answer, -1 and 0 are no status."""
-    empty = {"tcp_connect": None, "dns": {"failure": None, "addrs": None},
-             "http_request": {"status_code": 0, "failure": None, "title": ""}}  # fmt: skip
-    failed = {"dns": {"failure": "dns_name_error", "addrs": []},
-              "http_request": {"status_code": -1, "failure": "dns_lookup_error"}}  # fmt: skip
+    empty = {
+        "tcp_connect": None,
+        "dns": {"failure": None, "addrs": None},
+        "http_request": {"status_code": 0, "failure": None, "title": ""},
+    }
+    failed = {
+        "dns": {"failure": "dns_name_error", "addrs": []},
+        "http_request": {"status_code": -1, "failure": "dns_lookup_error"},
+    }
     for control, failure, expected in (
         (_control(), None, (True, None, 200)),
         (_control(), "connection_reset", (False, None, None)),
@@ -217,27 +254,49 @@ def test_a_control_that_says_nothing_is_no_control():
 
 def test_attempts_of_0_5_are_those_of_depth_0_with_the_controls_result():
     """One item an attempt; IPv6 endpoints are written with brackets; redirects are left out."""
-    found = _observe({
-        "queries": [_query()],
-        "tcp_connect": [
-            {"ip": _SITE, "port": 443, "tags": ["depth=0"],
-             "status": {"success": False, "failure": "connection_reset"}},
-            {"ip": "2001:db8::1", "port": 443, "tags": ["depth=0"],
-             "status": {"success": True, "failure": None}},
-            {"ip": _OTHER, "port": 443, "tags": ["depth=1"], "status": {"success": True}},
-        ],
-        "tls_handshakes": [
-            {"address": "[2001:db8::1]:443", "server_name": "news.example", "failure": None,
-             "no_tls_verify": False, "tags": ["depth=0"]},
-            {"address": f"{_SITE}:443", "server_name": "news.example", "failure": None,
-             "no_tls_verify": True, "tags": ["depth=0"]},
-        ],
-        "control": _control(
-            tcp_connect={f"{_SITE}:443": {"status": True},
-                         "[2001:db8::1]:443": {"status": False, "failure": "host_unreachable"}},
-            tls_handshake={"[2001:db8::1]:443": {"status": False, "failure": "ssl_failed"}},
-        ),
-    })  # fmt: skip
+    found = _observe(
+        {
+            "queries": [_query()],
+            "tcp_connect": [
+                {
+                    "ip": _SITE,
+                    "port": 443,
+                    "tags": ["depth=0"],
+                    "status": {"success": False, "failure": "connection_reset"},
+                },
+                {
+                    "ip": "2001:db8::1",
+                    "port": 443,
+                    "tags": ["depth=0"],
+                    "status": {"success": True, "failure": None},
+                },
+                {"ip": _OTHER, "port": 443, "tags": ["depth=1"], "status": {"success": True}},
+            ],
+            "tls_handshakes": [
+                {
+                    "address": "[2001:db8::1]:443",
+                    "server_name": "news.example",
+                    "failure": None,
+                    "no_tls_verify": False,
+                    "tags": ["depth=0"],
+                },
+                {
+                    "address": f"{_SITE}:443",
+                    "server_name": "news.example",
+                    "failure": None,
+                    "no_tls_verify": True,
+                    "tags": ["depth=0"],
+                },
+            ],
+            "control": _control(
+                tcp_connect={
+                    f"{_SITE}:443": {"status": True},
+                    "[2001:db8::1]:443": {"status": False, "failure": "host_unreachable"},
+                },
+                tls_handshake={"[2001:db8::1]:443": {"status": False, "failure": "ssl_failed"}},
+            ),
+        }
+    )
     assert [list(item.values()) for item in found["tcp"]] == [
         [_SITE, 443, "connection_reset", "address", True, True, None],
         ["2001:db8::1", 443, None, "none", False, False, "host_unreachable"],
@@ -249,18 +308,20 @@ def test_attempts_of_0_5_are_those_of_depth_0_with_the_controls_result():
 
 def test_attempts_of_0_4_are_told_apart_by_address_and_server_name():
     """It tags no depth, and its handshakes do not name their address."""
-    found = _observe({
-        "queries": [_query(tags=None)],
-        "tcp_connect": [
-            {"ip": _SITE, "port": 443, "status": {"success": True}},
-            {"ip": "198.51.100.9", "port": 443, "status": {"success": False}},
-        ],
-        "tls_handshakes": [
-            {"server_name": "news.example", "failure": "connection_reset"},
-            {"server_name": "elsewhere.example", "failure": "connection_reset"},
-        ],
-        "control": _control(tls_handshake={f"{_SITE}:443": {"status": True}}),
-    })  # fmt: skip
+    found = _observe(
+        {
+            "queries": [_query(tags=None)],
+            "tcp_connect": [
+                {"ip": _SITE, "port": 443, "status": {"success": True}},
+                {"ip": "198.51.100.9", "port": 443, "status": {"success": False}},
+            ],
+            "tls_handshakes": [
+                {"server_name": "news.example", "failure": "connection_reset"},
+                {"server_name": "elsewhere.example", "failure": "connection_reset"},
+            ],
+            "control": _control(tls_handshake={f"{_SITE}:443": {"status": True}}),
+        }
+    )
     assert [item["address"] for item in found["tcp"]] == [_SITE]
     assert [list(item.values()) for item in found["tls"]] == [
         [None, "news.example", "connection_reset", "address", True, True, None]
@@ -270,14 +331,19 @@ def test_attempts_of_0_4_are_told_apart_by_address_and_server_name():
 def test_a_handshake_that_names_no_address_is_held_against_the_control_at_the_same() -> None:
     """The resolver's old address shows another's certificate to the control too."""
     bad = {"status": False, "failure": "ssl_invalid_hostname"}
-    found = _observe({
-        "queries": [_query(tags=None)],
-        "tcp_connect": [{"ip": _SITE, "port": 443, "status": {"success": True}}],
-        "tls_handshakes": [{"server_name": "news.example", "failure": "ssl_invalid_hostname"}],
-        "control": _control(tls_handshake={
-            f"{_SITE}:443": bad, "198.51.100.9:443": {"status": True},
-        }),
-    })  # fmt: skip
+    found = _observe(
+        {
+            "queries": [_query(tags=None)],
+            "tcp_connect": [{"ip": _SITE, "port": 443, "status": {"success": True}}],
+            "tls_handshakes": [{"server_name": "news.example", "failure": "ssl_invalid_hostname"}],
+            "control": _control(
+                tls_handshake={
+                    f"{_SITE}:443": bad,
+                    "198.51.100.9:443": {"status": True},
+                }
+            ),
+        }
+    )
     assert found["tls"][0]["control_ok"] is False
 
 
@@ -286,14 +352,18 @@ def test_an_address_spelt_for_nat64_is_the_controls():
     nat64 = "64:ff9b::c000:201"
     tags = {"tags": ["depth=0"]}
     handshake = {"address": f"[{nat64}]:443", "server_name": "news.example", **tags}
-    found = _observe({
-        "queries": [_query(None, answers=[{"answer_type": "AAAA", "ipv6": nat64}])],
-        "tcp_connect": [{"ip": nat64, "port": 443, "status": {"success": True}, **tags}],
-        "tls_handshakes": [{**handshake, "failure": "connection_reset"}],
-        "requests": [_exchange(address=f"[{nat64}]:443")],
-        "control": _control(tcp_connect={f"{_SITE}:443": {"status": True}},
-                            tls_handshake={f"{_SITE}:443": {"status": True}}),
-    })  # fmt: skip
+    found = _observe(
+        {
+            "queries": [_query(None, answers=[{"answer_type": "AAAA", "ipv6": nat64}])],
+            "tcp_connect": [{"ip": nat64, "port": 443, "status": {"success": True}, **tags}],
+            "tls_handshakes": [{**handshake, "failure": "connection_reset"}],
+            "requests": [_exchange(address=f"[{nat64}]:443")],
+            "control": _control(
+                tcp_connect={f"{_SITE}:443": {"status": True}},
+                tls_handshake={f"{_SITE}:443": {"status": True}},
+            ),
+        }
+    )
     (answer,), (connect,), (handshake,) = found["dns_answers"], found["tcp"], found["tls"]
     for item in (answer, connect, handshake):
         assert (item["address"], item["match"]) == (_SITE, "address")
@@ -309,7 +379,7 @@ def test_the_controls_own_handshakes_prove_addresses():
         f"{_OTHER}:443": {"status": False, "failure": "ssl_invalid_hostname"},
         "[scrubbed]:443": {"status": True, "failure": None},
         "203.0.113.7:443": None,
-    }  # fmt: skip
+    }
     control = _control(tls_handshake=ends)
     assert _observe({"control": control})["control_tls_addresses"] == [_SITE, "2001:db8::1"]
     failed = _observe({"control": control, "control_failure": "connection_reset"})
@@ -342,18 +412,26 @@ def test_what_failed_behind_a_redirect():
     """The first layer at which all attempts failed: one broken IPv6 address of a working target is
     none. 0.5 shakes hands at port 443 of a plain target to learn, not to fetch: the page came by
     port 80, or was cut there."""
-    plain = {"address": "198.51.100.9:443", "server_name": "login.example", "failure": "eof_error",
-             "tags": ["depth=1", "fetch_body=false"]}  # fmt: skip
+    plain = {
+        "address": "198.51.100.9:443",
+        "server_name": "login.example",
+        "failure": "eof_error",
+        "tags": ["depth=1", "fetch_body=false"],
+    }
     tags = ["depth=1", "fetch_body=true"]
     cut = _exchange("http://login.example/", failure="eof_error", response=None, tags=tags)
     fetched = {
         "queries": [_query(), _query("198.51.100.9", hostname="login.example", tags=["depth=1"])],
         "tcp_connect": [
-            {"ip": ip, "port": 443, "status": {"success": failure is None, "failure": failure},
-             "tags": ["depth=1"]}
+            {
+                "ip": ip,
+                "port": 443,
+                "status": {"success": failure is None, "failure": failure},
+                "tags": ["depth=1"],
+            }
             for ip, failure in (("2001:db8::9", "x"), ("198.51.100.9", None))
         ],
-    }  # fmt: skip
+    }
     reset = {**plain, "failure": "connection_reset", "tags": ["depth=1"]}
     for keys, expected in (
         ({"tls_handshakes": [plain]}, (None, None, None)),
@@ -386,8 +464,13 @@ def test_a_redirect_of_0_4_failed_if_the_newest_request_failed_elsewhere():
 
 
 def _connect(ip: str, number: int, *tags: str) -> dict:
-    return {"ip": ip, "port": 443, "status": {"success": True, "failure": None},
-            "tags": [*tags, "depth=0"], "transaction_id": number}  # fmt: skip
+    return {
+        "ip": ip,
+        "port": 443,
+        "status": {"success": True, "failure": None},
+        "tags": [*tags, "depth=0"],
+        "transaction_id": number,
+    }
 
 
 def test_a_request_that_does_not_say_where_it_went_is_placed_by_its_connection():
@@ -541,10 +624,14 @@ _WRONG: list[Any] = [None, True, -1, 1e300, 10**40, "x", "", [], {}, [None], [[]
 def test_a_corner_of_the_wrong_type_does_not_lose_the_measurement(wrong):
     """Whatever stands in a field that should hold something else, the rest is kept."""
     base: dict[str, Any] = {
-        "queries": [_query()], "requests": [_exchange()], "control": _control(),
+        "queries": [_query()],
+        "requests": [_exchange()],
+        "control": _control(),
         "tcp_connect": [{"ip": _SITE, "port": 443, "status": {"success": True}, "tags": []}],
-        "tls_handshakes": [{"server_name": "news.example"}], "blocking": False, "accessible": True,
-    }  # fmt: skip
+        "tls_handshakes": [{"server_name": "news.example"}],
+        "blocking": False,
+        "accessible": True,
+    }
     for name in (*messages.TestKeys.__struct_fields__, "unheard_of"):
         assert _observe({**base, name: wrong})["domain"] == "news.example"
     for name in base:
@@ -553,16 +640,33 @@ def test_a_corner_of_the_wrong_type_does_not_lose_the_measurement(wrong):
             changed = {**inner, field: wrong}
             value = [changed] if isinstance(base[name], list) else changed
             assert _observe({**base, name: value})["domain"] == "news.example"
-    for name in ("probe_network_name", "resolver_asn", "software_name", "software_version",
-                 "test_version", "annotations", "report_id"):  # fmt: skip
+    for name in (
+        "probe_network_name",
+        "resolver_asn",
+        "software_name",
+        "software_version",
+        "test_version",
+        "annotations",
+        "report_id",
+    ):
         assert _observe(base, **{name: wrong})["domain"] == "news.example"
 
 
 def test_the_link_that_a_volunteer_followed() -> None:
     """OONI Run's links are numbers; whatever else an annotation holds is none."""
     links: tuple[Any, ...] = (
-        "", None, "<b>1</b>", -1, "9" * 400, 10**400, "１", {"a": 1}, 1.5, "10999", 10999
-    )  # fmt: skip
+        "",
+        None,
+        "<b>1</b>",
+        -1,
+        "9" * 400,
+        10**400,
+        "１",
+        {"a": 1},
+        1.5,
+        "10999",
+        10999,
+    )
     for link in links:
         found = _observe(annotations={"platform": "android", "ooni_run_link_id": link})
         number = 10999 if link in ("10999", 10999) else None
@@ -732,8 +836,10 @@ def test_flags_follow_the_published_rules() -> None:
     ):
         found = compute_flags(
             None if keys is None else TestKeys(**keys),
-            has_match=has_match, is_confirmed=is_confirmed, start_time=0,
-        )  # fmt: skip
+            has_match=has_match,
+            is_confirmed=is_confirmed,
+            start_time=0,
+        )
         assert found == expected, keys
 
 
@@ -748,9 +854,12 @@ def test_a_start_far_from_receipt_is_a_failure() -> None:
         (_YEAR - 1, True),
     ):
         found = compute_flags(
-            TestKeys(**_OK), has_match=False, is_confirmed=False, start_time=start_time,
+            TestKeys(**_OK),
+            has_match=False,
+            is_confirmed=False,
+            start_time=start_time,
             received=received,
-        )  # fmt: skip
+        )
         assert found.is_failure is is_failure, start_time
 
 

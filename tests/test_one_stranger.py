@@ -22,9 +22,14 @@ def _run(number: int, day: int, *, asn: int, name: str, inputs: Sequence[str]) -
     start = f"2024-07-{day:02} 10:{number % 60:02}:00"
     for place, url in enumerate(inputs):
         yield line_of(
-            place, report_id=f"r{number}", input=url, probe_asn=f"AS{asn}",
-            probe_network_name=name, measurement_start_time=start, test_start_time=start,
-        )  # fmt: skip
+            place,
+            report_id=f"r{number}",
+            input=url,
+            probe_asn=f"AS{asn}",
+            probe_network_name=name,
+            measurement_start_time=start,
+            test_start_time=start,
+        )
 
 
 def _sites(count: int, label: str = "site") -> list[str]:
@@ -43,9 +48,12 @@ def _honest_runs(days: int = 4) -> Iterator[bytes]:
 def _study(folder: Path, lines: Sequence[bytes]) -> Iterator[Study]:
     put(folder / "archive", object_key(), lines)
     parameters = StudyParameters(
-        probe_cc="QQ", since="2024-07-01", until="2024-08-01",
-        source=str(folder / "archive"), store=str(folder / "store"),
-    )  # fmt: skip
+        probe_cc="QQ",
+        since="2024-07-01",
+        until="2024-08-01",
+        source=str(folder / "archive"),
+        store=str(folder / "store"),
+    )
     study = open_study(parameters, jobs=1)
     with closing(study.observations):
         yield study
@@ -76,9 +84,14 @@ def test_whoever_renames_a_network_on_most_of_its_days_is_seen(tmp_path: Path) -
         line
         for number in (1, 2)
         for day in range(1, 8)
-        for line in _run(10 * day + number, day, asn=64500, name="Nord VPN exit",
-                         inputs=_sites(1, f"run{number}"))
-    ]  # fmt: skip
+        for line in _run(
+            10 * day + number,
+            day,
+            asn=64500,
+            name="Nord VPN exit",
+            inputs=_sites(1, f"run{number}"),
+        )
+    ]
     with _study(tmp_path, [*_honest_runs(6), *forged]) as study:
         assert study.networks().set_index("probe_asn").loc[64500, "kind"] == "vpn"
         (said,) = say_kinds(study, study.networks())
@@ -94,24 +107,41 @@ def test_whoever_renames_a_network_on_most_of_its_days_is_seen(tmp_path: Path) -
 def test_invented_names_take_no_room(tmp_path: Path) -> None:
     """Networks and sites that are tested once have no rank, plan, page, column or file."""
     world = tmp_path / "world"
-    write_world(world, probe_cc="QN", since="2024-07-01", until="2024-07-15", seed=3,
-                sessions_per_day=3, network_count=10, name_count=30)  # fmt: skip
+    write_world(
+        world,
+        probe_cc="QN",
+        since="2024-07-01",
+        until="2024-07-15",
+        seed=3,
+        sessions_per_day=3,
+        network_count=10,
+        name_count=30,
+    )
     invented = [
         line.replace(b'"QQ"', b'"QN"')
         for n in range(300)
-        for line in _run(n, 5, asn=70_000 + n, name=f"Invented {n} Telecom",
-                         inputs=_sites(10, f"invented{n}-"))
-    ]  # fmt: skip
+        for line in _run(
+            n, 5, asn=70_000 + n, name=f"Invented {n} Telecom", inputs=_sites(10, f"invented{n}-")
+        )
+    ]
     lists = world / "reference"
     written = {}
     for what in ("honest", "invented"):
         if what == "invented":
             put(world / "archive", object_key(cc="QN", name="n0.9"), invented)
         folder = tmp_path / what
-        given = {"PROBE_CC": "QN", "SINCE": "2024-07-01", "UNTIL": "2024-07-15", "JOBS": "1",
-                 "SOURCE": world / "archive", "STORE": folder / "store", "OUT": folder / "report",
-                 "TEST_LIST": f"{lists}/test-lists/global.csv,{lists}/test-lists/qn.csv",
-                 "NETWORKS": lists / "networks.csv", "ACCEPT_FIELDS": "1"}  # fmt: skip
+        given = {
+            "PROBE_CC": "QN",
+            "SINCE": "2024-07-01",
+            "UNTIL": "2024-07-15",
+            "JOBS": "1",
+            "SOURCE": world / "archive",
+            "STORE": folder / "store",
+            "OUT": folder / "report",
+            "TEST_LIST": f"{lists}/test-lists/global.csv,{lists}/test-lists/qn.csv",
+            "NETWORKS": lists / "networks.csv",
+            "ACCEPT_FIELDS": "1",
+        }
         written[what] = report([f"{name}={value}" for name, value in given.items()])
     files = {what: set(contents(out)) for what, out in written.items()}
     assert files["invented"] == files["honest"]

@@ -41,24 +41,40 @@ _ANSWERS = [
     ("2025-01-02", f"{_BY_DAY}&time_grain=year", 400, "'year'"),
     ("2024-01-01", f"{_BY_DAY}&time_grain=day", 400, "Invalid since and until values"),
     ("2024-02-01", "axis_x=nothing", 400, "Invalid axis name"),
-    ("2024-02-01", f"{_BY_DAY}&axis_y=measurement_start_day", 200,
-     "Axis X and Y cannot be the same"),
+    (
+        "2024-02-01",
+        f"{_BY_DAY}&axis_y=measurement_start_day",
+        200,
+        "Axis X and Y cannot be the same",
+    ),
     ("2024-02-01", f"{_BY_DAY}&time_grain=month", 200, ["2024-01-01 KH 3", "2024-01-01 TH 1"]),
-    ("2024-01-31", f"{_BY_DAY}&time_grain=week", 200,
-     ["2023-12-31 KH 2", "2024-01-07 KH 1", "2024-01-28 TH 1"]),
-    ("2024-01-08", f"{_BY_DAY}&time_grain=day", 200, ["2024-01-01 KH 1", "2024-01-06 KH 1",
-                                                      "2024-01-07 KH 1"]),
+    (
+        "2024-01-31",
+        f"{_BY_DAY}&time_grain=week",
+        200,
+        ["2023-12-31 KH 2", "2024-01-07 KH 1", "2024-01-28 TH 1"],
+    ),
+    (
+        "2024-01-08",
+        f"{_BY_DAY}&time_grain=day",
+        200,
+        ["2024-01-01 KH 1", "2024-01-06 KH 1", "2024-01-07 KH 1"],
+    ),
     ("2024-01-02", _BY_DAY, 200, ["2024-01-01T23:00:00Z KH 1"]),
     ("2024-02-01", "axis_x=probe_cc", 200, [" KH 3", " TH 1"]),
     ("2024-01-01", "axis_x=probe_cc", 200, []),
-]  # fmt: skip
+]
 
 
 def test_it_answers_as_oonis_own_code_does() -> None:
     """The grain rule, the other refusals, weeks that begin on Sunday, hours."""
     server = OoniServer()
-    starts = {"2024-01-01T23:59:59": "KH", "2024-01-06T10:00:00": "KH",
-              "2024-01-07T00:00:00": "KH", "2024-01-30T12:00:00": "TH"}  # fmt: skip
+    starts = {
+        "2024-01-01T23:59:59": "KH",
+        "2024-01-06T10:00:00": "KH",
+        "2024-01-07T00:00:00": "KH",
+        "2024-01-30T12:00:00": "TH",
+    }
     for start, probe_cc in starts.items():
         server.counted[datetime.fromisoformat(start), "telegram", probe_cc, "ok"] += 1
     for until, query, status, expected in _ANSWERS:
@@ -67,16 +83,27 @@ def test_it_answers_as_oonis_own_code_does() -> None:
             asked["axis_y"] = "probe_cc"
         found, body, _ = server.answer(asked)
         rows = body.get("result", [])
-        told = [f"{row.get('measurement_start_day', '')} {row['probe_cc']} {row['ok_count']}"
-                for row in rows] if "result" in body else body["msg"]  # fmt: skip
+        told = (
+            [
+                f"{row.get('measurement_start_day', '')} {row['probe_cc']} {row['ok_count']}"
+                for row in rows
+            ]
+            if "result" in body
+            else body["msg"]
+        )
         assert (found, told) == (status, expected), (until, query)
 
 
 def test_the_database_and_the_quota_have_their_ends() -> None:
     """30 seconds, 51,000 rows and 40 seconds an hour."""
     server = OoniServer()
-    asked = {"since": "2019-01-01", "until": "2024-01-01", "axis_x": "measurement_start_day",
-             "axis_y": "probe_cc", "time_grain": "week"}  # fmt: skip
+    asked = {
+        "since": "2019-01-01",
+        "until": "2024-01-01",
+        "axis_x": "measurement_start_day",
+        "axis_y": "probe_cc",
+        "time_grain": "week",
+    }
     gave_up = 400, {"detail": "Database query error"}
     server.seconds_a_day = 0.017
     assert server.answer(asked)[:2] == gave_up
@@ -141,24 +168,41 @@ def words(
     country: sites as a fictional country has them, and a messenger that is blocked in it."""
     period = Period(*_PERIODS[request.param])
     world = tmp_path / "world"
-    write_world(world, probe_cc="QZ", since=period.since, until=period.until, seed=7,
-                network_count=4, name_count=16)  # fmt: skip
+    write_world(
+        world,
+        probe_cc="QZ",
+        since=period.since,
+        until=period.until,
+        seed=7,
+        network_count=4,
+        name_count=16,
+    )
     ooni.receive_archive(world / "archive", _CC)
     for probe_cc in (_CC, "TH", "VN"):
         for number, day in enumerate(period.days()):
             is_cut = probe_cc == _CC and number > period.day_count // 3
             keys = telegram(closed=12 if is_cut else 0)
             ooni.receive(
-                measurement("telegram", keys, start=f"{day} 05:{minute}:00", probe_cc=probe_cc,
-                            asn=64496 + minute)
+                measurement(
+                    "telegram",
+                    keys,
+                    start=f"{day} 05:{minute}:00",
+                    probe_cc=probe_cc,
+                    asn=64496 + minute,
+                )
                 for minute in range(10, 16)
-            )  # fmt: skip
+            )
     places = {"TEST_LIST": "test-lists", "NETWORKS": "networks.csv", "FINGERPRINTS": "fingerprints"}
     return [
-        f"PROBE_CC={_CC}", f"SINCE={period.since}", f"UNTIL={period.until}", "SOURCE=ooni",
-        f"STORE={tmp_path / 'store'}", "JOBS=1", "RECEIPT_MARGIN=7",
+        f"PROBE_CC={_CC}",
+        f"SINCE={period.since}",
+        f"UNTIL={period.until}",
+        "SOURCE=ooni",
+        f"STORE={tmp_path / 'store'}",
+        "JOBS=1",
+        "RECEIPT_MARGIN=7",
         *(f"{name}={world / 'reference' / place}" for name, place in places.items()),
-    ], period  # fmt: skip
+    ], period
 
 
 def test_doctor_ingest_and_what_pages_compare(
@@ -183,10 +227,14 @@ def test_doctor_ingest_and_what_pages_compare(
     assert ooni.asked() == []
     ooni.is_down = True
     parameters = StudyParameters(
-        probe_cc=_CC, since=str(period.since), until=str(period.until), source="ooni",
-        store=str(tmp_path / "store"), fingerprints=str(tmp_path / "world/reference/fingerprints"),
+        probe_cc=_CC,
+        since=str(period.since),
+        until=str(period.until),
+        source="ooni",
+        store=str(tmp_path / "store"),
+        fingerprints=str(tmp_path / "world/reference/fingerprints"),
         receipt_margin=7,
-    )  # fmt: skip
+    )
     study = open_study(parameters, jobs=1)
     months = count_by_month(study.connection, has_fingerprints=True)
     tied = tieout.tie_out(study, months, parameters.store)

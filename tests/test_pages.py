@@ -145,8 +145,9 @@ def test_a_matrix_shows_the_networks_of_which_most_is_known() -> None:
     """Two thousand made-up networks, a measurement each, made a page of 10 MB."""
     made_up = [("s0", 4_200_000_000 + n, "insufficient") for n in range(2_000)]
     real = [(f"s{i}", 64_500 + n, "ok") for i in range(5) for n in range(MOST_NETWORKS - 1)]
-    pairs = pd.DataFrame([*made_up, *real, ("s1", 65_551, "blocked")],
-                         columns=["domain", "probe_asn", "state"])  # fmt: skip
+    pairs = pd.DataFrame(
+        [*made_up, *real, ("s1", 65_551, "blocked")], columns=["domain", "probe_asn", "state"]
+    )
     matrix = shown(lambda: show.show_matrix(pairs, caption="Matrix"))
     heads = [asn for asn in pairs["probe_asn"].unique() if f"AS{asn}<" in matrix]
     assert heads == [*range(64_500, 64_500 + MOST_NETWORKS - 1), 65_551]
@@ -158,15 +159,23 @@ def test_a_matrix_shows_the_networks_of_which_most_is_known() -> None:
 def test_matrix_says_every_cell_in_words() -> None:
     """Blocks gather at the top left; an untested pair says so, and is not called reachable."""
     frame = pd.DataFrame(
-        [("open", 1, "ok", ""), ("open", 2, "insufficient", "mixed"), ("shut", 2, "blocked", ""),
-         ("thin", 2, "insufficient", "few_sessions")],
+        [
+            ("open", 1, "ok", ""),
+            ("open", 2, "insufficient", "mixed"),
+            ("shut", 2, "blocked", ""),
+            ("thin", 2, "insufficient", "few_sessions"),
+        ],
         columns=["domain", "probe_asn", "state", "insufficient_reason"],
-    )  # fmt: skip
+    )
     html = shown(lambda: show.show_matrix(frame, caption="Matrix", names={2: "Two"}))
     assert list(ordered_matrix(frame)) == [2, 1]
     assert html.index(">shut<") < html.index(">open<")
-    for words in ("Blocked", "Reachable", "Not enough tests: too few sessions",
-                  "Tests that disagree"):  # fmt: skip
+    for words in (
+        "Blocked",
+        "Reachable",
+        "Not enough tests: too few sessions",
+        "Tests that disagree",
+    ):
         assert html.count(f'title="{words}"') == 1
     assert html.count('title="Not tested"') == 2
     assert "Two (AS2)" in html
@@ -183,10 +192,15 @@ def test_states_differ_without_colour() -> None:
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
 EVIL = ["$\\frac{", "$$", "ok\u202e\x00\n", "ខ្មែរ", "<script>", "x" * 300, "_^\\", "=1+1"]
-MONTHS = pd.DataFrame({
-    "month": ["2023-07", "2023-09"], "ok_count": [5, 6], "anomaly_count": [1, 0],
-    "confirmed_count": [None, None], "failure_count": [0, 2],
-})  # fmt: skip
+MONTHS = pd.DataFrame(
+    {
+        "month": ["2023-07", "2023-09"],
+        "ok_count": [5, 6],
+        "anomaly_count": [1, 0],
+        "confirmed_count": [None, None],
+        "failure_count": [0, 2],
+    }
+)
 COUNTS = pd.DataFrame({name: range(len(EVIL)) for name in EVIL}, index=EVIL)
 
 
@@ -237,11 +251,15 @@ def test_a_bar_holds_both_its_days() -> None:
     """A dotted line leads to the nearest test that reached the site; to the edge without one."""
     for span, bars in (
         (_span("2023-07-10", "", "", ""), [("unknown", 0, 9), ("blocked", 9, 31)]),
-        (_span("2023-07-20", "2023-07-25", "2023-07-12", ""),
-         [("unknown", 11, 19), ("blocked", 19, 25), ("edge", 11, 11), ("unknown", 25, 31)]),
-        (_span("2023-07-01", "2023-07-31", "", "2023-08-04"),
-         [("blocked", 0, 31), ("edge", 31, 31)]),
-    ):  # fmt: skip
+        (
+            _span("2023-07-20", "2023-07-25", "2023-07-12", ""),
+            [("unknown", 11, 19), ("blocked", 19, 25), ("edge", 11, 11), ("unknown", 25, 31)],
+        ),
+        (
+            _span("2023-07-01", "2023-07-31", "", "2023-08-04"),
+            [("blocked", 0, 31), ("edge", 31, 31)],
+        ),
+    ):
         drawn = [
             (bar.look, round(31 * bar.start), round(31 * bar.end)) for bar in span_bars(span, JULY)
         ]
@@ -258,11 +276,16 @@ def test_no_text_acts_and_every_name_is_there() -> None:
 
 def test_a_long_timeline_is_cut() -> None:
     """Sites on most networks first, and no more than a page can hold."""
-    spans = pd.DataFrame([
-        {"domain": f"s{site:03}.test", "network_count": 1 + site % 3,
-         **_span("2023-07-10", "2023-07-20", "2023-07-01", "")}
-        for site in range(300)
-    ])  # fmt: skip
+    spans = pd.DataFrame(
+        [
+            {
+                "domain": f"s{site:03}.test",
+                "network_count": 1 + site % 3,
+                **_span("2023-07-10", "2023-07-20", "2023-07-01", ""),
+            }
+            for site in range(300)
+        ]
+    )
     events = [Event(date(2023, 7, 9), "An <order>", "order", "invented")]
     html = draw_timeline(spans, JULY, events, "Many sites", "Nowhere")
     assert html.index("s002.test") < html.index("s005.test")

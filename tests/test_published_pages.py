@@ -23,12 +23,24 @@ from tests.archives import read_csv
 KHMER = "km"
 #: These stand on more than one page.
 SHARED = {
-    "blocked_domain_count", "blocked_registrable_domain_count", "blocked_local_domain_count",
-    "traced_domain_count", "access_network_count", "blocking_network_count",
-    "listed_access_pair_count", "judged_access_pair_count", "unsettled_access_pair_count",
-    "measurement_count", "domain_count", "set_aside_count", "newly_blocked_count",
-    "no_longer_blocked_count", "still_blocked_count", "mixed_count", "not_comparable_count",
-}  # fmt: skip
+    "blocked_domain_count",
+    "blocked_registrable_domain_count",
+    "blocked_local_domain_count",
+    "traced_domain_count",
+    "access_network_count",
+    "blocking_network_count",
+    "listed_access_pair_count",
+    "judged_access_pair_count",
+    "unsettled_access_pair_count",
+    "measurement_count",
+    "domain_count",
+    "set_aside_count",
+    "newly_blocked_count",
+    "no_longer_blocked_count",
+    "still_blocked_count",
+    "mixed_count",
+    "not_comparable_count",
+}
 
 
 class PublishedPage:
@@ -144,10 +156,21 @@ def test_headlines_are_what_the_tables_say(
 def test_a_column_means_the_same_in_every_table(fictional_report: Path) -> None:
     """Where tables share rows and a column, they agree; what means something else has a column of
     its own, whose relation to the other is told in docs/tables.md."""
-    read = {name: read_table(fictional_report / "tables", name) for name in (
-        "verdicts", "blocking_intervals", "withheld_intervals", "blocked_sites", "sites",
-        "blocked_site_networks", "set_aside", "measurements_by_month", "answers", "chances",
-    )}  # fmt: skip
+    read = {
+        name: read_table(fictional_report / "tables", name)
+        for name in (
+            "verdicts",
+            "blocking_intervals",
+            "withheld_intervals",
+            "blocked_sites",
+            "sites",
+            "blocked_site_networks",
+            "set_aside",
+            "measurements_by_month",
+            "answers",
+            "chances",
+        )
+    }
     whole = read["verdicts"][read["verdicts"]["period"] == "all"]
     pair, stretches, sites = ["domain", "probe_asn"], read["blocking_intervals"], read["sites"]
     # days: empty where a block goes on, against the last day seen blocked
@@ -281,9 +304,17 @@ def test_findings_have_their_numbers_on_the_first_page_alone(
         assert anchors == (list(ranked["id"]) if is_first else []), place
         assert len(page.ids) == len(set(page.ids)), place
     kinds = dict(zip(findings["kind"], findings["id"], strict=True))
-    assert kinds == {"onset": "F1", "networks": "F2", "methods": "F3", "categories": "F4",
-                     "changes": "F5", "hours": "F6", "unlisted": "F7", "apps": "F8",
-                     "everywhere": "F9"}  # fmt: skip
+    assert kinds == {
+        "onset": "F1",
+        "networks": "F2",
+        "methods": "F3",
+        "categories": "F4",
+        "changes": "F5",
+        "hours": "F6",
+        "unlisted": "F7",
+        "apps": "F8",
+        "everywhere": "F9",
+    }
     assert ranked["kind"].iloc[0] == "onset"
     for row in findings.itertuples(index=False):
         file, _, anchor = str(row.evidence).partition("#")

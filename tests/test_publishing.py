@@ -61,9 +61,14 @@ def _earlier(out: Path) -> Path:
 def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
     """Nothing else is published: no executed notebook, no findings folder, no build folder."""
     assert sorted(contents(demo_report)) == [
-        "1-tables.html", "2-findings.html", "SHA256SUMS", "index.html", "run.json",
-        "tables/measurements_by_month.csv", "tables/verdicts.csv",
-    ]  # fmt: skip
+        "1-tables.html",
+        "2-findings.html",
+        "SHA256SUMS",
+        "index.html",
+        "run.json",
+        "tables/measurements_by_month.csv",
+        "tables/verdicts.csv",
+    ]
     assert [path.name for path in demo_report.parent.iterdir()] == [demo_report.name]
     run = json.loads((demo_report / "run.json").read_text(encoding="utf-8"))
     assert run["findings"]["total"] == {"value": 15245, "table": "measurements_by_month.csv"}
@@ -163,10 +168,12 @@ def test_no_text_of_a_measurement_stops_publication(tmp_path: Path, demo_page: P
     content = "a,b\n" + "".join(f'"{name}","x\n""y"\n' for name in names) + f"{'z' * 200_000},\n"
     cells = (
         code_cell('tables: str = ""', PARAMETERS),
-        code_cell(f"open(f'{{tables}}/a.csv', 'w').write({content!r})\n"
-              "open(f'{tables}/b.csv', 'wb').write(b'c\\n\\xff')\n"
-              f"print({' '.join(names)!r})"),
-    )  # fmt: skip
+        code_cell(
+            f"open(f'{{tables}}/a.csv', 'w').write({content!r})\n"
+            "open(f'{tables}/b.csv', 'wb').write(b'c\\n\\xff')\n"
+            f"print({' '.join(names)!r})"
+        ),
+    )
     out = _publish([_notebook(tmp_path, *cells)], tmp_path / "r", demo_page)
     tables = json.loads((out / "run.json").read_text(encoding="utf-8"))["tables"]
     assert [tables[name]["row_count"] for name in ("a.csv", "b.csv")] == [201, 1]
@@ -389,10 +396,14 @@ def test_notebooks_run_side_by_side_unless_one_needs_another(
     """Two wait for each other, and the one of which nothing is said begins after both."""
     notebooks = [
         _meeting(tmp_path, "1-a.ipynb", "(folder / 'a').touch()\nwait_for('b')", []),
-        _meeting(tmp_path, "2-b.ipynb", "(folder / 'b').touch()\nwait_for('a')\n"
-                 "time.sleep(0.5)\n(folder / 'c').touch()", []),
+        _meeting(
+            tmp_path,
+            "2-b.ipynb",
+            "(folder / 'b').touch()\nwait_for('a')\ntime.sleep(0.5)\n(folder / 'c').touch()",
+            [],
+        ),
         _meeting(tmp_path, "3-c.ipynb", "assert (folder / 'c').exists()"),
-    ]  # fmt: skip
+    ]
     out = _publish(notebooks, tmp_path / "r", demo_page)
     assert {"1-a.html", "2-b.html", "3-c.html"} <= contents(out).keys()
     notebooks[1:] = [

@@ -180,10 +180,16 @@ def test_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/library.md runs from its first block to its last, on a small archive."""
     one = measured(HTTPS, [lookup(SITE)], [connect()], [shake()], [page()], **SAME)
     lines = [
-        json.dumps({**one, "report_id": f"{resolver} {day}", "resolver_asn": resolver,
-                    "measurement_start_time": f"2024-{day} 10:00:00"}).encode()
+        json.dumps(
+            {
+                **one,
+                "report_id": f"{resolver} {day}",
+                "resolver_asn": resolver,
+                "measurement_start_time": f"2024-{day} 10:00:00",
+            }
+        ).encode()
         for resolver, day in (("AS15169", "02-12"), ("AS64500", "02-13"), ("AS64500", "03-13"))
-    ]  # fmt: skip
+    ]
     put(tmp_path / "archive", object_key(day="20240212"), lines)
     monkeypatch.chdir(tmp_path)
     Path("measurement.json").write_text(json.dumps(one), encoding="utf-8")
@@ -192,9 +198,12 @@ def test_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = _run(named)
     assert names["parameters"].keys() == {"probe_cc", "since", "until", "source", "store"}
     names["parameters"] = {
-        "probe_cc": "QQ", "since": "2024-02-01", "until": "2024-04-01",
-        "source": "archive", "store": "store",
-    }  # fmt: skip
+        "probe_cc": "QQ",
+        "since": "2024-02-01",
+        "until": "2024-04-01",
+        "source": "archive",
+        "store": "store",
+    }
     del sections["Published tables"]  # the next test reads them
     blocks = [opened, *(block for blocks in sections.values() for block in blocks)]
     code = "\n".join(blocks).replace("range(20)", "range(2)")
@@ -244,9 +253,15 @@ def test_answers_of_the_library(
     """Its examples give what the published tables say, asked in another way."""
     monkeypatch.chdir(tmp_path)  # one of them writes a file
     sections = _sections("library.md")
-    chosen = ("Read observations", "A frame of verdicts", "Published tables", "Try numbers",
-              "Which measurements made a site blocked on a network", "A variant",
-              "A variant as a report")  # fmt: skip
+    chosen = (
+        "Read observations",
+        "A frame of verdicts",
+        "Published tables",
+        "Try numbers",
+        "Which measurements made a site blocked on a network",
+        "A variant",
+        "A variant as a report",
+    )
     names: dict[str, Any] = {"parameters": {"store": str(fictional_report.parent / "store")}}
     code = "\n".join(block for name in chosen for block in sections[name])
     code = re.sub(r'"reports/[^"]*"', repr(str(fictional_report / "tables")), code)
@@ -411,9 +426,10 @@ def test_ten_research_questions(fictional_report: Path, ask_tables: Ask) -> None
         )
     }
     assert dict(names["by_category"].sum(axis=1)) == dict(
-        ask_tables("SELECT category, blocked_domain_count FROM categories "
-                   "WHERE blocked_domain_count > 0")
-    )  # fmt: skip
+        ask_tables(
+            "SELECT category, blocked_domain_count FROM categories WHERE blocked_domain_count > 0"
+        )
+    )
 
     # the share of a network, and its interval by the usual approximation for clusters
     ((share,),) = ask_tables(

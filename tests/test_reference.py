@@ -93,8 +93,10 @@ def test_lists_know_where_they_come_from(folder: Path) -> None:
     assert not lists.is_on_country_list("www.world.example")
     assert lists.is_listed("www.world.example")
     # The note over two lines and the blank line are counted, as an editor counts them.
-    lines = {role: [one.line for one in lists.entries if one.role == role]
-             for role in ("country", "general")}  # fmt: skip
+    lines = {
+        role: [one.line for one in lists.entries if one.role == role]
+        for role in ("country", "general")
+    }
     assert lines == {"country": [2, 3, 4, 6, 8], "general": [2, 3, 4]}
 
 
@@ -118,9 +120,10 @@ def test_a_bad_list_is_refused_by_file_and_line(tmp_path: Path) -> None:
             load_test_lists(path, "KH")
     # Neither another country's, nor a missing file or a folder without lists is an empty list.
     for place, message in (
-        (path, "is the list of KH, not of TH"), (tmp_path / "missing.csv", "cannot be read"),
+        (path, "is the list of KH, not of TH"),
+        (tmp_path / "missing.csv", "cannot be read"),
         (tmp_path, r"holds neither th\.csv nor global"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ParameterError, match=message):
             load_test_lists(str(place), "TH")
 
@@ -165,9 +168,11 @@ def test_a_local_site_without_reason_or_source_is_refused(tmp_path: Path) -> Non
         ("{domain: no, reason: r, source: s}", "domain 'no' is not a normalised"),
         ("{domain: a.org, reason: '', source: s}", "the reason of a.org must be text"),
         ("{domain: a.org, reason: r, source: t}", "source 't' of a.org is not among"),
-        ("{domain: a.org, reason: r, source: s}, {domain: a.org, reason: r, source: s}",
-         "a.org is listed twice"),
-    ):  # fmt: skip
+        (
+            "{domain: a.org, reason: r, source: s}, {domain: a.org, reason: r, source: s}",
+            "a.org is listed twice",
+        ),
+    ):
         whole = f"sources: {{s: S}}\nsites: [{sites}]" if sites.startswith("{dom") else sites
         path.write_text(whole, encoding="utf-8")
         with pytest.raises(ParameterError, match=rf"^local_sites=.*kh\.yml: line \d: {message}"):
@@ -237,15 +242,26 @@ def test_words_in_a_name() -> None:
     """Names of real networks, and names that only look like them."""
     for kind, names in {
         "vpn": ("M247 Europe SRL", "Datacamp Limited", "CLOUDFLARENET", "NordVPN S.A."),
-        "hosting": ("DigitalOcean, LLC", "AMAZON-02", "Microsoft-Corp-MSN-AS-Block",
-                    "DAUN PENH DATA CENTER CO., LTD.", "Gigabit Hosting Sdn Bhd"),
+        "hosting": (
+            "DigitalOcean, LLC",
+            "AMAZON-02",
+            "Microsoft-Corp-MSN-AS-Block",
+            "DAUN PENH DATA CENTER CO., LTD.",
+            "Gigabit Hosting Sdn Bhd",
+        ),
         "education": ("Royal University of Phnom Penh", "Universität Wien"),
         "mobile": ("T-Mobile Polska", "CAMGSM Company Ltd"),
         "isp": ("Telecom Cambodia (T.C.)",),
         # Words inside other words tell nothing.
-        "unknown": ("Hostess Travel Network", "Automobiles Net", "Cloudy Bay Net",
-                    "Private Customer", "Angkor Data Communication", ""),
-    }.items():  # fmt: skip
+        "unknown": (
+            "Hostess Travel Network",
+            "Automobiles Net",
+            "Cloudy Bay Net",
+            "Private Customer",
+            "Angkor Data Communication",
+            "",
+        ),
+    }.items():
         assert {name: kind_by_name(name) for name in names} == dict.fromkeys(names, kind)
 
 
@@ -340,13 +356,16 @@ def test_events_are_those_of_the_half_open_period() -> None:
     listed = load_events(None, "KH")
     period = Period.parse("2023-02-13", "2023-07-23")
     assert [(event.day, event.kind) for event in listed.within(period)] == [
-        (date(2023, 2, 13), "incident"), (date(2023, 2, 13), "licence"),
-        (date(2023, 7, 12), "order"), (date(2023, 7, 17), "incident"),
-    ]  # fmt: skip
+        (date(2023, 2, 13), "incident"),
+        (date(2023, 2, 13), "licence"),
+        (date(2023, 7, 12), "order"),
+        (date(2023, 7, 17), "incident"),
+    ]
     assert list(listed.events) == sorted(listed.events)
     assert [(file.name, file.row_count, file.date) for file in listed.files] == [
-        ("kh.yml", 7, "2024-02-25"), ("ooni-incidents.csv", 2, "2023-07-17"),
-    ]  # fmt: skip
+        ("kh.yml", 7, "2024-02-25"),
+        ("ooni-incidents.csv", 2, "2023-07-17"),
+    ]
 
 
 def test_shipped_events_are_read() -> None:
@@ -373,10 +392,14 @@ def test_incidents_that_ooni_published_are_events_of_their_country() -> None:
     # a country without a file of its own
     (wikipedia,) = load_events(None, "pk").within(Period.parse("2023-02-01", "2023-02-02"))
     assert wikipedia == Event(
-        date(2023, 2, 1), "Blocked according to OONI: Wikipedia", "incident",
-        "https://explorer.ooni.org/findings/352315080001", "2023-02-06",
-        ("AS9541", "AS17557", "AS23674", "AS59257", "AS136525"), ("www.wikipedia.org",),
-    )  # fmt: skip
+        date(2023, 2, 1),
+        "Blocked according to OONI: Wikipedia",
+        "incident",
+        "https://explorer.ooni.org/findings/352315080001",
+        "2023-02-06",
+        ("AS9541", "AS17557", "AS23674", "AS59257", "AS136525"),
+        ("www.wikipedia.org",),
+    )
     assert event_table([wikipedia])["last_day"].tolist() == ["2023-02-06"]
 
 
@@ -405,16 +428,21 @@ def test_outages_are_marked(tmp_path: Path) -> None:
     """On the network and inside the days; a wrong line is named, and nothing else changes."""
     path = tmp_path / "outages.csv"
     path.write_text("since,until,probe_asn,source\n2024-03-01,2024-03-05,AS1,IODA\n", "utf-8")
-    rows = [(1, "2024-03-01", "2024-03-04", "old"), (1, "2024-03-01", "2024-03-05", ""),
-            (2, "2024-03-01", "2024-03-04", "")]  # fmt: skip
+    rows = [
+        (1, "2024-03-01", "2024-03-04", "old"),
+        (1, "2024-03-01", "2024-03-05", ""),
+        (2, "2024-03-01", "2024-03-04", ""),
+    ]
     columns = ["probe_asn", "blocked_from", "last_seen_blocked", "note"]
     marked = mark_outages(dated(rows, columns), load_outages(path))
     said = "old; inside an outage recorded from 2024-03-01 to 2024-03-04 (IODA)"
     assert marked["note"].tolist() == [said, "", ""]
     for days, rest in (
-        ("2024-03-05,2024-03-05", ",x"), ("2024-03-01,2024-03-02", "ASx,x"), ("a,b", ",x"),
+        ("2024-03-05,2024-03-05", ",x"),
+        ("2024-03-01,2024-03-02", "ASx,x"),
+        ("a,b", ",x"),
         ("2024-03-01,2024-03-02", ","),
-    ):  # fmt: skip
+    ):
         path.write_text(f"since,until,probe_asn,source\n{days},{rest}\n", "utf-8")
         with pytest.raises(ParameterError, match=r"OUTAGES=.*line 2: "):
             load_outages(path)

@@ -38,9 +38,10 @@ from tests.table_rows import as_written
 
 #: Kinds of probe.
 OLD, NEW, APPLE = (
-    {"software_version": "3.17.2"}, {"software_version": "3.23.0"},
+    {"software_version": "3.17.2"},
+    {"software_version": "3.23.0"},
     {"software_name": "ooniprobe-ios", "software_version": "3.17.2"},
-)  # fmt: skip
+)
 OPEN = "O" * 80
 #: Where the sites of other cases are not hosted.
 SHARED = {"host": "one host"}
@@ -49,9 +50,10 @@ SHARED = {"host": "one host"}
 def _on(name: str, *letters: str, **options: Any) -> list[Row]:
     """A site on one network after the other."""
     return [
-        row for asn, own in zip([*ALL_NETWORKS, FOURTH], letters, strict=False)
+        row
+        for asn, own in zip([*ALL_NETWORKS, FOURTH], letters, strict=False)
         for row in site(name, own, asn=asn, **options)
-    ]  # fmt: skip
+    ]
 
 
 def _since(day: int, letter: str) -> str:
@@ -71,31 +73,40 @@ CASES: dict[str, tuple[list[Row], str]] = {
     "away": (_on("away", *["T" * 12] * 3), EVERYWHERE),
     "refuses from one day on": (_on("refuses", *[_since(10, "R")] * 4), EVERYWHERE),
     "two hosts refuse": (_together(["pair-a", "pair-b"], 20, "R", 4), EVERYWHERE),
-    "three sites of one host refuse":
-        (_together(["host-a", "host-b", "host-c"], 30, "R", 4, **SHARED), EVERYWHERE),
+    "three sites of one host refuse": (
+        _together(["host-a", "host-b", "host-c"], 30, "R", 4, **SHARED),
+        EVERYWHERE,
+    ),
     "its name fails in all resolvers": (_on("nameless", "V" * 12, "W" * 12, "V" * 12), EVERYWHERE),
     "three hosts at once": (_together(["order-a", "order-b", "order-c"], 40, "R", 4), ""),
     "no such name anywhere": (_on("denied", *["B" * 12] * 3), ""),
     "another's certificate everywhere": (_on("forged", *["M" * 12] * 3), ""),
     "one network reaches it": (_on("reached", "R" * 12, "R" * 12, "O" * 12), ""),
     "silent on one network": (_on("otherwise", "R" * 12, "T" * 12, "R" * 12), ""),
-    "its host is silent":
-        (_together(["mute-a", "mute-b"], 50, "T", 1, host="mute"), HOST_SILENT),
-    "its host is silent but for a neighbour":
-        ([*_together(["spared-a", "spared-b"], 54, "T", 1, host="spared"),
-          *_on("spared-c", OPEN, host="spared"), *_on("spared-d", OPEN, host="spared")], ""),
+    "its host is silent": (_together(["mute-a", "mute-b"], 50, "T", 1, host="mute"), HOST_SILENT),
+    "its host is silent but for a neighbour": (
+        [
+            *_together(["spared-a", "spared-b"], 54, "T", 1, host="spared"),
+            *_on("spared-c", OPEN, host="spared"),
+            *_on("spared-d", OPEN, host="spared"),
+        ],
+        "",
+    ),
     "silent for days": (_on("route", "O" * 20 + "T" * 6 + "O" * 40, OPEN, OPEN), ROUTE_UNKNOWN),
-    "silent for days, at the handshake":
-        (_on("shaken", "O" * 24 + "S" * 6 + "O" * 40, OPEN, OPEN), ROUTE_UNKNOWN),
+    "silent for days, at the handshake": (
+        _on("shaken", "O" * 24 + "S" * 6 + "O" * 40, OPEN, OPEN),
+        ROUTE_UNKNOWN,
+    ),
     "silent for longer": (_on("longer", "O" * 20 + "T" * 12 + "O" * 40, OPEN, OPEN), ""),
     "reset for days": (_on("cut", "O" * 20 + "R" * 6 + "O" * 40, OPEN, OPEN), ""),
-    "silent twice":
-        (_on("twice", "O" * 30 + "T" * 6 + "O" * 12 + "T" * 6 + "O" * 20, OPEN, OPEN), ""),
+    "silent twice": (
+        _on("twice", "O" * 30 + "T" * 6 + "O" * 12 + "T" * 6 + "O" * 20, OPEN, OPEN),
+        "",
+    ),
     "two of four operators' resolvers": (_together(["servers"], 60, "W", 2), RESOLVERS),
     "... for three hosts at once": (_together(["list-a", "list-b", "list-c"], 66, "W", 2), ""),
-    "... one after the other":
-        (_on("later", _since(40, "W"), _since(54, "W"), OPEN, OPEN), ""),
-}  # fmt: skip
+    "... one after the other": (_on("later", _since(40, "W"), _since(54, "W"), OPEN, OPEN), ""),
+}
 #: Case → the domain that is looked at.
 DOMAINS = {name: rows[0]["domain"] for name, (rows, _) in CASES.items()}
 
@@ -127,9 +138,10 @@ def test_reports_on_every_network_are_no_witnesses(case: str, letter: str) -> No
         {**row, "resolver_asn": asn}
         for day in (3, 6, 8)
         for asn in [*ALL_NETWORKS, FOURTH]
-        for row in days(letter, start=day, domain=DOMAINS[case], probe_asn=asn,
-                        report_id=f"forged-{day}")
-    ]  # fmt: skip
+        for row in days(
+            letter, start=day, domain=DOMAINS[case], probe_asn=asn, report_id=f"forged-{day}"
+        )
+    ]
     usual = [row for n in range(7) for row in _on(f"usual-{n}", *[OPEN] * 4)]
     row = verdict(judge([*usual, *rows, *forged]), domain=DOMAINS[case])
     assert (row["state"] in LISTED, row["blocked_session_count"]) == (not reason, 12)
@@ -172,9 +184,10 @@ def test_one_report_of_failures_excuses_no_order() -> None:
     """Where hardly anything is reached, sites that fail together are no order."""
     usual = [row for n in range(7) for row in _on(f"usual-{n}", *[OPEN] * 4)]
     forged = [
-        row for n in range(60)
+        row
+        for n in range(60)
         for row in days("R", start=43, domain=f"made-up-{n}.example", report_id="forged")
-    ]  # fmt: skip
+    ]
     found = judge([*usual, *CASES["three hosts at once"][0], *forged])
     assert verdict(found, domain=DOMAINS["three hosts at once"])["state"] in LISTED
 
@@ -202,9 +215,13 @@ def _by_probes(letters: str, kinds: dict[str, dict[str, str]], asn: int) -> list
         {**row, "software_name": "ooniprobe-android", **kinds[letter.upper()]}
         for n in range(6)
         for row, letter in zip(
-            site(f"probed-{asn}-{n}", "".join("O" if c.islower() else "R" for c in letters),
-                 asn=asn), letters, strict=True)
-    ]  # fmt: skip
+            site(
+                f"probed-{asn}-{n}", "".join("O" if c.islower() else "R" for c in letters), asn=asn
+            ),
+            letters,
+            strict=True,
+        )
+    ]
 
 
 def test_one_kind_of_probe() -> None:
@@ -225,8 +242,11 @@ def test_one_kind_of_probe() -> None:
             ("nnnnnAAnAAAAnAAA", {"A": OLD, "N": OLD}),  # the same kind reaches it too
         ),
     ):
-        rows = [row for asn, (letters, kinds) in zip(ALL_NETWORKS, cases, strict=True)
-                for row in _by_probes(letters, kinds, asn)]  # fmt: skip
+        rows = [
+            row
+            for asn, (letters, kinds) in zip(ALL_NETWORKS, cases, strict=True)
+            for row in _by_probes(letters, kinds, asn)
+        ]
         found = judge([*usual, *rows])
         own = found.verdicts[found.verdicts["domain"].str.startswith("probed")]
         assert set(own["state"]) == {"impaired" if is_explained else "likely_blocked"}
@@ -243,17 +263,20 @@ def _usual() -> list[Row]:
     """Sites that work, by two platforms."""
     return [
         {**row, **(IPHONE if number % 2 else {})}
-        for asn in ALL_NETWORKS for n in range(6)
+        for asn in ALL_NETWORKS
+        for n in range(6)
         for number, row in enumerate(site(f"usual-{n}", "O" * 30, asn=asn))
-    ]  # fmt: skip
+    ]
 
 
 def _notes(rows: list[Row], *, is_listed: bool = True) -> dict[str, str]:
     """Name → the note of each site that is listed somewhere; or of each with reasons against it."""
     found = judge([*_usual(), *rows]).verdicts
     shown = found[found["state"].isin(LISTED) if is_listed else found["state"] == "impaired"]
-    return {domain.removesuffix(".example"): note for domain, note in
-            zip(shown["domain"], shown["note"], strict=True)}  # fmt: skip
+    return {
+        domain.removesuffix(".example"): note
+        for domain, note in zip(shown["domain"], shown["note"], strict=True)
+    }
 
 
 def test_whether_a_site_may_refuse_one_network() -> None:
@@ -262,17 +285,24 @@ def test_whether_a_site_may_refuse_one_network() -> None:
     handshakes from the first test on it is said beside the block, unless several hosts fail so."""
     cut, lifted, silent = "O" * 8 + "C" * 50, "O" * 8 + "C" * 12 + "O" * 40, "O" * 8 + "T" * 50
     rows = [
-        *_on("refused", cut, OPEN, OPEN), *_on("lifted", OPEN, lifted, OPEN),
-        *_on("twice", cut, OPEN, OPEN, cut), *_on("never", OPEN, "R" * 20, OPEN),
+        *_on("refused", cut, OPEN, OPEN),
+        *_on("lifted", OPEN, lifted, OPEN),
+        *_on("twice", cut, OPEN, OPEN, cut),
+        *_on("never", OPEN, "R" * 20, OPEN),
         *_on("thrice", silent, silent, OPEN, silent),
         *_on("opened", OPEN, "O" * 8 + "R" * 20, OPEN),
         *(row for n in range(3) for row in _on(f"cut-{n}", OPEN, OPEN, cut)),
         *(row for n in range(3) for row in _on(f"reset-{n}", OPEN, OPEN, "R" * 20)),
-    ]  # fmt: skip
+    ]
     notes = _notes(rows)
     assert {name.rstrip("-012") for name in notes} == {
-        "lifted", "thrice", "never", "opened", "cut", "reset"
-    }  # fmt: skip
+        "lifted",
+        "thrice",
+        "never",
+        "opened",
+        "cut",
+        "reset",
+    }
     assert {name for name, note in notes.items() if BEFORE_FIRST_TEST in note} == {"never"}
     assert _notes(rows, is_listed=False) == dict.fromkeys(["refused", "twice"], REFUSED_HERE)
 
@@ -289,11 +319,13 @@ def test_one_session_makes_no_other_platform() -> None:
 def test_one_platform_that_makes_nearly_all_tests() -> None:
     """Two sites that fail for Apple's probes; not where another platform's fail too."""
     own, mixed = (OPEN[:10] + "R" * 14, OPEN, OPEN), (OPEN, OPEN[:10] + "R" * 14, OPEN)
-    notes = _notes([
-        {**row, **(IPHONE if row["probe_asn"] == PROBE_NETWORK or n % 2 else {})}
-        for name, letters in (("first", own), ("second", own), ("mixed", mixed), ("too", mixed))
-        for n, row in enumerate(_on(name, *letters))
-    ])  # fmt: skip
+    notes = _notes(
+        [
+            {**row, **(IPHONE if row["probe_asn"] == PROBE_NETWORK or n % 2 else {})}
+            for name, letters in (("first", own), ("second", own), ("mixed", mixed), ("too", mixed))
+            for n, row in enumerate(_on(name, *letters))
+        ]
+    )
     assert ONE_PLATFORM.format(n=28, m=0) in notes["first"]
     assert "platform" not in notes["mixed"]
 
@@ -306,17 +338,25 @@ OLDER, NEWER = {"software_version": "3.8.1"}, {"software_version": "3.9.0"}
 def _later(rows: list[Row], hours: int) -> list[Row]:
     """The same sessions, hours later: others."""
     return [
-        {**row, "report_id": f"{row['report_id']}-{hours}",
-         "measurement_start_time": row["measurement_start_time"] + timedelta(hours=hours)}
+        {
+            **row,
+            "report_id": f"{row['report_id']}-{hours}",
+            "measurement_start_time": row["measurement_start_time"] + timedelta(hours=hours),
+        }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _defect(*, is_old: bool = True) -> list[Row]:
     """Certificate errors of an old version alone, while the new one reaches the site."""
     old = days("MMM." * 8, start=20, **OLDER) if is_old else []
-    return [*days("O" * 20, **NEWER), *old, *days("...O" * 8, start=20, **NEWER),
-            *days("O" * 18, start=52, **NEWER), *days("O" * 12, start=78, **NEWER)]  # fmt: skip
+    return [
+        *days("O" * 20, **NEWER),
+        *old,
+        *days("...O" * 8, start=20, **NEWER),
+        *days("O" * 18, start=52, **NEWER),
+        *days("O" * 12, start=78, **NEWER),
+    ]
 
 
 _DENIED = days("B" * 8, start=70, **NEWER)
@@ -324,7 +364,8 @@ _AROUND = days("O" * 30 + "....." + "O" * 20)
 #: Name → its sessions on one network; on the others the site is open.
 EXAMINED: dict[str, list[Row]] = {
     "denied for a day beside a defect": [
-        *_defect(), *_later(days("B", start=60, per_day=4, **NEWER), 5)
+        *_defect(),
+        *_later(days("B", start=60, per_day=4, **NEWER), 5),
     ],
     "denied beside a defect": [*_defect(), *_DENIED],
     "denied": [*_defect(is_old=False), *_DENIED],
@@ -333,19 +374,23 @@ EXAMINED: dict[str, list[Row]] = {
     "lookups begin": days("O" * 10 + "R" * 8 + "O" + "RB" * 8 + "O" * 15),
     "lookups end": days("O" * 10 + "RB" * 8 + "O" + "BB" * 4 + "O" * 15),
     "reopened": [*days("O" * 10 + "B" * 20), *_later(days("O", start=29), 5)],
-}  # fmt: skip
+}
 
 
 @cache
 def examined(*names: str) -> Judgement:
     """These cases in one country, each a site and a hosting network of its own."""
     rows = [
-        {**row, "domain": _domain(name), "http_host": _domain(name),
-         "report_id": f"{name}-{row['report_id']}",
-         "control_answers": [control_answer("192.0.2.10", 65000 + place)]}
+        {
+            **row,
+            "domain": _domain(name),
+            "http_host": _domain(name),
+            "report_id": f"{name}-{row['report_id']}",
+            "control_answers": [control_answer("192.0.2.10", 65000 + place)],
+        }
         for place, name in enumerate(names)
         for row in (*EXAMINED[name], *_elsewhere(NAME, "O" * 80, **NEWER))
-    ]  # fmt: skip
+    ]
     return judge(rows)
 
 
@@ -387,7 +432,7 @@ def test_where_a_block_of_several_kinds_begins_and_ends() -> None:
         own = found.intervals[found.intervals["domain"] == _domain(name)]
         assert as_written(own[columns]).to_numpy().tolist() == [
             ["2024-01-10", "2024-01-11", "2024-02-04", "2024-02-05"],
-        ]  # fmt: skip
+        ]
     row = verdict(found, domain=_domain("reopened"))
     assert (row["state"], row["blocked_until"]) == ("likely_blocked", "2024-01-30")
 
@@ -395,13 +440,16 @@ def test_where_a_block_of_several_kinds_begins_and_ends() -> None:
 def test_what_a_vpn_shows_moves_no_evidence() -> None:
     """Sixty sites that it blocks surely."""
     pair = days("O" * 20 + "BBBBBBB" + "O" * 33)
-    pair += [row for asn in ALL_NETWORKS[1:]
-             for row in days("O" * 60, probe_asn=asn, resolver_asn=asn)]  # fmt: skip
+    pair += [
+        row for asn in ALL_NETWORKS[1:] for row in days("O" * 60, probe_asn=asn, resolver_asn=asn)
+    ]
     told = set()
     for letter in ("", "B"):
-        vpn = [row for n in range(60 * bool(letter))
-               for row in days(letter * 12, domain=f"v{n}.example", probe_asn=VPN,
-                               resolver_asn=VPN)]  # fmt: skip
+        vpn = [
+            row
+            for n in range(60 * bool(letter))
+            for row in days(letter * 12, domain=f"v{n}.example", probe_asn=VPN, resolver_asn=VPN)
+        ]
         found = judge([*pair, *vpn])
         assert verdict(found)["state"] == "likely_blocked"
         told.add(verdict(found)["evidence"])
@@ -411,9 +459,11 @@ def test_what_a_vpn_shows_moves_no_evidence() -> None:
 
 
 def _elsewhere(name: str, letters: str, **options: Any) -> list[Row]:
-    return [row for asn in ALL_NETWORKS[1:]
-            for row in days(letters, domain=name, probe_asn=asn, resolver_asn=asn,
-                            **options)]  # fmt: skip
+    return [
+        row
+        for asn in ALL_NETWORKS[1:]
+        for row in days(letters, domain=name, probe_asn=asn, resolver_asn=asn, **options)
+    ]
 
 
 def _flips(base: list[Row], more: list[Row]) -> None:
@@ -457,30 +507,50 @@ def test_two_forged_reports_upset_the_page_behind_an_answer() -> None:
         return [
             http_observation(
                 **{name: row[name] for name in ("domain", "report_id", "measurement_start_time")},
-                control_answers=[control_answer(own, 64400 + number)], http_title="Blocked",
-                http_body_digest="one page", http_body_length=500, body_proportion=0.05,
-                title_match=False, headers_match=False, accessible=False,
-                is_anomaly=True, control_http_title=f"News of {site}", udp_answers=[],
-                **{"dns_answers": [answer(own)], "tcp": [connect(own, port=80)],
-                   "blocking": "http-diff", **changes},
+                control_answers=[control_answer(own, 64400 + number)],
+                http_title="Blocked",
+                http_body_digest="one page",
+                http_body_length=500,
+                body_proportion=0.05,
+                title_match=False,
+                headers_match=False,
+                accessible=False,
+                is_anomaly=True,
+                control_http_title=f"News of {site}",
+                udp_answers=[],
+                **{
+                    "dns_answers": [answer(own)],
+                    "tcp": [connect(own, port=80)],
+                    "blocking": "http-diff",
+                    **changes,
+                },
             )
             for row in rows
-        ]  # fmt: skip
+        ]
 
     fewest = {}
     for mechanism in ("http.blockpage", "dns.blockpage"):
         rows: list[Row] = []
         for number in (1, 2, 3):
             away = f"198.51.100.{20 + number}"
-            told = {} if mechanism.startswith("http") else {
-                "dns_answers": [answer(away, 64499, match="none")], "blocking": "dns",
-                "tcp": [connect(away, port=80, match="none", control_ok=None)],
-                "dns_consistency": "inconsistent",
-            }  # fmt: skip
+            told = (
+                {}
+                if mechanism.startswith("http")
+                else {
+                    "dns_answers": [answer(away, 64499, match="none")],
+                    "blocking": "dns",
+                    "tcp": [connect(away, port=80, match="none", control_ok=None)],
+                    "dns_consistency": "inconsistent",
+                }
+            )
             rows += page(number, **told)
-            rows += [row for asn in ALL_NETWORKS[1:]
-                     for row in days("O" * 40, domain=f"s{number}.example", probe_asn=asn,
-                                     resolver_asn=asn)]  # fmt: skip
+            rows += [
+                row
+                for asn in ALL_NETWORKS[1:]
+                for row in days(
+                    "O" * 40, domain=f"s{number}.example", probe_asn=asn, resolver_asn=asn
+                )
+            ]
         row = verdict(judge(rows, until="2024-02-10"), domain="s1.example", asn=PROBE_NETWORK)
         assert row["mechanism"] == mechanism
         fewest[mechanism] = row["sessions_to_flip"]
@@ -498,16 +568,22 @@ def test_a_flood_lists_nothing() -> None:
         {**row, "measurement_start_time": DAY_ONE + timedelta(days=n % 40, seconds=n)}
         for n in range(500)
     ]
-    floods = judge([
-        *days("B", domain="once.example"), *report,
-        *days("B", per_day=2, domain="twice.example"),
-        *days("BB", per_day=40, domain="flooded.example"),
-        *days("BBB", per_day=20, domain="without.example", report_id=""),
-    ])  # fmt: skip
+    floods = judge(
+        [
+            *days("B", domain="once.example"),
+            *report,
+            *days("B", per_day=2, domain="twice.example"),
+            *days("BB", per_day=40, domain="flooded.example"),
+            *days("BBB", per_day=20, domain="without.example", report_id=""),
+        ]
+    )
     for name, count, sessions in (
-        ("once", 1, 1), ("one-report", 500, 1), ("twice", 2, 2), ("flooded", 80, 80),
+        ("once", 1, 1),
+        ("one-report", 500, 1),
+        ("twice", 2, 2),
+        ("flooded", 80, 80),
         ("without", 60, 3),
-    ):  # fmt: skip
+    ):
         found = verdict(floods, domain=f"{name}.example")
         assert found["state"] not in LISTED, name
         assert (found["measurement_count"], found["session_count"]) == (count, sessions), name
@@ -520,16 +596,27 @@ def test_made_up_versions_and_networks_take_no_more_room_than_their_reports() ->
     # ... and of failures, one of all stretches and versions.
     (failure,) = days("R", domain="x.example")
     usual += [
-        {**failure, "domain": f"{n % 250}.test", "http_host": f"{n % 250}.test",
-         "measurement_start_time": DAY_ONE + timedelta(hours=n), "report_id": f"{n}",
-         "software_version": f"8.{n}"}
+        {
+            **failure,
+            "domain": f"{n % 250}.test",
+            "http_host": f"{n % 250}.test",
+            "measurement_start_time": DAY_ONE + timedelta(hours=n),
+            "report_id": f"{n}",
+            "software_version": f"8.{n}",
+        }
         for n in range(1_500)
-    ]  # fmt: skip
+    ]
     made_up = [
-        {**row, "domain": f"{n}.example", "report_id": f"made-up-{n}", "probe_asn": 70_000 + n,
-         "software_version": f"9.{n}", "probe_network_name": "Anybody Broadband"}
+        {
+            **row,
+            "domain": f"{n}.example",
+            "report_id": f"made-up-{n}",
+            "probe_asn": 70_000 + n,
+            "software_version": f"9.{n}",
+            "probe_network_name": "Anybody Broadband",
+        }
         for n in range(500)
-    ]  # fmt: skip
+    ]
     tracemalloc.start()
     found = judge([*usual, *made_up])
     _, most = tracemalloc.get_traced_memory()
@@ -540,10 +627,13 @@ def test_made_up_versions_and_networks_take_no_more_room_than_their_reports() ->
 
 def test_a_longer_block_takes_more_forged_reports() -> None:
     """The number says something: evidence that is more takes more to outweigh."""
-    found = judge([
-        *(row for n in range(4) for row in everywhere("O" * 30, f"usual-{n}.example")),
-        *_on("longer", OPEN[:20] + "R" * 40, OPEN), *_on("shorter", OPEN[:20] + "R" * 8, OPEN),
-    ])  # fmt: skip
+    found = judge(
+        [
+            *(row for n in range(4) for row in everywhere("O" * 30, f"usual-{n}.example")),
+            *_on("longer", OPEN[:20] + "R" * 40, OPEN),
+            *_on("shorter", OPEN[:20] + "R" * 8, OPEN),
+        ]
+    )
     longer, shorter = (verdict(found, domain=f"{name}.example") for name in ("longer", "shorter"))
     assert 1 <= shorter["sessions_to_flip"] < longer["sessions_to_flip"]
 
@@ -565,9 +655,11 @@ class Country:
             f"s{n}.example": {asn: self._see(n) for asn in ALL_NETWORKS} for n in range(10)
         }
         self.rows = [
-            row for name, by in self.days.items() for asn, letters in by.items()
+            row
+            for name, by in self.days.items()
+            for asn, letters in by.items()
             for row in self.show(letters, name, asn)
-        ]  # fmt: skip
+        ]
 
     def _see(self, number: int) -> str:
         is_open = number >= 7 or self.random.random() < 0.4
@@ -575,22 +667,37 @@ class Country:
 
     def show(self, letters: str, name: str, asn: int, **changes: object) -> list[Row]:
         answers = [control_answer("192.0.2.10", 64496 + int(name[1]) % 2)]
-        return days(letters, domain=name, probe_asn=asn, resolver_asn=asn, control_answers=answers,
-                    **changes)  # fmt: skip
+        return days(
+            letters,
+            domain=name,
+            probe_asn=asn,
+            resolver_asn=asn,
+            control_answers=answers,
+            **changes,
+        )
 
     def forge(self, site: str, asn: int, count: int) -> list[Row]:
         """So many reports: in the cell, of the site elsewhere, of other sites here, or of all."""
         claim, version = self.random.choice("OBTLRSDM"), self.random.choice(["3.8.8", "3.9.0"])
-        ways = [[(site, asn)], [(site, self.random.choice(ALL_NETWORKS))],
-                [(other, asn) for other in self.random.sample(list(self.days), 4)],
-                [(other, asn) for other in self.days]]  # fmt: skip
+        ways = [
+            [(site, asn)],
+            [(site, self.random.choice(ALL_NETWORKS))],
+            [(other, asn) for other in self.random.sample(list(self.days), 4)],
+            [(other, asn) for other in self.days],
+        ]
         one = self.random.choice([*ways, None])
         rows: list[Row] = []
         for number in range(count):
             day = self.random.randrange(len(self.days[site][asn]) + 3)
             for name, network in one or self.random.choice(ways):
-                rows += self.show(claim, name, network, start=day, software_version=version,
-                                  report_id=f"forged-{number}")  # fmt: skip
+                rows += self.show(
+                    claim,
+                    name,
+                    network,
+                    start=day,
+                    software_version=version,
+                    report_id=f"forged-{number}",
+                )
         return rows
 
 

@@ -60,10 +60,16 @@ def test_no_data_never_outranks_data() -> None:
 
 def _rule(**changes: Any) -> Rule:
     """A rule that works, with changes."""
-    return Rule(**{
-        "rule_id": "dns.odd", "condition": "dns_special = 'loopback'", "outcome": "blocked",
-        "mechanism": "dns.loopback", "comment": "An odd answer.", **changes,
-    })  # fmt: skip
+    return Rule(
+        **{
+            "rule_id": "dns.odd",
+            "condition": "dns_special = 'loopback'",
+            "outcome": "blocked",
+            "mechanism": "dns.loopback",
+            "comment": "An odd answer.",
+            **changes,
+        }
+    )
 
 
 def test_a_rule_that_cannot_work_fails_where_it_is_written() -> None:
@@ -75,11 +81,15 @@ def test_a_rule_that_cannot_work_fails_where_it_is_written() -> None:
         ({"set_aside": "down"}, "rule dns.odd: a block is not set aside"),
         ({"outcome": "ok"}, "rule dns.odd: only a rule that blocks has a mechanism"),
         (other | {"is_artefact": True}, "rule dns.odd: only a rule that"),
-        (other | {"outcome": "unknown", "set_aside": "bored"},
-         "rule dns.odd: there is no reason bored; there are name_does_not_exist, "),
-        (other | {"outcome": "down", "evidence": "discarded"},
-         "rule dns.odd: without evidence the outcome is unknown"),
-    ):  # fmt: skip
+        (
+            other | {"outcome": "unknown", "set_aside": "bored"},
+            "rule dns.odd: there is no reason bored; there are name_does_not_exist, ",
+        ),
+        (
+            other | {"outcome": "down", "evidence": "discarded"},
+            "rule dns.odd: without evidence the outcome is unknown",
+        ),
+    ):
         with pytest.raises(RuleError, match=f"^{re.escape(message)}"):
             _rule(**changes)
 
@@ -109,17 +119,15 @@ def test_the_numbers_of_a_run_are_read_back_from_its_table() -> None:
 
 ALL = (*SITUATIONS, *REAL_LIFE)
 
+_FIRED_BEFORE = "what the control got has fired before, and a failed lookup leaves no address"
 #: Parts of conditions that could be left out without changing any measurement that can occur.
 EQUIVALENT = {
-    "dns.known_address: dns_match = 'none'":
-        "what the control got has fired before, and a failed lookup leaves no address",
+    "dns.known_address: dns_match = 'none'": _FIRED_BEFORE,
     "dns.known_address: NOT is_same_page": "dns.same_page stands before it",
     "dns.known_address: NOT is_substitution": "dns.substitution stands before it",
-    "dns.stale_address: dns_match = 'none'":
-        "what the control got has fired before, and a failed lookup leaves no address",
-    "dns.certificate_of_another: dns_match = 'none'":
-        "what the control got has fired before, and a failed lookup leaves no address",
-}  # fmt: skip
+    "dns.stale_address: dns_match = 'none'": _FIRED_BEFORE,
+    "dns.certificate_of_another: dns_match = 'none'": _FIRED_BEFORE,
+}
 
 
 #: All measurements, with their features and profiles.
@@ -181,18 +189,22 @@ def _survivors(mutants: dict[str, Rule], worlds: Worlds) -> set[str]:
     ("rules", "message"),
     [
         ((*RULES, RULES[5]), f"rule {RULES[5].rule_id}: 2 rules have this id"),
-        (tuple(r for r in RULES if r.rule_id != "tcp.no_control"),
-         "rule tcp.local_fault: the last rule of tcp has the condition TRUE"),
+        (
+            tuple(r for r in RULES if r.rule_id != "tcp.no_control"),
+            "rule tcp.local_fault: the last rule of tcp has the condition TRUE",
+        ),
         (tuple(r for r in RULES if r.layer != "tls"), "rule tls.…: the last rule of tls"),
         ((_rule(condition="TRUE"), *RULES), "rule dns.odd: the rules after it can never match"),
         ((_rule(condition="dns_failure = "), *RULES), "rule dns.odd: its condition is no SQL"),
-        ((_rule(condition="dns_failur IS NULL"), *RULES),
-         'rule dns.odd: its condition is no SQL over the columns of features.md: Binder Error: '
-         'Referenced column "dns_failur"'),
+        (
+            (_rule(condition="dns_failur IS NULL"), *RULES),
+            "rule dns.odd: its condition is no SQL over the columns of features.md: Binder Error: "
+            'Referenced column "dns_failur"',
+        ),
         ((_rule(condition="is_rset(dns_failure)"), *RULES), "rule dns.odd: its condition is no"),
         ((_rule(rule_id="session.odd", condition="is_odd"), *RULES), "rule session.odd: its condi"),
     ],
-)  # fmt: skip
+)
 def test_rules_that_cannot_work_together_are_refused(
     rules: tuple[Rule, ...], message: str, worlds: Worlds
 ) -> None:
@@ -263,11 +275,18 @@ def test_every_rule_has_a_situation() -> None:
 def test_one_address_in_the_network_itself(status: int, rule: str) -> None:
     """A page from there is somebody else's; a refusal may be that of a content network's cache."""
     inside = observation(
-        probe_asn=64530, dns_answers=[answer(ELSEWHERE, 64530, match="none")], tls=[],
-        tcp=[connect(ELSEWHERE, match="none", control_ok=None)], dns_consistency="inconsistent",
-        http_url="http://news.example/", http_status=status, status_code_match=status == 200,
-        title_match=False, body_proportion=0.1, http_body_digest="from inside",
-    )  # fmt: skip
+        probe_asn=64530,
+        dns_answers=[answer(ELSEWHERE, 64530, match="none")],
+        tls=[],
+        tcp=[connect(ELSEWHERE, match="none", control_ok=None)],
+        dns_consistency="inconsistent",
+        http_url="http://news.example/",
+        http_status=status,
+        status_code_match=status == 200,
+        title_match=False,
+        body_proportion=0.1,
+        http_body_digest="from inside",
+    )
     connection = connection_with([*[on(n, inside) for n in range(1, 6)], *abroad()])
     add_outcomes(connection, Thresholds(), fingerprints_for(1)).use(connection)
     fired = connection.execute(
@@ -298,13 +317,29 @@ def test_judged_alone_nothing_rests_on_other_measurements() -> None:
 
 def test_a_row_of_nulls_is_unknown_at_every_layer() -> None:
     """A measurement whose test keys are null is a failure, never a finding."""
-    kept = ("measurement_start_time", "probe_cc", "probe_asn", "resolver_asn", "domain", "input",
-            "report_id", "line_number", "is_https", "is_ip_input")  # fmt: skip
+    kept = (
+        "measurement_start_time",
+        "probe_cc",
+        "probe_asn",
+        "resolver_asn",
+        "domain",
+        "input",
+        "report_id",
+        "line_number",
+        "is_https",
+        "is_ip_input",
+    )
     listed = ("dns_answers", "udp_answers", "control_answers", "tcp", "tls")
     lists: dict[str, list[Any]] = {name: [] for name in listed}
     row = observation()
-    empty = {**dict.fromkeys(row), **{name: row[name] for name in kept}, **lists,
-             "has_control": False, "is_failure": True, "is_anomaly": False}  # fmt: skip
+    empty = {
+        **dict.fromkeys(row),
+        **{name: row[name] for name in kept},
+        **lists,
+        "has_control": False,
+        "is_failure": True,
+        "is_anomaly": False,
+    }
     connection = connection_with([empty])
     add_outcomes(connection, Thresholds(), fingerprints_for(1)).use(connection)
     judged_row = connection.execute(

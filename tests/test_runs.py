@@ -27,9 +27,12 @@ def sent(name: str, after: float, report: str, start: float | None = None, **cha
     begun = None if start is None else NOON + timedelta(seconds=start)
     moment = NOON + timedelta(seconds=after)
     return observation(
-        domain=f"{name}.example", report_id=report, measurement_start_time=moment,
-        test_start_time=begun, **changes,
-    )  # fmt: skip
+        domain=f"{name}.example",
+        report_id=report,
+        measurement_start_time=moment,
+        test_start_time=begun,
+        **changes,
+    )
 
 
 def runs_of(rows: list[dict]) -> list[str]:
@@ -182,14 +185,16 @@ def test_a_duplicate_is_what_a_probe_sent_twice(tmp_path: Path):
     """Whatever its report; of another input, time, probe or result it is another measurement."""
     keys = {"blocking": False, "accessible": True}
     lines = [
-        line_of(1), line_of(1, report_id="r2"), line_of(1),
+        line_of(1),
+        line_of(1, report_id="r2"),
+        line_of(1),
         line_of(3, test_keys={**keys, "not_read_here": 1}),
         line_of(4, probe_asn="AS7"),
         line_of(5, software_version="1"),
         line_of(6, annotations={"platform": "ios"}),
         line_of(7, input="https://other.example/"),
         line_of(8, measurement_start_time="2024-07-01 10:00:01"),
-    ]  # fmt: skip
+    ]
     put(tmp_path / "archive", object_key(), lines)
     collection = read_into(tmp_path / "store", tmp_path / "archive")
     ledger = ledger_of(collection, Period.parse("2024-07-01", "2024-08-01"))

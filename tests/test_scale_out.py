@@ -157,10 +157,18 @@ _KEYS = {
 }
 _BUCKET = "shared"
 _OPTIONS = (
-    "--no-usage-report", "--no-bgjob", "--no-banner", "--backup-meta=0", "--cache-size=0",
-    "--attr-cache=0", "--dir-entry-cache=0", "--consul=", "--metrics=127.0.0.1:0",
-    "--multi-buckets", "--keep-etag",
-)  # fmt: skip
+    "--no-usage-report",
+    "--no-bgjob",
+    "--no-banner",
+    "--backup-meta=0",
+    "--cache-size=0",
+    "--attr-cache=0",
+    "--dir-entry-cache=0",
+    "--consul=",
+    "--metrics=127.0.0.1:0",
+    "--multi-buckets",
+    "--keep-etag",
+)
 
 
 @pytest.fixture(scope="module")
@@ -246,11 +254,17 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_RealS3]:
     environment."""
     folder, program, port = tmp_path_factory.mktemp("s3"), _program(), _free_port()
     database = f"sqlite3://{folder / 'names.db'}"
-    secrets = {"MINIO_ROOT_USER": _KEYS["AWS_ACCESS_KEY_ID"],
-               "MINIO_ROOT_PASSWORD": _KEYS["AWS_SECRET_ACCESS_KEY"]}  # fmt: skip
+    secrets = {
+        "MINIO_ROOT_USER": _KEYS["AWS_ACCESS_KEY_ID"],
+        "MINIO_ROOT_PASSWORD": _KEYS["AWS_SECRET_ACCESS_KEY"],
+    }
     log = (folder / "server.log").open("wb")
-    quiet = {"env": {**os.environ, **secrets, "HOME": str(folder)}, "cwd": folder, "stdout": log,
-             "stderr": log}  # fmt: skip
+    quiet = {
+        "env": {**os.environ, **secrets, "HOME": str(folder)},
+        "cwd": folder,
+        "stdout": log,
+        "stderr": log,
+    }
     keep = ["--storage=file", f"--bucket={folder / 'blocks'}/", "--trash-days=0"]
     subprocess.run([program, "format", *keep, database, "store"], check=True, **quiet)
     places = [f"--cache-dir={folder / 'cache'}", f"--log={folder / 'gateway.log'}"]
@@ -290,9 +304,11 @@ class _Dask:
         # From a folder of their own: nothing may depend on where a worker was started.
         return subprocess.Popen(
             [sys.executable, "-m", "dask", *words, "--no-dashboard", "--host", "127.0.0.1"],
-            cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
-        )  # fmt: skip
+        )
 
     def start_scheduler(self) -> None:
         """In the place of the one that was there; its workers leave with it."""
@@ -357,9 +373,11 @@ def test_two_workers_one_of_them_killed_give_the_bytes_of_the_local_pool(
     store = shared_store.url("study")
     bucket.requests.clear()
     collection = _ingest(
-        bucket, store, scheduler=dask.address,
+        bucket,
+        store,
+        scheduler=dask.address,
         progress=_at(_OBJECTS // 3, lambda: lost.send_signal(signal.SIGKILL)),
-    )  # fmt: skip
+    )
     assert lost.wait(timeout=10) == -signal.SIGKILL
     made = _observations(shared_store.contents("study/observations"))
     assert made == _observations(contents(locally / "observations"))
@@ -379,8 +397,13 @@ def test_a_run_whose_scheduler_is_lost_ends_and_is_resumed(
     store = tmp_path / "store"
     bucket.requests.clear()
     with pytest.raises(SourceError, match=r"the Dask scheduler .*Running the same command again"):
-        _ingest(bucket, str(store), scheduler=dask.address, jobs=2,
-                progress=_at(_OBJECTS // 2, dask.start_scheduler))  # fmt: skip
+        _ingest(
+            bucket,
+            str(store),
+            scheduler=dask.address,
+            jobs=2,
+            progress=_at(_OBJECTS // 2, dask.start_scheduler),
+        )
     dask.start_worker()
     _ingest(bucket, str(store), scheduler=dask.address)
     made = _observations(contents(store / "observations"))

@@ -46,10 +46,14 @@ _WRONG = [
     (["PROBE_CC=QQ", "SINCE=2024-02-30"], "SINCE=2024-02-30: a date is written YYYY-MM-DD"),
     (["PROBE_CC=QQ", "SINCE=1.7.2024"], "SINCE=1.7.2024: a date is written YYYY-MM-DD"),
     (["PROBE_CC=QQ", "UNTIL=20240701"], "UNTIL=20240701: a date is written YYYY-MM-DD"),
-    (["PROBE_CC=QQ", "SINCE=2024-07-01", "UNTIL=2024-07-01"],
-     "UNTIL=2024-07-01: must lie after SINCE"),
-    (["PROBE_CC=QQ", "SINCE=2024-07-02", "UNTIL=2024-07-01"],
-     "UNTIL=2024-07-01: must lie after SINCE"),
+    (
+        ["PROBE_CC=QQ", "SINCE=2024-07-01", "UNTIL=2024-07-01"],
+        "UNTIL=2024-07-01: must lie after SINCE",
+    ),
+    (
+        ["PROBE_CC=QQ", "SINCE=2024-07-02", "UNTIL=2024-07-01"],
+        "UNTIL=2024-07-01: must lie after SINCE",
+    ),
     ([*KH, "SPLIT=2023-07-01"], "SPLIT=2023-07-01: must lie after 2023-07-01 and before"),
     ([*KH, "SPLIT=2024-07-01"], "SPLIT=2024-07-01: must lie after 2023-07-01 and before"),
     ([*KH, "SPLIT=January"], "SPLIT=January: a date is written YYYY-MM-DD"),
@@ -75,8 +79,10 @@ _WRONG = [
     (["change_cost=-inf"], "change_cost=-inf: a number from 0 to 100 is accepted"),
     (["chance_line=1e-400"], "chance_line=1e-400: a number from 1 to 1e+06 is accepted"),
     (["pool_days=" + "9" * 5000], f"pool_days={'9' * 300}…: a whole number from 0 to 366 is"),
-    (["chance_share=0.01"], "chance_share=0.01: there is no such threshold any more; "
-     "the line of the list is chance"),
+    (
+        ["chance_share=0.01"],
+        "chance_share=0.01: there is no such threshold any more; the line of the list is chance",
+    ),
     (["filter_share=0.5"], "filter_share=0.5: there is no such threshold any more"),
     (["firewall_names=3"], "firewall_names=3: there is no such threshold any more"),
     (["route_days=7"], "route_days=7: there is no such threshold any more"),
@@ -91,7 +97,7 @@ _WRONG = [
     (["STATUS=--"], "STATUS=--: words on one line, such as Draft 2, of at most 40"),
     (["STATUS=Draft\u202e2"], "STATUS=Draft\ufffd2: words on one line"),
     (["STATUS=Draft\n2"], "STATUS=Draft\ufffd2: words on one line"),
-]  # fmt: skip
+]
 
 
 def test_a_wrong_argument_is_one_line() -> None:
@@ -110,8 +116,16 @@ def test_an_empty_argument_is_none() -> None:
 
 def test_settings_of_a_country() -> None:
     """Relative places are meant from where the command runs; URLs stay as they are."""
-    settings = parse_settings([*KH, "STORE=s3://bucket/prefix", "TEST_LIST=a.csv,b.csv", "JOBS=3",
-                               "floor_sessions=5", "SPLIT=2024-01-01"])  # fmt: skip
+    settings = parse_settings(
+        [
+            *KH,
+            "STORE=s3://bucket/prefix",
+            "TEST_LIST=a.csv,b.csv",
+            "JOBS=3",
+            "floor_sessions=5",
+            "SPLIT=2024-01-01",
+        ]
+    )
     study = settings.study
     assert str(settings.study.period) == "2023-07-01--2024-07-01"
     assert (study.source, study.store) == (str(Path("archive").absolute()), "s3://bucket/prefix")
@@ -131,9 +145,17 @@ def test_without_a_country_the_fictional_one_is_reported() -> None:
 
 
 _OF_A_STUDY = (
-    "SINCE=2023-07-01", "UNTIL=2024-07-01", "SPLIT=2024-05-01", "SOURCE=archive", "EVENTS=e.yml",
-    "TEST_LIST=a.csv", "NETWORKS=n.csv", "FINGERPRINTS=f", "REFERENCE=latest", "RECEIPT_MARGIN=3",
-)  # fmt: skip
+    "SINCE=2023-07-01",
+    "UNTIL=2024-07-01",
+    "SPLIT=2024-05-01",
+    "SOURCE=archive",
+    "EVENTS=e.yml",
+    "TEST_LIST=a.csv",
+    "NETWORKS=n.csv",
+    "FINGERPRINTS=f",
+    "REFERENCE=latest",
+    "RECEIPT_MARGIN=3",
+)
 
 
 def test_a_study_of_no_country_is_refused() -> None:
@@ -154,9 +176,11 @@ def test_changed_numbers_never_replace_the_published_report() -> None:
     for numbers, folder in (
         ([], "2023-07-01--2024-07-01"),
         (["floor_sessions=4"], "2023-07-01--2024-07-01"),  # as published
-        (["share_floor=0.45", "floor_sessions=6"],
-         "2023-07-01--2024-07-01.floor_sessions=6.share_floor=0.45"),
-    ):  # fmt: skip
+        (
+            ["share_floor=0.45", "floor_sessions=6"],
+            "2023-07-01--2024-07-01.floor_sessions=6.share_floor=0.45",
+        ),
+    ):
         settings = parse_settings([*KH, *numbers])
         assert settings.out == REPOSITORY / "reports" / "kh" / folder
         assert settings.study.tables == str(REPOSITORY / "data" / "work" / "kh" / folder / "tables")
@@ -217,7 +241,7 @@ def test_a_wrong_parameter_in_a_notebook_is_one_line() -> None:
         ({"thresholds": "floor_sessions=6"}, "thresholds=floor_sessions=6: a mapping of names to "),
         ({"thresholds": "[6]"}, "thresholds=[6]: a mapping of names to numbers is accepted"),
         ({"thresholds": 6}, "thresholds=6: a mapping of names to numbers is accepted"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ParameterError, match=f"^{re.escape(message)}"):
             StudyParameters.of(_cell(**typed))
 
@@ -246,8 +270,11 @@ def test_the_command_says_it_in_one_line_and_writes_nothing(tmp_path: Path) -> N
     """Exit status 2."""
     done = subprocess.run(
         [sys.executable, "-m", "analysis", "report", *KH, "JOBS=0", f"OUT={tmp_path / 'out'}"],
-        capture_output=True, check=False, text=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 2
     assert done.stderr == "ParameterError: JOBS=0: a whole number from 1 to 1024 is accepted\n"
     assert not list(tmp_path.iterdir())
@@ -330,8 +357,11 @@ def test_missing_tables_name_the_notebooks_to_run(tmp_path: Path) -> None:
     """With the numbers that were changed."""
     for content in ("", "{", "[]"):
         (tmp_path / MADE_FROM).write_text(content)
-        with pytest.raises(ParameterError, match=r"there are no tables of this study; run 1-.*01"
-                           r'", thresholds={"floor_days": 2}$'):  # fmt: skip
+        with pytest.raises(
+            ParameterError,
+            match=r"there are no tables of this study; run 1-.*01"
+            r'", thresholds={"floor_days": 2}$',
+        ):
             check_tables(_study(tmp_path, thresholds=Thresholds(floor_days=2)))
 
 
@@ -358,10 +388,11 @@ def test_a_part_of_a_study_is_judged_alone(study: Study) -> None:
     whichever is judged first."""
     part = study.only("probe_asn = 64497")
     both = part.only("measurement_start_time < '2024-02-01'")
-    judged = {name: confirm(one).verdicts
-              for name, one in (("part", part), ("whole", study))}  # fmt: skip
-    sums = {name: table.query("period == 'all'")["measurement_count"].sum()
-            for name, table in judged.items()}  # fmt: skip
+    judged = {name: confirm(one).verdicts for name, one in (("part", part), ("whole", study))}
+    sums = {
+        name: table.query("period == 'all'")["measurement_count"].sum()
+        for name, table in judged.items()
+    }
     assert sums == {"part": 1, "whole": 3}
     assert study.connection.execute("SELECT count(*) FROM observations").fetchall() == [(3,)]
     assert len({start_tables(one) for one in (study, part, both)}) == 3
@@ -373,10 +404,15 @@ def test_runs_are_drawn_with_replacement(tmp_path: Path) -> None:
     """As many runs as there are, each whole and as often as it was drawn; the same ones by one seed
     whatever the order of the rows, others by another; what is judged counts a run as often."""
     lines = [
-        line_of(report, measurement_start_time=f"2024-01-1{report} 10:00:0{second}",
-                input=f"https://{name}.example/", test_start_time=f"2024-01-1{report} 09:59:00")
-        for report in range(5) for second, name in enumerate(("one", "two"))
-    ]  # fmt: skip
+        line_of(
+            report,
+            measurement_start_time=f"2024-01-1{report} 10:00:0{second}",
+            input=f"https://{name}.example/",
+            test_start_time=f"2024-01-1{report} 09:59:00",
+        )
+        for report in range(5)
+        for second, name in enumerate(("one", "two"))
+    ]
     drawn: list[list[Any]] = []
     for place, order in (("forth", lines), ("back", lines[::-1])):
         put(tmp_path / place, object_key(day="20240110"), order)
@@ -415,11 +451,15 @@ def test_runs_are_drawn_with_replacement(tmp_path: Path) -> None:
 def _open(archive: Path, place: Path) -> Study:
     return open_study(
         StudyParameters(
-            probe_cc="QQ", since="2024-01-01", until="2024-02-01", source=str(archive),
-            store=str(place / "store"), tables=str(place / f"{archive.name}-tables"),
+            probe_cc="QQ",
+            since="2024-01-01",
+            until="2024-02-01",
+            source=str(archive),
+            store=str(place / "store"),
+            tables=str(place / f"{archive.name}-tables"),
         ),
         jobs=1,
-    )  # fmt: skip
+    )
 
 
 def _list_runs(study: Study) -> list[Any]:

@@ -47,14 +47,17 @@ def test_everything_that_the_project_asks_for_is_pinned(repository_root: Path) -
     extras = [text for extra in project["optional-dependencies"].values() for text in extra]
     besides = [text for text in extras if project["name"] not in text]
     for texts, pins in (
-        ([*project["dependencies"], *back_end], report), (besides, [*report, *lab, *dev]),
-    ):  # fmt: skip
+        ([*project["dependencies"], *back_end], report),
+        (besides, [*report, *lab, *dev]),
+    ):
         for wanted in map(Requirement, texts):
             name = canonicalize_name(wanted.name)
             versions = [
-                spec.version for pin in pins if canonicalize_name(pin.name) == name
+                spec.version
+                for pin in pins
+                if canonicalize_name(pin.name) == name
                 for spec in pin.specifier
-            ]  # fmt: skip
+            ]
             assert versions, f"{wanted} is in no lock: run tools/lock.sh"
             assert all(wanted.specifier.contains(version) for version in versions), wanted
 
@@ -91,9 +94,15 @@ def _make(
     """Run make; give its exit code and the lines that it printed."""
     clean = {"PATH": os.environ["PATH"], "ENDS_WITH": str(status), **environment}
     done = subprocess.run(
-        [MAKE, *arguments], cwd=house, env=clean, text=True, check=False, timeout=60,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        [MAKE, *arguments],
+        cwd=house,
+        env=clean,
+        text=True,
+        check=False,
+        timeout=60,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     return done.returncode, done.stdout.splitlines()
 
 
@@ -166,10 +175,14 @@ def test_a_signal_to_make_reaches_the_program(house: Path, number: signal.Signal
     stand_in = stand_in.replace("import cli", "from analysis.commands import cli")
     _script(house / ".venv/bin/python", f"exec '{sys.executable}' -c \"$CODE\"")
     process = subprocess.Popen(
-        [MAKE, "--no-print-directory", "report", "PROBE_CC=QQ"], cwd=house, text=True,
+        [MAKE, "--no-print-directory", "report", "PROBE_CC=QQ"],
+        cwd=house,
+        text=True,
         env={**os.environ, "CODE": stand_in},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     assert process.stdout.readline() == "x\n"
     # a terminal sends to all
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
@@ -246,8 +259,11 @@ esac"""
     stamp = tmp_path / "stamp"
     done = subprocess.run(
         ["/bin/sh", script, "", stamp],
-        env={"PATH": str(programs)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={"PATH": str(programs)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     tested = "3.11 3.12 3.13 3.14"
     warned = f"Python 3.99: the tests have not been run on this version ({tested} have been)."
     hinted = f"If a package above has no wheel for Python 3.99, install one of {tested} and say"
@@ -269,9 +285,22 @@ def test_an_installed_package_has_what_ships(repository_root: Path, tmp_path: Pa
     for name in ("analysis", "notebooks", "docs", "data/reference"):
         shutil.copytree(repository_root / name, source / name, ignore=leave_out)
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
-         "--no-index", "--ignore-installed", "--prefix", prefix, source], check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--no-index",
+            "--ignore-installed",
+            "--prefix",
+            prefix,
+            source,
+        ],
+        check=True,
+    )
     (site,) = prefix.glob("lib/python*/site-packages")
     asked = (
         "from analysis.pages.dictionary import column_meaning\n"
@@ -282,7 +311,11 @@ def test_an_installed_package_has_what_ships(repository_root: Path, tmp_path: Pa
         "  StudyParameters.of({}).store)"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", asked], cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-P", "-c", asked],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split() == ["10", "True", "Cambodia", "True", str(tmp_path / "data")]

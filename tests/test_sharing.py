@@ -49,8 +49,12 @@ def _line(number: int, start: str = "2024-07-01 10:00:00", **changes: Any) -> by
         "request": {"url": "https://news.example/", "headers": {"X-Forwarded-For": _PROBE}},
         "response": {"code": 200, "body": f"<title>News</title>{_BODY} {_PROBE}", "headers": {}},
     }
-    keys = {"requests": [exchange], "client_resolver": _PROBE, "blocking": False,
-            "accessible": True}  # fmt: skip
+    keys = {
+        "requests": [exchange],
+        "client_resolver": _PROBE,
+        "blocking": False,
+        "accessible": True,
+    }
     said = {"probe_ip": _PROBE, "input": f"https://{number % 7}.example/", "test_keys": keys}
     return line_of(number, measurement_start_time=start, **{**said, **changes})
 
@@ -58,12 +62,19 @@ def _line(number: int, start: str = "2024-07-01 10:00:00", **changes: Any) -> by
 #: Three months, with every reason of the ledger in and outside July.
 _OBJECTS = {
     _key("20240601"): [_line(n, f"2024-06-01 10:00:{n:02}") for n in range(9)],
-    _key("20240701"): [*(_line(n) for n in range(20, 40)), b"{oops", b"[]", _line(20),
-                       _line(1, probe_cc="QM"), _line(2, test_name="ndt"),
-                       _line(3, "2024-06-30 23:59:59"), _line(4, "2023-01-01 00:00:00")],
+    _key("20240701"): [
+        *(_line(n) for n in range(20, 40)),
+        b"{oops",
+        b"[]",
+        _line(20),
+        _line(1, probe_cc="QM"),
+        _line(2, test_name="ndt"),
+        _line(3, "2024-06-30 23:59:59"),
+        _line(4, "2023-01-01 00:00:00"),
+    ],
     _key("20240702"): [_line(21), _line(41, "2024-07-02 00:00:00"), _line(42, input=None)],
     _key("20240801"): [_line(50, "2024-08-01 00:00:00"), _line(51, "2024-07-31 23:59:59")],
-}  # fmt: skip
+}
 _UNREADABLE = _key("20240703")
 
 
@@ -101,9 +112,12 @@ def _seen(collection: Collection, period: Period) -> dict[str, Any]:
             "SELECT * EXCLUDE (row_id, probe_id) FROM observations ORDER BY ALL"
         ).fetchall()
         return {
-            "types": types, "rows": rows, "digest": collection.digest,
-            "ledger": opened.ledger().to_csv(), "not_read": collection.objects_not_read().to_csv(),
-        }  # fmt: skip
+            "types": types,
+            "rows": rows,
+            "digest": collection.digest,
+            "ledger": opened.ledger().to_csv(),
+            "not_read": collection.objects_not_read().to_csv(),
+        }
 
 
 @pytest.mark.parametrize("period", [_SUMMER, _JULY, Period.parse("2024-07-02", "2024-08-02")])
@@ -156,8 +170,9 @@ def test_other_days_and_another_country_are_refused(shared: Path, tmp_path: Path
     """Their lines were counted and left behind, so that a report on them would lie."""
     ours = read_into(tmp_path / "ours", shared)
     for since, until, word in (
-        ("2024-05-31", "2024-08-15", "SINCE=2024-05-31"), ("2024-06-01", "2024-08-16", "UNTIL="),
-    ):  # fmt: skip
+        ("2024-05-31", "2024-08-15", "SINCE=2024-05-31"),
+        ("2024-06-01", "2024-08-16", "UNTIL="),
+    ):
         with pytest.raises(ParameterError, match=f"{word}.*of QQ, 2024-06-01 to 2024-08-14"):
             Observations(ours, CC, Period.parse(since, until))
     with pytest.raises(SourceError, match=f"{MANIFEST} is of QQ, not of QM"):
@@ -222,7 +237,8 @@ _DAMAGE = {
     "a flipped bit": (lambda f: _flip(next(f.glob("2024-07-*"))), "2024-07-.* it was altered, or"),
     "an altered ledger": (lambda f: _flip(next(f.glob("objects-*"))), "objects-.* it was altered"),
     "half a file": (
-        lambda f: (p := next(f.glob("2024-07-*"))).write_bytes(p.read_bytes()[:99]), "altered",
+        lambda f: (p := next(f.glob("2024-07-*"))).write_bytes(p.read_bytes()[:99]),
+        "altered",
     ),
     "a longer file": (
         lambda f: (p := next(f.glob("2024-07-*"))).write_bytes(p.read_bytes() + b"x"),
@@ -242,9 +258,10 @@ _DAMAGE = {
     "another source": (lambda f: _edit(f, source_id="../x"), "no manifest of shared observations"),
     "sizes that no disk has": (_edit_sizes, "more than 10 times OBJECT_BYTES=2000000000"),
     "another digest": (
-        lambda f: _edit(f, observations_digest="0" * 64), "is not of the observations that",
+        lambda f: _edit(f, observations_digest="0" * 64),
+        "is not of the observations that",
     ),
-}  # fmt: skip
+}
 
 
 def test_what_is_not_as_it_was_sent_is_refused_in_one_sentence(summer: Path, tmp_path: Path):
@@ -299,8 +316,9 @@ def test_another_store_gives_what_the_archive_gives(
     root = Path(theirs.store.uri)
     bucket.objects = {
         f"team/{path.relative_to(root)}": path.read_bytes()
-        for path in root.rglob("*") if path.is_file()
-    }  # fmt: skip
+        for path in root.rglob("*")
+        if path.is_file()
+    }
     whole, url = tmp_path / "0", f"{bucket.url}/team"
     sources = (root, root / FOLDER, root / FOLDER / theirs.source_id, url, whole)
     for number, source in enumerate(sources):
@@ -325,17 +343,22 @@ def test_of_another_store_nothing_is_counted_that_is_not_as_it_was_written(
     copy = replace(theirs, store=Store(str(root)))
     damaged, forged, longer, older = (file.key for file in theirs.files[:4])
     _flip(_place(copy, damaged))
-    _rewrite(_place(copy, forged), lambda rows: rows.set_column(
-        rows.schema.get_field_index("domain"), "domain", pa.array(["<script>"] * len(rows))
-    ))  # fmt: skip
+    _rewrite(
+        _place(copy, forged),
+        lambda rows: rows.set_column(
+            rows.schema.get_field_index("domain"), "domain", pa.array(["<script>"] * len(rows))
+        ),
+    )
     _rewrite(_place(copy, longer), lambda rows: pa.concat_tables([rows, rows]))
     _rewrite(_place(copy, older), lambda rows: rows.drop_columns(["domain"]))
     ours = read_into(tmp_path / "ours", root)
     told = {item.key: item.why for item in ours.not_read}
     for key, why in (
-        (damaged, "not a whole file of observations"), (forged, "column domain cannot have"),
-        (longer, "rows by its ledger"), (older, "no such column"),
-    ):  # fmt: skip
+        (damaged, "not a whole file of observations"),
+        (forged, "column domain cannot have"),
+        (longer, "rows by its ledger"),
+        (older, "no such column"),
+    ):
         assert why in told.pop(key)
         assert not _place(ours, key).exists()
     assert told.keys() == {_UNREADABLE}

@@ -102,11 +102,16 @@ def test_a_snapshot_holds_what_a_report_reads_each_file_with_its_sidecar(
     sidecar = json.loads((snapshot.folder / "test-lists/kh.csv.json").read_text("utf-8"))
     content = server.objects["lists/kh.csv"]
     assert sidecar == {
-        "url": f"{server.url}/lists/kh.csv", "fetched_at": "2026-11-25T12:00:00Z",
-        "role": "country test list", "licence": "CC BY-NC-SA 4.0", "status": 200,
-        "size": len(content), "sha256": lists.files[0].digest, "row_count": 4,
+        "url": f"{server.url}/lists/kh.csv",
+        "fetched_at": "2026-11-25T12:00:00Z",
+        "role": "country test list",
+        "licence": "CC BY-NC-SA 4.0",
+        "status": 200,
+        "size": len(content),
+        "sha256": lists.files[0].digest,
+        "row_count": 4,
         "date": "2026-01-02",
-    }  # fmt: skip
+    }
     digests = {file.name: file.digest for file in snapshot.files("KH")}
     assert len(digests) == 6
     assert digests["2026-11-25/networks/asn-names.csv"] == names.file.digest
@@ -245,9 +250,11 @@ def test_a_snapshot_is_found_by_date(server: LoopbackS3, dated: Path) -> None:
     """The newest of that day or before which was fetched for the country; nothing is fetched. Where
     there is none, the error says which days there are."""
     for reference, day in (
-        ("latest", "2026-10-01"), ("2026-12-31", "2026-10-01"), ("2026-10-01", "2026-10-01"),
+        ("latest", "2026-10-01"),
+        ("2026-12-31", "2026-10-01"),
+        ("2026-10-01", "2026-10-01"),
         ("2026-09-30", "2026-08-01"),
-    ):  # fmt: skip
+    ):
         assert find(reference, "KH", dated).folder.name == day
     there = "no such snapshot for KH; there are: 2026-08-01, 2026-10-01; 'python -m"
     with pytest.raises(ParameterError, match=there):

@@ -28,11 +28,19 @@ from tests.situations import NXDOMAIN, unresolved
 ROOT = Path(__file__).parents[1] / "analysis"
 #: What stages import and nothing depends on that is not handed in, or part of the observations.
 HANDED_IN = {
-    "errors.py", "reference/reference_files.py", "observations/fingerprints.py",
-    "observations/messages.py", "vocabulary.py",
-    "reference/networks.py", "reference/release.py", "study/study.py", "study/variants.py",
-    "store/store.py", "verdicts.py", "temporary_folders.py",
-}  # fmt: skip
+    "errors.py",
+    "reference/reference_files.py",
+    "observations/fingerprints.py",
+    "observations/messages.py",
+    "vocabulary.py",
+    "reference/networks.py",
+    "reference/release.py",
+    "study/study.py",
+    "study/variants.py",
+    "store/store.py",
+    "verdicts.py",
+    "temporary_folders.py",
+}
 
 
 def _connection() -> duckdb.DuckDBPyConnection:

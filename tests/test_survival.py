@@ -48,9 +48,16 @@ def _row(number: int = 0, **values: Any) -> tuple[Any, ...]:
         field.name: [] for field in OBSERVATION if pa.types.is_list(field.type)
     }
     start = int((datetime(2024, 7, 1, 10) - datetime(1970, 1, 1)).total_seconds())
-    known = {**lists, "report_id": f"r{number}", "input": "https://a.example/", "line_number": 1,
-             "test_keys_digest": number, "measurement_start_time": start, "probe_cc": _CC,
-             **values}  # fmt: skip
+    known = {
+        **lists,
+        "report_id": f"r{number}",
+        "input": "https://a.example/",
+        "line_number": 1,
+        "test_keys_digest": number,
+        "measurement_start_time": start,
+        "probe_cc": _CC,
+        **values,
+    }
     return tuple(known.get(name) for name in OBSERVATION.names)
 
 
@@ -59,8 +66,16 @@ def _key(hour: int = 0, cc: str = _CC) -> str:
 
 
 def _write(store: Store, key: str, rows: list[tuple[Any, ...]], **values: Any) -> Provenance:
-    known = {"size": 1, "etag": "e", "sha256": "a" * 64, "schema_version": SCHEMA_VERSION,
-             "fingerprints": "f" * 64, "row_count": len(rows), "ledger": {}, **values}  # fmt: skip
+    known = {
+        "size": 1,
+        "etag": "e",
+        "sha256": "a" * 64,
+        "schema_version": SCHEMA_VERSION,
+        "fingerprints": "f" * 64,
+        "row_count": len(rows),
+        "ledger": {},
+        **values,
+    }
     provenance = Provenance(key=key, **known)
     return store.write_observations(_ID, key, filter(None, [rows]), lambda row_count: provenance)
 
@@ -97,10 +112,12 @@ def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(store: Store
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", _WRITE_FOR_EVER, store.uri],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     dead, live = (process.stdout.readline().strip() for process in processes if process.stdout)
     processes[0].kill()
     processes[0].wait()
@@ -186,9 +203,14 @@ def _put(store: Path, files: dict[str, bytes]) -> None:
 
 def _run(archive: Path, store: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        _command(archive, store), cwd=ROOT, check=False, capture_output=True, text=True,
-        timeout=100, **options,
-    )  # fmt: skip
+        _command(archive, store),
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        **options,
+    )
 
 
 def _refused(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
@@ -259,9 +281,12 @@ def _kill(arguments: Sequence[str], seconds: float = 120) -> bool:
     write; whether it was there."""
     end = time.monotonic() + seconds
     process = subprocess.Popen(
-        arguments, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
+        arguments,
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     is_in_a_write = False
     while process.poll() is None and not is_in_a_write and time.monotonic() < end:
         is_in_a_write = _is_stopped(process)

@@ -27,21 +27,34 @@ from tests.table_rows import table_rows
 
 def _changes(**given: Any) -> pd.DataFrame:
     """A valid ``network_changes`` of two rows, with ``given`` columns on top."""
-    table = pd.DataFrame({
-        "probe_asn": ["AS2", "AS1"], "network": ["Two", "One"], "first_measurement_count": [2, 1],
-        "second_measurement_count": [0, 1], "change": ["only_first", "both"],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "probe_asn": ["AS2", "AS1"],
+            "network": ["Two", "One"],
+            "first_measurement_count": [2, 1],
+            "second_measurement_count": [0, 1],
+            "change": ["only_first", "both"],
+        }
+    )
     return table.assign(**given)
 
 
 def test_a_table_is_written_as_the_contract_says(tmp_path: Path) -> None:
     """One header row, sorted by key, LF, ISO dates, true and false, four decimals, AS numbers."""
-    frame = pd.DataFrame({
-        "domain": ["b.example", "a.example"], "probe_asn": [64500, 64501], "period": "all",
-        "state": "ok", "blocked_share": [1 / 3, None], "blocked_share_low": [0, float("nan")],
-        "blocked_share_high": [1, None], "blocked_from": [pd.Timestamp("2024-01-09"), pd.NaT],
-        "sessions_to_flip": pd.array([pd.NA, 3], dtype="Int64"), "is_extra": "left out",
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "domain": ["b.example", "a.example"],
+            "probe_asn": [64500, 64501],
+            "period": "all",
+            "state": "ok",
+            "blocked_share": [1 / 3, None],
+            "blocked_share_low": [0, float("nan")],
+            "blocked_share_high": [1, None],
+            "blocked_from": [pd.Timestamp("2024-01-09"), pd.NaT],
+            "sessions_to_flip": pd.array([pd.NA, 3], dtype="Int64"),
+            "is_extra": "left out",
+        }
+    )
     for column, kind in TABLES["verdicts"].columns.items():
         if column not in frame:
             frame[column] = 1 if kind == "count" else ""
@@ -77,8 +90,19 @@ def test_a_table_that_would_lie_is_refused(tmp_path: Path) -> None:
 
 def test_a_spreadsheet_runs_nothing() -> None:
     """A cell that would run is a text with an apostrophe in front."""
-    for text in ("=1+1", "+1", "-1", "＝1+1", "'=1+1", "@SUM(A1)", "\t=1", "\r=1",
-                 "=cmd|' /C calc'!A0", "-2+3+cmd", '=HYPERLINK("http://x","y")'):  # fmt: skip
+    for text in (
+        "=1+1",
+        "+1",
+        "-1",
+        "＝1+1",
+        "'=1+1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "=cmd|' /C calc'!A0",
+        "-2+3+cmd",
+        '=HYPERLINK("http://x","y")',
+    ):
         assert disarm(text)[0] == "'", text
 
 
@@ -87,14 +111,30 @@ def test_numbers_and_moments_are_such_wherever_a_table_is_read(tmp_path: Path) -
     compared with a day, and what is empty is missing. The CSV has its text."""
     given = table_rows(
         "blocking_intervals",
-        {"domain": "a.example", "probe_asn": 1, "evidence": 9.9, "chance": 0.031,
-         "blocked_from": "2024-02-03", "blocked_from_time": "2024-02-03T04:05:06"},
-        {"domain": "b.example", "probe_asn": 1, "evidence": 26.5, "chance": 0.001,
-         "blocked_from": "2024-10-03", "blocked_from_time": "2024-10-03T14:05:06",
-         "last_seen_open": "2024-09-30"},
-        {"domain": "c.example", "probe_asn": 1, "blocked_from": "2024-01-01",
-         "blocked_from_time": "2024-01-01"},
-    )  # fmt: skip
+        {
+            "domain": "a.example",
+            "probe_asn": 1,
+            "evidence": 9.9,
+            "chance": 0.031,
+            "blocked_from": "2024-02-03",
+            "blocked_from_time": "2024-02-03T04:05:06",
+        },
+        {
+            "domain": "b.example",
+            "probe_asn": 1,
+            "evidence": 26.5,
+            "chance": 0.001,
+            "blocked_from": "2024-10-03",
+            "blocked_from_time": "2024-10-03T14:05:06",
+            "last_seen_open": "2024-09-30",
+        },
+        {
+            "domain": "c.example",
+            "probe_asn": 1,
+            "blocked_from": "2024-01-01",
+            "blocked_from_time": "2024-01-01",
+        },
+    )
     written = write_table(tmp_path, "blocking_intervals", given)
     lines = (tmp_path / "blocking_intervals.csv").read_text("utf-8").splitlines()
     cells = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
@@ -108,8 +148,9 @@ def test_numbers_and_moments_are_such_wherever_a_table_is_read(tmp_path: Path) -
     write_spreadsheet(tmp_path, "blocking_intervals", written, title="Periods", sources={})
     book = openpyxl.load_workbook(tmp_path / "blocking_intervals.xlsx")["blocking_intervals"]
     head, *rows = book.iter_rows(min_row=2)
-    shown = pd.DataFrame([[cell.value for cell in row] for row in rows],
-                         columns=list(written)).infer_objects()  # fmt: skip
+    shown = pd.DataFrame(
+        [[cell.value for cell in row] for row in rows], columns=list(written)
+    ).infer_objects()
     for frame in (given, written, read_note(tmp_path, "stretches"), shown):
         assert frame.sort_values("evidence")["domain"].tolist()[:2] == ["a.example", "b.example"]
         later = frame[frame["blocked_from"] >= "2024-02-03"]
@@ -135,8 +176,10 @@ def test_a_threshold_is_a_number_and_a_whole_one_is_written_as_such(tmp_path: Pa
 def test_a_number_loses_no_digit(tmp_path: Path) -> None:
     """A month's difference from OONI's counts may be of millions; a small one may be below 0."""
     values = [1_234_567, -7_654_321, -1e-07, 0.1]
-    rows = [{"name": f"n{place}", "value": value, "domain": "a.example", "probe_asn": 1}
-            for place, value in enumerate(values)]  # fmt: skip
+    rows = [
+        {"name": f"n{place}", "value": value, "domain": "a.example", "probe_asn": 1}
+        for place, value in enumerate(values)
+    ]
     frame = pd.DataFrame(rows).astype({"value": object})
     assert write_table(tmp_path, "followed_rates", frame)["value"].tolist() == values
 
@@ -168,10 +211,31 @@ def test_every_column_is_declared_once_and_has_its_meaning(repository_root: Path
 def test_a_text_comes_back_as_it_was(tmp_path: Path) -> None:
     """Markup, quotes, lines, formulas, what looks like a number or nothing at all, and megabytes,
     since readers take a file in blocks; control characters are shown as replacements."""
-    texts = ["=1+1", "'=1+1", "''=x", "'quoted", "plain", "a,b", 'say "x"', "two\nlines", " =1",
-             "<script>alert(1)</script>", "ខ្មែរ", "\u202eevil", "NA", "nan", "None", "null",
-             "1e5", "007", "true", "AS1;AS2", "line of a title\n" * 200_000,
-             "a\0b", "\x1b[31m\x7f"]  # fmt: skip
+    texts = [
+        "=1+1",
+        "'=1+1",
+        "''=x",
+        "'quoted",
+        "plain",
+        "a,b",
+        'say "x"',
+        "two\nlines",
+        " =1",
+        "<script>alert(1)</script>",
+        "ខ្មែរ",
+        "\u202eevil",
+        "NA",
+        "nan",
+        "None",
+        "null",
+        "1e5",
+        "007",
+        "true",
+        "AS1;AS2",
+        "line of a title\n" * 200_000,
+        "a\0b",
+        "\x1b[31m\x7f",
+    ]
     frame = pd.DataFrame({"key": [f"{n:02}" for n in range(len(texts))], "why": texts})
     table = write_table(tmp_path, "objects_not_read", frame)
     assert table["why"].tolist() == [*texts[:-2], "a�b", "�[31m�"]
@@ -209,8 +273,9 @@ def test_an_empty_table_has_its_columns(tmp_path: Path) -> None:
     for name, table in TABLES.items():
         written = write_table(tmp_path, name, pd.DataFrame(columns=list(table.columns)))
         assert list(written.columns) == list(table.columns), name
-        assert written.join(written.groupby(list(written)[:2]).size().rename("n"),
-                            on=list(written)[:2]).empty, name  # fmt: skip
+        assert written.join(
+            written.groupby(list(written)[:2]).size().rename("n"), on=list(written)[:2]
+        ).empty, name
         write_spreadsheet(tmp_path, name, written, title=name, sources={})
 
 
@@ -284,11 +349,23 @@ def test_a_site_has_one_spelling() -> None:
 def test_what_names_no_site_is_empty() -> None:
     """An impossible name gets no row of its own."""
     for written in (
-        "", "http://", "http:///path", "localhost", "http://-a.org/", "http://a-.org/",
-        "http://a..org/", "http://a b.org/", "http://[::1", "http://<script>.org/",
-        "http://%00.org/", f"http://{'a' * 64}.org/", f"http://{'a.' * 130}org/", "x" * 10_000,
-        "http://=cmd|.org/", "http://a\u202e.org/",
-    ):  # fmt: skip
+        "",
+        "http://",
+        "http:///path",
+        "localhost",
+        "http://-a.org/",
+        "http://a-.org/",
+        "http://a..org/",
+        "http://a b.org/",
+        "http://[::1",
+        "http://<script>.org/",
+        "http://%00.org/",
+        f"http://{'a' * 64}.org/",
+        f"http://{'a.' * 130}org/",
+        "x" * 10_000,
+        "http://=cmd|.org/",
+        "http://a\u202e.org/",
+    ):
         assert normalise(written) == "", written
 
 
@@ -318,15 +395,34 @@ def test_registrable_domain() -> None:
 def test_special_addresses() -> None:
     """No public site has one of these; documentation ranges pass as public for every country."""
     kinds = {
-        "0.0.0.0": "zero", "127.0.0.1": "loopback", "10.10.10.1": "private",
-        "172.31.255.255": "private", "172.32.0.0": None, "192.168.1.1": "private",
-        "100.64.0.1": "cgn", "100.128.0.0": None, "169.254.1.1": "link_local",
-        "198.18.0.1": "reserved", "224.0.0.1": "multicast", "255.255.255.255": "reserved",
-        "::": "zero", "::1": "loopback", "fd00::1": "private", "fe80::1": "link_local",
-        "::ffff:127.0.0.1": "loopback", "8.8.8.8": None, "2606:4700::1111": None,
-        "192.0.2.1": None, "198.51.100.1": None, "203.0.113.1": None, "2001:db8::1": None,
-        "[scrubbed]": None, "": None, "1.2.3": None, "9" * 1000: None,
-    }  # fmt: skip
+        "0.0.0.0": "zero",
+        "127.0.0.1": "loopback",
+        "10.10.10.1": "private",
+        "172.31.255.255": "private",
+        "172.32.0.0": None,
+        "192.168.1.1": "private",
+        "100.64.0.1": "cgn",
+        "100.128.0.0": None,
+        "169.254.1.1": "link_local",
+        "198.18.0.1": "reserved",
+        "224.0.0.1": "multicast",
+        "255.255.255.255": "reserved",
+        "::": "zero",
+        "::1": "loopback",
+        "fd00::1": "private",
+        "fe80::1": "link_local",
+        "::ffff:127.0.0.1": "loopback",
+        "8.8.8.8": None,
+        "2606:4700::1111": None,
+        "192.0.2.1": None,
+        "198.51.100.1": None,
+        "203.0.113.1": None,
+        "2001:db8::1": None,
+        "[scrubbed]": None,
+        "": None,
+        "1.2.3": None,
+        "9" * 1000: None,
+    }
     assert {address: special_kind(address) for address in kinds} == kinds
 
 

@@ -85,17 +85,35 @@ def _with_moments(interval: Mapping[str, object]) -> dict[str, object]:
 
 def _scored(folder: Path, intervals: list[Mapping[str, object]]) -> Score:
     tables, truth = folder / "tables", folder / "truth"
-    _table(tables, "verdicts", [
-        {"domain": domain, "probe_asn": asn, "period": period, "state": state,
-         "mechanism": mechanism, "blocked_session_count": blocked, "ok_session_count": ok,
-         "session_count": blocked + ok, "blocked_share_low": 0.6, "blocked_share_high": 1.0,
-         "sessions_to_flip": 3}
-        for domain, asn, state, mechanism, blocked, ok in VERDICTS for period in ("all", "first")
-    ])  # fmt: skip
-    _table(tables, "chances", [
-        {"domain": "a.test", "probe_asn": 1, "evidence": 3.3},
-        {"domain": "c.test", "probe_asn": 1, "evidence": 2.3},
-    ])  # fmt: skip
+    _table(
+        tables,
+        "verdicts",
+        [
+            {
+                "domain": domain,
+                "probe_asn": asn,
+                "period": period,
+                "state": state,
+                "mechanism": mechanism,
+                "blocked_session_count": blocked,
+                "ok_session_count": ok,
+                "session_count": blocked + ok,
+                "blocked_share_low": 0.6,
+                "blocked_share_high": 1.0,
+                "sessions_to_flip": 3,
+            }
+            for domain, asn, state, mechanism, blocked, ok in VERDICTS
+            for period in ("all", "first")
+        ],
+    )
+    _table(
+        tables,
+        "chances",
+        [
+            {"domain": "a.test", "probe_asn": 1, "evidence": 3.3},
+            {"domain": "c.test", "probe_asn": 1, "evidence": 2.3},
+        ],
+    )
     _table(tables, "blocking_intervals", [_with_moments(row) for row in intervals])
     _table(tables, "blocked_sites", [{"domain": "a.test"}, {"domain": "c.test"}])
     _table(tables, "set_aside", [{"domain": "d.test", "reason": "down"}])
@@ -104,17 +122,26 @@ def _scored(folder: Path, intervals: list[Mapping[str, object]]) -> Score:
     _csv(truth / "tests.csv", "domain,probe_asn,day,hour,session_count,sound_session_count", tests)
     _csv(truth / "names.csv", "domain,situation,authority", [(*row, "") for row in NAMES.items()])
     _csv(truth / "networks.csv", "probe_asn,kind,role", [("AS1", "isp", "x"), ("AS2", "vpn", "y")])
-    _csv(truth / "forgeries.csv", "report_id,day,probe_asn,domain,claim",
-         [("r1", "2024-05-05", "AS1", "d.test", "blocked"),
-          ("r2", "2024-05-05", "AS1", "d.test", "blocked")])  # fmt: skip
+    _csv(
+        truth / "forgeries.csv",
+        "report_id,day,probe_asn,domain,claim",
+        [
+            ("r1", "2024-05-05", "AS1", "d.test", "blocked"),
+            ("r2", "2024-05-05", "AS1", "d.test", "blocked"),
+        ],
+    )
     return score(tables, truth)
 
 
 INTERVAL = {
-    "domain": "a.test", "probe_asn": 1, "blocked_from": "2024-03-15",
-    "last_seen_open": "2024-03-08", "blocked_until": "2024-05-20",
-    "first_seen_open_again": "2024-06-04", "mechanism": "dns.sinkhole",
-}  # fmt: skip
+    "domain": "a.test",
+    "probe_asn": 1,
+    "blocked_from": "2024-03-15",
+    "last_seen_open": "2024-03-08",
+    "blocked_until": "2024-05-20",
+    "first_seen_open_again": "2024-06-04",
+    "mechanism": "dns.sinkhole",
+}
 
 
 def test_pairs_stand_beside_the_truth(tmp_path: Path) -> None:
@@ -125,8 +152,12 @@ def test_pairs_stand_beside_the_truth(tmp_path: Path) -> None:
     assert true.to_dict() == {"a.test": 2, "c.test": 0}
     pairs = scored.pairs.set_index("domain")
     assert pairs["is_blocked"].to_dict() == {
-        "a.test": True, "b.test": True, "c.test": False, "d.test": False, "e.test": True
-    }  # fmt: skip
+        "a.test": True,
+        "b.test": True,
+        "c.test": False,
+        "d.test": False,
+        "e.test": True,
+    }
     assert pairs["is_listed"].to_list() == [True, False, True, False, True]
     assert pairs["true_session_count"].to_list() == [2, 1, 0, 0, 1]
     table = scores.accuracy(scored).set_index(["measure", "stratum"])
@@ -146,18 +177,20 @@ EDGES = [
     ({}, (True, 5, 7), (True, -11, 15)),
     (
         {"blocked_from": "2024-03-08", "last_seen_open": "2024-03-01"},
-        (False, -2, 7), (True, -11, 15),
+        (False, -2, 7),
+        (True, -11, 15),
     ),
     ({"last_seen_open": ""}, (True, 5, None), (True, -11, 15)),
     # Blocked from the midnight of that day on: a test at eight saw nothing of it, one before may.
     ({"last_seen_open": "2024-03-10"}, (False, 5, 5), (True, -11, 15)),
     (
         {"last_seen_open": "2024-03-10", "last_seen_open_time": "2024-03-09T23:00:00"},
-        (True, 5, 5), (True, -11, 15),
+        (True, 5, 5),
+        (True, -11, 15),
     ),
     ({"blocked_until": "", "first_seen_open_again": ""}, (True, 5, 7), (False, None, None)),
     ({"blocked_until": "2024-06-04", "first_seen_open_again": ""}, (True, 5, 7), (False, 4, None)),
-]  # fmt: skip
+]
 
 
 def test_edges_lie_in_their_brackets_or_not(tmp_path: Path) -> None:
@@ -182,14 +215,30 @@ def test_edges_lie_in_their_brackets_or_not(tmp_path: Path) -> None:
 
 def test_hours_are_true_within_an_hour() -> None:
     """Found, missed, an edge too far, and hours that nobody keeps."""
-    blocks = pd.DataFrame({
-        "domain": ["a", "b", "c"], "probe_asn": 1, "sound_session_count": 30,
-        "schedule": ["Mon-Fri 04:00-08:00, 10:00-14:00", "Sun-Thu 05:00-09:00", "Mon 05:00-09:00"],
-    })  # fmt: skip
-    intervals = pd.DataFrame({
-        "domain": ["a", "c", "d", "e"], "probe_asn": 1,
-        "schedule": ["Mon-Fri 05:00-08:00, 10:00-13:00", "Mon 05:00-11:00", "Sat 00:00-24:00", ""],
-    })  # fmt: skip
+    blocks = pd.DataFrame(
+        {
+            "domain": ["a", "b", "c"],
+            "probe_asn": 1,
+            "sound_session_count": 30,
+            "schedule": [
+                "Mon-Fri 04:00-08:00, 10:00-14:00",
+                "Sun-Thu 05:00-09:00",
+                "Mon 05:00-09:00",
+            ],
+        }
+    )
+    intervals = pd.DataFrame(
+        {
+            "domain": ["a", "c", "d", "e"],
+            "probe_asn": 1,
+            "schedule": [
+                "Mon-Fri 05:00-08:00, 10:00-13:00",
+                "Mon 05:00-11:00",
+                "Sat 00:00-24:00",
+                "",
+            ],
+        }
+    )
     found = compare_hours(intervals, blocks).set_index("domain")["is_near"]
     assert found.to_dict() == {"a": True, "b": False, "c": False, "d": False}
 
@@ -199,8 +248,10 @@ def test_chances_are_held_against_pairs_that_nobody_blocks(tmp_path: Path) -> No
     pairs = _scored(tmp_path, [INTERVAL]).pairs
     held = hold_chances(pairs)
     assert list(zip(held["stratum"], held["success_count"], held["trial_count"], strict=True)) == [
-        ("0.1", 1, 2), ("0.01", 1, 2), ("0.001", 0, 2)
-    ]  # fmt: skip
+        ("0.1", 1, 2),
+        ("0.01", 1, 2),
+        ("0.001", 0, 2),
+    ]
     refusing = pairs.replace({"situation": {"geo": "geo_refused"}})
     assert set(hold_chances(refusing)["trial_count"]) == {1}
 

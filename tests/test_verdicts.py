@@ -41,8 +41,12 @@ SPLIT = "2024-02-15"  # where halves meet that a test looks at
 
 def _of_the_country() -> list[Row]:
     """A country of many sites: those of every test that changes nothing else."""
-    usual = [row for asn in ALL_NETWORKS for n in range(7)
-             for row in site(f"usual-{n}", "O" * 12, asn=asn)]  # fmt: skip
+    usual = [
+        row
+        for asn in ALL_NETWORKS
+        for n in range(7)
+        for row in site(f"usual-{n}", "O" * 12, asn=asn)
+    ]
     sites = [row for name, (letters, _) in DATES.items() for row in site(name, letters)]
     open_elsewhere = [row for name in DATES for row in site(name, "O..." * 22, asn=ALL_NETWORKS[1])]
     elsewhere = [
@@ -51,11 +55,14 @@ def _of_the_country() -> list[Row]:
         for row in site(name, "O" * 80, asn=ALL_NETWORKS[1])
     ]
     others = [
-        *site("with-a-hole", "B" * 10 + "." * 40 + "B" * 10), *site("loop", "L" * 10),
+        *site("with-a-hole", "B" * 10 + "." * 40 + "B" * 10),
+        *site("loop", "L" * 10),
         *site("marked-twice", "O" * 20 + "L" + "O" * 20 + "L" + "O" * 20),
         *site("marked-once", "O" * 20 + "L" + "O" * 40),
-        *site("two-ways", "B" * 9 + "R" * 8), *site("tie", "BR" * 6),
-        *site("all-along", "B" * 90), *site("opened-between", "LLL" + "OOOO" + "LLL"),
+        *site("two-ways", "B" * 9 + "R" * 8),
+        *site("tie", "BR" * 6),
+        *site("all-along", "B" * 90),
+        *site("opened-between", "LLL" + "OOOO" + "LLL"),
         *site("for-six-days", "O" * 20 + "T" * 6 + "O" * 54),
         *site("since-the-split", "O" * 45 + "B" * 40),
         *site("long-over-the-split", "O" * 39 + "S" * 30),
@@ -64,16 +71,26 @@ def _of_the_country() -> list[Row]:
         *(row for name, letters in KINDS.items() for row in site(name, letters)),
         *({**row, "resolver_asn": 64999} for row in site("asked-abroad", "L" * 10)),
         *site("private-again", "O" * 10 + "L" * 10 + "O" * 25 + "L" * 12 + "O" * 10),
-        *({**redirected("elsewhere.example", "connection_reset"), "report_id": f"sent-on-{n}",
-           "domain": "sent-on.example", "measurement_start_time": DAY_ONE + timedelta(days=n)}
-          for n in range(20)),
+        *(
+            {
+                **redirected("elsewhere.example", "connection_reset"),
+                "report_id": f"sent-on-{n}",
+                "domain": "sent-on.example",
+                "measurement_start_time": DAY_ONE + timedelta(days=n),
+            }
+            for n in range(20)
+        ),
         *everywhere("F" * 12, "refuses.example"),
         *site("refuses", "O" * 12, asn=VPN),
-        *everywhere("FOO" * 5, "challenge.example"), *everywhere("FBB" * 5, "challenged.example"),
-        *_across_the_split(), *_begun_before_it(),
-        *({**row, **({"resolver_asn": 64999} if letter == "L" else {})}
-          for row, letter in zip(site("chosen", "OOL" * 4), "OOL" * 4, strict=True)),
-    ]  # fmt: skip
+        *everywhere("FOO" * 5, "challenge.example"),
+        *everywhere("FBB" * 5, "challenged.example"),
+        *_across_the_split(),
+        *_begun_before_it(),
+        *(
+            {**row, **({"resolver_asn": 64999} if letter == "L" else {})}
+            for row, letter in zip(site("chosen", "OOL" * 4), "OOL" * 4, strict=True)
+        ),
+    ]
     for name, (resolver, _) in FILTERS.items():
         others += site(name, "O" * 30)
         chosen = {"resolver_asn": resolver}
@@ -113,14 +130,15 @@ DATES: dict[str, tuple[str, tuple[str, str, str]]] = {
     "imposed-twice": ("O" * 20 + "B" * 20 + "O" * 31 + "B" * 20, ("2024-01-21", "", "")),
     "imposed-and-lifted": ("O" * 20 + "B" * 20 + "O" * 51, ("2024-01-21", "2024-02-09", "")),
     "30-days-before-the-end": ("O" * 42 + "B" * 20, ("2024-02-12", "", "")),
-    "31-days-before-the-end":
-        ("O" * 41 + "B" * 20, ("2024-02-11", "2024-03-01", "not tested since")),
-    "never-seen-open":
-        ("B" * 20, ("2024-01-01", "2024-01-20", "at least since; not tested since")),
+    "31-days-before-the-end": (
+        "O" * 41 + "B" * 20,
+        ("2024-02-11", "2024-03-01", "not tested since"),
+    ),
+    "never-seen-open": ("B" * 20, ("2024-01-01", "2024-01-20", "at least since; not tested since")),
     "down-at-the-end": ("O" * 60 + "B" * 20 + "D", ("2024-03-01", "2024-03-20", "")),
     "no-control-at-the-end": ("O" * 60 + "B" * 20 + "NNN", ("2024-03-01", "", "")),
     "never-blocked": ("O" * 30, ("", "", "")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DATES)
@@ -152,24 +170,32 @@ def test_an_opening_makes_no_block_weaker() -> None:
     assert _intervals("with-a-hole")["longest_gap_days"].tolist() == [41]
     assert seen("opened-between")["state"] == "blocked"
     assert _intervals("opened-between")[["blocked_from", "blocked_until"]].to_numpy().tolist() == [
-        ["2024-01-01", "2024-01-03"], ["2024-01-08", "2024-01-10"],
-    ]  # fmt: skip
+        ["2024-01-01", "2024-01-03"],
+        ["2024-01-08", "2024-01-10"],
+    ]
 
 
 def _short_ones() -> list[Row]:
     """Two days of seven sessions each, a month before eleven days of two; and two days alone."""
-    beside = [*site("short-beside-long", "O" * 20),
-              *site("short-beside-long", "RR", start=20, per_day=7),
-              *site("short-beside-long", "O" * 28, start=22),
-              *site("short-beside-long", "R" * 11, start=50, per_day=2),
-              *site("short-beside-long", "O" * 20, start=61)]  # fmt: skip
-    alone = [*site("short-alone", "O" * 6, start=14),
-             *site("short-alone", "LL", start=20, per_day=7),
-             *site("short-alone", "O" * 6, start=22)]  # fmt: skip
-    twice = [*site("short-twice", "O" * 12), *site("short-twice", "LL", start=12, per_day=3),
-             *site("short-twice", "O" * 9, start=14),
-             *site("short-twice", "LL", start=23, per_day=3),
-             *site("short-twice", "O" * 40, start=25)]  # fmt: skip
+    beside = [
+        *site("short-beside-long", "O" * 20),
+        *site("short-beside-long", "RR", start=20, per_day=7),
+        *site("short-beside-long", "O" * 28, start=22),
+        *site("short-beside-long", "R" * 11, start=50, per_day=2),
+        *site("short-beside-long", "O" * 20, start=61),
+    ]
+    alone = [
+        *site("short-alone", "O" * 6, start=14),
+        *site("short-alone", "LL", start=20, per_day=7),
+        *site("short-alone", "O" * 6, start=22),
+    ]
+    twice = [
+        *site("short-twice", "O" * 12),
+        *site("short-twice", "LL", start=12, per_day=3),
+        *site("short-twice", "O" * 9, start=14),
+        *site("short-twice", "LL", start=23, per_day=3),
+        *site("short-twice", "O" * 40, start=25),
+    ]
     return [*beside, *alone, *twice]
 
 
@@ -177,8 +203,9 @@ def test_a_short_stretch_beside_a_longer_one_has_its_own_dates() -> None:
     """The floor of days is there against chance and forgery, not against short blocks."""
     found = _intervals("short-beside-long")
     assert found[["blocked_from", "blocked_until"]].to_numpy().tolist() == [
-        ["2024-01-21", "2024-01-22"], ["2024-02-20", "2024-03-01"],
-    ]  # fmt: skip
+        ["2024-01-21", "2024-01-22"],
+        ["2024-02-20", "2024-03-01"],
+    ]
     assert seen("short-beside-long")["blocked_from"] == "2024-01-21"
 
 
@@ -193,8 +220,9 @@ def test_marks_on_two_days_are_withheld_with_their_dates_and_never_ok() -> None:
     assert (withheld["reason"], withheld["chance"]) == (row["note"], "")
     assert _intervals("short-alone").empty
     assert (seen("marked-twice")["state"], seen("marked-twice")["insufficient_reason"]) == (
-        "insufficient", "mixed",
-    )  # fmt: skip
+        "insufficient",
+        "mixed",
+    )
     assert (seen("marked-once")["state"], seen("marked-once")["sessions_to_flip"]) == ("ok", 1)
 
 
@@ -205,8 +233,12 @@ def _by_hours() -> list[Row]:
         for hour in range(0, 24, 3):
             moment = datetime(2024, 1, 1, hour, 30) + timedelta(days=day)
             is_blocked = 14 <= day < 42 and day % 7 < 5 and hour in (6,)
-            rows += site("exams", "R" if is_blocked else "O", measurement_start_time=moment,
-                          report_id=f"exams-{day}-{hour}")  # fmt: skip
+            rows += site(
+                "exams",
+                "R" if is_blocked else "O",
+                measurement_start_time=moment,
+                report_id=f"exams-{day}-{hour}",
+            )
     return rows
 
 
@@ -215,12 +247,14 @@ def test_a_block_by_hours() -> None:
     (found,) = _intervals("exams").to_dict("records")
     assert found["schedule"] == "Mon-Fri 06:00-07:00"
     assert (found["blocked_from_time"], found["blocked_until_time"]) == (
-        "2024-01-15T06:30:00", "2024-02-09T06:30:00",
-    )  # fmt: skip
+        "2024-01-15T06:30:00",
+        "2024-02-09T06:30:00",
+    )
     assert (found["session_count"], found["day_count"]) == (20, 20)
     assert (found["last_seen_open_time"], found["first_seen_open_again_time"]) == (
-        "2024-01-12T06:30:00", "2024-02-12T06:30:00",
-    )  # fmt: skip
+        "2024-01-12T06:30:00",
+        "2024-02-12T06:30:00",
+    )
     row = seen("exams")
     assert (row["state"], row["schedule"]) == ("likely_blocked", "Mon-Fri 06:00-07:00")
     assert row["blocked_share"] == 1
@@ -245,8 +279,15 @@ def test_a_verdict_names_its_rule_only_if_it_is_listed() -> None:
     assert blocked["witness_url"].startswith("https://explorer.ooni.org/measurement/")
     assert blocked["resolver_asns"] == f"AS{PROBE_NETWORK}"
     assert (blocked["chance"], blocked["evidence"] > 6) == ("1.0e-03", True)
-    told = ("rule_id", "mechanism", "witness_report_id", "witness_url", "resolver_asns",
-            "chance", "schedule")  # fmt: skip
+    told = (
+        "rule_id",
+        "mechanism",
+        "witness_report_id",
+        "witness_url",
+        "resolver_asns",
+        "chance",
+        "schedule",
+    )
     assert not any(opened[name] for name in told)
     assert (loop["state"], loop["chance"]) == ("blocked", "")
 
@@ -276,10 +317,14 @@ def test_a_site_is_shown_by_country_for_the_days_of_the_report() -> None:
     period = Period.parse("2024-01-01", "2024-07-01")
     url = urlsplit(countries_url('x.example&probe_cc=QQ"><script>', period))
     assert parse_qs(url.query, strict_parsing=True) == {
-        "test_name": ["web_connectivity"], "domain": ['x.example&probe_cc=QQ"><script>'],
-        "since": ["2024-01-01"], "until": ["2024-07-01"], "time_grain": ["month"],
-        "axis_x": ["measurement_start_day"], "axis_y": ["probe_cc"],
-    }  # fmt: skip
+        "test_name": ["web_connectivity"],
+        "domain": ['x.example&probe_cc=QQ"><script>'],
+        "since": ["2024-01-01"],
+        "until": ["2024-07-01"],
+        "time_grain": ["month"],
+        "axis_x": ["measurement_start_day"],
+        "axis_y": ["probe_cc"],
+    }
     assert not set(url.query) & set('"<> ')
 
 
@@ -289,9 +334,13 @@ def _across_the_split() -> list[Row]:
     before = datetime(2024, 2, 14, 23, 59)
     return [
         {**row, "report_id": "long", "measurement_start_time": before},
-        {**row, "report_id": "long", "input": "http://across.example/",
-         "measurement_start_time": before + timedelta(minutes=2)},
-    ]  # fmt: skip
+        {
+            **row,
+            "report_id": "long",
+            "input": "http://across.example/",
+            "measurement_start_time": before + timedelta(minutes=2),
+        },
+    ]
 
 
 def test_a_session_across_the_split_is_of_the_day_it_began() -> None:
@@ -305,33 +354,47 @@ def test_a_session_across_the_split_is_of_the_day_it_began() -> None:
 def test_why_a_site_is_set_aside() -> None:
     """Each cell with problems that is not listed says what explains most of them; a site that is
     reached is never said to be tested too little."""
-    runs = [{"report_id": f"g{n}", "measurement_start_time": DAY_ONE + timedelta(days=n)}
-            for n in range(6)]  # fmt: skip
+    runs = [
+        {"report_id": f"g{n}", "measurement_start_time": DAY_ONE + timedelta(days=n)}
+        for n in range(6)
+    ]
     gone = [{**dead(domain="gone.example"), **run} for run in runs]
     gone[0] = {**leftover(domain="gone.example"), **runs[0]}  # one filter at home
-    left = [{**leftover(domain="left.example"), **runs[0]},
-            *({**dead(domain="left.example", probe_asn=ALL_NETWORKS[1]), **run}
-              for run in runs[1:])]  # fmt: skip
-    found = judge([
-        *days("L" * 10), *days("O" * 10, domain="open.example"), *gone, *left,
-        *days("D" * 10, domain="down.example", is_anomaly=True),
-        *days("U" * 10, domain="odd.example"), *days("BB", domain="thin.example"),
-        *days("OOOOOOOOOOOOOOOB", domain="once.example"),
-        *days("DDDDDDDDDDDDDB", domain="fades.example"),
-        *days("L" * 10, domain="tunnel.example", probe_asn=VPN),
-        *days("D" * 10, domain="down.example", probe_asn=ALL_NETWORKS[1], is_anomaly=True),
-        *days("UUU", domain="down.example", probe_asn=ALL_NETWORKS[2], is_anomaly=True),
-    ])  # fmt: skip
+    left = [
+        {**leftover(domain="left.example"), **runs[0]},
+        *({**dead(domain="left.example", probe_asn=ALL_NETWORKS[1]), **run} for run in runs[1:]),
+    ]
+    found = judge(
+        [
+            *days("L" * 10),
+            *days("O" * 10, domain="open.example"),
+            *gone,
+            *left,
+            *days("D" * 10, domain="down.example", is_anomaly=True),
+            *days("U" * 10, domain="odd.example"),
+            *days("BB", domain="thin.example"),
+            *days("OOOOOOOOOOOOOOOB", domain="once.example"),
+            *days("DDDDDDDDDDDDDB", domain="fades.example"),
+            *days("L" * 10, domain="tunnel.example", probe_asn=VPN),
+            *days("D" * 10, domain="down.example", probe_asn=ALL_NETWORKS[1], is_anomaly=True),
+            *days("UUU", domain="down.example", probe_asn=ALL_NETWORKS[2], is_anomaly=True),
+        ]
+    )
     whole = found.verdicts[found.verdicts["period"] == "all"]
     down = whole[whole["domain"] == "down.example"]  # one reason a site, on every network
     assert down["set_aside_reason"].tolist() == ["down"] * 3
     assert dict(zip(whole["domain"], whole["set_aside_reason"], strict=True)) == {
-        NAME: "", "open.example": "", "gone.example": "name_does_not_exist",
-        "left.example": "leftover_block", "down.example": "down", "odd.example": "impaired",
-        "thin.example": "insufficient", "once.example": "anomaly_unexplained",
+        NAME: "",
+        "open.example": "",
+        "gone.example": "name_does_not_exist",
+        "left.example": "leftover_block",
+        "down.example": "down",
+        "odd.example": "impaired",
+        "thin.example": "insufficient",
+        "once.example": "anomaly_unexplained",
         "fades.example": "down",
         "tunnel.example": "not_domestic",
-    }  # fmt: skip
+    }
 
 
 def test_the_reason_is_that_of_most_failures() -> None:
@@ -339,20 +402,26 @@ def test_the_reason_is_that_of_most_failures() -> None:
     does not, and nothing else is known of these, however often one report says so."""
 
     def met(letters: str, domain: str) -> list[Row]:
-        rows = [row for asn in ALL_NETWORKS
-                for row in days(letters, domain=domain, probe_asn=asn)]  # fmt: skip
+        rows = [row for asn in ALL_NETWORKS for row in days(letters, domain=domain, probe_asn=asn)]
         return [*rows[1:], {**rows[0], **misled("146.112.61.106", domain=domain)}]
 
-    found = judge([*met("O" * 13, "one.example"), *met("OOOTOOOOSOOOO", "banner.example"),
-                   *met("O" * 7 + "T" * 6, "two.example"),
-                   *met("OOOTOOOOSOOOO", "flood.example"),
-                   *20 * met("O" * 13, "flood.example")[-1:]])  # fmt: skip
+    found = judge(
+        [
+            *met("O" * 13, "one.example"),
+            *met("OOOTOOOOSOOOO", "banner.example"),
+            *met("O" * 7 + "T" * 6, "two.example"),
+            *met("OOOTOOOOSOOOO", "flood.example"),
+            *20 * met("O" * 13, "flood.example")[-1:],
+        ]
+    )
     whole = found.verdicts[found.verdicts["period"] == "all"]
     reasons = whole[whole["set_aside_reason"] != ""].groupby("domain")["set_aside_reason"].unique()
     assert {name: list(one) for name, one in reasons.items()} == {
-        "one.example": ["local_filter"], "banner.example": ["anomaly_unexplained"],
-        "two.example": ["impaired"], "flood.example": ["anomaly_unexplained"],
-    }  # fmt: skip
+        "one.example": ["local_filter"],
+        "banner.example": ["anomaly_unexplained"],
+        "two.example": ["impaired"],
+        "flood.example": ["anomaly_unexplained"],
+    }
 
 
 def test_a_filter_that_another_resolver_brings_along() -> None:
@@ -366,11 +435,17 @@ def test_a_half_has_the_state_of_the_interval_that_reaches_into_it() -> None:
     """An interval is judged once. Three sessions of a block are too few for a half, and what is too
     little for the whole is so for a half; what is withheld is so in both."""
     late = {n: days("." * (45 - n) + "B" * (n + 9), domain=f"late-{n}.example") for n in (3, 4)}
-    found = judge([
-        *everywhere("." * 25 + "R" * 40, "away.example"), *late[3], *late[4],
-        *days("." * 43 + "BB", per_day=3), *days("." * 45 + "B" * 9),
-        *(row for n in range(7) for row in everywhere("O" * 12, f"usual-{n}.example")),
-    ], split=SPLIT)  # fmt: skip
+    found = judge(
+        [
+            *everywhere("." * 25 + "R" * 40, "away.example"),
+            *late[3],
+            *late[4],
+            *days("." * 43 + "BB", per_day=3),
+            *days("." * 45 + "B" * 9),
+            *(row for n in range(7) for row in everywhere("O" * 12, f"usual-{n}.example")),
+        ],
+        split=SPLIT,
+    )
 
     def states(name: str) -> list[str]:
         return [verdict(found, period, name)["state"] for period in ("all", "first", "second")]
@@ -379,8 +454,10 @@ def test_a_half_has_the_state_of_the_interval_that_reaches_into_it() -> None:
     assert states("late-4.example") == ["likely_blocked"] * 3
     assert states(NAME)[1] == "insufficient"
     assert states("away.example") == ["impaired"] * 3
-    reasons = {period: verdict(found, period, "late-3.example")["insufficient_reason"]
-               for period in ("all", "first")}  # fmt: skip
+    reasons = {
+        period: verdict(found, period, "late-3.example")["insufficient_reason"]
+        for period in ("all", "first")
+    }
     assert reasons == {"all": "", "first": "few_sessions"}
     assert verdict(found, "first")["insufficient_reason"] == "few_days"
 
@@ -421,16 +498,19 @@ def test_a_block_of_another_site_is_not_this_sites() -> None:
     """What fails is where the input redirects to; the verdict is not the input's."""
     found = seen("sent-on")
     assert (found["state"], found["blocked_session_count"], found["mechanism"]) == (
-        "impaired", 0, "",
-    )  # fmt: skip
+        "impaired",
+        0,
+        "",
+    )
 
 
 def test_a_refusal_is_asked_of_the_access_networks() -> None:
     """All three are refused, and the one VPN is not; or most of what does not reach the site is
     refused by it, on each of them."""
     assert (seen("refuses")["state"], seen("refuses")["set_aside_reason"]) == (
-        "impaired", "geo_restricted",
-    )  # fmt: skip
+        "impaired",
+        "geo_restricted",
+    )
     for asn in ALL_NETWORKS:
         assert seen("challenge", asn=asn)["set_aside_reason"] == "geo_restricted"
         assert seen("challenged", asn=asn)["set_aside_reason"] != "geo_restricted"
@@ -446,8 +526,9 @@ def test_a_filter_that_a_user_chose_accuses_no_network() -> None:
 def test_a_private_answer_that_is_lifted_and_imposed_again() -> None:
     assert seen("private-again")["state"] == "blocked"
     assert _intervals("private-again")[["blocked_from", "blocked_until"]].to_numpy().tolist() == [
-        ["2024-01-11", "2024-01-20"], ["2024-02-15", "2024-02-26"],
-    ]  # fmt: skip
+        ["2024-01-11", "2024-01-20"],
+        ["2024-02-15", "2024-02-26"],
+    ]
 
 
 def test_the_order_of_rows_changes_nothing() -> None:
@@ -484,9 +565,11 @@ def test_nothing_measured_is_never_ok_and_never_nought() -> None:
     table = judge(rows, until="2024-03-01", split="2024-01-31").verdicts
     spans = {"all": slice(0, 60), "first": slice(0, 30), "second": slice(30, 60)}
     assert set(zip(table["domain"], table["period"], strict=True)) == {
-        (domain, period) for domain, letters in written.items() for period, span in spans.items()
+        (domain, period)
+        for domain, letters in written.items()
+        for period, span in spans.items()
         if set(letters[span]) != {"."}
-    }  # fmt: skip
+    }
     told = table[table["period"] == "all"].set_index("domain")
     whole, whole_reason = told["state"], told["insufficient_reason"]
     rows_seen: Any = table.itertuples()
@@ -495,8 +578,10 @@ def test_nothing_measured_is_never_ok_and_never_nought() -> None:
         counts = {letter: seen.count(letter) for letter in "BODUN"}
         assert row.measurement_count == row.session_count == sum(counts.values())
         assert (row.blocked_count, row.ok_count, row.down_count) == (
-            counts["B"], counts["O"], counts["D"],
-        )  # fmt: skip
+            counts["B"],
+            counts["O"],
+            counts["D"],
+        )
         assert row.state != "ok" or counts["O"] >= 4
         assert row.state not in ("blocked", "likely_blocked") or counts["B"] >= 4
         assert row.state == "insufficient" or sum(counts.values()) - counts["N"] >= 4
@@ -553,9 +638,13 @@ def test_one_site_that_is_busy_at_the_same_hours_everywhere() -> None:
                 for hour in (0, 6, 12, 18):
                     is_busy = number < failing and hour == 6 and day % 7 < 5
                     moment = datetime(2024, 1, 1, hour, 30) + timedelta(days=day)
-                    rows += site(name, "T" if is_busy else "O", asn=asn,
-                                  measurement_start_time=moment,
-                                  report_id=f"{name}-{asn}-{day}-{hour}")  # fmt: skip
+                    rows += site(
+                        name,
+                        "T" if is_busy else "O",
+                        asn=asn,
+                        measurement_start_time=moment,
+                        report_id=f"{name}-{asn}-{day}-{hour}",
+                    )
         return rows
 
     usual = [row for n in range(12) for row in everywhere("O" * 42, f"usual-{n}.example")]
@@ -574,8 +663,13 @@ def test_hours_that_no_network_is_tested_often_enough_to_name() -> None:
         for day in range(55):
             hour = 2 * ((5 * day + asn) % 11)
             moment = datetime(2024, 1, 1, hour, 30) + timedelta(days=day)
-            rows += site("exam", letter if hour == 6 else "O", asn=asn,
-                          measurement_start_time=moment, report_id=f"{asn}-{day}")  # fmt: skip
+            rows += site(
+                "exam",
+                letter if hour == 6 else "O",
+                asn=asn,
+                measurement_start_time=moment,
+                report_id=f"{asn}-{day}",
+            )
     found = judge([*usual, *rows])
     told = [verdict(found, domain="exam.example", asn=asn) for asn in ALL_NETWORKS]
     assert [row["state"] for row in told] == ["likely_blocked"] * 3
@@ -594,17 +688,25 @@ def resolvers() -> Judgement:
         ]
 
     own = PROBE_NETWORK
-    return judge([
-        *(row for n in range(7) for row in everywhere("O" * 40, f"usual-{n}.example")),
-        *asked("denied-abroad", "O" * 30, own), *asked("denied-abroad", "B" * 60, abroad),
-        *asked("sisters", "B." * 20, country_s), *asked("sisters", ".O" * 20, abroad),
-        *asked("hardly-own", "B." * 20, country_s), *asked("hardly-own", ".O" * 20, abroad),
-        *asked("hardly-own", "........B", own),
-        *asked("changed", "B" * 30, own), *asked("changed", "." * 50 + "O" * 30, abroad),
-        *asked("detour", "B.B.B.B.B.B.B.B.", own), *asked("detour", ".O.O.O.O.O.O.O.O", country_s),
-        *asked("until-the-end", "." * 60 + "O" * 11 + "B" * 20, own),
-        *asked("until-the-end", "." * 75 + "O" + "." * 13 + "OO", abroad),
-    ], split=SPLIT)  # fmt: skip
+    return judge(
+        [
+            *(row for n in range(7) for row in everywhere("O" * 40, f"usual-{n}.example")),
+            *asked("denied-abroad", "O" * 30, own),
+            *asked("denied-abroad", "B" * 60, abroad),
+            *asked("sisters", "B." * 20, country_s),
+            *asked("sisters", ".O" * 20, abroad),
+            *asked("hardly-own", "B." * 20, country_s),
+            *asked("hardly-own", ".O" * 20, abroad),
+            *asked("hardly-own", "........B", own),
+            *asked("changed", "B" * 30, own),
+            *asked("changed", "." * 50 + "O" * 30, abroad),
+            *asked("detour", "B.B.B.B.B.B.B.B.", own),
+            *asked("detour", ".O.O.O.O.O.O.O.O", country_s),
+            *asked("until-the-end", "." * 60 + "O" * 11 + "B" * 20, own),
+            *asked("until-the-end", "." * 75 + "O" + "." * 13 + "OO", abroad),
+        ],
+        split=SPLIT,
+    )
 
 
 @pytest.mark.parametrize(
@@ -641,17 +743,34 @@ def test_pages_as_long_as_each_site_are_no_block_pages() -> None:
     def rows(name: str, address: str, proportion: float) -> list[Row]:
         edge = answer(address, 64499, match="none")
         page = http_observation(
-            dns_answers=[edge], tcp=[connect(address, port=80, match="none")],
-            http_title=None, title_match=None, body_proportion=proportion,
-        )  # fmt: skip
+            dns_answers=[edge],
+            tcp=[connect(address, port=80, match="none")],
+            http_title=None,
+            title_match=None,
+            body_proportion=proportion,
+        )
         return [
             {**page, "http_body_digest": f"one page {address}", **changes}
-            for asn in ALL_NETWORKS for n in range(5)
-            for changes in ({key: row[key] for key in (
-                "domain", "http_host", "input", "measurement_start_time", "report_id",
-                "probe_asn", "resolver_asn")} for row in days(
-                    "O" * 8, domain=f"{name}-{n}.example", probe_asn=asn, resolver_asn=asn))
-        ]  # fmt: skip
+            for asn in ALL_NETWORKS
+            for n in range(5)
+            for changes in (
+                {
+                    key: row[key]
+                    for key in (
+                        "domain",
+                        "http_host",
+                        "input",
+                        "measurement_start_time",
+                        "report_id",
+                        "probe_asn",
+                        "resolver_asn",
+                    )
+                }
+                for row in days(
+                    "O" * 8, domain=f"{name}-{n}.example", probe_asn=asn, resolver_asn=asn
+                )
+            )
+        ]
 
     found = judge([*rows("own", "198.51.100.7", 1.0), *rows("shorter", "198.51.100.8", 0.1)])
     assert verdict(found, domain="own-1.example")["state"] not in LISTED
@@ -661,17 +780,23 @@ def test_pages_as_long_as_each_site_are_no_block_pages() -> None:
 def test_chance_on_a_flaky_network_is_no_block() -> None:
     """Resets that the network's other sites meet as well are listed only where they begin and are
     far more common; a resolver's answer is no chance."""
-    sites = {"a-dozen": "R" * 12, "begun": "OOR" * 8 + "R" * 40, "no-such-name": "B" * 6,
-             "half": "OR" * 12}  # fmt: skip
+    sites = {
+        "a-dozen": "R" * 12,
+        "begun": "OOR" * 8 + "R" * 40,
+        "no-such-name": "B" * 6,
+        "half": "OR" * 12,
+    }
     others = [row for n in range(8) for row in days("OOR" * 4, domain=f"usual-{n}.example")]
     found = judge(
         [*others, *(row for name, letters in sites.items() for row in site(name, letters))]
     )
     states = {name: verdict(found, domain=f"{name}.example")["state"] for name in sites}
     assert states == {
-        "a-dozen": "impaired", "begun": "likely_blocked", "no-such-name": "likely_blocked",
+        "a-dozen": "impaired",
+        "begun": "likely_blocked",
+        "no-such-name": "likely_blocked",
         "half": "insufficient",
-    }  # fmt: skip
+    }
     assert verdict(found, domain="half.example")["insufficient_reason"] == "mixed"
 
 

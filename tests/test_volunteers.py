@@ -38,12 +38,25 @@ def _places(report: Path, pattern: re.Pattern[bytes]) -> set[str]:
 
 def test_without_witnesses_nothing_leads_to_a_measurement(tmp_path: Path, command: Command) -> None:
     """No report ID and no time to the second or minute in any file; all else is the same."""
-    write_world(tmp_path, probe_cc="QN", since="2024-01-01", until="2024-02-20", seed=3,
-                sessions_per_day=4, network_count=10, name_count=60, has_apps=True)  # fmt: skip
+    write_world(
+        tmp_path,
+        probe_cc="QN",
+        since="2024-01-01",
+        until="2024-02-20",
+        seed=3,
+        sessions_per_day=4,
+        network_count=10,
+        name_count=60,
+        has_apps=True,
+    )
     lists = tmp_path / "reference"
-    source = [f"SOURCE={tmp_path / 'archive'}", f"STORE={tmp_path / 'store'}",
-              f"TEST_LIST={lists / 'test-lists'}", f"NETWORKS={lists / 'networks.csv'}",
-              f"FINGERPRINTS={lists / 'fingerprints'}"]  # fmt: skip
+    source = [
+        f"SOURCE={tmp_path / 'archive'}",
+        f"STORE={tmp_path / 'store'}",
+        f"TEST_LIST={lists / 'test-lists'}",
+        f"NETWORKS={lists / 'networks.csv'}",
+        f"FINGERPRINTS={lists / 'fingerprints'}",
+    ]
     period = ["PROBE_CC=QN", "SINCE=2024-01-01", "UNTIL=2024-02-20", "JOBS=1"]
     named_report = report([*source, *period, f"OUT={tmp_path / 'named'}"])
     bare_report = report([*source, *period, f"OUT={tmp_path / 'bare'}", "WITNESSES=none"])
@@ -79,9 +92,15 @@ def test_times_by_the_hour_are_still_a_key(tmp_path: Path) -> None:
     """Of two stretches of a pair that begin in one hour, the seconds say which is the second."""
     begins = ["2024-03-05T14:10:59", "2024-03-05T14:50:01", "2024-03-05T15:00:00"]
     table = dated(
-        {"domain": "a.example", "probe_asn": 1, "blocked_from": "2024-03-05",
-         "blocked_from_time": begin, "last_seen_open_time": ""} for begin in begins[::-1]
-    )  # fmt: skip
+        {
+            "domain": "a.example",
+            "probe_asn": 1,
+            "blocked_from": "2024-03-05",
+            "blocked_from_time": begin,
+            "last_seen_open_time": "",
+        }
+        for begin in begins[::-1]
+    )
     hidden = hide_measurements(table, ["domain", "probe_asn"])
     by_hour = ["2024-03-05T15:00:00", "2024-03-05T14:00:01", "2024-03-05T14:00:00"]
     assert as_written(hidden)["blocked_from_time"].tolist() == by_hour

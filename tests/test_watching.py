@@ -51,12 +51,15 @@ HISTORIES = {
     "open-now-and-then": ("B" * 60 + "." * 15 + "OO", "blocked", "seen_open", "seen_open"),
     "hardly-tested": ("O" * 60 + "." * 26 + "LL", "", "suspicious", "suspicious"),
     "begins-after-a-hint": (
-        "O" * 56 + ".." + "L" * 14, "suspicious", "blocked", "newly_blocked",
+        "O" * 56 + ".." + "L" * 14,
+        "suspicious",
+        "blocked",
+        "newly_blocked",
     ),
     "not-tested-any-more": ("B" * 30, "blocked", "unseen", ""),
     "twice": ("B" * 25 + "O" * 35 + "B" * 30, "lifted", "blocked", "blocked_again"),
     "never": ("O" * 90, "", "", ""),
-}  # fmt: skip
+}
 PERIODS = Period.parse("2024-01-01", "2024-03-01"), Period.parse("2024-01-31", "2024-03-31")
 
 
@@ -73,8 +76,9 @@ def _rows(period: Period) -> list[Row]:
 
 def _site(name: str, letters: str, place: int, asn: int = PROBE_NETWORK) -> list[Row]:
     hoster = control_answer("192.0.2.10", 65000 + place)
-    return days(letters, domain=f"{name}.example", probe_asn=asn, resolver_asn=asn,
-                control_answers=[hoster])  # fmt: skip
+    return days(
+        letters, domain=f"{name}.example", probe_asn=asn, resolver_asn=asn, control_answers=[hoster]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +111,19 @@ def test_news_has_its_evidence(standings: tuple[Standing, Standing]) -> None:
     news = find_news(standings[0].pairs, standings[1]).set_index("item")
     for item, evidence in {
         "begins.example": {
-            "last_seen_open": "2024-03-05", "blocked_from": "2024-03-06", "session_count": 25,
-            "blocked_session_count": 25, "network": f"Network {PROBE_NETWORK}",
+            "last_seen_open": "2024-03-05",
+            "blocked_from": "2024-03-06",
+            "session_count": 25,
+            "blocked_session_count": 25,
+            "network": f"Network {PROBE_NETWORK}",
         },
         "ends.example": {"blocked_until": "2024-02-29", "first_seen_open_again": "2024-03-01"},
         "hardly-tested.example": {
-            "mechanism": "dns.loopback", "day_count": 2, "state": "insufficient",
+            "mechanism": "dns.loopback",
+            "day_count": 2,
+            "state": "insufficient",
         },
-    }.items():  # fmt: skip
+    }.items():
         assert as_written(news).loc[item, list(evidence)].to_dict() == evidence
     assert news.loc["begins.example", "chance"] == 0.001
     assert news["witness_url"].str.startswith("https://explorer.ooni.org/measurement/2024").all()
@@ -178,19 +187,34 @@ def test_a_change_of_where_a_pair_stands(
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten weeks of a fictional country, with an archive of its own."""
     folder = tmp_path_factory.mktemp("watched") / "world"
-    write_world(folder, probe_cc="QM", since="2024-04-22", until="2024-07-01", seed=5,
-                network_count=6, name_count=8, has_apps=True)  # fmt: skip
+    write_world(
+        folder,
+        probe_cc="QM",
+        since="2024-04-22",
+        until="2024-07-01",
+        seed=5,
+        network_count=6,
+        name_count=8,
+        has_apps=True,
+    )
     return folder
 
 
 def _command(world: Path, out: Path, **given: str) -> list[str]:
     lists = world / "reference"
     parameters = {
-        "PROBE_CC": "QM", "SOURCE": world / "archive", "STORE": world.parent / "store", "OUT": out,
-        "NETWORKS": lists / "networks.csv", "FINGERPRINTS": lists / "fingerprints",
-        "TEST_LIST": lists / "test-lists", "TEST_COUNTS": lists / "test-counts.csv",
-        "SINCE": "2024-04-22", "UNTIL": "2024-06-10", "JOBS": "1",
-    }  # fmt: skip
+        "PROBE_CC": "QM",
+        "SOURCE": world / "archive",
+        "STORE": world.parent / "store",
+        "OUT": out,
+        "NETWORKS": lists / "networks.csv",
+        "FINGERPRINTS": lists / "fingerprints",
+        "TEST_LIST": lists / "test-lists",
+        "TEST_COUNTS": lists / "test-counts.csv",
+        "SINCE": "2024-04-22",
+        "UNTIL": "2024-06-10",
+        "JOBS": "1",
+    }
     return ["watch", *(f"{name}={value}" for name, value in (parameters | given).items())]
 
 
@@ -215,20 +239,33 @@ def test_an_app_is_suspicious_below_the_floor(tmp_path: Path) -> None:
     def run(asn: int, keys: dict[str, Any], first: int, last: int) -> list[dict[str, Any]]:
         starts = [
             datetime(2024, 1, 1, hour) + timedelta(days=day)
-            for day in range(first, last) for hour in (9, 17)
-        ]  # fmt: skip
+            for day in range(first, last)
+            for hour in (9, 17)
+        ]
         return [measurement("telegram", keys, start=str(start), asn=asn) for start in starts]
 
     cut, fine = telegram(web=RESET), telegram()
-    archive = write_archive(tmp_path / "archive", [
-        *(one for asn in range(1, 6) for one in run(asn, fine, 0, 60)),
-        *run(6, fine, 0, 58), *run(6, cut, 58, 60),
-        *run(7, fine, 0, 30), *run(7, cut, 30, 32), *run(7, fine, 32, 60),
-    ])  # fmt: skip
-    study = open_messaging(StudyParameters(
-        probe_cc="QQ", since="2024-01-01", until="2024-03-01", source=str(archive),
-        store=str(tmp_path / "store"),
-    ), jobs=1)  # fmt: skip
+    archive = write_archive(
+        tmp_path / "archive",
+        [
+            *(one for asn in range(1, 6) for one in run(asn, fine, 0, 60)),
+            *run(6, fine, 0, 58),
+            *run(6, cut, 58, 60),
+            *run(7, fine, 0, 30),
+            *run(7, cut, 30, 32),
+            *run(7, fine, 32, 60),
+        ],
+    )
+    study = open_messaging(
+        StudyParameters(
+            probe_cc="QQ",
+            since="2024-01-01",
+            until="2024-03-01",
+            source=str(archive),
+            store=str(tmp_path / "store"),
+        ),
+        jobs=1,
+    )
     found = find_apps_standing(study)
     rows = found.pairs[["item", "probe_asn", "status", "state"]].to_numpy().tolist()
     assert rows == [["telegram", 6, "suspicious", "insufficient"]]

@@ -76,9 +76,18 @@ def test_a_name_is_found_in_a_text(text: str, masked: str | None) -> None:
 
 def test_hosts_of_one_site_remain_those_of_one_site() -> None:
     """What the judge asks of two names has the same answer; each has a name of its own."""
-    names = ["site.test", "www.site.test", "a.site.test", "www.a.site.test", "place.co.uk",
-             "news.place.co.uk", "www.news.place.co.uk", "uk.place.co.uk", "other.test",
-             "xn--bcher-kva.test"]  # fmt: skip
+    names = [
+        "site.test",
+        "www.site.test",
+        "a.site.test",
+        "www.a.site.test",
+        "place.co.uk",
+        "news.place.co.uk",
+        "www.news.place.co.uk",
+        "uk.place.co.uk",
+        "other.test",
+        "xn--bcher-kva.test",
+    ]
     renamed = {name: SITES.rename(name) for name in names}
     assert len(set(renamed.values())) == len(names)
     assert renamed["other.test"] == "other.test"
@@ -96,15 +105,35 @@ def test_hosts_of_one_site_remain_those_of_one_site() -> None:
 def test_nobody_stops_a_report_by_testing_a_name_like_it() -> None:
     """Whatever host a stranger makes up, its placeholder or itself is no withheld name, as pages,
     tables and file names show it."""
-    pieces = ["site", "test", ".", "-", "_", "x", "n", "2f", "www.", "site.test", "bücher",
-              "bücher.test", "a" * 60 + "."]  # fmt: skip
+    pieces = [
+        "site",
+        "test",
+        ".",
+        "-",
+        "_",
+        "x",
+        "n",
+        "2f",
+        "www.",
+        "site.test",
+        "bücher",
+        "bücher.test",
+        "a" * 60 + ".",
+    ]
     chance = Random(1)
     texts = ("".join(chance.choices(pieces, k=chance.randrange(1, 9))) for _ in range(20_000))
     hosts = [SITES.mask(host) for host in map(normalise, texts) if host]
     assert len(hosts) > 5_000
     for host in hosts:
-        for shown in (host, elided(host), elided(as_written(host)), site_file(host),
-                      f"http://{host}/", elided(f"http://{host}/a", 80), f"{host}."):  # fmt: skip
+        for shown in (
+            host,
+            elided(host),
+            elided(as_written(host)),
+            site_file(host),
+            f"http://{host}/",
+            elided(f"http://{host}/a", 80),
+            f"{host}.",
+        ):
             assert not SITES.is_published_in(shown), (host, shown)
 
 
@@ -168,15 +197,30 @@ def _find(folder: Path, parts: list[str]) -> list[tuple[str, str]]:
 
 def test_a_withheld_name_is_nowhere_and_every_count_stays(tmp_path: Path, reviews: Path) -> None:
     """A report, with an earlier one that has the names, a draft that speaks of one, and a share."""
-    write_world(tmp_path, probe_cc="QN", since=PERIOD.since, until=PERIOD.until, seed=3,
-                sessions_per_day=4, network_count=10, name_count=60, has_apps=False)  # fmt: skip
+    write_world(
+        tmp_path,
+        probe_cc="QN",
+        since=PERIOD.since,
+        until=PERIOD.until,
+        seed=3,
+        sessions_per_day=4,
+        network_count=10,
+        name_count=60,
+        has_apps=False,
+    )
     reference = tmp_path / "reference"
     given = {
-        "PROBE_CC": "QN", "SINCE": PERIOD.since, "UNTIL": PERIOD.until, "JOBS": 1,
-        "SOURCE": tmp_path / "archive", "STORE": tmp_path / "store",
-        "TEST_LIST": reference / "test-lists", "NETWORKS": reference / "networks.csv",
-        "FINGERPRINTS": reference / "fingerprints", "REPORT_LANGUAGES": "en,km",
-    }  # fmt: skip
+        "PROBE_CC": "QN",
+        "SINCE": PERIOD.since,
+        "UNTIL": PERIOD.until,
+        "JOBS": 1,
+        "SOURCE": tmp_path / "archive",
+        "STORE": tmp_path / "store",
+        "TEST_LIST": reference / "test-lists",
+        "NETWORKS": reference / "networks.csv",
+        "FINGERPRINTS": reference / "fingerprints",
+        "REPORT_LANGUAGES": "en,km",
+    }
 
     def make(**more: object) -> Path:
         return report([f"{name}={value}" for name, value in (given | more).items()])
@@ -277,9 +321,15 @@ def test_lists_have_placeholders_and_stay_what_they_say(tmp_path: Path) -> None:
     lists = SITES.rename_lists(load_test_lists(path, "GB"))
     assert [entry.written for entry in lists.entries] == [
         ("https://withheld-2/", "NEWS", "News Media", "2020-01-02", "", ""),
-        ("https://open.test/", "HUMR", "Human Rights Issues", "2020-01-02", "somebody",
-         "as withheld-1"),
-    ]  # fmt: skip
+        (
+            "https://open.test/",
+            "HUMR",
+            "Human Rights Issues",
+            "2020-01-02",
+            "somebody",
+            "as withheld-1",
+        ),
+    ]
     assert lists.category_of("withheld-2")[0] == "NEWS"
     local = SITES.rename_local(LocalSites(frozenset({"xn--bcher-kva.test"})), "GB")
     names = ["withheld-1", "withheld-2", "www.2.withheld-2", "withheld-3"]
@@ -325,8 +375,12 @@ def test_what_spells_a_withheld_name_is_refused(
     with pytest.raises(ParameterError, match=rf"^narrative=.*background\.md: {said}"):
         read_earlier(parse_settings(given))
     events = tmp_path / "events.yml"
-    event = {"date": "2024-02-01", "title": "Site.test closes", "kind": "order",
-             "source": "https://a.test/"}  # fmt: skip
+    event = {
+        "date": "2024-02-01",
+        "title": "Site.test closes",
+        "kind": "order",
+        "source": "https://a.test/",
+    }
     events.write_text(json.dumps({"events": [event]}), "utf-8")
     with pytest.raises(ParameterError, match=rf"^EVENTS=2024-02-01: {said}"):
         load_lists(parse_settings([*given, f"EVENTS={events}"]).study)
@@ -367,8 +421,9 @@ def test_the_sheet_withholds_a_name_and_cannot_show_it_again(tmp_path: Path, rev
     assert bring("withheld-1", words) == []
     bring("withheld-1", "Keep")
     assert {(one.item, one.decision) for one in load_decisions(path, "QM")} == {
-        ("site.test", "withhold"), ("site.test", "keep"),
-    }  # fmt: skip
+        ("site.test", "withhold"),
+        ("site.test", "keep"),
+    }
     assert load_withheld("QM").hosts == ("site.test",)
 
 

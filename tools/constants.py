@@ -140,13 +140,18 @@ def main(worlds: list[str]) -> None:
         def note(module: str, name: str, value: float, moved: float, listed: Pairs) -> None:
             flips = listed ^ standing
             constant = name.rpartition(".")[2].strip("_").lower()
-            rows.append({
-                "constant": constant, "module": module, "value": value,
-                "moved": moved, "flipped_pair_count": len(flips),
-                "missed_pair_count": len(flips & standing & blocked),
-                "false_pair_count": len((flips & listed) - blocked),
-                "rules_version": RULES_VERSION,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "constant": constant,
+                    "module": module,
+                    "value": value,
+                    "moved": moved,
+                    "flipped_pair_count": len(flips),
+                    "missed_pair_count": len(flips & standing & blocked),
+                    "false_pair_count": len((flips & listed) - blocked),
+                    "rules_version": RULES_VERSION,
+                }
+            )
             print(*rows[-1].values(), flush=True)
             pd.DataFrame(rows).to_csv(OUT, index=False, float_format="%g", lineterminator="\n")
 

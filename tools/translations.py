@@ -100,8 +100,9 @@ def _words() -> Iterator[tuple[str, str]]:
     yield "analysis/review/audits.py", ITEM.line
     categories = ROOT / "data" / "reference" / "categories.csv"
     with categories.open(encoding="utf-8", newline="") as file:
-        yield from ((f"data/reference/{categories.name}", row["category"])
-                    for row in csv.DictReader(file))  # fmt: skip
+        yield from (
+            (f"data/reference/{categories.name}", row["category"]) for row in csv.DictReader(file)
+        )
 
 
 def _read(value: object) -> Iterator[str]:
@@ -119,8 +120,15 @@ def updated(code: str, sentences: Catalog) -> bytes:
     catalogue = read_catalogue(path) if path.exists() else _begun(code)
     catalogue.update(sentences, no_fuzzy_matching=True)
     written = BytesIO()
-    write_po(written, catalogue, width=96, omit_header=True, ignore_obsolete=True,
-             sort_by_file=True, include_lineno=False)  # fmt: skip
+    write_po(
+        written,
+        catalogue,
+        width=96,
+        omit_header=True,
+        ignore_obsolete=True,
+        sort_by_file=True,
+        include_lineno=False,
+    )
     name = Locale.parse(code).get_display_name("en")
     header = HEADER.format(name=name, code=code, plural=catalogue.plural_forms)
     return header.encode() + written.getvalue()

@@ -241,9 +241,11 @@ def share(arguments: Arguments = None) -> None:
     settings = parse_settings(arguments or [], outputs="shared")
     if settings.study.witnesses:
         raise ParameterError(
-            "WITNESSES", settings.study.witnesses, "a share holds each measurement with the report "
-            "ID under which OONI publishes it; leave the parameter out"
-        )  # fmt: skip
+            "WITNESSES",
+            settings.study.witnesses,
+            "a share holds each measurement with the report "
+            "ID under which OONI publishes it; leave the parameter out",
+        )
     if settings.study.variant:
         raise ParameterError(
             "VARIANT", settings.study.variant.file, "a share is of all measurements; leave it out"

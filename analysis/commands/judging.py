@@ -165,8 +165,20 @@ def _layer(
     }
 
 
-_KEYS = ("file", "line", "report_id", "input", "test_name", "probe_cc", "probe_asn", "class",
-         "mechanism", "layers", "parts", "error")  # fmt: skip
+_KEYS = (
+    "file",
+    "line",
+    "report_id",
+    "input",
+    "test_name",
+    "probe_cc",
+    "probe_asn",
+    "class",
+    "mechanism",
+    "layers",
+    "parts",
+    "error",
+)
 
 
 def as_json(result: Mapping[str, Any]) -> str:
@@ -300,13 +312,21 @@ def _templates() -> Any:
         finalize=lambda value: printable(str(value), 400),
     )
     environment.globals |= {
-        "STATES": STATES, "INSUFFICIENT": INSUFFICIENT, "NETWORK_KINDS": NETWORK_KINDS,
-        "SET_ASIDE_REASONS": SET_ASIDE_REASONS, "REASON_SENTENCES": REASON_SENTENCES,
-        "MECHANISMS": MECHANISMS, "known": pd.notna,
-        "percent": percent, "chance_words": chance_words, "telling_layer": _telling_layer,
-        "A_FEW": _A_FEW, "CLASSES": _CLASSES, "measurement_url": measurement_url,
+        "STATES": STATES,
+        "INSUFFICIENT": INSUFFICIENT,
+        "NETWORK_KINDS": NETWORK_KINDS,
+        "SET_ASIDE_REASONS": SET_ASIDE_REASONS,
+        "REASON_SENTENCES": REASON_SENTENCES,
+        "MECHANISMS": MECHANISMS,
+        "known": pd.notna,
+        "percent": percent,
+        "chance_words": chance_words,
+        "telling_layer": _telling_layer,
+        "A_FEW": _A_FEW,
+        "CLASSES": _CLASSES,
+        "measurement_url": measurement_url,
         "tell_network": tell_network,
-    }  # fmt: skip
+    }
     return environment.get_template("explain.txt.j2").module
 
 
@@ -320,10 +340,11 @@ def _find_site(tables: Path, domain: str, asn: str, withheld: Withheld) -> tuple
     if rows.empty:
         tested = pd.Series(verdicts["domain"].unique())
         raise ParameterError(
-            "DOMAIN", site,
+            "DOMAIN",
+            site,
             f"was never tested in this report, which says nothing about its being reachable"
             f"{suggest(site, tested)}",
-        )  # fmt: skip
+        )
     return site, _of_network(rows, asn, site)
 
 
@@ -335,10 +356,13 @@ def _site_json(site: str, rows: pd.DataFrame, study: Study | None, why_none: str
         for asn in rows["probe_asn"].unique()
     }
     kinds = TABLES["verdicts"].columns
-    told = rows.assign(**{
-        name: tell_cells(rows[name], kind)
-        for name, kind in kinds.items() if kind in ("asn", "date")
-    })  # fmt: skip
+    told = rows.assign(
+        **{
+            name: tell_cells(rows[name], kind)
+            for name, kind in kinds.items()
+            if kind in ("asn", "date")
+        }
+    )
     verdicts = told.astype(object).where(rows.notna(), None).to_dict("records")
     said = {"domain": site, "verdicts": verdicts, "measurements": measurements}
     return json.dumps(said, default=str, indent=1)
@@ -398,8 +422,9 @@ def _shortfall(row: Row, thresholds: Thresholds) -> str:
     """What a state needs, beside the numbers that there are."""
     counts = pd.Series(
         [row.blocked_session_count, row.down_session_count, row.ok_session_count],
-        ["blocked", "down", "reachable"], dtype="int64",
-    )  # fmt: skip
+        ["blocked", "down", "reachable"],
+        dtype="int64",
+    )
     low, _ = wilson_bounds(counts, pd.Series(int(row.session_count), counts.index))
     here = "; ".join(
         f"{counts[name]} {name} (lower bound {percent(low[name])})" for name in counts.index

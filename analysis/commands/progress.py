@@ -23,8 +23,13 @@ _OFTEN = 10.0  # the same while notebooks run
 def show_progress(*stages: str) -> Iterator[tuple[Step, ...]]:
     """A bar for each stage, on a terminal: the first, and others once told of. Elsewhere a line
     each minute."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn(), TextColumn("{task.fields[item]}", markup=False))  # fmt: skip
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[item]}", markup=False),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         yield tuple(_step(bar, what, is_first=number == 0) for number, what in enumerate(stages))
 

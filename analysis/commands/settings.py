@@ -92,9 +92,11 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
     given, thresholds = _split_arguments(arguments)
     if "," in given.get("PROBE_CC", ""):
         raise ParameterError(
-            "PROBE_CC", given["PROBE_CC"], "make a report of each country, then compare them with "
-            "'python -m analysis side-by-side FOLDER FOLDER'"
-        )  # fmt: skip
+            "PROBE_CC",
+            given["PROBE_CC"],
+            "make a report of each country, then compare them with "
+            "'python -m analysis side-by-side FOLDER FOLDER'",
+        )
     values = {name.lower(): value for name, value in given.items()}
     study = StudyParameters.of({**values, "thresholds": thresholds})
     # a list that is given as empty is none, for the fictional country too
@@ -187,9 +189,11 @@ def _status(text: str) -> str:
     has_words = any(char.isalnum() for char in text)
     if text and (acts or not has_words or len(text) > _LONGEST_STATUS):
         raise ParameterError(
-            "STATUS", text, f"words on one line, such as Draft 2, of at most {_LONGEST_STATUS} "
-            "characters are accepted"
-        )  # fmt: skip
+            "STATUS",
+            text,
+            f"words on one line, such as Draft 2, of at most {_LONGEST_STATUS} "
+            "characters are accepted",
+        )
     return text
 
 

@@ -643,7 +643,8 @@ _DUE = (
     _Due(Keys, "queries", _of("facebook_messenger", "signal", "whatsapp")),
     # Old versions look up nothing.
     _Due(
-        Keys, "queries",
+        Keys,
+        "queries",
         lambda item, line: line.get("test_name") == "telegram" and "tls_handshakes" in item,
     ),
     _Due(Keys, "tls_handshakes signal_backend_status", _of("signal")),
@@ -655,7 +656,7 @@ _DUE = (
     _Due(Keys, "success error tor_progress", _of("vanilla_tor")),
     _Due(Target, "failure target_address target_protocol tcp_connect"),
     _Due(HttpRequest, "method", _of("telegram")),
-)  # fmt: skip
+)
 
 #: Names that OONI has used anywhere, and that nothing here reads.
 _UNREAD = """

@@ -394,26 +394,30 @@ _SCORES: Mapping[str, Callable[[Keys, MessagingMeasurement], Score]] = {
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
 MESSAGING_VERSION = 5
 
-_ENDPOINT = pa.struct([
-    ("part", pa.string()),  # of ``messaging_tests.Tested.parts``
-    ("endpoint", pa.string()),  # address and port, host name or target
-    ("layer", pa.string()),  # where the attempt ended; null: it was reached
-    ("failure", pa.string()),
-])  # fmt: skip
+_ENDPOINT = pa.struct(
+    [
+        ("part", pa.string()),  # of ``messaging_tests.Tested.parts``
+        ("endpoint", pa.string()),  # address and port, host name or target
+        ("layer", pa.string()),  # where the attempt ended; null: it was reached
+        ("failure", pa.string()),
+    ]
+)
 
-MESSAGING = pa.schema([
-    # identity
-    ("report_id", pa.string()),  # "" where the probe could not open a report
-    ("test_name", pa.string()),
-    *PROBE,
-    # what was tried; empty where the test did not come to an end
-    ("endpoints", pa.list_(_ENDPOINT)),
-    # OONI's flags
-    ("is_anomaly", pa.bool_()),
-    ("is_failure", pa.bool_()),
-    # what is said of the line's fields, see compare_fields; null: it was not looked at
-    ("fields_met", pa.list_(pa.string())),
-])  # fmt: skip
+MESSAGING = pa.schema(
+    [
+        # identity
+        ("report_id", pa.string()),  # "" where the probe could not open a report
+        ("test_name", pa.string()),
+        *PROBE,
+        # what was tried; empty where the test did not come to an end
+        ("endpoints", pa.list_(_ENDPOINT)),
+        # OONI's flags
+        ("is_anomaly", pa.bool_()),
+        ("is_failure", pa.bool_()),
+        # what is said of the line's fields, see compare_fields; null: it was not looked at
+        ("fields_met", pa.list_(pa.string())),
+    ]
+)
 
 MessagingRow = record("MessagingRow", MESSAGING)
 

@@ -56,17 +56,26 @@ TESTS: Final = tuple(
         ("facebook_messenger", "Facebook Messenger", (Part("app", "the app's servers"),)),
         ("signal", "Signal", (Part("app", "the app's servers", needs_all=True),)),
         # A request to an endpoint is no part of what the app does, so that connecting decides.
-        ("telegram", "Telegram", (Part("app", "the app's endpoints", "tcp"),
-                                  Part("web", "the web page"))),
-        ("whatsapp", "WhatsApp", (Part("app", "the app's endpoints", "tcp"),
-                                  Part("registration", "the registration service"),
-                                  Part("web", "the web page"))),
+        (
+            "telegram",
+            "Telegram",
+            (Part("app", "the app's endpoints", "tcp"), Part("web", "the web page")),
+        ),
+        (
+            "whatsapp",
+            "WhatsApp",
+            (
+                Part("app", "the app's endpoints", "tcp"),
+                Part("registration", "the registration service"),
+                Part("web", "the web page"),
+            ),
+        ),
         ("psiphon", "Psiphon", (Part("tunnel", "a tunnel"),)),
         ("tor", "Tor", (Part("relays", "directories and relays"), Part("bridges", "bridges"))),
         ("torsf", "Tor with Snowflake", (Part("tunnel", "a tunnel"),)),
         ("vanilla_tor", "Tor without a bridge", (Part("tunnel", "a tunnel"),)),
     )
-)  # fmt: skip
+)
 BY_NAME: Final = {test.name: test for test in TESTS}
 #: The archive's folder → the test.
 BY_FOLDER: Final = {test.folder: test for test in TESTS}

@@ -370,8 +370,11 @@ def find_redirect_failure(keys: TestKeys, host: str) -> RedirectFailure:
     is_broken = failure is not None
     attempts: dict[tuple[int, int], list[_Attempt]] = {}
     tried: tuple[Sequence[_Attempt] | None, ...] = (
-        keys.queries, keys.tcp_connect, keys.tls_handshakes, exchanges
-    )  # fmt: skip
+        keys.queries,
+        keys.tcp_connect,
+        keys.tls_handshakes,
+        exchanges,
+    )
     for layer, items in enumerate(tried):
         for item in items or ():
             depth = redirect_depth(item.tags)

@@ -328,9 +328,10 @@ def add_fingerprints(
     """
     patterns = [
         (country, one.pattern)
-        for one in fingerprints.dns if one.pattern_type == "full"
+        for one in fingerprints.dns
+        if one.pattern_type == "full"
         for country in one.expected_countries
-    ]  # fmt: skip
+    ]
     names = [(country, one.name) for one in fingerprints.http for country in one.expected_countries]
     for table, column, rows in (
         ("dns_patterns", "pattern", patterns),

@@ -32,7 +32,7 @@ SELECT concat_ws(' ', software_name, software_version) AS name
 FROM (SELECT DISTINCT software_name, software_version FROM observations)""",
     "country_name": "SELECT probe_cc AS name FROM observations",
     "hoster_name": "SELECT hoster_of(control_answers) AS name FROM observations",
-}  # fmt: skip
+}
 
 # Type → its values in their order, a byte each.
 _VALUES = {

@@ -13,14 +13,23 @@ FAILURES: Mapping[str, tuple[str, ...]] = {
     # measurement-kit says ``ssl_dirty_shutdown`` of a connection that ended without TLS's goodbye
     # (src/libmeasurement_kit/net/connection.cpp): nothing is wrong with the certificate.
     "is_reset": (
-        "connection_reset", "eof_error", "connection_aborted", "connection_lost_error",
-        "connection_done", "response_never_received", "ssl_dirty_shutdown",
+        "connection_reset",
+        "eof_error",
+        "connection_aborted",
+        "connection_lost_error",
+        "connection_done",
+        "response_never_received",
+        "ssl_dirty_shutdown",
     ),
     # Nobody answered: the time ran out, or a router on the way said that nothing lies there. A lost
     # route shows as either.
     "is_silence": (
-        "generic_timeout_error", "timed_out", "tcp_timed_out_error", "deferred_timeout_error",
-        "task_timed_out", "host_unreachable",
+        "generic_timeout_error",
+        "timed_out",
+        "tcp_timed_out_error",
+        "deferred_timeout_error",
+        "task_timed_out",
+        "host_unreachable",
     ),
     "is_refusal": ("connection_refused", "connection_refused_error"),
     # A resolver's own answer. ``dns_non_recoverable_failure`` is how the C library tells of a
@@ -30,13 +39,28 @@ FAILURES: Mapping[str, tuple[str, ...]] = {
     "is_name_missing": ("dns_nxdomain_error", "dns_no_answer", "dns_name_error"),
     # The probe's own machine or link: no route, no socket, no permission.
     "is_machine_fault": (
-        "address_family_not_supported", "address_in_use", "address_not_available", "bad_address",
-        "bad_file_descriptor", "destination_address_required", "interrupted", "invalid_argument",
-        "message_size", "network_down", "network_reset", "network_unreachable", "no_buffer_space",
-        "no_protocol_option", "not_a_socket", "operation_would_block", "permission_denied",
-        "protocol_not_supported", "wrong_protocol_type", "address_family_not_supported_error",
+        "address_family_not_supported",
+        "address_in_use",
+        "address_not_available",
+        "bad_address",
+        "bad_file_descriptor",
+        "destination_address_required",
+        "interrupted",
+        "invalid_argument",
+        "message_size",
+        "network_down",
+        "network_reset",
+        "network_unreachable",
+        "no_buffer_space",
+        "no_protocol_option",
+        "not_a_socket",
+        "operation_would_block",
+        "permission_denied",
+        "protocol_not_supported",
+        "wrong_protocol_type",
+        "address_family_not_supported_error",
     ),
-}  # fmt: skip
+}
 
 #: Name and arguments → body, in an order in which each finds those that it calls.
 SCALAR_MACROS: Mapping[str, str] = {
@@ -47,8 +71,8 @@ SCALAR_MACROS: Mapping[str, str] = {
     # system said so in words that nobody maps, too many open files and the messages of a localised
     # Windows among them. A bare "unknown_failure" is what old probes say of a connection that just
     # did not come about; it is none of these.
-    "is_local_fault(failure)":
-        "is_machine_fault(failure) OR starts_with(failure, 'unknown_failure:')",
+    "is_local_fault(failure)": """
+        is_machine_fault(failure) OR starts_with(failure, 'unknown_failure:')""",
     # Who hosts the site: the network of the control's first answer, or its address alone.
     "hoster_of(answers)": "coalesce('AS' || answers[1].asn, answers[1].address)",
     # The network in which the site is: of the control's answers; of the resolver's answers that
@@ -78,16 +102,16 @@ SCALAR_MACROS: Mapping[str, str] = {
           OR coalesce(list_contains(vouched_addresses, address), FALSE)""",
     # The page is the control's by its title; by its length alone (OONI's other way) only where
     # nothing speaks against it: a block page may well be as long as a small site's.
-    "is_control_page(has_control_status, title_match, proportion, may_compare_length, body_match)":
-        """
+    "is_control_page(has_control_status, title_match, proportion, may_compare_length,"
+    " body_match)": """
         has_control_status AND (coalesce(title_match, FALSE)
           OR (coalesce(proportion, 0) > body_match AND may_compare_length))""",
     # What is given in a stretch (``find_stretches``) nearly always, and often enough.
-    "is_steady(given_count, open_count, day_count, persistence_share, floor_sessions, floor_days)":
-        """
+    "is_steady(given_count, open_count, day_count, persistence_share, floor_sessions,"
+    " floor_days)": """
         given_count >= persistence_share * (given_count + open_count)
           AND given_count >= floor_sessions AND day_count >= floor_days""",
-}  # fmt: skip
+}
 
 #: Name and arguments → query.
 TABLE_MACROS: Mapping[str, str] = {
@@ -113,7 +137,7 @@ TABLE_MACROS: Mapping[str, str] = {
         SELECT key, count(*) AS given_count, max(open_before) - min(open_before) AS open_count,
           count(DISTINCT day) AS day_count, min(day) AS since, max(day) AS until
         FROM numbered GROUP BY key, stretch""",
-}  # fmt: skip
+}
 
 
 def create_macros(connection: duckdb.DuckDBPyConnection, place: str) -> None:

@@ -76,21 +76,35 @@ class Rule:
     def _problem(self) -> str:
         """What is wrong with the rule, or nothing."""
         is_block = self.outcome == "blocked"
-        problems = {
-            f"its id begins with no layer; there are session, {', '.join(LAYERS)}":
-                self.layer not in ("session", *LAYERS),
-            "a rule that blocks names its mechanism": is_block and not self.mechanism,
-            f"there is no mechanism {self.mechanism}; there are {', '.join(MECHANISMS)}":
-                self.mechanism not in ("", *MECHANISMS),
-            f"there is no reason {self.set_aside}; there are {', '.join(SET_ASIDE_REASONS)}":
-                self.set_aside not in ("", *SET_ASIDE_REASONS),
-            "only a rule that blocks has a mechanism, an artefact or another site as its target":
-                not is_block and bool(self.mechanism or self.is_artefact or self.is_about_target),
-            "a block is not set aside": is_block and bool(self.set_aside),
-            "without evidence the outcome is unknown":
-                self.evidence != "scored" and self.outcome != "unknown",
-        }  # fmt: skip
-        return next((problem for problem, is_met in problems.items() if is_met), "")
+        is_known_layer = self.layer in ("session", *LAYERS)
+        is_known_mechanism = self.mechanism in ("", *MECHANISMS)
+        is_known_reason = self.set_aside in ("", *SET_ASIDE_REASONS)
+        describes_block = self.mechanism or self.is_artefact or self.is_about_target
+        checks = [
+            (
+                is_known_layer,
+                f"its id begins with no layer; there are session, {', '.join(LAYERS)}",
+            ),
+            (not is_block or self.mechanism, "a rule that blocks names its mechanism"),
+            (
+                is_known_mechanism,
+                f"there is no mechanism {self.mechanism}; there are {', '.join(MECHANISMS)}",
+            ),
+            (
+                is_known_reason,
+                f"there is no reason {self.set_aside}; there are {', '.join(SET_ASIDE_REASONS)}",
+            ),
+            (
+                is_block or not describes_block,
+                "only a rule that blocks has a mechanism, an artefact or another target",
+            ),
+            (not (is_block and self.set_aside), "a block is not set aside"),
+            (
+                self.evidence == "scored" or self.outcome == "unknown",
+                "without evidence the outcome is unknown",
+            ),
+        ]
+        return next((problem for is_met, problem in checks if not is_met), "")
 
 
 #: What discards a measurement whatever its layers show; asked last, of the outcome of each.

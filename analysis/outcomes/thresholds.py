@@ -67,81 +67,123 @@ class Thresholds:
     """
 
     floor_sessions: int = _declare(
-        4, "sessions with the same result that a state needs",
-        range=(1, 1000), stages=("profiles", "rules", "sessions", "verdicts"), tried=(2, 3, 5, 6),
+        4,
+        "sessions with the same result that a state needs",
+        range=(1, 1000),
+        stages=("profiles", "rules", "sessions", "verdicts"),
+        tried=(2, 3, 5, 6),
         tried_in_worlds=(3, 5, 6),
-    )  # fmt: skip
+    )
     floor_days: int = _declare(
-        3, "days over which the floor_sessions must be spread",
-        range=(1, 366), stages=("profiles", "rules", "sessions", "verdicts"), tried=(1, 2, 4, 5),
+        3,
+        "days over which the floor_sessions must be spread",
+        range=(1, 366),
+        stages=("profiles", "rules", "sessions", "verdicts"),
+        tried=(1, 2, 4, 5),
         tried_in_worlds=(2, 4),
-    )  # fmt: skip
+    )
     share_floor: float = _declare(
-        0.4, "share of sessions with the result in question: its lower 95 % bound must be at least "
-             "this",
-        range=(0, 1), stages=("verdicts",), tried=(0.3, 0.5, 0.6, 0.7),
+        0.4,
+        "share of sessions with the result in question: its lower 95 % bound must be at least this",
+        range=(0, 1),
+        stages=("verdicts",),
+        tried=(0.3, 0.5, 0.6, 0.7),
         tried_in_worlds=(0.3, 0.5, 0.6),
-    )  # fmt: skip
+    )
     chance_line: float = _declare(
-        1000.0, "evidence (likelihood ratio) from which on failures are listed",
-        range=(1, 1_000_000), stages=("verdicts",), tried=(100.0, 300.0, 3000.0, 10_000.0),
+        1000.0,
+        "evidence (likelihood ratio) from which on failures are listed",
+        range=(1, 1_000_000),
+        stages=("verdicts",),
+        tried=(100.0, 300.0, 3000.0, 10_000.0),
         tried_in_worlds=(100.0, 3000.0),
-    )  # fmt: skip
+    )
     sinkhole_names: int = _declare(
-        3, "unrelated live names on one address that make it a sinkhole",
-        range=(2, 1000), stages=("profiles",), tried=(2, 5, 8, 11),
+        3,
+        "unrelated live names on one address that make it a sinkhole",
+        range=(2, 1000),
+        stages=("profiles",),
+        tried=(2, 5, 8, 11),
         tried_in_worlds=(2, 5),
-    )  # fmt: skip
+    )
     blockpage_names: int = _declare(
         3,
         "unrelated names for which one page appears, so that it is a block page; two are enough if "
         "they are reached elsewhere, are in different hosting networks, and the page is no error",
-        range=(2, 1000), stages=("profiles",), tried=(2, 4, 6, 8),
+        range=(2, 1000),
+        stages=("profiles",),
+        tried=(2, 4, 6, 8),
         tried_in_worlds=(2, 5),
-    )  # fmt: skip
+    )
     substitution_dead_share: float = _declare(
-        0.5, "share of an address's names that do not exist, for a substitution",
-        range=(0, 1), stages=("profiles",), tried=(0.2, 0.35, 0.65, 0.8),
+        0.5,
+        "share of an address's names that do not exist, for a substitution",
+        range=(0, 1),
+        stages=("profiles",),
+        tried=(0.2, 0.35, 0.65, 0.8),
         tried_in_worlds=(0.3, 0.7),
-    )  # fmt: skip
+    )
     persistence_share: float = _declare(
-        0.9, "if this share of a live name's sessions or more get a substitution address, it is "
-             "not taken for an error of the resolver",
-        range=(0, 1), stages=("profiles",), tried=(0.7, 0.8, 0.95, 1.0),
-    )  # fmt: skip
+        0.9,
+        "if this share of a live name's sessions or more get a substitution address, it is "
+        "not taken for an error of the resolver",
+        range=(0, 1),
+        stages=("profiles",),
+        tried=(0.7, 0.8, 0.95, 1.0),
+    )
     broken_names: int = _declare(
-        5, "normally reachable names that a broken session must have tried",
-        range=(1, 1000), stages=("rules",), tried=(3, 4, 8, 12),
-    )  # fmt: skip
+        5,
+        "normally reachable names that a broken session must have tried",
+        range=(1, 1000),
+        stages=("rules",),
+        tried=(3, 4, 8, 12),
+    )
     broken_share: float = _declare(
-        0.5, "share of them that fail in a broken session",
-        range=(0, 1), stages=("rules",), tried=(0.3, 0.4, 0.6, 0.7),
+        0.5,
+        "share of them that fail in a broken session",
+        range=(0, 1),
+        stages=("rules",),
+        tried=(0.3, 0.4, 0.6, 0.7),
         tried_in_worlds=(0.35, 0.7),
-    )  # fmt: skip
+    )
     refusal_share: float = _declare(
-        0.8, "share of refusing networks that makes it a refusal of the country",
-        range=(0, 1), stages=("profiles", "verdicts"), tried=(0.6, 0.7, 0.9, 1.0),
+        0.8,
+        "share of refusing networks that makes it a refusal of the country",
+        range=(0, 1),
+        stages=("profiles", "verdicts"),
+        tried=(0.6, 0.7, 0.9, 1.0),
         tried_in_worlds=(0.6, 0.9),
-    )  # fmt: skip
+    )
     body_match: float = _declare(
-        0.7, "body length proportion that counts as the same page (OONI's)",
-        range=(0, 1), stages=("features",), tried=(0.5, 0.6, 0.8, 0.9),
-    )  # fmt: skip
+        0.7,
+        "body length proportion that counts as the same page (OONI's)",
+        range=(0, 1),
+        stages=("features",),
+        tried=(0.5, 0.6, 0.8, 0.9),
+    )
     pool_days: int = _declare(
-        15, "days either side over which controls are pooled for a name",
-        range=(0, 366), stages=("features",), tried=(3, 7, 30, 60),
-    )  # fmt: skip
+        15,
+        "days either side over which controls are pooled for a name",
+        range=(0, 366),
+        stages=("features",),
+        tried=(3, 7, 30, 60),
+    )
     change_cost: float = _declare(
-        1.0, "what a change between failing and reached costs, besides ln(sessions); a higher cost "
-             "means fewer changes",
-        range=(0, 100), stages=("verdicts",), tried=(0.0, 2.0, 3.0, 5.0),
+        1.0,
+        "what a change between failing and reached costs, besides ln(sessions); a higher cost "
+        "means fewer changes",
+        range=(0, 100),
+        stages=("verdicts",),
+        tried=(0.0, 2.0, 3.0, 5.0),
         tried_in_worlds=(0.0, 2.0, 4.0),
-    )  # fmt: skip
+    )
     not_tested_days: int = _declare(
-        30, "if the report's period ends with this many days or more without a test, it is unknown "
-            "whether a block has ended",
-        range=(0, 366), stages=("verdicts",),
-    )  # fmt: skip
+        30,
+        "if the report's period ends with this many days or more without a test, it is unknown "
+        "whether a block has ended",
+        range=(0, 366),
+        stages=("verdicts",),
+    )
 
     def __post_init__(self) -> None:
         for one in fields(self):

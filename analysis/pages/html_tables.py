@@ -68,9 +68,12 @@ def render_table(
     whole, is_printed = len(frame), not file if is_printed is None else is_printed
     frame = frame.iloc[: MOST_ROWS if is_printed else fold_after + MOST_FOLDED]
     left_out = {
-        "rows": whole - len(frame), "paper": 0 if is_printed else max(whole - fold_after, 0),
-        "all": whole, "networks": 0, "file": link(f"tables/{file}", file) if file else "",
-    }  # fmt: skip
+        "rows": whole - len(frame),
+        "paper": 0 if is_printed else max(whole - fold_after, 0),
+        "all": whole,
+        "networks": 0,
+        "file": link(f"tables/{file}", file) if file else "",
+    }
     kinds = {str(name): column_kind(name, frame[name]) for name in frame}
     heads = [
         {
@@ -109,10 +112,16 @@ def _head(name: str, networks: Mapping[int, str]) -> str:
 
 
 def render_matrix(
-    frame: pd.DataFrame, caption: str, note: str, fold_after: int, names: Mapping[Any, str],
-    first_head: str = "", file: str = "verdicts.csv", counted: Collection[str] | None = None,
+    frame: pd.DataFrame,
+    caption: str,
+    note: str,
+    fold_after: int,
+    names: Mapping[Any, str],
+    first_head: str = "",
+    file: str = "verdicts.csv",
+    counted: Collection[str] | None = None,
     anchor: str = "",
-) -> Markup:  # fmt: skip
+) -> Markup:
     """Sites × networks as marks; see ``show.show_matrix``."""
     if "insufficient_reason" in frame:
         reason = frame["insufficient_reason"]
@@ -129,10 +138,12 @@ def render_matrix(
     prefix = hashlib.sha256(caption.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     ids = {code: f"k{prefix}-{place}" for place, code in enumerate(looks)}
     left_out = {
-        "rows": max(len(states) - fold_after - MOST_FOLDED, 0), "all": len(states),
+        "rows": max(len(states) - fold_after - MOST_FOLDED, 0),
+        "all": len(states),
         "paper": max(len(states) - fold_after, 0),
-        "file": link(f"tables/{file}", file), "networks": network_count - len(states.columns),
-    }  # fmt: skip
+        "file": link(f"tables/{file}", file),
+        "networks": network_count - len(states.columns),
+    }
     parts = []
     most = states.iloc[: fold_after + MOST_FOLDED]
     for shown, part in _folded(most, caption, fold_after, "sites", len(states)):

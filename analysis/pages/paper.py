@@ -45,8 +45,9 @@ def find_browser() -> str:
     if found is None:
         raise SourceError(
             "a PDF is printed by Chromium, and there is none on this machine (Debian and Ubuntu: "
-            "apt install chromium)", resumes=False,
-        )  # fmt: skip
+            "apt install chromium)",
+            resumes=False,
+        )
     return found
 
 

@@ -131,9 +131,15 @@ def add_legend(axes: Axes, columns: int, drop: float) -> None:
     # from the figure's left edge: long labels leave the axes too narrow for it
     anchor = blended_transform_factory(figure.transFigure, axes.transAxes) + below
     axes.legend(
-        ncols=columns, loc="upper left", bbox_to_anchor=(0.006, 0), bbox_transform=anchor,
-        borderaxespad=0, borderpad=0.3, handletextpad=0.5, columnspacing=1.6,
-    )  # fmt: skip
+        ncols=columns,
+        loc="upper left",
+        bbox_to_anchor=(0.006, 0),
+        bbox_transform=anchor,
+        borderaxespad=0,
+        borderpad=0.3,
+        handletextpad=0.5,
+        columnspacing=1.6,
+    )
 
 
 #: Rows of a heat map; of more, the largest are shown.
@@ -153,11 +159,18 @@ def heat_map(counts: pd.DataFrame, *, title: str, footer: str) -> Figure:
         footer += f" The first {len(shown)} of {len(counts):,} rows are shown."
     figure, axes = new_canvas(title, footer, 0.3 * len(shown) + 1.2)
     seaborn.heatmap(
-        shown.astype(float), norm=PowerNorm(0.5), cmap="GnBu", linewidths=1, cbar=False, ax=axes,
-        annot=len(shown.columns) <= 14, fmt=",.0f", annot_kws={"fontsize": 7.5},
+        shown.astype(float),
+        norm=PowerNorm(0.5),
+        cmap="GnBu",
+        linewidths=1,
+        cbar=False,
+        ax=axes,
+        annot=len(shown.columns) <= 14,
+        fmt=",.0f",
+        annot_kws={"fontsize": 7.5},
         xticklabels=[short_label(name) for name in shown.columns],
         yticklabels=[short_label(name) for name in shown.index],
-    )  # fmt: skip
+    )
     axes.set(xlabel="", ylabel="")
     axes.tick_params(length=0)
     return figure
@@ -191,13 +204,25 @@ def results_by_month(measurements_by_month: pd.DataFrame, *, title: str, footer:
     for column in shown:
         words, colour, hatch = FLAGS[column]
         axes.bar(
-            range(len(months)), shown[column], bottom=base[column], width=0.78, color=colour,
-            label=words, hatch=hatch, edgecolor="white", linewidth=0.4,
-        )  # fmt: skip
+            range(len(months)),
+            shown[column],
+            bottom=base[column],
+            width=0.78,
+            color=colour,
+            label=words,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0.4,
+        )
     is_named = len(months) <= 24
-    labels = [f"{month:%b}\n{month.year}" if place == 0 or month.month == 1
-              else f"{month:%b}" if is_named else ""
-              for place, month in enumerate(months)]  # fmt: skip
+    labels = [
+        f"{month:%b}\n{month.year}"
+        if place == 0 or month.month == 1
+        else f"{month:%b}"
+        if is_named
+        else ""
+        for place, month in enumerate(months)
+    ]
     set_count_axis(axes, "y", "Measurements")
     axes.set_xticks(range(len(months)), labels)
     axes.set_xlim(-0.6, len(months) - 0.4)

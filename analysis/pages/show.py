@@ -53,9 +53,16 @@ def show_table(
         anchor: an id, where bars of a figure open this table.
     """
     table = render_table(
-        frame, caption, note, fold_after, headings or {},
-        file=file, is_printed=is_printed, networks=networks, anchor=anchor,
-    )  # fmt: skip
+        frame,
+        caption,
+        note,
+        fold_after,
+        headings or {},
+        file=file,
+        is_printed=is_printed,
+        networks=networks,
+        anchor=anchor,
+    )
     show_markup(table)
 
 

@@ -60,8 +60,15 @@ GROUP BY GROUPING SETS
   ((tested.month), (tested.month, probe_asn), (tested.month, category_code), (tested.month, list))
 ORDER BY 1, 2, 3
 """
-_COLUMNS = ("month", "scope", "item", "measurement_count", "session_count", "domain_count",
-            "network_count")  # fmt: skip
+_COLUMNS = (
+    "month",
+    "scope",
+    "item",
+    "measurement_count",
+    "session_count",
+    "domain_count",
+    "network_count",
+)
 
 _DAYS_BY_NETWORK = """
 SELECT probe_asn, coalesce(list_sort(list(DISTINCT day)), []) AS days
@@ -240,10 +247,12 @@ def count_floor(verdicts: pd.DataFrame, ranked: pd.DataFrame, site_count: int) -
     """
     whole = verdicts[(verdicts["period"] == "all") & (verdicts["domain"] != "")]
     is_below = ~is_tested_enough(whole)
-    counts = pd.DataFrame({
-        "floor_pair_count": (~is_below).groupby(whole["probe_asn"]).sum(),
-        "below_pair_count": is_below.groupby(whole["probe_asn"]).sum(),
-    })  # fmt: skip
+    counts = pd.DataFrame(
+        {
+            "floor_pair_count": (~is_below).groupby(whole["probe_asn"]).sum(),
+            "below_pair_count": is_below.groupby(whole["probe_asn"]).sum(),
+        }
+    )
     rows = list_access_networks(ranked)[["probe_asn", "network"]].merge(
         counts, left_on="probe_asn", right_index=True, how="left"
     )
@@ -357,20 +366,27 @@ def count_list_changes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     first_tests = dict(rows)
     added = pd.DataFrame(
         [
-            (entry.date_added, entry.file, entry.url, entry.category,
-             first_tests.get(entry.domain), entry.domain)
+            (
+                entry.date_added,
+                entry.file,
+                entry.url,
+                entry.category,
+                first_tests.get(entry.domain),
+                entry.domain,
+            )
             for entry in study.lists.test_lists.entries
             if str(period.since) <= entry.date_added < str(period.until)
         ],
         columns=["date_added", "file", "url", "category", "first_tested", "domain"],
-    ).astype(dict.fromkeys(("date_added", "first_tested"), MOMENT))  # fmt: skip
+    ).astype(dict.fromkeys(("date_added", "first_tested"), MOMENT))
     added = added.sort_values(["date_added", "file", "url"], ignore_index=True)
     waited = added["first_tested"] - added["date_added"]
     added["days_untested"] = waited.dt.days.clip(lower=0).astype("Int64")
     months = added.assign(
-        month=added["date_added"].dt.strftime("%Y-%m"), list=added["file"],
+        month=added["date_added"].dt.strftime("%Y-%m"),
+        list=added["file"],
         is_tested=added["first_tested"].notna(),
-    ).groupby(["month", "list"])["is_tested"]  # fmt: skip
+    ).groupby(["month", "list"])["is_tested"]
     counted = months.agg(line_count="size", tested_line_count="sum").reset_index()
     is_shown = [not is_placeholder(domain) for domain in added.pop("domain")]
     return counted, added.loc[is_shown].reset_index(drop=True)
@@ -430,11 +446,19 @@ def count_test_coverage(
     for month, item, measurements, sessions, networks, days in connection.execute(
         _APPS_BY_MONTH
     ).fetchall():
-        rows.append({
-            "month": month, "scope": "test", "item": item, "measurement_count": measurements,
-            "session_count": sessions, "domain_count": pd.NA, "network_count": networks,
-            "name": "", **_count_days(days, months[month]),
-        })  # fmt: skip
+        rows.append(
+            {
+                "month": month,
+                "scope": "test",
+                "item": item,
+                "measurement_count": measurements,
+                "session_count": sessions,
+                "domain_count": pd.NA,
+                "network_count": networks,
+                "name": "",
+                **_count_days(days, months[month]),
+            }
+        )
     of_apps = pd.DataFrame(rows, columns=coverage.columns)
     return pd.concat([of_web.astype("object"), of_apps.astype("object")], ignore_index=True)
 
@@ -544,18 +568,23 @@ def _count_spans(
     for label, span, is_whole in spans:
         found = counted.loc[label] if label in counted.index else None
         days = [] if found is None else [day.date() for day in pd.to_datetime(found["days"])]
-        rows.append({
-            "scope": scope, "period": label, "since": span.since, "until": span.until,
-            "is_whole": is_whole,
-            **{name: 0 if found is None else found[name] for name in _COUNTS},
-            "app_measurement_count": app_tests.get((scope, label), 0),
-            # what was tested before the first tests is not known
-            "new_domain_count": sum(day in span for day in first_tests)
-            if min(first_tests, default=span.until) < span.since
-            else pd.NA,
-            "day_count": len(days),
-            "untested_day_count": sum(gap.day_count for gap in find_gaps(days, span)),
-        })  # fmt: skip
+        rows.append(
+            {
+                "scope": scope,
+                "period": label,
+                "since": span.since,
+                "until": span.until,
+                "is_whole": is_whole,
+                **{name: 0 if found is None else found[name] for name in _COUNTS},
+                "app_measurement_count": app_tests.get((scope, label), 0),
+                # what was tested before the first tests is not known
+                "new_domain_count": sum(day in span for day in first_tests)
+                if min(first_tests, default=span.until) < span.since
+                else pd.NA,
+                "day_count": len(days),
+                "untested_day_count": sum(gap.day_count for gap in find_gaps(days, span)),
+            }
+        )
     frame = pd.DataFrame(rows)
     for count, change in CHANGES.items():
         frame[change] = _changes(frame[count], frame["is_whole"])
@@ -611,7 +640,9 @@ def claim_floor(floor: pd.DataFrame, ranked: pd.DataFrame) -> None:
         ENGLISH.say(
             "{enough} of {total} pairs of a tested site and an access network ({share}) were "
             "tested enough.",
-            enough=enough, total=total, share=percent(enough / total),
+            enough=enough,
+            total=total,
+            share=percent(enough / total),
         )
         if total
         else "No access network of the country was tested on several days.",
@@ -619,19 +650,22 @@ def claim_floor(floor: pd.DataFrame, ranked: pd.DataFrame) -> None:
             "Pairs tested, but not enough: {few}. Pairs not tested at all: {none}. On these pairs "
             "the site may be blocked or open. Where the tests of a pair disagree, it has no "
             "conclusion, even if there are enough of them.",
-            few=few, none=none,
+            few=few,
+            none=none,
         ),
         "Only sites that were tested on some network in the period are counted."
         + (
             ENGLISH.say(
                 " Access networks that are not counted, here or in the plan, because they were "
                 "tested on fewer than {days} days: {n}. At most {most} networks are counted.",
-                n=int(others), most=MOST_NETWORKS, days=SEVERAL_DAYS,
+                n=int(others),
+                most=MOST_NETWORKS,
+                days=SEVERAL_DAYS,
             )
             if others
             else ""
         ),
-    )  # fmt: skip
+    )
 
 
 def show_floor(floor: pd.DataFrame) -> None:
@@ -641,9 +675,11 @@ def show_floor(floor: pd.DataFrame) -> None:
         floor: ``count_floor``.
     """
     show_table(
-        floor, caption="Pairs of a site and an access network, by how much was tested",
-        fold_after=_MOST_ROWS, headings=HEADINGS,
-    )  # fmt: skip
+        floor,
+        caption="Pairs of a site and an access network, by how much was tested",
+        fold_after=_MOST_ROWS,
+        headings=HEADINGS,
+    )
 
 
 def show_months(coverage: pd.DataFrame) -> None:
@@ -669,11 +705,12 @@ def show_tests(coverage: pd.DataFrame) -> None:
     some = counts.reindex(columns=[name for name in order if name in counts])
     table = some.fillna(0).astype("int64").rename(columns=titles).reset_index()
     show_table(
-        table, caption="Measurements by month and test",
+        table,
+        caption="Measurements by month and test",
         headings={title: title for title in titles.values()},
         note="Tests without a column were not run. coverage_by_month.csv also has the sessions, "
         "networks, days and gaps of each test.",
-    )  # fmt: skip
+    )
 
 
 def show_gaps(
@@ -715,8 +752,9 @@ def show_gaps(
     alt = "; ".join(f"{row.label}: {row.words}" for row in rows)
     heads = ("Network", "Time", "Days with a test")
     drawn = draw_tracks(rows, heads, month_marks(ENGLISH, period))
-    show_markup(draw_figure(drawn, f"A time axis with a line per network. {alt}.", reading,
-                             title=title))  # fmt: skip
+    show_markup(
+        draw_figure(drawn, f"A time axis with a line per network. {alt}.", reading, title=title)
+    )
 
 
 def _draw_days(label: str, days: Sequence[date], period: Period) -> Row:
@@ -727,8 +765,10 @@ def _draw_days(label: str, days: Sequence[date], period: Period) -> Row:
     longest = max((gap.day_count for gap in find_gaps(days, period)), default=0)
     words = ENGLISH.say(
         "days with a test: {tested} of {days}, longest gap in days: {longest}",
-        tested=len(days), days=period.day_count, longest=longest,
-    )  # fmt: skip
+        tested=len(days),
+        days=period.day_count,
+        longest=longest,
+    )
     return Row(label, bars, words, number(len(days)), "1-ingestion.html#table-networks")
 
 
@@ -745,9 +785,11 @@ def show_indicators(study: Study, indicators: pd.DataFrame) -> None:
             is_quarter = of["period"].str.contains("Q")
             ordered = pd.concat([of[is_quarter], of[~is_quarter]])
             show_table(
-                ordered, caption=f"Indicators {whose}, by quarter and by month",
-                headings=HEADINGS, fold_after=20,
-            )  # fmt: skip
+                ordered,
+                caption=f"Indicators {whose}, by quarter and by month",
+                headings=HEADINGS,
+                fold_after=20,
+            )
     campaign = study.parameters.campaign
     show_text(
         ENGLISH.say(
@@ -785,12 +827,14 @@ def show_sources(weighed: pd.DataFrame) -> None:
         ENGLISH.say(
             "The largest network, {largest}, made {network} of the measurements. The largest "
             "group of probes with the same network, version and platform made {alike}.",
-            largest=largest, network=network, alike=alike,
+            largest=largest,
+            network=network,
+            alike=alike,
         ),
         "A probe that keeps its network, version and platform is in one such group; a probe that "
         "is updated is in several. Verdicts count sessions and days, so even many rows of one "
         "probe have little weight.",
-    )  # fmt: skip
+    )
     show_table(weighed, caption="Shares of the largest sources", headings=HEADINGS)
 
 
@@ -805,9 +849,10 @@ def show_single_runs(single: int, every: int) -> None:
             "Networks with a single run on most of the days on which they were tested: {n} of "
             "{all}. On such a network, a row with its days and hours may show the habit of one "
             "volunteer. Consider this before you name the network in a text.",
-            n=single, all=every,
+            n=single,
+            all=every,
         )
-    )  # fmt: skip
+    )
 
 
 def show_list_changes(months: pd.DataFrame, added: pd.DataFrame, unlisted: pd.DataFrame) -> None:
@@ -818,17 +863,25 @@ def show_list_changes(months: pd.DataFrame, added: pd.DataFrame, unlisted: pd.Da
         unlisted: ``find_unlisted``.
     """
     show_table(months, caption="Lines added to the test lists, by month", headings=HEADINGS)
-    show_table(added, caption="Lines added in the period", fold_after=15, headings=HEADINGS,
-               is_printed=False)  # fmt: skip
+    show_table(
+        added,
+        caption="Lines added in the period",
+        fold_after=15,
+        headings=HEADINGS,
+        is_printed=False,
+    )
     if unlisted.empty:
         return
     show_table(
-        unlisted, caption="Sites on no list whose tests stopped", fold_after=15,
-        headings=HEADINGS, is_printed=False,
+        unlisted,
+        caption="Sites on no list whose tests stopped",
+        fold_after=15,
+        headings=HEADINGS,
+        is_printed=False,
         note="Probes test sites from the lists, from a link, or from a person. Several networks "
         "tested these sites, and no network in the last four weeks. They were perhaps removed from "
         "a list.",
-    )  # fmt: skip
+    )
 
 
 # --- what comes next ------------------------------------------------------------------------------
@@ -852,7 +905,8 @@ def claim_what_to_test(pairs: pd.DataFrame) -> None:
         ENGLISH.say(
             "Pairs of a site and an access network that are worth a test: {n}. Pairs among them "
             "with too few tests, but with a test that failed as it would in a block: {suspected}.",
-            n=len(pairs), suspected=suspected,
+            n=len(pairs),
+            suspected=suspected,
         ),
         ENGLISH.say(
             "Only sites on a test list or in the annex can be here, without names that do not "
@@ -862,19 +916,30 @@ def claim_what_to_test(pairs: pd.DataFrame) -> None:
         ),
         "The table does not say that a site is blocked. It says which tests would tell the most.",
         "tables/what_to_test.csv",
-    )  # fmt: skip
+    )
     reasons = first.groupby("test_reason").agg(
-        pair_count=("domain", "size"), site_count=("domain", "nunique"),
+        pair_count=("domain", "size"),
+        site_count=("domain", "nunique"),
         network_count=("probe_asn", "nunique"),
-    )  # fmt: skip
+    )
     ordered = reasons.sort_values("pair_count", ascending=False).reset_index()
     show_table(ordered, caption="Pairs worth a test, by reason")
-    columns = ["domain", "network", "test_reason", "score", "blocked_session_count",
-               "session_count", "tests_needed", "days_untested"]  # fmt: skip
+    columns = [
+        "domain",
+        "network",
+        "test_reason",
+        "score",
+        "blocked_session_count",
+        "session_count",
+        "tests_needed",
+        "days_untested",
+    ]
     show_table(
-        first[columns], caption="Pairs worth a test, the highest scores first",
-        fold_after=_SHOWN, file="what_to_test.csv",
-    )  # fmt: skip
+        first[columns],
+        caption="Pairs worth a test, the highest scores first",
+        fold_after=_SHOWN,
+        file="what_to_test.csv",
+    )
 
 
 def show_comparison(thin: pd.DataFrame, run: Mapping[str, object]) -> None:
@@ -929,22 +994,28 @@ def show_list_care(care: pd.DataFrame) -> None:
         ENGLISH.say(
             "Lines of the test lists with a problem: {n}. Problems solved by removing the line: "
             "{removed}; by changing it: {changed}; to be checked by a person: {checked}.",
-            n=len(care[["file", "line"]].drop_duplicates()), removed=removed, changed=changed,
+            n=len(care[["file", "line"]].drop_duplicates()),
+            removed=removed,
+            changed=changed,
             checked=len(care) - removed - changed,
         ),
         "",
         "If no control resolved a name, the name has lapsed for now. Someone may register it "
         "again.",
         "tables/list_care.csv",
-    )  # fmt: skip
+    )
     counted = care.groupby(["file", "problem", "action"]).size().rename("line_count").reset_index()
-    show_table(counted, caption="Lines with problems, by list",
-               note="A line with two problems is counted under each.")  # fmt: skip
+    show_table(
+        counted,
+        caption="Lines with problems, by list",
+        note="A line with two problems is counted under each.",
+    )
     columns = ["file", "line", "problem", "action", "url", "why"]
     order = {"remove": 0, "change": 1}
     first = care.sort_values(
-        ["action", "file", "line"], key=lambda cells: cells.map(order).fillna(2)
-        if cells.name == "action" else cells,
-    )  # fmt: skip
-    show_table(first[columns], caption="Lines with problems", fold_after=_SHOWN,
-               file="list_care.csv")  # fmt: skip
+        ["action", "file", "line"],
+        key=lambda cells: cells.map(order).fillna(2) if cells.name == "action" else cells,
+    )
+    show_table(
+        first[columns], caption="Lines with problems", fold_after=_SHOWN, file="list_care.csv"
+    )

@@ -60,8 +60,17 @@ def review_lists(lists: TestLists, verdicts: pd.DataFrame) -> pd.DataFrame:
         )
         if not is_placeholder(str(row["domain"]))
     ]
-    columns = ["file", "line", "problem", "action", "domain", "url", "why", "line_now",
-               "line_proposed"]  # fmt: skip
+    columns = [
+        "file",
+        "line",
+        "problem",
+        "action",
+        "domain",
+        "url",
+        "why",
+        "line_now",
+        "line_proposed",
+    ]
     return pd.DataFrame(rows, columns=columns).sort_values(
         ["file", "line", "problem"], ignore_index=True
     )
@@ -80,10 +89,16 @@ def _row(
         cells |= {name: other[name] for name in ("category_code", "category_description")}
         proposed_line = _as_line(cells.values())
     return {
-        "file": entry.file, "line": entry.line, "problem": problem, "action": action,
-        "domain": entry.domain, "url": entry.written[0], "why": why, "line_now": now,
+        "file": entry.file,
+        "line": entry.line,
+        "problem": problem,
+        "action": action,
+        "domain": entry.domain,
+        "url": entry.written[0],
+        "why": why,
+        "line_now": now,
         "line_proposed": proposed_line,
-    }  # fmt: skip
+    }
 
 
 def _as_line(cells: Iterable[str]) -> str:
@@ -108,9 +123,13 @@ def _find_doubles(entries: Iterable[ListEntry]) -> Iterator[Row]:
         if earlier is not entry and earlier.file == entry.file:
             yield _row(entry, "duplicate", "remove", f"Line {earlier.line} has the same address.")
         elif earlier is not entry and earlier.category_code == entry.category_code:
-            yield _row(entry, "duplicate", "remove",
-                       f"Line {earlier.line} of {earlier.file} has the same address, and is tested "
-                       "in every country.")  # fmt: skip
+            yield _row(
+                entry,
+                "duplicate",
+                "remove",
+                f"Line {earlier.line} of {earlier.file} has the same address, and is tested "
+                "in every country.",
+            )
 
 
 def _find_twins(entries: Iterable[ListEntry]) -> Iterator[Row]:
@@ -182,8 +201,9 @@ def _find_misspelt(entries: Collection[ListEntry], seen: Seen) -> Iterator[Row]:
         meant = [name for name in alike.get(entry.domain, ()) if name in seen["reached"]]
         if not meant or entry.domain in seen["reached"]:
             continue
-        is_listed = any(registrable_domain(name) in map(registrable_domain, listed)
-                        for name in meant)  # fmt: skip
+        is_listed = any(
+            registrable_domain(name) in map(registrable_domain, listed) for name in meant
+        )
         action = "remove" if is_listed and entry.domain in seen["dead"] else "check"
         where = "which is on a list" if is_listed else "which is on no list"
         yield _row(

@@ -161,11 +161,15 @@ def _score(pairs: pd.DataFrame, thresholds: Thresholds, until: pd.Timestamp) -> 
     reach = pairs["kind"].map(_REACH).astype("float64").fillna(_OTHER_REACH)
     closeness = (1 / needed.where(needed > 0)).fillna(0)
     return pairs.assign(
-        suspicion=suspicion.round(4), closeness=closeness.round(4), age=age.round(4), reach=reach,
+        suspicion=suspicion.round(4),
+        closeness=closeness.round(4),
+        age=age.round(4),
+        reach=reach,
         score=(suspicion * closeness * age * reach).round(4),
-        days_untested=days.astype("Int64"), tests_needed=needed,
+        days_untested=days.astype("Int64"),
+        tests_needed=needed,
         test_reason=_reasons(pairs, is_mixed, is_stale),
-    )  # fmt: skip
+    )
 
 
 def _reasons(pairs: pd.DataFrame, is_mixed: pd.Series, is_stale: pd.Series) -> pd.Series:
@@ -240,9 +244,11 @@ def find_without_comparison(verdicts: pd.DataFrame, ranked: pd.DataFrame) -> pd.
         ``EVERYDAY`` were ever reached. Networks with next to no measurements are left out.
     """
     whole = verdicts[(verdicts["period"] == "all") & (verdicts["domain"] != "")]
-    counts = whole.assign(is_reached=whole["ok_session_count"] > 0).groupby("probe_asn").agg(
-        tested_count=("domain", "size"), reached_count=("is_reached", "sum")
-    )  # fmt: skip
+    counts = (
+        whole.assign(is_reached=whole["ok_session_count"] > 0)
+        .groupby("probe_asn")
+        .agg(tested_count=("domain", "size"), reached_count=("is_reached", "sum"))
+    )
     access = list_access_networks(ranked).merge(counts, on="probe_asn")
     is_thin = access["reached_count"] < EVERYDAY
     is_thin &= access["measurement_count"] >= _LEAST_MEASUREMENTS
@@ -347,8 +353,12 @@ def write_run(
     (folder / f"{stem}.json").write_text(f"{content}\n", encoding="utf-8")
     text = "".join(f"{url}\n" for url in sites["url"])
     (folder / f"{stem}.txt").write_text(text, encoding="ascii")
-    return {"network": name, "site_count": len(sites), "descriptor_url": f"tables/{stem}.json",
-            "plain_list_url": f"tables/{stem}.txt"}  # fmt: skip
+    return {
+        "network": name,
+        "site_count": len(sites),
+        "descriptor_url": f"tables/{stem}.json",
+        "plain_list_url": f"tables/{stem}.txt",
+    }
 
 
 #: Characters of an address; the longest of Citizen Lab's lists has 155.

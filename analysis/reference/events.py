@@ -42,8 +42,14 @@ _LONGEST_SOURCE = 500
 INCIDENT = "incident"
 _INCIDENTS = REFERENCE / "events" / "ooni-incidents.csv"
 _INCIDENT_COLUMNS = (
-    "probe_cc", "first_day", "last_day", "incident_id", "blocked", "probe_asns", "domains",
-)  # fmt: skip
+    "probe_cc",
+    "first_day",
+    "last_day",
+    "incident_id",
+    "blocked",
+    "probe_asns",
+    "domains",
+)
 #: An incident's page (ooni/explorer, pages/findings/[id].js).
 _INCIDENT_PAGE = "https://explorer.ooni.org/findings/{}"
 
@@ -123,12 +129,17 @@ def _read_incidents(code: str) -> EventList:
     table = read_csv(_INCIDENTS, _INCIDENT_COLUMNS, "EVENTS")
     incidents = [
         Event(
-            date.fromisoformat(row["first_day"]), f"Blocked according to OONI: {row['blocked']}",
-            INCIDENT, _INCIDENT_PAGE.format(row["incident_id"]), row["last_day"],
-            _parts(row["probe_asns"]), _parts(row["domains"]),
+            date.fromisoformat(row["first_day"]),
+            f"Blocked according to OONI: {row['blocked']}",
+            INCIDENT,
+            _INCIDENT_PAGE.format(row["incident_id"]),
+            row["last_day"],
+            _parts(row["probe_asns"]),
+            _parts(row["domains"]),
         )
-        for _, row in table.rows if row["probe_cc"] == code
-    ]  # fmt: skip
+        for _, row in table.rows
+        if row["probe_cc"] == code
+    ]
     return _listed(table, incidents) if incidents else EventList()
 
 
@@ -161,13 +172,29 @@ def event_table(events: Sequence[Event]) -> pd.DataFrame:
     Columns: ``mark`` (the number that stands in the figure), ``date, event, event_kind,
     source_url``; with an incident also ``last_day, domains, probe_asns``.
     """
-    columns = ["mark", "date", "last_day", "event", "event_kind", "domains", "probe_asns",
-               "source_url"]  # fmt: skip
+    columns = [
+        "mark",
+        "date",
+        "last_day",
+        "event",
+        "event_kind",
+        "domains",
+        "probe_asns",
+        "source_url",
+    ]
     rows = [
-        (str(mark), event.day.isoformat(), event.last_day, event.title, event.kind,
-         "; ".join(event.domains), "; ".join(event.probe_asns), event.source)
+        (
+            str(mark),
+            event.day.isoformat(),
+            event.last_day,
+            event.title,
+            event.kind,
+            "; ".join(event.domains),
+            "; ".join(event.probe_asns),
+            event.source,
+        )
         for mark, event in enumerate(events, start=1)
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(rows, columns=columns)
     if any(event.kind == INCIDENT for event in events):
         return table

@@ -338,9 +338,10 @@ def find_changed_kinds(reported_names: ReportedNames, described: pd.DataFrame) -
                 rows.append((row.probe_asn, row.network, row.kind, name, kind, count))
     columns = ["probe_asn", "network", "kind", "reported_name", "reported_kind", "day_count"]
     return pd.DataFrame(rows, columns=columns).sort_values(
-        ["probe_asn", "day_count", "reported_name"], ascending=[True, False, True],
+        ["probe_asn", "day_count", "reported_name"],
+        ascending=[True, False, True],
         ignore_index=True,
-    )  # fmt: skip
+    )
 
 
 def _describe_one(asn: int, reported: str, listed: Network | None) -> tuple[str, str, str, str]:

@@ -60,8 +60,7 @@ def _parse(since: str, until: str, probe_asn: str, source: str) -> Outage:
         raise ValueError(f"probe_asn {probe_asn[:20]!r} is no network, such as AS64500, nor empty")
     if not 1 <= len(source) <= _LONGEST:
         raise ValueError(f"source must be text of 1 to {_LONGEST} characters")
-    outage = Outage(parse_day("since", since), parse_day("until", until),
-                    network, source)  # fmt: skip
+    outage = Outage(parse_day("since", since), parse_day("until", until), network, source)
     if outage.since >= outage.until:
         raise ValueError("until must be after since: it is the day after the last")
     return outage

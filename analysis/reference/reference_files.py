@@ -560,9 +560,11 @@ def find(reference: str, probe_cc: str, root: Path = SNAPSHOTS) -> Snapshot:
     if not fitting:
         days = ", ".join(snapshot.folder.name for snapshot in fetched) or "none"
         raise ParameterError(
-            "REFERENCE", reference, f"there is no such snapshot for {code}; there are: {days}; "
-            f"'python -m analysis refresh PROBE_CC={code}' fetches today's"
-        )  # fmt: skip
+            "REFERENCE",
+            reference,
+            f"there is no such snapshot for {code}; there are: {days}; "
+            f"'python -m analysis refresh PROBE_CC={code}' fetches today's",
+        )
     fitting[-1].check(code)
     return fitting[-1]
 

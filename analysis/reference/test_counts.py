@@ -26,8 +26,11 @@ COLUMNS = ("test_name", "probe_cc", "day", *COUNTS)
 def frame_of(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
     """A frame of counts, rows in the order of ``COLUMNS``; sorted."""
     frame = pd.DataFrame(list(rows), columns=list(COLUMNS))
-    kinds = dict.fromkeys(COUNTS, "int64") | {"day": "datetime64[us]", "test_name": "str",
-                                              "probe_cc": "str"}  # fmt: skip
+    kinds = dict.fromkeys(COUNTS, "int64") | {
+        "day": "datetime64[us]",
+        "test_name": "str",
+        "probe_cc": "str",
+    }
     return frame.astype(kinds).sort_values(["test_name", "probe_cc", "day"], ignore_index=True)
 
 

@@ -161,11 +161,20 @@ def compare_semesters(
     return pd.DataFrame(
         rows,
         columns=[
-            "domain", "is_local", "change", "first_state", "second_state",
-            "first_measurement_count", "second_measurement_count", "matched_networks", "note",
-            "first_matched_state", "second_matched_state", "is_interrupted",
+            "domain",
+            "is_local",
+            "change",
+            "first_state",
+            "second_state",
+            "first_measurement_count",
+            "second_measurement_count",
+            "matched_networks",
+            "note",
+            "first_matched_state",
+            "second_matched_state",
+            "is_interrupted",
         ],
-    )  # fmt: skip
+    )
 
 
 def count_panel(
@@ -186,11 +195,15 @@ def count_panel(
     matched = told[told.duplicated(["domain", "probe_asn"], keep=False)]
     listed = matched["domain"].where(matched["state"].isin(LISTED))
     local = listed.where(listed.isin(local_domains))
-    halves = matched.assign(listed=listed, local=local).groupby("period").agg(
-        domain_count=("domain", "nunique"),
-        blocked_domain_count=("listed", "nunique"),
-        blocked_local_domain_count=("local", "nunique"),
-    )  # fmt: skip
+    halves = (
+        matched.assign(listed=listed, local=local)
+        .groupby("period")
+        .agg(
+            domain_count=("domain", "nunique"),
+            blocked_domain_count=("listed", "nunique"),
+            blocked_local_domain_count=("local", "nunique"),
+        )
+    )
     return halves.reset_index()
 
 
@@ -333,11 +346,26 @@ def blocked_sites(
         for domain in sorted(by_domain)
     ]
     columns = [
-        "domain", "registrable_domain", "category_code", "category", "is_local", "state",
-        "mechanisms", "probe_asns", "networks", "blocked_from", "blocked_until",
-        "measurement_count", "blocked_count", "session_count", "witness_url", "note",
-        "last_seen_blocked", "all_measurement_count", "all_session_count",
-    ]  # fmt: skip
+        "domain",
+        "registrable_domain",
+        "category_code",
+        "category",
+        "is_local",
+        "state",
+        "mechanisms",
+        "probe_asns",
+        "networks",
+        "blocked_from",
+        "blocked_until",
+        "measurement_count",
+        "blocked_count",
+        "session_count",
+        "witness_url",
+        "note",
+        "last_seen_blocked",
+        "all_measurement_count",
+        "all_session_count",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -412,8 +440,15 @@ def set_aside(
         }
         for domain in sorted(reason_of)
     ]
-    columns = ["domain", "reason", "measurement_count", "anomaly_count", "networks", "note",
-               "flagged_count"]  # fmt: skip
+    columns = [
+        "domain",
+        "reason",
+        "measurement_count",
+        "anomaly_count",
+        "networks",
+        "note",
+        "flagged_count",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -446,10 +481,14 @@ def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFram
         networks.
     """
     whole = verdicts[verdicts["period"] == "all"]
-    per_network = whole[whole["state"].isin(LISTED)].groupby("probe_asn").agg(
-        blocked_domain_count=("domain", "nunique"),
-        mechanisms=("mechanism", lambda names: ";".join(sorted(set(names)))),
-    )  # fmt: skip
+    per_network = (
+        whole[whole["state"].isin(LISTED)]
+        .groupby("probe_asn")
+        .agg(
+            blocked_domain_count=("domain", "nunique"),
+            mechanisms=("mechanism", lambda names: ";".join(sorted(set(names)))),
+        )
+    )
     enough = is_tested_enough(whole).groupby(whole["probe_asn"]).sum()
     table = networks.join(per_network, on="probe_asn")
     table = table.join(enough.rename("tested_enough_count"), on="probe_asn")
@@ -511,8 +550,15 @@ def list_site_networks(
         domains: ``Study.domains``.
     """
     listed = listed_domestic(verdicts[verdicts["period"] == "all"], networks)
-    columns = ["state", "note", "blocked_until", "sessions_to_flip", "resolver_asns", "operator",
-               "witness_url"]  # fmt: skip
+    columns = [
+        "state",
+        "note",
+        "blocked_until",
+        "sessions_to_flip",
+        "resolver_asns",
+        "operator",
+        "witness_url",
+    ]
     of_pair = listed[[*_PAIR, *columns]].rename(columns={name: f"pair_{name}" for name in columns})
     key = [*_KEY, "blocked_from_time"]
     table = intervals.merge(of_pair, on=_PAIR).merge(reached, on=key, how="left")
@@ -536,14 +582,15 @@ def list_site_networks(
         blocked_share_high=high,
         note=[
             _note_of(*row)
-            for row in zip(table["pair_note"], is_first & table["last_seen_open"].isna(), is_last,
-                           strict=True)
+            for row in zip(
+                table["pair_note"], is_first & table["last_seen_open"].isna(), is_last, strict=True
+            )
         ],
         **{
             name: table[f"pair_{name}"]
             for name in ("operator", "sessions_to_flip", "resolver_asns", "witness_url")
         },
-    )  # fmt: skip
+    )
 
 
 def _join_beginnings(table: pd.DataFrame) -> pd.DataFrame:
@@ -593,9 +640,10 @@ def list_sites(
     is_listed, is_aside = names.isin(blocked["domain"]), names.isin(aside["domain"])
     is_open = names.isin(access.loc[access["state"] == "ok", "domain"])
     status = np.select(
-        [is_listed, is_aside, is_open], ["listed", "set_aside", "no_problem_seen"],
+        [is_listed, is_aside, is_open],
+        ["listed", "set_aside", "no_problem_seen"],
         "not_enough_tests",
-    )  # fmt: skip
+    )
     told = _why_no_conclusion(access) | dict(zip(aside["domain"], aside["reason"], strict=True))
     is_told = {"set_aside", "not_enough_tests"}
     table = tested.assign(
@@ -606,8 +654,9 @@ def list_sites(
             for site, one in zip(names, status, strict=True)
         ],
     )
-    counts = of_site.agg(session_count=("session_count", "sum"),
-                         network_count=("probe_asn", "nunique"))  # fmt: skip
+    counts = of_site.agg(
+        session_count=("session_count", "sum"), network_count=("probe_asn", "nunique")
+    )
     table = table.join(counts, on="domain")
     tested_enough = set(whole.loc[is_tested_enough(whole), "domain"])
     own = table[table["status"].isin(["listed", "set_aside"]) & names.isin(tested_enough)]

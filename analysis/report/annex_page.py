@@ -106,12 +106,18 @@ def annex_sections(
     linked = link_countries(told, summary["probe_cc"], period)
     reasons = [
         (lang.html(words), lang.html(REASON_SENTENCES[reason]))
-        for reason, words in SET_ASIDE_REASONS.items() if reason in set(aside["reason"])
-    ]  # fmt: skip
+        for reason, words in SET_ASIDE_REASONS.items()
+        if reason in set(aside["reason"])
+    ]
     list_ = render_annex(
-        stretches, categories, networks, summary["probe_cc"], read_decided(tables),
-        grade_pairs(read["pairs"]), lang,
-    )  # fmt: skip
+        stretches,
+        categories,
+        networks,
+        summary["probe_cc"],
+        read_decided(tables),
+        grade_pairs(read["pairs"]),
+        lang,
+    )
     by_category = _show_finding(page, "categories", find_categories(read)) + render_table(
         categories.assign(
             category=[word(lang, text).striptags() for text in categories["category"]]
@@ -146,9 +152,16 @@ def annex_sections(
         else ""
     )
     set_aside += _show_finding(page, "unlisted", find_unlisted(read)) + render_table(
-        linked, caption, note, 25, {}, file="set_aside.csv", is_printed=True, lang=lang,
+        linked,
+        caption,
+        note,
+        25,
+        {},
+        file="set_aside.csv",
+        is_printed=True,
+        lang=lang,
         anchor="table-set-aside",
-    )  # fmt: skip
+    )
     macros = open_template("annex.html.j2", lang).module
     return [
         ("", _show_opening(page)),
@@ -175,9 +188,10 @@ def _show_opening(page: Telling) -> Markup:
     answer = page.lang.html(
         "Listed sites: {blocked}; of these, {traced} blocked and {likely} likely blocked on at "
         "least one access network.",
-        blocked=page.count("blocked_domain_count"), traced=page.count("traced_domain_count"),
+        blocked=page.count("blocked_domain_count"),
+        traced=page.count("traced_domain_count"),
         likely=page.count("likely_domain_count"),
-    )  # fmt: skip
+    )
     what = page.lang.html(
         "Registered domains: {names}; pairs of site and network: {pairs}. The list has each site "
         "with its networks below it: when the block was seen there, in how many sessions, how, "
@@ -232,7 +246,9 @@ def _groups(
             "category": category,
             "site": site_link(domain),
             "facts": lang.html_plural(
-                "{category}; {n} network", "{category}; {n} networks", count,
+                "{category}; {n} network",
+                "{category}; {n} networks",
+                count,
                 category=word(lang, category),
             ),
             "decision": show_decision(decided.get(domain), lang),
@@ -247,4 +263,4 @@ def _groups(
             )
             if len(rows) > len(shown)
             else "",
-        }  # fmt: skip
+        }

@@ -69,18 +69,21 @@ def count_endpoints(
         ``endpoint_count, cut_endpoint_count, cut_endpoints``, the latter joined by ``;``.
     """
     given = {
-        "test_name": stretch["test_name"], "part": stretch["part"],
-        "probe_asn": stretch["probe_asn"], "since": stretch["blocked_from_time"],
+        "test_name": stretch["test_name"],
+        "part": stretch["part"],
+        "probe_asn": stretch["probe_asn"],
+        "since": stretch["blocked_from_time"],
         "until": stretch["blocked_until_time"],
-    }  # fmt: skip
+    }
     tried = connection.execute(_TRIED, given).df()
     usual = tried[2 * tried["tried_count"] >= tried["tried_count"].max()]
     cut = usual.loc[2 * usual["cut_count"] >= usual["tried_count"], "endpoint"]
     named = sorted(name[:_LONGEST].replace(";", ",") for name in cut.head(_MOST_NAMED))
     return {
-        "endpoint_count": len(usual), "cut_endpoint_count": len(cut),
+        "endpoint_count": len(usual),
+        "cut_endpoint_count": len(cut),
         "cut_endpoints": ";".join(named),
-    }  # fmt: skip
+    }
 
 
 # Measurements of each test and network by day, and OONI's flags, of which each has one.
@@ -170,13 +173,16 @@ def _network_intervals(study: MessagingStudy, judgement: Judgement) -> pd.DataFr
         wider = {} if row["schedule"] else _reach_over(cell, row)
         reached = {**row, **wider, "test_name": test, "part": part}
         since, until = reached["blocked_from"], reached["blocked_until"]
-        rows.append({
-            **reached, **count_endpoints(study.connection, reached),
-            "last_seen_blocked": reached["blocked_until"],
-            "blocked_count": reached["measurement_count"],
-            "blocked_session_count": reached["session_count"],
-            "elsewhere_anomaly_share": study.elsewhere.typical_share(test, since, until),
-        })  # fmt: skip
+        rows.append(
+            {
+                **reached,
+                **count_endpoints(study.connection, reached),
+                "last_seen_blocked": reached["blocked_until"],
+                "blocked_count": reached["measurement_count"],
+                "blocked_session_count": reached["session_count"],
+                "elsewhere_anomaly_share": study.elsewhere.typical_share(test, since, until),
+            }
+        )
     return typed("messaging_intervals", rows)
 
 
@@ -196,15 +202,18 @@ def _reach_over(cell: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, Any]:
     inside = cell.iloc[first : last + 1]
     hits = inside[inside["class"] == "blocked"]
     moments = {
-        "blocked_from_time": time[first], "blocked_until_time": time[last],
+        "blocked_from_time": time[first],
+        "blocked_until_time": time[last],
         "last_seen_open_time": time[before[-1]] if len(before) else pd.NaT,
         "first_seen_open_again_time": time[last + 1 + after[0]] if len(after) else pd.NaT,
-    }  # fmt: skip
+    }
     return {
         **moments,
-        "blocked_from": time[first].normalize(), "blocked_until": time[last].normalize(),
-        "session_count": max(len(hits), row["session_count"]), "day_count": hits["day"].nunique(),
-    }  # fmt: skip
+        "blocked_from": time[first].normalize(),
+        "blocked_until": time[last].normalize(),
+        "session_count": max(len(hits), row["session_count"]),
+        "day_count": hits["day"].nunique(),
+    }
 
 
 # --- verdicts -------------------------------------------------------------------------------------
@@ -237,14 +246,17 @@ def _network_verdicts(
         first, last = pd.Timestamp(period.since), pd.Timestamp(period.last_day)
         counts = days.loc[days["day"].between(first, last), _COUNTS].sum()
         in_order = sorted(zip(group["order"], group["part"], group["state"], strict=True))
-        rows.append({
-            **dict(most), **dict(counts.drop("ok_count")),
-            "parts": ";".join(part for _, part, state in in_order if state in LISTED),
-            "open_parts": ";".join(part for _, part, state in in_order if state == "ok"),
-            "network": named["network"].get(asn, ""),
-            **_dates(most, own, period),
-            **_beside(share_of, str(test), most, named["is_domestic"].get(asn, False), period),
-        })  # fmt: skip
+        rows.append(
+            {
+                **dict(most),
+                **dict(counts.drop("ok_count")),
+                "parts": ";".join(part for _, part, state in in_order if state in LISTED),
+                "open_parts": ";".join(part for _, part, state in in_order if state == "ok"),
+                "network": named["network"].get(asn, ""),
+                **_dates(most, own, period),
+                **_beside(share_of, str(test), most, named["is_domestic"].get(asn, False), period),
+            }
+        )
     return typed("messaging_verdicts", rows)
 
 
@@ -286,9 +298,11 @@ def _beside(
     if aside == "instrument":
         note = "; ".join(filter(None, [note, DEFECT_NOTE]))
     return {
-        "elsewhere_anomaly_share": share, "control": control, "set_aside_reason": aside,
+        "elsewhere_anomaly_share": share,
+        "control": control,
+        "set_aside_reason": aside,
         "note": note,
-    }  # fmt: skip
+    }
 
 
 # --- counts ---------------------------------------------------------------------------------------
@@ -325,9 +339,11 @@ def _name_defects(study: MessagingStudy) -> pd.DataFrame:
     if study.is_fictional:  # what is known is of the real tests
         known = [some[:0] for some in known]
     return defects.assign(
-        since=since, until=until, cause=["; ".join(some["cause"]) for some in known],
+        since=since,
+        until=until,
+        cause=["; ".join(some["cause"]) for some in known],
         source=["; ".join(some["source"].unique()) for some in known],
-    )  # fmt: skip
+    )
 
 
 def title_of(test_name: str) -> str:

@@ -55,8 +55,10 @@ def show_months(study: Study, months: pd.DataFrame) -> None:
     valid = total - int(months["failure_count"].sum())
     title = ENGLISH.say(
         "OONI flagged {share} of {n} measurements that did not fail as {words}",
-        n=valid, share=percent(flagged(months) / max(valid, 1)), words=_flag_words(months),
-    )  # fmt: skip
+        n=valid,
+        share=percent(flagged(months) / max(valid, 1)),
+        words=_flag_words(months),
+    )
     show_figure(
         plots.results_by_month(months, title=title, footer=study.footer(total, "measurements")),
         alt=ENGLISH.say(
@@ -118,9 +120,11 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
     title = ENGLISH.say(
         "Networks with measurements in each month: {steady} of {n}; {network} made {share} of the "
         "measurements",
-        steady=(per_network == months).sum(), n=len(networks),
-        network=most.index[0], share=percent(most.iloc[0] / total),
-    )  # fmt: skip
+        steady=(per_network == months).sum(),
+        n=len(networks),
+        network=most.index[0],
+        share=percent(most.iloc[0] / total),
+    )
     counts = drawn.pivot(index="network", columns="month", values="measurement_count")
     every = pd.period_range(monthly["month"].min(), monthly["month"].max(), freq="M").astype(str)
     what = "Measurements by network and month. An empty cell was not tested."
@@ -128,9 +132,10 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
         what += ENGLISH.say(
             " Networks drawn, those with measurements on most days: {n}. Networks that are not "
             "drawn: {others}, with {count} measurements.",
-            n=len(steadiest), others=len(networks) - len(steadiest),
+            n=len(steadiest),
+            others=len(networks) - len(steadiest),
             count=total - int(drawn["measurement_count"].sum()),
-        )  # fmt: skip
+        )
     show_figure(
         plots.heat_map(
             counts.reindex(columns=every), title=title, footer=study.footer(total, "measurements")
@@ -217,16 +222,23 @@ def show_changes(study: Study, changes: pd.DataFrame, words: Words | None) -> No
     shown = shown.assign(is_interrupted=shown["is_interrupted"].astype(object).where(is_both))
     if not shown["is_interrupted"].any():
         shown = shown.drop(columns="is_interrupted")
-    matched = {name: shown[name].replace("", "No network compared")
-               for name in ("first_matched_state", "second_matched_state")}  # fmt: skip
+    matched = {
+        name: shown[name].replace("", "No network compared")
+        for name in ("first_matched_state", "second_matched_state")
+    }
     by_change = shown.assign(order=order, change=shown["change"].map(CHANGES), **matched)
     show_table(
         by_change.sort_values(["order", "domain"]).drop(columns="order"),
-        caption="Listed sites, first half against second", fold_after=60, anchor="table-changes",
+        caption="Listed sites, first half against second",
+        fold_after=60,
+        anchor="table-changes",
         note="The last column is filled only for sites that are listed in both halves on all "
-             "networks compared." if "is_interrupted" in shown else "",
-        file="semester_changes.csv", networks=study.network_names(),
-    )  # fmt: skip
+        "networks compared."
+        if "is_interrupted" in shown
+        else "",
+        file="semester_changes.csv",
+        networks=study.network_names(),
+    )
 
 
 def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
@@ -248,19 +260,21 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
     title = ENGLISH.say_plural(
         "{n} method of blocking: {most}",
         "{n} methods of blocking; the most common is {most}",
-        len(by_mechanism), most=by_mechanism.index[0],
-    )  # fmt: skip
+        len(by_mechanism),
+        most=by_mechanism.index[0],
+    )
     what = "Listed sites by network and method of blocking"
     said = "; ".join(f"{name}: {count}" for name, count in by_mechanism.items())
     show_figure(
         plots.heat_map(
             counts.where(counts > 0)[by_mechanism.index],
-            title=title, footer=study.footer(len(listed), "pairs of site and network"),
+            title=title,
+            footer=study.footer(len(listed), "pairs of site and network"),
         ),
         alt=f"{what}. Pairs by method: {said}.",
         caption=f"{what}.",
         opens="#table-intervals",
-    )  # fmt: skip
+    )
 
 
 def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -> None:
@@ -280,8 +294,9 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
     title = ENGLISH.say(
         "Blocked or likely blocked sites: {n}; of these, with a time between two blocks in which "
         "no network blocked them: {several}",
-        n=len(stretches), several=(stretches > 1).sum(),
-    )  # fmt: skip
+        n=len(stretches),
+        several=(stretches > 1).sum(),
+    )
     show_markup(draw_timeline(spans, study.periods["all"], events, title, study.credit))
     if events:
         show_table(
@@ -299,9 +314,19 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
         intervals: the contract's ``blocking_intervals``.
     """
     shown = _dated(intervals, study)
-    columns = ["domain", "probe_asn", "state", "mechanism", "last_seen_open", "blocked_from",
-               "blocked_until", "first_seen_open_again", "session_count",
-               "longest_gap_days", "chance"]  # fmt: skip
+    columns = [
+        "domain",
+        "probe_asn",
+        "state",
+        "mechanism",
+        "last_seen_open",
+        "blocked_from",
+        "blocked_until",
+        "first_seen_open_again",
+        "session_count",
+        "longest_gap_days",
+        "chance",
+    ]
     show_table(
         shown[columns],
         caption="Periods of blocking, with the tests before and after",
@@ -312,10 +337,14 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
         fold_after=8,
         file="blocking_intervals.csv",
         networks=study.network_names(),
-        headings={"last_seen_open": "Last reached before", "blocked_from": "First seen failing",
-                  "blocked_until": "Last seen failing",
-                  "first_seen_open_again": "Reached again", "session_count": "Failed sessions"},
-    )  # fmt: skip
+        headings={
+            "last_seen_open": "Last reached before",
+            "blocked_from": "First seen failing",
+            "blocked_until": "Last seen failing",
+            "first_seen_open_again": "Reached again",
+            "session_count": "Failed sessions",
+        },
+    )
 
 
 def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
@@ -329,9 +358,11 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
     withheld = withheld.rename(columns={"reason": "why"})
     by_reason = withheld.assign(network=withheld["probe_asn"].map(names)).groupby("why")
     counts = by_reason.agg(
-        period_count=("domain", "size"), site_count=("domain", "nunique"),
-        session_count=("session_count", "sum"), networks=("network", _count_networks),
-    )  # fmt: skip
+        period_count=("domain", "size"),
+        site_count=("domain", "nunique"),
+        session_count=("session_count", "sum"),
+        networks=("network", _count_networks),
+    )
     headings = {
         "why": "Why it is not listed",
         "session_count": "Sessions that did not reach it",
@@ -339,12 +370,23 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
     show_table(
         counts.sort_values("period_count", ascending=False, kind="stable").reset_index(),
         caption="Failures that are not listed, by reason",
-        headings={**headings, "period_count": "Periods of failures",
-                  "networks": "Networks with most of these periods"},
-    )  # fmt: skip
+        headings={
+            **headings,
+            "period_count": "Periods of failures",
+            "networks": "Networks with most of these periods",
+        },
+    )
     shown = gather_alike(_dated(withheld, study))
-    columns = ["domain", "probe_asns", "mechanism", "blocked_from", "blocked_until",
-               "session_count", "chance", "why"]  # fmt: skip
+    columns = [
+        "domain",
+        "probe_asns",
+        "mechanism",
+        "blocked_from",
+        "blocked_until",
+        "session_count",
+        "chance",
+        "why",
+    ]
     show_table(
         shown[columns],
         caption="Failures that are not listed",
@@ -355,10 +397,14 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
         fold_after=4,
         file="withheld_intervals.csv",
         networks=names,
-        headings={**headings, "blocked_from": "First seen failing",
-                  "blocked_until": "Last seen failing", "mechanism": "How it failed",
-                  "probe_asns": "Networks"},
-    )  # fmt: skip
+        headings={
+            **headings,
+            "blocked_from": "First seen failing",
+            "blocked_until": "Last seen failing",
+            "mechanism": "How it failed",
+            "probe_asns": "Networks",
+        },
+    )
 
 
 _TRACES = """
@@ -394,9 +440,10 @@ def show_unlisted_traces(traces: pd.DataFrame, whole: pd.DataFrame) -> None:
     otherwise = otherwise.mask(traces["state"] == "ok", "Too few traces for the list")
     traces = traces.assign(why=traces["note"].where(traces["note"] != "", otherwise))
     counted = traces.groupby(["rule_id", "state", "why"]).agg(
-        site_count=("domain", "nunique"), pair_count=("domain", "size"),
+        site_count=("domain", "nunique"),
+        pair_count=("domain", "size"),
         measurement_count=("measurement_count", "sum"),
-    )  # fmt: skip
+    )
     show_table(
         counted.sort_values("pair_count", ascending=False, kind="stable").reset_index(),
         caption="Pairs with a trace of blocking that are not listed, and the measurements that saw "
@@ -415,8 +462,16 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
         answers: the contract's ``answers``.
     """
     shared = answers[answers["name_count"] > 1]
-    columns = ["address", "resolver_asn", "quarter", "profile", "name_count", "dead_name_count",
-               "live_name_count", "measurement_count"]  # fmt: skip
+    columns = [
+        "address",
+        "resolver_asn",
+        "quarter",
+        "profile",
+        "name_count",
+        "dead_name_count",
+        "live_name_count",
+        "measurement_count",
+    ]
     show_table(
         shared.sort_values("name_count", ascending=False, kind="stable")[columns],
         caption="Addresses that several names share and that their controls did not get",
@@ -428,7 +483,7 @@ def show_answers(study: Study, answers: pd.DataFrame) -> None:
         file="answers.csv",
         networks=study.network_names(),
         headings={"live_name_count": "Existing names, on all networks"},
-    )  # fmt: skip
+    )
 
 
 def _count_networks(networks: pd.Series) -> str:
@@ -446,14 +501,16 @@ def _count_networks(networks: pd.Series) -> str:
 def gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
     """One row for what failed for one reason on many networks; what is no surprise comes last."""
     keys = [withheld["why"].isin(USUAL), *(withheld[name] for name in _ALIKE)]
-    gathered = withheld.groupby(keys).agg({
-        **dict.fromkeys(_ALIKE, "first"),
-        "probe_asn": tell_networks,
-        "blocked_from": "min",
-        "blocked_until": "max",
-        "session_count": "sum",
-        "chance": "min",
-    })  # fmt: skip
+    gathered = withheld.groupby(keys).agg(
+        {
+            **dict.fromkeys(_ALIKE, "first"),
+            "probe_asn": tell_networks,
+            "blocked_from": "min",
+            "blocked_until": "max",
+            "session_count": "sum",
+            "chance": "min",
+        }
+    )
     return gathered.reset_index(drop=True).rename(columns={"probe_asn": "probe_asns"})
 
 
@@ -511,8 +568,9 @@ def show_sweep(study: Study, swept: pd.DataFrame) -> None:
     shift = swept["gained_count"] + swept["lost_count"]
     title = ENGLISH.say(
         "Sites that a tried value moves on or off the list of {n}, at most: {most}",
-        most=shift.max(), n=site_count,
-    )  # fmt: skip
+        most=shift.max(),
+        n=site_count,
+    )
     most = max(swept["blocked_pair_count"].max(), 1)
     rows = []
     for name, of_name in swept.groupby("threshold", sort=False):
@@ -531,9 +589,12 @@ def show_sweep(study: Study, swept: pd.DataFrame) -> None:
     show_table(swept[shift > 0], caption="Values that add sites to the list or remove sites")
     all_values = swept.drop(columns=["gained", "lost"])
     show_table(
-        all_values, caption="All tried values", fold_after=12, file="threshold_sweep.csv",
+        all_values,
+        caption="All tried values",
+        fold_after=12,
+        file="threshold_sweep.csv",
         anchor="table-tried",
-    )  # fmt: skip
+    )
 
 
 def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
@@ -556,12 +617,15 @@ def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
         ENGLISH.say(
             "Tests that did not run properly (OONI's flag “failed”) and say nothing about the "
             "site: {failed}. Of the {valid} others OONI flags {flags} ({share}) as {words}.",
-            failed=failed, valid=valid, flags=flags, share=percent(flags / max(valid, 1)),
+            failed=failed,
+            valid=valid,
+            flags=flags,
+            share=percent(flags / max(valid, 1)),
             words=_flag_words(months),
         ),
         "A measurement is one test, not one user: one probe can make many. "
         "Verdicts therefore count sessions.",
-    )  # fmt: skip
+    )
 
 
 def claim_verdicts(numbers: Numbers) -> None:
@@ -606,19 +670,23 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
         ENGLISH.html(
             "Sites that this method lists: {blocked_domain_count}. Sites on the shortest of the "
             "other lists, from the same measurements: {least}; on the longest: {most}.",
-            **marked({"blocked_domain_count": ours}), least=theirs.min(), most=theirs.max(),
+            **marked({"blocked_domain_count": ours}),
+            least=theirs.min(),
+            most=theirs.max(),
         ),
         ENGLISH.html(
             "Lists that are not empty: {lists} of {n}; sites on all of these: {agreed}. Sites on "
             "another list and not on this one: {other_methods_only_count}; the reason for each is "
             "below.",
-            lists=len(some), n=len(counts), agreed=compared[some].all(axis=1).sum(),
+            lists=len(some),
+            n=len(counts),
+            agreed=compared[some].all(axis=1).sum(),
             **marked(count_methods(compared)),
         ),
         "This page does not show which list is right. Page 6 tests this method on simulated "
         "countries, where the truth is known.",
         "6-validation.html",
-    )  # fmt: skip
+    )
     left_out = (
         "The list of what OONI confirmed is left out: no list of known block pages and addresses "
         "(fingerprints) was given."
@@ -647,25 +715,31 @@ def claim_sweep(swept: pd.DataFrame) -> None:
     most = swept.iloc[int(swept["lost_count"].argmax())]
     removed = ENGLISH.say(
         "{threshold} = {value} removes the most sites: {lost}. ",
-        threshold=most["threshold"], value=f"{most['value']:g}", lost=most["lost_count"],
-    )  # fmt: skip
+        threshold=most["threshold"],
+        value=f"{most['value']:g}",
+        lost=most["lost_count"],
+    )
     show_finding(
         "sweep",
         ENGLISH.say(
             "{steady} of {listed} sites stay on the list whichever number is changed.",
-            steady=listed - len(lost), listed=listed,
+            steady=listed - len(lost),
+            listed=listed,
         )
         if listed
         else "The published numbers list no site.",
-        (removed if lost else "") + ENGLISH.say(
+        (removed if lost else "")
+        + ENGLISH.say(
             "Sites that join the list in at least one case: {gained}. The published numbers list "
             "{pairs} pairs of site and network; with one change, the list has {least} to {most} "
             "pairs.",
-            gained=len(gained), pairs=standing["blocked_pair_count"], least=pairs.min(),
+            gained=len(gained),
+            pairs=standing["blocked_pair_count"],
+            least=pairs.min(),
             most=pairs.max(),
         ),
         "Changes of two numbers at once were not tried.",
-    )  # fmt: skip
+    )
 
 
 def claim_rule_change(flipped: pd.DataFrame) -> None:
@@ -680,16 +754,18 @@ def claim_rule_change(flipped: pd.DataFrame) -> None:
         ENGLISH.say(
             "With this change, {listed} pairs of site and network join the list and {unlisted} "
             "pairs leave it.",
-            listed=len(listed), unlisted=len(unlisted),
+            listed=len(listed),
+            unlisted=len(unlisted),
         ),
         ENGLISH.say(
             "The pairs that join belong to {joining} sites, the pairs that leave to {leaving} "
             "sites. In total, {n} pairs change their state.",
-            joining=listed["domain"].nunique(), leaving=unlisted["domain"].nunique(),
+            joining=listed["domain"].nunique(),
+            leaving=unlisted["domain"].nunique(),
             n=len(flipped),
         ),
         "The change is an example. It is not a proposal.",
-    )  # fmt: skip
+    )
 
 
 def name_tests(table: pd.DataFrame) -> pd.DataFrame:
@@ -770,9 +846,20 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
             for cut, tried in shown[["cut_endpoint_count", "endpoint_count"]].to_numpy(object)
         ],
     )
-    columns = ["test", "part", "endpoints", "probe_asn", "blocked_from", "last_seen_blocked",
-               "schedule", *(["local_schedule"] if "local_schedule" in shown else []), "mechanism",
-               "session_count", "chance", "elsewhere_anomaly_share"]  # fmt: skip
+    columns = [
+        "test",
+        "part",
+        "endpoints",
+        "probe_asn",
+        "blocked_from",
+        "last_seen_blocked",
+        "schedule",
+        *(["local_schedule"] if "local_schedule" in shown else []),
+        "mechanism",
+        "session_count",
+        "chance",
+        "elsewhere_anomaly_share",
+    ]
     empty = [name for name in ("schedule", "mechanism") if not (shown[name] != "").any()]
     show_table(
         shown[columns].drop(columns=empty),
@@ -814,23 +901,26 @@ def show_shares(study: MessagingStudy, judged: Judged) -> None:
     if countries:
         title = ENGLISH.say(
             "{broken} of {n} tests failed for weeks in most of the {countries} other countries",
-            broken=judged.defects["test_name"].nunique(), n=days["panel"].nunique(),
+            broken=judged.defects["test_name"].nunique(),
+            n=days["panel"].nunique(),
             countries=countries,
-        )  # fmt: skip
+        )
     share = days.groupby("panel", sort=False)[["anomaly_count", "valid"]].sum()
     show_figure(
         plots.heat_map(
-            above.astype(float).unstack(), title=title,
+            above.astype(float).unstack(),
+            title=title,
             footer=study.footer(int(days["valid"].sum()), "tests"),
         ),
-        alt="Shares of anomalies here in the whole period: " + "; ".join(
+        alt="Shares of anomalies here in the whole period: "
+        + "; ".join(
             f"{panel} {percent(row['anomaly_count'] / max(row['valid'], 1))}"
             for panel, row in share.iterrows()
         ),
         caption="Share of anomalies by month, by OONI's flags: percentage points above a typical "
         "other country. Failed tests are left out.",
         opens="tables/messaging_by_month.csv",
-    )  # fmt: skip
+    )
 
 
 def show_country(country: pd.DataFrame) -> None:
@@ -865,8 +955,12 @@ def show_defects(judged: Judged) -> None:
             columns={"share": "typical_share"}
         )[["test", "since", "until", "typical_share", "country_count", "cause", "source"]],
         caption="Weeks in which a test failed in most other countries",
-        headings={"since": "From", "until": "To", "cause": "Known cause",
-                  "country_count": "Fewest other countries with enough tests "
-                                   "in a week", "source": "Source"},
+        headings={
+            "since": "From",
+            "until": "To",
+            "cause": "Known cause",
+            "country_count": "Fewest other countries with enough tests in a week",
+            "source": "Source",
+        },
         note="The weeks come from the counts of other countries, the causes from public sources.",
-    )  # fmt: skip
+    )

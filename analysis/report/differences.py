@@ -144,8 +144,15 @@ def compare_verdicts(before: pd.DataFrame | Study, after: pd.DataFrame | Study) 
         for which in ("published_", "")
     )
     change = np.select([is_now & ~was, was & ~is_now], ["listed", "unlisted"], default="restated")
-    columns = [*key, "published_state", "state", "change", "published_rule_id", "rule_id",
-               "set_aside_reason"]  # fmt: skip
+    columns = [
+        *key,
+        "published_state",
+        "state",
+        "change",
+        "published_rule_id",
+        "rule_id",
+        "set_aside_reason",
+    ]
     return moved.assign(change=change)[columns].sort_values(key, ignore_index=True)
 
 
@@ -183,16 +190,18 @@ def _explain(
 ) -> list[str]:
     """Why the methods differ, a text per site of ``table``."""
     listed = table.loc[table["this_method"], "domain"]
-    most = ours.sort_values(["domain", "blocked_session_count", "probe_asn"],
-                            ascending=[True, False, True]).drop_duplicates("domain")  # fmt: skip
+    most = ours.sort_values(
+        ["domain", "blocked_session_count", "probe_asn"], ascending=[True, False, True]
+    ).drop_duplicates("domain")
     rules = dict(most[["domain", "rule_id"]].to_numpy())
     said: dict[str, dict[str, str]] = {}
     for key, frame in methods.items():
         cells = frame.merge(whole[[*_CELL, "measurement_count", "state"]], on=_CELL)
         there = cells.merge(most[_CELL], on=_CELL)
         unlisted = cells[cells["is_listed"].astype(bool) & ~cells["domain"].isin(listed)]
-        busiest = unlisted.sort_values(["domain", "measurement_count", "probe_asn"],
-                                        ascending=[True, False, True])  # fmt: skip
+        busiest = unlisted.sort_values(
+            ["domain", "measurement_count", "probe_asn"], ascending=[True, False, True]
+        )
         chosen = pd.concat([there, busiest.drop_duplicates("domain")])
         said[key] = {
             str(row.domain): f"{row.reason} ({tell_network(row.probe_asn)}, "

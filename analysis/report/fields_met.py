@@ -38,11 +38,20 @@ _KNOWN_VERSION = r"0\.[0-5]\.[0-9]{1,3}"
 #: Families of failures, known by their beginning, as rules read them: ``ssl_error: error:1400…``.
 _KNOWN_FAMILY = r"^(dns|ssl|http|socks|quic)_|^unknown_"
 #: Those that rules read by name, and others of ooni/spec df-007 and of old probes.
-_KNOWN_FAILURES: Final = sorted({
-    *chain.from_iterable(FAILURES.values()), "already_connected", "android_dns_cache_no_data",
-    "connect_error", "connection_already_in_progress", "generic_error", "json_parse_error",
-    "not_connected", "operation_not_permitted", "operation_not_supported",
-})  # fmt: skip
+_KNOWN_FAILURES: Final = sorted(
+    {
+        *chain.from_iterable(FAILURES.values()),
+        "already_connected",
+        "android_dns_cache_no_data",
+        "connect_error",
+        "connection_already_in_progress",
+        "generic_error",
+        "json_parse_error",
+        "not_connected",
+        "operation_not_permitted",
+        "operation_not_supported",
+    }
+)
 
 # What is said of each measurement, one row a name. Where its report ID says which measurements were
 # taken together, no ``test_start_time`` is missed.

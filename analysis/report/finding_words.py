@@ -61,8 +61,14 @@ def draw_timeline(
         source: with country and period, as the foot says them.
     """
     by_site = group_spans(spans.to_dict("records"))
-    order = sorted(by_site, key=lambda site: (-by_site[site][0]["network_count"],
-                                              by_site[site][0]["blocked_from"], site))  # fmt: skip
+    order = sorted(
+        by_site,
+        key=lambda site: (
+            -by_site[site][0]["network_count"],
+            by_site[site][0]["blocked_from"],
+            site,
+        ),
+    )
     rows = [_draw_site(ENGLISH, site, by_site[site], period) for site in order[:_MOST_SITES]]
     marked = [(event.day, event.title) for event in events]
     words = [f"{site}: {row.words}" for site, row in zip(order[:MOST_ROWS], rows, strict=False)]
@@ -279,8 +285,9 @@ def _draw_onset(tell: Telling) -> Markup:
     alt = lang.say(
         "A time axis with a line for each of {count} sites: the blocks first seen in these days. "
         "{lines}.",
-        count=len(shown), lines=Markup("; ").join(told),
-    )  # fmt: skip
+        count=len(shown),
+        lines=Markup("; ").join(told),
+    )
     reading = lang.html(
         "Dark bars: blocks first seen in these days, on networks that had reached the site before; "
         "a dotted line leads back to the last test that reached it, and on to the next one that "
@@ -323,9 +330,10 @@ def _draw_methods(tell: Telling) -> Markup:
             "{traced} of {blocked} listed sites show a trace of blocking: a block page, a sinkhole "
             "(a false address for three or more unrelated names), or an address that no site can "
             "have.",
-            traced=tell.count("traced_domain_count"), blocked=tell.count("blocked_domain_count"),
+            traced=tell.count("traced_domain_count"),
+            blocked=tell.count("blocked_domain_count"),
         ),
-    )  # fmt: skip
+    )
 
 
 def _draw_categories(tell: Telling) -> Markup:
@@ -351,14 +359,16 @@ def _draw_changes(tell: Telling) -> Markup:
         else:
             lines.append(_state_line(lang, lang.say(words), traced, likely))
     return _draw_bars(
-        tell, lines, lang.say("Change"),
+        tell,
+        lines,
+        lang.say("Change"),
         lang.html(
             "Sites that are listed in the period or in a half. The numbers are blocked + likely "
             "blocked: a site counts as blocked if it was blocked in either half on one of the "
             "networks compared. Filled bars: all these networks agree. Hollow bars: the networks "
             "differ, or one half has no answer."
         ),
-    )  # fmt: skip
+    )
 
 
 def _draw_hours(tell: Telling) -> Markup:
@@ -378,7 +388,7 @@ def _draw_hours(tell: Telling) -> Markup:
         ],
         (lang.say("Site and network"), lang.say("Hours"), lang.say("Hours of the week")),
         [Mark(hour / 24, f"{hour}") for hour in range(0, 24, 3)],
-    )  # fmt: skip
+    )
     reading = (
         lang.html("Hours of the day, UTC.")
         if utc == first_local

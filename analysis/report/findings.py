@@ -38,22 +38,50 @@ _TABLES: Mapping[str, str] = {
     "unread_object_count": "objects_not_read",
     "unread_part_count": "unread_parts",
     "domain_count": "semesters",
-    **dict.fromkeys(("network_count", "access_network_count", "ranked_network_count",
-                     "blocking_network_count", "guessed_network_count"), "networks"),
+    **dict.fromkeys(
+        (
+            "network_count",
+            "access_network_count",
+            "ranked_network_count",
+            "blocking_network_count",
+            "guessed_network_count",
+        ),
+        "networks",
+    ),
     **dict.fromkeys(("blocked_domain_count_first", "blocked_domain_count_second"), "semesters"),
-    **dict.fromkeys((f"{change}_count" for change in (*CHANGES, "interrupted", "listed_in_both")),
-                    "semester_changes"),
+    **dict.fromkeys(
+        (f"{change}_count" for change in (*CHANGES, "interrupted", "listed_in_both")),
+        "semester_changes",
+    ),
     "withheld_domain_count": "withheld_intervals",
     "other_methods_only_count": "method_comparison",
-    **dict.fromkeys(("blocked_domain_count", "blocked_registrable_domain_count",
-                     "blocked_local_domain_count", "traced_domain_count",
-                     "likely_domain_count", "still_listed_count"), "blocked_sites"),
+    **dict.fromkeys(
+        (
+            "blocked_domain_count",
+            "blocked_registrable_domain_count",
+            "blocked_local_domain_count",
+            "traced_domain_count",
+            "likely_domain_count",
+            "still_listed_count",
+        ),
+        "blocked_sites",
+    ),
     **dict.fromkeys(("set_aside_count", "dead_name_count"), "set_aside"),
-    **dict.fromkeys(("app_test_count", "app_network_count", "settled_app_count",
-                     "blocked_app_count", "traced_app_count", "likely_app_count",
-                     "blocked_app_pair_count", "blocked_app_network_count",
-                     "defective_app_count"), "messaging_verdicts"),
-}  # fmt: skip
+    **dict.fromkeys(
+        (
+            "app_test_count",
+            "app_network_count",
+            "settled_app_count",
+            "blocked_app_count",
+            "traced_app_count",
+            "likely_app_count",
+            "blocked_app_pair_count",
+            "blocked_app_network_count",
+            "defective_app_count",
+        ),
+        "messaging_verdicts",
+    ),
+}
 
 
 def name_tables(numbers: Numbers) -> dict[str, tuple[int, str]]:
@@ -71,12 +99,14 @@ def count_measured(
         sites: ``Study.domains``.
         networks: the contract's, or ``Study.networks``.
     """
-    return _whole({
-        "measurement_count": months["measurement_count"].sum(),
-        "domain_count": (sites["domain"] != "").sum(),
-        "network_count": len(networks),
-        "access_network_count": networks["kind"].isin(DOMESTIC).sum(),
-    })  # fmt: skip
+    return _whole(
+        {
+            "measurement_count": months["measurement_count"].sum(),
+            "domain_count": (sites["domain"] != "").sum(),
+            "network_count": len(networks),
+            "access_network_count": networks["kind"].isin(DOMESTIC).sum(),
+        }
+    )
 
 
 def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, int]:
@@ -95,39 +125,41 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
     sources = find_sources(listed, networks)
     source_of = {asn: number for number, source in enumerate(sources) for asn in source}
     per_site = listed["probe_asn"].map(source_of).groupby(listed["domain"]).nunique()
-    return _whole({
-        "judged_pair_count": len(whole),
-        "judged_access_pair_count": len(judged),
-        "other_pair_count": len(whole) - len(judged),
-        "ok_access_pair_count": (judged["state"] == "ok").sum(),
-        "listed_access_pair_count": len(listed),
-        "traced_access_pair_count": traced,
-        "likely_access_pair_count": likely,
-        "tested_enough_pair_count": len(tested),
-        "tested_enough_domain_count": tested["domain"].nunique(),
-        "tested_enough_network_count": tested["probe_asn"].nunique(),
-        "too_few_tests_pair_count": len(judged) - len(tested),
-        "independent_network_count": len(sources),
-        "single_source_domain_count": (per_site == 1).sum(),
-        **{f"{word}_pair_count": count for word, count in certain.items()},
-        "blocked_domain_count": listed["domain"].nunique(),
-        "unsettled_access_pair_count": (judged["state"] == "insufficient").sum(),
-        "impaired_access_pair_count": (judged["state"] == "impaired").sum(),
-        "down_access_pair_count": (judged["state"] == "down").sum(),
-        "disagreeing_access_pair_count": (judged["insufficient_reason"] == "mixed").sum(),
-        "single_network_domain_count": (listed.groupby("domain").size() == 1).sum(),
-        "one_platform_pair_count": listed["note"].str.count(PLATFORM.pattern).sum(),
-        "one_report_pair_count": (listed["sessions_to_flip"] == 1).sum(),
-        "undated_pair_count": listed["note"].str.contains(SINCE).sum(),
-        "most_to_flip": max(listed["sessions_to_flip"], default=0),
-        "ranked_network_count": networks["rank"].notna().sum(),
-        "guessed_network_count": (
-            (networks["kind_source"] == "name rule")
-            & ~networks["kind"].isin(DOMESTIC)
-            & (networks["tested_enough_count"] > 0)
-        ).sum(),
-        "blocking_network_count": listed["probe_asn"].nunique(),
-    })  # fmt: skip
+    return _whole(
+        {
+            "judged_pair_count": len(whole),
+            "judged_access_pair_count": len(judged),
+            "other_pair_count": len(whole) - len(judged),
+            "ok_access_pair_count": (judged["state"] == "ok").sum(),
+            "listed_access_pair_count": len(listed),
+            "traced_access_pair_count": traced,
+            "likely_access_pair_count": likely,
+            "tested_enough_pair_count": len(tested),
+            "tested_enough_domain_count": tested["domain"].nunique(),
+            "tested_enough_network_count": tested["probe_asn"].nunique(),
+            "too_few_tests_pair_count": len(judged) - len(tested),
+            "independent_network_count": len(sources),
+            "single_source_domain_count": (per_site == 1).sum(),
+            **{f"{word}_pair_count": count for word, count in certain.items()},
+            "blocked_domain_count": listed["domain"].nunique(),
+            "unsettled_access_pair_count": (judged["state"] == "insufficient").sum(),
+            "impaired_access_pair_count": (judged["state"] == "impaired").sum(),
+            "down_access_pair_count": (judged["state"] == "down").sum(),
+            "disagreeing_access_pair_count": (judged["insufficient_reason"] == "mixed").sum(),
+            "single_network_domain_count": (listed.groupby("domain").size() == 1).sum(),
+            "one_platform_pair_count": listed["note"].str.count(PLATFORM.pattern).sum(),
+            "one_report_pair_count": (listed["sessions_to_flip"] == 1).sum(),
+            "undated_pair_count": listed["note"].str.contains(SINCE).sum(),
+            "most_to_flip": max(listed["sessions_to_flip"], default=0),
+            "ranked_network_count": networks["rank"].notna().sum(),
+            "guessed_network_count": (
+                (networks["kind_source"] == "name rule")
+                & ~networks["kind"].isin(DOMESTIC)
+                & (networks["tested_enough_count"] > 0)
+            ).sum(),
+            "blocking_network_count": listed["probe_asn"].nunique(),
+        }
+    )
 
 
 def count_halves(semesters: pd.DataFrame, changes: pd.DataFrame) -> dict[str, int]:
@@ -138,14 +170,16 @@ def count_halves(semesters: pd.DataFrame, changes: pd.DataFrame) -> dict[str, in
     """
     listed = semesters.set_index("period")["blocked_domain_count"]
     halves = {f"blocked_domain_count_{half}": listed[half] for half in ("first", "second")}
-    return _whole({
-        **halves,
-        **{f"{change}_count": (changes["change"] == change).sum() for change in CHANGES},
-        "interrupted_count": changes["is_interrupted"].sum(),
-        "listed_in_both_count": (
-            changes["first_state"].isin(LISTED) & changes["second_state"].isin(LISTED)
-        ).sum(),
-    })  # fmt: skip
+    return _whole(
+        {
+            **halves,
+            **{f"{change}_count": (changes["change"] == change).sum() for change in CHANGES},
+            "interrupted_count": changes["is_interrupted"].sum(),
+            "listed_in_both_count": (
+                changes["first_state"].isin(LISTED) & changes["second_state"].isin(LISTED)
+            ).sum(),
+        }
+    )
 
 
 def count_listed(
@@ -159,16 +193,18 @@ def count_listed(
             withheld_intervals``).
     """
     traced, likely = _split(blocked["state"])
-    return _whole({
-        "blocked_registrable_domain_count": blocked["registrable_domain"].nunique(),
-        "blocked_local_domain_count": blocked["is_local"].sum(),
-        "traced_domain_count": traced,
-        "likely_domain_count": likely,
-        "still_listed_count": blocked["blocked_until"].isna().sum(),
-        "set_aside_count": len(aside),
-        "withheld_domain_count": aside["domain"].isin(withheld["domain"]).sum(),
-        "dead_name_count": aside["reason"].isin(DEAD_NAME_REASONS).sum(),
-    })  # fmt: skip
+    return _whole(
+        {
+            "blocked_registrable_domain_count": blocked["registrable_domain"].nunique(),
+            "blocked_local_domain_count": blocked["is_local"].sum(),
+            "traced_domain_count": traced,
+            "likely_domain_count": likely,
+            "still_listed_count": blocked["blocked_until"].isna().sum(),
+            "set_aside_count": len(aside),
+            "withheld_domain_count": aside["domain"].isin(withheld["domain"]).sum(),
+            "dead_name_count": aside["reason"].isin(DEAD_NAME_REASONS).sum(),
+        }
+    )
 
 
 def count_methods(compared: pd.DataFrame) -> dict[str, int]:
@@ -191,17 +227,19 @@ def count_apps(verdicts: pd.DataFrame) -> dict[str, int]:
     broken = verdicts[verdicts["set_aside_reason"] == "instrument"]
     settled = list_settled_apps(verdicts)
     traced, likely = _split(_strongest(listed, "test_name"))
-    return _whole({
-        "app_test_count": whole["test_name"].nunique(),
-        "settled_app_count": settled["test_name"].nunique(),
-        "traced_app_count": traced,
-        "likely_app_count": likely,
-        "app_network_count": whole["probe_asn"].nunique(),
-        "blocked_app_count": listed["test_name"].nunique(),
-        "blocked_app_pair_count": len(listed),
-        "blocked_app_network_count": listed["probe_asn"].nunique(),
-        "defective_app_count": broken["test_name"].nunique(),
-    })  # fmt: skip
+    return _whole(
+        {
+            "app_test_count": whole["test_name"].nunique(),
+            "settled_app_count": settled["test_name"].nunique(),
+            "traced_app_count": traced,
+            "likely_app_count": likely,
+            "app_network_count": whole["probe_asn"].nunique(),
+            "blocked_app_count": listed["test_name"].nunique(),
+            "blocked_app_pair_count": len(listed),
+            "blocked_app_network_count": listed["probe_asn"].nunique(),
+            "defective_app_count": broken["test_name"].nunique(),
+        }
+    )
 
 
 def list_blocked_apps(verdicts: pd.DataFrame) -> pd.DataFrame:
@@ -288,9 +326,7 @@ def find_coincidences(begun: pd.DataFrame, events: Sequence[Event]) -> list[Even
     """
     since = begun["blocked_from"].min().date() - timedelta(days=_EVENT_DAYS)
     until = begun["blocked_from"].max().date()
-    return [
-        event for event in events if since <= event.day <= until and event.kind != INCIDENT
-    ]  # fmt: skip
+    return [event for event in events if since <= event.day <= until and event.kind != INCIDENT]
 
 
 def _datable(intervals: pd.DataFrame) -> pd.DataFrame:
@@ -320,9 +356,19 @@ FINDINGS: Mapping[str, tuple[str, str, str]] = {
     "everywhere": ("F9", "4-blocked-sites.html#set-aside", "verdicts"),
 }
 _PAIR = ["domain", "probe_asn"]
-READ_TABLES = ("measurements_by_month", "verdicts", "blocking_intervals", "withheld_intervals",
-               "blocked_sites", "networks", "categories", "semesters", "semester_changes",
-               "set_aside", "sites")  # fmt: skip
+READ_TABLES = (
+    "measurements_by_month",
+    "verdicts",
+    "blocking_intervals",
+    "withheld_intervals",
+    "blocked_sites",
+    "networks",
+    "categories",
+    "semesters",
+    "semester_changes",
+    "set_aside",
+    "sites",
+)
 APPS = "messaging_verdicts"
 
 Tables = Mapping[str, pd.DataFrame]
@@ -651,10 +697,17 @@ def find_hours(read: Tables, probe_cc: str) -> Values | None:
     if "local_schedule" not in local:
         local = local.assign(local_schedule=local["schedule"])
     rows = [
-        [row.domain, names[row.probe_asn], row.schedule, row.local_schedule,
-         _iso(row.blocked_from), _iso(row.blocked_until), row.state]
+        [
+            row.domain,
+            names[row.probe_asn],
+            row.schedule,
+            row.local_schedule,
+            _iso(row.blocked_from),
+            _iso(row.blocked_until),
+            row.state,
+        ]
         for row in local.itertuples()
-    ]  # fmt: skip
+    ]
     sites = sorted(set(held["domain"]))
     return {
         "sites": sites,
@@ -694,15 +747,17 @@ def find_everywhere(read: Tables) -> Values | None:
     whole = verdicts[verdicts["period"] == "all"]
     outside = whole[~whole["probe_asn"].isin(access["probe_asn"])]
     settled = access[access["state"] != "insufficient"]
-    told = pd.DataFrame({
-        "network_count": settled.groupby("domain").size(),
-        "open_count": (settled["state"] == "ok").groupby(settled["domain"]).sum(),
-        "test_count": access.groupby("domain")["session_count"].sum(),
-        "reached_count": access.groupby("domain")["ok_session_count"].sum(),
-        "outside_count": outside.groupby("domain")["session_count"].sum(),
-        "reached_outside_count": outside.groupby("domain")["ok_session_count"].sum(),
-        "failed_outside_count": outside.groupby("domain")["blocked_session_count"].sum(),
-    })  # fmt: skip
+    told = pd.DataFrame(
+        {
+            "network_count": settled.groupby("domain").size(),
+            "open_count": (settled["state"] == "ok").groupby(settled["domain"]).sum(),
+            "test_count": access.groupby("domain")["session_count"].sum(),
+            "reached_count": access.groupby("domain")["ok_session_count"].sum(),
+            "outside_count": outside.groupby("domain")["session_count"].sum(),
+            "reached_outside_count": outside.groupby("domain")["ok_session_count"].sum(),
+            "failed_outside_count": outside.groupby("domain")["blocked_session_count"].sum(),
+        }
+    )
     unclear = sorted(aside.loc[aside["reason"] == "impaired", "domain"])
     told = told.reindex(unclear).fillna(0).astype("int64")
     is_met = (

@@ -113,8 +113,9 @@ def show_decision(decided: Mapping[str, str] | None, lang: Language = ENGLISH) -
     head = lang.html(
         "Decided on {day}: {decision}. Raised by: {role}.",
         day=date.fromisoformat(decided["date"]),
-        decision=lang.say(DECISIONS[decided["decision"]]).lower(), role=decided["role"],
-    )  # fmt: skip
+        decision=lang.say(DECISIONS[decided["decision"]]).lower(),
+        role=decided["role"],
+    )
     return Markup(macros("form.html.j2", lang).decision(head, decided["reason"]))
 
 
@@ -256,9 +257,10 @@ def _numbers(
         "caveat": lang.html(
             "Sites tested: {all}; of these, tested enough on at least one access network: "
             "{tested}.",
-            tested=count("tested_enough_domain_count"), all=count("domain_count"),
+            tested=count("tested_enough_domain_count"),
+            all=count("domain_count"),
         ),
-    }  # fmt: skip
+    }
     yield {
         "value": count("likely_domain_count"),
         "label": lang.html_plural(
@@ -296,11 +298,12 @@ def _numbers(
             "enough: {settled}. If networks that share an operator or a DNS resolver count as one, "
             "networks with listed sites: {sources}. Other networks with measurements (VPN, "
             "hosting, abroad): {other}.",
-            settled=count("tested_enough_network_count"), access=count("access_network_count"),
+            settled=count("tested_enough_network_count"),
+            access=count("access_network_count"),
             sources=count("independent_network_count"),
             other=page.numbers["network_count"] - page.numbers["access_network_count"],
         ),
-    }  # fmt: skip
+    }
     yield {
         "value": count("listed_access_pair_count"),
         "label": lang.html_plural(
@@ -312,12 +315,13 @@ def _numbers(
             "{traced} blocked and {likely} likely blocked. Pairs that were tested enough: "
             "{tested}; of these, with tests that disagree: {mixed}. Pairs with too few tests: "
             "{few}.",
-            traced=count("traced_access_pair_count"), likely=count("likely_access_pair_count"),
+            traced=count("traced_access_pair_count"),
+            likely=count("likely_access_pair_count"),
             tested=count("tested_enough_pair_count"),
             mixed=count("disagreeing_access_pair_count"),
             few=count("too_few_tests_pair_count"),
         ),
-    }  # fmt: skip
+    }
     yield {
         "value": count("measurement_count"),
         "label": lang.html_plural("measurement", "measurements", page.numbers["measurement_count"]),

@@ -59,9 +59,10 @@ class Followed:
     def name(self) -> str:
         """The site and the network, in words."""
         return ENGLISH.say(
-            "{site} on {network}", site=self.verdict.domain,
+            "{site} on {network}",
+            site=self.verdict.domain,
             network=name_network(self.verdict.network, self.verdict.probe_asn),
-        )  # fmt: skip
+        )
 
 
 def follow(
@@ -127,11 +128,16 @@ def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     )
     return ranked.sort_values(
         [
-            "is_changing", "is_listed", "is_weighed", "is_short", "session_count", "domain",
+            "is_changing",
+            "is_listed",
+            "is_weighed",
+            "is_short",
+            "session_count",
+            "domain",
             "probe_asn",
         ],
         ascending=[False, False, False, False, False, True, True],
-    )  # fmt: skip
+    )
 
 
 def count_session_days(study: Study, *pairs: pd.DataFrame) -> pd.DataFrame:
@@ -164,12 +170,14 @@ def tabulate_working(
         return _no_rows("followed_sessions"), _no_rows("followed_rates")
     learnt = working.lessons
     rates = {
-        "usual_share": learnt["usual"], "site_failure_count": learnt["site_failures"],
+        "usual_share": learnt["usual"],
+        "site_failure_count": learnt["site_failures"],
         "site_session_count": learnt["site_sessions"],
         "network_failure_count": learnt["network_failures"],
-        "network_session_count": learnt["network_sessions"], "base_share": working.base,
+        "network_session_count": learnt["network_sessions"],
+        "base_share": working.base,
         "evidence": working.evidence,
-    }  # fmt: skip
+    }
     values = [f"{value:.9g}" for value in rates.values()]
     named = pd.DataFrame({"name": list(rates), "value": values})
     return _name_pair(followed, working.sessions), named
@@ -236,21 +244,28 @@ def say_followed(study: Study, followed: Followed) -> Markup:
     )
     if len(stretches):  # the verdict says how the last one ends
         stretches.loc[stretches.index[-1], ["blocked_until", "note"]] = (
-            verdict.blocked_until, verdict.note,
-        )  # fmt: skip
-    said = [ENGLISH.html(
-        "Sessions that tested the site: {n}; days with a session: {days}.",
-        n=verdict.session_count, days=verdict.day_count,
-    )]  # fmt: skip
+            verdict.blocked_until,
+            verdict.note,
+        )
+    said = [
+        ENGLISH.html(
+            "Sessions that tested the site: {n}; days with a session: {days}.",
+            n=verdict.session_count,
+            days=verdict.day_count,
+        )
+    ]
     names = study.network_names()
     said += say_verdict(ENGLISH, verdict, list_rows(stretches), [], names, study.probe_cc)
     if verdict.rule_id:
         rule = next(one for one in study.rules if one.rule_id == verdict.rule_id)
-        said.append(ENGLISH.html(
-            "The rule {rule} explains most blocked sessions: {comment} Condition: {condition}.",
-            rule=rule.rule_id, comment=Markup.escape(rule.comment),
-            condition=Markup("<code>{}</code>").format(rule.condition),
-        ))  # fmt: skip
+        said.append(
+            ENGLISH.html(
+                "The rule {rule} explains most blocked sessions: {comment} Condition: {condition}.",
+                rule=rule.rule_id,
+                comment=Markup.escape(rule.comment),
+                condition=Markup("<code>{}</code>").format(rule.condition),
+            )
+        )
     return Markup(" ").join(said)
 
 
@@ -304,11 +319,12 @@ def show_chance(judgement: Judgement, line: float) -> None:
             " most 1 in {line} pairs would reach it. The rates of accidents are estimated from "
             "the same measurements, so no smaller chance is given. This threshold does not apply "
             "to pairs with a trace of blocking.",
-            weighed=len(judgement.chances), line=line,
+            weighed=len(judgement.chances),
+            line=line,
             reached=len(np.unique(evidence.series.cell[is_beyond])),
         ),
         "A lasting fault between one network and one site looks like a block.",
-    )  # fmt: skip
+    )
 
 
 def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None:
@@ -356,8 +372,11 @@ GROUP BY why ORDER BY why
 
 def _count_uncounted(study: Study, places: np.ndarray, verdict: Any) -> dict[str, int]:
     """Why sessions of a pair are not at one of the ``places`` that count → how many."""
-    given = {"domain": verdict.domain, "probe_asn": int(verdict.probe_asn),
-             "places": places.tolist()}  # fmt: skip
+    given = {
+        "domain": verdict.domain,
+        "probe_asn": int(verdict.probe_asn),
+        "places": places.tolist(),
+    }
     return dict(study.connection.execute(_OTHERS, given).fetchall())
 
 
@@ -399,7 +418,9 @@ def _explain(working: Working) -> list[str]:
         ENGLISH.say(
             "Sessions that count: {failed} failed in the same way and {reached} reached the site. "
             "Sessions that do not count: {others}. All dates are those of the sessions that count.",
-            failed=hit_count, reached=len(working.sessions) - hit_count, others=others or "none",
+            failed=hit_count,
+            reached=len(working.sessions) - hit_count,
+            others=others or "none",
         ),
         ENGLISH.say(
             "How often would such a test fail by accident? Failures that may be a block themselves "
@@ -411,12 +432,14 @@ def _explain(working: Working) -> list[str]:
             "the same way (a session in which a tenth of the sites fails counts as a tenth); with "
             "4 imagined sessions, this gives {network}. Together: "
             "1 − (1 − {site}) × (1 − {network}), but at least {least}. The result is {base}.",
-            usual=_say_share(lessons["usual"]), site=_say_share(working.site),
+            usual=_say_share(lessons["usual"]),
+            site=_say_share(working.site),
             site_failures=round(lessons["site_failures"]),
             site_sessions=round(lessons["site_sessions"]),
             network_failures=round(lessons["network_failures"], 3),
             network_sessions=round(lessons["network_sessions"]),
-            network=_say_share(working.network), base=_say_share(working.base),
+            network=_say_share(working.network),
+            base=_say_share(working.base),
             least=_say_share(LEAST),
         ),
         ENGLISH.say(
@@ -427,7 +450,8 @@ def _explain(working: Working) -> list[str]:
             "that of a session that reached the site (1 − share) ÷ (1 − rate). The weights of one "
             "day are multiplied, but a day counts for no more than the square of its largest "
             "weight.",
-            base=_say_share(working.base), least=_say_share(LEAST),
+            base=_say_share(working.base),
+            least=_say_share(LEAST),
         ),
         ENGLISH.say(
             "Nobody knows when a block begins and ends, so the evidence is a mean. Half of it "
@@ -437,10 +461,12 @@ def _explain(working: Working) -> list[str]:
             "the remaining 0.1 is for blocks at certain hours of the week. If nothing were "
             "blocked, the result would be 1 or less on average. Here it is {evidence}. A pair is "
             "listed from {line} on, unless something else may explain its failures.",
-            stretches=day_count * (day_count + 1) // 2, n=day_count,
-            evidence=_say_evidence(working.evidence), line=working.line,
+            stretches=day_count * (day_count + 1) // 2,
+            n=day_count,
+            evidence=_say_evidence(working.evidence),
+            line=working.line,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _say_share(share: float) -> str:

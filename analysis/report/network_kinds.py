@@ -33,8 +33,9 @@ def say_kinds(study: Study, networks: pd.DataFrame) -> Iterator[str]:
             "Networks that put no site on the list only because of a word in the name that their "
             "probes report: {n} ({names}). If the guess is wrong, give the network with its kind "
             "in NETWORKS.",
-            n=int(is_guessed.sum()), names=_join(named, int(is_guessed.sum())),
-        )  # fmt: skip
+            n=int(is_guessed.sum()),
+            names=_join(named, int(is_guessed.sum())),
+        )
     changed = find_changed_kinds(read_reported_names(study.connection), networks)
     if len(changed):
         named = [

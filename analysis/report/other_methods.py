@@ -88,17 +88,21 @@ TLS: tuple[WeightRule, ...] = (
     WeightRule("tls.reset", "tls_control > 0.5 AND is_reset", 0.8, 0.2, 0),
     WeightRule("tls.failure", "tls_control > 0.5", 0.7, 0.3, 0),
     WeightRule("tls.untrusted", _UNTRUSTED, 0, 0, 0, is_scored=False),
-    WeightRule("tls.tcp_blocked", "tcp_blocked > 0 AND tcp_ok_score <= tcp_blocked + tcp_down",
-           0, 0, 0, is_scored=False),
+    WeightRule(
+        "tls.tcp_blocked",
+        "tcp_blocked > 0 AND tcp_ok_score <= tcp_blocked + tcp_down",
+        0,
+        0,
+        0,
+        is_scored=False,
+    ),
     WeightRule("tls.control_fails_too", "tls_control <= 0.5", 0.2, 0.8, 0),
     WeightRule("tls.no_control", "TRUE", 0, 0, 0, is_scored=False),
-)  # fmt: skip
+)
 
 #: What can be said at all, from the least blocked on: its place here, from 1, is its rank. The
 #: first says that nothing is blocked.
-_SCORED = sorted(
-    (rule.blocked, rule.rule_id) for rule in (*DNS, *TCP, *TLS) if rule.is_scored
-)  # fmt: skip
+_SCORED = sorted((rule.blocked, rule.rule_id) for rule in (*DNS, *TCP, *TLS) if rule.is_scored)
 
 # All measurements. Where one got the control's answers and all connects it ``is_plain``: no rule
 # says of any address that it is blocked or down, so that it is only counted. Most are.

@@ -157,9 +157,9 @@ def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord
         _group_rows(read_table(tables, one)) for one in ("withheld_intervals", "session_days")
     )
     flags_of, methods_of, aside_of = map(
-        _group_rows, (read_note(tables, FLAGS), read_note(tables, COMPARED),
-                     read_table(tables, "set_aside")),
-    )  # fmt: skip
+        _group_rows,
+        (read_note(tables, FLAGS), read_note(tables, COMPARED), read_table(tables, "set_aside")),
+    )
     rows: Any = sites[sites["page"] != ""].itertuples(index=False)
     for site in rows:
         name = str(site.domain)
@@ -253,8 +253,11 @@ def _describe(
     if address and not is_fictional(setting.probe_cc):
         elsewhere = link(address, "OONI Explorer")
     spelled = as_written(site.domain)
-    listing = [words for key, words in METHODS.items() if key != "this_method" and
-               getattr(record.methods, key, False)]  # fmt: skip
+    listing = [
+        words
+        for key, words in METHODS.items()
+        if key != "this_method" and getattr(record.methods, key, False)
+    ]
     return {
         "record": record,
         "is_listed": is_listed,
@@ -305,9 +308,10 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
     if not any(row.bars for row in rows):
         return Markup("")
     events = [
-        (event.day, event.title) for event in setting.events
+        (event.day, event.title)
+        for event in setting.events
         if event.kind != INCIDENT or record.site.domain in event.domains
-    ]  # fmt: skip
+    ]
     reading = lang.html(
         "A bar runs from the first to the last failing test, days without a test included. "
         "Half-filled bars: likely blocked; hollow bars: periods of failures that are not listed. "
@@ -339,16 +343,20 @@ def _told(record: SiteRecord) -> list[Cell]:
 def _list_failing(record: SiteRecord) -> list[Cell]:
     """The cells of a site in which it failed."""
     failing = [
-        cell for cell in record.cells
-        if cell.probe_asn in record.withheld or cell.blocked_session_count
+        cell
+        for cell in record.cells
+        if cell.probe_asn in record.withheld
+        or cell.blocked_session_count
         or cell.state == "impaired"
-    ]  # fmt: skip
+    ]
     failing.sort(
         key=lambda cell: (
-            cell.probe_asn not in record.withheld, cell.state != "impaired",
-            -int(cell.blocked_session_count), cell.probe_asn,
+            cell.probe_asn not in record.withheld,
+            cell.state != "impaired",
+            -int(cell.blocked_session_count),
+            cell.probe_asn,
         )
-    )  # fmt: skip
+    )
     return failing
 
 

@@ -267,8 +267,10 @@ def _claim(counts: pd.DataFrame) -> str:
     return ENGLISH.say(
         "{same} of {n} counts by month and flag are the same at OONI. {over} of the others differ "
         "for an unknown reason.",
-        same=same, n=len(compared), over=over,
-    )  # fmt: skip
+        same=same,
+        n=len(compared),
+        over=over,
+    )
 
 
 def _reading(counts: pd.DataFrame) -> str:
@@ -282,9 +284,12 @@ def _reading(counts: pd.DataFrame) -> str:
         "OONI counts {ooni} measurements of the period and this report counts {here}. Of the "
         "difference, {over} are unexplained. OONI flags {flagged} of its measurements "
         "as anomalous or confirmed, this report flags {flagged_here}.",
-        ooni=ooni[_TOTAL], here=here[_TOTAL], over=over,
-        flagged=_flagged(ooni), flagged_here=_flagged(here),
-    )  # fmt: skip
+        ooni=ooni[_TOTAL],
+        here=here[_TOTAL],
+        over=over,
+        flagged=_flagged(ooni),
+        flagged_here=_flagged(here),
+    )
 
 
 def _flagged(tally: Tally) -> str:
@@ -297,16 +302,21 @@ def _gaps(study: Study, counts: pd.DataFrame, age: int) -> list[str]:
     """Which measurements may be missing on either side, if any."""
     gaps = []
     if age < SETTLED_DAYS:
-        gaps.append(ENGLISH.say(
-            "This was {n} days after the end of the period, so late uploads may be missing.", n=age
-        ))  # fmt: skip
+        gaps.append(
+            ENGLISH.say(
+                "This was {n} days after the end of the period, so late uploads may be missing.",
+                n=age,
+            )
+        )
     received = [time for file in study.collection.files if (time := _received(file.key))]
     if received and (counts["unexplained"] < 0).any():
-        gaps.append(ENGLISH.say(
-            "The newest archive object in this report is of {time}. Measurements received after "
-            "this time are in OONI's counts only.",
-            time=max(received),
-        ))  # fmt: skip
+        gaps.append(
+            ENGLISH.say(
+                "The newest archive object in this report is of {time}. Measurements received "
+                "after this time are in OONI's counts only.",
+                time=max(received),
+            )
+        )
     return gaps
 
 

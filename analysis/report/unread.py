@@ -57,10 +57,13 @@ def find_unread(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
     period = study.periods["all"]
     within = [f"{month.since:%Y-%m}" for month in period.months()]
     by_month = pd.DataFrame(
-        [{"item": name, **{count: months[name][count] for count in _COUNTS}}
-         for name in sorted(months) if name in within],
+        [
+            {"item": name, **{count: months[name][count] for count in _COUNTS}}
+            for name in sorted(months)
+            if name in within
+        ],
         columns=["item", *_COUNTS],
-    )  # fmt: skip
+    )
     by_network = study.connection.execute(_OBJECTS, {"cut": cut}).df()
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     by_network["item"] = [name_network(names[asn], asn) for asn in by_network["probe_asn"]]
@@ -92,12 +95,15 @@ def show_unread(unread: pd.DataFrame) -> None:
         )
     )
     show_table(
-        unread, caption="Months and networks of which much could not be read",
+        unread,
+        caption="Months and networks of which much could not be read",
         headings={
-            "item": "Month of receipt, or network", "object_count": "Objects",
-            "unread_object_count": "Objects not read, or broken off", "line_count": "Lines",
+            "item": "Month of receipt, or network",
+            "object_count": "Objects",
+            "unread_object_count": "Objects not read, or broken off",
+            "line_count": "Lines",
             "unread_line_count": "Lines not read",
         },
         note="A line that cannot be read names no network. Anybody can send such lines, so they "
         "need not be lost measurements.",
-    )  # fmt: skip
+    )

@@ -240,14 +240,16 @@ def say_rivals(
     for mechanism, state, reason in dict.fromkeys(asked):
         named = word(lang, MECHANISMS.get(mechanism, mechanism))
         answers = [
-            lang.html("{question} This cannot be told: hardly any other probe tested the site.",
-                      question=word(lang, question))
+            lang.html(
+                "{question} This cannot be told: hardly any other probe tested the site.",
+                question=word(lang, question),
+            )
             if is_of_one_platform and answer == NO and question == _OF_PROBES
             else lang.html("{question} No.", question=word(lang, question))
             if answer == NO
             else lang.html("{question} Yes.", question=word(lang, question))
             for question, answer in answer_rivals(mechanism, state, reason)
-        ]  # fmt: skip
+        ]
         said.append(
             lang.html("Failures “{name}”: {words}", name=named, words=Markup(" ").join(answers))
         )

@@ -81,10 +81,15 @@ def audit_claims(draft: Draft, report: Report | None) -> pd.DataFrame:
         return _of_report(draft, report, table)
 
     rows = [
-        (claim.id, claim.where, claim.text, claim.relation,
-         *map(draft.withheld.mask, _hold(claim, read)))
+        (
+            claim.id,
+            claim.where,
+            claim.text,
+            claim.relation,
+            *map(draft.withheld.mask, _hold(claim, read)),
+        )
         for claim in draft.claims
-    ]  # fmt: skip
+    ]
     columns = ["claim_id", "where", "claim", "relation", "result", "arithmetic"]
     return pd.DataFrame(rows, columns=columns, dtype="str")
 

@@ -69,9 +69,10 @@ def compare_reports(before: Report, after: Report) -> pd.DataFrame:
     """
     if before.probe_cc != after.probe_cc:
         raise ParameterError(
-            "PREVIOUS", before.folder.name,
+            "PREVIOUS",
+            before.folder.name,
             f"is of {country_name(before.probe_cc)}, not of {country_name(after.probe_cc)}",
-        )  # fmt: skip
+        )
     old, new = _read(before), _read(after)
     for said in (old, new):
         not_listed = {*old["site"], *new["site"]} & said["tested"].keys() - said["site"].keys()
@@ -285,10 +286,13 @@ def _runs(before: Report, after: Report, lang: Language = ENGLISH) -> str:
         return lang.say("Nothing differs between the two runs that run.json tells of.")
     known = {_PART, _BASELINE, *(words for keys in OF_RUN.values() for words in keys.values())}
     parts = [
-        lang.say("{cause} (differs: {what})", cause=lang.say(CAUSES[cause]),
-                 what=[lang.say(one) if one in known else one for one in words])
+        lang.say(
+            "{cause} (differs: {what})",
+            cause=lang.say(CAUSES[cause]),
+            what=[lang.say(one) if one in known else one for one in words],
+        )
         for cause, words in causes.items()
-    ]  # fmt: skip
+    ]
     told = lang.say("Between the two runs: {causes}.", causes=parts)
     if len(causes) == 1:
         return told
@@ -307,6 +311,8 @@ def _counts(changes: pd.DataFrame, lang: Language) -> Iterator[str]:
     yield lang.say(
         "Numbers that changed: {numbers}; findings: {findings}; pairs of site and network: {pairs} "
         "({table}).",
-        numbers=counts.get("number", 0), findings=counts.get("finding", 0),
-        pairs=counts.get("site_network", 0), table="tables/changes.csv",
-    )  # fmt: skip
+        numbers=counts.get("number", 0),
+        findings=counts.get("finding", 0),
+        pairs=counts.get("site_network", 0),
+        table="tables/changes.csv",
+    )

@@ -164,23 +164,27 @@ RELATIONS: Mapping[str, Relation] = {
     "share": Relation(
         "a percentage is part ÷ whole, rounded; if the claim names no part, there must be a number "
         "of cases that gives it",
-        _share, ("percent", "whole"), ("part",),
+        _share,
+        ("percent", "whole"),
+        ("part",),
     ),
-    "union": Relation(
-        "parts that may overlap make up a whole", _union, ("whole", "parts")
-    ),
+    "union": Relation("parts that may overlap make up a whole", _union, ("whole", "parts")),
     "distinct": Relation(
         "the names given, each counted once, are as many as the claim says",
-        _distinct, ("count", "names"), (NAMES,), ("names", NAMES),
+        _distinct,
+        ("count", "names"),
+        (NAMES,),
+        ("names", NAMES),
     ),
     "largest": Relation(
         "the named classes, such as categories, can be the largest ones of the whole",
-        _largest, ("counts", "whole", "classes"),
+        _largest,
+        ("counts", "whole", "classes"),
     ),
     "not_checkable": Relation(
         "no source at hand confirms or contradicts it", _not_checkable, ("why",), (), ("why",)
     ),
-}  # fmt: skip
+}
 
 
 def check(relation: str, values: Mapping[str, Any]) -> Outcome:
@@ -310,17 +314,24 @@ def _withhold(draft: Draft, withheld: Withheld) -> Draft:
     mask = withheld.mask
     claims = [
         replace(
-            one, id=mask(one.id), where=mask(one.where), text=mask(one.text),
-            relation="not_checkable", values={"why": "it is about a site whose name is withheld"},
+            one,
+            id=mask(one.id),
+            where=mask(one.where),
+            text=mask(one.text),
+            relation="not_checkable",
+            values={"why": "it is about a site whose name is withheld"},
         )
         if withheld.spells(f"{one.id} {one.where} {one.text} {one.values}")
         else one
         for one in draft.claims
-    ]  # fmt: skip
+    ]
     return replace(
-        draft, document=mask(draft.document), source=mask(draft.source), claims=tuple(claims),
+        draft,
+        document=mask(draft.document),
+        source=mask(draft.source),
+        claims=tuple(claims),
         withheld=withheld,
-    )  # fmt: skip
+    )
 
 
 def find_draft(probe_cc: str, period: Period) -> Path | None:

@@ -165,9 +165,11 @@ def _parse_role(text: str) -> str:
     """A role; what looks like an address of somebody is refused."""
     if not 1 <= len(text) <= LONGEST_ROLE or "@" in text:
         raise ParameterError(
-            "role", text, f"a role such as legal adviser, of at most {LONGEST_ROLE} characters, is "
-            "accepted; no name and no address of a person"
-        )  # fmt: skip
+            "role",
+            text,
+            f"a role such as legal adviser, of at most {LONGEST_ROLE} characters, is "
+            "accepted; no name and no address of a person",
+        )
     return text
 
 

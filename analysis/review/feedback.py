@@ -347,8 +347,10 @@ def _text(cell: Any) -> str:
 def _plain(value: object) -> str:
     """A cell's text on one line, without what a terminal or a page would obey."""
     words = "" if value is None else str(value)
-    kept = "".join(char if char.isprintable() or char in "\u200b\u200c\u200d" else " "
-                   for char in words[:40_000])  # fmt: skip
+    kept = "".join(
+        char if char.isprintable() or char in "\u200b\u200c\u200d" else " "
+        for char in words[:40_000]
+    )
     return " ".join(kept.split())
 
 

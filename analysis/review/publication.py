@@ -84,10 +84,13 @@ def check_final(
     place = path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
     for is_open, needed in (
         (missing, f"needs {', '.join(missing)} in {place}"),
-        (reworded, f"needs an answer to each reword: {', '.join(reworded)}. Change the words, then "
-         f"decide on the item again (such as keep) in data/review/{path.name}"),
+        (
+            reworded,
+            f"needs an answer to each reword: {', '.join(reworded)}. Change the words, then "
+            f"decide on the item again (such as keep) in data/review/{path.name}",
+        ),
         (unwritten, f"needs {', '.join(unwritten)}"),
-    ):  # fmt: skip
+    ):
         if is_open:
             raise ParameterError("STATUS", status, f"a final report {needed}")
 
@@ -168,9 +171,11 @@ def check_edition(corrections: Sequence[Correction], publisher: Mapping[str, str
     for one in corrections:
         if published and one.day > parse_date("published", published):
             raise ParameterError(
-                "published", published, f"the error announced on {one.day} cannot be corrected in "
-                "an edition of that day; give the day of the new edition in the publisher's file"
-            )  # fmt: skip
+                "published",
+                published,
+                f"the error announced on {one.day} cannot be corrected in "
+                "an edition of that day; give the day of the new edition in the publisher's file",
+            )
 
 
 def check_corrected(corrections: Sequence[Correction], texts: Mapping[str, str]) -> None:
@@ -241,10 +246,12 @@ def add_notice(folder: Path) -> int:
     for one in corrections:
         if str(one.day) < published_on:
             raise ParameterError(
-                "OUT", report.folder, f"it was published on {published_on}, after the error that "
+                "OUT",
+                report.folder,
+                f"it was published on {published_on}, after the error that "
                 f"was announced on {one.day}; correct the date in "
-                f"{corrections_path(report.probe_cc).name}, or make the edition again"
-            )  # fmt: skip
+                f"{corrections_path(report.probe_cc).name}, or make the edition again",
+            )
     day = max((one.day for one in corrections), default=None)
     kept = f"{SUMS}.before-{day}"
     if day is None or (report.folder / kept).exists():
@@ -260,8 +267,10 @@ def add_notice(folder: Path) -> int:
         for page in pages:
             code = page.relative_to(build.folder).parts[0]
             lang = open_language(code) if code in list_translated() else ENGLISH
-            said = (*word_corrections(corrected, lang, is_corrected=True),
-                    *word_corrections(corrections, lang, is_corrected=False))  # fmt: skip
+            said = (
+                *word_corrections(corrected, lang, is_corrected=True),
+                *word_corrections(corrections, lang, is_corrected=False),
+            )
             page.write_text(_with_notice(page.read_text("utf-8"), said), "utf-8", newline="\n")
         if (report.folder / SUMS).is_file():
             (build.folder / SUMS).rename(build.folder / kept)

@@ -104,6 +104,8 @@ def check_tables(report: Report, names: Iterable[str], parameter: str) -> None:
         known = noted.get(f"{name}.csv", {}).get("sha256")
         if known and known != digest(path):
             raise ParameterError(
-                parameter, report.folder, f"its tables/{name}.csv is not the one that its run.json "
-                "names; put it back as it was written"
-            )  # fmt: skip
+                parameter,
+                report.folder,
+                f"its tables/{name}.csv is not the one that its run.json "
+                "names; put it back as it was written",
+            )

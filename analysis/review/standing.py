@@ -188,9 +188,18 @@ def _list_sites(judgement: Judgement, verdicts: pd.DataFrame) -> pd.DataFrame:
     last = ordered.drop_duplicates(_PAIR, keep="last").drop(columns=["chance", "schedule"])
     of_pair = verdicts.loc[
         verdicts["state"].isin(LISTED),
-        [*KEY, "domain", "network", "note", "chance", "schedule", "sessions_to_flip",
-         "witness_url", "blocked_until"],
-    ].rename(columns={"blocked_until": "ended"})  # fmt: skip
+        [
+            *KEY,
+            "domain",
+            "network",
+            "note",
+            "chance",
+            "schedule",
+            "sessions_to_flip",
+            "witness_url",
+            "blocked_until",
+        ],
+    ].rename(columns={"blocked_until": "ended"})
     found = last.merge(of_pair, on=_PAIR)
     return found.assign(
         blocked_until=found["blocked_until"].where(found["ended"].notna()),
@@ -210,8 +219,13 @@ def _apps_of_access(judged: Judged) -> pd.DataFrame:
 def _list_apps(judged: Judged) -> pd.DataFrame:
     """Each listed test and network with its last stretch."""
     verdicts = _apps_of_access(judged)
-    of_last = ["part", "last_seen_open_time", "blocked_until_time", "first_seen_open_again_time",
-               "day_count"]  # fmt: skip
+    of_last = [
+        "part",
+        "last_seen_open_time",
+        "blocked_until_time",
+        "first_seen_open_again_time",
+        "day_count",
+    ]
     ordered = judged.intervals.sort_values([*_APP, "blocked_from_time", "blocked_from"])
     last = ordered.drop_duplicates(_APP, keep="last")[[*_APP, *of_last]]
     listed = verdicts[verdicts["state"].isin(LISTED)].drop(columns="day_count")
@@ -264,15 +278,30 @@ LOG, STANDING = "watch", "watch_standing"
 RECORD = "watch"
 UNSEEN = "not tested enough since"
 _COPIED = (
-    "state", "status", "network", "mechanism", "schedule", "last_seen_open", "blocked_from",
-    "blocked_until", "first_seen_open_again", "session_count", "blocked_session_count",
-    "day_count", "chance", "sessions_to_flip", "witness_url", "note",
-)  # fmt: skip
+    "state",
+    "status",
+    "network",
+    "mechanism",
+    "schedule",
+    "last_seen_open",
+    "blocked_from",
+    "blocked_until",
+    "first_seen_open_again",
+    "session_count",
+    "blocked_session_count",
+    "day_count",
+    "chance",
+    "sessions_to_flip",
+    "witness_url",
+    "note",
+)
 #: Status now → status at the last look → what that is. What is not named here is no news.
 _NEWS: Mapping[str, Mapping[str, str]] = {
     "blocked": {
-        "": "newly_blocked", "suspicious": "newly_blocked",
-        "seen_open": "blocked_again", "lifted": "blocked_again",
+        "": "newly_blocked",
+        "suspicious": "newly_blocked",
+        "seen_open": "blocked_again",
+        "lifted": "blocked_again",
     },
     "seen_open": dict.fromkeys(("", "suspicious", "blocked", "unseen", "lifted"), "seen_open"),
     "lifted": dict.fromkeys(("", "suspicious", "blocked", "unseen", "seen_open"), "lifted"),
@@ -282,7 +311,7 @@ _NEWS: Mapping[str, Mapping[str, str]] = {
         "suspicious": "cleared",
         **dict.fromkeys(("blocked", "unseen", "seen_open"), "unlisted"),
     },
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -321,10 +350,12 @@ def read_last_look(out: Path, probe_cc: str, period: Period) -> Look | None:
         raise ParameterError("OUT", out, accepted)
     if report.period.until > period.until:
         raise ParameterError(
-            "UNTIL", period.until, f"{report.period.until} is accepted at the earliest, since the "
+            "UNTIL",
+            period.until,
+            f"{report.period.until} is accepted at the earliest, since the "
             "last look reached so far (is the clock right?); or remove the folder, and the next "
-            f"look begins anew: all that stands is new to it ({out})"
-        )  # fmt: skip
+            f"look begins anew: all that stands is new to it ({out})",
+        )
     check_tables(report, (LOG, STANDING), "OUT")
     withheld = load_withheld(probe_cc)
     standing, log = (

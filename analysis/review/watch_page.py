@@ -35,17 +35,44 @@ FEED = "watch.atom.xml"
 NOTES = (SINCE, AFTER, UNSEEN, UNTESTED.words, DEFECT_NOTE, ONE_PLATFORM, BEFORE_FIRST_TEST)
 _SHOWN, _FEW = 40, 12
 _BEGINNING = [
-    "domain", "network", "state", "mechanism", "schedule", "last_seen_open", "blocked_from",
-    "blocked_session_count", "session_count", "day_count", "chance", "witness_url", "note",
-]  # fmt: skip
+    "domain",
+    "network",
+    "state",
+    "mechanism",
+    "schedule",
+    "last_seen_open",
+    "blocked_from",
+    "blocked_session_count",
+    "session_count",
+    "day_count",
+    "chance",
+    "witness_url",
+    "note",
+]
 _END = [
-    "domain", "network", "mechanism", "blocked_from", "blocked_until", "first_seen_open_again",
-    "blocked_session_count", "session_count", "witness_url", "note",
-]  # fmt: skip
+    "domain",
+    "network",
+    "mechanism",
+    "blocked_from",
+    "blocked_until",
+    "first_seen_open_again",
+    "blocked_session_count",
+    "session_count",
+    "witness_url",
+    "note",
+]
 _HINT = [
-    "domain", "network", "mechanism", "last_seen_open", "blocked_from", "blocked_session_count",
-    "session_count", "day_count", "chance", "witness_url",
-]  # fmt: skip
+    "domain",
+    "network",
+    "mechanism",
+    "last_seen_open",
+    "blocked_from",
+    "blocked_session_count",
+    "session_count",
+    "day_count",
+    "chance",
+    "witness_url",
+]
 _WITHDRAWN = ["domain", "network", "mechanism", "blocked_from", "note"]
 #: Change → the columns that tell of it, in the order in which changes are shown.
 _COLUMNS = {

@@ -269,9 +269,12 @@ def _read_items(root: Element, prefix: str) -> Iterator[ArchiveObject]:
         size = (item.findtext("{*}Size") or "").strip()
         etag = (item.findtext("{*}ETag") or "").strip().removeprefix("W/").strip('"')
         if not (
-            size.isascii() and size.isdecimal() and len(size) < 16 and _ETAG.fullmatch(etag)
+            size.isascii()
+            and size.isdecimal()
+            and len(size) < 16
+            and _ETAG.fullmatch(etag)
             and len(key.encode("utf-8", "replace")) <= _LONGEST_KEY
-        ):  # fmt: skip
+        ):
             raise CannotRead(f"its listing gives {key[:200]!r} no key, size or ETag that can be")
         if key.startswith(prefix):
             yield ArchiveObject(key.removeprefix(prefix), int(size), etag)

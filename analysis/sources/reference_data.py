@@ -90,10 +90,8 @@ ADDRESSES = {
     "WORKBOOK_FINGERPRINTS_URL": (
         "https://raw.githubusercontent.com/ooni/blocking-fingerprints/main"
     ),
-    "WORKBOOK_NETWORK_NAMES_URL": (
-        "https://download.db-ip.com/free/dbip-asn-lite-{month}.csv.gz"
-    ),
-}  # fmt: skip
+    "WORKBOOK_NETWORK_NAMES_URL": ("https://download.db-ip.com/free/dbip-asn-lite-{month}.csv.gz"),
+}
 
 _NC = "CC BY-NC-SA 4.0"
 #: Bytes and seconds that a list may take, and the table of names.

@@ -252,9 +252,12 @@ def too_long(limit: int) -> CannotRead:
 #: Said of an object that is not the one that was listed.
 CHANGED = "changed while it was read"
 _REFUSALS = {
-    401: "permission denied", 403: "permission denied", 404: "no longer there",
-    410: "no longer there", 412: CHANGED,
-}  # fmt: skip
+    401: "permission denied",
+    403: "permission denied",
+    404: "no longer there",
+    410: "no longer there",
+    412: CHANGED,
+}
 
 
 def _refusal(reply: Reply) -> CannotRead:

@@ -185,8 +185,15 @@ FROM row_of_file JOIN object USING (filename)
 
 #: What may differ between two copies of one measurement: where and when they were received, the ID
 #: that OONI's server gave each (ooni/backend#1195), and the sender's name, which no share has.
-_OF_A_COPY = {"report_id", "line_number", "probe_id", "is_anomaly", "is_confirmed", "is_failure",
-              "fields_met"}  # fmt: skip
+_OF_A_COPY = {
+    "report_id",
+    "line_number",
+    "probe_id",
+    "is_anomaly",
+    "is_confirmed",
+    "is_failure",
+    "fields_met",
+}
 
 # What is asked of every row before any is written: to go through thousands of files takes long.
 _SCOPED_ROWS = f"""

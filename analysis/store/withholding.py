@@ -111,9 +111,11 @@ def _refuse_two_placeholders(
         return
     if connection.execute(_PLACEHOLDER.format(rows=rows)).fetchall():
         raise ParameterError(
-            "SOURCE", "share", "its sender withheld other names than your file of decisions, and "
-            "withheld-1 would stand for two sites: use one file of decisions, or another source"
-        )  # fmt: skip
+            "SOURCE",
+            "share",
+            "its sender withheld other names than your file of decisions, and "
+            "withheld-1 would stand for two sites: use one file of decisions, or another source",
+        )
 
 
 def _rename_row(

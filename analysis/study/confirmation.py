@@ -472,13 +472,17 @@ def try_numbers(
         pairs = _access_pairs(variant, networks)
         listed = set(pairs.loc[pairs["state"].isin(LISTED), "domain"])
         counts = pairs["state"].value_counts()
-        rows.append({
-            **{name: getattr(variant.thresholds, name) for name in numbers},
-            "listed_domain_count": len(listed),
-            **{f"{state}_pair_count": int(counts.get(state, 0)) for state in STATES_BY_STRENGTH},
-            "gained": ";".join(sorted(listed - before)),
-            "lost": ";".join(sorted(before - listed)),
-        })  # fmt: skip
+        rows.append(
+            {
+                **{name: getattr(variant.thresholds, name) for name in numbers},
+                "listed_domain_count": len(listed),
+                **{
+                    f"{state}_pair_count": int(counts.get(state, 0)) for state in STATES_BY_STRENGTH
+                },
+                "gained": ";".join(sorted(listed - before)),
+                "lost": ";".join(sorted(before - listed)),
+            }
+        )
     say(len(tried), len(tried))
     return pd.DataFrame(rows)
 

@@ -132,7 +132,7 @@ class StudyParameters:
     probe_cc: str = _declare(
         f"country, two letters; empty: {FICTIONAL_COUNTRY}, the fictional one of make report",
         needs_country=False,
-    )  # fmt: skip
+    )
     since: str = _declare("first day, UTC, YYYY-MM-DD")
     until: str = _declare("day after the last, UTC")
     split: str = _declare(
@@ -147,8 +147,9 @@ class StudyParameters:
     store: str = _declare("where observations are kept; empty: data/", needs_country=False)
     tables: str = _declare(
         "where the notebooks hand tables on; empty: the study's own folder in data/work/",
-        is_variable=False, needs_country=False,
-    )  # fmt: skip
+        is_variable=False,
+        needs_country=False,
+    )
     test_list: str = _declare("Citizen Lab-shaped CSVs, comma-separated")
     networks: str = _declare("CSV asn,network,operator,kind,source")
     fingerprints: str = _declare("folder with OONI-shaped fingerprint CSVs")
@@ -192,10 +193,11 @@ class StudyParameters:
         metadata={
             "parameter": Parameter(
                 'numbers that differ from the published ones: {"floor_sessions": 6}',
-                is_variable=False, needs_country=False,
+                is_variable=False,
+                needs_country=False,
             )
         },
-    )  # fmt: skip
+    )
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "StudyParameters":
@@ -441,9 +443,11 @@ def _check_country_is_given(given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if PARAMETERS[name].needs_country and str(value) != str(defaults[name]):
             raise ParameterError(
-                name.upper(), value, "give PROBE_CC as well, the country that is meant "
-                f"({FICTIONAL_COUNTRY} is the fictional one)"
-            )  # fmt: skip
+                name.upper(),
+                value,
+                "give PROBE_CC as well, the country that is meant "
+                f"({FICTIONAL_COUNTRY} is the fictional one)",
+            )
 
 
 def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -452,9 +456,11 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
         missing = [name.upper() for name in ("since", "until") if name not in given]
         also = f" (with {' and '.join(missing)}, UTC dates)" if missing else ""
         raise ParameterError(
-            "SOURCE", "", f"must be given for {code}{also}: ooni, a folder, URL or "
-            "s3://bucket/prefix in the archive's key layout, a share or another store"
-        )  # fmt: skip
+            "SOURCE",
+            "",
+            f"must be given for {code}{also}: ooni, a folder, URL or "
+            "s3://bucket/prefix in the archive's key layout, a share or another store",
+        )
     since, until = _FICTIONAL_PERIOD
     dated = {"since": since, "until": until, **given}
     period = Period.parse(dated["since"], dated["until"])

@@ -73,8 +73,14 @@ class ReferenceLists:
     @property
     def files(self) -> list[ReferenceFile]:
         """The files that were read for the study: test lists, networks, names, events, counts."""
-        files = (self.networks.file, self.network_names.file, *self.events.files,
-                 self.local_sites.file, self.test_counts.file, self.outages.file)  # fmt: skip
+        files = (
+            self.networks.file,
+            self.network_names.file,
+            *self.events.files,
+            self.local_sites.file,
+            self.test_counts.file,
+            self.outages.file,
+        )
         return [*self.test_lists.files, *(file for file in files if file)]
 
     def name_networks(self, measured: pd.DataFrame) -> dict[int, str]:
@@ -312,8 +318,9 @@ class Opened:
 
     def footer(self, count: int, what: str) -> str:
         """The same with n."""
-        return ENGLISH.say("Source: {credit}. n = {n} {what}.", credit=self.credit, n=count,
-                           what=what)  # fmt: skip
+        return ENGLISH.say(
+            "Source: {credit}. n = {n} {what}.", credit=self.credit, n=count, what=what
+        )
 
     def _describe_networks(self, counts: pd.DataFrame, names: ReportedNames) -> pd.DataFrame:
         """Counts by ``probe_asn``, with what is known of each network."""
@@ -549,9 +556,11 @@ def study_of(values: Mapping[str, Any]) -> Study:
     archive = parameters.fictional_folder / "archive"
     if parameters.source == str(archive) and not archive.is_dir():
         raise ParameterError(
-            "PROBE_CC", parameters.probe_cc, f"this fictional country of {parameters.period} is "
-            "not there yet: 'make report' with the same parameters makes it"
-        )  # fmt: skip
+            "PROBE_CC",
+            parameters.probe_cc,
+            f"this fictional country of {parameters.period} is "
+            "not there yet: 'make report' with the same parameters makes it",
+        )
     return open_study(find_lists(parameters))
 
 
@@ -740,8 +749,10 @@ def read_counts(
         counted = read_messaging_counts(replies_folder(parameters.store), code, period)
     if counted is None:
         counts = lists.test_counts.counts
-        inside = counts[(counts["day"] >= pd.Timestamp(period.since))
-                        & (counts["day"] < pd.Timestamp(period.until))]  # fmt: skip
+        inside = counts[
+            (counts["day"] >= pd.Timestamp(period.since))
+            & (counts["day"] < pd.Timestamp(period.until))
+        ]
         return inside[inside["probe_cc"] == code].reset_index(drop=True), inside, {}
     here, elsewhere, digests = counted
     return _frame(here), _frame(elsewhere), digests

@@ -88,10 +88,12 @@ def _share_elsewhere(
         control: what other countries say.
     """
     domains = read_type(connection, "host_name")[series.look_up("domain", series.row)]
-    asked = pd.DataFrame({
-        "test_name": pd.Series(domains, dtype="str").str.extract(TEST_AND_PART)["test_name"],
-        "day": series.column("day"),
-    }).astype({"day": control["day"].dtype})  # fmt: skip
+    asked = pd.DataFrame(
+        {
+            "test_name": pd.Series(domains, dtype="str").str.extract(TEST_AND_PART)["test_name"],
+            "day": series.column("day"),
+        }
+    ).astype({"day": control["day"].dtype})
     abroad = asked.merge(control, on=["test_name", "day"], how="left")["share"]
     here = _share_on_other_networks(connection, series)
     return np.where(abroad.isna(), here, abroad)
@@ -105,10 +107,13 @@ def _share_on_other_networks(connection: duckdb.DuckDBPyConnection, series: Seri
     the others fail as well, or nobody else tested, a failure tells nothing: the rate is the
     highest.
     """
-    frame = pd.DataFrame({
-        "domain": series.look_up("domain", series.row),
-        "operator": series.look_up("operator", series.row), "day": series.column("day"),
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "domain": series.look_up("domain", series.row),
+            "operator": series.look_up("operator", series.row),
+            "day": series.column("day"),
+        }
+    )
     number = frame.groupby(list(frame)).ngroup()
     asked = frame.assign(number=number).drop_duplicates("number")
     connection.register("asked_at_hand", asked)
@@ -212,8 +217,10 @@ def find_defects(elsewhere: Elsewhere) -> pd.DataFrame:
     gap = broken.groupby("test_name")["week"].diff().dt.days
     run = (gap != _WEEK_DAYS).cumsum()
     runs = broken.groupby(["test_name", run.rename("run")]).agg(
-        since=("week", "min"), until=("week", "max"), share=("typical", "median"),
+        since=("week", "min"),
+        until=("week", "max"),
+        share=("typical", "median"),
         country_count=("country_count", "min"),
-    )  # fmt: skip
+    )
     table = runs.reset_index().drop(columns="run")
     return table.assign(until=table["until"] + pd.Timedelta(days=_WEEK_DAYS - 1))

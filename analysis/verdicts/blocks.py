@@ -96,15 +96,24 @@ def weigh_evidence(
     stretches = _find_stretches(series, base, schedules, thresholds)
     elements = _elements_of(series, schedules, stretches)
     return Evidence(
-        series, lessons, schedules, rates, log_evidence + of_hours, of_hours, by_day,
-        count_stretches(stretches, elements), elements,
-    )  # fmt: skip
+        series,
+        lessons,
+        schedules,
+        rates,
+        log_evidence + of_hours,
+        of_hours,
+        by_day,
+        count_stretches(stretches, elements),
+        elements,
+    )
 
 
 def _find_stretches(
-    series: Series, base: NDArray[np.float64], schedules: Mapping[int, Schedule],
+    series: Series,
+    base: NDArray[np.float64],
+    schedules: Mapping[int, Schedule],
     thresholds: Thresholds,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """The stretches of all series, from their first hit to their last; of one with a schedule, the
     one at its hours.
     """
@@ -118,10 +127,16 @@ def _find_stretches(
     first, last = hits[first[last >= first]], hits[last[last >= first]]
     which = series.series[first]
     kind, network = series.kind[which], series.look_up("network", series.row[first])
-    return pd.DataFrame({
-        "series": which, "kind": kind, "cell": series.cell[which],
-        "manner": network.astype(np.int64) * (FAILING + 1) + kind, "first": first, "last": last,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "series": which,
+            "kind": kind,
+            "cell": series.cell[which],
+            "manner": network.astype(np.int64) * (FAILING + 1) + kind,
+            "first": first,
+            "last": last,
+        }
+    )
 
 
 def _weigh_schedule(series: Series, number: int, schedule: Schedule) -> float:
@@ -155,10 +170,14 @@ def _elements_of(
     for number, schedule in schedules.items():
         of_series = which == number
         inside[of_series] = schedule.is_inside(series.sessions["time"][row[of_series]])
-    elements = pd.DataFrame({
-        "stretch": stretch, "row": row, "day": series.sessions["day"][row],
-        "is_hit": series.is_hit[place],
-    })  # fmt: skip
+    elements = pd.DataFrame(
+        {
+            "stretch": stretch,
+            "row": row,
+            "day": series.sessions["day"][row],
+            "is_hit": series.is_hit[place],
+        }
+    )
     return elements[inside].reset_index(drop=True)
 
 
@@ -167,9 +186,9 @@ def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataF
     hits = elements[elements["is_hit"]].groupby("stretch")["day"]
     misses = elements[~elements["is_hit"]].groupby("stretch")
     counts = {"hits": hits.size(), "misses": misses.size(), "hit_days": hits.nunique()}
-    return stretches.assign(**{
-        name: found.reindex(stretches.index, fill_value=0) for name, found in counts.items()
-    })  # fmt: skip
+    return stretches.assign(
+        **{name: found.reindex(stretches.index, fill_value=0) for name, found in counts.items()}
+    )
 
 
 def find_likely(

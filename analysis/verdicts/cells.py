@@ -120,8 +120,9 @@ def _find_open(evidence: Evidence, period: Period, thresholds: Thresholds) -> pd
     tells = lies_in(sessions["day"], period) & _tell_of_network(evidence)
     told = pd.DataFrame({name: sessions[name][tells] for name in ("cell", "class", "day")})
     opened = told[told["class"] == OK].groupby("cell")["day"]
-    counts = pd.DataFrame({"total": told.groupby("cell").size(), "ok": opened.size(),
-                           "days": opened.nunique()}).fillna(0)  # fmt: skip
+    counts = pd.DataFrame(
+        {"total": told.groupby("cell").size(), "ok": opened.size(), "days": opened.nunique()}
+    ).fillna(0)
     is_open = meets_floor(counts["ok"], counts["days"], counts["total"], thresholds)
     every = pd.RangeIndex(len(evidence.series.cells), name="cell")
     return is_open.reindex(every, fill_value=False).rename("is_open")
@@ -157,8 +158,12 @@ def _sum_listed(evidence: Evidence, inside: Inside, period: Period) -> pd.DataFr
     listed = inside.listed
     at_hours = listed.loc[listed["series"].isin(list(evidence.schedules)), "cell"]
     ends_otherwise = last.reindex(last_hit.index, fill_value=-1) > last_hit
-    return pd.DataFrame({
-        "ends_otherwise": ends_otherwise & ~last_hit.index.isin(at_hours),
-        "hits": hits.size(), "open_inside": elements[state == OK].groupby("cell").size(),
-        "first_hit": hits["day"].min(), "last_hit": hits["day"].max(),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "ends_otherwise": ends_otherwise & ~last_hit.index.isin(at_hours),
+            "hits": hits.size(),
+            "open_inside": elements[state == OK].groupby("cell").size(),
+            "first_hit": hits["day"].min(),
+            "last_hit": hits["day"].max(),
+        }
+    )

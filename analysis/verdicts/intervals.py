@@ -75,10 +75,13 @@ def explain_hits(
     """
     hits, series = elements[elements["is_hit"]], evidence.series
     rows = hits["row"].to_numpy()
-    hits_at_hand = pd.DataFrame({
-        "number": hits[group].to_numpy(), **{name: series.look_up(name, rows) for name in CELL},
-        "session": series.sessions["session"][rows],
-    })  # fmt: skip
+    hits_at_hand = pd.DataFrame(
+        {
+            "number": hits[group].to_numpy(),
+            **{name: series.look_up(name, rows) for name in CELL},
+            "session": series.sessions["session"][rows],
+        }
+    )
     connection.register("hits_at_hand", hits_at_hand)
     rules = connection.execute(_RULES).df().set_index("number")
     connection.unregister("hits_at_hand")
@@ -219,13 +222,30 @@ def _join(evidence: Evidence, stretches: pd.DataFrame) -> pd.Series:
 
 
 _COLUMNS = [
-    *CELL, "blocked_from", "mechanism", "last_seen_open", "blocked_until",
-    "first_seen_open_again", "measurement_count", "session_count", "day_count",
-    "longest_gap_days", "state", "schedule", "evidence", "chance", "last_seen_open_time",
-    "blocked_from_time", "blocked_until_time", "first_seen_open_again_time",
-    "reached_session_count", "last_seen_blocked", "blocked_count", "blocked_session_count",
+    *CELL,
+    "blocked_from",
+    "mechanism",
+    "last_seen_open",
+    "blocked_until",
+    "first_seen_open_again",
+    "measurement_count",
+    "session_count",
+    "day_count",
+    "longest_gap_days",
+    "state",
+    "schedule",
+    "evidence",
+    "chance",
+    "last_seen_open_time",
+    "blocked_from_time",
+    "blocked_until_time",
+    "first_seen_open_again_time",
+    "reached_session_count",
+    "last_seen_blocked",
+    "blocked_count",
+    "blocked_session_count",
     "reason",
-]  # fmt: skip
+]
 
 
 def interval_tables(
@@ -250,9 +270,10 @@ def interval_tables(
     )
     # what ``blocked_until`` and the counts are called in tables in which these mean something else
     table = table.assign(
-        last_seen_blocked=table["blocked_until"], blocked_count=table["measurement_count"],
+        last_seen_blocked=table["blocked_until"],
+        blocked_count=table["measurement_count"],
         blocked_session_count=table["session_count"],
-    ).astype({"domain": "str"})  # fmt: skip
+    ).astype({"domain": "str"})
     order = [*CELL, "blocked_from_time"]
     listed, withheld = (
         table.loc[is_told, _COLUMNS].sort_values(order, ignore_index=True)
@@ -280,17 +301,26 @@ def _describe(
     told = stretches.assign(
         before=before, after=after, first=row[stretches["first"]], last=row[stretches["last"]]
     )
-    rows = pd.DataFrame({
-        "blocked_from": hits["row"].min(),
-        "blocked_until": hits["row"].max(),
-        "last_seen_open": told.sort_values("first").groupby("number")["before"].first(),
-        "first_seen_open_again": told.sort_values("last").groupby("number")["after"].last(),
-    })  # fmt: skip
-    counts = pd.DataFrame({
-        "session_count": hits["row"].nunique(), "day_count": hits["day"].nunique(),
-        "reached_session_count": reached["row"].nunique(),
-        "longest_gap_days": gaps.groupby(days["number"]).max(),
-    }).fillna(0).astype("int64")  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "blocked_from": hits["row"].min(),
+            "blocked_until": hits["row"].max(),
+            "last_seen_open": told.sort_values("first").groupby("number")["before"].first(),
+            "first_seen_open_again": told.sort_values("last").groupby("number")["after"].last(),
+        }
+    )
+    counts = (
+        pd.DataFrame(
+            {
+                "session_count": hits["row"].nunique(),
+                "day_count": hits["day"].nunique(),
+                "reached_session_count": reached["row"].nunique(),
+                "longest_gap_days": gaps.groupby(days["number"]).max(),
+            }
+        )
+        .fillna(0)
+        .astype("int64")
+    )
     table = counts.join(explain_hits(connection, evidence, elements, "number"))
     first = rows["blocked_from"].to_numpy()
     table["domain"] = names[series.look_up("domain", first)]

@@ -99,18 +99,25 @@ def _read_probes(
     place = np.repeat(spans["first"].to_numpy() - np.cumsum(length) + length, length)
     place += np.arange(len(place))
     row = series.row[place]
-    sessions = pd.DataFrame({
-        "manner": np.repeat(spans["manner"].to_numpy(), length), "is_hit": series.is_hit[place],
-        "session": series.sessions["session"][row], "software": series.sessions["software"][row],
-    })[series.is_hit[place] | (series.sessions["class"][row] == OK)]  # fmt: skip
+    sessions = pd.DataFrame(
+        {
+            "manner": np.repeat(spans["manner"].to_numpy(), length),
+            "is_hit": series.is_hit[place],
+            "session": series.sessions["session"][row],
+            "software": series.sessions["software"][row],
+        }
+    )[series.is_hit[place] | (series.sessions["class"][row] == OK)]
     once = sessions.groupby(["manner", "session"], as_index=False).agg(
         {"is_hit": "max", "software": "first"}
     )
     names = read_type(connection, "software_name")
-    software = pd.DataFrame({
-        "program": map(_program_of, names), "platform": map(_platform_of, names),
-        "release": pd.Series(map(_release_of, names), dtype=object).rank(method="dense"),
-    })  # fmt: skip
+    software = pd.DataFrame(
+        {
+            "program": map(_program_of, names),
+            "platform": map(_platform_of, names),
+            "release": pd.Series(map(_release_of, names), dtype=object).rank(method="dense"),
+        }
+    )
     joined: pd.DataFrame = once.join(software, on="software")
     return joined
 

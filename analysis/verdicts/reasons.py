@@ -70,8 +70,9 @@ OTHER_RESOLVERS = (
 def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """Which it is: too few sessions, too few days, or tests that disagree."""
     few = [
-        count_heard(table) < thresholds.floor_sessions, table["day_count"] < thresholds.floor_days
-    ]  # fmt: skip
+        count_heard(table) < thresholds.floor_sessions,
+        table["day_count"] < thresholds.floor_days,
+    ]
     why = pd.Series(np.select(few, ["few_sessions", "few_days"], "mixed"), table.index)
     return why.where(table["state"] == "insufficient", "")
 
@@ -150,6 +151,9 @@ def _by_state(table: pd.DataFrame) -> pd.Series:
 def count_heard(table: pd.DataFrame) -> pd.Series:
     """Sessions that say something about the network."""
     return (
-        table["blocked_session_count"] + table["down_session_count"] + table["ok_session_count"]
-        + table["unclear_sessions"] - table["unheard_sessions"]
-    )  # fmt: skip
+        table["blocked_session_count"]
+        + table["down_session_count"]
+        + table["ok_session_count"]
+        + table["unclear_sessions"]
+        - table["unheard_sessions"]
+    )

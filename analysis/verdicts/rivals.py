@@ -362,20 +362,35 @@ ONE_KIND_OF_PROBE = (
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
 RIVALS: tuple[Rival, ...] = (
-    Rival("By the rules of this report, do they look like a fault of the site, or like a site "
-          "that refuses the whole country?",
-          EVERYWHERE, "everywhere", _NOT_MADE),
+    Rival(
+        "By the rules of this report, do they look like a fault of the site, or like a site "
+        "that refuses the whole country?",
+        EVERYWHERE,
+        "everywhere",
+        _NOT_MADE,
+    ),
     Rival("Was the whole hosting network silent?", HOST_SILENT, "silent_hosts", _SILENT),
     Rival("Could a route have been lost for days?", ROUTE_UNKNOWN, "lost_routes", _SILENT),
-    Rival("Did the name's servers fail several resolvers?", RESOLVERS, "resolvers_fail",
-          ("dns_silent",)),
-    Rival("By the rules of this report, do they look like a site that refuses this network, for "
-          f"at least {_NUMBERS['refusal_days']} days or until the last test?", REFUSED_HERE,
-          "refused_here",
-          ("tcp_sent", "tcp_silent")),
-    Rival("Did one kind of probe fail alone?", ONE_KIND_OF_PROBE, "kinds_of_probe",
-          ("mark", "dns_sent", *_NOT_MADE)),
-)  # fmt: skip
+    Rival(
+        "Did the name's servers fail several resolvers?",
+        RESOLVERS,
+        "resolvers_fail",
+        ("dns_silent",),
+    ),
+    Rival(
+        "By the rules of this report, do they look like a site that refuses this network, for "
+        f"at least {_NUMBERS['refusal_days']} days or until the last test?",
+        REFUSED_HERE,
+        "refused_here",
+        ("tcp_sent", "tcp_silent"),
+    ),
+    Rival(
+        "Did one kind of probe fail alone?",
+        ONE_KIND_OF_PROBE,
+        "kinds_of_probe",
+        ("mark", "dns_sent", *_NOT_MADE),
+    ),
+)
 
 
 def ask_rivals(
@@ -416,10 +431,13 @@ def ask_rivals(
         reason[reason.index.isin(explained) & (reason == "")] = rival.words
     margins = connection.execute("FROM margins").df().set_index("stretch")["margin"]
     refusals = connection.execute("FROM refusals WHERE others = 0 AND is_unopened").df()
-    return pd.DataFrame({
-        "reason": reason, "margin": margins.reindex(blocks.index, fill_value=np.inf),
-        "may_refuse": blocks.index.isin(refusals["stretch"]),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "reason": reason,
+            "margin": margins.reindex(blocks.index, fill_value=np.inf),
+            "may_refuse": blocks.index.isin(refusals["stretch"]),
+        }
+    )
 
 
 _AT_HAND = ("domain", "probe_asn", "operator", "first_day", "last_day", "since", "until")

@@ -36,8 +36,14 @@ _STEP = log(1 / (1 - MOST_SHARE)) + 1.03
 #: Two reports that hold every site upset what is known of an address or a page.
 _OF_PROFILE = 2
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
-_PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.blockpage", "dns.other",
-             "http.blockpage"]  # fmt: skip
+_PROFILED = [
+    "dns.loopback",
+    "dns.bogon",
+    "dns.sinkhole",
+    "dns.blockpage",
+    "dns.other",
+    "http.blockpage",
+]
 
 
 def count_to_chance(evidence: Evidence, stretches: pd.DataFrame, line: float) -> pd.Series:

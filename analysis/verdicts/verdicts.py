@@ -300,8 +300,9 @@ def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Sco
 def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
     told = evidence.of_cells
     cells = evidence.series.cells.loc[told.index, CELL]
-    chances = cells.assign(domain=names[cells["domain"]], evidence=round_evidence(told),
-                           chance=round_chance(told))  # fmt: skip
+    chances = cells.assign(
+        domain=names[cells["domain"]], evidence=round_evidence(told), chance=round_chance(told)
+    )
     return chances.sort_values(CELL, ignore_index=True)
 
 
@@ -313,11 +314,13 @@ def _defects(
     of_probe = stretches[stretches["reason"] == ONE_KIND_OF_PROBE]
     elements = evidence.elements_of(of_probe)
     rows, series = elements.loc[elements["is_hit"], "row"].unique(), evidence.series
-    found = pd.DataFrame({
-        "software": software[series.sessions["software"][rows]],
-        "kind": np.array(KINDS, object)[series.sessions["kind"][rows]],
-        "domain": series.look_up("domain", rows),
-    })  # fmt: skip
+    found = pd.DataFrame(
+        {
+            "software": software[series.sessions["software"][rows]],
+            "kind": np.array(KINDS, object)[series.sessions["kind"][rows]],
+            "domain": series.look_up("domain", rows),
+        }
+    )
     by_version = found.groupby(["software", "kind"])["domain"].agg(["nunique", "size"])
     by_version.columns = pd.Index(["site_count", "session_count"])
     return by_version.reset_index()
@@ -325,10 +328,25 @@ def _defects(
 
 #: What the verdicts of a period are worked out from, and what they do not show.
 _WORKING = [
-    "has_problem", "ok_days", "unclear_sessions", "unheard_sessions", "own_session_count",
-    "last_known", "first_open", "is_open", "reason", "hits", "open_inside", "first_hit",
-    "last_hit", "ends_otherwise", "stretch", "cell", "marked_days", "caveat",
-]  # fmt: skip
+    "has_problem",
+    "ok_days",
+    "unclear_sessions",
+    "unheard_sessions",
+    "own_session_count",
+    "last_known",
+    "first_open",
+    "is_open",
+    "reason",
+    "hits",
+    "open_inside",
+    "first_hit",
+    "last_hit",
+    "ends_otherwise",
+    "stretch",
+    "cell",
+    "marked_days",
+    "caveat",
+]
 
 
 def _verdicts_of(
@@ -398,8 +416,12 @@ def _rules_of_cells(
     told[most.index] = most.mask(is_mark)
     of_cell = evidence.schedule_text(listed["series"], listed["cell"])
     caveat = listed.groupby("cell")["caveat"].min()  # empty, unless said of each stretch
-    texts = {"evidence": round_evidence(told), "chance": round_chance(told), "schedule": of_cell,
-             "caveat": caveat.reindex(told.index)}  # fmt: skip
+    texts = {
+        "evidence": round_evidence(told),
+        "chance": round_chance(told),
+        "schedule": of_cell,
+        "caveat": caveat.reindex(told.index),
+    }
     return pd.DataFrame(texts).join(rules)
 
 

@@ -23,9 +23,15 @@ from analysis.worlds.world import World
 
 #: App → versions of its test.
 _VERSIONS: Mapping[str, str] = {
-    "facebook_messenger": "0.2.1", "signal": "0.2.5", "telegram": "0.3.1", "whatsapp": "0.11.1",
-    "psiphon": "0.6.0", "tor": "0.4.0", "torsf": "0.5.0", "vanilla_tor": "0.3.0",
-}  # fmt: skip
+    "facebook_messenger": "0.2.1",
+    "signal": "0.2.5",
+    "telegram": "0.3.1",
+    "whatsapp": "0.11.1",
+    "psiphon": "0.6.0",
+    "tor": "0.4.0",
+    "torsf": "0.5.0",
+    "vanilla_tor": "0.3.0",
+}
 #: Every so many days the probes of some networks run all tests.
 _EVERY = 5
 _NETWORKS_A_DAY = 4
@@ -44,9 +50,13 @@ _OTHER_HOURS = (
 )
 #: What may be drawn: test, part, and of Telegram's endpoints the fewest and the most.
 _DRAWN = (
-    ("whatsapp", "app", (0, 0)), ("telegram", "app", (7, 11)), ("telegram", "app", (3, 5)),
-    ("facebook_messenger", "app", (0, 0)), ("signal", "app", (0, 0)), ("psiphon", "tunnel", (0, 0)),
-)  # fmt: skip
+    ("whatsapp", "app", (0, 0)),
+    ("telegram", "app", (7, 11)),
+    ("telegram", "app", (3, 5)),
+    ("facebook_messenger", "app", (0, 0)),
+    ("signal", "app", (0, 0)),
+    ("psiphon", "tunnel", (0, 0)),
+)
 _DRAWN_COUNT = 4
 BROKEN = "torsf"
 #: Other fictional countries, whose counts are at hand: four of these, never the country itself.
@@ -84,13 +94,24 @@ def _plan_blocks(world: World) -> list[AppBlock]:
         exams = int(days * _EXAMS_FROM)
         return [
             AppBlock("whatsapp", "app", first.asn, int(days * _WHATSAPP_FROM), "tcp.timeout"),
-            AppBlock("telegram", "app", second.asn, int(days * _TELEGRAM_FROM), "tcp.timeout",
-                     endpoint_count=_MOST),
-            AppBlock("telegram", "app", fourth.asn, int(days * _SOME_FROM), "tcp.timeout",
-                     endpoint_count=_SOME),
-            AppBlock("telegram", "web", third.asn, exams, "tls.timeout", exams + _EXAM_DAYS,
-                     EXAMS),
-        ]  # fmt: skip
+            AppBlock(
+                "telegram",
+                "app",
+                second.asn,
+                int(days * _TELEGRAM_FROM),
+                "tcp.timeout",
+                endpoint_count=_MOST,
+            ),
+            AppBlock(
+                "telegram",
+                "app",
+                fourth.asn,
+                int(days * _SOME_FROM),
+                "tcp.timeout",
+                endpoint_count=_SOME,
+            ),
+            AppBlock("telegram", "web", third.asn, exams, "tls.timeout", exams + _EXAM_DAYS, EXAMS),
+        ]
     rng = stream(world.design.app_seed, "apps", "drawn")
     *networks, watched = rng.sample(networks, _DRAWN_COUNT + 1)
     blocks = []
@@ -99,12 +120,23 @@ def _plan_blocks(world: World) -> list[AppBlock]:
         start = rng.randrange(int(0.15 * days), int(0.65 * days))
         last = start + rng.randrange(60, 120) if rng.random() < 0.4 else None
         manner = "tunnel.timeout" if part == "tunnel" else "tcp.timeout"
-        blocks.append(AppBlock(test, part, network.asn, start, manner, last,
-                               endpoint_count=rng.randint(least, most)))  # fmt: skip
+        blocks.append(
+            AppBlock(
+                test,
+                part,
+                network.asn,
+                start,
+                manner,
+                last,
+                endpoint_count=rng.randint(least, most),
+            )
+        )
     exams = rng.randrange(int(0.15 * days), int(0.8 * days))
     hours = rng.choice((EXAMS, *_OTHER_HOURS))
-    return [*blocks, AppBlock("telegram", "web", watched.asn, exams, "tls.timeout",
-                              exams + _EXAM_DAYS, hours)]  # fmt: skip
+    return [
+        *blocks,
+        AppBlock("telegram", "web", watched.asn, exams, "tls.timeout", exams + _EXAM_DAYS, hours),
+    ]
 
 
 def _pick_networks(world: World) -> list[Network]:
@@ -121,43 +153,69 @@ def write_apps(folder: Path, world: World) -> None:
     for network, test, moment, rng in _list_tests(world, blocks[-1]):
         day = (moment.date() - world.design.period.since).days
         held = {
-            block.part: block.endpoint_count for block in blocks
+            block.part: block.endpoint_count
+            for block in blocks
             if block.test_name == test and block.asn == network.asn and block.holds(day, moment)
-        }  # fmt: skip
+        }
         noise = rng.random() < _NOISE
         is_broken = test == BROKEN and day >= broken_from
         keys, is_anomaly = _run_test(test, held, is_broken=is_broken, noise=noise)
         head = f"{moment:%Y%m%dT%H%M%SZ}_{test.replace('_', '')}_{world.design.probe_cc}"
         document = {
             "annotations": {"engine_version": "3.22.0", "platform": "android"},
-            "data_format_version": "0.2.0", "input": None,
+            "data_format_version": "0.2.0",
+            "input": None,
             "measurement_start_time": f"{moment:%Y-%m-%d %H:%M:%S}",
-            "probe_asn": f"AS{network.asn}", "probe_cc": world.design.probe_cc,
+            "probe_asn": f"AS{network.asn}",
+            "probe_cc": world.design.probe_cc,
             "probe_network_name": network.name,
             "report_id": f"{head}_{network.asn}_n1_{token(rng)}",
-            "resolver_asn": f"AS{network.resolver_asn}", "software_name": "ooniprobe-android",
-            "software_version": "3.9.0", "test_keys": keys, "test_name": test,
+            "resolver_asn": f"AS{network.resolver_asn}",
+            "software_name": "ooniprobe-android",
+            "software_version": "3.9.0",
+            "test_keys": keys,
+            "test_name": test,
             "test_start_time": f"{moment:%Y-%m-%d %H:%M:%S}",
             "test_version": _VERSIONS[test],
-        }  # fmt: skip
+        }
         objects[test, moment.date()].append(encode(document))
         counts[test, moment.date()]["anomaly" if is_anomaly else "ok"] += 1
     for (test, on), lines in sorted(objects.items()):
         received = datetime.combine(on, time(23))
-        write_object(folder / "archive", world.design.probe_cc, received, 0, compress(lines),
-                     test.replace("_", ""))  # fmt: skip
+        write_object(
+            folder / "archive",
+            world.design.probe_cc,
+            received,
+            0,
+            compress(lines),
+            test.replace("_", ""),
+        )
     _write_counts(folder / "reference" / "test-counts.csv", world, counts, broken_from)
     rows = [
-        (block.test_name, block.part, f"AS{block.asn}", block.mechanism,
-         str(world.date_of(block.first_day)),
-         "" if block.last_day is None else str(world.date_of(block.last_day)),
-         block.hours or "", block.endpoint_count or "")
+        (
+            block.test_name,
+            block.part,
+            f"AS{block.asn}",
+            block.mechanism,
+            str(world.date_of(block.first_day)),
+            "" if block.last_day is None else str(world.date_of(block.last_day)),
+            block.hours or "",
+            block.endpoint_count or "",
+        )
         for block in blocks
-    ]  # fmt: skip
+    ]
     broken = str(world.date_of(broken_from))
     rows.append((BROKEN, "tunnel", "everywhere", "instrument", broken, "", "", ""))
-    header = ("test_name", "part", "probe_asn", "mechanism", "since", "until", "schedule",
-              "endpoint_count")  # fmt: skip
+    header = (
+        "test_name",
+        "part",
+        "probe_asn",
+        "mechanism",
+        "since",
+        "until",
+        "schedule",
+        "endpoint_count",
+    )
     write_csv(folder / "truth" / "apps.csv", header, rows)
 
 
@@ -203,10 +261,28 @@ def _write_counts(
             for test in _VERSIONS:
                 share = 0.96 if test == BROKEN and day >= broken_from else _NOISE
                 anomalies = sum(rng.random() < share for _ in range(_TESTS_A_WEEK))
-                rows.append((str(world.date_of(day)), country, test, _TESTS_A_WEEK,
-                             _TESTS_A_WEEK - anomalies, anomalies, 0, 0))  # fmt: skip
-    header = ("measurement_start_day", "probe_cc", "test_name", "measurement_count", "ok_count",
-              "anomaly_count", "confirmed_count", "failure_count")  # fmt: skip
+                rows.append(
+                    (
+                        str(world.date_of(day)),
+                        country,
+                        test,
+                        _TESTS_A_WEEK,
+                        _TESTS_A_WEEK - anomalies,
+                        anomalies,
+                        0,
+                        0,
+                    )
+                )
+    header = (
+        "measurement_start_day",
+        "probe_cc",
+        "test_name",
+        "measurement_count",
+        "ok_count",
+        "anomaly_count",
+        "confirmed_count",
+        "failure_count",
+    )
     write_csv(path, header, sorted(rows))
 
 
@@ -232,28 +308,49 @@ def _run_test(
     status, is_anomaly = "blocked" if failure else "ok", failure is not None
     if test == "facebook_messenger":
         connects = [_connect(_address_of(host), 443, failure) for host in _MESSENGER[1:]]
-        return {"queries": [_lookup(host) for host in _MESSENGER], "tcp_connect": connects,
-                "facebook_tcp_blocking": is_anomaly, "facebook_dns_blocking": False,
-                "facebook_b_api_reachable": not is_anomaly}, is_anomaly  # fmt: skip
+        return {
+            "queries": [_lookup(host) for host in _MESSENGER],
+            "tcp_connect": connects,
+            "facebook_tcp_blocking": is_anomaly,
+            "facebook_dns_blocking": False,
+            "facebook_b_api_reachable": not is_anomaly,
+        }, is_anomaly
     if test == "signal":
         keys = _hosts(dict.fromkeys(_SIGNAL, failure))
-        return {**keys, "signal_backend_status": status,
-                "signal_backend_failure": failure}, is_anomaly  # fmt: skip
+        return {
+            **keys,
+            "signal_backend_status": status,
+            "signal_backend_failure": failure,
+        }, is_anomaly
     if test == "tor":
         return _tor(failure), False
     keys = {"failure": failure, "bootstrap_time": 0 if failure else 12.5}
     if test != "psiphon":
-        keys |= {"success": failure is None, "error": "timeout-reached" if failure else None,
-                 "tor_progress": 10 if failure else 100}  # fmt: skip
+        keys |= {
+            "success": failure is None,
+            "error": "timeout-reached" if failure else None,
+            "tor_progress": 10 if failure else 100,
+        }
     return keys, is_anomaly
 
 
 _CENTRES = tuple(f"203.0.113.{last}" for last in (5, 50, 51, 91, 99, 100))
-_MESSENGER = ("stun.fbsbx.com", "b-api.facebook.com", "b-graph.facebook.com",
-              "edge-mqtt.facebook.com", "external.xx.fbcdn.net", "scontent.xx.fbcdn.net",
-              "star.c10r.facebook.com")  # fmt: skip
-_SIGNAL = ("cdn.signal.org", "cdn2.signal.org", "chat.signal.org", "storage.signal.org",
-           "sfu.voip.signal.org")  # fmt: skip
+_MESSENGER = (
+    "stun.fbsbx.com",
+    "b-api.facebook.com",
+    "b-graph.facebook.com",
+    "edge-mqtt.facebook.com",
+    "external.xx.fbcdn.net",
+    "scontent.xx.fbcdn.net",
+    "star.c10r.facebook.com",
+)
+_SIGNAL = (
+    "cdn.signal.org",
+    "cdn2.signal.org",
+    "chat.signal.org",
+    "storage.signal.org",
+    "sfu.voip.signal.org",
+)
 _RELAYS = tuple(f"198.51.100.{last}:9001" for last in range(10, 20))
 _BRIDGES = tuple(f"198.51.100.{last}:443" for last in range(30, 42))
 
@@ -266,9 +363,13 @@ def _telegram(closed: int, web: str | None) -> Json:
         failure = TIMED_OUT if number < closed else None
         keys["tcp_connect"].append(_connect(address, port, failure))
         keys["requests"].append(_ask(f"http://{address}:{port}/", failure, "POST"))
-    return {**keys, "telegram_tcp_blocking": closed == len(ends),
-            "telegram_http_blocking": closed == len(ends), "telegram_web_failure": web,
-            "telegram_web_status": "blocked" if web else "ok"}  # fmt: skip
+    return {
+        **keys,
+        "telegram_tcp_blocking": closed == len(ends),
+        "telegram_http_blocking": closed == len(ends),
+        "telegram_web_failure": web,
+        "telegram_web_status": "blocked" if web else "ok",
+    }
 
 
 def _whatsapp(app: str | None, web: str | None) -> Json:
@@ -279,20 +380,29 @@ def _whatsapp(app: str | None, web: str | None) -> Json:
         host = f"e{number}.whatsapp.net"
         keys["queries"].append(_lookup(host))
         keys["tcp_connect"].append(_connect(_address_of(host), 443 if number % 2 else 5222, app))
-    return {**keys, "whatsapp_endpoints_status": "blocked" if app else "ok",
-            "registration_server_status": "ok",
-            "whatsapp_web_status": "blocked" if web else "ok"}  # fmt: skip
+    return {
+        **keys,
+        "whatsapp_endpoints_status": "blocked" if app else "ok",
+        "registration_server_status": "ok",
+        "whatsapp_web_status": "blocked" if web else "ok",
+    }
 
 
 def _tor(failure: str | None) -> Json:
     """``failure`` is that of connecting to relays; bridges work."""
     ends = [(end, "or_port_dirauth", failure) for end in _RELAYS]
     ends += [(end, "obfs4", None) for end in _BRIDGES]
-    return {"targets": {
-        end: {"failure": fails, "target_address": end, "target_protocol": protocol,
-              "tcp_connect": [_connect(end.partition(":")[0], int(end.partition(":")[2]), fails)]}
-        for end, protocol, fails in ends
-    }}  # fmt: skip
+    return {
+        "targets": {
+            end: {
+                "failure": fails,
+                "target_address": end,
+                "target_protocol": protocol,
+                "tcp_connect": [_connect(end.partition(":")[0], int(end.partition(":")[2]), fails)],
+            }
+            for end, protocol, fails in ends
+        }
+    }
 
 
 def _hosts(hosts: Mapping[str, str | None]) -> Json:
@@ -301,12 +411,16 @@ def _hosts(hosts: Mapping[str, str | None]) -> Json:
         "queries": [_lookup(host) for host in hosts],
         "tcp_connect": [_connect(_address_of(host), 443, None) for host in hosts],
         "tls_handshakes": [
-            {"server_name": host, "address": f"{_address_of(host)}:443", "failure": failure,
-             "no_tls_verify": False}
+            {
+                "server_name": host,
+                "address": f"{_address_of(host)}:443",
+                "failure": failure,
+                "no_tls_verify": False,
+            }
             for host, failure in hosts.items()
         ],
         "requests": [_ask(f"https://{host}/", failure) for host, failure in hosts.items()],
-    }  # fmt: skip
+    }
 
 
 def _address_of(host: str) -> str:
@@ -315,16 +429,23 @@ def _address_of(host: str) -> str:
 
 
 def _lookup(host: str) -> Json:
-    return {"engine": "system", "hostname": host, "query_type": "A", "failure": None,
-            "answers": [{"answer_type": "A", "ipv4": _address_of(host)}]}  # fmt: skip
+    return {
+        "engine": "system",
+        "hostname": host,
+        "query_type": "A",
+        "failure": None,
+        "answers": [{"answer_type": "A", "ipv4": _address_of(host)}],
+    }
 
 
 def _connect(address: str, port: int, failure: str | None) -> Json:
-    return {"ip": address, "port": port,
-            "status": {"success": failure is None, "failure": failure}}  # fmt: skip
+    return {"ip": address, "port": port, "status": {"success": failure is None, "failure": failure}}
 
 
 def _ask(url: str, failure: str | None, method: str = "GET") -> Json:
     code = None if failure else 200
-    return {"failure": failure, "request": {"method": method, "url": url},
-            "response": {"code": code, "headers": {}, "body": ""}}  # fmt: skip
+    return {
+        "failure": failure,
+        "request": {"method": method, "url": url},
+        "response": {"code": code, "headers": {}, "body": ""},
+    }

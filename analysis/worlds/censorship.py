@@ -104,14 +104,35 @@ class Censorship:
 GATEWAY = "Gatekeeper/2.1"
 
 #: How many sites each style of network blocks, of the sites that may be.
-_COUNTS = {"sinkhole": 17, "nxdomain": 14, "loopback": 12, "tls_reset": 14, "blockpage": 13,
-           "thin": 4, "vpn": 4, "bogon": 9, "dns_timeout": 7, "dns_refused": 7, "tcp_timeout": 8,
-           "tcp_reset": 8, "tls_timeout": 9, "tls_mitm": 8, "partial": 9,
-           "throttle": 8}  # fmt: skip
+_COUNTS = {
+    "sinkhole": 17,
+    "nxdomain": 14,
+    "loopback": 12,
+    "tls_reset": 14,
+    "blockpage": 13,
+    "thin": 4,
+    "vpn": 4,
+    "bogon": 9,
+    "dns_timeout": 7,
+    "dns_refused": 7,
+    "tcp_timeout": 8,
+    "tcp_reset": 8,
+    "tls_timeout": 9,
+    "tls_mitm": 8,
+    "partial": 9,
+    "throttle": 8,
+}
 _BLOCKED = {"NEWS", "POLR", "HUMR", "GMB", "PORN", "ANON", "LGBT", "GRP"}
 #: Situations in which a block can be told from everything else that is going on.
-_CANDIDATES = {"live": 30, "plain_http": 4, "shared_hosting": 3, "redirect": 3, "cdn_same_asn": 2,
-               "cdn_other_asn": 2, "late": 4}  # fmt: skip
+_CANDIDATES = {
+    "live": 30,
+    "plain_http": 4,
+    "shared_hosting": 3,
+    "redirect": 3,
+    "cdn_same_asn": 2,
+    "cdn_other_asn": 2,
+    "late": 4,
+}
 
 
 def make_censorship(
@@ -295,25 +316,33 @@ def carry_out(style: str, index: int, site: Site, asn: int, machines: Machines) 
         "dns_refused": {"mechanism": "dns.other", "injected": "dns_refused_error"},
         "dns_timeout": {"mechanism": "dns.timeout", "injected": TIMED_OUT},
         "tcp_timeout": {
-            "mechanism": "tcp.timeout", "tcp_failure": TIMED_OUT, "addresses": addresses,
+            "mechanism": "tcp.timeout",
+            "tcp_failure": TIMED_OUT,
+            "addresses": addresses,
         },
         "tcp_reset": {"mechanism": "tcp.reset", "tcp_failure": RESET, "addresses": addresses},
         "throttle": {
-            "mechanism": "http.timeout", "http_failure": TIMED_OUT, "is_slow": True,
-            "share": 0.95, "detail": "too slow to load",
+            "mechanism": "http.timeout",
+            "http_failure": TIMED_OUT,
+            "is_slow": True,
+            "share": 0.95,
+            "detail": "too slow to load",
         },
         "tls_reset": {
-            "tls_failure": machines.cut, "http_failure": machines.http_failure,
+            "tls_failure": machines.cut,
+            "http_failure": machines.http_failure,
             "http_page": gateway_page,
         },
         "tls_timeout": {"tls_failure": TIMED_OUT, "http_failure": TIMED_OUT},
         "tls_mitm": {"tls_failure": UNKNOWN_AUTHORITY, "http_page": machines.gateway_page},
         "partial": {
-            "tls_failure": RESET, "http_failure": RESET, "share": 0.8,
+            "tls_failure": RESET,
+            "http_failure": RESET,
+            "share": 0.8,
             "detail": "on some of the ways out",
         },
         "blockpage": {"tls_failure": machines.tls_failure, "http_page": machines.legal_page},
-    }  # fmt: skip
+    }
     block = Block(site.host, asn, **{"mechanism": "", "start": 0, "stop": 0, **effects[style]})
     if block.mechanism:
         return block
@@ -388,8 +417,15 @@ def add_cases(
     if period.day_count < 90:
         return blocks, watches
     taken = {block.host for block in censorship.blocks}
-    free = [s for s in sites if s.situation == "live" and s.is_https and s.host not in taken
-            and s.authority == "first" and len(s.inputs) == 1]  # fmt: skip
+    free = [
+        s
+        for s in sites
+        if s.situation == "live"
+        and s.is_https
+        and s.host not in taken
+        and s.authority == "first"
+        and len(s.inputs) == 1
+    ]
     stream(seed, "cases").shuffle(free)
     access = [
         n for n in networks if n.kind in ("isp", "mobile") and n.style not in ("flaky", "thin")
@@ -413,10 +449,18 @@ def add_cases(
         detail = "by exam hours" if hours else "short"
         for network in told:
             blocks += [
-                Block(site.host, network.asn, mechanism, *span, detail, tls_failure=failure,
-                      http_failure=failure, hours=hours)
+                Block(
+                    site.host,
+                    network.asn,
+                    mechanism,
+                    *span,
+                    detail,
+                    tls_failure=failure,
+                    http_failure=failure,
+                    hours=hours,
+                )
                 for span in spans
-            ]  # fmt: skip
+            ]
             hosts = (site.host, *(other.host for other in others))
             watches.append(Watch(network.asn, hosts, first - 7, first + 35))
     return blocks, watches

@@ -130,11 +130,39 @@ _QUALITY: dict[str, dict[str, Any]] = {
 NETWORK_COUNT = len(_USUAL_NETWORKS)
 
 _WORDS = (
-    "Orbit", "Delta", "Meridian", "Harbour", "Summit", "Juniper", "Lantern", "Copper",
-    "Willow", "Falcon", "Granite", "Aurora", "Cedar", "Beacon", "Pebble", "Saffron",
-    "Tundra", "Marble", "Cobalt", "Heron", "Maple", "Quartz", "Raven", "Sierra",
-    "Topaz", "Velvet", "Walnut", "Zephyr", "Amber", "Birch", "Coral", "Dune",
-)  # fmt: skip
+    "Orbit",
+    "Delta",
+    "Meridian",
+    "Harbour",
+    "Summit",
+    "Juniper",
+    "Lantern",
+    "Copper",
+    "Willow",
+    "Falcon",
+    "Granite",
+    "Aurora",
+    "Cedar",
+    "Beacon",
+    "Pebble",
+    "Saffron",
+    "Tundra",
+    "Marble",
+    "Cobalt",
+    "Heron",
+    "Maple",
+    "Quartz",
+    "Raven",
+    "Sierra",
+    "Topaz",
+    "Velvet",
+    "Walnut",
+    "Zephyr",
+    "Amber",
+    "Birch",
+    "Coral",
+    "Dune",
+)
 _SUFFIX = {
     "isp": "Broadband",
     "mobile": "Mobile",
@@ -365,8 +393,14 @@ _SITUATIONS = (
 NAME_COUNT = sum(count for _, count, _, _ in _SITUATIONS) + 3
 
 #: Situations of sites that are tested without TLS.
-_PLAIN = ("plain_http", "cdn_http", "geo_refused_http", "varying_page", "localised_title",
-          "redirect")  # fmt: skip
+_PLAIN = (
+    "plain_http",
+    "cdn_http",
+    "geo_refused_http",
+    "varying_page",
+    "localised_title",
+    "redirect",
+)
 
 
 @dataclass(slots=True)
@@ -431,8 +465,10 @@ def _cast_sites(name_count: int) -> list[tuple[str, int, int, str]]:
     if name_count == NAME_COUNT:
         return list(_SITUATIONS)
     factor = (name_count - 3) / (NAME_COUNT - 3)
-    rows = [(kind, max(1, int(n * factor)), round(local * factor), words)
-            for kind, n, local, words in _SITUATIONS]  # fmt: skip
+    rows = [
+        (kind, max(1, int(n * factor)), round(local * factor), words)
+        for kind, n, local, words in _SITUATIONS
+    ]
     rest = max(5, name_count - 3 - sum(row[1] for row in rows[1:]))
     return [(rows[0][0], rest, rest // 2, rows[0][3]), *rows[1:]]
 

@@ -68,9 +68,13 @@ class Scene:
         return taken
 
     def block(
-        self, style: str, sites: Iterable[Site], networks: Iterable[Network], start: float = 0,
+        self,
+        style: str,
+        sites: Iterable[Site],
+        networks: Iterable[Network],
+        start: float = 0,
         stop: float = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Have networks block sites from one day to another, or to the end."""
         for site in sites:
             for network in networks:
@@ -84,24 +88,39 @@ def plain_networks(situation: str, plan: AddressPlan) -> list[Network]:
     for index, weight in enumerate(EXAMINED[situation].weights):
         asn, kind = ACCESS_ASNS[index], "mobile" if index % 3 == 1 else "isp"
         networks.append(
-            Network(asn, True, f"plain_{index}", "plain", f"{_WORDS[index]} Net", _WORDS[index],
-                    kind, weight, asn, plan.take(asn))
-        )  # fmt: skip
+            Network(
+                asn,
+                True,
+                f"plain_{index}",
+                "plain",
+                f"{_WORDS[index]} Net",
+                _WORDS[index],
+                kind,
+                weight,
+                asn,
+                plan.take(asn),
+            )
+        )
     return networks
 
 
 def arrange(
-    situation: str, seed: int, day_count: int, networks: Sequence[Network], internet: Internet,
+    situation: str,
+    seed: int,
+    day_count: int,
+    networks: Sequence[Network],
+    internet: Internet,
     censorship: Censorship,
-) -> Scene:  # fmt: skip
+) -> Scene:
     """Arrange a situation in a country in which nobody blocks anything."""
     rng = stream(seed, "examined", situation)
     scene = Scene(rng, day_count, networks, internet, censorship.machines)
     works = ("live", "plain_http")
     scene.free = [
-        site for site in internet.sites.values()
+        site
+        for site in internet.sites.values()
         if site.situation in works and site.is_alone and len(site.inputs) == 1
-    ]  # fmt: skip
+    ]
     rng.shuffle(scene.free)
     EXAMINED[situation].arrange(scene)
     return scene
@@ -269,51 +288,78 @@ class Situation:
 EXAMINED: Mapping[str, Situation] = {
     "Antivirus": Situation(
         "Nobody blocks. On a network with few tests one probe runs nine in ten sessions, and "
-        "its antivirus breaks TLS of two in five sites.", _antivirus),
+        "its antivirus breaks TLS of two in five sites.",
+        _antivirus,
+    ),
     "Pi-hole": Situation(
         "Nobody blocks. On a network with few tests one probe runs nine in ten sessions, and a "
-        "Pi-hole (a filter at home) answers 0.0.0.0 for twenty sites.", _pi_hole),
+        "Pi-hole (a filter at home) answers 0.0.0.0 for twenty sites.",
+        _pi_hole,
+    ),
     "Parental router": Situation(
         "Nobody blocks. On a network with few tests one probe runs nine in ten sessions, and "
-        "its router shows a page of its own for fifteen sites.", _parental_router),
+        "its router shows a page of its own for fifteen sites.",
+        _parental_router,
+    ),
     "National drop": Situation(
-        "All networks drop connections to five unrelated sites from one day on.", _national_drop),
+        "All networks drop connections to five unrelated sites from one day on.", _national_drop
+    ),
     "Silent resolvers": Situation(
         "The resolvers of the three largest networks stop answering for fifteen sites.",
-        _silent_resolvers),
+        _silent_resolvers,
+    ),
     "A week without social media": Situation(
         "All networks cut eleven sites for a week, in which people test mostly these.",
-        _social_media_week),
+        _social_media_week,
+    ),
     "Challenge pages": Situation(
         "Nobody blocks. Content networks ask the users of one network, who share one address, to "
-        "prove that they are human.", _challenge_pages),
+        "prove that they are human.",
+        _challenge_pages,
+    ),
     "A host that refuses the country": Situation(
         "Nobody blocks. From one day on a hosting network drops connections from the country.",
-        _refusing_host),
+        _refusing_host,
+    ),
     "Pairs that fail by themselves": Situation(
-        "Nobody blocks. One pair in fifty fails in 30 % of sessions.", _failing_pairs),
+        "Nobody blocks. One pair in fifty fails in 30 % of sessions.", _failing_pairs
+    ),
     "Suspects alone": Situation(
-        "One network blocks ten sites, and nothing else is tested there.", _suspects_alone,
+        "One network blocks ten sites, and nothing else is tested there.",
+        _suspects_alone,
         undecidable="Nearly everything that was tested failed. If only blocked sites are tested, "
-                    "this looks like a network that cuts all requests; volunteers should also test "
-                    "sites that nobody would block."),
+        "this looks like a network that cuts all requests; volunteers should also test "
+        "sites that nobody would block.",
+    ),
     "Blank pages": Situation(
-        "One network answers four sites without TLS with an empty page.", _blank_pages),
+        "One network answers four sites without TLS with an empty page.", _blank_pages
+    ),
     "Stale addresses": Situation(
         "Nobody blocks. Four sites move, and the resolver of one network gives the old address "
-        "for months.", _stale_addresses),
+        "for months.",
+        _stale_addresses,
+    ),
     "Staged orders": Situation(
         "Three orders block four sites each. Nine networks in ten carry them out within weeks; "
-        "some of these networks have few tests. One order is lifted.", _staged_orders, _THIN),
+        "some of these networks have few tests. One order is lifted.",
+        _staged_orders,
+        _THIN,
+    ),
     "One site everywhere": Situation(
-        "All networks drop connections to one site from one day on.", _one_site_everywhere,
-        undecidable="No other host began to fail then; the site may refuse the country."),
+        "All networks drop connections to one site from one day on.",
+        _one_site_everywhere,
+        undecidable="No other host began to fail then; the site may refuse the country.",
+    ),
     "One site on one network": Situation(
-        "One network drops connections to one site all the time.", _one_site_one_network,
-        undecidable="No other host failed so; the site may refuse this network."),
+        "One network drops connections to one site all the time.",
+        _one_site_one_network,
+        undecidable="No other host failed so; the site may refuse this network.",
+    ),
     "Antivirus, and hardly anybody else": Situation(
         "Nobody blocks. On a network with few tests one probe runs nearly all sessions, and its "
-        "antivirus breaks TLS of two in five sites.", partial(_antivirus, share=0.98),
+        "antivirus breaks TLS of two in five sites.",
+        partial(_antivirus, share=0.98),
         undecidable="All failing sessions are of one platform, and hardly any others tested: one "
-        "household's filter, or the network's block."),
-}  # fmt: skip
+        "household's filter, or the network's block.",
+    ),
+}

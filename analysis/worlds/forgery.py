@@ -139,8 +139,9 @@ def _find_victims(
     blocked = {block.host for block in own}
     always = {block.host for block in own if block.start <= 0 and block.stop >= day_count}
     if claim == "blocked":
-        hosts = [s.host for s in sites if s.situation in ("live", "plain_http")
-                 and s.host not in blocked]  # fmt: skip
+        hosts = [
+            s.host for s in sites if s.situation in ("live", "plain_http") and s.host not in blocked
+        ]
     elif claim == "control_alive":
         hosts = [site.host for site in sites if site.situation == "dead"]
     else:

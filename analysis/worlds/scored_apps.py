@@ -34,8 +34,16 @@ FEWER = "parts of which the fewer endpoints are cut off not listed"
 
 def run_world(seed: int, folder: Path, write_world: Callable[..., Any]) -> pd.DataFrame:
     """One row a thing that is right or wrong: ``measure, stratum, is_right``."""
-    write_world(folder / "world", probe_cc=_PROBE_CC, since=_SINCE, until=_UNTIL, seed=seed,
-                has_apps=True, app_seed=seed, **_SMALL)  # fmt: skip
+    write_world(
+        folder / "world",
+        probe_cc=_PROBE_CC,
+        since=_SINCE,
+        until=_UNTIL,
+        seed=seed,
+        has_apps=True,
+        app_seed=seed,
+        **_SMALL,
+    )
     truth = read_truth_table(folder / "world" / "truth" / "apps.csv")
     return score(judge_world(folder), truth)
 
@@ -43,11 +51,20 @@ def run_world(seed: int, folder: Path, write_world: Callable[..., Any]) -> pd.Da
 def judge_world(folder: Path) -> Judged:
     """The verdicts on a world, as the page on apps gives them."""
     lists = folder / "world" / "reference"
-    return judge_apps(open_messaging(StudyParameters(
-        probe_cc=_PROBE_CC, since=_SINCE, until=_UNTIL, source=str(folder / "world" / "archive"),
-        store=str(folder / "store"), networks=str(lists / "networks.csv"),
-        test_counts=str(lists / "test-counts.csv"),
-    ), jobs=1))  # fmt: skip
+    return judge_apps(
+        open_messaging(
+            StudyParameters(
+                probe_cc=_PROBE_CC,
+                since=_SINCE,
+                until=_UNTIL,
+                source=str(folder / "world" / "archive"),
+                store=str(folder / "store"),
+                networks=str(lists / "networks.csv"),
+                test_counts=str(lists / "test-counts.csv"),
+            ),
+            jobs=1,
+        )
+    )
 
 
 _PART = ["test_name", "part", "probe_asn"]

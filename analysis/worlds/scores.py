@@ -138,10 +138,20 @@ def pool(scores: Mapping[str, Score]) -> Score:
 def _compare_pairs(verdicts: pd.DataFrame, truth: Truth) -> pd.DataFrame:
     """One row per pair: what was said, what is true, and in which situation."""
     said = verdicts[
-        [*PAIR_KEY, "state", "mechanism", "rule_id", "session_count", "blocked_session_count",
-         "ok_session_count", "blocked_share_low", "blocked_share_high", "sessions_to_flip",
-         "set_aside_reason"]
-    ]  # fmt: skip
+        [
+            *PAIR_KEY,
+            "state",
+            "mechanism",
+            "rule_id",
+            "session_count",
+            "blocked_session_count",
+            "ok_session_count",
+            "blocked_share_low",
+            "blocked_share_high",
+            "sessions_to_flip",
+            "set_aside_reason",
+        ]
+    ]
     ordered = truth["blocks"].sort_values("sound_session_count", ascending=False, kind="stable")
     true = ordered.groupby(PAIR_KEY, sort=True).agg(
         true_mechanism=("mechanism", "first"),
@@ -189,8 +199,15 @@ def _check_forged(pairs: pd.DataFrame, forgeries: pd.DataFrame) -> pd.DataFrame:
     counts = forgeries.groupby([*PAIR_KEY, "claim"], sort=True).agg(
         forged_session_count=("report_id", "nunique"), forged_day_count=("day", "nunique")
     )
-    columns = [*PAIR_KEY, "state", "is_blocked", "is_listed", "situation", "true_session_count",
-               "session_count"]  # fmt: skip
+    columns = [
+        *PAIR_KEY,
+        "state",
+        "is_blocked",
+        "is_listed",
+        "situation",
+        "true_session_count",
+        "session_count",
+    ]
     counts["forged_report_count"] = forgeries["report_id"].nunique()
     return counts.reset_index().merge(pairs[columns], on=PAIR_KEY, how="left")
 
@@ -375,7 +392,9 @@ def accuracy(scored: Score) -> pd.DataFrame:
         share_by("recall of pairs", blocked, "is_listed", "stratum"),
         share_by("recall of pairs, 6 or more sessions", blocked[is_well], "is_listed"),
         share_by(
-            "recall by mechanism, 6 or more sessions", blocked[is_well], "is_listed",
+            "recall by mechanism, 6 or more sessions",
+            blocked[is_well],
+            "is_listed",
             "true_mechanism",
         ),
         share_by("precision of pairs", by_seen, "is_blocked", "stratum"),
@@ -394,7 +413,9 @@ def accuracy(scored: Score) -> pd.DataFrame:
         share_by("edge inside bracket", edges[edges["is_found"]], "is_inside", "edge"),
         share_by(
             "edge inside bracket, 6 or more sessions",
-            edges[edges["is_found"] & well], "is_inside", "edge",
+            edges[edges["is_found"] & well],
+            "is_inside",
+            "edge",
         ),
         share_by("bracket as narrow as tests allow", inside, "is_narrow", "edge"),
         share_by("hours found within an hour", well_met, "is_near"),
@@ -402,7 +423,7 @@ def accuracy(scored: Score) -> pd.DataFrame:
         share_by("set aside for the right reason", reasons, "is_right", "situation"),
         share_by("claimed edge is true", claims[~is_forged], "is_true", "edge"),
         share_by("claimed edge is true despite forged openness", claims[is_forged], "is_true"),
-    ]  # fmt: skip
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -441,10 +462,16 @@ def share_by(
     total = pd.Series([len(one) for one in groups.values()])
     low, high = wilson_bounds(hits, total)
     return pd.DataFrame(
-        {"measure": measure, "stratum": list(groups), "success_count": hits, "trial_count": total,
-         "share": hits / total.where(total > 0),
-         "lower_share": low.fillna(0.0), "upper_share": high.fillna(1.0)}
-    )  # fmt: skip
+        {
+            "measure": measure,
+            "stratum": list(groups),
+            "success_count": hits,
+            "trial_count": total,
+            "share": hits / total.where(total > 0),
+            "lower_share": low.fillna(0.0),
+            "upper_share": high.fillna(1.0),
+        }
+    )
 
 
 def tally(scored: Score) -> dict[str, int]:
@@ -510,11 +537,18 @@ def edge_errors(scored: Score) -> pd.DataFrame:
     """
     located = scored.edges[scored.edges["error_days"].notna()]
     located = located.assign(size=located["error_days"].abs())
-    return located.groupby(["edge", "stratum"], sort=True).agg(
-        edge_count=("size", "size"), error_median=("size", "median"),
-        error_p90=("size", lambda days: days.quantile(0.9)), error_max=("size", "max"),
-        width_median=("width_days", "median"), narrowest_median=("narrowest_days", "median"),
-    ).reset_index()  # fmt: skip
+    return (
+        located.groupby(["edge", "stratum"], sort=True)
+        .agg(
+            edge_count=("size", "size"),
+            error_median=("size", "median"),
+            error_p90=("size", lambda days: days.quantile(0.9)),
+            error_max=("size", "max"),
+            width_median=("width_days", "median"),
+            narrowest_median=("narrowest_days", "median"),
+        )
+        .reset_index()
+    )
 
 
 #: Sites that turn the whole country away, or to which it lost its way: no accident, and no block.
@@ -530,10 +564,11 @@ def hold_chances(pairs: pd.DataFrame) -> pd.DataFrame:
     """
     asked = pairs[~pairs["is_blocked"] & ~pairs["situation"].isin(_REFUSING)]
     frames = [
-        share_by("pairs that nobody blocks", asked.assign(is_low=asked["evidence"] >= level),
-                 "is_low").assign(stratum=f"{10.0**-level:g}")
+        share_by(
+            "pairs that nobody blocks", asked.assign(is_low=asked["evidence"] >= level), "is_low"
+        ).assign(stratum=f"{10.0**-level:g}")
         for level in _LEVELS
-    ]  # fmt: skip
+    ]
     return pd.concat(frames, ignore_index=True)
 
 

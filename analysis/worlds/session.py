@@ -318,10 +318,25 @@ _NO_CONTROL = {
 }
 #: Headers that say nothing about which site answered.
 _COMMON = {
-    "accept-ranges", "age", "cache-control", "connection", "content-encoding", "content-length",
-    "content-type", "date", "etag", "expires", "last-modified", "location", "pragma", "server",
-    "set-cookie", "transfer-encoding", "vary", "via",
-}  # fmt: skip
+    "accept-ranges",
+    "age",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "etag",
+    "expires",
+    "last-modified",
+    "location",
+    "pragma",
+    "server",
+    "set-cookie",
+    "transfer-encoding",
+    "vary",
+    "via",
+}
 
 Blocking = str | bool | None
 
@@ -383,9 +398,11 @@ def _exchange_json(target: Target, page: Page | None, failure: str | None) -> Js
     """
     response: Json = _NO_RESPONSE
     if page is not None:
-        body: str | Json = page.body if isinstance(page.body, str) else {
-            "data": base64.b64encode(page.body).decode(), "format": "base64"
-        }  # fmt: skip
+        body: str | Json = (
+            page.body
+            if isinstance(page.body, str)
+            else {"data": base64.b64encode(page.body).decode(), "format": "base64"}
+        )
         response = {"body": body, "code": page.code, "headers": dict(page.headers)}
     request = {"method": "GET", "url": target.url}
     return {"failure": failure, "request": request, "response": response}
@@ -426,8 +443,13 @@ def _ends_json(ends: Mapping[str, str | None]) -> Json:
 def compare_pages(seen: Page | None, control: Page | None) -> Json:
     """The probe's five numbers; None where there is nothing to compare."""
     if seen is None or control is None:
-        return {"body_proportion": 0, "body_length_match": None, "headers_match": None,
-                "status_code_match": None, "title_match": None}  # fmt: skip
+        return {
+            "body_proportion": 0,
+            "body_length_match": None,
+            "headers_match": None,
+            "status_code_match": None,
+            "title_match": None,
+        }
     longest = max(seen.length, control.length)
     proportion = min(seen.length, control.length) / longest if longest else 1.0
     ours, theirs = ({name.lower() for name, _ in page.headers} for page in (seen, control))
@@ -484,9 +506,13 @@ def _measure_04(session: Session, target: Target) -> Json:
 
 
 def _conclude_04(
-    is_missing: bool, consistency: str | None, control: Control, connects: list[Json],
-    last: Json, comparison: Json,
-) -> tuple[Blocking, bool | None]:  # fmt: skip
+    is_missing: bool,
+    consistency: str | None,
+    control: Control,
+    connects: list[Json],
+    last: Json,
+    comparison: Json,
+) -> tuple[Blocking, bool | None]:
     """``blocking`` and ``accessible``; ``last`` is the request of the final page."""
     failure, is_lie = last["failure"], consistency != "consistent"
     if failure is None and last["request"]["url"].startswith("https:"):
@@ -529,11 +555,15 @@ def _connect_all(session: Session, target: Target, answer: Lookup) -> tuple[list
         item = {"ip": address, "port": target.port, "status": status, "t": t, "tags": None}
         connects.append(item)
         if failure is None and target.is_https:
-            handshakes.append({
-                "failure": session.handshake(address, target.host), "no_tls_verify": False,
-                "server_name": target.written, "t": round(t + 0.04, 3),
-                "tags": ["tcptls_experiment"],
-            })  # fmt: skip
+            handshakes.append(
+                {
+                    "failure": session.handshake(address, target.host),
+                    "no_tls_verify": False,
+                    "server_name": target.written,
+                    "t": round(t + 0.04, 3),
+                    "tags": ["tcptls_experiment"],
+                }
+            )
     return connects, handshakes
 
 
@@ -641,20 +671,32 @@ class _Measurement05:
 
     def _connect(self, flow: _Flow) -> None:
         failure = self.session.connect(flow.address, flow.port)
-        self.connects.append({
-            "ip": flow.address, "port": flow.port,
-            "status": {"failure": failure, "success": failure is None},
-            "t0": flow.t0, "t": round(flow.t0 + 0.02, 3), "tags": flow.tags,
-            "transaction_id": flow.number,
-        })  # fmt: skip
+        self.connects.append(
+            {
+                "ip": flow.address,
+                "port": flow.port,
+                "status": {"failure": failure, "success": failure is None},
+                "t0": flow.t0,
+                "t": round(flow.t0 + 0.02, 3),
+                "tags": flow.tags,
+                "transaction_id": flow.number,
+            }
+        )
         if failure is None and flow.port == 443:
             flow.layer = "tls"
             failure = self.session.handshake(flow.address, flow.target.host)
-            self.handshakes.append({
-                "address": endpoint(flow.address, 443), "failure": failure, "no_tls_verify": False,
-                "server_name": flow.target.written, "t0": flow.t0, "t": round(flow.t0 + 0.05, 3),
-                "tags": flow.tags, "transaction_id": flow.number,
-            })  # fmt: skip
+            self.handshakes.append(
+                {
+                    "address": endpoint(flow.address, 443),
+                    "failure": failure,
+                    "no_tls_verify": False,
+                    "server_name": flow.target.written,
+                    "t0": flow.t0,
+                    "t": round(flow.t0 + 0.05, 3),
+                    "tags": flow.tags,
+                    "transaction_id": flow.number,
+                }
+            )
             if failure is None:
                 self.valid.add(flow.address)
         flow.failure = failure
@@ -667,9 +709,11 @@ class _Measurement05:
         if not self.session.software.omits_address:
             item["address"] = endpoint(flow.address, flow.port)
         item |= {
-            "t0": flow.t0, "t": round(flow.t0 + 0.2, 3), "tags": flow.tags,
+            "t0": flow.t0,
+            "t": round(flow.t0 + 0.2, 3),
+            "tags": flow.tags,
             "transaction_id": flow.number,
-        }  # fmt: skip
+        }
         self.requests.insert(0, item)
         if page is None or not page.location:
             flow.page = page
@@ -766,9 +810,11 @@ def _find_stopped(flows: list[_Flow], layer: str) -> list[_Flow]:
     main = [flow for flow in flows if flow.is_classic and flow.is_main]
     deepest = max((flow.depth for flow in main), default=0)
     reached = [
-        flow for flow in main
-        if flow.depth == deepest and _LAYERS.index(flow.layer) >= _LAYERS.index(layer)
+        flow
+        for flow in main
+        if flow.depth == deepest
+        and _LAYERS.index(flow.layer) >= _LAYERS.index(layer)
         and (layer == "tcp" or flow.port == 443)
-    ]  # fmt: skip
+    ]
     is_stopped = all(flow.layer == layer and flow.failure for flow in reached)
     return reached if is_stopped else []

@@ -80,9 +80,13 @@ def _read_week(folder: Path, week: int, has_plan: bool) -> tuple[pd.DataFrame, W
         test_lists = study.lists.test_lists
         add_tested(study.connection, study.domains(), test_lists, study.parameters.campaign)
         pairs = rank_pairs(
-            verdicts, ranked, choose_sites(test_lists, verdicts, ranked),
-            find_last_tests(study.connection), study.thresholds, period.until,
-        )  # fmt: skip
+            verdicts,
+            ranked,
+            choose_sites(test_lists, verdicts, ranked),
+            find_last_tests(study.connection),
+            study.thresholds,
+            period.until,
+        )
         return listed, _wishes(plan_week(pairs, period.until))
 
 

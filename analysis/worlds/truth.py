@@ -36,9 +36,15 @@ from analysis.worlds.session import Session
 from analysis.worlds.world import World
 
 _LEDGER_REASONS = (
-    "truncated_file", "not_json", "invalid", "other_test", "other_country", "out_of_period",
-    "duplicate", "kept",
-)  # fmt: skip
+    "truncated_file",
+    "not_json",
+    "invalid",
+    "other_test",
+    "other_country",
+    "out_of_period",
+    "duplicate",
+    "kept",
+)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -84,10 +90,17 @@ def write_truth(folder: Path, world: World, tally: Tally) -> None:
     archive's ledger.
     """
     networks = [
-        (f"AS{n.asn}", n.name, n.operator, n.kind, n.role, f"AS{n.resolver_asn}",
-         tally.measurements[n.asn])
+        (
+            f"AS{n.asn}",
+            n.name,
+            n.operator,
+            n.kind,
+            n.role,
+            f"AS{n.resolver_asn}",
+            tally.measurements[n.asn],
+        )
         for n in world.networks
-    ]  # fmt: skip
+    ]
     tests = [
         (domain, f"AS{asn}", hour.date(), hour.hour, len(tested), len(sound))
         for (domain, asn), hours in sorted(tally.tests.items())
@@ -106,11 +119,12 @@ def write_truth(folder: Path, world: World, tally: Tally) -> None:
             [_name_row(world, site) for site in sorted(world.sites, key=lambda one: one.host)],
         ),
         "networks": (
-            "probe_asn,network,operator,kind,role,resolver_asn,measurement_count", networks,
+            "probe_asn,network,operator,kind,role,resolver_asn,measurement_count",
+            networks,
         ),
         "forgeries": ("report_id,day,probe_asn,domain,claim,kind", sorted(tally.forgeries)),
         "tests": ("domain,probe_asn,day,hour,session_count,sound_session_count", tests),
-    }  # fmt: skip
+    }
     for name, (header, rows) in tables.items():
         write_csv(folder / f"{name}.csv", header.split(","), rows)
 
@@ -123,11 +137,18 @@ def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
         if block.is_on((hour.date() - world.design.period.since).days, hour)
     }
     return (
-        block.host, f"AS{block.asn}", block.mechanism, *_days(world, block.start, block.stop),
-        *_moments(world, block), block.hours or "", block.detail,
-        sum(len(tested) for tested, _ in met.values()), len({hour.date() for hour in met}),
-        sum(len(sound) for _, sound in met.values()), block.share,
-    )  # fmt: skip
+        block.host,
+        f"AS{block.asn}",
+        block.mechanism,
+        *_days(world, block.start, block.stop),
+        *_moments(world, block),
+        block.hours or "",
+        block.detail,
+        sum(len(tested) for tested, _ in met.values()),
+        len({hour.date() for hour in met}),
+        sum(len(sound) for _, sound in met.values()),
+        block.share,
+    )
 
 
 def _moments(world: World, block: Block) -> tuple[str, str]:
@@ -147,10 +168,15 @@ def _name_row(world: World, site: Site) -> tuple[object, ...]:
     span = site.down or site.dead
     since, until = _days(world, span.start, span.stop) if span else ("", "")
     return (
-        site.host, site.situation, site.category, str(site.is_local).lower(), since, until,
+        site.host,
+        site.situation,
+        site.category,
+        str(site.is_local).lower(),
+        since,
+        until,
         world.date_of(site.tested_from) if site.tested_from else "",
         site.authority,
-    )  # fmt: skip
+    )
 
 
 def _days(world: World, start: float, stop: float) -> tuple[str, str]:
@@ -162,19 +188,40 @@ def _days(world: World, start: float, stop: float) -> tuple[str, str]:
 
 _LIST_HEADER = ("url", "category_code", "category_description", "date_added", "source", "notes")
 _FINGERPRINT_HEADER = (
-    "name", "scope", "other_names", "location_found", "pattern_type", "pattern",
-    "confidence_no_fp", "expected_countries", "source", "exp_url", "notes",
-)  # fmt: skip
+    "name",
+    "scope",
+    "other_names",
+    "location_found",
+    "pattern_type",
+    "pattern",
+    "confidence_no_fp",
+    "expected_countries",
+    "source",
+    "exp_url",
+    "notes",
+)
 _SOURCE = "fictional"
 
 _DESCRIPTIONS = {
-    "NEWS": "News Media", "POLR": "Political Criticism", "HUMR": "Human Rights Issues",
-    "GMB": "Gambling", "PORN": "Pornography", "ANON": "Anonymization and circumvention tools",
-    "GRP": "Social Networking", "COMT": "Communication Tools", "MMED": "Media sharing",
-    "CULTR": "Culture", "GOVT": "Government", "COMM": "E-commerce", "ENV": "Environment",
-    "LGBT": "LGBT", "REL": "Religion", "HOST": "Hosting and Blogging Platforms",
-    "SRCH": "Search Engines", "MISC": "Miscellaneous content",
-}  # fmt: skip
+    "NEWS": "News Media",
+    "POLR": "Political Criticism",
+    "HUMR": "Human Rights Issues",
+    "GMB": "Gambling",
+    "PORN": "Pornography",
+    "ANON": "Anonymization and circumvention tools",
+    "GRP": "Social Networking",
+    "COMT": "Communication Tools",
+    "MMED": "Media sharing",
+    "CULTR": "Culture",
+    "GOVT": "Government",
+    "COMM": "E-commerce",
+    "ENV": "Environment",
+    "LGBT": "LGBT",
+    "REL": "Religion",
+    "HOST": "Hosting and Blogging Platforms",
+    "SRCH": "Search Engines",
+    "MISC": "Miscellaneous content",
+}
 
 
 def write_reference(folder: Path, world: World) -> None:
@@ -225,13 +272,16 @@ def _write_fingerprints(folder: Path, probe_cc: str, machines: Machines) -> None
     """What observers know of the country's blocking: some of it, and not all of it right."""
     dns = [
         _fingerprint("AA", 0, "nat", "dns", "full", "192.0.2.255", "another country"),
-        _fingerprint(probe_cc, 0, "nat", "dns", "full", machines.page_sinkhole,
-                     "address with a notice"),
-        _fingerprint(probe_cc, 1, "isp", "dns", "full", machines.substitution,
-                     "seen for many names"),
-        _fingerprint(probe_cc, 2, "isp", "dns", "full", machines.home_filters[0],
-                     "seen on one network"),
-    ]  # fmt: skip
+        _fingerprint(
+            probe_cc, 0, "nat", "dns", "full", machines.page_sinkhole, "address with a notice"
+        ),
+        _fingerprint(
+            probe_cc, 1, "isp", "dns", "full", machines.substitution, "seen for many names"
+        ),
+        _fingerprint(
+            probe_cc, 2, "isp", "dns", "full", machines.home_filters[0], "seen on one network"
+        ),
+    ]
     pages = [
         _fingerprint("AA", 0, "nat", "body", "contains", "Blocked by the ministry", ""),
         _fingerprint(probe_cc, 0, "nat", "body", "contains", machines.notice, "legal notice"),

@@ -176,16 +176,22 @@ def validate(
         tasks = plan(thresholds, simulator.situations)
         worlds = [pool.submit(run_world, task, workspace / task.label, simulator) for task in tasks]
         countries = [
-            pool.submit(steering.run_country, seed, way, workspace / f"{seed}-{way}",
-                        simulator.make_volunteers)
+            pool.submit(
+                steering.run_country,
+                seed,
+                way,
+                workspace / f"{seed}-{way}",
+                simulator.make_volunteers,
+            )
             for seed in steering.COUNTRIES
             for way in steering.WAYS
-        ]  # fmt: skip
+        ]
         of_apps = [
-            pool.submit(scored_apps.run_world, seed, workspace / f"{seed}-apps",
-                        simulator.write_world)
+            pool.submit(
+                scored_apps.run_world, seed, workspace / f"{seed}-apps", simulator.write_world
+            )
             for seed in scored_apps.SEEDS
-        ]  # fmt: skip
+        ]
         waiting: list[Future[Any]] = [*worlds, *countries, *of_apps]
         for done, future in enumerate(as_completed(waiting), 1):
             future.result()
@@ -297,16 +303,18 @@ def write_situations(out: Path, results: Sequence[Result], situations: Mapping[s
     for result in results:
         if result.task.part == EXAMINED:
             name, counts = result.task.country["situation"], result.counts
-            rows.append({
-                "situation": name,
-                "truth": situations[name].truth,
-                "measurement_count": result.made["measurement_count"],
-                "blocked_pair_count": counts["blocked_pair_count"],
-                "found_pair_count": counts["blocked_pair_count"] - counts["missed_pair_count"],
-                "false_pair_count": counts["false_pair_count"],
-                "false_site_count": counts["false_site_count"],
-                "undecidable": situations[name].undecidable,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "situation": name,
+                    "truth": situations[name].truth,
+                    "measurement_count": result.made["measurement_count"],
+                    "blocked_pair_count": counts["blocked_pair_count"],
+                    "found_pair_count": counts["blocked_pair_count"] - counts["missed_pair_count"],
+                    "false_pair_count": counts["false_pair_count"],
+                    "false_site_count": counts["false_site_count"],
+                    "undecidable": situations[name].undecidable,
+                }
+            )
     _write(out, "examined", pd.DataFrame(rows))
     pairs = [result.score.pairs for result in results if result.task.part == NULL]
     _write(out, "chances", scores.hold_chances(pd.concat(pairs)))

@@ -227,18 +227,23 @@ def claim_precision(validation: Results) -> None:
             "The figures come from {countries} simulated countries, each with few, some and many "
             "tests: {worlds} archives with {n} measurements. No threshold was chosen on them. They "
             "were computed with rules version {version}; this report uses version {here}.{other}",
-            countries=validation.country_count, worlds=len(worlds),
-            n=worlds["measurement_count"].sum(), version=validation.settings["rules_version"],
+            countries=validation.country_count,
+            worlds=len(worlds),
+            n=worlds["measurement_count"].sum(),
+            version=validation.settings["rules_version"],
             here=RULES_VERSION,
-            other=" " + ENGLISH.say(
+            other=" "
+            + ENGLISH.say(
                 "This report was made by another method: how often its list is right was not "
                 "measured."
-            ) if validation.is_of_another_method else "",
+            )
+            if validation.is_of_another_method
+            else "",
         ),
         "The same countries were tested at each density, so one block or site counts up to three "
         "times, and the bounds are too narrow. Simulated countries contain only known faults; a "
         "real country may have others.",
-    )  # fmt: skip
+    )
 
 
 def show_coverage(validation: Results) -> None:
@@ -282,7 +287,10 @@ def show_examined(validation: Results) -> None:
         ENGLISH.say(
             "In {n} situations that measurements can decide, {found} of {blocked} blocked pairs "
             "are found, and {wrong} sites are listed wrongly.",
-            n=len(clear), found=found, blocked=blocked, wrong=wrong,
+            n=len(clear),
+            found=found,
+            blocked=blocked,
+            wrong=wrong,
         ),
         "Each situation is a simulated country with one problem, over half a year. Only blocked "
         "pairs with 6 or more sessions are counted.",
@@ -290,10 +298,12 @@ def show_examined(validation: Results) -> None:
             "Measurements alone cannot decide {n} more situations. Blocked pairs that are found in "
             "these: {found} of {blocked}; sites listed wrongly: {wrong}. The last column gives the "
             "other possible explanation.",
-            n=len(unclear), found=unclear["found_pair_count"].sum(),
-            blocked=unclear["blocked_pair_count"].sum(), wrong=unclear["false_site_count"].sum(),
+            n=len(unclear),
+            found=unclear["found_pair_count"].sum(),
+            blocked=unclear["blocked_pair_count"].sum(),
+            wrong=unclear["false_site_count"].sum(),
         ),
-    )  # fmt: skip
+    )
     validation.show(examined, caption="Results by situation", fold_after=20)
 
 
@@ -302,8 +312,9 @@ def show_chances(validation: Results) -> None:
     table = validation.read("chances")
     note = ENGLISH.say(
         "Levels at which more pairs have such a chance than the claim allows: {over} of {n}.",
-        over=(table["share"] > table["stratum"]).sum(), n=len(table),
-    )  # fmt: skip
+        over=(table["share"] > table["stratum"]).sum(),
+        n=len(table),
+    )
     validation.show(
         table,
         caption="Pairs that nobody blocks: the share with a chance of at most 0.1, 0.01 and 0.001",
@@ -328,7 +339,10 @@ def show_constants(validation: Results) -> None:
             "{n} numbers were moved up and down by some 30 %. {none} of them change no state. "
             "{sharp} change the state of {least} pairs or more; the largest change is {largest} "
             "pairs.",
-            n=len(most), none=(most == 0).sum(), sharp=(most >= _SHARP).sum(), least=_SHARP,
+            n=len(most),
+            none=(most == 0).sum(),
+            sharp=(most >= _SHARP).sum(),
+            least=_SHARP,
             largest=most.max(),
         ),
         ENGLISH.say(
@@ -336,15 +350,17 @@ def show_constants(validation: Results) -> None:
             "also have a table of their own. Numbers that put an unblocked pair on the list when "
             "they were moved, each alone (name and module in the code): {wrong}. Rules version of "
             "the result: {version}.",
-            wrong=", ".join(wrong) or "none", version=table["rules_version"].min(),
+            wrong=", ".join(wrong) or "none",
+            version=table["rules_version"].min(),
         ),
-    )  # fmt: skip
+    )
     values = {name: table[name].map("{:g}".format) for name in ("value", "moved")}
     validation.show(
         table.drop(columns=["module", "rules_version"]).assign(**values),
         caption="Pairs that flip if a number is moved",
-        fold_after=12, note="The last two columns count only pairs that flip.",
-    )  # fmt: skip
+        fold_after=12,
+        note="The last two columns count only pairs that flip.",
+    )
 
 
 def show_steering(validation: Results) -> None:
@@ -359,11 +375,12 @@ def show_steering(validation: Results) -> None:
     found, usual = (
         ENGLISH.say(
             "{count} of {n} ({share}; 95 % bounds {lower} to {upper})",
-            count=week["success_count"][way], n=week["trial_count"][way],
+            count=week["success_count"][way],
+            n=week["trial_count"][way],
             **{name: percent(week[column][way]) for name, column in bounded.items()},
         )
         for way in (plan, turns)
-    )  # fmt: skip
+    )
     show_finding(
         "steering",
         ENGLISH.say(
@@ -371,19 +388,24 @@ def show_steering(validation: Results) -> None:
             "network: {found} if volunteers follow the plan, {usual} if they work through the list "
             "in order. Pairs listed wrongly in that week: {by_plan} with the plan, {in_turns} with "
             "the list.",
-            weeks=ahead.removeprefix("Week "), found=found, usual=usual,
-            by_plan=week["wrong_count"][plan], in_turns=week["wrong_count"][turns],
+            weeks=ahead.removeprefix("Week "),
+            found=found,
+            usual=usual,
+            by_plan=week["wrong_count"][plan],
+            in_turns=week["wrong_count"][turns],
         ),
         ENGLISH.say(
             "The counts come from {n} simulated countries; both copies of each have the same days, "
             "probes and faults. The lead of the plan is largest in this week; the table has all "
             "weeks. Largest number of pairs listed wrongly in one week: {by_plan} with the plan, "
             "{in_turns} with the list.",
-            n=len(steering.COUNTRIES), by_plan=most_wrong[plan], in_turns=most_wrong[turns],
+            n=len(steering.COUNTRIES),
+            by_plan=most_wrong[plan],
+            in_turns=most_wrong[turns],
         ),
         "Simulated lists have about a hundred sites, real lists about two thousand: on a real list "
         "a round takes longer.",
-    )  # fmt: skip
+    )
     validation.show(
         table,
         caption="Blocked pairs that are listed",
@@ -404,7 +426,8 @@ def claim_apps(validation: Results) -> None:
         "apps-validation",
         ENGLISH.say(
             "{found} blocks of apps and tools are found, and {true} listed periods are right.",
-            found=say(apps.FOUND), true=say(apps.TRUE),
+            found=say(apps.FOUND),
+            true=say(apps.TRUE),
         ),
         ENGLISH.say(
             "The counts come from {n} simulated countries. Probes run these tests every few days; "
@@ -412,12 +435,14 @@ def claim_apps(validation: Results) -> None:
             "exact in {hours} cases. If only a minority of a part's endpoints is blocked, the part "
             "counts as open; as intended, nothing is listed in {fewer} such cases. A test that "
             "breaks for everyone is not listed in {broken} cases.",
-            n=len(apps.SEEDS), hours=say(apps.HOURS), fewer=say(apps.FEWER),
+            n=len(apps.SEEDS),
+            hours=say(apps.HOURS),
+            fewer=say(apps.FEWER),
             broken=say(apps.BROKEN),
         ),
         "Real probes meet faults that these simulated countries do not have. The method was also "
         "tested on Kenya's blocks of Telegram and on OONI's counts of app tests in nine countries.",
-    )  # fmt: skip
+    )
     validation.show(table, caption="Apps and circumvention tools")
 
 
@@ -432,8 +457,10 @@ def claim_forgery(validation: Results) -> None:
             "Pairs about which forged reports were sent: {n}. The state of {moved} moved, and "
             "{listed} joined the list. Pairs whose state moved under fewer forged sessions than "
             "sessions_to_flip: {broken}.",
-            n=named["pair_count"], moved=named["moved_count"],
-            listed=named["newly_listed_count"], broken=forgery["broken_count"].sum(),
+            n=named["pair_count"],
+            moved=named["moved_count"],
+            listed=named["newly_listed_count"],
+            broken=forgery["broken_count"].sum(),
         ),
         ENGLISH.say(
             "Pairs that no forged report was about and whose state changed: {n}, because reports "
@@ -441,11 +468,12 @@ def claim_forgery(validation: Results) -> None:
             "{listed}; not truly blocked: {false}. For these pairs, sessions_to_flip is compared "
             "with the number of all forged reports in the archive. Rules version of the result: "
             "{version}.",
-            n=unnamed["pair_count"], listed=unnamed["newly_listed_count"],
+            n=unnamed["pair_count"],
+            listed=unnamed["newly_listed_count"],
             false=forgery.loc[~is_named & ~forgery["is_blocked"], "pair_count"].sum(),
             version=validation.settings["rules_version"],
         ),
-    )  # fmt: skip
+    )
     validation.show(forgery, caption="The effect of forged reports")
 
 
@@ -457,9 +485,11 @@ def show_thresholds_tried(validation: Results) -> None:
         "With the values in use, {wrong} of {listed} listed pairs of these countries are listed "
         "wrongly ({sites} sites). {better} of {n} other values make fewer errors. Rules version "
         "{version}.",
-        wrong=used["false_pair_count"], listed=used["listed_pair_count"],
+        wrong=used["false_pair_count"],
+        listed=used["listed_pair_count"],
         sites=used["false_site_count"],
         better=(tried["error_count"] < used["error_count"]).sum(),
-        n=(~tried["is_used"]).sum(), version=validation.settings["rules_version"],
-    )  # fmt: skip
+        n=(~tried["is_used"]).sum(),
+        version=validation.settings["rules_version"],
+    )
     validation.show(tried, caption="All tried values", note=note, fold_after=12)

@@ -245,9 +245,15 @@ def forge(world: World, forgery: Forgery, number: int) -> Batch:
     """The measurements of a forged run."""
     rng = stream(world.design.seed, "forged", forgery.claim, forgery.kind, forgery.day, number)
     network = next(one for one in world.networks if one.asn == forgery.asn)
-    calm = replace(network, timeout_rate=0.0, dead_session_rate=0.0, portal_session_rate=0.0,
-                   filter_session_rate=0.0, fleet_share=0.0,
-                   lost_control_share=0.0)  # fmt: skip
+    calm = replace(
+        network,
+        timeout_rate=0.0,
+        dead_session_rate=0.0,
+        portal_session_rate=0.0,
+        filter_session_rate=0.0,
+        fleet_share=0.0,
+        lost_control_share=0.0,
+    )
     start = _start_by_timer(world, forgery.day, rng.choice(_HOURS), rng)
     session, sites = open_session(world, calm, forgery.day, start, rng), world.internet.sites
     session.report_id = session.report_id or _report_id(world, start, network, rng)
@@ -306,15 +312,28 @@ def open_session(world: World, network: Network, day: int, start: datetime, rng:
     rate = 0.6 if stream(world.design.seed, "helper", day).random() < 0.015 else 0.02
     luck = stream(world.design.seed, "volunteer", start, network.asn).random()
     return Session(
-        probe_cc=world.design.probe_cc, report_id=report_id, start=start, software=software,
-        network=network, internet=world.internet, censorship=world.censorship, helper=world.helper,
-        names=world.names, helper_failure_rate=max(rate, network.lost_control_share),
+        probe_cc=world.design.probe_cc,
+        report_id=report_id,
+        start=start,
+        software=software,
+        network=network,
+        internet=world.internet,
+        censorship=world.censorship,
+        helper=world.helper,
+        names=world.names,
+        helper_failure_rate=max(rate, network.lost_control_share),
         run_link=RUN_LINK if luck < _VOLUNTEER_SHARE and day >= _VOLUNTEERS_FROM else "",
-        day=day, rng=rng, state=state, way_out=way_out, home_filter=home_filter,
-        is_family=is_family, lies=lies, moment=start,
+        day=day,
+        rng=rng,
+        state=state,
+        way_out=way_out,
+        home_filter=home_filter,
+        is_family=is_family,
+        lies=lies,
+        moment=start,
         # as OONI's server does since 2026
         has_own_ids=day >= world.design.period.day_count // 2,
-    )  # fmt: skip
+    )
 
 
 def _report_id(world: World, start: datetime, network: Network, rng: Random) -> str:

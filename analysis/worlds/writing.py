@@ -194,12 +194,24 @@ class Volunteers:
     """
 
     def __init__(
-        self, folder: Path, probe_cc: str, period: Period, seed: int, network_count: int,
+        self,
+        folder: Path,
+        probe_cc: str,
+        period: Period,
+        seed: int,
+        network_count: int,
         name_count: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write the reference data and the truth; no measurement yet."""
-        design = Design(probe_cc, period, seed, network_count=network_count,
-                        name_count=name_count, has_forgeries=False, cases=())  # fmt: skip
+        design = Design(
+            probe_cc,
+            period,
+            seed,
+            network_count=network_count,
+            name_count=name_count,
+            has_forgeries=False,
+            cases=(),
+        )
         self._world, self._folder = make_world(design), folder
         self._networks = [network for network in self._world.networks if network.is_inside]
         self._turns = {network.asn: self._take_turns(network) for network in self._networks}
