@@ -1,8 +1,9 @@
 """Digests of the code that this process runs: they change with what it does, not with what it says.
 
-Comments, docstrings, layout and comments of SQL are left out, and the rules of the method, which
-are digested as what they are. A digest is the same on every Python that the workbook supports,
-since only the syntax tree goes into it.
+The code is Python, and the queries in ``.sql`` files beside it. Comments, docstrings, layout and
+comments of SQL are left out, and the rules of the method, which are digested as what they are. A
+digest is the same on every Python that the workbook supports, since only the syntax tree goes into
+it; of a ``.sql`` file only the names and the queries do.
 """
 
 import ast
@@ -13,6 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from analysis.sql import split_queries
+
+#: How the names of files with code end.
+SUFFIXES = (".py", ".sql")
 _FOLDER = Path(__file__).parent
 #: A comment of SQL, with the line end before it.
 _SQL_COMMENT = re.compile(r"(?:^|\s+)--(?:[^\S\n].*$|(?=\n))", re.MULTILINE)
@@ -21,19 +26,29 @@ _IGNORED = ("kind", "type_comment")
 #: The call that makes a rule.
 _RULE = "Rule"
 
-#: Module, such as ``verdicts/blocks`` → its source when this process began; an editor's own files
-#: begin with a dot, and may lead nowhere.
+#: Module, such as ``verdicts/blocks``, or file of queries, such as ``verdicts/rivals.sql`` → its
+#: source when this process began; an editor's own files begin with a dot, and may lead nowhere.
 _READ: Final = {
-    path.relative_to(_FOLDER).with_suffix("").as_posix(): path.read_bytes()
-    for path in sorted(_FOLDER.rglob("[!.]*.py"))
-    if path.is_file()
+    path.relative_to(_FOLDER).as_posix().removesuffix(".py"): path.read_bytes()
+    for path in sorted(_FOLDER.rglob("[!.]*"))
+    if path.suffix in SUFFIXES and path.is_file()
 }
 
 
 def list_modules(wanted: Collection[str]) -> list[str]:
-    """Modules by name, sorted: ``verdicts/`` means all of a folder, ``hosts`` one module."""
+    """Modules by name, sorted, and the ``.sql`` files beside them.
+
+    ``verdicts/`` means all of a folder, ``hosts`` one module.
+    """
     folders = tuple(one for one in wanted if one.endswith("/"))
-    return sorted(name for name in _READ if name in wanted or name.startswith(folders))
+    return sorted(
+        name for name in _READ if name.removesuffix(".sql") in wanted or name.startswith(folders)
+    )
+
+
+def file_of(name: str) -> str:
+    """The path of a module's file, or of a file of queries, below ``analysis``."""
+    return name if name.endswith(".sql") else f"{name}.py"
 
 
 @cache
@@ -44,13 +59,13 @@ def digest_file(name: str) -> str:
 
 @cache
 def digest_module(name: str) -> str:
-    """The digest of a module's code, as it was when this process began."""
-    return digest_code(_READ[name])
+    """The digest of a module's code, or of a file of queries, as it was when this process began."""
+    return (digest_queries if name.endswith(".sql") else digest_code)(_READ[name])
 
 
 def find_edited(names: Collection[str]) -> list[str]:
     """The modules whose file was edited after this process began, or is gone."""
-    paths = {name: _FOLDER / f"{name}.py" for name in names}
+    paths = {name: _FOLDER / file_of(name) for name in names}
     return [
         name
         for name, path in paths.items()
@@ -65,6 +80,17 @@ def digest_code(source: bytes | str) -> str:
         SyntaxError: it is no Python.
     """
     return digest_text("".join(_describe(ast.parse(source))))
+
+
+def digest_queries(source: bytes) -> str:
+    """Sixteen hex digits of what the queries of a ``.sql`` file ask, and of their names in order.
+
+    Indentation and empty lines are left out; a text that is compared stands on one line.
+    """
+    queries = split_queries(source.decode("utf-8"))
+    lines = {name: drop_sql_comments(query).split("\n") for name, query in queries.items()}
+    bare = [(name, [line.strip() for line in lines[name] if line.strip()]) for name in queries]
+    return digest_text(repr(bare))
 
 
 def digest_text(text: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from analysis.sql import split_queries
+
 ROOT = Path(__file__).resolve().parents[1]
 ANALYSIS = ROOT / "analysis"
 ISLAND = "worlds"
@@ -44,6 +46,7 @@ FICTION = re.compile(
     re.IGNORECASE,
 )
 FILES = sorted(ANALYSIS.rglob("*.py"))
+QUERIES = sorted(ANALYSIS.rglob("*.sql"))
 
 
 def _module(path: Path) -> str:
@@ -170,6 +173,25 @@ def test_nothing_outside_the_simulator_names_the_fictional_country() -> None:
                 text = raw.decode("latin-1") if isinstance(raw, bytes) else str(raw)
                 named = FICTION.search(text.replace("QQ", "") if is_door else text)
                 assert not named, f"{path}, line {node.lineno}, names {named and named[0]}"
+
+    for path in QUERIES:
+        named = FICTION.search(path.read_text(encoding="utf-8"))
+        assert not named, f"{path} names {named and named[0]}"
+
+
+def test_queries_are_read_by_the_module_beside_them() -> None:
+    """Each has a name of its own in its file, and a head that says what one row is; a macro's head
+    says what it is for.
+    """
+    assert QUERIES
+    for path in QUERIES:
+        text = path.read_text(encoding="utf-8")
+        assert "read_queries(__file__)" in path.with_suffix(".py").read_text(encoding="utf-8"), path
+        heads = re.findall(r"^-- name: (.+)\n((?:--.*\n)*)", text, re.MULTILINE)
+        assert list(split_queries(text)) == [name for name, _ in heads], path
+        for name, comment in heads:
+            assert comment.startswith("-- One row is " if "(" not in name else "-- "), (path, name)
+        assert max(map(len, text.splitlines())) <= 100, path
 
 
 def test_no_reference_data_name_the_fictional_country() -> None:

@@ -320,7 +320,9 @@ def test_each_threshold_acts_where_it_is_said_to_act() -> None:
     """Whoever uses a threshold in another stage has to say so, or the sweep would miss it."""
     code = {
         stage: "".join(
-            (ROOT / "analysis" / f"{module}.py").read_text("utf-8") for module in modules
+            path.read_text("utf-8")
+            for module in modules
+            for path in (ROOT / "analysis").glob(f"{module}.*")
         )
         for stage, modules in MODULES.items()
     }

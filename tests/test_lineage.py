@@ -21,7 +21,7 @@ from analysis.report.other_methods import find_baselines
 from analysis.review.changes import find_causes, show_changes
 from analysis.review.decisions import Basis
 from analysis.review.reports import Report, read_report
-from analysis.source_code import digest_code
+from analysis.source_code import digest_code, digest_queries
 from analysis.store import database, store, workers
 from analysis.store.ingestion import ingest
 from analysis.study.confirmation import confirm, try_numbers
@@ -95,6 +95,39 @@ def test_a_digest_is_of_what_code_does(before: str, after: str, is_same: bool) -
     assert (digest_code(CODE) == digest_code(CODE.replace(before, after))) == is_same
 
 
+QUERIES = b"""-- What it is about.
+
+-- name: first
+-- One row is a thing.
+SELECT a  -- the first
+FROM b WHERE c = 'x  y'
+
+-- name: second
+-- One row is a thing.
+SELECT e FROM first
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_same"),
+    [
+        ("What it is about", "Another thing", True),
+        ("One row is a thing", "One row is a site", True),
+        ("  -- the first", "", True),
+        ("\nFROM b", "\n\n  FROM b", True),
+        ("SELECT a", "SELECT e", False),
+        ("x  y", "x y", False),
+        ("name: first", "name: third", False),
+        ("-- name: second\n-- One row is a thing.\n", "UNION ", False),
+    ],
+)
+def test_a_digest_is_of_what_queries_ask(before: str, after: str, is_same: bool) -> None:
+    """Comments and layout are not in it; names and their order are."""
+    assert before.encode() in QUERIES
+    edited = QUERIES.replace(before.encode(), after.encode())
+    assert (digest_queries(QUERIES) == digest_queries(edited)) == is_same
+
+
 def _runs(python: str) -> bool:
     path = shutil.which(python)
     return bool(path) and not subprocess.run([str(path), "-c", ""], capture_output=True).returncode
@@ -113,7 +146,8 @@ def test_a_digest_is_the_same_on_other_pythons() -> None:
     path = str(ROOT / "analysis" / "source_code.py")
     wanted = ["observations/", "outcomes/", "verdicts/", "study/"]
     for name in others:
-        made = subprocess.run([name, "-c", asked, path, *wanted], capture_output=True, check=True)
+        run = [name, "-c", asked, path, *wanted]
+        made = subprocess.run(run, cwd=ROOT, capture_output=True, check=True)
         assert json.loads(made.stdout) == release.digest_modules(wanted)
 
 

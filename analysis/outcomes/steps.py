@@ -22,6 +22,9 @@ def create_tables(
 ) -> None:
     """Make one table of each step, in order, in the place of the one before.
 
+    A step whose name has arguments is a macro (see ``analysis.sql``), for the steps after it; it is
+    temporary.
+
     Args:
         connection: finds what the steps read.
         steps: name of the table → its query, which may name ``$parameters``.
@@ -33,6 +36,9 @@ def create_tables(
     filling = "" if is_filled else "WITH NO DATA"
     created = f"TABLE {place}." if place else "TEMP TABLE "
     for name, query in steps.items():
+        if "(" in name:
+            connection.execute(f"CREATE OR REPLACE TEMP MACRO {name} AS {query}")
+            continue
         (statement,) = connection.extract_statements(
             f"CREATE OR REPLACE {created}{name} AS {query} {filling}"
         )

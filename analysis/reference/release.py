@@ -16,7 +16,7 @@ RELEASE = REFERENCE / "method.json"
 #: All code between a line of the archive and what a report says of it. The frame of the pages, the
 #: sentences in other languages, the simulator and the command line are not here.
 MODULES = (
-    *("columns", "hosts", "period", "tables", "vocabulary"),
+    *("columns", "hosts", "period", "sql", "tables", "vocabulary"),
     *("observations/", "reference/", "store/", "outcomes/", "verdicts/", "study/"),
     *("report/", "planning/", "review/"),
     *("sources/archive_files", "sources/api", "worlds/validation_page"),

@@ -41,6 +41,7 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.reference.release import digest_edited_readers
+from analysis.source_code import SUFFIXES
 from analysis.sources.archive_files import (
     OBJECT_BYTES,
     ArchiveObject,
@@ -334,7 +335,7 @@ class Downloads:
 
 #: Whatever has a say in the bytes of a file: packages, and modules of this one.
 _PACKAGES = ("ahocorasick-rs", "isal", "msgspec", "publicsuffixlist", "pyarrow")
-_MODULES = ("*.py", "observations/*.py", "sources/*.py", "store/*.py")
+_MODULES = ("*.*", "observations/*.*", "sources/*.*", "store/*.*")
 
 
 def read_on_cluster(
@@ -388,7 +389,8 @@ def describe_code() -> str:
     digest = sha256()
     root = Path(__file__).parents[1]
     for path in sorted(path for pattern in _MODULES for path in root.glob(pattern)):
-        digest.update(path.read_bytes())
+        if path.suffix in SUFFIXES:
+            digest.update(path.read_bytes())
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     code = digest.hexdigest()[:12]

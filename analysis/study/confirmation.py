@@ -270,7 +270,8 @@ def evidence(study: Study, name: str) -> pd.DataFrame:
 #: Stage → the modules that make it, and all stages after it.
 _MADE_BY: Mapping[str, tuple[str, ...]] = {
     "features": (
-        *("hosts", "observations/schema", "observations/messaging_tests", "store/stage_tables"),
+        *("hosts", "sql", "observations/schema", "observations/messaging_tests"),
+        "store/stage_tables",
         "outcomes/",
     ),
     "sessions": ("period", "vocabulary", "verdicts/", "study/confirmation"),

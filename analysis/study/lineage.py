@@ -25,6 +25,7 @@ from analysis.source_code import (
     digest_code,
     digest_text,
     drop_sql_comments,
+    file_of,
     find_edited,
     list_modules,
 )
@@ -177,9 +178,8 @@ def check_imported() -> None:
     """
     if edited := find_edited(list_modules(MODULES)):
         accepted = "edited after this kernel imported it: restart the kernel and run all cells"
-        raise ParameterError(
-            "analysis", ", ".join(f"analysis/{name}.py" for name in edited), accepted
-        )
+        paths = ", ".join(f"analysis/{file_of(name)}" for name in edited)
+        raise ParameterError("analysis", paths, accepted)
 
 
 def _digest_rule(rule: Rule) -> str:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.steps import read_type
 from analysis.period import Period
+from analysis.sql import read_queries
 from analysis.verdicts.rates import MOST
 from analysis.verdicts.series import Series
 from analysis.verdicts.sessions import Sessions
@@ -37,27 +38,7 @@ _HEARD = 4
 #: Sessions that the usual rate is worth beside those that were counted.
 _PSEUDO = 4
 
-# What other operators' sessions showed of each part about each day, whatever the kind: a defect of
-# the test shows at one layer here and at another there.
-_NEAR_SHARES = """
-WITH near AS (
-  SELECT a.number, n.operator, count(*) AS sessions,
-    count(*) FILTER (s.class = 'blocked') AS hits
-  FROM asked_at_hand a JOIN sessions s ON enum_code(s.domain) = a.domain
-      AND s.day BETWEEN a.day::DATE - $days AND a.day::DATE + $days
-    JOIN networks n ON n.probe_asn = s.probe_asn AND n.operator <> a.operator
-  WHERE s.class IN ('blocked', 'ok', 'unclear') AND n.is_domestic GROUP BY ALL
-), heard AS (
-  SELECT number, sum(least(sessions, $heard)) AS sessions,
-    sum(least(sessions, $heard) * (hits / sessions)::DECIMAL(18, 12))::DOUBLE AS hits
-  FROM near GROUP BY number
-)
-SELECT number,
-  CASE WHEN coalesce(2 * hits >= sessions, TRUE) THEN $most ELSE hits / (sessions + $pseudo) END
-    AS share
-FROM asked_at_hand LEFT JOIN heard USING (number) ORDER BY number
-"""
-
+_QUERIES = read_queries(__file__)
 
 #: What is judged in the place of a site. Pandas' ``partition`` of no text at all has no columns.
 TEST_AND_PART = r"(?P<test_name>[^/]*)/(?P<part>.*)"
@@ -118,7 +99,7 @@ def _share_on_other_networks(connection: duckdb.DuckDBPyConnection, series: Seri
     asked = frame.assign(number=number).drop_duplicates("number")
     connection.register("asked_at_hand", asked)
     given = {"days": NEAR_DAYS, "heard": _HEARD, "pseudo": _PSEUDO, "most": MOST}
-    shares = connection.execute(_NEAR_SHARES, given).df()["share"].to_numpy(np.float64)
+    shares = connection.execute(_QUERIES["near_shares"], given).df()["share"].to_numpy(np.float64)
     return np.asarray(shares[number], np.float64)
 
 

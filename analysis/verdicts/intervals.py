@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import MOMENT
+from analysis.sql import read_queries
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import (
     LOWER_LINE,
@@ -35,25 +36,7 @@ USUAL = (SITE_FAILS, NETWORK_FAILS, BELOW_LINE, IN_MANY_WAYS)
 _USUAL_SHARE = 0.2
 TOO_FEW = "surprising, but too few sessions or days to say so"
 
-# Few of all measurements, which are asked about six times.
-_FIRED_RULES = """
-SELECT enum_code(domain)::INTEGER AS domain, probe_asn, session, rule_id, mechanism, rule_order
-FROM outcomes WHERE class = 'blocked' AND NOT is_about_target AND evidence = 'scored'
-"""
-
-# What explains most blocked sessions of each group; ties go to the earlier layer.
-_RULES = """
-WITH fired AS (
-  SELECT number, rule_id, any_value(mechanism) AS mechanism, any_value(rule_order) AS rule_order,
-    count(DISTINCT session) AS sessions, count(*) AS measurements
-  FROM hits_at_hand JOIN fired_rules USING (domain, probe_asn, session)
-  GROUP BY number, rule_id
-)
-SELECT number, first(rule_id::VARCHAR ORDER BY sessions DESC, rule_order) AS rule_id,
-  first(mechanism::VARCHAR ORDER BY sessions DESC, rule_order) AS mechanism,
-  sum(measurements)::BIGINT AS measurement_count
-FROM fired GROUP BY number ORDER BY number
-"""
+_QUERIES = read_queries(__file__)
 
 #: The days around which each block lies, as shares of its failures. A stray failure before or after
 #: an outage would stretch it over days on which the site worked.
@@ -83,7 +66,7 @@ def explain_hits(
         }
     )
     connection.register("hits_at_hand", hits_at_hand)
-    rules = connection.execute(_RULES).df().set_index("number")
+    rules = connection.execute(_QUERIES["rules_of_groups"]).df().set_index("number")
     connection.unregister("hits_at_hand")
     return rules
 
@@ -109,7 +92,7 @@ def decide(
     is_block = find_blocks(evidence, stretches, evidence.elements, line, thresholds)
     blocks = stretches[is_block]
     inside = evidence.elements_of(blocks)
-    create_tables(connection, {"fired_rules": _FIRED_RULES}, {})
+    create_tables(connection, {"fired_rules": _QUERIES["fired_rules"]}, {})
     rules = explain_hits(connection, evidence, inside, "stretch")
     hours = {
         number: np.flatnonzero(one.of_week).tolist() for number, one in evidence.schedules.items()

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.sql import read_queries
 from analysis.verdicts.series import FAILING, MARK, Series, find_candidates
 from analysis.verdicts.sessions import KINDS
 
@@ -31,44 +32,7 @@ _BASE_WORTH = 8
 #: something does not work for whatever reason.
 _STRAY, _EVEN = 0.01, 0.1
 
-# What teaches the series of one kind. Only networks that speak for others teach. What fails in
-# another kind says nothing of this one, and what is down for the control nothing at all. Votes are
-# rounded, so that their sum is the same in whatever order.
-_LESSONS = """
-WITH told AS (
-  SELECT domain, probe_asn, operator, network, is_witness, session, class, place,
-    coalesce(kind::VARCHAR = $kind, FALSE) AS is_hit
-  FROM heard_sessions JOIN networks USING (probe_asn) WHERE class <> 'none'
-), mostly AS (
-  SELECT domain, probe_asn FROM told GROUP BY ALL HAVING 2 * count(*) FILTER (is_hit) >= count(*)
-), taught AS MATERIALIZED (
-  SELECT t.* FROM told t LEFT JOIN mostly m USING (domain, probe_asn)
-  WHERE is_witness AND class <> 'down' AND (is_hit OR class <> 'blocked')
-    AND NOT (is_hit AND m.domain IS NOT NULL)
-    AND place NOT IN (SELECT place FROM candidates_at_hand)
-), sites AS (
-  SELECT enum_code(domain) AS domain, operator, count(*) FILTER (is_hit) AS failures,
-    count(*) AS sessions
-  FROM taught GROUP BY ALL
-), reports AS (
-  SELECT network, (count(*) FILTER (is_hit) / count(*))::DECIMAL(18, 12) AS vote
-  FROM taught GROUP BY network, session
-), votes AS (
-  SELECT network, sum(vote)::DOUBLE AS failures, count(*) AS reports FROM reports GROUP BY network
-), every AS (
-  SELECT count(*) FILTER (is_hit) AS failures, count(*) AS sessions FROM taught
-), elsewhere AS (
-  SELECT number, sum(failures) AS failures, sum(sessions) AS sessions
-  FROM series_at_hand a JOIN sites s ON s.domain = a.domain AND s.operator <> a.operator
-  GROUP BY number
-)
-SELECT number, coalesce(e.failures, 0)::DOUBLE AS site_failures,
-  coalesce(e.sessions, 0)::DOUBLE AS site_sessions,
-  coalesce(v.failures, 0) AS network_failures, coalesce(reports, 0)::DOUBLE AS network_sessions,
-  (every.failures + $pseudo * $prior) / (every.sessions + $pseudo) AS usual
-FROM series_at_hand LEFT JOIN elsewhere e USING (number) LEFT JOIN votes v USING (network), every
-ORDER BY number
-"""
+_QUERIES = read_queries(__file__)
 #: The columns of ``Lessons.table``.
 TAUGHT = ("site_failures", "site_sessions", "network_failures", "network_sessions", "usual")
 
@@ -132,7 +96,7 @@ def learn(connection: duckdb.DuckDBPyConnection, series: Series, elsewhere: Floa
         connection.register("series_at_hand", of_kind)
         connection.register("candidates_at_hand", is_candidate)
         given = {"kind": KINDS[number], "pseudo": _PSEUDO, "prior": _PRIOR}
-        table.update(connection.execute(_LESSONS, given).df().set_index("number"))
+        table.update(connection.execute(_QUERIES["lessons"], given).df().set_index("number"))
     return Lessons(table, elsewhere)
 
 

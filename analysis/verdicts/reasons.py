@@ -7,59 +7,13 @@ import pandas as pd
 from analysis.outcomes.steps import exact
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
+from analysis.sql import read_queries
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import Inside
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.vocabulary import DEAD_NAME_REASONS, LISTED
 
-#: SQL: what OONI flags, and what a rule reads as blocking or as a refusal.
-IS_PROBLEM = "(is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside = 'geo_restricted')"
-
-# Sessions in which each site failed or was flagged, by the reason that a rule gives, empty where
-# none does.
-_PROBLEMS = f"""
-SELECT enum_code(domain)::INTEGER AS domain,
-  set_aside::VARCHAR AS problem, count(DISTINCT session) AS problem_count
-FROM outcomes SEMI JOIN (FROM sessions WHERE day >= $since AND day < $until)
-  USING (domain, probe_asn, session)
-WHERE {IS_PROBLEM} OR set_aside NOT IN ('', 'broken_session') GROUP BY ALL
-"""
-
-# Names that do not exist, and that most sessions of some network still get an answer for as if they
-# were blocked. A single user's filter or a forged session is no network.
-_LEFTOVERS = """
-SELECT DISTINCT enum_code(domain)::INTEGER AS domain
-FROM outcomes SEMI JOIN (FROM sessions WHERE day >= $since AND day < $until)
-  USING (domain, probe_asn, session)
-WHERE set_aside IN ('name_does_not_exist', 'leftover_block')
-GROUP BY outcomes.domain, probe_asn
-HAVING 2 * count(DISTINCT session) FILTER (set_aside = 'leftover_block') > count(DISTINCT session)
-"""
-
-# Answers of a resolver that somebody chose, where the network's own give the site.
-_CHOSEN_FILTERS = """
-SELECT enum_code(domain)::INTEGER AS domain, count(*) AS problem_count FROM unheard_sessions
-WHERE kind IN ('mark', 'dns_sent') AND day >= $since AND day < $until
-GROUP BY ALL
-"""
-
-# On how many of the access networks that tell anything about a site it refuses most sessions that
-# do not reach it: a challenge meets some of a country's sessions, and not as many on each network.
-# A site that refuses the country may well let its hosters and VPNs in.
-_REFUSING_SITES = """
-WITH refused AS (
-  SELECT DISTINCT domain FROM sessions WHERE is_refused
-), cells AS (
-  SELECT domain, probe_asn,
-    2 * count(*) FILTER (is_refused) > count(*) FILTER (class <> 'ok') AS is_refusing
-  FROM sessions SEMI JOIN refused USING (domain)
-  WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
-  HAVING count(*) >= $floor_sessions OR bool_or(is_refused)
-)
-SELECT enum_code(domain)::INTEGER AS domain FROM cells GROUP BY cells.domain
-HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
-   AND count(*) FILTER (is_refusing) > 0
-"""
+_QUERIES = read_queries(__file__)
 
 #: Of a site that is reachable, though most sessions failed.
 OTHER_RESOLVERS = (
@@ -89,16 +43,19 @@ def set_aside_reasons(
     reason is known of most.
 
     Args:
-        connection: holds ``outcomes, sessions`` and what they are made of.
+        connection: holds ``outcomes, sessions`` and what they are made of, and the macro
+            ``is_problem`` (verdicts.sql).
         table: the cells of the period, with their ``state`` and whether one ``has_problem``.
         evidence: of all series.
         inside: the stretches as far as they lie in the period.
         thresholds: ``refusal_share`` and ``floor_sessions``.
     """
     dates = {"since": period.since, "until": period.until}
-    problems = connection.execute(_PROBLEMS, dates).df()
+    problems = connection.execute(_QUERIES["problems"], dates).df()
     # what the sessions show together, and no rule of one measurement explains
-    filters = connection.execute(_CHOSEN_FILTERS, dates).df().assign(problem="local_filter")
+    filters = (
+        connection.execute(_QUERIES["chosen_filters"], dates).df().assign(problem="local_filter")
+    )
     told = pd.concat([_count_defects(inside, evidence).assign(problem="instrument"), filters])
     less = told.assign(problem="", problem_count=-told["problem_count"])
     problems = pd.concat([problems, told, less], ignore_index=True)
@@ -106,11 +63,12 @@ def set_aside_reasons(
         "refusal_share": exact(thresholds.refusal_share),
         "floor_sessions": thresholds.floor_sessions,
     }
-    refusing = connection.execute(_REFUSING_SITES, given).df()["domain"]
+    refusing = connection.execute(_QUERIES["refusing_sites"], given).df()["domain"]
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
     # of all sessions of a site whose name does not exist one reason is given
-    is_left = problems["domain"].isin(connection.execute(_LEFTOVERS, dates).df()["domain"])
+    left = connection.execute(_QUERIES["leftovers"], dates).df()["domain"]
+    is_left = problems["domain"].isin(left)
     is_dead = problems["problem"].isin(DEAD_NAME_REASONS)
     dead = is_left.map({True: "leftover_block", False: "name_does_not_exist"})
     problems["problem"] = problems["problem"].mask(is_dead, dead)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.sql import read_queries
 from analysis.verdicts.sessions import BLOCKED, KINDS, OK, UNCLEAR
 
 Ints = NDArray[np.int64]
@@ -21,21 +22,7 @@ FAILING = len(KINDS)
 #: Failures more than sessions otherwise, from which on a stretch may be a block.
 CANDIDATE_GAIN = 4
 
-# The sessions of sites on networks in which enough failed for a state other than ok.
-_ROWS = """
-WITH told AS (
-  FROM heard_sessions WHERE class <> 'none'
-), failing AS (
-  SELECT domain, probe_asn FROM told
-  GROUP BY ALL HAVING count(*) FILTER (class <> 'ok') >= $floor_sessions
-)
-SELECT enum_code(domain)::INTEGER AS domain, probe_asn, network, operator,
-  session::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day, place,
-  enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns,
-  is_speaking
-FROM told SEMI JOIN failing USING (domain, probe_asn) JOIN networks USING (probe_asn)
-ORDER BY told.domain, probe_asn, time, session
-"""
+_QUERIES = read_queries(__file__)
 _OF_CELLS = ("domain", "probe_asn", "network", "operator")
 
 
@@ -120,7 +107,8 @@ def read_series(connection: duckdb.DuckDBPyConnection, floor_sessions: int) -> S
         connection: finds ``heard_sessions`` and ``networks``.
         floor_sessions: how many hits a state needs.
     """
-    read = connection.execute(_ROWS, {"floor_sessions": floor_sessions}).fetchnumpy()
+    query, given = _QUERIES["failing_sessions"], {"floor_sessions": floor_sessions}
+    read = connection.execute(query, given).fetchnumpy()
     told = {name: np.asarray(values) for name, values in read.items()}
     told |= {"time": told["time"].astype("M8[s]"), "day": told["day"].astype("M8[D]")}
     key = (told["domain"].astype(np.int64) << 32) + told["probe_asn"]

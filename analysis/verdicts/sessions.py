@@ -17,6 +17,7 @@ from analysis.outcomes.features import ROAMING
 from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.steps import create_tables, create_type, create_views, keep_table
 from analysis.outcomes.thresholds import Thresholds
+from analysis.sql import read_queries
 from analysis.store.stage_tables import Tables
 
 #: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
@@ -30,152 +31,14 @@ BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
 #: add up to one block. A lookup that fails without saying that the name is missing is silence.
 KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 
-# What each measurement says of the site in its session, and how it failed. What fails at another
-# site that the input redirects to is not evidence about this one.
-_SESSION_MEASUREMENTS = """
-SELECT domain, probe_asn, session, day, measurement_start_time AS time, software,
-  resolver_asn = probe_asn AS is_via_own,
-  resolver_asn IN (FROM domestic_resolvers) AS is_via_domestic,
-  evidence = 'scored' AND r.probe_asn IS NULL AS is_scored,
-  is_scored AND set_aside = 'geo_restricted' AS is_refused,
-  CASE WHEN NOT is_scored THEN 'none'::session_class
-    WHEN is_about_target OR class = 'unknown' THEN 'unclear'::session_class
-    WHEN class = 'ok' THEN 'ok'::session_class
-    WHEN class = 'down' THEN 'down'::session_class
-    ELSE 'blocked'::session_class END AS shown,
-  shown = 'blocked' AND starts_with(mechanism, 'dns.') AS is_dns,
-  CASE WHEN shown = 'blocked' THEN (
-    CASE WHEN is_artefact THEN 'mark'
-      ELSE CASE split_part(mechanism, '.', 1) WHEN 'dns' THEN 'dns_' WHEN 'tcp' THEN 'tcp_'
-             ELSE 'name_' END
-        || CASE WHEN mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' THEN 'silent'
-             ELSE 'sent' END END
-  )::failure_kind END AS kind
-FROM outcomes LEFT JOIN roaming_runs r USING (session, probe_asn) WHERE domain <> ''
-"""
-
-# Most sessions tested the site once, and show what that measurement does. Of the others the class
-# of most interpretable measurements counts; a tie is unknown.
-_SESSIONS = """
-WITH repeated AS MATERIALIZED (
-  SELECT domain, probe_asn, session FROM outcomes WHERE domain <> ''
-  GROUP BY domain, probe_asn, session HAVING count(*) > 1
-), counted AS (
-  SELECT domain, probe_asn, session, min(day) AS day, min(time) AS time, min(software) AS software,
-    bool_and(is_via_own) AS is_via_own, bool_and(is_via_domestic) AS is_via_domestic,
-    bool_or(is_scored) AS is_scored, bool_or(is_refused) AS is_refused,
-    count(*) FILTER (shown = 'blocked') AS blocked, count(*) FILTER (shown = 'down') AS down,
-    count(*) FILTER (shown = 'ok') AS ok, count(*) FILTER (shown = 'unclear') AS unclear,
-    -- the kind of most failures; of several with as many, the first of ``KINDS``
-    mode(kind ORDER BY kind) AS kind, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
-  FROM session_measurements SEMI JOIN repeated USING (domain, probe_asn, session)
-  GROUP BY domain, probe_asn, session
+_QUERIES = read_queries(__file__)
+#: How sessions are read, see ``Sessions``: name of the view → its query.
+SESSION_VIEWS = {name: _QUERIES[name] for name in ("told_sessions", "heard_sessions")}
+_MEASURED = "session_measurements"
+_TABLES = (
+    *("sessions", "resolver_cells", "cleared_cells", "unheard_sessions"),
+    *("site_networks", "networks"),
 )
-SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domestic, is_scored,
-  is_refused, shown AS class, kind, is_dns
-FROM session_measurements ANTI JOIN repeated USING (domain, probe_asn, session)
-UNION ALL
-SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domestic, is_scored,
-  is_refused,
-  (CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
-        WHEN down > blocked AND down > ok THEN 'down'
-        WHEN ok > blocked AND ok > down THEN 'ok'
-        WHEN blocked + down + ok > 0 THEN 'none'
-        WHEN unclear > 0 THEN 'unclear'
-        ELSE 'none' END)::session_class,
-  CASE WHEN blocked > down AND blocked > ok THEN kind END, is_dns
-FROM counted
-"""
-
-# A few sessions are not enough to speak for a network. Where its own resolver was hardly asked,
-# those of the country speak for it.
-_RESOLVER_CELLS = """
-WITH counted AS (
-  SELECT domain, probe_asn,
-    count(*) FILTER (is_via_own AND class <> 'none') AS own_session_count,
-    bool_and(is_via_own) AS is_all_own, bool_or(is_via_domestic) AS is_domestic,
-    bool_and(is_via_domestic) AS is_all_domestic
-  FROM sessions GROUP BY ALL
-), mixed AS (
-  FROM counted WHERE own_session_count >= $floor_sessions AND NOT is_all_own
-), own_days AS (
-  -- distinct days are dear, so that they are counted only where they decide
-  SELECT domain, probe_asn, count(DISTINCT day) AS own_day_count
-  FROM sessions SEMI JOIN mixed USING (domain, probe_asn)
-  WHERE is_via_own AND class <> 'none' GROUP BY ALL
-), asked AS (
-  SELECT c.*, coalesce(own_day_count, 0) >= $floor_days AS is_own
-  FROM counted c LEFT JOIN own_days USING (domain, probe_asn)
-)
-SELECT domain, probe_asn, is_own FROM asked
-WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
-"""
-
-# Where the network's resolvers give the site and only others fail for its name, a filter that a
-# user chose failed, and those lookups show nothing about the network.
-_CLEARED_CELLS = """
-SELECT domain, probe_asn
-FROM sessions JOIN resolver_cells USING (domain, probe_asn)
-GROUP BY ALL
-HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE is_via_domestic END)
-    >= $floor_sessions
-  AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
-"""
-
-# Lookups through a resolver that does not answer for the network, where those that do give the
-# site.
-_UNHEARD_SESSIONS = """
-SELECT s.domain, s.probe_asn, s.day, s.kind
-FROM sessions s JOIN cleared_cells USING (domain, probe_asn)
-  JOIN resolver_cells r USING (domain, probe_asn)
-WHERE s.class = 'blocked' AND s.is_dns
-  AND NOT CASE WHEN r.is_own THEN s.is_via_own ELSE s.is_via_domestic END
-"""
-
-# ``is_speaking``: through a resolver that answers for the network. What another one answers is no
-# evidence against a block by the network's own.
-_TOLD_SESSIONS = """
-SELECT s.rowid AS place, s.*,
-  coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END, TRUE)
-    AS is_speaking,
-  is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns AS is_heard
-FROM sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
-  LEFT JOIN cleared_cells c USING (domain, probe_asn)
-"""
-SESSION_VIEWS = {
-    "told_sessions": _TOLD_SESSIONS,
-    "heard_sessions": "SELECT * EXCLUDE (is_heard) FROM told_sessions WHERE is_heard",
-}
-
-# The network that hosts each site: the one that most sessions found it in.
-_SITE_NETWORKS = """
-SELECT domain, mode(site_asn ORDER BY site_asn) AS site_asn
-FROM (SELECT DISTINCT domain, session, site_asn FROM outcomes WHERE site_asn IS NOT NULL)
-GROUP BY domain
-"""
-
-# A network without a name of its operator is its own.
-_NETWORKS = """
-WITH counted AS (
-  SELECT probe_asn, count(DISTINCT session) >= $floor_sessions
-    AND count(DISTINCT day) >= $floor_days AS is_enough
-  FROM sessions GROUP BY probe_asn
-)
-SELECT probe_asn, (row_number() OVER (ORDER BY probe_asn) - 1)::INTEGER AS network,
-  (dense_rank() OVER (ORDER BY coalesce(name, 'AS' || probe_asn)) - 1)::INTEGER AS operator,
-  asn IS NOT NULL AS is_domestic, is_domestic AND is_enough AS is_witness
-FROM counted LEFT JOIN operator_names USING (probe_asn)
-  LEFT JOIN domestic_resolvers ON asn = probe_asn
-"""
-
-_STEPS = {
-    "sessions": _SESSIONS,
-    "resolver_cells": _RESOLVER_CELLS,
-    "cleared_cells": _CLEARED_CELLS,
-    "unheard_sessions": _UNHEARD_SESSIONS,
-    "site_networks": _SITE_NETWORKS,
-    "networks": _NETWORKS,
-}
 
 
 @dataclass(frozen=True)
@@ -249,8 +112,9 @@ def add_sessions(
         create_type(opened, "session_class", str(CLASSES), place)
         create_type(opened, "failure_kind", str(KINDS), place)
         create_tables(opened, {"roaming_runs": ROAMING.format(rows="outcomes")}, numbers, place)
-        create_views(opened, {"session_measurements": _SESSION_MEASUREMENTS})
+        create_views(opened, {_MEASURED: _QUERIES[_MEASURED]})
         names = pd.DataFrame(operators.names.items(), columns=["probe_asn", "name"])
         opened.register("operator_names", names.astype({"probe_asn": "uint32", "name": "str"}))
-        create_tables(opened, _STEPS, numbers, place)
+        steps = {name: _QUERIES[name] for name in _TABLES}
+        create_tables(opened, steps, numbers, place)
     return sessions

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from analysis.outcomes.steps import create_tables, create_views, keep_table, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import MOMENT, Period
+from analysis.sql import read_queries
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.caveats import find_caveats
 from analysis.verdicts.cells import MARKED_DAYS, Inside, judge_inside, look_inside
@@ -30,7 +31,6 @@ from analysis.verdicts.intervals import (
 from analysis.verdicts.probes import count_to_explain
 from analysis.verdicts.rates import learn
 from analysis.verdicts.reasons import (
-    IS_PROBLEM,
     OTHER_RESOLVERS,
     count_heard,
     set_aside_reasons,
@@ -44,99 +44,10 @@ from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness, hide_measurements
 from analysis.vocabulary import LISTED
 
-# Measurements of each part of the time, see ``_add_period_parts``, by what they show. A
-# session belongs to the day on which it began, and so do its measurements: a report that runs over
-# midnight must not leave a period with measurements and without a session.
-_MEASUREMENT_COUNTS = f"""
-WITH long AS (
-  SELECT session FROM outcomes GROUP BY session HAVING min(day) < max(day)
-), begun AS (
-  SELECT domain, probe_asn, session, day FROM sessions SEMI JOIN long USING (session)
-), dated AS (
-  SELECT o.*, coalesce(b.day, o.day) AS session_day
-  FROM outcomes o LEFT JOIN begun b USING (domain, probe_asn, session)
-  WHERE o.domain <> ''
-)
-SELECT domain, probe_asn, part, class,
-  CASE WHEN class = 'blocked' AND resolver_asn > 0 AND dns_rule = rule_id
-    THEN resolver_asn END AS blocking_resolver_asn,
-  {IS_PROBLEM} AS is_problem, count(*) AS measurement_count,
-  count(DISTINCT session) FILTER (class = 'blocked') AS blocking_sessions
-FROM dated JOIN period_parts ON session_day >= part AND session_day < next_part
-GROUP BY ALL
-"""
-
-# The sessions of each site and network in each part of the time. Days are told apart first:
-# distinct ones are dear to count.
-_CELL_PARTS = """
-WITH days AS (
-  SELECT domain, probe_asn, part, day, count(*) AS sessions,
-    count(*) FILTER (class = 'blocked') AS blocked, count(*) FILTER (class = 'down') AS down,
-    count(*) FILTER (class = 'ok') AS ok, count(*) FILTER (class = 'unclear') AS unclear
-  FROM sessions JOIN period_parts ON day >= part AND day < next_part GROUP BY ALL
-)
-SELECT enum_code(domain)::INTEGER AS domain, probe_asn, part,
-  count(*) AS day_count, count(*) FILTER (ok > 0) AS ok_days, sum(sessions) AS session_count,
-  sum(blocked) AS blocked_sessions, sum(down) AS down_sessions, sum(ok) AS ok_sessions,
-  sum(unclear) AS unclear_sessions,
-  max(day) FILTER (blocked + down + ok > 0) AS last_known, min(day) FILTER (ok > 0) AS first_open
-FROM days GROUP BY ALL
-"""
-
+_QUERIES = read_queries(__file__)
+_IS_PROBLEM = "is_problem(is_anomaly, is_confirmed, class, set_aside)"
 #: Resolvers that a pair names: those of most blocked sessions.
 _MOST_RESOLVERS = 5
-
-_CELL_COUNTS = f"""
-WITH inside AS (
-  FROM measurement_counts WHERE part >= $since AND part < $until
-), counted AS (
-  SELECT domain, probe_asn, coalesce(bool_or(is_problem), FALSE) AS has_problem,
-    sum(measurement_count)::BIGINT AS measurement_count,
-    coalesce(sum(measurement_count) FILTER (class = 'blocked'), 0)::BIGINT AS blocked_count,
-    coalesce(sum(measurement_count) FILTER (class = 'down'), 0)::BIGINT AS down_count,
-    coalesce(sum(measurement_count) FILTER (class = 'ok'), 0)::BIGINT AS ok_count,
-    coalesce(sum(measurement_count) FILTER (class = 'unknown'), 0)::BIGINT AS unknown_count
-  FROM inside GROUP BY ALL
-), resolvers AS (
-  -- one report can name any number of resolvers
-  SELECT domain, probe_asn, string_agg('AS' || asn, ';' ORDER BY asn) AS resolver_asns
-  FROM (
-    SELECT domain, probe_asn, blocking_resolver_asn AS asn, sum(blocking_sessions) AS sessions
-    FROM inside WHERE asn IS NOT NULL GROUP BY domain, probe_asn, asn HAVING sessions >= 2
-    QUALIFY row_number() OVER (PARTITION BY domain, probe_asn ORDER BY sessions DESC, asn)
-      <= {_MOST_RESOLVERS}
-  ) GROUP BY ALL
-), days AS (
-  SELECT domain, probe_asn, sum(day_count)::BIGINT AS day_count, sum(ok_days)::BIGINT AS ok_days,
-    sum(session_count)::BIGINT AS session_count,
-    sum(blocked_sessions)::BIGINT AS blocked_session_count,
-    sum(down_sessions)::BIGINT AS down_session_count,
-    sum(ok_sessions)::BIGINT AS ok_session_count,
-    sum(unclear_sessions)::BIGINT AS unclear_sessions,
-    max(last_known) AS last_known, min(first_open) AS first_open
-  FROM cell_parts WHERE part >= $since AND part < $until GROUP BY ALL
-), marked AS (
-  SELECT domain, probe_asn, count(DISTINCT day) AS marked_days FROM heard_sessions
-  WHERE kind = 'mark' AND day >= $since AND day < $until GROUP BY ALL
-), unheard AS (
-  SELECT domain, probe_asn, count(*) AS unheard_sessions FROM unheard_sessions
-  WHERE day >= $since AND day < $until GROUP BY ALL
-), own AS (
-  -- what asked the network's own resolver, where others were asked as well
-  SELECT domain, probe_asn,
-    count(*) FILTER (is_via_own AND class <> 'none')::DOUBLE AS own_session_count
-  FROM sessions GROUP BY ALL HAVING NOT bool_and(coalesce(is_via_own, FALSE))
-)
-SELECT s.domain, m.probe_asn, m.* EXCLUDE (domain, probe_asn),
-  s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns,
-  coalesce(unheard_sessions, 0) AS unheard_sessions, coalesce(marked_days, 0) AS marked_days,
-  own_session_count
-FROM counted m JOIN days s ON enum_code(m.domain) = s.domain AND m.probe_asn = s.probe_asn
-  LEFT JOIN resolvers r ON r.domain = m.domain AND r.probe_asn = m.probe_asn
-  LEFT JOIN marked k ON k.domain = m.domain AND k.probe_asn = m.probe_asn
-  LEFT JOIN unheard u ON u.domain = m.domain AND u.probe_asn = m.probe_asn
-  LEFT JOIN own o ON o.domain = m.domain AND o.probe_asn = m.probe_asn
-"""
 
 #: Says of each session of the series how often it would fail at least, from what is known besides;
 #: the connection finds ``sessions`` and ``networks``.
@@ -269,8 +180,8 @@ def judge_cells(
 def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Scope) -> Judgement:
     periods, thresholds = scope.periods, scope.thresholds
     _add_period_parts(connection, periods.values())
-    steps = {"measurement_counts": _MEASUREMENT_COUNTS, "cell_parts": _CELL_PARTS}
-    create_tables(connection, steps, {})
+    counted = (_IS_PROBLEM, "measurement_counts", "cell_parts")
+    create_tables(connection, {name: _QUERIES[name] for name in counted}, {})
     stretches = decide(connection, evidence, thresholds, has_control=scope.has_control)
     stretches = judge_stretches(evidence, stretches, thresholds)
     stretches = stretches.assign(
@@ -362,8 +273,8 @@ def _verdicts_of(
     sessions meet the floor.
     """
     inside = look_inside(evidence, stretches, period, thresholds)
-    dates = {"since": period.since, "until": period.until}
-    table = connection.execute(_CELL_COUNTS, dates).df()
+    given = {"since": period.since, "until": period.until, "most_resolvers": _MOST_RESOLVERS}
+    table = connection.execute(_QUERIES["cell_counts"], given).df()
     cells = judge_inside(evidence, inside, period, thresholds)
     cells = cells.join(_rules_of_cells(connection, evidence, inside))
     cells = cells.rename_axis("cell").reset_index()

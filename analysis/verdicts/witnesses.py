@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.hosts import is_placeholder
 from analysis.period import Period
+from analysis.sql import read_queries
 from analysis.verdicts.intervals import CELL
 
 _EXPLORER = "https://explorer.ooni.org"
@@ -44,24 +45,7 @@ def countries_url(domain: str, period: Period) -> str:
     return f"{_EXPLORER}/chart/mat?{urlencode(query, quote_via=quote, safe='')}"
 
 
-# The witness is the middle one of the measurements that fired the verdict's own rule inside its
-# interval: typical, and not the first anybody would forge.
-_WITNESSES = """
-WITH candidates AS (
-  SELECT l.number, o.input, m.report_id,
-    row_number() OVER nth AS position, count(*) OVER (PARTITION BY l.number) AS total
-  FROM outcomes o JOIN listed l ON l.domain::host_name = o.domain AND l.probe_asn = o.probe_asn
-    AND l.rule_id = o.rule_id AND o.day BETWEEN l.blocked_from AND l.until
-    JOIN observations m USING (row_id)
-  WHERE m.report_id <> '' AND o.class = 'blocked'
-  WINDOW nth AS (PARTITION BY l.number
-                 ORDER BY o.measurement_start_time, o.session, o.input)
-)
-SELECT number, report_id AS witness_report_id, input::VARCHAR AS witness_input
-FROM candidates WHERE position = (total + 1) // 2
-"""
-
-
+_QUERIES = read_queries(__file__)
 #: What names a single measurement, and how a moment's column ends, in any table.
 _NAMES = ["witness_report_id", "witness_input", "witness_url"]
 _MOMENT = "_time"
@@ -104,7 +88,7 @@ def add_witness(
     last_days = {name: pd.Timestamp(one.last_day) for name, one in periods.items()}
     until = table["blocked_until"].fillna(table["period"].map(last_days))
     connection.register("listed", listed.assign(number=listed.index, until=until))
-    witnesses = connection.execute(_WITNESSES).df().set_index("number")
+    witnesses = connection.execute(_QUERIES["witnesses"]).df().set_index("number")
     connection.unregister("listed")
     table = table.join(witnesses).fillna({"witness_report_id": "", "witness_input": ""})
     pairs = zip(table["witness_report_id"], table["witness_input"], strict=True)

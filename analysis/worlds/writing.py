@@ -110,8 +110,9 @@ def write_world(
 def source_digest() -> str:
     """A digest of this package's source: another version writes another world."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(Path(__file__).parent.glob("*.*")):
+        if path.suffix in (".py", ".sql"):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

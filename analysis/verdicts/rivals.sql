@@ -1,0 +1,311 @@
+-- What else than a block could it be? For each block that was found (blocks_at_hand), what other
+-- networks and other sites saw meanwhile. Only networks that are evidence for others are asked
+-- (networks.is_witness).
+--
+-- The stretches that a rival explains are in these tables: everywhere, silent_hosts, lost_routes,
+-- resolvers_fail and refused_here.
+
+-- name: suspected
+-- One row is one block that could be something else: one that fails otherwise than by a mark, a
+-- false answer or a certificate that somebody else made. Besides the columns of blocks_at_hand: act
+-- (dns, tcp or name), is_silent, and manner, which is both.
+--
+-- is_by_tcp: all blocks of the pair are blocks of connections, and none is at hours of the week.
+WITH hosts AS (
+  SELECT unnest(enum_range(NULL::host_name))::host_name AS host
+)
+SELECT b.* REPLACE (host AS domain, kind::failure_kind AS kind, first_day::DATE AS first_day,
+    last_day::DATE AS last_day, since::DATE AS since, until::DATE AS until), n.is_witness,
+  split_part(kind, '_', 1) AS act, ends_with(kind, 'silent') AS is_silent,
+  concat(act, is_silent) AS manner,
+  bool_and(starts_with(kind, 'tcp') AND hours IS NULL) OVER (PARTITION BY b.domain, probe_asn)
+    AS is_by_tcp
+FROM blocks_at_hand b JOIN hosts ON enum_code(host) = b.domain JOIN networks n USING (probe_asn)
+QUALIFY b.kind NOT IN ('mark', 'dns_sent') AND coalesce(b.mechanism, '') <> 'tls.mitm'
+
+-- name: operators_meanwhile
+-- One row is one other operator that tested the site of a block between the block's days, and at
+-- its hours, on its access networks: how many of its sessions reached the site (ok_sessions), and
+-- failed in the same way (alike_sessions), in another way (otherwise_sessions), or in the same act
+-- but in another manner (other_manner_sessions).
+--
+-- Hosting, VPN and foreign networks are no witnesses: a site that refuses the country lets them in.
+-- A lost route shows as a time-out, at whichever layer a version of the probe reports it.
+WITH seen AS (
+  SELECT b.stretch, n.operator, o.class, o.kind, count(*) AS sessions
+  FROM suspected b JOIN sessions o ON o.domain = b.domain AND o.day BETWEEN b.since AND b.until
+    JOIN networks n ON n.probe_asn = o.probe_asn
+  WHERE n.is_witness AND n.operator <> b.operator AND o.class IN ('blocked', 'ok', 'unclear')
+    AND (b.hours IS NULL OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time)))
+  GROUP BY ALL
+), compared AS (
+  SELECT o.*, split_part(o.kind, '_', 1) = b.act AS is_same_act,
+    coalesce(ends_with(o.kind, 'silent'), FALSE) AS is_silent, b.is_silent AS is_silent_here,
+    b.kind = 'dns_silent' AS is_lookup, o.kind = 'mark' AS is_mark, o.kind = b.kind AS is_same_kind
+  FROM seen o JOIN suspected b USING (stretch)
+), told AS (
+  SELECT stretch, operator, sessions, class = 'ok' AS is_ok,
+    class = 'blocked' AND NOT is_mark AND (is_same_act OR (is_silent AND is_silent_here))
+      AS is_alike,
+    class = 'blocked' AND NOT is_silent AND (NOT is_same_act OR is_mark OR is_lookup)
+      AS is_otherwise,
+    class = 'blocked' AND is_same_act AND NOT is_same_kind AND NOT is_lookup AS is_other_manner
+  FROM compared
+)
+SELECT stretch, operator, sum(sessions) AS sessions,
+  coalesce(sum(sessions) FILTER (is_ok), 0) AS ok_sessions,
+  coalesce(sum(sessions) FILTER (is_alike), 0) AS alike_sessions,
+  coalesce(sum(sessions) FILTER (is_otherwise), 0) AS otherwise_sessions,
+  coalesce(sum(sessions) FILTER (is_other_manner), 0) AS other_manner_sessions
+FROM told GROUP BY stretch, operator
+
+-- name: seen
+-- One row is one block of suspected, with the sums over all other operators.
+--
+-- operators, failing: the operators that tested the site, and those with whom it failed in the same
+-- way, this one included. alike: sessions that did. company: other operators with two such sessions
+-- or more. margin: how many sessions would take away the majorities of those operators with whom
+-- the site failed in another way. is_reached: others reach it too often for a fault. is_unreached:
+-- it fails in the same way with nearly all operators.
+WITH told AS (
+  SELECT *, 2 * alike_sessions > sessions AS is_failing,
+    greatest(2 * otherwise_sessions - sessions,
+      CASE WHEN other_manner_sessions >= $floor_sessions
+        THEN 2 * other_manner_sessions - sessions ELSE 0 END) AS margin
+  FROM operators_meanwhile
+), others AS (
+  SELECT stretch, sum(ok_sessions) AS reaching, sum(sessions) AS sessions, count(*) AS operators,
+    count(*) FILTER (is_failing) AS failing, sum(alike_sessions) AS alike,
+    count(*) FILTER (is_failing AND alike_sessions >= 2) AS company,
+    coalesce(sum(margin) FILTER (margin > 0), 0) AS margin
+  FROM told GROUP BY stretch
+), counted AS (
+  SELECT s.*, site_asn, coalesce(operators, 0) + 1 AS operators,
+    coalesce(failing, 0) + 1 AS failing, coalesce(alike, 0) AS alike,
+    coalesce(company, 0) AS company, coalesce(margin, 0) AS margin,
+    coalesce(reaching, 0) >= greatest(2, $reached_share * coalesce(sessions, 0)) AS is_reached
+  FROM suspected s LEFT JOIN others USING (stretch) LEFT JOIN site_networks USING (domain)
+)
+SELECT *, operators >= $operators AND failing >= $refusal_share * operators
+    AND alike >= $floor_sessions AND NOT is_reached AND margin = 0 AS is_unreached
+FROM counted
+
+-- name: onsets
+-- One row is one block of seen, with the time in which it began: between the last day on which the
+-- site was open (open_day, null if it never was) and the first failure (day).
+--
+-- These days are as narrow as all networks of the site together make them. One session may be
+-- forged, so it takes two to say that the site was open. The host is 0 where it is not known, and
+-- on a network that is no evidence for others.
+WITH before AS (
+  SELECT s.stretch, max(o.day)::DATE AS open_day
+  FROM suspected s JOIN sessions o ON o.domain = s.domain AND o.probe_asn = s.probe_asn
+    AND o.day < s.first_day
+  WHERE o.class = 'ok' GROUP BY s.stretch HAVING count(*) >= 2
+), begun AS (
+  SELECT stretch, manner, domain, site, operator,
+    CASE WHEN is_witness THEN coalesce(site_asn, 0) ELSE 0 END AS host, open_day, first_day AS day,
+    last_day, is_unreached,
+    failing >= greatest($operators, $refusal_share * operators) AS is_widespread,
+    hours IS NOT NULL AND NOT is_silent AS is_at_hours,
+    kind = 'dns_silent' AND 2 * failing <= operators AND last_day - first_day < $host_days
+      AND open_day IS NOT NULL AS is_of_resolvers
+  FROM seen LEFT JOIN before USING (stretch)
+), near AS (
+  SELECT o.stretch, max(n.open_day) AS open_day, min(n.day) AS day
+  FROM begun o JOIN begun n ON n.domain = o.domain AND n.manner = o.manner
+    AND n.open_day <= o.day AND o.open_day <= n.day
+  GROUP BY o.stretch
+)
+SELECT b.* REPLACE (coalesce(least(n.open_day, n.day), b.open_day) AS open_day,
+    coalesce(greatest(n.open_day, n.day), b.day) AS day)
+FROM begun b LEFT JOIN near n USING (stretch)
+
+-- name: reached_after
+-- One row is one day on which some block began: of all sites that were tested in the week after it,
+-- the share that was mostly reached.
+--
+-- A site that only one session tested has no vote of its own: each session has one vote for all
+-- such sites that it reached, and one for all others.
+WITH seen AS (
+  SELECT a.day, o.domain, 2 * count(*) FILTER (o.class = 'ok') > count(*) AS is_reached,
+    count(*) >= 2 AS is_common, min(o.session) AS session
+  FROM (SELECT DISTINCT day FROM onsets) a JOIN sessions o ON o.day BETWEEN a.day AND a.day + 7
+    JOIN networks n ON n.probe_asn = o.probe_asn
+  WHERE n.is_witness AND o.class IN ('ok', 'blocked', 'unclear') GROUP BY ALL
+), votes AS (
+  SELECT day, is_reached,
+    count(*) FILTER (is_common) + count(DISTINCT session) FILTER (NOT is_common) AS votes
+  FROM seen GROUP BY ALL
+)
+SELECT day, coalesce(sum(votes) FILTER (is_reached), 0) / sum(votes) AS share
+FROM votes GROUP BY day
+
+-- name: coincide(asked, known_days, near_days, least_hosts)
+-- One row is one onset of the relation asked that is a coincidence: it begins when unrelated sites
+-- of other hosts begin to fail in the same act and manner. Then somebody blocked them together.
+--
+-- The sites were open before, the days are known well enough (known_days), and half of all tested
+-- sites were reached in the week after. The same onset then covers the failures of the same site
+-- meanwhile on networks that had not tested it. A site that fails with most operators, three or
+-- more, counts among the unrelated sites even if one network still reaches it: an order that one
+-- network does not carry out is an order. A forger may make any number of failures begin on one
+-- day, so the days are compared once.
+TABLE
+WITH known AS (
+  FROM onsets WHERE day - open_day <= known_days AND host > 0
+    AND (is_widespread OR stretch IN (SELECT stretch FROM query_table(asked)))
+), days AS (
+  SELECT DISTINCT manner, open_day, day FROM known
+), met AS (
+  SELECT d.manner, d.open_day, d.day FROM days d JOIN known k ON k.manner = d.manner
+    AND d.open_day <= k.day + near_days AND k.open_day <= d.day + near_days
+  GROUP BY ALL HAVING least(count(DISTINCT k.host), count(DISTINCT k.site)) >= least_hosts
+), coincident AS (
+  FROM known SEMI JOIN met USING (manner, open_day, day)
+  SEMI JOIN (FROM reached_after WHERE share >= 0.5) USING (day)
+)
+SELECT DISTINCT o.stretch FROM query_table(asked) o JOIN coincident c ON c.domain = o.domain
+  AND c.manner = o.manner AND o.day BETWEEN c.day - near_days AND c.last_day
+
+-- name: unreached
+-- One row is one onset of a block that fails in the same way with nearly all operators.
+FROM onsets WHERE is_unreached
+
+-- name: cleared
+-- One row is one of them that is a coincidence, and so no fault of the site.
+FROM coincide('unreached', $known_days, $near_days, $hosts)
+
+-- name: everywhere
+-- One row is one stretch that the first rival explains: a fault of the site, or a site that refuses
+-- the whole country. It fails in the same way on all networks, by no coincidence, and not at hours
+-- of the week.
+--
+-- That the site was open at other times does not clear it: a host that begins to refuse does that
+-- too. A site that is silent at certain hours may be overloaded. Where two operators or more show
+-- that a site is away, it is not blocked with a third meanwhile, even if that one's days hold a
+-- stray success.
+WITH away AS (
+  FROM unreached ANTI JOIN cleared USING (stretch) WHERE NOT is_at_hours
+)
+SELECT stretch FROM away
+UNION
+SELECT o.stretch FROM onsets o JOIN away a ON a.domain = o.domain AND a.manner = o.manner
+  AND o.day <= a.last_day AND a.day <= o.last_day AND a.operator <> o.operator
+WHERE NOT o.is_at_hours
+GROUP BY o.stretch HAVING count(DISTINCT a.operator) >= $operators - 1
+
+-- name: neighbours
+-- One row is one silent block for which other sites in the same hosting network were tested from
+-- the same network on the same days: how many of them it mostly reached (reached_count), and on how
+-- many it mostly met silence (silent_count).
+--
+-- A site counts from two sessions on: one report can make sites up.
+WITH near AS (
+  SELECT b.stretch, b.probe_asn, b.first_day, b.last_day, other.domain
+  FROM suspected b JOIN site_networks own USING (domain)
+    JOIN site_networks other ON other.site_asn = own.site_asn AND other.domain <> own.domain
+  WHERE b.is_silent
+), sites AS (
+  SELECT n.stretch, n.domain, count(*) FILTER (o.class IN ('ok', 'unclear')) AS reached,
+    count(*) FILTER (o.class = 'blocked' AND ends_with(o.kind, 'silent')) AS silent
+  FROM near n JOIN sessions o ON o.domain = n.domain AND o.probe_asn = n.probe_asn
+    AND o.day BETWEEN n.first_day AND n.last_day
+  GROUP BY ALL HAVING count(*) FILTER (o.class IN ('ok', 'unclear', 'blocked')) >= 2
+)
+SELECT stretch, count(*) FILTER (reached > silent) AS reached_count,
+  count(*) FILTER (silent >= reached AND silent > 0) AS silent_count
+FROM sites GROUP BY stretch ORDER BY stretch
+
+-- name: silent_alone
+-- One row is one silent stretch that only this network saw, once, and that the host's other sites
+-- do not rule out as a lost route; with its length in days and silent_count, see neighbours.
+--
+-- Versions of the probe report the same time-out at different layers, so stretches that touch or
+-- overlap are one time.
+WITH ordered AS (
+  SELECT *, max(last_day) OVER (PARTITION BY domain, probe_asn ORDER BY first_day, stretch
+    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached
+  FROM seen WHERE is_silent
+), once AS (
+  SELECT domain, probe_asn, max(last_day) - min(first_day) AS days FROM ordered GROUP BY ALL
+  HAVING count(*) FILTER (reached IS NULL OR first_day > reached + 1) = 1
+)
+SELECT o.stretch, days, coalesce(silent_count, 0) AS silent_count
+FROM ordered o JOIN once USING (domain, probe_asn) LEFT JOIN neighbours USING (stretch)
+WHERE company = 0 AND coalesce(reached_count < 2 AND reached_count <= silent_count, TRUE)
+
+-- name: silent_hosts
+-- One row is one stretch that the second rival explains: the host's other sites were silent too.
+FROM silent_alone WHERE days < $host_days AND silent_count > 0
+
+-- name: lost_routes
+-- One row is one stretch that the third rival explains: it lasted a few days, and the host's other
+-- sites were not tested.
+FROM silent_alone WHERE days < $route_days AND silent_count = 0
+
+-- name: of_resolvers
+-- One row is one onset of lookups that fell silent with half of the operators at most.
+FROM onsets WHERE is_of_resolvers
+
+-- name: coincident_lookups
+-- One row is one of them that is a coincidence.
+FROM coincide('of_resolvers', $known_days, $near_days, $hosts)
+
+-- name: resolvers_fail
+-- One row is one stretch that the fourth rival explains: the resolvers of two operators or more
+-- fell silent in the same days, while others resolved the name.
+--
+-- Not if the lookups of unrelated names, which have name servers of their own, began to fail then
+-- too.
+SELECT o.stretch
+FROM (FROM of_resolvers ANTI JOIN coincident_lookups USING (stretch)) o
+  JOIN of_resolvers n ON n.domain = o.domain
+    AND o.open_day <= n.day + $near_days AND n.open_day <= o.day + $near_days
+GROUP BY o.stretch HAVING count(DISTINCT n.operator) > 1
+
+-- name: refusals
+-- One row is one stretch that none of the rivals before explains, and whose host is known: how many
+-- operators and hosts more than needed (others) make it the networks' doing.
+--
+-- It is the networks' doing if the site fails so with $operators operators, or if this operator's
+-- networks fail so at $hosts hosts. With others = 0 nothing tells whether the network or the site
+-- refuses. A site refuses by connections, and for longer than days (is_lasting): if two sessions
+-- found it open again before $refusal_days, it was no refusal. is_unopened: no test found it open
+-- before.
+WITH asked AS (
+  FROM seen ANTI JOIN everywhere USING (stretch) ANTI JOIN silent_hosts USING (stretch)
+    ANTI JOIN lost_routes USING (stretch)
+  WHERE site_asn IS NOT NULL
+), cut_off AS (
+  SELECT operator, manner, least(count(DISTINCT site_asn), count(DISTINCT site)) AS hosts
+  FROM asked GROUP BY ALL
+), pairs AS (
+  SELECT domain, probe_asn, max(last_day) AS last_day, max(last_day) - min(first_day) AS days
+  FROM asked WHERE is_by_tcp GROUP BY ALL
+), lasting AS (
+  FROM pairs p WHERE days >= $refusal_days OR 2 > (
+    SELECT count(*) FROM sessions o WHERE o.domain = p.domain AND o.probe_asn = p.probe_asn
+      AND o.day > p.last_day AND o.class = 'ok')
+)
+SELECT stretch,
+  greatest(company + 2 - $operators, 0) + greatest(hosts + 1 - $hosts, 0) AS others,
+  days IS NOT NULL AS is_lasting, open_day IS NULL AS is_unopened
+FROM asked JOIN cut_off USING (operator, manner) LEFT JOIN lasting USING (domain, probe_asn)
+  JOIN (SELECT stretch, open_day FROM onsets) USING (stretch)
+
+-- name: refused_here
+-- One row is one stretch that the fifth rival explains: the site may refuse this network.
+FROM refusals WHERE others = 0 AND is_lasting
+
+-- name: margins
+-- One row is one block of seen: how many forged sessions elsewhere would have it withheld, at least
+-- (margin); infinite where others reach the site.
+--
+-- It takes one more failing session with another operator, or with one that is in doubt, until
+-- nearly all fail in the same way; or two that claim to reach the site, after which one fewer does.
+-- One session for each operator or host may silence what makes it the networks' doing.
+SELECT stretch, least(CASE WHEN is_lasting THEN others END,
+    CASE WHEN is_unreached THEN 2 WHEN is_reached THEN 'inf'::DOUBLE
+      ELSE greatest($floor_sessions - alike, margin, 1) END) AS margin
+FROM seen LEFT JOIN refusals USING (stretch)

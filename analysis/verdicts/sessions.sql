@@ -1,0 +1,150 @@
+-- Sessions: what the measurements of a site in one run of a probe show together, and which of them
+-- say something about the network.
+
+-- name: session_measurements
+-- One row is one measurement of a site: what it says of the site in its session (shown), and how it
+-- failed (kind, of a blocked one). A view.
+--
+-- Where the input redirects to another site, a failure there (is_about_target) is no evidence about
+-- this site. A mark is what only blocking leaves. A lookup that fails without an answer that the
+-- name is missing counts as silence.
+SELECT domain, probe_asn, session, day, measurement_start_time AS time, software,
+  resolver_asn = probe_asn AS is_via_own,
+  resolver_asn IN (FROM domestic_resolvers) AS is_via_domestic,
+  evidence = 'scored' AND r.probe_asn IS NULL AS is_scored,
+  is_scored AND set_aside = 'geo_restricted' AS is_refused,
+  CASE WHEN NOT is_scored THEN 'none'::session_class
+    WHEN is_about_target OR class = 'unknown' THEN 'unclear'::session_class
+    WHEN class = 'ok' THEN 'ok'::session_class
+    WHEN class = 'down' THEN 'down'::session_class
+    ELSE 'blocked'::session_class END AS shown,
+  shown = 'blocked' AND starts_with(mechanism, 'dns.') AS is_dns,
+  CASE WHEN shown = 'blocked' THEN (
+    CASE WHEN is_artefact THEN 'mark'
+      ELSE CASE split_part(mechanism, '.', 1) WHEN 'dns' THEN 'dns_' WHEN 'tcp' THEN 'tcp_'
+             ELSE 'name_' END
+        || CASE WHEN mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' THEN 'silent'
+             ELSE 'sent' END END
+  )::failure_kind END AS kind
+FROM outcomes LEFT JOIN roaming_runs r USING (session, probe_asn) WHERE domain <> ''
+
+-- name: sessions
+-- One row is one session of a site: domain, probe_asn, session.
+--
+-- Most sessions tested the site once, and show what that measurement shows. If a session tested the
+-- site several times, it has the class of most measurements that can be interpreted; if two classes
+-- have equally many, its class is unknown.
+WITH repeated AS MATERIALIZED (
+  SELECT domain, probe_asn, session FROM outcomes WHERE domain <> ''
+  GROUP BY domain, probe_asn, session HAVING count(*) > 1
+), counted AS (
+  SELECT domain, probe_asn, session, min(day) AS day, min(time) AS time, min(software) AS software,
+    bool_and(is_via_own) AS is_via_own, bool_and(is_via_domestic) AS is_via_domestic,
+    bool_or(is_scored) AS is_scored, bool_or(is_refused) AS is_refused,
+    count(*) FILTER (shown = 'blocked') AS blocked, count(*) FILTER (shown = 'down') AS down,
+    count(*) FILTER (shown = 'ok') AS ok, count(*) FILTER (shown = 'unclear') AS unclear,
+    -- the kind of most failures; if two are equally many, the first of KINDS
+    mode(kind ORDER BY kind) AS kind, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
+  FROM session_measurements SEMI JOIN repeated USING (domain, probe_asn, session)
+  GROUP BY domain, probe_asn, session
+)
+SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domestic, is_scored,
+  is_refused, shown AS class, kind, is_dns
+FROM session_measurements ANTI JOIN repeated USING (domain, probe_asn, session)
+UNION ALL
+SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domestic, is_scored,
+  is_refused,
+  (CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
+        WHEN down > blocked AND down > ok THEN 'down'
+        WHEN ok > blocked AND ok > down THEN 'ok'
+        WHEN blocked + down + ok > 0 THEN 'none'
+        WHEN unclear > 0 THEN 'unclear'
+        ELSE 'none' END)::session_class,
+  CASE WHEN blocked > down AND blocked > ok THEN kind END, is_dns
+FROM counted
+
+-- name: resolver_cells
+-- One row is one pair of site and network in which some resolvers speak for the network and others
+-- do not: the network's own speak (is_own), or, where these were hardly asked, those of the
+-- country's access networks. A pair without a row has no such difference.
+--
+-- A few sessions are not enough to speak for a network.
+WITH counted AS (
+  SELECT domain, probe_asn,
+    count(*) FILTER (is_via_own AND class <> 'none') AS own_session_count,
+    bool_and(is_via_own) AS is_all_own, bool_or(is_via_domestic) AS is_domestic,
+    bool_and(is_via_domestic) AS is_all_domestic
+  FROM sessions GROUP BY ALL
+), mixed AS (
+  FROM counted WHERE own_session_count >= $floor_sessions AND NOT is_all_own
+), own_days AS (
+  -- distinct days are dear, so that they are counted only where they decide
+  SELECT domain, probe_asn, count(DISTINCT day) AS own_day_count
+  FROM sessions SEMI JOIN mixed USING (domain, probe_asn)
+  WHERE is_via_own AND class <> 'none' GROUP BY ALL
+), asked AS (
+  SELECT c.*, coalesce(own_day_count, 0) >= $floor_days AS is_own
+  FROM counted c LEFT JOIN own_days USING (domain, probe_asn)
+)
+SELECT domain, probe_asn, is_own FROM asked
+WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
+
+-- name: cleared_cells
+-- One row is one pair in which the resolvers that speak for the network give the site, and only
+-- other resolvers fail for its name. There a filter that a user chose failed, and lookups through
+-- it show nothing about the network.
+SELECT domain, probe_asn
+FROM sessions JOIN resolver_cells USING (domain, probe_asn)
+GROUP BY ALL
+HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE is_via_domestic END)
+    >= $floor_sessions
+  AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
+
+-- name: unheard_sessions
+-- One row is one session of a cleared pair whose lookup failed through a resolver that does not
+-- speak for the network. It does not count.
+SELECT s.domain, s.probe_asn, s.day, s.kind
+FROM sessions s JOIN cleared_cells USING (domain, probe_asn)
+  JOIN resolver_cells r USING (domain, probe_asn)
+WHERE s.class = 'blocked' AND s.is_dns
+  AND NOT CASE WHEN r.is_own THEN s.is_via_own ELSE s.is_via_domestic END
+
+-- name: told_sessions
+-- One row is one session, with its place (the row of the table sessions); is_speaking, whether it
+-- went through a resolver that speaks for the network; and is_heard, whether it says something
+-- about the network. A view.
+--
+-- The answer of another resolver is no evidence against a block by the network's own.
+SELECT s.rowid AS place, s.*,
+  coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END, TRUE)
+    AS is_speaking,
+  is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns AS is_heard
+FROM sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
+  LEFT JOIN cleared_cells c USING (domain, probe_asn)
+
+-- name: heard_sessions
+-- One row is one session that says something about the network. A view.
+SELECT * EXCLUDE (is_heard) FROM told_sessions WHERE is_heard
+
+-- name: site_networks
+-- One row is one site, with the network that hosts it: the one in which most sessions found it.
+SELECT domain, mode(site_asn ORDER BY site_asn) AS site_asn
+FROM (SELECT DISTINCT domain, session, site_asn FROM outcomes WHERE site_asn IS NOT NULL)
+GROUP BY domain
+
+-- name: networks
+-- One row is one network with a session: its number (network) and its operator's, both from 0;
+-- is_domestic, whether it is an access network of the country; is_witness, whether it is evidence
+-- for others, which takes enough sessions on enough days.
+--
+-- A network whose operator has no name is its own operator.
+WITH counted AS (
+  SELECT probe_asn, count(DISTINCT session) >= $floor_sessions
+    AND count(DISTINCT day) >= $floor_days AS is_enough
+  FROM sessions GROUP BY probe_asn
+)
+SELECT probe_asn, (row_number() OVER (ORDER BY probe_asn) - 1)::INTEGER AS network,
+  (dense_rank() OVER (ORDER BY coalesce(name, 'AS' || probe_asn)) - 1)::INTEGER AS operator,
+  asn IS NOT NULL AS is_domestic, is_domestic AND is_enough AS is_witness
+FROM counted LEFT JOIN operator_names USING (probe_asn)
+  LEFT JOIN domestic_resolvers ON asn = probe_asn
