@@ -1,7 +1,11 @@
 """Stages on disk: made once, never stale, whole or not at all."""
 
 import ast
+import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from analysis.store import stage_tables
 from analysis.store.stage_tables import KeptTables
 from analysis.study import confirmation
 from analysis.study.confirmation import TABLES, Maker, Method, confirm
+from analysis.study.lineage import Lineage, name_differences
 from analysis.verdicts.sessions import Operators, Sessions
 from tests.letters import days, study_of
 from tests.observations import PROBE_NETWORK, connection_with, observation
@@ -135,6 +140,46 @@ def test_a_change_makes_the_stages_again_that_it_acts_on() -> None:
     for place, (stage, changed) in enumerate(changes.items()):
         moved = [name for name in TABLES if changed.describe(name) != _method().describe(name)]
         assert moved == list(TABLES)[place:], stage
+
+
+_BY_AN_EDITED_QUERY = """
+import json, sys
+from pathlib import Path
+from analysis.outcomes.rules import RULES
+from analysis.outcomes.thresholds import Thresholds
+from analysis.store.stage_tables import KeptTables
+from analysis.study.lineage import Lineage
+from tests.test_stages import _connection, _method, _told
+told = _told(KeptTables("study", [Path(sys.argv[1])]), _connection(), _method())
+print(json.dumps([told, Lineage.of(RULES, Thresholds()).for_run()]))
+"""
+
+
+def test_an_edited_query_makes_its_stage_again(tmp_path: Path, made: _Made) -> None:
+    """Those before it are found; the tables are what the query asks now; and the edit is named."""
+    kept, copy = made.copy(tmp_path / "stages"), tmp_path / "edited"
+    shutil.copytree(ROOT, copy / "analysis", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "data").mkdir()
+    (copy / "data" / "reference").symlink_to(ROOT.parent / "data" / "reference")
+    edited = copy / "analysis" / "verdicts" / "sessions.sql"
+    text = edited.read_text("utf-8")
+    assert text.count("WHEN class = 'ok' THEN 'ok'") == 1
+    edited.write_text(text.replace("WHEN class = 'ok' THEN 'ok'", "WHEN class = 'ok' THEN 'down'"))
+    before = set(kept.folders[0].iterdir())
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _BY_AN_EDITED_QUERY, kept.folders[0]],
+        env={**os.environ, "PYTHONPATH": f"{copy}{os.pathsep}{ROOT.parent}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told, run = json.loads(done.stdout)
+    assert {row[-1] for row in told} == {"blocked", "down"} != {row[-1] for row in made.told}
+    (new,) = set(kept.folders[0].iterdir()) - before
+    assert new.name.startswith("study.sessions_")
+    here, after = Lineage.of(RULES, Thresholds()), Lineage.read({"method": run})
+    assert after
+    assert list(name_differences(here, after)) == ["module verdicts/sessions.sql changed"]
 
 
 def test_a_damaged_file_is_made_again(tmp_path: Path, made: _Made) -> None:
