@@ -21,6 +21,7 @@ know by itself it has from one of these:
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 #: The head of a query: its name, and the lines of comment below.
@@ -34,6 +35,11 @@ def read_queries(module: str) -> dict[str, str]:
         module: the module's ``__file__``.
     """
     return split_queries(Path(module).with_suffix(".sql").read_text(encoding="utf-8"))
+
+
+def pick_queries(queries: Mapping[str, str], *names: str) -> dict[str, str]:
+    """Pick some of the queries, in the order of their names here."""
+    return {name: queries[name] for name in names}
 
 
 def split_queries(text: str) -> dict[str, str]:

@@ -369,7 +369,7 @@ def test_the_dictionary_describes_every_column_and_no_other() -> None:
     counts = ", ".join(f"count(*) FILTER ({name} IS NULL) AS {name}" for name in columns)
     nulls = _pooled().execute(f"SELECT {counts} FROM profiled").df().iloc[0]
     assert not [n for n, count in nulls.items() if count and "NULL" not in described[n][1]]
-    macro_names = {signature.partition("(")[0] for signature in macros.SCALAR_MACROS}
+    macro_names = {signature.partition("(")[0] for signature in macros.MACROS}
     known = described.keys() | macro_names | {"coalesce", "starts_with"}
     named = {
         rule.rule_id: set(re.findall(r"[a-z]\w*", re.sub(r"'[^']*'", "", rule.condition)))

@@ -4,6 +4,6 @@ In: the table ``observations``. Out: the table ``outcomes``, one row a measureme
 The method is data: ``rules`` (with ``thresholds``); the columns they use: ``features.md``.
 Start at ``outcomes.add_outcomes``; ``controls`` and ``features`` compute a measurement's own
 columns, ``profiles`` (``answers``, ``filters``, ``block_pages``) what addresses and pages do over
-many names, ``devices`` finds the sessions that say nothing. A step is a
-named query; ``steps`` runs it, and ``macros`` are what several of them say.
+many names, ``devices`` finds the sessions that say nothing. A step is a named query in the ``.sql``
+file beside its module; ``steps`` runs it, and ``macros`` are what several of them share.
 """

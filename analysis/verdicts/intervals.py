@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import MOMENT
-from analysis.sql import read_queries
+from analysis.sql import pick_queries, read_queries
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import (
     LOWER_LINE,
@@ -92,7 +92,7 @@ def decide(
     is_block = find_blocks(evidence, stretches, evidence.elements, line, thresholds)
     blocks = stretches[is_block]
     inside = evidence.elements_of(blocks)
-    create_tables(connection, {"fired_rules": _QUERIES["fired_rules"]}, {})
+    create_tables(connection, pick_queries(_QUERIES, "fired_rules"), {})
     rules = explain_hits(connection, evidence, inside, "stretch")
     hours = {
         number: np.flatnonzero(one.of_week).tolist() for number, one in evidence.schedules.items()

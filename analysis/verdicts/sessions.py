@@ -17,7 +17,7 @@ from analysis.outcomes.features import ROAMING
 from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.steps import create_tables, create_type, create_views, keep_table
 from analysis.outcomes.thresholds import Thresholds
-from analysis.sql import read_queries
+from analysis.sql import pick_queries, read_queries
 from analysis.store.stage_tables import Tables
 
 #: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
@@ -33,9 +33,9 @@ KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent"
 
 _QUERIES = read_queries(__file__)
 #: How sessions are read, see ``Sessions``: name of the view → its query.
-SESSION_VIEWS = {name: _QUERIES[name] for name in ("told_sessions", "heard_sessions")}
-_MEASURED = "session_measurements"
-_TABLES = (
+SESSION_VIEWS = pick_queries(_QUERIES, "told_sessions", "heard_sessions")
+_STEPS = pick_queries(
+    _QUERIES,
     *("sessions", "resolver_cells", "cleared_cells", "unheard_sessions"),
     *("site_networks", "networks"),
 )
@@ -111,10 +111,9 @@ def add_sessions(
         keep_table(opened, "domestic_resolvers", pa.table({"asn": asns}), place)
         create_type(opened, "session_class", str(CLASSES), place)
         create_type(opened, "failure_kind", str(KINDS), place)
-        create_tables(opened, {"roaming_runs": ROAMING.format(rows="outcomes")}, numbers, place)
-        create_views(opened, {_MEASURED: _QUERIES[_MEASURED]})
+        create_tables(opened, {"roaming_runs": ROAMING}, {**numbers, "rows": "outcomes"}, place)
+        create_views(opened, pick_queries(_QUERIES, "session_measurements"))
         names = pd.DataFrame(operators.names.items(), columns=["probe_asn", "name"])
         opened.register("operator_names", names.astype({"probe_asn": "uint32", "name": "str"}))
-        steps = {name: _QUERIES[name] for name in _TABLES}
-        create_tables(opened, steps, numbers, place)
+        create_tables(opened, _STEPS, numbers, place)
     return sessions

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from analysis.outcomes.steps import create_tables, create_views, keep_table, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import MOMENT, Period
-from analysis.sql import read_queries
+from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.caveats import find_caveats
 from analysis.verdicts.cells import MARKED_DAYS, Inside, judge_inside, look_inside
@@ -180,8 +180,8 @@ def judge_cells(
 def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Scope) -> Judgement:
     periods, thresholds = scope.periods, scope.thresholds
     _add_period_parts(connection, periods.values())
-    counted = (_IS_PROBLEM, "measurement_counts", "cell_parts")
-    create_tables(connection, {name: _QUERIES[name] for name in counted}, {})
+    steps = pick_queries(_QUERIES, _IS_PROBLEM, "measurement_counts", "cell_parts")
+    create_tables(connection, steps, {})
     stretches = decide(connection, evidence, thresholds, has_control=scope.has_control)
     stretches = judge_stretches(evidence, stretches, thresholds)
     stretches = stretches.assign(
