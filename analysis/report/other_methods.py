@@ -20,8 +20,9 @@ from pandas.api.types import is_bool
 
 from analysis.errors import ParameterError
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.steps import create_views, keep_frames, keep_table, read_frame
+from analysis.outcomes.steps import create_tables, create_views, keep_frames, keep_table, read_frame
 from analysis.reference.release import digest_modules
+from analysis.sql import pick_queries, read_queries
 from analysis.study.confirmation import Maker, Method
 from analysis.study.study import Study
 from analysis.study.variants import Variant
@@ -104,154 +105,6 @@ TLS: tuple[WeightRule, ...] = (
 #: first says that nothing is blocked.
 _SCORED = sorted((rule.blocked, rule.rule_id) for rule in (*DNS, *TCP, *TLS) if rule.is_scored)
 
-# All measurements. Where one got the control's answers and all connects it ``is_plain``: no rule
-# says of any address that it is blocked or down, so that it is only counted. Most are.
-_MEASUREMENTS = """
-CREATE OR REPLACE TEMP TABLE v5_measurements AS
-SELECT row_id, domain, probe_asn, probe_cc, session, day,
-  CASE WHEN has_control THEN len(control_answers) > 0 END AS control_resolves,
-  dns_failure IS NOT NULL OR len(dns_answers) + len(tcp) + len(tls) > 0 AS is_telling,
-  coalesce(dns_failure IS NULL AND len(dns_answers) + len(tcp) > 0
-    AND NOT has_true([a.match IS DISTINCT FROM 'address' OR a.special IS NOT NULL
-      OR a.address IS NULL FOR a IN dns_answers])
-    AND NOT has_true([t.failure IS NOT NULL OR t.address IS NULL FOR t IN tcp])
-    AND NOT has_true([t.failure IS NOT NULL FOR t IN tls])
-    AND NOT coalesce(list_has_any(dns_addresses, fingerprints), FALSE), FALSE) AS is_plain,
-  CASE WHEN is_plain
-    THEN len(list_distinct([t.address FOR t IN tcp IF contains(t.address, ':')])) END AS ipv6_count
-FROM controlled LEFT JOIN (
-  SELECT probe_cc, list(address) AS fingerprints FROM v5_fingerprints GROUP BY probe_cc
-) USING (probe_cc)
-WHERE domain <> ''
-"""
-
-
-def _addresses(view: str, measurements: str) -> str:
-    """SQL: a view of some of ``v5_measurements``, by address.
-
-    One row: one address of one measurement, or its failed lookup. What a measurement says of its
-    addresses are lists of them, not of all that is known of each: those would be copied for every
-    address. A handshake that says no address is of each of them; it stands there as ''.
-    """
-    return f"""
-CREATE OR REPLACE TEMP VIEW {view} AS
-WITH listed AS (
-  SELECT row_id, m.domain, m.probe_asn, m.probe_cc, session, day, dns_failure,
-    [a.address FOR a IN dns_answers] AS answered,
-    [a.address FOR a IN dns_answers IF a.special IS NOT NULL] AS special,
-    [a.address FOR a IN dns_answers IF a.match = 'address'] AS given,
-    [a.address FOR a IN dns_answers IF a.match = 'asn'] AS beside,
-    [t.address FOR t IN tcp] AS tried,
-    [t.address FOR t IN tcp IF t.failure IS NULL] AS connected,
-    [t.address FOR t IN tcp IF t.control_ok] AS tcp_open,
-    [t.address FOR t IN tcp IF NOT t.control_ok] AS tcp_shut,
-    [t.address FOR t IN tls IF t.address IS NOT NULL] AS named,
-    [coalesce(t.address, '') FOR t IN tls] AS shaken,
-    [coalesce(t.address, '') FOR t IN tls IF t.failure IS NULL] AS valid,
-    [{{'address': coalesce(t.address, ''), 'failure': t.failure}}
-      FOR t IN tls IF t.failure IS NOT NULL] AS failed,
-    [coalesce(t.address, '') FOR t IN tls IF t.control_ok] AS tls_open,
-    [coalesce(t.address, '') FOR t IN tls IF NOT t.control_ok] AS tls_shut
-  FROM observations JOIN ({measurements}) m USING (row_id)
-), together AS (
-  SELECT * EXCLUDE (named), list_distinct(list_concat(answered, tried, named)) AS addresses
-  FROM listed
-)
-SELECT * EXCLUDE (addresses, dns_failure),
-  CASE WHEN address IS NULL THEN dns_failure END AS dns_failure
-FROM (
-  SELECT *, unnest(CASE WHEN dns_failure IS NOT NULL OR len(addresses) = 0
-    THEN list_append(addresses, NULL) ELSE addresses END) AS address
-  FROM together
-)
-"""
-
-
-_WEIGHED = "FROM v5_measurements WHERE is_telling AND NOT is_plain"
-# Of the others, those of sites and days of which the controls are asked.
-_BESIDE = """
-FROM v5_measurements SEMI JOIN (
-  SELECT domain, day FROM v5_seen WHERE is_tried AND NOT tcp_ok OR is_shaken AND NOT tls_valid
-) USING (domain, day)
-WHERE is_plain
-"""
-
-
-def _holds(addresses: str) -> str:
-    """SQL: whether a list holds the row's address."""
-    return f"coalesce(contains({addresses}, address), FALSE)"
-
-
-def _shakes(addresses: str) -> str:
-    """SQL: whether a list of handshakes holds the row's address."""
-    anywhere = f"(address IS NOT NULL AND contains({addresses}, ''))"
-    return f"coalesce(contains({addresses}, address) OR {anywhere}, FALSE)"
-
-
-_TCP_CONTROL = f"""CASE WHEN {_holds("tcp_open")} THEN TRUE
-      WHEN {_holds("tcp_shut")} THEN FALSE END AS tcp_control_ok"""
-_TLS_CONTROL = f"""CASE WHEN {_shakes("tls_open")} THEN TRUE
-      WHEN {_shakes("tls_shut")} THEN FALSE END AS tls_control_ok"""
-
-# What the rules read of it.
-_SEEN = f"""
-CREATE OR REPLACE TEMP TABLE v5_seen AS
-WITH failing AS (
-  SELECT *, CASE WHEN len(failed) > 0 THEN
-    [f.failure FOR f IN failed IF f.address = address OR (f.address = '' AND address IS NOT NULL)]
-    END AS failures
-  FROM v5_addresses
-), seen AS (
-  SELECT row_id, domain, probe_asn, probe_cc, session, day, address, dns_failure,
-    {_holds("answered")} AS is_answer,
-    {_holds("special")} AS is_bogon,
-    {_holds("given")} AS in_control,
-    {_holds("beside")} AS same_network,
-    {_holds("tried")} AS is_tried,
-    {_holds("connected")} AS tcp_ok,
-    {_TCP_CONTROL},
-    {_shakes("shaken")} AS is_shaken,
-    {_shakes("valid")} AS tls_valid,
-    coalesce(len([f FOR f IN failures IF starts_with(f, 'ssl_')]) > 0, FALSE) AS tls_invalid,
-    coalesce(failures[1] = 'connection_reset', FALSE) AS is_reset,
-    {_TLS_CONTROL},
-    coalesce(contains(address, ':'), FALSE) AS is_ipv6
-  FROM failing
-)
-SELECT s.* EXCLUDE (probe_cc), f.address IS NOT NULL AND is_answer AS is_fingerprint
-FROM seen s LEFT JOIN v5_fingerprints f USING (probe_cc, address)
-"""
-
-# A control counts by its share of successes over the day, as OONI pools it. Counted apart and
-# joined: windows would sort all columns.
-_OBSERVED = f"""
-CREATE OR REPLACE TEMP VIEW v5_observed AS
-WITH controls AS (
-  SELECT domain, day, avg(control_resolves::INT) AS dns_control
-  FROM v5_measurements WHERE control_resolves IS NOT NULL GROUP BY ALL
-), attempts AS (
-  SELECT domain, day, address, avg(tcp_control_ok::INT) AS tcp_control,
-    avg(tls_control_ok::INT) AS tls_control
-  FROM (
-    SELECT domain, day, address, tcp_control_ok, tls_control_ok FROM v5_seen
-    UNION ALL SELECT domain, day, address, {_TCP_CONTROL}, {_TLS_CONTROL} FROM v5_beside
-  )
-  WHERE tcp_control_ok IS NOT NULL OR tls_control_ok IS NOT NULL GROUP BY ALL
-), ipv6 AS (
-  SELECT session, sum(failing) / sum(tried) AS ipv6_failing
-  FROM (
-    SELECT session, (NOT tcp_ok)::INT AS failing, 1 AS tried
-    FROM v5_seen WHERE is_ipv6 AND is_tried
-    UNION ALL SELECT session, 0, ipv6_count FROM v5_measurements WHERE ipv6_count > 0
-  )
-  GROUP BY session
-)
-SELECT s.*, in_control OR tls_valid AS is_trusted, dns_control, tcp_control, tls_control,
-  ipv6_failing
-FROM v5_seen s LEFT JOIN controls USING (domain, day)
-  LEFT JOIN attempts USING (domain, day, address) LEFT JOIN ipv6 USING (session)
-"""
-
 
 def _find_rule(rules: tuple[WeightRule, ...]) -> str:
     """SQL: the place, from 1, of the first rule of a layer that matches."""
@@ -270,17 +123,17 @@ def _rank(rules: tuple[WeightRule, ...], place: str) -> str:
     return _look_up((ranks.get(rule.rule_id, "NULL") for rule in rules), place)
 
 
+_QUERIES = read_queries(__file__)
+
 # The weights of each layer are read by the rules of the next one: of lookups those of all
 # addresses of the measurement.
 _DNS = f"""
-CREATE OR REPLACE TEMP TABLE v5_dns AS
 SELECT row_id, domain, probe_asn, session, is_tried, tcp_ok, is_ipv6, ipv6_failing, tcp_control,
   is_shaken, tls_valid, tls_invalid, is_reset, tls_control, is_trusted,
   {_find_rule(DNS)} AS dns_rule
 FROM v5_observed
 """
 _LAYERS = f"""
-CREATE OR REPLACE TEMP VIEW v5_layers AS
 WITH weighed AS (
   SELECT *, {_look_up((float(rule.blocked) for rule in DNS), "dns_rule")}::DOUBLE AS dns_blocked,
     {_look_up((float(rule.down) for rule in DNS), "dns_rule")}::DOUBLE AS dns_down,
@@ -308,7 +161,6 @@ SELECT *, {_find_rule(TLS)} AS tls_rule FROM weighed_tcp
 # A measurement is what the most blocked of its addresses and layers says. Rounded, since the order
 # in which floats are added up would decide ties.
 _SESSIONS = f"""
-CREATE OR REPLACE TEMP TABLE v5_sessions AS
 WITH measurements AS (
   SELECT domain, probe_asn, session, max(greatest({_rank(DNS, "dns_rule")},
     {_rank(TCP, "tcp_rule")}, {_rank(TLS, "tls_rule")})) AS rank
@@ -322,15 +174,6 @@ WITH measurements AS (
 )
 SELECT * EXCLUDE (rank), {_look_up((f"'{rule_id}'" for _, rule_id in _SCORED), "rank")} AS rule_id
 FROM sessions
-"""
-
-_CELLS = """
-SELECT c.domain, c.probe_asn,
-  round(avg(s.blocked_weight), 9) AS blocked_mean, count(s.session) AS session_count,
-  mode(s.rule_id ORDER BY s.rule_id) FILTER (s.blocked_weight >= $more_likely) AS rule_id
-FROM (SELECT DISTINCT domain, probe_asn FROM observations WHERE domain <> '') c
-  LEFT JOIN v5_sessions s USING (domain, probe_asn)
-GROUP BY ALL ORDER BY c.domain, c.probe_asn
 """
 
 
@@ -350,10 +193,16 @@ def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -
         anything could be scored.
     """
     keep_table(connection, "v5_fingerprints", _fingerprint_table(fingerprints))
-    weighed, beside = _addresses("v5_addresses", _WEIGHED), _addresses("v5_beside", _BESIDE)
-    for step in (_MEASUREMENTS, weighed, _SEEN, beside, _OBSERVED, _DNS, _LAYERS, _SESSIONS):
-        connection.execute(step)
-    frame = connection.execute(_CELLS, {"more_likely": _MORE_LIKELY}).df()
+    macros = [name for name in _QUERIES if "(" in name]
+    tables, views = partial(create_tables, connection), partial(create_views, connection)
+    tables(pick_queries(_QUERIES, "v5_measurements", *macros), {})
+    views(pick_queries(_QUERIES, "v5_weighed", "v5_addresses"))
+    tables(pick_queries(_QUERIES, "v5_seen"), {})
+    views(pick_queries(_QUERIES, "v5_plain", "v5_beside", "v5_observed"))
+    tables({"v5_dns": _DNS}, {})
+    views({"v5_layers": _LAYERS})
+    tables({"v5_sessions": _SESSIONS}, {})
+    frame = connection.execute(_QUERIES["v5_pairs"], {"more_likely": _MORE_LIKELY}).df()
     for name in ("v5_measurements", "v5_seen", "v5_dns"):
         connection.execute(f"DROP TABLE {name} CASCADE")
     reasons = [
@@ -472,64 +321,6 @@ def baselines(
     }
 
 
-# OONI's counts per site and network: a failed measurement counts in the denominator only.
-_FLAG_COUNTS = """
-CREATE OR REPLACE TEMP VIEW flag_counts AS
-SELECT domain, probe_asn,
-  count(*) AS measurement_count,
-  count(*) FILTER (NOT is_failure AND (is_anomaly OR is_confirmed IS TRUE)) AS anomaly_count,
-  count(*) FILTER (NOT is_failure AND is_confirmed) AS confirmed_count
-FROM observations WHERE domain <> '' GROUP BY ALL
-"""
-
-# The suspect address that answers for most names, of each site and network.
-_SUSPECT_ADDRESSES = """
-CREATE OR REPLACE TEMP TABLE suspect_addresses AS
-WITH first_answers AS (
-  SELECT domain, list_first([a.address FOR a IN dns_answers IF NOT contains(a.address, ':')])
-    AS address
-  FROM observations WHERE domain <> '' AND blocking = 'dns'
-), suspects AS (
-  SELECT address, count(DISTINCT domain) AS names
-  FROM first_answers WHERE address IS NOT NULL
-  GROUP BY address HAVING names > $suspect_names
-), answers AS (
-  SELECT domain, probe_asn, unnest([a.address FOR a IN dns_answers]) AS address
-  FROM observations WHERE domain <> ''
-)
-SELECT domain, probe_asn, arg_max(address, (names, address)) AS address, max(names) AS address_names
-FROM answers JOIN suspects USING (address) GROUP BY ALL
-"""
-
-_SUSPECT_BODIES = """
-CREATE OR REPLACE TEMP TABLE suspect_bodies AS
-WITH anomalies AS (
-  SELECT domain, probe_asn, http_body_digest AS digest
-  FROM observations WHERE domain <> '' AND is_anomaly AND http_body_digest IS NOT NULL
-), suspects AS (
-  SELECT digest, count(DISTINCT domain) AS names FROM anomalies
-  GROUP BY ALL HAVING names > $body_names
-)
-SELECT domain, probe_asn, max(names) AS body_names
-FROM anomalies JOIN suspects USING (digest) GROUP BY ALL
-"""
-
-_IMAP = """
-WITH weighted AS (
-  SELECT *, anomaly_count / measurement_count * CASE WHEN measurement_count > 5
-      AND measurement_count >= quantile_cont(measurement_count, 0.4) OVER (PARTITION BY domain)
-      THEN 1.0 ELSE 0.3 END AS weighted_share
-  FROM flag_counts
-)
-SELECT w.*, quantile_cont(weighted_share, 0.90) OVER (PARTITION BY domain) AS p90_share,
-  quantile_cont(weighted_share, 0.95) OVER (PARTITION BY domain) AS p95_share,
-  a.address, a.address_names, b.body_names
-FROM weighted w LEFT JOIN suspect_addresses a USING (domain, probe_asn)
-  LEFT JOIN suspect_bodies b USING (domain, probe_asn)
-ORDER BY domain, probe_asn
-"""
-
-
 def weigh_flags(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """What OONI flags, and what iMAP weighs of it.
 
@@ -542,10 +333,10 @@ def weigh_flags(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         percentile, ``p90_share, p95_share``; a suspect ``address`` with its ``address_names``, and
         of a suspect body its ``body_names``.
     """
-    connection.execute(_FLAG_COUNTS)
-    connection.execute(_SUSPECT_ADDRESSES, {"suspect_names": _SUSPECT_NAMES})
-    connection.execute(_SUSPECT_BODIES, {"body_names": _BODY_NAMES})
-    return connection.execute(_IMAP).df()
+    create_views(connection, pick_queries(_QUERIES, "flag_counts"))
+    given = {"suspect_names": _SUSPECT_NAMES, "body_names": _BODY_NAMES}
+    create_tables(connection, pick_queries(_QUERIES, "suspect_addresses", "suspect_bodies"), given)
+    return connection.execute(_QUERIES["imap"]).df()
 
 
 def imap_2024(weighed: pd.DataFrame, *, accepts_suspects: bool) -> pd.DataFrame:
