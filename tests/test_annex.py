@@ -35,7 +35,7 @@ from analysis.report.verdict_words import local_schedule
 from analysis.study.table_folder import keep_note
 from analysis.tables import read_table, write_json, write_table
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
-from analysis.verdicts.intervals import BELOW_LINE
+from analysis.verdicts.reasons import BELOW_LINE
 from analysis.verdicts.rivals import HOST_SILENT, RIVALS
 from analysis.vocabulary import METHODS
 from tests.table_rows import as_written, dated, table_rows

@@ -292,7 +292,7 @@ def test_flips_against_another_run() -> None:
 
 # --- sensitivity --------------------------------------------------------------------------------
 
-#: The modules of each stage that use any. What ``robustness`` counts moves no state.
+#: The modules of each stage that use any. What ``flips`` count moves no state.
 MODULES = {
     "features": ["outcomes/features", "outcomes/controls", "outcomes/enumerations"],
     "profiles": [
@@ -303,12 +303,14 @@ MODULES = {
     "verdicts": [
         f"verdicts/{name}"
         for name in (
-            "series",
-            "blocks",
-            "intervals",
+            "pairs",
+            "rates",
+            "stretches",
+            "floors",
+            "judge",
             "rivals",
             "reasons",
-            "cells",
+            "set_aside",
             "states",
             "verdicts",
         )

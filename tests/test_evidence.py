@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
-from math import log
+from math import exp, isfinite, log
 from random import Random
 
 import numpy as np
@@ -19,14 +19,8 @@ from analysis.outcomes.steps import create_views, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.study.confirmation import Maker, Method
-from analysis.verdicts import blocks
-from analysis.verdicts.blocks import find_blocks, find_stretches
-from analysis.verdicts.e_values import (
-    chance_of,
-    log_ratios,
-    log_stretch_count,
-    weigh_evidence,
-)
+from analysis.verdicts.evidence import average_over_blocks, log_ratio, weigh, weigh_alone
+from analysis.verdicts.floors import meets_floor, wilson_bounds
 from analysis.verdicts.hours import (
     Asked,
     Schedule,
@@ -36,71 +30,46 @@ from analysis.verdicts.hours import (
     fit_schedule,
 )
 from analysis.verdicts.intervals import round_chance, round_evidence
-from analysis.verdicts.rates import TAUGHT, Lessons, expect
-from analysis.verdicts.series import FAILING, Series
-from analysis.verdicts.sessions import BLOCKED, KINDS, OK, SESSION_VIEWS, Operators
-from analysis.verdicts.states import (
-    meets_floor,
-    wilson_bounds,
-)
+from analysis.verdicts.pairs import ANY, Series, Session, find_series
+from analysis.verdicts.sessions import SESSION_VIEWS, Operators
+from analysis.verdicts.stretches import find_edges
 from analysis.verdicts.verdicts import weigh_sessions
+from tests import plain_judge
 from tests.letters import ALL_NETWORKS, FOURTH, VPN, days, study_of
 from tests.observations import Row
-from tests.plain_judge import LINE, list_blocks, sessions_of, weigh
+from tests.plain_judge import list_blocks, sessions_of
 
-_DAY_ONE = np.datetime64("2024-01-01T08:00:00", "s")
+_DAY_ONE = 19_723  # 2024-01-01
 
 
 def series_of(
-    *cells: Sequence[int], kind: str = "name_sent", days: Sequence[Sequence[int]] | None = None
+    fails: Sequence[int],
+    kind: str = "name_sent",
+    days: Sequence[int] | None = None,
+    base: float = 0.02,
 ) -> Series:
-    """One series a cell, 1 for a failure and 0 for access; a session a day unless told otherwise.
-
-    Args:
-        cells: the outcomes of each.
-        kind: of all of them.
-        days: the number of the day of each session of each cell.
-    """
-    lengths = [len(cell) for cell in cells]
-    hits = np.array([hit for cell in cells for hit in cell], bool)
-    numbers = days or [range(length) for length in lengths]
-    number = np.array([day for own in numbers for day in own], np.int64)
-    cell = np.repeat(np.arange(len(cells)), np.array(lengths, np.int64))
-    time = _DAY_ONE + number * 86_400
-    sessions = {
-        "place": np.arange(len(hits)),
-        "cell": cell,
-        "session": np.arange(len(hits)),
-        "software": np.zeros(len(hits), int),
-        "time": time,
-        "day": time.astype("datetime64[D]"),
-        "class": np.where(hits, BLOCKED, OK),
-        "kind": np.where(hits, KINDS.index(kind), -1),
-        "is_dns": np.full(len(hits), kind.startswith("dns")),
-        "is_speaking": np.ones(len(hits), bool),
-    }
-    known = pd.DataFrame(
-        {"domain": range(len(cells)), "probe_asn": 64500, "network": 0, "operator": 0}
-    )
-    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    kinds = np.full(len(cells), KINDS.index(kind), np.int8)
-    return Series(known, sessions, kinds, starts, np.arange(len(hits)), hits)
+    """A series with a base rate, 1 for a failure; a session a day unless told otherwise."""
+    results = {0: ("ok", ""), 1: ("blocked", kind)}
+    sessions = [
+        Session(row, day * 86_400, day, *results[hit], kind.startswith("dns"), True)
+        for row, (hit, day) in enumerate(
+            zip(fails, (_DAY_ONE + n for n in days or range(len(fails))), strict=True)
+        )
+    ]
+    return Series(kind, sessions, [bool(hit) for hit in fails], least_rates=[base] * len(fails))
 
 
-def _evidence(*cells: list[int], rate: float = 0.02, **options: object) -> np.ndarray:
-    series = series_of(*cells, **options)  # type: ignore[arg-type]
-    return np.exp(weigh_evidence(series, np.full(len(series.row), rate))[0])
+def evidence_of(series: Series) -> float:
+    """ln E of a series."""
+    weigh(series)
+    return series.log_evidence
 
 
 def test_a_pair_that_fails_now_and_then_by_itself_does_not_grow_without_end() -> None:
     """Every other session of four hundred fails, where only one in fifty was expected: what it
     gains is what it began with."""
-    values = []
-    for size in (40, 400):
-        series = series_of([0, 1] * (size // 2))
-        values.append(weigh_evidence(series, expect(series, np.full(size, 0.02)))[0][0])
-    assert values[1] < values[0] + np.log(10)
-    assert np.log(_evidence([0, 1] * 200, rate=0.02)[0]) > 100
+    short, long = (evidence_of(series_of([0, 1] * (size // 2))) for size in (40, 400))
+    assert long < short + log(10)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.4])
@@ -108,27 +77,55 @@ def test_if_nobody_blocks_the_expectation_is_at_most_one(rate: float) -> None:
     """20,000 series that fail by chance: the mean, four standard errors allowed, and the tails
     that Markov's inequality bounds; at a known rate."""
     rng = np.random.default_rng(1)
-    series = series_of(
-        *(rng.random((20_000, 12)) < rate).astype(int),
-        days=[[0, 0, 0, 1, 2, 2, 3, 4, 5, 5, 5, 6]] * 20_000,
+    found = np.exp(
+        [average_over_blocks(_weigh_at(rate, row)) for row in rng.random((20_000, 12)) < rate]
     )
-    found = np.exp(weigh_evidence(series, np.full(len(series.row), rate))[0])
     assert found.mean() <= 1 + 4 * found.std() / np.sqrt(len(found))
     for share in (0.1, 0.01, 0.001):
-        assert (chance_of(np.log(found)) <= share).mean() <= share
+        assert (np.exp(-np.log(found)) <= share).mean() <= share
+
+
+def _weigh_at(rate: float, fails: Sequence[bool]) -> list[float]:
+    """ln of the weight of each of seven days, at a rate that no session of the pair moves."""
+    in_a_row, days = 0, dict[int, list[float]]()
+    for failed, day in zip(fails, [0, 0, 0, 1, 2, 2, 3, 4, 5, 5, 5, 6], strict=True):
+        share = min((in_a_row + 3) / (in_a_row + 4), 0.95)
+        days.setdefault(day, []).append(log_ratio(bool(failed), rate, share))
+        in_a_row = in_a_row + 1 if failed else 0
+    return [min(sum(day), 2 * max(day)) if max(day) > 0 else sum(day) for day in days.values()]
 
 
 def test_days_and_hours_are_parts_of_one_e_value() -> None:
     """Nine tenths and one: the larger of the two would have an expectation of up to 2."""
-    series = series_of([1] * 12)
-    first, last = series.column("time")[[0, -1]].astype("datetime64[D]")
-    schedule = Schedule(0, ((8, 9),), first, last, log_ratio=25.0)
-    lessons = Lessons(pd.DataFrame(0.0, [0], list(TAUGHT)), np.full(12, 0.1))
-    evidence = blocks.weigh_evidence(series, lessons, {0: schedule}, Thresholds())
-    of_days = weigh_evidence(series, expect(series, np.full(12, 0.1)))[0][0]
-    of_hours = schedule.log_evidence - log_stretch_count(np.array([12]))[0] + np.log(0.1)
-    assert evidence.log_evidence == pytest.approx([np.logaddexp(of_days, of_hours)])
+    series = series_of([1] * 12, base=0.1)
+    of_days = evidence_of(series)
+    first, last = series.times[[0, -1]].astype("datetime64[D]")
+    series.schedule = Schedule(0, ((0, 1),), first, last, log_ratio=25.0)
+    of_hours = series.schedule.log_evidence - log(12 * 13 / 2) + log(0.1)
+    assert evidence_of(series) == pytest.approx(np.logaddexp(of_days, of_hours))
     assert abs(of_days - of_hours) < 4, "else one of them would not be seen"
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_no_number_of_sessions_exceeds_a_float(fails: int) -> None:
+    """Anybody can send 2,000 sessions of one day, or five on each of 400 days."""
+    for day_count in (1, 400):
+        days = [number * day_count // 2000 for number in range(2000)]
+        series = series_of([fails] * 2000, days=days)
+        assert isfinite(evidence_of(series))
+        assert len(series.days) == day_count
+        alone = weigh_alone(series, _DAY_ONE, _DAY_ONE + day_count - 1)
+        assert alone <= series.log_evidence + 1e-9, "a part is no more than the whole"
+
+
+def test_a_stretch_weighs_less_for_each_change() -> None:
+    """A block from the first test to the last has more of the mean than one that begins or ends."""
+    series = series_of([1] * 30)
+    series.days = [(_DAY_ONE + number, 0.0) for number in range(30)]  # only the place counts
+    first, last = _DAY_ONE, _DAY_ONE + 29
+    always = weigh_alone(series, first, last)
+    begins, ends = weigh_alone(series, first + 1, last), weigh_alone(series, first, last - 1)
+    assert always > begins == ends > weigh_alone(series, first + 1, last - 1)
 
 
 def test_no_chance_below_one_in_a_thousand_is_told() -> None:
@@ -172,9 +169,8 @@ def test_no_chance_below_one_in_a_thousand_is_told() -> None:
 )
 def test_changes_come_out_at_their_sessions(letters: str, expected: list[tuple[int, int]]) -> None:
     """The first session that fails and the last, at a rate of 2 % and the price in use."""
-    series = series_of([letter == "x" for letter in letters])
-    ratios = log_ratios(series.is_hit, np.full(len(letters), 0.02), 0.9)
-    assert find_stretches(series, [ratios], 2.0).tolist() == [list(one) for one in expected]
+    fails = [letter == "x" for letter in letters]
+    assert find_edges(fails, [0.02] * len(fails), 2.0) == expected
 
 
 # --- One minimum of evidence for every state, and the bounds of its share. ------------------------
@@ -252,7 +248,7 @@ ORDER BY domain, probe_asn, time, session
 """
 
 
-def _random_rows(seed: int) -> list[Row]:
+def random_rows(seed: int) -> list[Row]:
     """Some sites on five networks: blocked for a while here and there, and failing by chance.
 
     What a network tests within a minute is of one report.
@@ -281,48 +277,66 @@ def _random_rows(seed: int) -> list[Row]:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_fast_judge_agrees_with_the_plain_one(seed: int) -> None:
     """Two networks are of one operator; a VPN's exit is judged, and teaches nobody."""
-    study = study_of(_random_rows(seed), Period.parse("2024-01-01", "2024-04-01"))
+    study = study_of(random_rows(seed), Period.parse("2024-01-01", "2024-04-01"))
     study.networks()["operator"] = ["One", "Two", "Three", "One", "Tunnel"]
     thresholds = Thresholds()
     method = Method(thresholds, RULES, study.fingerprints, Operators.of(study.networks()))
     made = Maker(None, study.connection, method).make_sessions()
-    evidence = weigh_sessions(study.connection, made, thresholds)
+    country = weigh_sessions(study.connection, made, thresholds)
     with made.opened(study.connection) as opened:
         create_views(opened, SESSION_VIEWS)
         told = sessions_of(opened.execute(_TOLD).fetchall())
         names = read_type(opened, "host_name")
-    plain, cells = weigh(told), defaultdict(list)
+    plain, cells = plain_judge.weigh(told), defaultdict(list)
     for one in told:
         cells[one.domain, one.network].append(one)
-    series = evidence.series
-    pairs = list(
-        zip(
-            names[series.look_up("domain", series.first_rows())],
-            series.look_up("probe_asn", series.first_rows()),
-            strict=True,
-        )
-    )
-    of_kinds = [
-        n for n in range(len(series.kind)) if series.kind[n] < FAILING and pairs[n][1] != VPN
-    ]
-    assert {(pairs[n], KINDS[series.kind[n]]) for n in of_kinds} == {
-        (pair, kind) for pair, kinds in plain.items() for kind in kinds
+    judged = {
+        ((names[pair.domain], pair.probe_asn), series.kind): series
+        for pair in country.pairs
+        for series in pair.series
+        if series.kind != ANY and pair.probe_asn != VPN
     }
-    for number in of_kinds:
-        expected, _ = plain[pairs[number]][KINDS[series.kind[number]]]
-        if number not in evidence.schedules and KINDS[series.kind[number]] != "mark":
-            assert evidence.log_evidence[number] == pytest.approx(log(expected), abs=1e-6)
-    stretches, elements = evidence.stretches, evidence.elements
-    is_block = find_blocks(evidence, stretches, elements, log(LINE), thresholds)
+    assert set(judged) == {(pair, kind) for pair, kinds in plain.items() for kind in kinds}
+    for (pair, kind), series in judged.items():
+        expected, _ = plain[pair][kind]
+        if series.is_weighed and not series.schedule:
+            assert series.log_evidence == pytest.approx(log(expected), abs=1e-6)
     found = defaultdict(set)
-    for row in stretches[is_block].itertuples():
-        rows = series.row[[row.first, row.last]]
-        first, last = (series.sessions["day"][rows].astype("datetime64[D]").astype(int)).tolist()
-        found[pairs[row.series]].add((KINDS[row.kind], first, last, row.hits))
+    for (pair, kind), series in judged.items():
+        for stretch in series.stretches:
+            if stretch.is_block:
+                first, last = stretch.failures[0].day, stretch.failures[-1].day
+                found[pair].add((kind, first, last, len(stretch.failures)))
     assert any(found.values())  # or nothing is compared
     for pair, kinds in plain.items():
         blocks = list_blocks(kinds, cells[pair])
         assert found[pair] == {tuple(one) for one in blocks}, pair
+
+
+def test_what_counts_for_a_kind() -> None:
+    """Its own failures, and what reached the site or does not say. Neither what is down for the
+    control, nor another kind; nor, of lookups, what another resolver answers."""
+    shown = [
+        ("blocked", "dns_sent", True, True),
+        ("ok", "", False, False),
+        ("down", "", False, True),
+        ("blocked", "tcp_sent", False, True),
+        ("unclear", "", False, True),
+        ("ok", "", False, True),
+        ("blocked", "dns_sent", True, True),
+        ("blocked", "tcp_sent", False, True),
+    ]
+    sessions = [Session(row, row, row, *what) for row, what in enumerate(shown)]
+    counted = {
+        series.kind: [session.row for session in series.sessions]
+        for series in find_series(sessions, 2)
+    }
+    assert counted == {
+        "dns_sent": [0, 4, 5, 6],
+        "tcp_sent": [1, 3, 4, 5, 7],
+        ANY: list(range(8)),
+    }
+    assert [series.kind for series in find_series(sessions, 3)] == [ANY]
 
 
 # --- Hours of the week at which a block holds are found where there are any, and nowhere else. ----
@@ -456,8 +470,8 @@ def test_at_given_hours_the_expectation_is_at_most_one() -> None:
     for outcome in product((False, True), repeat=len(times)):
         is_hit, rates = np.array(outcome), np.full(len(times), 0.3)
         probability = np.where(is_hit, rates, 1 - rates).prod()
-        held = _ratio(schedule, Asked(times, is_hit, rates)) - log_stretch_count(np.array([6]))
-        expectation += probability * float(np.exp(held)[0])
+        held = _ratio(schedule, Asked(times, is_hit, rates)) - log(6 * 7 / 2)
+        expectation += probability * exp(held)
     assert 0.1 < expectation <= 1
 
 

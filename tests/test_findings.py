@@ -30,7 +30,7 @@ from analysis.report.findings import (
 from analysis.report.first_page import word_first_page
 from analysis.study.confirmation import spans_by_site
 from analysis.tables import read_network, write_json, write_table
-from analysis.verdicts.intervals import USUAL
+from analysis.verdicts.reasons import USUAL
 from analysis.verdicts.rivals import EVERYWHERE
 from analysis.vocabulary import LISTED
 from tests.table_rows import as_written, dated, table_rows

@@ -27,10 +27,10 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "data" / "reference" / "validation" / "constants.csv"
 #: Module → its constants, or the entries of one that is a mapping. A threshold has no module.
 CONSTANTS = {
-    "verdicts/series.py": "CANDIDATE_GAIN",
-    "verdicts/rates.py": "LEAST _PSEUDO _PRIOR _BASE_WORTH _STRAY _EVEN",
-    "verdicts/e_values.py": "LEAST_SHARE MOST_SHARE _SHARE_WORTH OF_DAYS",
-    "verdicts/blocks.py": "LOWER_LINE",
+    "verdicts/pairs.py": "CANDIDATE_GAIN PSEUDO_SESSIONS",
+    "verdicts/rates.py": "LEAST _PRIOR _STRAY _EVEN",
+    "verdicts/evidence.py": "LEAST_SHARE MOST_SHARE _SHARE_WORTH _BASE_WORTH OF_DAYS",
+    "verdicts/floors.py": "LOWER_LINE",
     "verdicts/probes.py": "_SHARE CHANCE",
     "verdicts/rivals.py": "_NUMBERS.operators _NUMBERS.reached_share _NUMBERS.hosts "
     "_NUMBERS.known_days _NUMBERS.near_days _NUMBERS.host_days _NUMBERS.route_days "

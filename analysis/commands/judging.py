@@ -48,7 +48,8 @@ from analysis.study.confirmation import confirm
 from analysis.study.parameters import find_lists
 from analysis.study.study import Study, open_study, request_of
 from analysis.tables import TABLES, list_rows, read_network, read_table, tell_cells, tell_network
-from analysis.verdicts.states import strength, wilson_bounds
+from analysis.verdicts.floors import wilson_bounds
+from analysis.verdicts.states import strength
 from analysis.verdicts.witnesses import countries_url, measurement_url
 from analysis.vocabulary import (
     INSUFFICIENT,

@@ -18,7 +18,8 @@ from analysis.reference.networks import DOMESTIC, RANKED
 from analysis.reference.reference_files import is_fictional
 from analysis.study.study import Study, count_in_halves, count_in_periods
 from analysis.tables import map_texts, read_network, tell_network, tell_networks
-from analysis.verdicts.states import STATES_BY_STRENGTH, is_tested_enough, wilson_bounds
+from analysis.verdicts.floors import wilson_bounds
+from analysis.verdicts.states import STATES_BY_STRENGTH, is_tested_enough
 from analysis.verdicts.witnesses import countries_url
 from analysis.vocabulary import CHANGES, LISTED
 

@@ -30,7 +30,7 @@ from analysis.report.verdict_words import add_local_hours
 from analysis.study.confirmation import count_states, spans_by_site
 from analysis.study.study import MessagingStudy, Study
 from analysis.tables import map_texts, name_network, tell_networks
-from analysis.verdicts.intervals import USUAL
+from analysis.verdicts.reasons import USUAL
 from analysis.vocabulary import (
     CHANGES,
     INSUFFICIENT,

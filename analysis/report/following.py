@@ -1,11 +1,9 @@
-"""One site on one network, followed from its sessions to its verdict and to its chance."""
+"""One site on one network, followed from its sessions to its verdict."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from math import exp, log
+from math import log
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -25,9 +23,7 @@ from analysis.pages.tracks import (
 from analysis.reference.networks import DOMESTIC
 from analysis.report.verdict_words import say_verdict
 from analysis.study.study import Study
-from analysis.tables import TABLES, list_rows, name_network, read_network
-from analysis.verdicts.blocks import Evidence
-from analysis.verdicts.rates import LEAST
+from analysis.tables import list_rows, name_network, read_network
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED, STATES
 
@@ -157,40 +153,6 @@ def count_session_days(study: Study, *pairs: pd.DataFrame) -> pd.DataFrame:
         study.connection.unregister("pairs")
 
 
-def tabulate_working(
-    followed: Followed | None, working: "Working | None"
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The contract's ``followed_sessions`` and ``followed_rates``; no row where nothing is weighed.
-
-    Args:
-        followed: of ``follow``.
-        working: of ``work_out``.
-    """
-    if followed is None or working is None:
-        return _no_rows("followed_sessions"), _no_rows("followed_rates")
-    learnt = working.lessons
-    rates = {
-        "usual_share": learnt["usual"],
-        "site_failure_count": learnt["site_failures"],
-        "site_session_count": learnt["site_sessions"],
-        "network_failure_count": learnt["network_failures"],
-        "network_session_count": learnt["network_sessions"],
-        "base_share": working.base,
-        "evidence": working.evidence,
-    }
-    values = [f"{value:.9g}" for value in rates.values()]
-    named = pd.DataFrame({"name": list(rates), "value": values})
-    return _name_pair(followed, working.sessions), named
-
-
-def _name_pair(followed: Followed, rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(domain=followed.verdict.domain, probe_asn=followed.verdict.probe_asn)
-
-
-def _no_rows(name: str) -> pd.DataFrame:
-    return pd.DataFrame(columns=list(TABLES[name].columns))
-
-
 #: Rows that a frame may have in a notebook without being cut.
 _SHOWN_IN_FULL = 60
 
@@ -269,31 +231,6 @@ def say_followed(study: Study, followed: Followed) -> Markup:
     return Markup(" ").join(said)
 
 
-@dataclass(frozen=True)
-class Working:
-    """How the evidence on one site on one network is computed.
-
-    Attributes:
-        sessions: one row a session that counts, in order of time: ``time`` (with
-            ``WITNESSES=none`` by the hour), ``is_hit``.
-        uncounted: why other sessions do not count → how many.
-        base: the rate of accidents before the pair's own sessions adjust it.
-        lessons: what it was learnt from, the row of ``rates.Lessons.table``.
-        site, network: the two shares that give ``base``.
-        evidence: the e-value.
-        line: the e-value from which on a pair without a trace is listed.
-    """
-
-    sessions: pd.DataFrame
-    uncounted: Mapping[str, int]
-    base: float
-    lessons: Any
-    site: float
-    network: float
-    evidence: float
-    line: float
-
-
 def show_chance(judgement: Judgement, line: float) -> None:
     """Show as a finding how many pairs are listed by their chance, without a trace.
 
@@ -303,8 +240,7 @@ def show_chance(judgement: Judgement, line: float) -> None:
     """
     whole = judgement.verdicts[judgement.verdicts["period"] == "all"]
     is_listed = whole["state"].isin(LISTED) & whole["is_domestic"].astype(bool)
-    evidence = judgement.evidence
-    is_beyond = evidence.series.is_weighed & (evidence.log_evidence >= log(line))
+    weighed = [pair.log_evidence for pair in judgement.country.pairs]
     show_finding(
         "chance",
         ENGLISH.say(
@@ -321,158 +257,7 @@ def show_chance(judgement: Judgement, line: float) -> None:
             "to pairs with a trace of blocking.",
             weighed=len(judgement.chances),
             line=line,
-            reached=len(np.unique(evidence.series.cell[is_beyond])),
+            reached=sum(evidence is not None and evidence >= log(line) for evidence in weighed),
         ),
         "A lasting fault between one network and one site looks like a block.",
     )
-
-
-def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None:
-    """Work through the evidence on one site and network.
-
-    Args:
-        study: after ``confirm``, whose sessions its connection holds.
-        judgement: what ``confirm`` returned.
-        verdict: a row of its verdicts.
-
-    Returns:
-        None where nothing is weighed (too few sessions failed in one way, or a mark decides), and
-        where the block applies at hours of the week only, whose search has a price of its own.
-    """
-    evidence = judgement.evidence
-    which = _find_series(study, evidence, verdict)
-    if which is None or evidence.schedules.get(which):
-        return None
-    series, at = evidence.series, evidence.series.places_of(which)
-    lessons, times = evidence.lessons, series.column("time", at)
-    if not study.parameters.has_witnesses:
-        times = times.astype("datetime64[h]").astype(times.dtype)
-    return Working(
-        pd.DataFrame({"time": times, "is_hit": series.is_hit[at]}),
-        uncounted=_count_uncounted(study, series.column("place", at), verdict),
-        base=float(lessons.base(series)[at.start]),
-        lessons=lessons.table.iloc[which],
-        site=float(lessons.share("site")[which]),
-        network=float(lessons.share("network")[which]),
-        evidence=exp(min(evidence.log_evidence[which], 700.0)),
-        line=study.thresholds.chance_line,
-    )
-
-
-_OTHERS = """
-SELECT CASE WHEN class = 'none' THEN 'no result that can be interpreted'
-    WHEN class = 'down' THEN 'the site was down for the control too'
-    WHEN NOT is_speaking THEN 'the test asked a resolver that does not speak for the network'
-    ELSE 'the test failed in another way' END AS why, count(*)
-FROM told_sessions
-WHERE domain = $domain AND probe_asn = $probe_asn AND NOT list_contains($places, place)
-GROUP BY why ORDER BY why
-"""
-
-
-def _count_uncounted(study: Study, places: np.ndarray, verdict: Any) -> dict[str, int]:
-    """Why sessions of a pair are not at one of the ``places`` that count → how many."""
-    given = {
-        "domain": verdict.domain,
-        "probe_asn": int(verdict.probe_asn),
-        "places": places.tolist(),
-    }
-    return dict(study.connection.execute(_OTHERS, given).fetchall())
-
-
-def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
-    """The most surprising series of a pair."""
-    series = evidence.series
-    query = "SELECT enum_code(?::host_name)::INTEGER"
-    ((code,),) = study.connection.execute(query, [verdict.domain]).fetchall()
-    cells = series.cells
-    is_pair = (cells["domain"] == code) & (cells["probe_asn"] == int(verdict.probe_asn))
-    numbers = np.flatnonzero(is_pair.to_numpy()[series.cell] & series.is_weighed)
-    if not len(numbers) or not verdict.chance:
-        return None
-    return int(numbers[np.argmax(evidence.log_evidence[numbers])])
-
-
-def show_working(working: Working | None) -> None:
-    """Show in words what the sessions of a case weigh.
-
-    Args:
-        working: of ``work_out``.
-    """
-    if working is None:
-        show_text(
-            "This pair has no evidence to compute: a trace of blocking decides, the block applies "
-            "only at certain hours of the week, or the pair is not listed."
-        )
-        return
-    show_text(*_explain(working))
-
-
-def _explain(working: Working) -> list[str]:
-    """The computation in words, a text a paragraph."""
-    day_count = working.sessions["time"].dt.date.nunique()
-    hit_count = int(working.sessions["is_hit"].sum())
-    others = "; ".join(f"{why}: {count:,}" for why, count in working.uncounted.items())
-    lessons = working.lessons
-    return [
-        ENGLISH.say(
-            "Sessions that count: {failed} failed in the same way and {reached} reached the site. "
-            "Sessions that do not count: {others}. All dates are those of the sessions that count.",
-            failed=hit_count,
-            reached=len(working.sessions) - hit_count,
-            others=others or "none",
-        ),
-        ENGLISH.say(
-            "How often would such a test fail by accident? Failures that may be a block themselves "
-            "are left out of all shares. On average over all sites, {usual} of sessions fail in "
-            "this way. Sessions of other operators with this site: {site_sessions}; those that "
-            "failed in the same way: {site_failures}. If 4 imagined sessions with the average "
-            "share are added, so that no rate is zero, this gives {site}. On this network there are"
-            " {network_sessions} sessions with other sites; {network_failures} of them failed in "
-            "the same way (a session in which a tenth of the sites fails counts as a tenth); with "
-            "4 imagined sessions, this gives {network}. Together: "
-            "1 − (1 − {site}) × (1 − {network}), but at least {least}. The result is {base}.",
-            usual=_say_share(lessons["usual"]),
-            site=_say_share(working.site),
-            site_failures=round(lessons["site_failures"]),
-            site_sessions=round(lessons["site_sessions"]),
-            network_failures=round(lessons["network_failures"], 3),
-            network_sessions=round(lessons["network_sessions"]),
-            network=_say_share(working.network),
-            base=_say_share(working.base),
-            least=_say_share(LEAST),
-        ),
-        ENGLISH.say(
-            "For each session, the expected rate of accidents is (earlier failures + 8 × {base}) ÷ "
-            "(earlier sessions + 8), at least {least} and at most 99 %. During a block, the "
-            "expected share of failures is (failures in a row just before + 3) ÷ (failures in a "
-            "row just before + 4), at most 95 %. The weight of a failed session is share ÷ rate, "
-            "that of a session that reached the site (1 − share) ÷ (1 − rate). The weights of one "
-            "day are multiplied, but a day counts for no more than the square of its largest "
-            "weight.",
-            base=_say_share(working.base),
-            least=_say_share(LEAST),
-        ),
-        ENGLISH.say(
-            "Nobody knows when a block begins and ends, so the evidence is a mean. Half of it "
-            "covers all {stretches} possible runs of consecutive test days (there are {n} days "
-            "with a session that counts). The other half covers blocks that last from the first "
-            "test on, or that return after a time without a block. The mean is multiplied by 0.9; "
-            "the remaining 0.1 is for blocks at certain hours of the week. If nothing were "
-            "blocked, the result would be 1 or less on average. Here it is {evidence}. A pair is "
-            "listed from {line} on, unless something else may explain its failures.",
-            stretches=day_count * (day_count + 1) // 2,
-            n=day_count,
-            evidence=_say_evidence(working.evidence),
-            line=working.line,
-        ),
-    ]
-
-
-def _say_share(share: float) -> str:
-    """A share with digits enough to compute with."""
-    return f"{np.format_float_positional(100 * share, 3, fractional=False, trim='-')} %"
-
-
-def _say_evidence(evidence: float) -> str:
-    return ENGLISH.number(round(evidence, 1)) if evidence < 1000 else "more than 1,000"

@@ -35,7 +35,7 @@ from analysis.period import day_of
 from analysis.reference.reference_files import capital_zone
 from analysis.tables import read_network, tell_network
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
-from analysis.verdicts.intervals import BELOW_LINE
+from analysis.verdicts.reasons import BELOW_LINE
 from analysis.verdicts.rivals import NO, ONE_KIND_OF_PROBE, RIVALS, answer_rivals
 from analysis.vocabulary import (
     CERTAINTY,

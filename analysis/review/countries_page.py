@@ -20,7 +20,8 @@ from analysis.reference.withheld import load_withheld
 from analysis.review.reports import Report, check_tables, read_report
 from analysis.study.lineage import Lineage
 from analysis.tables import read_table, write_table
-from analysis.verdicts.states import strength, wilson_bounds
+from analysis.verdicts.floors import wilson_bounds
+from analysis.verdicts.states import strength
 from analysis.vocabulary import LISTED
 
 #: What must be the same for numbers of two reports to stand side by side.

@@ -25,8 +25,8 @@ from analysis.store.stage_tables import add_room
 from analysis.study.confirmation import Maker, Method, confirm
 from analysis.study.study import MessagingStudy, Study
 from analysis.tables import TABLES, read_table, typed
+from analysis.verdicts.floors import meets_floor
 from analysis.verdicts.sessions import add_sessions
-from analysis.verdicts.states import meets_floor
 from analysis.verdicts.verdicts import Judgement, Scope, judge_cells
 from analysis.vocabulary import INSUFFICIENT, LISTED, STATES
 

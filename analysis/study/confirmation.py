@@ -34,7 +34,7 @@ from analysis.reference.networks import DOMESTIC
 from analysis.reference.release import digest_modules
 from analysis.store.stage_tables import KeptTables, Tables, add_room
 from analysis.study.study import Study
-from analysis.verdicts.blocks import Evidence
+from analysis.verdicts.pairs import Country
 from analysis.verdicts.sessions import Operators, Sessions, add_sessions
 from analysis.verdicts.states import STATES_BY_STRENGTH, strength
 from analysis.verdicts.verdicts import Judgement, Scope, judge_cells, list_pairs, weigh_sessions
@@ -111,7 +111,7 @@ def _read_judgement(
 ) -> Judgement:
     """A judgement that was kept; what it rests on is weighed again where somebody asks for it."""
 
-    def weigh() -> Evidence:
+    def weigh() -> Country:
         return weigh_sessions(connection, sessions, thresholds)
 
     frames = {name: read_frame(connection, place, name) for name in _FRAMES}

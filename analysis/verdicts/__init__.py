@@ -2,9 +2,15 @@
 
 In: the table ``outcomes``. Out: ``Judgement``, the frames of ``verdicts.csv``,
 ``blocking_intervals.csv`` and ``withheld_intervals.csv``.
-Start at ``sessions.add_sessions``, which sums up the measurements of one report and site, then at
-``verdicts.judge_cells``: ``series`` orders the sessions of a site on a network, ``rates`` says how
-often each would fail if nobody blocked, ``e_values`` how surprising they are together, ``blocks``
-holds what is surprising against the evidence floor, ``rivals`` ask what else it could be.
-``app_verdicts`` does the same for messaging apps.
+
+The modules are the sections of docs/method.md, in this order: ``sessions`` sums up the measurements
+of a site in one run of a probe. ``pairs`` has the sessions of a site on a network, and those that
+count for each kind of failure. ``rates`` says how often each would fail by accident, ``hours``
+finds hours of the week, ``evidence`` says how surprising the failures are, ``stretches`` when they
+begin and end, and ``floors`` whether they are enough. ``rivals`` and ``probes`` ask what else it
+could be, ``reasons`` say why something is not listed, and ``states`` what a pair is in a period.
+``flips`` count what a forger would need. ``intervals`` and ``verdicts`` make the tables.
+
+Start at ``judge.judge_pair``, which takes the steps for one pair, then at
+``verdicts.judge_cells``, which judges a country. ``app_verdicts`` does the same for messaging apps.
 """

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from analysis.outcomes.steps import read_type
 from analysis.period import Period
 from analysis.sql import read_queries
+from analysis.verdicts.pairs import Country
 from analysis.verdicts.rates import MOST
-from analysis.verdicts.series import Series
 from analysis.verdicts.sessions import Sessions
 from analysis.verdicts.verdicts import Judgement, Scope, judge_cells
 
@@ -59,44 +59,49 @@ def judge_messaging(
 
 
 def _share_elsewhere(
-    connection: duckdb.DuckDBPyConnection, series: Series, control: pd.DataFrame
+    connection: duckdb.DuckDBPyConnection, country: Country, control: pd.DataFrame
 ) -> Floats:
-    """What failed of each session's test about that day in other countries, else on other networks.
+    """Return what failed of each session's test about that day in other countries.
+
+    If they say nothing, what failed on the country's other networks.
 
     Args:
         connection: holds ``sessions`` and ``networks``.
-        series: of parts of tests.
+        country: pairs of a part of a test and a network.
         control: what other countries say.
     """
-    domains = read_type(connection, "host_name")[series.look_up("domain", series.row)]
-    asked = pd.DataFrame(
-        {
-            "test_name": pd.Series(domains, dtype="str").str.extract(TEST_AND_PART)["test_name"],
-            "day": series.column("day"),
-        }
-    ).astype({"day": control["day"].dtype})
+    sessions = pd.DataFrame(
+        [
+            (pair.domain, pair.operator, session.day)
+            for pair in country.pairs
+            for session in pair.sessions
+        ],
+        columns=["domain", "operator", "day"],
+    ).astype("int64")
+    sessions["day"] = pd.to_datetime(sessions["day"], unit="D").astype(control["day"].dtype)
+    parts = pd.Series(read_type(connection, "host_name")[sessions["domain"]], dtype="str")
+    asked = sessions[["day"]].assign(test_name=parts.str.extract(TEST_AND_PART)["test_name"])
     abroad = asked.merge(control, on=["test_name", "day"], how="left")["share"]
-    here = _share_on_other_networks(connection, series)
+    here = _share_on_other_networks(connection, sessions)
     return np.where(abroad.isna(), here, abroad)
 
 
-def _share_on_other_networks(connection: duckdb.DuckDBPyConnection, series: Series) -> Floats:
-    """The share of other operators' sessions that fail within ``NEAR_DAYS``, drawn towards none.
+def _share_on_other_networks(
+    connection: duckdb.DuckDBPyConnection, sessions: pd.DataFrame
+) -> Floats:
+    """Return the share of other operators' sessions that fail within ``NEAR_DAYS``.
 
-    What may itself be a block teaches here too: without other countries, what fails on most
-    networks at once is a block or a defect of the test, and nothing tells which. So where most of
-    the others fail as well, or nobody else tested, a failure tells nothing: the rate is the
-    highest.
+    It is drawn towards none. What may itself be a block teaches here too: without other countries,
+    what fails on most networks at once is a block or a defect of the test, and nothing tells which.
+    So if most of the others fail as well, or nobody else tested, a failure tells nothing: the rate
+    is the highest.
+
+    Args:
+        connection: holds ``sessions`` and ``networks``.
+        sessions: ``domain, operator, day``, a row a session.
     """
-    frame = pd.DataFrame(
-        {
-            "domain": series.look_up("domain", series.row),
-            "operator": series.look_up("operator", series.row),
-            "day": series.column("day"),
-        }
-    )
-    number = frame.groupby(list(frame)).ngroup()
-    asked = frame.assign(number=number).drop_duplicates("number")
+    number = sessions.groupby(list(sessions)).ngroup()
+    asked = sessions.assign(number=number).drop_duplicates("number")
     connection.register("asked_at_hand", asked)
     given = {"days": NEAR_DAYS, "heard": _HEARD, "pseudo": _PSEUDO, "most": MOST}
     shares = connection.execute(_QUERIES["near_shares"], given).df()["share"].to_numpy(np.float64)

@@ -1,9 +1,8 @@
 """What cannot be told of a listed stretch: said beside it, and no reason to leave it out."""
 
 import duckdb
-import pandas as pd
 
-from analysis.verdicts.blocks import Evidence
+from analysis.verdicts.pairs import Country
 from analysis.verdicts.probes import find_heavy_probes
 
 ONE_PLATFORM = (
@@ -13,21 +12,16 @@ ONE_PLATFORM = (
 BEFORE_FIRST_TEST = "began before the first test; the site may refuse this network"
 
 
-def find_caveats(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, stretches: pd.DataFrame
-) -> pd.Series:
-    """What cannot be told of each stretch, by its number; empty of most, and of what is not listed.
+def add_caveats(connection: duckdb.DuckDBPyConnection, country: Country) -> None:
+    """Fill in what cannot be told of each listed stretch: ``caveat``, empty of most.
 
     Args:
-        connection: finds the names of sites and of software.
-        evidence: of all series.
-        stretches: all of them, with ``is_listed`` and ``may_refuse``, see ``rivals.ask_rivals``.
+        connection: finds the names of software.
+        country: with its listed stretches.
     """
-    listed = stretches[stretches["is_listed"]]
-    heavy = {
-        manner: ONE_PLATFORM.format(n=failing, m=others)
-        for manner, (failing, others) in find_heavy_probes(connection, evidence, listed).items()
-    }
-    caveats = stretches["manner"].map(heavy).astype(object).fillna("")
-    caveats[stretches["may_refuse"].eq(True)] = BEFORE_FIRST_TEST
-    return caveats.where(stretches["is_listed"], "")
+    listed = [stretch for stretch in country.stretches() if stretch.is_listed]
+    for stretch, (failing, others) in find_heavy_probes(connection, country, listed).items():
+        stretch.caveat = ONE_PLATFORM.format(n=failing, m=others)
+    for stretch in listed:
+        if stretch.may_refuse:
+            stretch.caveat = BEFORE_FIRST_TEST

@@ -7,16 +7,18 @@ site is blocked at these hours, and with that of their rate if nobody blocks. Ho
 the sessions better than stretches of whole days do.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import comb, inf, log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.verdicts.e_values import log_ratios
-from analysis.verdicts.series import FAILING, Series, best_range
+from analysis.verdicts.pairs import Pair, Series, best_range
+from analysis.verdicts.rates import base_rates
+from analysis.verdicts.sessions import KINDS
 
 Times = NDArray[np.datetime64]
 Flags = NDArray[np.bool_]
@@ -144,6 +146,11 @@ class Asked:
     rates: Numbers
 
     @classmethod
+    def of(cls, series: Series) -> "Asked":
+        """The sessions of a series."""
+        return cls(series.times, np.array(series.fails), np.array(base_rates(series)))
+
+    @classmethod
     def together(cls, asked: Iterable["Asked"]) -> "Asked":
         """The sessions of several, in order of time."""
         columns = zip(*((one.times, one.is_hit, one.rates) for one in asked), strict=True)
@@ -188,7 +195,7 @@ class Asked:
         The failures of one day together weigh at most twice what the strongest of them does: ten
         tests of a day by one probe are not ten witnesses.
         """
-        scores = log_ratios(self.is_hit, self.rates, share)
+        scores = _log_ratios(self.is_hit, self.rates, share)
         hits = np.where(self.is_hit, scores, 0.0)
         day = np.searchsorted(self.days, self.times.astype("datetime64[D]"))
         strongest, together = np.zeros((2, len(self.days)))
@@ -196,6 +203,12 @@ class Asked:
         np.add.at(together, day, hits)
         weight = np.minimum(1, 2 * strongest / np.maximum(together, 1e-300))
         return np.where(self.is_hit, scores * weight[day], scores)
+
+
+def _log_ratios(is_hit: Flags, rates: Numbers, share: float) -> Numbers:
+    """``evidence.log_ratio`` of all sessions at once."""
+    ratios = np.log(np.where(is_hit, share / rates, (1 - share) / (1 - rates)))
+    return np.where(rates >= share, 0.0, ratios)
 
 
 def count_times(is_hit: Flags) -> int:
@@ -244,7 +257,7 @@ def fit_range(asked: Asked, hours: tuple[int, Windows]) -> Schedule:
     """
     run, windows = hours
     inside = asked.by_hour[:, _hours_in(windows)].sum(axis=1) * _RUN_DAYS[run, asked.weekdays]
-    most, since, until = best_range(inside)
+    most, since, until = best_range(inside.tolist())
     return Schedule(run, windows, asked.days[since], asked.days[until - 1], most)
 
 
@@ -282,11 +295,11 @@ def _find_hours(asked: Asked, by_weekday: Numbers) -> Schedule:
 
 def _find_windows(by_hour: Numbers) -> Windows:
     """The one or two windows of a day that hold most."""
-    _, since, until = best_range(by_hour)
+    scores = by_hour.tolist()
+    _, since, until = best_range(scores)
     # Two hold most as the best one with a gap in it, or with another before or after it.
-    gap, before, after = (
-        best_range(part) for part in (-by_hour[since:until], by_hour[:since], by_hour[until:])
-    )
+    gap = best_range([-score for score in scores[since:until]])
+    before, after = best_range(scores[:since]), best_range(scores[until:])
     found: list[tuple[float, Windows]] = [
         (SECOND_WINDOW, ((since, until),)),
         (gap[0], ((since, since + gap[1]), (since + gap[2], until))),
@@ -329,35 +342,26 @@ def _walk_hours(scores: Numbers) -> Numbers:
 
 
 #: A series of a site, and its network.
-_Key = tuple[int, int]
+_Key = tuple[Any, int]
 
 
-def find_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, Schedule]:
-    """The hours of the week at which series fail, by the number of the series.
+def find_schedules(site: Sequence[Pair]) -> None:
+    """Fill in the hours of the week at which the series of a site fail: ``Series.schedule``.
+
+    Only a series that fails several times, open in between, may have hours.
 
     Args:
-        series: all of them; whatever fails has no hours.
-        rates: how likely each of their sessions would fail if nobody blocked.
+        site: the pairs of one site, with what others teach (``rates``).
     """
-    domain, network = (series.look_up(name, series.first_rows()) for name in ("domain", "network"))
-    may = np.flatnonzero(_may_have_hours(series))
-    found: dict[int, Schedule] = {}
-    for site in np.unique(domain[may]):
-        asked = {}
-        for number in may[domain[may] == site].tolist():
-            at = series.places_of(number)
-            told = Asked(series.column("time", at), series.is_hit[at], rates[at])
-            asked[number, int(network[number])] = told
-        found |= {number: schedule for (number, _), schedule in find_of_site(asked).items()}
-    return found
-
-
-def _may_have_hours(series: Series) -> NDArray[np.bool_]:
-    """The series that fail several times, open in between."""
-    begins = series.is_hit.copy()
-    begins[1:] &= ~series.is_hit[:-1] | (series.series[1:] != series.series[:-1])
-    times = np.bincount(series.series, begins, len(series.kind))
-    return (times >= LEAST_TIMES) & (series.kind < FAILING)
+    asked = {
+        (series, pair.network): Asked.of(series)
+        for kind in KINDS  # in this order, so that sums of floats are the same
+        for pair in site
+        for series in pair.series
+        if series.kind == kind and count_times(np.array(series.fails)) >= LEAST_TIMES
+    }
+    for (series, _), schedule in find_of_site(asked).items():
+        series.schedule = schedule
 
 
 def find_of_site(asked: Mapping[_Key, Asked]) -> dict[_Key, Schedule]:

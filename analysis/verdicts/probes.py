@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Collection, Iterator, Sequence
 from math import exp, lgamma
 from typing import Any
 
@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.outcomes.steps import read_type
-from analysis.verdicts.blocks import Evidence
-from analysis.verdicts.series import FAILING
-from analysis.verdicts.sessions import OK
+from analysis.verdicts.pairs import ANY, KIND_ORDER, Country, Series, Session, Stretch
 
 #: Of the failing sessions at least this share is of the one kind of probe, since others fail by
 #: accident now and then, ...
@@ -31,82 +29,100 @@ _UNATTENDED = "-unattended"
 
 
 def find_kinds_of_probe(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, blocks: pd.DataFrame
-) -> set[int]:
-    """Blocks of which one platform, or one version and older ones, explain what fails.
+    connection: duckdb.DuckDBPyConnection, country: Country, blocks: Collection[Stretch]
+) -> set[Stretch]:
+    """Find the blocks that one platform, or one version and older ones, explain.
 
-    Asked of all blocks of one kind of failure on one network together; and together with what else
-    mostly fails there: a household's filter meets many sites, few of them often. Of each site the
-    sessions from its first failure to its last count, in which others reached it or failed as well.
+    All blocks of one kind of failure on one network are asked about together; and once more with
+    what else mostly fails there: a household's filter meets many sites, few of them often. Of each
+    site the sessions from its first failure to its last count, if they failed or reached it.
 
     Args:
         connection: finds the names of software.
-        evidence: of all stretches.
+        country: all pairs.
         blocks: the stretches that are asked about.
     """
     found = set()
-    for asked in (evidence.stretches.loc[blocks.index], _ask_with_others(evidence, blocks)):
-        kinds = _count_kinds(_read_probes(connection, evidence, asked))
-        found |= {one.manner for one in kinds if _explains(one)}
-    return set(blocks.index[blocks["manner"].isin(found)])
+    for asked in (set(blocks), _add_failing(country, blocks)):
+        kinds = _count_kinds(_read_probes(connection, country, asked))
+        found |= {kind.manner for kind in kinds if _explains(kind)}
+    return {stretch for manner, stretch in _name_manners(country, blocks) if manner in found}
 
 
-def _ask_with_others(evidence: Evidence, blocks: pd.DataFrame) -> pd.DataFrame:
-    """Blocks, and what else mostly fails."""
-    stretches = evidence.stretches
-    is_failing = (stretches["hits"] >= 2) & (stretches["hits"] > stretches["misses"])
-    is_failing &= stretches["kind"] < FAILING
-    return stretches[stretches.index.isin(blocks.index) | is_failing]
+def _add_failing(country: Country, blocks: Collection[Stretch]) -> set[Stretch]:
+    """Return the blocks, and the stretches of one kind that mostly fail."""
+    failing = {
+        stretch
+        for stretch in country.stretches()
+        if stretch.kind != ANY
+        and len(stretch.failures) >= 2
+        and 2 * len(stretch.failures) > len(stretch.sessions)
+    }
+    return failing | set(blocks)
+
+
+def _name_manners(
+    country: Country, stretches: Collection[Stretch]
+) -> Iterator[tuple[int, Stretch]]:
+    """Iterate over stretches, each with the number of its network and kind: its manner."""
+    for pair in country.pairs:
+        for series in pair.series:
+            manner = pair.network * len(KIND_ORDER) + KIND_ORDER[series.kind]
+            yield from ((manner, stretch) for stretch in series.stretches if stretch in stretches)
 
 
 def find_heavy_probes(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, blocks: pd.DataFrame
-) -> dict[Hashable, tuple[int, int]]:
-    """Where all failures come from one platform that makes most tests: a ``manner`` of ``blocks``.
+    connection: duckdb.DuckDBPyConnection, country: Country, listed: Collection[Stretch]
+) -> dict[Stretch, tuple[int, int]]:
+    """Find listed stretches whose failures all come from one platform that makes most tests.
 
-    With how many sessions failed in that way on the network, at the sites that fail so, and how
-    many of others reached these meanwhile: less than a quarter of all. Where everybody in the
-    country uses one platform it says nothing.
+    If everybody in the country uses one platform, that says nothing.
+
+    Returns:
+        Of each: how many sessions failed in this way on the network, at all sites that fail so, and
+        how many sessions of other platforms reached these meanwhile, less than a quarter of all.
     """
-    counts: dict[Hashable, tuple[int, int]] = {}
-    if _count_platforms(connection, evidence) < 2:
-        return counts
-    for manner, sessions in _read_probes(connection, evidence, blocks).groupby("manner"):
+    if _count_platforms(connection, country) < 2:
+        return {}
+    counts = {}
+    for manner, sessions in _read_probes(connection, country, set(listed)).groupby("manner"):
         failing = sessions.loc[sessions["is_hit"], "platform"]
         others = int((sessions["platform"] != failing.iloc[0]).sum())
         if failing.nunique() == 1 and others < _OTHERS * len(sessions):
             counts[manner] = (len(failing), others)
-    return counts
+    manners = _name_manners(country, listed)
+    return {stretch: counts[manner] for manner, stretch in manners if manner in counts}
 
 
-def _count_platforms(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> int:
-    """Platforms of the country: anybody can make one up for a session."""
+def _count_platforms(connection: duckdb.DuckDBPyConnection, country: Country) -> int:
+    """Count the platforms of the country: anybody can make one up for a session."""
     platforms = np.array([_platform_of(name) for name in read_type(connection, "software_name")])
-    sessions = evidence.series.sessions
-    used = pd.Series(sessions["session"]).groupby(platforms[sessions["software"]]).nunique()
+    columns = country.columns
+    used = pd.Series(columns["session"]).groupby(platforms[columns["software"]]).nunique()
     return int((used >= _USED).sum())
 
 
 def _read_probes(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, asked: pd.DataFrame
+    connection: duckdb.DuckDBPyConnection, country: Country, asked: set[Stretch]
 ) -> pd.DataFrame:
-    """The sessions that tell something of stretches, each once for a ``manner``: ``is_hit, program,
-    platform, release``.
+    """Return the sessions that say something of stretches, each once for a ``manner``.
+
+    Columns: ``is_hit, program, platform, release``.
     """
-    series = evidence.series
-    spans = asked.groupby("series").agg({"first": "min", "last": "max", "manner": "first"})
-    length = (spans["last"] - spans["first"] + 1).to_numpy()
-    place = np.repeat(spans["first"].to_numpy() - np.cumsum(length) + length, length)
-    place += np.arange(len(place))
-    row = series.row[place]
-    sessions = pd.DataFrame(
-        {
-            "manner": np.repeat(spans["manner"].to_numpy(), length),
-            "is_hit": series.is_hit[place],
-            "session": series.sessions["session"][row],
-            "software": series.sessions["software"][row],
-        }
-    )[series.is_hit[place] | (series.sessions["class"][row] == OK)]
+    spans: dict[Series, tuple[int, list[Stretch]]] = {}
+    for manner, stretch in _name_manners(country, asked):
+        spans.setdefault(stretch.series, (manner, []))[1].append(stretch)
+    rows = [
+        (manner, fails, session.row)
+        for series, (manner, stretches) in spans.items()
+        for session, fails in _cut_out(series, stretches)
+        if fails or session.result == "ok"
+    ]
+    sessions = pd.DataFrame(rows, columns=["manner", "is_hit", "row"])
+    sessions = sessions.astype({"manner": "int64", "is_hit": "bool", "row": "int64"})
+    row = sessions.pop("row").to_numpy()
+    for name in ("session", "software"):
+        sessions[name] = country.columns[name][row]
     once = sessions.groupby(["manner", "session"], as_index=False).agg(
         {"is_hit": "max", "software": "first"}
     )
@@ -120,6 +136,14 @@ def _read_probes(
     )
     joined: pd.DataFrame = once.join(software, on="software")
     return joined
+
+
+def _cut_out(series: Series, stretches: Sequence[Stretch]) -> Iterator[tuple[Session, bool]]:
+    """Iterate over the sessions from the first failure of some stretches to the last one."""
+    first = min(stretch.first for stretch in stretches)
+    last = max(stretch.last for stretch in stretches)
+    inside = slice(first, last + 1)
+    return zip(series.sessions[inside], series.fails[inside], strict=True)
 
 
 def _program_of(software: str) -> str:
@@ -169,21 +193,19 @@ def _explains(kind: Any, forged: int = 0) -> bool:
     return has_so_few(hits - own, others, hits, int(kind.total) + forged) * CHANCE <= 1
 
 
-def count_to_explain(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, stretches: pd.DataFrame, most: int
-) -> pd.Series:
-    """How many forged sessions make one kind of probe fail alone, by number of the stretch.
+def count_to_explain(connection: duckdb.DuckDBPyConnection, country: Country, most: int) -> None:
+    """Fill in how many forged sessions make a listed stretch the failure of one kind of probe.
 
-    Of those that are listed; one more than ``most`` where more are needed.
+    ``to_probe`` is one more than ``most`` if more are needed.
     """
-    listed = stretches[stretches["is_listed"]]
+    listed = {stretch for stretch in country.stretches() if stretch.is_listed}
     fewest: defaultdict[int, int] = defaultdict(lambda: most + 1)
-    for kind in _count_kinds(
-        _read_probes(connection, evidence, _ask_with_others(evidence, listed))
-    ):
+    sessions = _read_probes(connection, country, _add_failing(country, listed))
+    for kind in _count_kinds(sessions):
         while fewest[kind.manner] > 1 and _explains(kind, fewest[kind.manner] - 1):
             fewest[kind.manner] -= 1
-    return stretches["manner"].map(fewest).where(stretches["is_listed"])
+    for manner, stretch in _name_manners(country, listed):
+        stretch.to_probe = fewest[manner]
 
 
 def has_so_few(found: int, others: int, hits: int, total: int) -> float:

@@ -1,15 +1,14 @@
-"""How often a session would fail if nobody blocked: what other operators and other sites teach.
+"""How often would a session fail by accident? What other operators and other sites teach.
 
-base = 1 − (1 − site elsewhere) · (1 − network's other sites). *site elsewhere*: how often the site
-fails so for other operators. *network's other sites*: how often sites fail so on this network, each
-report one vote. Both are proportions drawn towards what is usual for any site.
+base = 1 − (1 − site) · (1 − network). *site* is how often the site fails in this way for other
+operators, and *network* how often sites fail in this way on this network, each session one vote.
+Both shares are drawn towards what is usual for any site.
 
-Two things do not teach: what may be a block, since it would excuse itself, and the failures of a
-cell in which at least half of the sessions fail so.
+Two things teach nothing: sessions that may be part of a block, since a block would excuse itself,
+and the failures of a pair that fails in this way in at least half of its sessions.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import duckdb
 import numpy as np
@@ -17,102 +16,92 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.sql import read_queries
-from analysis.verdicts.series import FAILING, MARK, Series, find_candidates
+from analysis.verdicts.pairs import (
+    MARK,
+    PSEUDO_SESSIONS,
+    Country,
+    Lessons,
+    Series,
+    find_candidates,
+)
 from analysis.verdicts.sessions import KINDS
 
-Floats = NDArray[np.float64]
-
-#: Between these a rate lies: nothing fails never or always.
+#: A rate lies between these: nothing fails never or always.
 LEAST, MOST = 0.005, 0.99
-#: Sessions that the usual proportion is worth, and what is usual where nothing teaches.
-_PSEUDO, _PRIOR = 4, 0.02
-#: Sessions that the base rate is worth beside the earlier ones of the cell.
-_BASE_WORTH = 8
-#: What is no question of chance, for the edges of its stretches: how often a mark is a stray, and
-#: something does not work for whatever reason.
+#: The usual share of failures where nothing teaches.
+_PRIOR = 0.02
+#: Marks and ``ANY`` are no question of chance. For the edges of their stretches: how often a mark
+#: is a stray one, and how often anything fails for whatever reason.
 _STRAY, _EVEN = 0.01, 0.1
 
-_QUERIES = read_queries(__file__)
-#: The columns of ``Lessons.table``.
-TAUGHT = ("site_failures", "site_sessions", "network_failures", "network_sessions", "usual")
+_LESSONS = read_queries(__file__)["lessons"]
+_TAUGHT = ("site_failures", "site_sessions", "network_failures", "network_sessions", "usual")
+
+#: Returns, for each session of a country by its row, a rate of accidents that is known besides; its
+#: connection finds ``sessions`` and ``networks``.
+Elsewhere = Callable[[duckdb.DuckDBPyConnection, Country], NDArray[np.float64]]
 
 
-@dataclass(frozen=True)
-class Lessons:
-    """What the base rates are learnt from.
-
-    Attributes:
-        table: a row a series, zeros where nothing is weighed: ``site_failures, site_sessions``, of
-            other operators at the site; ``network_failures, network_sessions``, the votes of the
-            network's reports, and how many voted; ``usual``, how often any site fails in this kind.
-        elsewhere: of each session of each series, how often it fails at least, from what is known
-            besides.
-    """
-
-    table: pd.DataFrame
-    elsewhere: Floats
-
-    def share(self, of: str, forged: int = 0) -> Floats:
-        """How often the site fails for other operators (``site``), or other sites on the network
-        (``network``), were so many failing sessions or reports forged.
-        """
-        table = self.table
-        drawn = table[f"{of}_failures"] + forged + _PSEUDO * table["usual"]
-        return (drawn / (table[f"{of}_sessions"] + forged + _PSEUDO)).to_numpy(np.float64)
-
-    def base(self, series: Series, forged: int = 0) -> Floats:
-        """How often each session would fail, before the cell says so itself.
-
-        Args:
-            series: all of them.
-            forged: failures that are added to what the site and the network teach.
-        """
-        site, network = (
-            np.repeat(self.share(of, forged), series.lengths) for of in ("site", "network")
-        )
-        rates = (1 - (1 - np.maximum(site, self.elsewhere)) * (1 - network)).clip(LEAST, MOST)
-        kind = np.repeat(series.kind, series.lengths)
-        return np.select([kind == MARK, kind == FAILING], [_STRAY, _EVEN], rates)
-
-
-def learn(connection: duckdb.DuckDBPyConnection, series: Series, elsewhere: Floats) -> Lessons:
-    """Learn how often the sessions of each series would fail if nobody blocked.
+def teach(
+    connection: duckdb.DuckDBPyConnection, country: Country, elsewhere: Elsewhere | None = None
+) -> None:
+    """Let each weighed series know what other operators and other sites teach about it.
 
     Args:
         connection: finds ``heard_sessions`` and ``networks``.
-        series: those in which something fails.
-        elsewhere: see ``Lessons``.
+        country: its series are filled: ``lessons``, and ``least_rates`` if there is ``elsewhere``.
+        elsewhere: what is known besides.
     """
-    candidates = find_candidates(series)
-    place, kind = series.column("place"), np.repeat(series.kind, series.lengths)
-    first = series.first_rows()
-    asked = pd.DataFrame(
-        {name: series.look_up(name, first) for name in ("domain", "network", "operator")}
-    )
-    table = pd.DataFrame(0.0, asked.index, list(TAUGHT))
-    for number in np.unique(series.kind[series.is_weighed]):
-        of_kind = asked[series.kind == number].rename_axis("number").reset_index()
-        is_candidate = pd.DataFrame({"place": place[candidates & (kind == number)]})
-        connection.register("series_at_hand", of_kind)
-        connection.register("candidates_at_hand", is_candidate)
-        given = {"kind": KINDS[number], "pseudo": _PSEUDO, "prior": _PRIOR}
-        table.update(connection.execute(_QUERIES["lessons"], given).df().set_index("number"))
-    return Lessons(table, elsewhere)
+    place = country.columns["place"]
+    for kind in KINDS:
+        asked = [
+            (pair, series)
+            for pair in country.pairs
+            for series in pair.series
+            if series.kind == kind and series.is_weighed
+        ]
+        if not asked:
+            continue
+        rows = [
+            series.sessions[index].row
+            for _, series in asked
+            for index in find_candidates(series.fails)
+        ]
+        pairs = [(pair.domain, pair.network, pair.operator) for pair, _ in asked]
+        table = pd.DataFrame(pairs, columns=["domain", "network", "operator"])
+        connection.register("series_at_hand", table.rename_axis("number").reset_index())
+        connection.register("candidates_at_hand", pd.DataFrame({"place": place[rows]}))
+        numbers = {"kind": kind, "pseudo": PSEUDO_SESSIONS, "prior": _PRIOR}
+        taught = connection.execute(_LESSONS, numbers).df()[[*_TAUGHT]]
+        for (_, series), row in zip(asked, taught.itertuples(index=False), strict=True):
+            series.lessons = Lessons(*row)
+    if elsewhere:
+        least = elsewhere(connection, country)
+        for pair in country.pairs:
+            for series in pair.series:
+                series.least_rates = [float(least[session.row]) for session in series.sessions]
 
 
-def expect(series: Series, base: NDArray[Any], forged: int = 0) -> Floats:
-    """The rate that each session is held against, in order of time.
-
-    (earlier failures + 8 · base) / (earlier sessions + 8): a cell that fails now and then by itself
-    says so about itself.
+def base_rates(series: Series, forged: int = 0) -> list[float]:
+    """Return how often each session of a series would fail, before the pair says so about itself.
 
     Args:
-        series: all of them.
-        base: of each session of each series.
-        forged: failures before the first session.
+        series: with its ``lessons``.
+        forged: failures that are added to what the site and the network teach.
     """
-    hits: Floats = np.cumsum(series.is_hit, dtype=np.float64) - series.is_hit
-    first = np.repeat(series.starts[:-1], series.lengths)
-    failures, sessions = hits - hits[first], np.arange(len(hits)) - first
-    rates = (failures + forged + _BASE_WORTH * base) / (sessions + forged + _BASE_WORTH)
-    return np.asarray(rates.clip(LEAST, MOST), np.float64)
+    if not series.is_weighed:
+        return [_STRAY if series.kind == MARK else _EVEN] * len(series.sessions)
+    site, network = series.lessons.site_share(forged), series.lessons.network_share(forged)
+    if series.least_rates is None:
+        return [_combine(site, network)] * len(series.sessions)
+    return [_combine(max(site, least), network) for least in series.least_rates]
+
+
+def _combine(site: float, network: float) -> float:
+    """Return the rate of a test that fails if the site or the network does."""
+    return limit_rate(1 - (1 - site) * (1 - network))
+
+
+def limit_rate(rate: float) -> float:
+    """Return the rate, within ``LEAST`` and ``MOST``."""
+    return min(max(rate, LEAST), MOST)

@@ -1,28 +1,98 @@
-"""Why a site with problems is not listed, and why a cell says nothing."""
+"""Why are failures not listed? What is said of stretches that are surprising or mostly fail."""
 
-import duckdb
+from math import inf, log
+
 import numpy as np
 import pandas as pd
 
-from analysis.outcomes.steps import exact
 from analysis.outcomes.thresholds import Thresholds
-from analysis.period import Period
-from analysis.sql import read_queries
-from analysis.verdicts.blocks import Evidence
-from analysis.verdicts.cells import Inside
-from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
-from analysis.vocabulary import DEAD_NAME_REASONS, LISTED
+from analysis.verdicts.floors import LOWER_LINE, Counted, find_likely
+from analysis.verdicts.pairs import ANY, Country, Pair
+from analysis.verdicts.rivals import EVERYWHERE
 
-_QUERIES = read_queries(__file__)
-
+SITE_FAILS = "the site fails in the same way for other operators"
+NETWORK_FAILS = "other sites fail in the same way on this network"
+BELOW_LINE = "fails more than accidents explain, but not by enough for the list"
+IN_MANY_WAYS = "fails, but in no single way often enough to be called blocked"
+#: What explains failures that are no surprise.
+USUAL = (SITE_FAILS, NETWORK_FAILS, BELOW_LINE, IN_MANY_WAYS)
+#: From this share on the failures of the site, or of the network, explain what fails.
+_USUAL_SHARE = 0.2
+TOO_FEW = "surprising, but too few sessions or days to say so"
 #: Of a site that is reachable, though most sessions failed.
 OTHER_RESOLVERS = (
     "most failures came through resolvers that are not the network's, and do not count"
 )
 
 
+def give_reasons(country: Country, thresholds: Thresholds) -> None:
+    """Fill in why a stretch is not listed that is surprising or mostly fails: ``reason``.
+
+    Args:
+        country: with its listed stretches, and those that a rival explains.
+        thresholds: of the line and the floors.
+    """
+    away = {pair.domain for pair in country.pairs if _is_everywhere(pair)}
+    for pair in country.pairs:
+        _find_too_few(pair, thresholds)
+        _explain_failing(pair, pair.domain in away, thresholds)
+
+
+def _is_everywhere(pair: Pair) -> bool:
+    """Return whether a stretch is withheld because the site fails on all networks."""
+    return any(stretch.reason == EVERYWHERE for stretch in pair.stretches)
+
+
+def _find_too_few(pair: Pair, thresholds: Thresholds) -> None:
+    """Say of what is surprising that it has too few sessions or days."""
+    counted = [Counted.whole(stretch) for stretch in pair.stretches]
+    likely = find_likely(counted, log(thresholds.chance_line), thresholds)
+    for stretch in (one.stretch for one in likely):
+        is_small = not stretch.is_block and len(stretch.failures) > 1
+        is_left_over = stretch.is_block and not stretch.reason and not stretch.is_listed
+        if is_small or is_left_over:
+            stretch.reason = TOO_FEW
+
+
+def _explain_failing(pair: Pair, is_away: bool, thresholds: Thresholds) -> None:
+    """Say why a pair mostly fails, if nothing else is said of these sessions.
+
+    Not if it mostly fails for the control too.
+    """
+    explained = {
+        session.row
+        for stretch in pair.stretches
+        if stretch.is_listed or stretch.reason
+        for session in stretch.sessions
+    }
+    for stretch in pair.stretches:
+        if stretch.kind != ANY or not Counted.whole(stretch).meets_floor(thresholds):
+            continue
+        blocked = sum(session.result == "blocked" for session in stretch.sessions)
+        is_explained = any(session.row in explained for session in stretch.sessions)
+        if 2 * blocked > len(stretch.failures) and not is_explained:
+            stretch.reason = _find_usual(pair, is_away, thresholds)
+
+
+def _find_usual(pair: Pair, is_away: bool, thresholds: Thresholds) -> str:
+    """Return what explains failures that are no surprise."""
+    evidence = pair.log_evidence if pair.log_evidence is not None else -inf
+    site = max((series.lessons.site_share() for series in pair.series), default=0.0)
+    network = max((series.lessons.network_share() for series in pair.series), default=0.0)
+    if LOWER_LINE <= evidence < log(thresholds.chance_line):
+        return BELOW_LINE
+    if is_away or (site >= network and site >= _USUAL_SHARE):
+        return SITE_FAILS
+    return NETWORK_FAILS if network >= _USUAL_SHARE else IN_MANY_WAYS
+
+
 def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """Which it is: too few sessions, too few days, or tests that disagree."""
+    """Return why a pair has no conclusion: too few sessions, too few days, or tests that disagree.
+
+    Args:
+        table: the pairs of a period, with their ``state``; empty of other states.
+        thresholds: of the floors.
+    """
     few = [
         count_heard(table) < thresholds.floor_sessions,
         table["day_count"] < thresholds.floor_days,
@@ -31,83 +101,8 @@ def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     return why.where(table["state"] == "insufficient", "")
 
 
-def set_aside_reasons(
-    connection: duckdb.DuckDBPyConnection,
-    table: pd.DataFrame,
-    evidence: Evidence,
-    inside: Inside,
-    period: Period,
-    thresholds: Thresholds,
-) -> pd.Series:
-    """Why a site with problems is not listed: the reason of most of them; by its states, where no
-    reason is known of most.
-
-    Args:
-        connection: holds ``outcomes, sessions`` and what they are made of, and the macro
-            ``is_problem`` (verdicts.sql).
-        table: the cells of the period, with their ``state`` and whether one ``has_problem``.
-        evidence: of all series.
-        inside: the stretches as far as they lie in the period.
-        thresholds: ``refusal_share`` and ``floor_sessions``.
-    """
-    dates = {"since": period.since, "until": period.until}
-    problems = connection.execute(_QUERIES["problems"], dates).df()
-    # what the sessions show together, and no rule of one measurement explains
-    filters = (
-        connection.execute(_QUERIES["chosen_filters"], dates).df().assign(problem="local_filter")
-    )
-    told = pd.concat([_count_defects(inside, evidence).assign(problem="instrument"), filters])
-    less = told.assign(problem="", problem_count=-told["problem_count"])
-    problems = pd.concat([problems, told, less], ignore_index=True)
-    given = {
-        "refusal_share": exact(thresholds.refusal_share),
-        "floor_sessions": thresholds.floor_sessions,
-    }
-    refusing = connection.execute(_QUERIES["refusing_sites"], given).df()["domain"]
-    is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
-    problems["problem"] = problems["problem"].where(is_refusal, "")
-    # of all sessions of a site whose name does not exist one reason is given
-    left = connection.execute(_QUERIES["leftovers"], dates).df()["domain"]
-    is_left = problems["domain"].isin(left)
-    is_dead = problems["problem"].isin(DEAD_NAME_REASONS)
-    dead = is_left.map({True: "leftover_block", False: "name_does_not_exist"})
-    problems["problem"] = problems["problem"].mask(is_dead, dead)
-    sums = problems.groupby(["domain", "problem"], as_index=False)[["problem_count"]].sum()
-    # a reason holds if it is that of more than any other; what has none comes first of as many
-    ranked = sums.sort_values(["domain", "problem_count", "problem"], ascending=[True, False, True])
-    largest = ranked.drop_duplicates("domain").set_index("domain")["problem"]
-    reason = table["domain"].map(largest.where(largest != ""))
-    is_asked = table["has_problem"] & ~table["state"].isin(LISTED)
-    otherwise = table["domain"].map(_by_state(table[is_asked]))
-    return reason.where(reason.notna(), otherwise).where(is_asked, "").fillna("")
-
-
-def _count_defects(inside: Inside, evidence: Evidence) -> pd.DataFrame:
-    """Sessions of each site that failed in one kind of probe alone: ``domain, problem_count``."""
-    of_probe = inside.counted.index[inside.counted["reason"] == ONE_KIND_OF_PROBE]
-    elements = inside.elements
-    rows = elements.loc[elements["is_hit"] & elements["stretch"].isin(of_probe), "row"].unique()
-    found = pd.DataFrame({"domain": evidence.series.look_up("domain", rows)})
-    return found.groupby("domain").size().rename("problem_count").reset_index()
-
-
-def _by_state(table: pd.DataFrame) -> pd.Series:
-    """The reason of each site that nothing explains, from what its cells are."""
-    state = table["state"].where(
-        (table["state"] != "insufficient") | (table["insufficient_reason"] != "mixed"), "mixed"
-    )
-    cases = {
-        "impaired": state == "impaired",
-        "down": state == "down",
-        "anomaly_unexplained": state.isin(["ok", "mixed"]),
-    }
-    of_site = pd.DataFrame(cases).groupby(table["domain"]).any()
-    why = np.select([of_site[name] for name in cases], list(cases), "insufficient")
-    return pd.Series(why, of_site.index, dtype=str)
-
-
 def count_heard(table: pd.DataFrame) -> pd.Series:
-    """Sessions that say something about the network."""
+    """Return how many sessions of each pair say something about the network."""
     return (
         table["blocked_session_count"]
         + table["down_session_count"]

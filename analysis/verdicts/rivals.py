@@ -1,10 +1,17 @@
-"""What else could it be? Rivals of a block, asked in order, each with the sentence that it returns.
+"""What else could it be? The rivals of a block, in the order in which they are asked.
 
-A stretch that a rival explains is withheld, with its dates and that sentence. Every rival asks what
-others saw meanwhile, so only networks that speak for others are heard (``networks.is_witness``).
+A stretch that a rival explains is withheld, with its dates and the rival's sentence. All rivals but
+the last one are asked in ``rivals.sql``, of all blocks at once, since each of them depends on what
+other networks saw meanwhile. The last one is asked in ``probes``.
+
+A rival is added in three places: a query in ``rivals.sql`` that returns the stretches that it
+explains; a row of ``RIVALS`` with its question and its sentence; and a row of the table in
+docs/method.md.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import duckdb
 import numpy as np
@@ -15,7 +22,7 @@ from analysis.hosts import registrable_domain
 from analysis.outcomes.steps import create_tables, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import read_queries
-from analysis.verdicts.blocks import Evidence
+from analysis.verdicts.pairs import Country, Pair, Stretch
 from analysis.verdicts.probes import find_kinds_of_probe
 
 _NUMBERS = {
@@ -123,63 +130,100 @@ RIVALS: tuple[Rival, ...] = (
 
 
 def ask_rivals(
-    connection: duckdb.DuckDBPyConnection,
-    evidence: Evidence,
-    blocks: pd.DataFrame,
-    thresholds: Thresholds,
-) -> pd.DataFrame:
-    """Why each block is not listed all the same.
+    connection: duckdb.DuckDBPyConnection, country: Country, thresholds: Thresholds
+) -> None:
+    """Fill in which blocks a rival explains: ``reason``, ``margin``, ``may_refuse``.
 
     Args:
         connection: holds ``sessions, networks, site_networks``.
-        evidence: of all series.
-        blocks: by number of the stretch: ``kind`` (a name), ``mechanism``, ``hours`` (of the week,
-            from Monday's first; none of what holds all day); numbers for ``domain, probe_asn,
-            operator``; ``first_day, last_day`` of the failures, and ``since, until``, between which
-            nearly all of them lie.
+        country: with its blocks and their mechanisms.
         thresholds: ``refusal_share``, ``floor_sessions``.
-
-    Returns:
-        By number of the stretch: ``reason``, empty where it is listed; the ``margin``, how many
-        forged sessions elsewhere would have it withheld, at least; and whether it ``may_refuse``:
-        it began before the first test, and the site may refuse this network.
     """
-    names = read_type(connection, "host_name")[blocks["domain"]]
-    hours = pa.array(blocks["hours"].to_list(), pa.list_(pa.int64()), from_pandas=True)
-    at_hand = {"stretch": blocks.index, "hours": hours}
-    at_hand |= {name: blocks[name] for name in _AT_HAND}
-    at_hand |= {name: blocks[name].astype("str") for name in ("kind", "mechanism")}
-    at_hand["site"] = pa.array([registrable_domain(name) for name in names], pa.string())
-    connection.register("blocks_at_hand", pa.table(at_hand))
+    blocks = [
+        (pair, stretch) for pair in country.pairs for stretch in pair.stretches if stretch.is_block
+    ]
+    names = read_type(connection, "host_name")
+    rows = [
+        _describe_block(number, pair, stretch, names[pair.domain])
+        for number, (pair, stretch) in enumerate(blocks)
+    ]
+    connection.register("blocks_at_hand", pa.Table.from_pylist(rows, _BLOCKS_AT_HAND))
     create_tables(connection, _STEPS, {**_NUMBERS, **vars(thresholds)})
-    of_probe = {"stretch": list(find_kinds_of_probe(connection, evidence, blocks))}
-    connection.register("kinds_of_probe", pd.DataFrame(of_probe, dtype="int64"))
-    reason = pd.Series("", blocks.index, dtype=object)
+    of_probe = find_kinds_of_probe(connection, country, [stretch for _, stretch in blocks])
+    numbers = [number for number, (_, stretch) in enumerate(blocks) if stretch in of_probe]
+    connection.register("kinds_of_probe", pd.DataFrame({"stretch": numbers}, dtype="int64"))
     for rival in RIVALS:
-        explained = connection.execute(f"SELECT stretch FROM {rival.table}").df()["stretch"]
-        reason[reason.index.isin(explained) & (reason == "")] = rival.words
-    margins = connection.execute("FROM margins").df().set_index("stretch")["margin"]
-    refusals = connection.execute("FROM refusals WHERE others = 0 AND is_unopened").df()
-    return pd.DataFrame(
-        {
-            "reason": reason,
-            "margin": margins.reindex(blocks.index, fill_value=np.inf),
-            "may_refuse": blocks.index.isin(refusals["stretch"]),
-        }
-    )
+        for (number,) in connection.execute(f"SELECT stretch FROM {rival.table}").fetchall():
+            _, stretch = blocks[number]
+            stretch.reason = stretch.reason or rival.words
+    for number, margin in connection.execute("SELECT stretch, margin FROM margins").fetchall():
+        _, stretch = blocks[number]
+        stretch.margin = inf if margin is None else margin
+    unopened = "SELECT stretch FROM refusals WHERE others = 0 AND is_unopened"
+    for (number,) in connection.execute(unopened).fetchall():
+        _, stretch = blocks[number]
+        stretch.may_refuse = True
 
 
-_AT_HAND = ("domain", "probe_asn", "operator", "first_day", "last_day", "since", "until")
+#: One row is one block, see ``_describe_block``.
+_BLOCKS_AT_HAND = pa.schema(
+    {
+        "stretch": pa.int64(),
+        "domain": pa.int64(),
+        "site": pa.string(),
+        "probe_asn": pa.int64(),
+        "operator": pa.int64(),
+        "kind": pa.string(),
+        "mechanism": pa.string(),
+        "hours": pa.list_(pa.int64()),
+        "first_day": pa.date32(),
+        "last_day": pa.date32(),
+        "since": pa.date32(),
+        "until": pa.date32(),
+    }
+)
+#: The days ``since`` and ``until`` of a block leave out this share of its failures before and
+#: after, in per cent. A stray failure would stretch it over days on which the site worked.
+_STRAY_SHARE = 15
+
+
+def _describe_block(number: int, pair: Pair, stretch: Stretch, name: str) -> dict[str, object]:
+    """Return a block as a row for ``rivals.sql``.
+
+    ``hours`` are those of the week, from the first of Monday on, and nothing of a block that holds
+    all day; ``first_day`` and ``last_day`` have its failures, and ``since`` and ``until`` nearly
+    all of them.
+    """
+    schedule, days = stretch.series.schedule, [session.day for session in stretch.failures]
+    return {
+        "stretch": number,
+        "domain": pair.domain,
+        "site": registrable_domain(name),
+        "probe_asn": pair.probe_asn,
+        "operator": pair.operator,
+        "kind": stretch.kind,
+        "mechanism": stretch.mechanism,
+        "hours": np.flatnonzero(schedule.of_week).tolist() if schedule else None,
+        "first_day": days[0],
+        "last_day": days[-1],
+        "since": days[_count_share(_STRAY_SHARE, days) - 1],
+        "until": days[_count_share(100 - _STRAY_SHARE, days) - 1],
+    }
+
+
+def _count_share(percent: int, days: Sequence[int]) -> int:
+    """Return how many days are such a part of all, rounded up."""
+    return -(-percent * len(days) // 100)
 
 
 def answer_rivals(mechanism: str, state: str, reason: str = "") -> list[tuple[str, str]]:
-    """Which rivals were asked about a stretch, and what each answered: question and answer.
+    """Return the rivals that were asked about a stretch: the question and the answer of each.
 
     Args:
         mechanism: of the stretch.
-        state: ``blocked`` where a mark decides.
-        reason: why it is withheld; empty of a listed one. Those behind the rival that spoke were
-            asked to no effect.
+        state: ``blocked`` if a mark decides.
+        reason: why it is withheld; empty of a listed one. The answers of rivals after the one that
+            explains it have no effect, and are left out.
     """
     is_made = state == "blocked" or mechanism == "tls.mitm"
     kind = "mark" if is_made else _kind_of(mechanism)
@@ -193,7 +237,7 @@ def answer_rivals(mechanism: str, state: str, reason: str = "") -> list[tuple[st
 
 
 def _kind_of(mechanism: str) -> str:
-    """The kind of failure that a mechanism is of (``sessions.KINDS``)."""
+    """Return the kind of failure that a mechanism is of (``sessions.KINDS``)."""
     layer, _, manner = mechanism.partition(".")
     act = layer if layer in ("dns", "tcp") else "name"
     return f"{act}_{'silent' if manner == 'timeout' else 'sent'}"

@@ -1,60 +1,30 @@
-"""From counted sessions to one of the six states. The evidence floor lives here alone."""
+"""What is a site on a network in a period? The strongest of its stretches; else open, or unknown.
 
-import numpy as np
+A stretch is judged once, over the whole of it. In a period it counts if its own sessions of the
+period meet the floors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from math import inf
+
 import pandas as pd
 
 from analysis import vocabulary
 from analysis.outcomes.thresholds import Thresholds
+from analysis.period import Period
+from analysis.verdicts.floors import Counted, find_blocks, lie_between, meets_floor
+from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Pair, Session
 
 STATES_BY_STRENGTH = tuple(state for state in vocabulary.STATES if state)
 #: Why a pair has no conclusion, where it has too few tests; tests that disagree are enough.
 _TOO_FEW = ("few_sessions", "few_days")
-#: Two-sided 95 %.
-Z_95 = 1.959963984540054
-
-
-def wilson_bounds(hits: pd.Series, total: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Wilson's score interval for ``hits`` of ``total`` at 95 %; NaN where total is 0.
-
-    Both have the same index.
-
-    Source: Wilson (1927); recommended for small counts by Brown, Cai and DasGupta (2001).
-    """
-    # in arrays: a judgement asks this thirty times, mostly of a handful of rows
-    n = total.to_numpy("float64", na_value=np.nan)
-    n = np.where(n > 0, n, np.nan)
-    share = hits.to_numpy("float64", na_value=np.nan) / n
-    centre = share + Z_95**2 / (2 * n)
-    with np.errstate(invalid="ignore"):  # more hits than that: NaN
-        spread = Z_95 * np.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2))
-    low, high = (centre - spread) / (1 + Z_95**2 / n), (centre + spread) / (1 + Z_95**2 / n)
-    index = hits.index
-    return pd.Series(low.clip(0, 1), index), pd.Series(high.clip(0, 1), index)
-
-
-def is_most(hits: pd.Series, total: pd.Series, thresholds: Thresholds) -> pd.Series:
-    """Whether the lower bound of the share meets ``share_floor``."""
-    low, _ = wilson_bounds(hits, total)
-    return low >= thresholds.share_floor
-
-
-def meets_floor(
-    hits: pd.Series, days: pd.Series, total: pd.Series, thresholds: Thresholds
-) -> pd.Series:
-    """Whether sessions of one class meet the evidence floor.
-
-    Args:
-        hits: those sessions.
-        days: the days on which they lie.
-        total: the sessions that they are a share of.
-        thresholds: ``floor_sessions``, ``floor_days``, ``share_floor``.
-    """
-    is_enough = (hits >= thresholds.floor_sessions) & (days >= thresholds.floor_days)
-    return is_enough & is_most(hits, total, thresholds)
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 def is_tested_enough(verdicts: pd.DataFrame) -> pd.Series:
-    """Whether each pair has the minimum of sessions and days, whatever its tests say.
+    """Return whether each pair has the minimum of sessions and days, whatever its tests say.
 
     This is what *tested enough* means on every page: a pair has a conclusion, or tests that
     disagree.
@@ -66,6 +36,106 @@ def is_tested_enough(verdicts: pd.DataFrame) -> pd.Series:
 
 
 def strength(states: pd.Series) -> pd.Series:
-    """Rank of each state, 0 the strongest; for taking the strongest of several."""
+    """Return the rank of each state, 0 the strongest; for taking the strongest of several."""
     ranks = {state: rank for rank, state in enumerate(STATES_BY_STRENGTH)}
     return states.map(ranks).astype("int64")
+
+
+@dataclass(frozen=True)
+class PairState:
+    """A pair in a period.
+
+    Attributes:
+        pair: the pair.
+        state: *blocked*, *likely_blocked*, *down* or *impaired*; empty if no stretch says so.
+        rests_on: the stretch that the state rests on, as far as it lies in the period.
+        counted: its stretches, as far as they lie in the period.
+        listed: those of them that are listed in the period.
+        failures: the failed sessions inside the listed stretches, in order of time.
+        reached_count: how many sessions inside of them reached the site.
+        is_open: it is *ok*, if nothing fails.
+        ends_otherwise: a session after the last failure found the site open, or down for the
+            control too. Outside the hours of a schedule that says nothing.
+        reason: why something surprising is not listed.
+    """
+
+    pair: Pair
+    state: str
+    rests_on: Counted | None
+    counted: Sequence[Counted]
+    listed: Sequence[Counted]
+    failures: Sequence[Session]
+    reached_count: int
+    is_open: bool
+    ends_otherwise: bool
+    reason: str
+
+
+def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> PairState:
+    """Judge a pair in a period.
+
+    Args:
+        pair: with its stretches, listed ones and others.
+        period: a part of the time that was judged, or all of it.
+        thresholds: of the floors.
+    """
+    since, until = (day.toordinal() - _EPOCH for day in (period.since, period.until))
+    counted = [Counted.inside(stretch, since, until) for stretch in pair.stretches]
+    blocks = find_blocks([one for one in counted if one.stretch.is_listed], -inf, thresholds)
+    listed = [one for one in counted if one.stretch in blocks]
+    states = [(_state_of(one, one in listed, thresholds), one) for one in counted]
+    state, rests_on = min(
+        ((state, one) for state, one in states if state), key=_rank, default=("", None)
+    )
+    failures = sorted({session for one in listed for session in one.failures})
+    inside = {session for one in listed for session in one.sessions}
+    telling = _find_telling(pair, since, until)
+    reached = [session.day for session in telling if session.result == "ok"]
+    has_hours = any(one.stretch.series.schedule for one in listed)
+    return PairState(
+        pair,
+        state,
+        rests_on,
+        counted,
+        listed,
+        failures,
+        sum(session.result == "ok" for session in inside),
+        bool(meets_floor(len(reached), len(set(reached)), len(telling), thresholds)),
+        bool(failures) and not has_hours and _ends_otherwise(telling, failures[-1]),
+        next((one.stretch.reason for one in counted if one.stretch.reason and one.failures), ""),
+    )
+
+
+def _state_of(counted: Counted, is_listed: bool, thresholds: Thresholds) -> str:
+    """Return the state that a stretch gives its pair in a period; none if it gives none."""
+    failure_count = len(counted.failures)
+    if is_listed:
+        return "blocked" if counted.stretch.kind == MARK else "likely_blocked"
+    if counted.stretch.kind == ANY and counted.meets_floor(thresholds):
+        down_count = sum(session.result == "down" for session in counted.sessions)
+        return "down" if 2 * down_count >= failure_count else "impaired"
+    is_withheld = counted.stretch.reason and failure_count >= thresholds.floor_sessions
+    return "impaired" if is_withheld and counted.day_count >= thresholds.floor_days else ""
+
+
+def _rank(found: tuple[str, Counted]) -> tuple[int, int, int, int]:
+    """Return the order of states: the strongest, of most failures, by kind and time."""
+    state, counted = found
+    stretch = counted.stretch
+    strongest = STATES_BY_STRENGTH.index(state)
+    return strongest, -len(counted.failures), KIND_ORDER[stretch.kind], stretch.first
+
+
+def _find_telling(pair: Pair, since: int, until: int) -> list[Session]:
+    """Find the sessions of some days that say whether the network is open.
+
+    If lookups fail, one through a resolver that does not answer for the network says nothing.
+    """
+    fails_lookups = any(series.kind.startswith("dns") for series in pair.series)
+    within = lie_between(pair.sessions, since, until)
+    return [session for session in within if session.is_speaking or not fails_lookups]
+
+
+def _ends_otherwise(telling: Sequence[Session], last: Session) -> bool:
+    """Return whether a session after the last failure found the site open, or down."""
+    return any(session.result in ("ok", "down") for session in telling if session.row > last.row)

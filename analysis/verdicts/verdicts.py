@@ -1,9 +1,8 @@
 """The verdict on each site and network: state, mechanism, dates, counts and a witness."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import log
 
 import duckdb
 import numpy as np
@@ -11,36 +10,23 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.outcomes.steps import create_tables, create_views, keep_table, read_type
+from analysis.outcomes.steps import create_tables, keep_table, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import MOMENT, Period
 from analysis.sql import pick_queries, read_queries
-from analysis.verdicts.blocks import Evidence, weigh_evidence
-from analysis.verdicts.caveats import find_caveats
-from analysis.verdicts.cells import MARKED_DAYS, Inside, judge_inside, look_inside
-from analysis.verdicts.hours import find_schedules
-from analysis.verdicts.intervals import (
-    CELL,
-    decide,
-    explain_hits,
-    interval_tables,
-    judge_stretches,
-    round_chance,
-    round_evidence,
-)
+from analysis.verdicts.caveats import add_caveats
+from analysis.verdicts.flips import MARKED_DAYS, MOST, sessions_to_flip
+from analysis.verdicts.floors import meets_floor, wilson_bounds
+from analysis.verdicts.intervals import PAIR, interval_tables, round_chance, round_evidence
+from analysis.verdicts.judge import decide, explain_failures, judge_country
+from analysis.verdicts.pairs import MARK, Country
 from analysis.verdicts.probes import count_to_explain
-from analysis.verdicts.rates import learn
-from analysis.verdicts.reasons import (
-    OTHER_RESOLVERS,
-    count_heard,
-    set_aside_reasons,
-    why_insufficient,
-)
+from analysis.verdicts.rates import Elsewhere
+from analysis.verdicts.reasons import OTHER_RESOLVERS, count_heard, give_reasons, why_insufficient
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
-from analysis.verdicts.robustness import MOST, count_to_chance, sessions_to_flip
-from analysis.verdicts.series import MARK, Series, read_series
-from analysis.verdicts.sessions import KINDS, SESSION_VIEWS, Sessions
-from analysis.verdicts.states import meets_floor, wilson_bounds
+from analysis.verdicts.sessions import Sessions
+from analysis.verdicts.set_aside import set_aside_reasons
+from analysis.verdicts.states import PairState, judge_period
 from analysis.verdicts.witnesses import add_witness, hide_measurements
 from analysis.vocabulary import LISTED
 
@@ -48,10 +34,6 @@ _QUERIES = read_queries(__file__)
 _IS_PROBLEM = "is_problem(is_anomaly, is_confirmed, class, set_aside)"
 #: Resolvers that a pair names: those of most blocked sessions.
 _MOST_RESOLVERS = 5
-
-#: Says of each session of the series how often it would fail at least, from what is known besides;
-#: the connection finds ``sessions`` and ``networks``.
-Elsewhere = Callable[[duckdb.DuckDBPyConnection, Series], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +49,7 @@ class Judgement:
             marks left out: ``evidence, chance`` of the most surprising.
         defects: one row per ``software, kind`` that failed in one kind of probe alone:
             ``site_count, session_count``.
-        weigh: says what all of it rests on.
+        weigh: judges the pairs that all of it rests on, without their rivals.
     """
 
     verdicts: pd.DataFrame
@@ -75,11 +57,11 @@ class Judgement:
     withheld: pd.DataFrame
     chances: pd.DataFrame
     defects: pd.DataFrame
-    weigh: Callable[[], Evidence]
+    weigh: Callable[[], Country]
 
     @cached_property
-    def evidence(self) -> Evidence:
-        """What all of it rests on, for a case to be worked through."""
+    def country(self) -> Country:
+        """The pairs that all of it rests on, for a case to be worked through."""
         return self.weigh()
 
     def without_measurements(self) -> "Judgement":
@@ -87,8 +69,8 @@ class Judgement:
         return replace(
             self,
             verdicts=hide_measurements(self.verdicts),
-            intervals=hide_measurements(self.intervals, CELL),
-            withheld=hide_measurements(self.withheld, CELL),
+            intervals=hide_measurements(self.intervals, PAIR),
+            withheld=hide_measurements(self.withheld, PAIR),
         )
 
 
@@ -122,40 +104,28 @@ def _add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[P
 def list_pairs(
     connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
 ) -> pd.DataFrame:
-    """The pairs of site and network that are listed for the whole period: ``domain, probe_asn``.
+    """Return the pairs that are listed for the whole period: ``domain, probe_asn``.
 
-    What ``judge_cells`` lists, without what it says of them.
+    They are those that ``judge_cells`` lists, without what it says of them.
     """
     with sessions.opened(connection) as opened:
-        evidence = _weigh(opened, thresholds)
-        stretches = decide(opened, evidence, thresholds)
+        country = judge_country(opened, thresholds)
+        decide(opened, country, thresholds)
         names = read_type(opened, "host_name")
-    listed = stretches.loc[stretches["is_listed"], "cell"]
-    pairs: pd.DataFrame = (
-        evidence.series.cells[CELL].iloc[listed].drop_duplicates(ignore_index=True)
-    )
-    return pairs.assign(domain=pd.Series(names[pairs["domain"]], dtype="str"))
+    listed = [
+        (names[pair.domain], pair.probe_asn)
+        for pair in country.pairs
+        if any(stretch.is_listed for stretch in pair.stretches)
+    ]
+    return pd.DataFrame(listed, columns=PAIR).astype({"domain": "str", "probe_asn": "int64"})
 
 
 def weigh_sessions(
     connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
-) -> Evidence:
-    """How surprising the failures are, without what is known besides."""
+) -> Country:
+    """Judge the pairs by their sessions alone, without rivals and what is known besides."""
     with sessions.opened(connection) as opened:
-        return _weigh(opened, thresholds)
-
-
-def _weigh(
-    connection: duckdb.DuckDBPyConnection,
-    thresholds: Thresholds,
-    elsewhere: Elsewhere | None = None,
-) -> Evidence:
-    """How surprising the failures are, over a connection that finds the sessions alone."""
-    create_views(connection, SESSION_VIEWS)
-    series = read_series(connection, thresholds.floor_sessions)
-    told = elsewhere(connection, series) if elsewhere else np.zeros(len(series.row))
-    lessons = learn(connection, series, told)
-    return weigh_evidence(series, lessons, find_schedules(series, lessons.base(series)), thresholds)
+        return judge_country(opened, thresholds)
 
 
 def judge_cells(
@@ -170,29 +140,26 @@ def judge_cells(
         connection: to all tables.
         sessions: what is judged.
         scope: of which periods, and by which numbers.
-        elsewhere: see ``Elsewhere``.
+        elsewhere: see ``rates.Elsewhere``.
     """
     with sessions.opened(connection) as opened:
-        evidence = _weigh(opened, scope.thresholds, elsewhere)
-        return _judge(opened, evidence, scope)
+        country = judge_country(opened, scope.thresholds, elsewhere)
+        return _judge(opened, country, scope)
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Scope) -> Judgement:
+def _judge(connection: duckdb.DuckDBPyConnection, country: Country, scope: Scope) -> Judgement:
     periods, thresholds = scope.periods, scope.thresholds
     _add_period_parts(connection, periods.values())
     steps = pick_queries(_QUERIES, _IS_PROBLEM, "measurement_counts", "cell_parts")
     create_tables(connection, steps, {})
-    stretches = decide(connection, evidence, thresholds, has_control=scope.has_control)
-    stretches = judge_stretches(evidence, stretches, thresholds)
-    stretches = stretches.assign(
-        caveat=find_caveats(connection, evidence, stretches),
-        to_probe=count_to_explain(connection, evidence, stretches, MOST),
-        to_chance=count_to_chance(evidence, stretches, log(thresholds.chance_line)),
-    )
+    decide(connection, country, thresholds, has_control=scope.has_control)
+    give_reasons(country, thresholds)
+    add_caveats(connection, country)
+    count_to_explain(connection, country, MOST)
     names = read_type(connection, "host_name")
     verdicts = pd.concat(
         [
-            _verdicts_of(connection, evidence, stretches, period, thresholds).assign(period=name)
+            _verdicts_of(connection, country, period, thresholds).assign(period=name)
             for name, period in periods.items()
         ],
         ignore_index=True,
@@ -200,44 +167,44 @@ def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Sco
     verdicts["domain"] = names[verdicts["domain"]]
     verdicts = add_witness(connection, verdicts, periods, has_explorer=scope.has_explorer)
     return Judgement(
-        verdicts.sort_values([*CELL, "period"], ignore_index=True),
-        *interval_tables(connection, evidence, stretches, names),
-        _chances(evidence, names),
-        _defects(connection, evidence, stretches),
-        lambda: evidence,
+        verdicts.sort_values([*PAIR, "period"], ignore_index=True),
+        *interval_tables(connection, country, names),
+        _chances(country, names),
+        _defects(connection, country),
+        lambda: country,
     )
 
 
-def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
-    told = evidence.of_cells
-    cells = evidence.series.cells.loc[told.index, CELL]
-    chances = cells.assign(
-        domain=names[cells["domain"]], evidence=round_evidence(told), chance=round_chance(told)
-    )
-    return chances.sort_values(CELL, ignore_index=True)
+def _chances(country: Country, names: NDArray[np.object_]) -> pd.DataFrame:
+    rows = [
+        (names[pair.domain], pair.probe_asn, pair.log_evidence)
+        for pair in country.pairs
+        if pair.log_evidence is not None
+    ]
+    table = pd.DataFrame(rows, columns=[*PAIR, "log_evidence"]).astype({"log_evidence": "float64"})
+    log_evidence = table.pop("log_evidence")
+    chances = table.assign(evidence=round_evidence(log_evidence), chance=round_chance(log_evidence))
+    return chances.sort_values(PAIR, ignore_index=True)
 
 
-def _defects(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, stretches: pd.DataFrame
-) -> pd.DataFrame:
-    """What failed in one kind of probe alone, by software and kind of failure."""
-    software = read_type(connection, "software_name")
-    of_probe = stretches[stretches["reason"] == ONE_KIND_OF_PROBE]
-    elements = evidence.elements_of(of_probe)
-    rows, series = elements.loc[elements["is_hit"], "row"].unique(), evidence.series
-    found = pd.DataFrame(
-        {
-            "software": software[series.sessions["software"][rows]],
-            "kind": np.array(KINDS, object)[series.sessions["kind"][rows]],
-            "domain": series.look_up("domain", rows),
-        }
-    )
+def _defects(connection: duckdb.DuckDBPyConnection, country: Country) -> pd.DataFrame:
+    """Count what failed in one kind of probe alone, by software and kind of failure."""
+    rows = [
+        (session.row, session.kind, pair.domain)
+        for pair in country.pairs
+        for stretch in pair.stretches
+        if stretch.reason == ONE_KIND_OF_PROBE
+        for session in stretch.failures
+    ]
+    found = pd.DataFrame(rows, columns=["row", "kind", "domain"]).astype({"row": "int64"})
+    software = country.columns["software"][found["row"]]
+    found["software"] = read_type(connection, "software_name")[software]
     by_version = found.groupby(["software", "kind"])["domain"].agg(["nunique", "size"])
     by_version.columns = pd.Index(["site_count", "session_count"])
     return by_version.reset_index()
 
 
-#: What the verdicts of a period are worked out from, and what they do not show.
+#: Columns that the verdicts of a period are made from, and that are not published.
 _WORKING = [
     "has_problem",
     "ok_days",
@@ -248,44 +215,29 @@ _WORKING = [
     "first_open",
     "is_open",
     "reason",
-    "hits",
-    "open_inside",
-    "first_hit",
-    "last_hit",
+    "listed_session_count",
+    "reached_inside",
+    "first_failure",
+    "last_failure",
     "ends_otherwise",
-    "stretch",
-    "cell",
     "marked_days",
     "caveat",
 ]
 
 
 def _verdicts_of(
-    connection: duckdb.DuckDBPyConnection,
-    evidence: Evidence,
-    stretches: pd.DataFrame,
-    period: Period,
-    thresholds: Thresholds,
+    connection: duckdb.DuckDBPyConnection, country: Country, period: Period, thresholds: Thresholds
 ) -> pd.DataFrame:
-    """One period's rows of ``verdicts``, sites by number, without a witness.
-
-    A stretch is judged once, over the whole of it. In a half it counts where the half's own
-    sessions meet the floor.
-    """
-    inside = look_inside(evidence, stretches, period, thresholds)
+    """Return one period's rows of ``verdicts``, sites by number, without a witness."""
+    states = [judge_period(pair, period, thresholds) for pair in country.pairs]
     given = {"since": period.since, "until": period.until, "most_resolvers": _MOST_RESOLVERS}
     table = connection.execute(_QUERIES["cell_counts"], given).df()
-    cells = judge_inside(evidence, inside, period, thresholds)
-    cells = cells.join(_rules_of_cells(connection, evidence, inside))
-    cells = cells.rename_axis("cell").reset_index()
-    table = table.merge(cells.astype({"probe_asn": "uint32"}), on=CELL, how="left")
+    table = table.merge(_describe_states(connection, country, states), on=PAIR, how="left")
     table["state"] = _fill_states(table, thresholds)
     is_listed = table["state"].isin(LISTED)
-    table["sessions_to_flip"] = sessions_to_flip(table, inside, thresholds)
+    table["sessions_to_flip"] = _count_flips(table, states, thresholds)
     table["insufficient_reason"] = why_insufficient(table, thresholds)
-    table["set_aside_reason"] = set_aside_reasons(
-        connection, table, evidence, inside, period, thresholds
-    )
+    table["set_aside_reason"] = set_aside_reasons(connection, table, states, period, thresholds)
     table = _add_share(table, is_listed)
     table = _add_dates(table, is_listed, period, thresholds)
     is_chosen = (table["state"] == "ok") & (
@@ -294,16 +246,85 @@ def _verdicts_of(
     reason = table["reason"].fillna("").mask(is_chosen, OTHER_RESOLVERS)
     table["note"] = table["note"].where(is_listed, reason)
     for column in ("rule_id", "mechanism", "resolver_asns", "schedule"):
-        table[column] = table[column].where(is_listed, "")
-    is_of_resolver = table["mechanism"].fillna("").str.startswith("dns.")
+        table[column] = table[column].where(is_listed, "").fillna("")
+    is_of_resolver = table["mechanism"].str.startswith("dns.")
     table["resolver_asns"] = table["resolver_asns"].where(is_of_resolver, "")
-    told = ["rule_id", "mechanism", "resolver_asns", "schedule"]
-    table[told] = table[told].fillna("")
     return table.drop(columns=_WORKING)
 
 
+def _describe_states(
+    connection: duckdb.DuckDBPyConnection, country: Country, states: Sequence[PairState]
+) -> pd.DataFrame:
+    """Return the states of a period as a frame, a row a pair in which anything fails.
+
+    Besides the state: the evidence and chance of the most surprising way to fail, unless a mark
+    decides; and of the listed stretches the rule and mechanism of most failed sessions, the hours,
+    what cannot be told of them, the days of the first and last failure, and how many sessions
+    inside failed and reached the site.
+    """
+    rows = [
+        {
+            "domain": state.pair.domain,
+            "probe_asn": state.pair.probe_asn,
+            "state": state.state,
+            "is_open": state.is_open,
+            "reason": state.reason,
+            "evidence": _evidence_of(state),
+            "schedule": _schedule_of(state),
+            # empty, unless each stretch has one
+            "caveat": min((one.stretch.caveat for one in state.listed), default=""),
+            "listed_session_count": len(state.failures),
+            "reached_inside": state.reached_count,
+            "first_failure": state.failures[0].day if state.failures else None,
+            "last_failure": state.failures[-1].day if state.failures else None,
+            "ends_otherwise": state.ends_otherwise,
+        }
+        for state in states
+    ]
+    types = {"domain": "int32", "probe_asn": "uint32", "evidence": "float64"}
+    table = pd.DataFrame(rows, columns=_DESCRIBED).astype(types)
+    for name in ("first_failure", "last_failure"):
+        table[name] = pd.to_datetime(table[name], unit="D").astype(MOMENT)
+    failures = ((number, state.pair, state.failures) for number, state in enumerate(states))
+    rules = explain_failures(connection, country, failures)[["rule_id", "mechanism"]]
+    log_evidence = table["evidence"]
+    table = table.assign(evidence=round_evidence(log_evidence), chance=round_chance(log_evidence))
+    return table.join(rules)
+
+
+_DESCRIBED = [
+    *PAIR,
+    "state",
+    "is_open",
+    "reason",
+    "evidence",
+    "chance",
+    "schedule",
+    "caveat",
+    "listed_session_count",
+    "reached_inside",
+    "first_failure",
+    "last_failure",
+    "ends_otherwise",
+]
+
+
+def _evidence_of(state: PairState) -> float | None:
+    """Return ln E of the most surprising way to fail; nothing if a mark decides."""
+    stretches = [one.stretch for one in state.listed]
+    if any(stretch.kind == MARK for stretch in stretches):
+        return None
+    return max((stretch.log_evidence for stretch in stretches), default=state.pair.log_evidence)
+
+
+def _schedule_of(state: PairState) -> str:
+    """Return the hours of the listed stretches; empty unless all of them have the same."""
+    schedules = {str(one.stretch.series.schedule or "") for one in state.listed}
+    return schedules.pop() if len(schedules) == 1 else ""
+
+
 def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """The states, where nothing says that a cell is listed or fails: ok or insufficient."""
+    """Return the states: *ok* or *insufficient* of a pair that is neither listed nor failing."""
     total = count_heard(table)
     is_open = meets_floor(table["ok_session_count"], table["ok_days"], total, thresholds)
     is_open = is_open.mask(table["is_open"].notna(), table["is_open"] == True)  # noqa: E712
@@ -312,34 +333,24 @@ def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     return table["state"].where(table["state"].fillna("") != "", otherwise)
 
 
-def _rules_of_cells(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, inside: Inside
-) -> pd.DataFrame:
-    """By cell: rule and mechanism of most listed sessions, and their hours; what cannot be told of
-    them; and ``evidence`` and ``chance`` of the most surprising way to fail, unless a mark decides.
-    """
-    elements = inside.listed_elements()
-    rules = explain_hits(connection, evidence, elements, "cell")[["rule_id", "mechanism"]]
-    listed, told = inside.listed, evidence.of_cells
-    most = listed["log_evidence"].groupby(listed["cell"]).max()
-    is_mark = (listed["kind"] == MARK).groupby(listed["cell"]).any()
-    told = told.reindex(told.index.union(most.index))
-    told[most.index] = most.mask(is_mark)
-    of_cell = evidence.schedule_text(listed["series"], listed["cell"])
-    caveat = listed.groupby("cell")["caveat"].min()  # empty, unless said of each stretch
-    texts = {
-        "evidence": round_evidence(told),
-        "chance": round_chance(told),
-        "schedule": of_cell,
-        "caveat": caveat.reindex(told.index),
-    }
-    return pd.DataFrame(texts).join(rules)
+def _count_flips(
+    table: pd.DataFrame, states: Sequence[PairState], thresholds: Thresholds
+) -> pd.Series:
+    """Return of each pair how many forged sessions could change its state, at least."""
+    rests_on = {(state.pair.domain, state.pair.probe_asn): state.rests_on for state in states}
+    pairs = zip(table["domain"].tolist(), table["probe_asn"].tolist(), strict=True)
+    rows = table.fillna({"mechanism": ""}).itertuples()
+    fewest = [
+        sessions_to_flip(row, rests_on.get(pair), thresholds)
+        for pair, row in zip(pairs, rows, strict=True)
+    ]
+    return pd.Series(fewest, table.index, dtype="int64")
 
 
 def _add_share(table: pd.DataFrame, is_listed: pd.Series) -> pd.DataFrame:
-    """Blocked sessions over blocked and ok ones: inside the interval, or over the period."""
-    hits = table["hits"].where(is_listed, table["blocked_session_count"])
-    opened = table["open_inside"].fillna(0).where(is_listed, table["ok_session_count"])
+    """Add the share of blocked among blocked and ok sessions: in the interval, or the period."""
+    hits = table["listed_session_count"].where(is_listed, table["blocked_session_count"])
+    opened = table["reached_inside"].where(is_listed, table["ok_session_count"])
     low, high = wilson_bounds(hits, hits + opened)
     share = (hits / (hits + opened).where(hits + opened > 0)).astype("float64")
     return table.assign(blocked_share=share, blocked_share_low=low, blocked_share_high=high)
@@ -348,9 +359,9 @@ def _add_share(table: pd.DataFrame, is_listed: pd.Series) -> pd.DataFrame:
 def _add_dates(
     table: pd.DataFrame, is_listed: pd.Series, period: Period, thresholds: Thresholds
 ) -> pd.DataFrame:
-    """First and last day of blocking over the listed intervals, and what to know about them."""
-    first = table["first_hit"].where(is_listed).astype(MOMENT)
-    last = table["last_hit"].where(is_listed).astype(MOMENT)
+    """Add the first and last day of blocking over the listed intervals, and notes on them."""
+    first = table["first_failure"].where(is_listed)
+    last = table["last_failure"].where(is_listed)
     end = table["last_known"]
     to_the_end = is_listed & (last >= end) & (table["ends_otherwise"] != True)  # noqa: E712
     is_recent = (pd.Timestamp(period.until) - end).dt.days <= thresholds.not_tested_days

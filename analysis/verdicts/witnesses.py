@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.hosts import is_placeholder
 from analysis.period import Period
 from analysis.sql import read_queries
-from analysis.verdicts.intervals import CELL
+from analysis.verdicts.intervals import PAIR
 
 _EXPLORER = "https://explorer.ooni.org"
 _LONGEST_BY_DAY = 30  # days
@@ -84,7 +84,7 @@ def add_witness(
         table: the verdicts of all periods.
         periods: by name.
     """
-    listed = table.loc[table["rule_id"] != "", [*CELL, "rule_id", "blocked_from"]]
+    listed = table.loc[table["rule_id"] != "", [*PAIR, "rule_id", "blocked_from"]]
     last_days = {name: pd.Timestamp(one.last_day) for name, one in periods.items()}
     until = table["blocked_until"].fillna(table["period"].map(last_days))
     connection.register("listed", listed.assign(number=listed.index, until=until))

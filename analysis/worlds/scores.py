@@ -30,7 +30,7 @@ import pandas as pd
 
 from analysis.reference.networks import DOMESTIC
 from analysis.tables import map_texts, read_network, read_table
-from analysis.verdicts.states import wilson_bounds
+from analysis.verdicts.floors import wilson_bounds
 from analysis.vocabulary import DEAD_NAME_REASONS, LISTED
 
 PAIR_KEY = ["domain", "probe_asn"]

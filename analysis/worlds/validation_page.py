@@ -14,7 +14,7 @@ from analysis.pages.show import show_finding, show_table
 from analysis.reference.reference_files import REFERENCE
 from analysis.study.lineage import Lineage
 from analysis.tables import WRITTEN_BY
-from analysis.verdicts.states import wilson_bounds
+from analysis.verdicts.floors import wilson_bounds
 from analysis.worlds import scored_apps as apps
 from analysis.worlds import steering
 

@@ -1,0 +1,158 @@
+"""How surprising are the failures of a series if nobody blocks? An e-value, E.
+
+A session that fails has the weight q / r, and one that reaches the site (1 − q) / (1 − r). r is the
+rate of accidents that it is compared with, q the share of sessions that fails during a block: 0.75,
+drawn towards 0.95 by the failures in a row just before. A session with r ≥ q has the weight 1. The
+weight of a day is the product of its sessions, but at most the square of the largest: ten tests of
+one day by one probe are not ten witnesses.
+
+Nobody knows when a block begins and ends. Half of E is the mean, over all stretches of days, of the
+product of the days of the stretch. The other half is for a site that is blocked from the first test
+on, or again after an opening: a chain of two states, in which each of n tested days is open or
+blocked, the first with even odds, and the state changes between two tested days with probability
+1/n; the mean, over all its paths, of the product of the blocked days. If failures were accidents at
+these rates, E would be at most 1 on average. (Vovk and Wang 2021; the chain is the *fixed share* of
+Herbster and Warmuth 1998.)
+
+Hours of the week are asked for as well, so days have nine tenths of E and hours one tenth: the
+larger of two e-values could be 2 on average.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import exp, inf, log, log1p
+from typing import NamedTuple
+
+from analysis.verdicts.pairs import ANY, Series
+from analysis.verdicts.rates import base_rates, limit_rate
+
+#: The share of sessions that fails during a block, at least and at most, ...
+LEAST_SHARE, MOST_SHARE = 0.75, 0.95
+#: ... and how many sessions the least is worth beside the failures in a row before a session.
+_SHARE_WORTH = 4
+#: How many sessions the base rate is worth beside the earlier sessions of the pair.
+_BASE_WORTH = 8
+#: The part of E that whole days have; that of hours of the week.
+OF_DAYS, OF_HOURS = 0.9, 0.1
+#: Numbers beyond this are divided by it, since some E exceed any float.
+_LARGE = 1e250
+
+
+class Weight(NamedTuple):
+    """What one session says.
+
+    Attributes:
+        rate: how often such a session fails by accident.
+        share: how often it would fail during a block.
+        log_ratio: ln of its weight.
+    """
+
+    rate: float
+    share: float
+    log_ratio: float
+
+
+def log_ratio(fails: bool, rate: float, share: float) -> float:
+    """Return ln of how much likelier a session is if such a share of sessions is blocked."""
+    if rate >= share:
+        return 0.0
+    return log(share / rate if fails else (1 - share) / (1 - rate))
+
+
+def weigh_sessions(series: Series, forged: int = 0) -> Iterator[Weight]:
+    """Weigh the sessions of a series, in order of time.
+
+    Args:
+        series: with its ``lessons``.
+        forged: failures that are added before the first session, elsewhere and on the network.
+    """
+    failures = in_a_row = forged
+    bases = base_rates(series, forged)
+    for earlier, (fails, base) in enumerate(zip(series.fails, bases, strict=True), forged):
+        rate = limit_rate((failures + _BASE_WORTH * base) / (earlier + _BASE_WORTH))
+        share = min((in_a_row + LEAST_SHARE * _SHARE_WORTH) / (in_a_row + _SHARE_WORTH), MOST_SHARE)
+        yield Weight(rate, share, log_ratio(fails, rate, share))
+        failures += fails
+        in_a_row = in_a_row + 1 if fails else 0
+
+
+def weigh_days(series: Series, forged: int = 0) -> list[tuple[int, float]]:
+    """Weigh the tested days of a series: each day, and ln of its weight.
+
+    Logarithms are added, since the product of some 1,100 sessions exceeds any float.
+    """
+    days: list[tuple[int, float]] = []
+    total = most = 0.0
+    for session, weight in zip(series.sessions, weigh_sessions(series, forged), strict=True):
+        if not days or session.day != days[-1][0]:
+            total = most = 0.0
+            days.append((session.day, 0.0))
+        total, most = total + weight.log_ratio, max(most, weight.log_ratio)
+        days[-1] = (session.day, min(total, 2 * most) if most > 0 else total)
+    return days
+
+
+def average_over_blocks(log_weights: Sequence[float]) -> float:
+    """Return ln of the part of E that whole days have: 0.45 · S + 0.45 · C of docs/method.md.
+
+    Args:
+        log_weights: ln of the weight of each tested day.
+    """
+    count = max(len(log_weights), 1)
+    change = 1 / max(count, 2)
+    unit, log_scale = 1.0, 0.0  # 1, and ln of what all numbers have been divided by
+    ending = all_stretches = 0.0  # stretches that end on this day; all so far
+    is_open = is_blocked = 0.5
+    for index, log_weight in enumerate(log_weights):
+        weight = exp(log_weight)
+        ending = (ending + unit) * weight
+        all_stretches += ending
+        if index:
+            is_open, is_blocked = (
+                is_open * (1 - change) + is_blocked * change,
+                is_blocked * (1 - change) + is_open * change,
+            )
+        is_blocked *= weight
+        if max(is_blocked, all_stretches) > _LARGE:
+            unit, ending, all_stretches = unit / _LARGE, ending / _LARGE, all_stretches / _LARGE
+            is_open, is_blocked = is_open / _LARGE, is_blocked / _LARGE
+            log_scale += log(_LARGE)
+    mean = all_stretches / (count * (count + 1) / 2) + is_open + is_blocked
+    return log(OF_DAYS / 2) + log(mean) + log_scale
+
+
+def weigh(series: Series) -> None:
+    """Fill in how surprising a series is: ``log_evidence``, ``hours_evidence``, ``days``.
+
+    Args:
+        series: with its ``lessons`` and, if it fails at hours of the week, its ``schedule``.
+    """
+    series.days = weigh_days(series)
+    if series.kind == ANY:
+        return
+    series.log_evidence = average_over_blocks([weight for _, weight in series.days])
+    if series.schedule:
+        count = len(series.days)
+        of_hours = series.schedule.log_evidence - log(count * (count + 1) / 2) + log(OF_HOURS)
+        series.hours_evidence = add_logs(0.0, of_hours - series.log_evidence)
+        series.log_evidence += series.hours_evidence
+
+
+def add_logs(*logs: float) -> float:
+    """Return ln of the sum of numbers of which the logarithms are given; −∞ of none."""
+    most = max(logs, default=-inf)
+    return most + log(sum(exp(value - most) for value in logs)) if most > -inf else -inf
+
+
+def weigh_alone(series: Series, since: int, until: int) -> float:
+    """Return ln of what one stretch of days counts in the mean over all blocks.
+
+    Args:
+        series: with its ``days``.
+        since, until: the first and the last day of the stretch.
+    """
+    count = len(series.days)
+    own = sum(weight for day, weight in series.days if since <= day <= until)
+    changes = (since > series.days[0][0]) + (until < series.days[-1][0])
+    change = 1 / max(count, 2)
+    path = log(0.5) + changes * log(change) + max(count - 1 - changes, 0) * log1p(-change)
+    return own + log(OF_DAYS / 2) + add_logs(path, -log(count * (count + 1) / 2))

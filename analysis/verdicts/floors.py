@@ -1,0 +1,211 @@
+"""Are the failures of a pair enough to call it blocked? The line of evidence, and the floors.
+
+A stretch is a block if it is a mark or its series' evidence reaches the line; if it mostly fails;
+and if the pair's stretches together have enough failed sessions on enough days. The evidence floor
+is in this module alone.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from math import inf, log
+from operator import attrgetter
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+
+from analysis.outcomes.thresholds import Thresholds
+from analysis.verdicts.evidence import add_logs, weigh_alone
+from analysis.verdicts.pairs import ANY, MARK, Pair, Series, Session, Stretch
+
+#: Two-sided 95 %.
+Z_95 = 1.959963984540054
+#: ln of the evidence that is enough if something else speaks for a block as well: the pair is
+#: listed already.
+LOWER_LINE = log(20)
+
+
+def wilson_bounds(hits: pd.Series, total: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Return Wilson's score interval for ``hits`` of ``total`` at 95 %; NaN where total is 0.
+
+    Both columns have the same index.
+
+    Source: Wilson (1927); recommended for small counts by Brown, Cai and DasGupta (2001).
+    """
+    # in arrays: a judgement asks this thirty times, mostly of a handful of rows
+    n = total.to_numpy("float64", na_value=np.nan)
+    n = np.where(n > 0, n, np.nan)
+    share = hits.to_numpy("float64", na_value=np.nan) / n
+    centre = share + Z_95**2 / (2 * n)
+    with np.errstate(invalid="ignore"):  # more hits than that: NaN
+        spread = Z_95 * np.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2))
+    low, high = (centre - spread) / (1 + Z_95**2 / n), (centre + spread) / (1 + Z_95**2 / n)
+    index = hits.index
+    return pd.Series(low.clip(0, 1), index), pd.Series(high.clip(0, 1), index)
+
+
+def is_most(hits: Any, total: Any, thresholds: Thresholds) -> Any:
+    """Return whether the lower bound of the share ``hits / total`` reaches ``share_floor``.
+
+    Wilson's lower bound reaches a share exactly if the score test does not reject it, which needs
+    no division: that is asked here, of two numbers or of two columns.
+    """
+    floor = thresholds.share_floor
+    return hits - floor * total > Z_95 * (floor * (1 - floor) * total) ** 0.5
+
+
+def meets_floor(hits: Any, days: Any, total: Any, thresholds: Thresholds) -> Any:
+    """Return whether sessions of one result meet the evidence floor, of numbers or of columns.
+
+    Args:
+        hits: those sessions.
+        days: the days on which they lie.
+        total: the sessions that they are a share of.
+        thresholds: ``floor_sessions``, ``floor_days``, ``share_floor``.
+    """
+    is_enough = (hits >= thresholds.floor_sessions) & (days >= thresholds.floor_days)
+    return is_enough & is_most(hits, total, thresholds)
+
+
+def lie_between(sessions: Sequence[Session], since: int, until: int) -> Sequence[Session]:
+    """Return the sessions of the days from ``since`` on and before ``until``."""
+    day = attrgetter("day")
+    return sessions[bisect_left(sessions, since, key=day) : bisect_left(sessions, until, key=day)]
+
+
+class Counted(NamedTuple):
+    """A stretch, as far as it counts: as a whole, or its sessions in some period.
+
+    Attributes:
+        stretch: the stretch.
+        sessions, failures: those that count.
+        log_evidence: ln E of its series.
+    """
+
+    stretch: Stretch
+    sessions: Sequence[Session]
+    failures: Sequence[Session]
+    log_evidence: float
+
+    @classmethod
+    def whole(cls, stretch: Stretch) -> Self:
+        """Count all of a stretch, with all evidence of its series."""
+        return cls(stretch, stretch.sessions, stretch.failures, stretch.series.log_evidence)
+
+    @classmethod
+    def inside(cls, stretch: Stretch, since: int, until: int) -> Self:
+        """Count what lies in some days. A stretch is judged once, so no line is asked again."""
+        sessions, failures = (
+            lie_between(some, since, until) for some in (stretch.sessions, stretch.failures)
+        )
+        return cls(stretch, sessions, failures, inf)
+
+    @property
+    def day_count(self) -> int:
+        """How many days have a failure."""
+        return len({session.day for session in self.failures})
+
+    def meets_floor(self, thresholds: Thresholds) -> bool:
+        """Return whether its failures alone meet the evidence floor."""
+        return bool(meets_floor(len(self.failures), self.day_count, len(self.sessions), thresholds))
+
+
+def find_likely(counted: Sequence[Counted], line: float, thresholds: Thresholds) -> list[Counted]:
+    """Find the stretches of a pair that are surprising and mostly fail, alone or with others.
+
+    What is blocked, opened for a while and blocked again is no weaker a block for the opening. So
+    stretches of one kind in which a share of ``share_floor`` fails may reach the bound together.
+
+    Args:
+        counted: those that are asked about.
+        line: ln of the evidence that a series needs; a mark needs none.
+        thresholds: ``share_floor``.
+    """
+    likely = [
+        one
+        for one in counted
+        if one.failures
+        and len(one.failures) >= thresholds.share_floor * len(one.sessions)
+        and one.stretch.kind != ANY
+        and (one.stretch.kind == MARK or one.log_evidence >= line)
+    ]
+    by_series: dict[Series, list[Counted]] = {}
+    for one in likely:
+        by_series.setdefault(one.stretch.series, []).append(one)
+
+    def is_mostly_failing(some: Sequence[Counted]) -> bool:
+        failures, sessions = (
+            sum(map(len, column))
+            for column in zip(*((one.failures, one.sessions) for one in some), strict=True)
+        )
+        return bool(is_most(failures, sessions, thresholds))
+
+    return [
+        one
+        for one in likely
+        if is_mostly_failing([one]) or is_mostly_failing(by_series[one.stretch.series])
+    ]
+
+
+def find_blocks(counted: Sequence[Counted], line: float, thresholds: Thresholds) -> list[Stretch]:
+    """Find the stretches of a pair that are blocks: surprising, mostly failing, and enough.
+
+    All of them meet the floor of sessions and days together: a site that is blocked for two days
+    and, later or in another way, for two more is blocked. The floor of days is there against
+    accidents and forgery, not against short blocks. If there is a block, the other series of the
+    pair need no more than ``LOWER_LINE``.
+
+    Args:
+        counted: those that are asked about.
+        line: ln of the evidence that the pair needs.
+        thresholds: of the floor.
+    """
+
+    def meet(line: float) -> list[Stretch]:
+        likely = find_likely(counted, line, thresholds)
+        days = [session.day for one in likely for session in one.failures]
+        is_enough = (
+            len(days) >= thresholds.floor_sessions and len(set(days)) >= thresholds.floor_days
+        )
+        return [one.stretch for one in likely] if is_enough else []
+
+    return meet(min(line, LOWER_LINE)) if meet(line) else []
+
+
+def mark_blocks(pair: Pair, thresholds: Thresholds) -> None:
+    """Fill in which stretches of a pair are blocks, unless a rival explains them: ``is_block``."""
+    counted = [Counted.whole(stretch) for stretch in pair.stretches]
+    for stretch in find_blocks(counted, log(thresholds.chance_line), thresholds):
+        stretch.is_block = True
+
+
+def list_blocks(pair: Pair, thresholds: Thresholds) -> None:
+    """Fill in which blocks of a pair are listed: ``is_listed``, and ``log_evidence``.
+
+    What a rival explains (``reason``) lends the other stretches neither sessions and days nor
+    evidence: of E only what is theirs counts.
+    """
+    stretches = pair.stretches
+    left = [stretch for stretch in stretches if stretch.is_block and not stretch.reason]
+    explained = [stretch.series for stretch in stretches if stretch.is_block and stretch.reason]
+    for stretch in stretches:
+        series = stretch.series
+        stretch.log_evidence = series.log_evidence
+        if series in explained:
+            own = [_weigh_alone(other) for other in left if other.series is series]
+            stretch.log_evidence = add_logs(*own)
+    counted = [
+        Counted(stretch, stretch.sessions, stretch.failures, stretch.log_evidence)
+        for stretch in left
+    ]
+    for stretch in find_blocks(counted, log(thresholds.chance_line), thresholds):
+        stretch.is_listed = True
+
+
+def _weigh_alone(stretch: Stretch) -> float:
+    """Return ln of the part of its series' E that is the stretch's own."""
+    series = stretch.series
+    if series.schedule:  # one stretch has all of it
+        return series.log_evidence
+    first, last = series.sessions[stretch.first], series.sessions[stretch.last]
+    return weigh_alone(series, first.day, last.day)

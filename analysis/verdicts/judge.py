@@ -1,0 +1,153 @@
+"""The judge: from the sessions of a pair to its stretches, and which of them are listed.
+
+The steps are those of docs/method.md, a module each. ``judge_pair`` takes the first of them, which
+need the pair alone and what others teach about it. ``judge_country`` takes them for all pairs, site
+by site. ``decide`` takes those that need all pairs at once: what else it could be.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import duckdb
+import pandas as pd
+
+from analysis.outcomes.steps import create_tables, create_views
+from analysis.outcomes.thresholds import Thresholds
+from analysis.sql import pick_queries, read_queries
+from analysis.verdicts.evidence import weigh
+from analysis.verdicts.floors import list_blocks, mark_blocks
+from analysis.verdicts.hours import Schedule, find_schedules
+from analysis.verdicts.pairs import (
+    Country,
+    Lessons,
+    Pair,
+    Series,
+    Session,
+    find_series,
+    read_country,
+)
+from analysis.verdicts.rates import Elsewhere, teach
+from analysis.verdicts.rivals import EVERYWHERE, ask_rivals
+from analysis.verdicts.sessions import SESSION_VIEWS
+from analysis.verdicts.stretches import find_stretches
+
+_QUERIES = read_queries(__file__)
+#: A number → the pair and the sessions that failed.
+Failures = Iterable[tuple[int, Pair, Iterable[Session]]]
+
+
+def judge_pair(
+    sessions: Sequence[Session],
+    lessons: Mapping[str, Lessons],
+    thresholds: Thresholds,
+    schedules: Mapping[str, Schedule] | None = None,
+) -> list[Series]:
+    """Judge a site on a network by its sessions.
+
+    What else it could be is not asked: that takes the other pairs (``decide``).
+
+    Args:
+        sessions: those of the pair that can be interpreted, in order of time.
+        lessons: by kind of failure, what other operators and other sites teach.
+        thresholds: the method's numbers.
+        schedules: by kind of failure, the hours of the week at which the site fails, found on all
+            its networks together.
+
+    Returns:
+        A series for each kind of failure with enough sessions: how surprising it is, and its
+        stretches with ``is_block``, whether they meet the line and the floors.
+    """
+    pair = Pair(0, 0, 0, 0, sessions, find_series(sessions, thresholds.floor_sessions))
+    for series in pair.series:
+        series.lessons = lessons.get(series.kind, series.lessons)
+        series.schedule = (schedules or {}).get(series.kind)
+    _judge_series(pair, thresholds)
+    return list(pair.series)
+
+
+def _judge_series(pair: Pair, thresholds: Thresholds) -> None:
+    """Fill in the evidence and the stretches of a pair's series, and which of them are blocks."""
+    for series in pair.series:
+        weigh(series)
+        series.stretches = find_stretches(series, thresholds.change_cost)
+    mark_blocks(pair, thresholds)
+
+
+def judge_country(
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    elsewhere: Elsewhere | None = None,
+) -> Country:
+    """Judge every pair by its sessions, as ``judge_pair`` does.
+
+    Args:
+        connection: finds the tables of ``sessions.Sessions``.
+        thresholds: the method's numbers.
+        elsewhere: what is known besides about the rate of accidents (apps).
+    """
+    create_views(connection, SESSION_VIEWS)
+    country = read_country(connection, thresholds.floor_sessions)
+    teach(connection, country, elsewhere)
+    for site in country.sites():
+        find_schedules(site)
+        for pair in site:
+            _judge_series(pair, thresholds)
+    return country
+
+
+def decide(
+    connection: duckdb.DuckDBPyConnection,
+    country: Country,
+    thresholds: Thresholds,
+    *,
+    has_control: bool = False,
+) -> None:
+    """Fill in which stretches are listed, once it is asked what else they could be.
+
+    Args:
+        connection: finds ``outcomes`` and the tables of ``sessions.Sessions``.
+        country: with its blocks.
+        thresholds: the method's numbers.
+        has_control: others than the country's own networks say what works, so a failure on all of
+            these is not withheld.
+    """
+    create_tables(connection, pick_queries(_QUERIES, "fired_rules"), {})
+    blocks = [
+        (pair, stretch) for pair in country.pairs for stretch in pair.stretches if stretch.is_block
+    ]
+    failures = ((number, pair, stretch.failures) for number, (pair, stretch) in enumerate(blocks))
+    mechanisms = explain_failures(connection, country, failures)["mechanism"].to_dict()
+    for number, (_, stretch) in enumerate(blocks):
+        stretch.mechanism = mechanisms.get(number, "")
+    ask_rivals(connection, country, thresholds)
+    for _, stretch in blocks:
+        if has_control and stretch.reason == EVERYWHERE:
+            stretch.reason = ""
+    for pair in country.pairs:
+        list_blocks(pair, thresholds)
+
+
+def explain_failures(
+    connection: duckdb.DuckDBPyConnection, country: Country, failures: Failures
+) -> pd.DataFrame:
+    """Find the rule and the mechanism of most failed sessions of each group.
+
+    Args:
+        connection: holds ``fired_rules``, see ``decide``.
+        country: all pairs.
+        failures: the groups.
+
+    Returns:
+        By the number of the group: ``rule_id, mechanism, measurement_count``, how many of its
+        measurements are blocked. A group of which no rule fired is left out.
+    """
+    rows = [
+        (number, pair.domain, pair.probe_asn, session.row)
+        for number, pair, sessions in failures
+        for session in sessions
+    ]
+    hits = pd.DataFrame(rows, columns=["number", "domain", "probe_asn", "row"], dtype="int64")
+    hits["session"] = country.columns["session"][hits.pop("row")]
+    connection.register("hits_at_hand", hits)
+    rules = connection.execute(_QUERIES["rules_of_groups"]).df().set_index("number")
+    connection.unregister("hits_at_hand")
+    return rules
