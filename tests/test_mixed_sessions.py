@@ -143,8 +143,9 @@ def _world() -> Judgement:
 def test_plain_http_cut_and_https_open(
     name: str, state: str, rule: str, counts: tuple[int, ...]
 ) -> None:
-    """Most of a session's measurements decide; a tie is a session without a result. What is listed is explained by
-    the rule of those that failed, and has the measurements that failed."""
+    """Most of a session's measurements decide; a tie is a session without a result. What is listed
+    is explained by the rule of those that failed, and has the measurements that failed.
+    """
     row = verdict(_world(), domain=f"{name}.example")
     columns = ["blocked_count", "ok_count", "blocked_session_count", "ok_session_count"]
     assert (row["state"], row["rule_id"], row["mechanism"]) == (state, rule, rule)
