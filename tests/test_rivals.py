@@ -419,6 +419,21 @@ def test_what_is_withheld_lends_nothing_to_what_is_left() -> None:
     assert row["evidence"] <= alone["evidence"]
 
 
+def test_each_change_takes_evidence_from_what_is_left() -> None:
+    """What is left beside a withheld stretch counts for itself: one stretch of all that there may
+    be, and the less likely the more often the state has changed."""
+    around = "O" * 10 + "R" * 12 + "O" * 40
+    rows = [row for n in range(8) for row in _on(f"usual-{n}", *["O" * 62] * 3)]
+    for name, before, after in (("ended", 10, 6), ("lasting", 16, 0)):
+        own = around[:22] + "O" * before + "R" * 24 + "O" * after
+        rows += _on(name, own, around, around)
+    found = judge(rows)
+    ended, lasting = (verdict(found, domain=f"{name}.example") for name in ("ended", "lasting"))
+    assert ended["state"] == lasting["state"] == "likely_blocked"
+    assert ended["evidence"] + 1 < lasting["evidence"]
+    assert found.withheld.groupby("domain")["reason"].agg(set).tolist() == [{EVERYWHERE}] * 2
+
+
 def test_where_a_block_of_several_kinds_begins_and_ends() -> None:
     """A lost route is one at whatever layer it is written down; an interval lies between open days,
     whichever kind begins it and whichever ends it; what was seen to end on its last day does not
