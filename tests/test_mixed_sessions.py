@@ -50,6 +50,22 @@ BY_HTTP_AND_HTTPS = (
         *_AROUND,
     ),
     case(
+        "a plain page that differs on every network, each of which reaches the site by https",
+        "http.diff",
+        "unknown",
+        *_REPLACED,
+        *(
+            on(
+                90 + 2 * n + asn,
+                row if n else other_page(http_body_digest=f"a page of {asn}"),
+                day=90 + n,
+            )
+            | {"probe_asn": asn, "resolver_asn": asn}
+            for asn in (64520, 64521)
+            for n, row in enumerate([observation()] * 4)
+        ),
+    ),
+    case(
         "https beside a replaced page",
         "http.https",
         "ok",
@@ -67,7 +83,8 @@ def _mistakes(situations: Iterable[Situation]) -> list[str]:
 
 
 def test_https_beside_a_replaced_page() -> None:
-    """It reaches the site, and acquits nobody who replaces the page of plain requests."""
+    """It reaches the site. It acquits nobody who replaces the page of plain requests, and says of
+    no network that its plain requests get the site's page."""
     assert not _mistakes(BY_HTTP_AND_HTTPS)
 
 
@@ -102,8 +119,8 @@ def test_an_address_that_is_answered_twice_is_one_answer() -> None:
 SESSIONS = {"mostly-cut": "PPO", "cut-and-open": "PO", "mostly-open": "POO", "cut": "P"}
 
 
-def _measure_in_turn(name: str, letters: str) -> list[Row]:
-    """Thirty days of sessions, each of which tests the site once a letter."""
+def _measure_in_turn(name: str, letters: str, start: int = 0) -> list[Row]:
+    """Sessions until the thirtieth day, each of which tests the site once a letter."""
     rows = []
     for minute, letter in enumerate(letters):
         rows += [
@@ -112,7 +129,7 @@ def _measure_in_turn(name: str, letters: str) -> list[Row]:
                 "report_id": f"{name}-{day}",
                 "measurement_start_time": row["measurement_start_time"] + timedelta(minutes=minute),
             }
-            for day, row in enumerate(site(name, letter * 30))
+            for day, row in enumerate(site(name, letter * (30 - start), start=start))
         ]
     return rows
 
@@ -122,11 +139,12 @@ def _world() -> Judgement:
     usual = [
         row
         for asn in ALL_NETWORKS
-        for name in (*(f"usual-{n}" for n in range(4)), *SESSIONS)
+        for name in (*(f"usual-{n}" for n in range(4)), *SESSIONS, "in-two-ways")
         for row in site(name, "O" * 30, asn=asn)
-        if name not in SESSIONS or asn != ALL_NETWORKS[0]
+        if name.startswith("usual") or asn != ALL_NETWORKS[0]
     ]
     mixed = [row for name, letters in SESSIONS.items() for row in _measure_in_turn(name, letters)]
+    mixed += [*site("in-two-ways", "R" * 18), *_measure_in_turn("in-two-ways", "PPP", 18)]
     return judge([*usual, *mixed], until="2024-02-01")
 
 
@@ -138,13 +156,15 @@ def _world() -> Judgement:
         ("cut-and-open", "insufficient", "", (30, 30, 0, 0, 30)),
         ("mostly-open", "ok", "", (30, 60, 0, 30, 30)),
         ("cut", "likely_blocked", "http.reset", (30, 0, 30, 0, 30)),
+        # 18 sessions of one measurement at the handshake, 12 of three at the request
+        ("in-two-ways", "likely_blocked", "tls.reset", (54, 0, 30, 0, 30)),
     ],
 )
 def test_plain_http_cut_and_https_open(
     name: str, state: str, rule: str, counts: tuple[int, ...]
 ) -> None:
     """Most of a session's measurements decide; a tie is a session without a result. What is listed
-    is explained by the rule of those that failed, and has the measurements that failed.
+    is explained by the rule of most sessions that failed, and has the measurements that failed.
     """
     row = verdict(_world(), domain=f"{name}.example")
     columns = ["blocked_count", "ok_count", "blocked_session_count", "ok_session_count"]

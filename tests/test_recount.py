@@ -23,6 +23,7 @@ from analysis.planning import coverage
 from analysis.planning.ranking import count_others, find_last_tests
 from analysis.reference.test_lists import LIST_COLUMNS, ListEntry, TestLists
 from analysis.report.charts import find_unlisted_traces
+from analysis.report.fields_met import count_fields_met
 from analysis.report.following import count_session_days
 from analysis.report.instrument import count_versions
 from analysis.report.other_methods import weigh_flags
@@ -77,6 +78,9 @@ def _measure_one(rng: Random, site: str, letter: str) -> Row:
     }
     if letter == "O" and rng.random() < 0.3:
         row["tcp"] = [*row["tcp"], connect("2001:db8::10")]
+    if rng.random() < 0.1:  # one failure, which the rules do not know, of two attempts
+        attempts = [connect(f"2001:db8::{number}", "made_up") for number in (11, 12)]
+        row["tcp"] = [*row["tcp"], *attempts]
     return row
 
 
@@ -448,6 +452,35 @@ def test_runs_and_versions() -> None:
         )
         for key, rows in by_version.items()
     ]
+
+
+def test_what_is_new_is_counted_by_measurement() -> None:
+    """However often a measurement has it; its share of a network's day is the mean of all days."""
+    unknown = {("version", "1.2.3.4"): "1.2.3.4", ("version", "none"): None}
+    days = _group(lambda row: (row["probe_asn"], _day(row))).values()
+    expected = []
+    for key in [("failure", "made_up"), *unknown]:
+
+        def has(row: Row, key: tuple[str, str] = key) -> bool:
+            if key in unknown:
+                return bool(row["test_version"] == unknown[key])
+            return any(one["failure"] == "made_up" for one in row["tcp"])
+
+        met = [row for row in measurements() if has(row)]
+        expected.append(
+            (
+                *key,
+                len(met),
+                pytest.approx(len(met) / len(measurements())),
+                _different(met, "probe_asn"),
+                pytest.approx(sum(_count(rows, has) / len(rows) for rows in days) / len(days)),
+                min(map(_day, met)),
+                max(map(_day, met)),
+            )
+        )
+    columns = ["kind", "name", "measurement_count", "measurement_share", "network_count"]
+    columns += ["day_share", "first_day", "last_day"]
+    assert _rows(count_fields_met(connection()), *columns) == expected
 
 
 def test_ooni_flags_no_test_that_failed() -> None:
