@@ -156,6 +156,17 @@ WEIGHTS = [
         "dns.bogon_not_in_control, ",
     ),
     (misled(fingerprints_for(1).dns[0].pattern), 1.0, "dns.country_fingerprint, "),
+    # An unknown answer, and a listed one that the control got too, though all works there.
+    (
+        misled(tcp=[connect(ELSEWHERE, match="none", control_ok=None)], http_failure=None),
+        0.75,
+        "dns.unmatched, ",
+    ),
+    (
+        observation(dns_answers=[answer(fingerprints_for(1).dns[0].pattern)]),
+        1.0,
+        "dns.country_fingerprint, ",
+    ),
     (misled(dns_answers=[answer(ELSEWHERE, match="asn")]), 0.2, ""),
     (unconnected(TIMEOUT), 0.75, "tcp.failure, "),
     (unconnected(TIMEOUT, control_ok=False), 0.25, ""),
@@ -177,6 +188,22 @@ def test_ooni_v5_weighs_as_published() -> None:
         assert row.blocked_mean == pytest.approx(expected, nan_ok=True), row
         assert row.is_listed == ((blocked or 0) >= 0.5)
         assert row.reason.startswith(reason or "probability of a block")
+
+
+def test_the_controls_of_a_day_are_pooled() -> None:
+    """What fails beside a control that did not try the same is held against those that others
+    brought from the site on that day, and not on another day."""
+    for failing, blocked, reason in (
+        (unconnected(TIMEOUT, control_ok=None), 0.75, "tcp.failure, "),
+        (unshaken(RESET, control_ok=None), 0.8, "tls.reset, "),
+    ):
+        for day, expected in ((1, blocked), (2, 0.0)):
+            beside = on(1, observation(probe_asn=64520), day=day)
+            found = ooni_v5(_prepared([on(0, failing, day=1), beside]), Fingerprints())
+            mean, other = found.sort_values("probe_asn")["blocked_mean"]
+            assert other == 0
+            assert (mean if mean == mean else 0) == pytest.approx(expected), (reason, day)
+            assert found["reason"].str.startswith(reason).any() == bool(expected)
 
 
 def test_a_tie_does_not_hang_on_the_order_of_rows() -> None:
