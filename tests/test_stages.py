@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[1] / "analysis"
 #: What stages import and nothing depends on that is not handed in, or part of the observations.
 HANDED_IN = {
     "errors.py",
+    "files.py",
     "reference/reference_files.py",
     "observations/fingerprints.py",
     "observations/messages.py",

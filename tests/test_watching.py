@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from analysis.commands import reporting
+from analysis.files import digest_file
 from analysis.languages.language import ENGLISH
-from analysis.pages.replacing import digest
 from analysis.period import Period
 from analysis.review.reports import Report
 from analysis.review.standing import (
@@ -325,7 +325,7 @@ def _name_witnesses(look: Path) -> None:
             witness_url=measurement_url("r", "http://a")
         )
         write_table(look / "tables", name, named)
-        run["tables"][f"{name}.csv"]["sha256"] = digest(look / "tables" / f"{name}.csv")
+        run["tables"][f"{name}.csv"]["sha256"] = digest_file(look / "tables" / f"{name}.csv")
     (look / "run.json").write_text(json.dumps(run), "utf-8")
 
 

@@ -376,7 +376,7 @@ def _describe_pairs(
     study: Study | None,
 ) -> Iterator[dict[str, Any]]:
     """The verdict on each network, in words and counts, and its sessions if they are at hand."""
-    thresholds = _thresholds_of(parameters)
+    thresholds = Thresholds.read(read_table(tables, "thresholds"))
     networks, rules = read_table(tables, "networks"), read_table(tables, "rules")
     whys = dict(zip(rules["rule_id"], rules["comment"] + " " + rules["condition"], strict=True))
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
@@ -435,12 +435,6 @@ def _shortfall(row: Row, thresholds: Thresholds) -> str:
         f"{thresholds.floor_days} days, and a lower bound of {percent(thresholds.share_floor)} for "
         f"its share; here {here}"
     )
-
-
-def _thresholds_of(parameters: Mapping[str, Any]) -> Thresholds:
-    """Those of a run: the published ones, but for what it says."""
-    changed = {name: value for name, value in parameters.items() if name in DECLARATIONS}
-    return Thresholds().changed_by(changed)
 
 
 def _open_published(

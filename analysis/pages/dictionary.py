@@ -13,11 +13,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.columns import Column, Kind, column_of
+from analysis.files import digest_file
 from analysis.languages.language import ENGLISH
 from analysis.pages.headings import heading
 from analysis.pages.html_tables import render_table
 from analysis.pages.rendering import Appendix, SetItem
-from analysis.pages.replacing import digest
 from analysis.reference.reference_files import country_name
 from analysis.tables import TABLES, write_json
 
@@ -134,7 +134,7 @@ def _describe(path: Path) -> dict[str, Any]:
         "mediatype": "text/csv",
         "encoding": "utf-8",
         "bytes": path.stat().st_size,
-        "hash": f"sha256:{digest(path)}",
+        "hash": f"sha256:{digest_file(path)}",
         "schema": {"fields": fields, "missingValues": [""], **key},
     }
 

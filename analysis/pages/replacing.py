@@ -12,7 +12,6 @@ figure lead to a place on another page, which another language may have only at 
 """
 
 import ctypes
-import hashlib
 import json
 import os
 import re
@@ -28,6 +27,7 @@ from zipfile import ZipFile
 import pandas as pd
 
 from analysis.errors import ContractError, ParameterError
+from analysis.files import digest_file
 from analysis.reference.withheld import NONE_WITHHELD, Withheld
 from analysis.temporary_folders import TemporaryFolder
 
@@ -97,13 +97,8 @@ def write_run(folder: Path, record: Mapping[str, Any]) -> None:
     whole = {"tables": list_tables(folder / "tables"), **record, "files": files}
     text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / RECORD).write_text(f"{text}\n", encoding="utf-8", newline="\n")
-    sums = "".join(f"{digest(folder / name)}  {name}\n" for name in sorted({*written, RECORD}))
+    sums = "".join(f"{digest_file(folder / name)}  {name}\n" for name in sorted({*written, RECORD}))
     (folder / SUMS).write_text(sums, encoding="utf-8", newline="\n")
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
@@ -111,7 +106,7 @@ def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
     facts: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_file():
-            facts[path.name] = {"sha256": digest(path)}
+            facts[path.name] = {"sha256": digest_file(path)}
             if path.suffix == ".csv":
                 first = pd.read_csv(
                     path, usecols=[0], dtype="str", skip_blank_lines=False, encoding="latin-1"

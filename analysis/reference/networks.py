@@ -13,7 +13,6 @@ snapshot holds them for the whole Internet, drawn from a table of address ranges
 """
 
 import csv
-import hashlib
 import re
 import unicodedata
 from collections import Counter
@@ -28,6 +27,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from analysis.errors import ParameterError
+from analysis.files import digest_file
 from analysis.reference.reference_files import (
     ReferenceFile,
     given_or_shipped,
@@ -74,8 +74,7 @@ def load_network_names(path: str | Path | None) -> NetworkNames:
     file = Path(path)
     table = _read_columns(file, _NAME_COLUMNS, has_header=True)
     names = dict(zip(*(table[column].to_pylist() for column in _NAME_COLUMNS), strict=True))
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    described = ReferenceFile(file.name, "network names", digest, len(names))
+    described = ReferenceFile(file.name, "network names", digest_file(file), len(names))
     return NetworkNames(MappingProxyType(names), described)
 
 

@@ -22,7 +22,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache, partial
@@ -36,6 +36,7 @@ import msgspec
 import yaml
 
 from analysis.errors import ContractError, ParameterError, describe_error
+from analysis.files import digest_file
 from analysis.languages.language import ENGLISH, Language
 from analysis.period import Period, parse_date
 
@@ -462,8 +463,10 @@ class Snapshot:
             ContractError: a file is not what was fetched; names it.
         """
         for name in _names(probe_cc):
-            sidecar = self.sidecar(name)
-            if sidecar and sidecar.status == 200 and _digest(self.folder / name) != sidecar.sha256:
+            sidecar, digest = self.sidecar(name), ""
+            with suppress(OSError):
+                digest = digest_file(self.folder / name)
+            if sidecar and sidecar.status == 200 and digest != sidecar.sha256:
                 raise ContractError(
                     f"{self._shown(name)} is not the file that was fetched: its SHA-256 is not the "
                     f"one in its sidecar; remove data/reference/snapshots/{self.day} to do without"
@@ -508,14 +511,6 @@ def _names(probe_cc: str) -> tuple[str, ...]:
     """The files of a snapshot that a report on a country reads."""
     own = country_list(probe_cc)
     return LEGEND, GLOBAL_LIST, own, DNS_FINGERPRINTS, HTTP_FINGERPRINTS, NETWORK_NAMES
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file; empty where it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
 
 
 def snapshots(root: Path = SNAPSHOTS) -> list[Snapshot]:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from analysis.errors import ParameterError
-from analysis.pages.replacing import digest
+from analysis.files import digest_file
 from analysis.period import Period
 from analysis.reference.reference_files import read_file
 
@@ -29,7 +29,7 @@ class Report:
     @property
     def digest(self) -> str:
         """SHA-256 of its ``run.json``, which holds the digests of its tables."""
-        return digest(self.folder / "run.json")
+        return digest_file(self.folder / "run.json")
 
     @property
     def probe_cc(self) -> str:
@@ -102,7 +102,7 @@ def check_tables(report: Report, names: Iterable[str], parameter: str) -> None:
         if not path.is_file():
             raise ParameterError(parameter, report.folder, f"its tables/{name}.csv is missing")
         known = noted.get(f"{name}.csv", {}).get("sha256")
-        if known and known != digest(path):
+        if known and known != digest_file(path):
             raise ParameterError(
                 parameter,
                 report.folder,

@@ -4,7 +4,6 @@ The simplest one is here, a folder; ``buckets`` has those of servers. The last p
 OONI's archive.
 """
 
-import fcntl
 import hashlib
 import io
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from analysis.errors import ParameterError, SourceError, describe_error
+from analysis.files import hold_lock
 from analysis.observations.flags import Received
 from analysis.observations.messaging_tests import BY_FOLDER
 
@@ -96,9 +96,7 @@ def lock_folder(folder: Path, what: str) -> Iterator[None]:
         SourceError: something in it cannot be written, which is said of ``what``.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with hold_lock(folder / ".lock"):
             yield
     except OSError as error:
         raise SourceError(f"no {what} {folder}: {describe_error(error).lower()}") from None

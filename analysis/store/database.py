@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import ContractError, ParameterError, SourceError
+from analysis.files import digest_file
 from analysis.observations.flags import DISJOINT_SQL
 from analysis.observations.messaging import MESSAGING
 from analysis.observations.messaging_tests import BY_FOLDER, TESTS
@@ -37,7 +38,7 @@ from analysis.sources.archive_files import find_test
 from analysis.store.runs import COLUMNS as RUN_COLUMNS
 from analysis.store.runs import name_runs
 from analysis.store.stage_tables import FOLDER, KeptTables, connect, limit_memory
-from analysis.store.store import Collection, Excerpt, add_up, digest_file, read_metadata
+from analysis.store.store import Collection, Excerpt, add_up, read_metadata
 from analysis.store.withholding import withhold
 from analysis.temporary_folders import TemporaryFolder
 

@@ -38,6 +38,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import ContractError, ParameterError, SourceError
+from analysis.files import digest_file
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference.reference_files import is_fictional
@@ -74,7 +75,6 @@ from analysis.store.store import (
     NotRead,
     Provenance,
     Store,
-    digest_file,
     file_name,
     read_provenance,
     set_checksum,

@@ -19,7 +19,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -27,7 +27,7 @@ from typing import Self
 import duckdb
 
 from analysis.errors import SourceError
-from analysis.store.store import digest_file, make_alone
+from analysis.files import digest_file, hold_lock
 from analysis.temporary_folders import TemporaryFolder
 
 
@@ -165,7 +165,12 @@ class KeptTables:
         if found := self.find(connection, stage, made_from):
             return found
         catalog = self.catalog(stage, made_from)
-        with make_alone(self.folders[0] / f".{self.study}.{catalog}.lock"):
+        lock = self.folders[0] / f".{self.study}.{catalog}.lock"
+        with ExitStack() as stack:
+            with suppress(OSError):  # another folder will do
+                stack.enter_context(hold_lock(lock))
+                stack.callback(lock.unlink, missing_ok=True)
+            # whoever has waited may find it made
             if self.find(connection, stage, made_from) is None:
                 self._make(connection, catalog, make)
         return catalog

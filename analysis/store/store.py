@@ -13,13 +13,12 @@ third of the time another value is read. So the last of its key-value metadata i
 its bytes, taken with the checksum still blank.
 """
 
-import fcntl
 import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -186,12 +185,6 @@ def _checksum(content: bytes, start: int) -> bytes:
     return _PREFIX + digest.hexdigest().encode()
 
 
-def digest_file(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def read_metadata(content: bytes) -> dict[bytes, bytes] | None:
     """The key-value metadata of a file; None where it is not as it was written.
 
@@ -333,25 +326,6 @@ class Store(Storage):
                 writer.add_key_value_metadata({CHECKSUM_KEY: BLANK_CHECKSUM})
             set_checksum(path)
         return provenance
-
-
-@contextmanager
-def make_alone(lock: Path) -> Iterator[None]:
-    """Wait while another process makes the same, then let others wait.
-
-    What several of them need is made by one: whoever has waited looks whether it is there by now.
-    Where nothing can be locked, both make it.
-
-    Args:
-        lock: a file beside what is made, which goes with the block.
-    """
-    with ExitStack() as stack:
-        with suppress(OSError):  # a file system may have no locks
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(lock.open("w"))
-            fcntl.flock(file, fcntl.LOCK_EX)
-            stack.callback(lock.unlink, missing_ok=True)
-        yield
 
 
 @dataclass(frozen=True)

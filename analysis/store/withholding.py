@@ -16,10 +16,10 @@ import duckdb
 import pyarrow as pa
 
 from analysis.errors import ParameterError
+from analysis.files import digest_file
 from analysis.reference import withheld as reference
 from analysis.reference.withheld import Withheld
 from analysis.store.stage_tables import KeptTables
-from analysis.store.store import digest_file
 
 _STAGE = "withheld"
 _MADE_BY = [digest_file(Path(str(one))) for one in (__file__, reference.__file__)]

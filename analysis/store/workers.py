@@ -37,6 +37,7 @@ import msgspec
 import pyarrow as pa
 
 from analysis.errors import ParameterError, SourceError, describe_error
+from analysis.files import digest_file
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.observations.schema import SCHEMA_VERSION
@@ -65,7 +66,6 @@ from analysis.store.store import (
     Row,
     Rows,
     Store,
-    digest_file,
     version_of,
 )
 from analysis.temporary_folders import TemporaryFolder

@@ -4,11 +4,7 @@ The notebooks that read no other's tables begin it and the others check it, so t
 what another country, another period or another threshold left there.
 """
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import ParameterError
+from analysis.files import hold_lock
 from analysis.study.lineage import Lineage, name_differences, shorten
 from analysis.study.study import Study
 from analysis.tables import WRITTEN_BY, write_json
@@ -25,6 +22,8 @@ from analysis.tables import WRITTEN_BY, write_json
 _APART = ("6-validation", "8-messaging-circumvention")
 #: Lies among the tables; what begins with a dot is not published.
 MADE_FROM = ".made-from.json"
+#: Held by the notebook that begins the folder: two may start side by side.
+_LOCK = ".lock"
 
 
 def start_tables(study: Study) -> str:
@@ -34,21 +33,9 @@ def start_tables(study: Study) -> str:
         ParameterError: it holds tables that no notebook left there.
     """
     folder = Path(study.parameters.tables)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with hold_lock(folder / _LOCK):
         _begin(folder, made_from(study))
     return str(folder)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Notebooks that run side by side begin the folder one after the other."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _begin(folder: Path, now: dict[str, Any]) -> None:
