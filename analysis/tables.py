@@ -728,21 +728,6 @@ TABLES = {
             down_session_count unclear_session_count""",
         ),
         _table(
-            "followed_sessions",
-            "",
-            """The pair that page 2 follows from its sessions to its verdict, one row per session
-            that counts in its evidence, in order of time. The table has no rows if a trace decides,
-            if the block holds at certain hours only, or if nothing was weighed.""",
-            "domain probe_asn time is_hit",
-        ),
-        _table(
-            "followed_rates",
-            "name",
-            """The numbers from which page 2 computes the evidence on this pair. [The
-            method](method.md#how-often-would-it-fail) has the formulas.""",
-            "name value",
-        ),
-        _table(
             "tested_stretches",
             "item first_day",
             """The bars of page 9's figure: consecutive days with a test, of all networks together
@@ -836,7 +821,7 @@ WRITTEN_BY: Mapping[str, str] = {
         "test_versions run_counts ooni_counts unread_parts",
         "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals chances "
         "networks answers pages rules broken_sessions version_failures unlisted_traces "
-        "session_days followed_sessions followed_rates",
+        "session_days",
         "3-semester-comparison": "semesters semester_changes network_changes",
         "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
         "findings",

@@ -281,26 +281,3 @@ def test_what_pages_show_agrees_with_the_other_tables(ask: Ask) -> None:
     """The tables behind single figures and sentences count the same as those they are parts of."""
     for what, query in _CONTRADICTIONS.items():
         assert ask(f"SELECT * {query}").fetchall() == [], what
-
-
-def test_the_evidence_on_the_followed_pair_rests_on_its_tables(ask: Ask) -> None:
-    """The rate of accidents comes from the counts beside it, and the sessions are the pair's."""
-    rates = dict(ask("SELECT name, value FROM followed_rates").fetchall())
-    usual = rates["usual_share"]
-    site, network = (
-        (rates[f"{of}_failure_count"] + 4 * usual) / (rates[f"{of}_session_count"] + 4)
-        for of in ("site", "network")
-    )
-    rate = max(1 - (1 - site) * (1 - network), 0.005)
-    assert rate == pytest.approx(rates["base_share"], rel=1e-6)
-    ((told, hits),) = ask(
-        "SELECT count(*), count(*) FILTER (is_hit) FROM followed_sessions"
-    ).fetchall()
-    ((failed, reached, evidence),) = ask(
-        "SELECT blocked_session_count, ok_session_count, evidence FROM verdicts "
-        "JOIN (SELECT DISTINCT domain, probe_asn FROM followed_sessions) USING (domain, probe_asn) "
-        "WHERE period = 'all'"
-    ).fetchall()
-    assert 0 < hits <= failed
-    assert told - hits <= reached
-    assert evidence == round(math.log10(rates["evidence"]), 1)

@@ -181,7 +181,7 @@ def test_a_number_loses_no_digit(tmp_path: Path) -> None:
         for place, value in enumerate(values)
     ]
     frame = pd.DataFrame(rows).astype({"value": object})
-    assert write_table(tmp_path, "followed_rates", frame)["value"].tolist() == values
+    assert write_table(tmp_path, "validation_settings", frame)["value"].tolist() == values
 
 
 def test_every_column_is_declared_once_and_has_its_meaning(repository_root: Path) -> None:
