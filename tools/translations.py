@@ -33,6 +33,7 @@ from analysis.report.annex import REASON_SENTENCES
 from analysis.review.audits import ITEM
 from analysis.review.changes import HEADING, OF_RUN
 from analysis.review.watch_page import NOTES
+from analysis.tables import TABLES, WRITTEN_BY
 from analysis.verdicts.intervals import TOO_FEW, USUAL
 from analysis.verdicts.reasons import OTHER_RESOLVERS
 from analysis.verdicts.rivals import RIVALS
@@ -56,6 +57,8 @@ msgstr ""
 "Content-Transfer-Encoding: 8bit\\n"
 
 """
+#: Notebooks none of whose tables another language shows.
+_IN_ENGLISH = {"6-validation", "9-coverage"}
 #: Of a state, what is read; the rest is how it is drawn.
 _READ = ("words", "meaning")
 
@@ -79,7 +82,8 @@ def _words() -> Iterator[tuple[str, str]]:
         place = f"{module.__name__.replace('.', '/')}.py"
         for name, value in vars(module).items():
             if name.isupper():
-                yield from ((place, word) for word in _read(value))
+                told = _without_english(value) if name == "HEADINGS" else value
+                yield from ((place, word) for word in _read(told))
     yield "analysis/review/changes.py", HEADING
     for words in OF_RUN.values():
         yield from (("analysis/review/changes.py", word) for word in words.values())
@@ -103,6 +107,17 @@ def _words() -> Iterator[tuple[str, str]]:
         yield from (
             (f"data/reference/{categories.name}", row["category"]) for row in csv.DictReader(file)
         )
+
+
+def _without_english(headings: dict[str, str]) -> dict[str, str]:
+    """The headings without those of columns that only pages in English have."""
+    tables = [(table.name, table.columns) for table in TABLES.values()]
+    of_column = {name: {one for one, columns in tables if name in columns} for name in headings}
+    return {
+        name: heading
+        for name, heading in headings.items()
+        if not of_column[name] or {WRITTEN_BY.get(one, "") for one in of_column[name]} - _IN_ENGLISH
+    }
 
 
 def _read(value: object) -> Iterator[str]:

@@ -603,24 +603,6 @@ _LONGEST = 60  # characters of a name
 _MOST_ROWS = 20
 #: Columns of the indicators for which a page is too narrow; the file has them.
 _NOT_SHOWN = ("scope", "since", "until", "app_measurement_change_share")
-#: Words for columns that other pages do not have, or head otherwise.
-HEADINGS = {
-    "period": "Month or quarter",
-    "item": "Which",
-    "source_count": "Number of sources",
-    "largest": "Largest source",
-    "largest_share": "Share of the largest",
-    "two_largest_share": "Share of the two largest",
-    "equal_source_count": "Effective number of sources",
-    "line_count": "Lines added",
-    "tested_line_count": "Lines tested",
-    "date_added": "Added",
-    "days_untested": "Days from its addition to the first test, 0 if tested before",
-    "floor_pair_count": "Enough tests",
-    "below_pair_count": "Tested, not enough",
-    "untested_pair_count": "No test",
-    "floor_share": "Enough tests, share",
-}
 
 
 def claim_floor(floor: pd.DataFrame, ranked: pd.DataFrame) -> None:
@@ -678,7 +660,12 @@ def show_floor(floor: pd.DataFrame) -> None:
         floor,
         caption="Pairs of a site and an access network, by how much was tested",
         fold_after=_MOST_ROWS,
-        headings=HEADINGS,
+        headings={
+            "floor_pair_count": "Enough tests",
+            "below_pair_count": "Tested, not enough",
+            "untested_pair_count": "No test",
+            "floor_share": "Enough tests, share",
+        },
     )
 
 
@@ -689,7 +676,7 @@ def show_months(coverage: pd.DataFrame) -> None:
         coverage: the contract's ``coverage_by_month``.
     """
     months = coverage[coverage["scope"] == "all"].drop(columns=["scope", "item", "name"])
-    show_table(months, caption="Measurements by month", headings=HEADINGS)
+    show_table(months, caption="Measurements by month")
 
 
 def show_tests(coverage: pd.DataFrame) -> None:
@@ -787,7 +774,7 @@ def show_indicators(study: Study, indicators: pd.DataFrame) -> None:
             show_table(
                 ordered,
                 caption=f"Indicators {whose}, by quarter and by month",
-                headings=HEADINGS,
+                headings={"period": "Month or quarter"},
                 fold_after=20,
             )
     campaign = study.parameters.campaign
@@ -835,7 +822,7 @@ def show_sources(weighed: pd.DataFrame) -> None:
         "is updated is in several. Verdicts count sessions and days, so even many rows of one "
         "probe have little weight.",
     )
-    show_table(weighed, caption="Shares of the largest sources", headings=HEADINGS)
+    show_table(weighed, caption="Shares of the largest sources")
 
 
 def show_single_runs(single: int, every: int) -> None:
@@ -862,12 +849,16 @@ def show_list_changes(months: pd.DataFrame, added: pd.DataFrame, unlisted: pd.Da
         months, added: ``count_list_changes``.
         unlisted: ``find_unlisted``.
     """
-    show_table(months, caption="Lines added to the test lists, by month", headings=HEADINGS)
+    show_table(
+        months,
+        caption="Lines added to the test lists, by month",
+        headings={"line_count": "Lines added"},
+    )
     show_table(
         added,
         caption="Lines added in the period",
         fold_after=15,
-        headings=HEADINGS,
+        headings={"days_untested": "Days from its addition to the first test, 0 if tested before"},
         is_printed=False,
     )
     if unlisted.empty:
@@ -876,7 +867,6 @@ def show_list_changes(months: pd.DataFrame, added: pd.DataFrame, unlisted: pd.Da
         unlisted,
         caption="Sites on no list whose tests stopped",
         fold_after=15,
-        headings=HEADINGS,
         is_printed=False,
         note="Probes test sites from the lists, from a link, or from a person. Several networks "
         "tested these sites, and no network in the last four weeks. They were perhaps removed from "

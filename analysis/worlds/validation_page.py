@@ -29,55 +29,9 @@ PUBLISHED = [
 
 #: Columns of the results in which an empty cell is no number.
 _NUMBERS = {name: [""] for name in ("share", "new_share", "width_median", "narrowest_median")}
+#: Here the column does not have the pairs that a report lists.
+_BLOCKED_PAIRS = {"blocked_pair_count": "Blocked pairs, 6 or more sessions"}
 
-
-#: Words for the columns of the results.
-HEADINGS = {
-    "measure": "Measure",
-    "stratum": "Group",
-    "success_count": "Cases",
-    "trial_count": "Out of",
-    "share": "Share",
-    "lower_share": "Lower bound",
-    "upper_share": "Upper bound",
-    "pair_count": "Pairs",
-    "moved_count": "State moved",
-    "newly_listed_count": "Newly listed",
-    "broken_count": "Moved by fewer than the bound",
-    "is_blocked": "Truly blocked",
-    "forger": "Forgers",
-    "claim": "What they claim",
-    "situation": "Situation",
-    "constant": "Number",
-    "value": "Value",
-    "moved": "Moved to",
-    "flipped_pair_count": "Pairs that flip",
-    "listed_pair_count": "Listed pairs",
-    "blocked_pair_count": "Blocked pairs, 6 or more sessions",
-    "missed_pair_count": "Blocked pairs not listed",
-    "false_pair_count": "Pairs listed wrongly",
-    "false_site_count": "Sites listed wrongly",
-    "missed_site_count": "Blocked sites not listed",
-    "wrong_mechanism_count": "Wrong method of blocking",
-    "edge_count": "Dates",
-    "edge_not_found_count": "Dates not found",
-    "edge_outside_count": "Dates outside their interval",
-    "false_edge_count": "Given dates of no true block",
-    "error_count": "Errors, weighted, without dates not found",
-    "is_used": "In use",
-    "edge": "Date",
-    "error_median": "Error in days, median",
-    "error_p90": "Error, 90th percentile",
-    "error_max": "Error, maximum",
-    "width_median": "Interval in days, median",
-    "narrowest_median": "Time between sound tests, median",
-    "new_share": "Share of new probes",
-    "name_count": "Names",
-    "block_count": "Blocks",
-    "found_pair_count": "Blocked pairs found",
-    "truth": "Truth",
-    "undecidable": "Other possible explanation",
-}
 
 #: What a site of a simulated country is like, by the name that its tables have for it.
 SITUATIONS = {
@@ -196,7 +150,7 @@ class Results:
         """Show a result as a table, marked where it is of another method than the report."""
         if self.is_of_another_method:
             caption = ENGLISH.say("{caption} (of another method)", caption=caption)
-        show_table(frame, caption=caption, **{"headings": HEADINGS, **options})
+        show_table(frame, caption=caption, **options)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -270,7 +224,7 @@ def show_listed_wrongly(validation: Results) -> None:
         described,
         caption="Unblocked pairs and sites",
         fold_after=25,
-        headings={**HEADINGS, "success_count": "Listed wrongly"},
+        headings={"success_count": "Listed wrongly"},
     )
 
 
@@ -304,7 +258,9 @@ def show_examined(validation: Results) -> None:
             wrong=unclear["false_site_count"].sum(),
         ),
     )
-    validation.show(examined, caption="Results by situation", fold_after=20)
+    validation.show(
+        examined, caption="Results by situation", fold_after=20, headings=_BLOCKED_PAIRS
+    )
 
 
 def show_chances(validation: Results) -> None:
@@ -409,7 +365,6 @@ def show_steering(validation: Results) -> None:
     validation.show(
         table,
         caption="Blocked pairs that are listed",
-        headings={**HEADINGS, "wrong_count": "Listed wrongly"},
     )
 
 
@@ -474,7 +429,8 @@ def claim_forgery(validation: Results) -> None:
             version=validation.settings["rules_version"],
         ),
     )
-    validation.show(forgery, caption="The effect of forged reports")
+    headings = {"claim": "What they claim"}
+    validation.show(forgery, caption="The effect of forged reports", headings=headings)
 
 
 def show_thresholds_tried(validation: Results) -> None:
@@ -492,4 +448,6 @@ def show_thresholds_tried(validation: Results) -> None:
         n=(~tried["is_used"]).sum(),
         version=validation.settings["rules_version"],
     )
-    validation.show(tried, caption="All tried values", note=note, fold_after=12)
+    validation.show(
+        tried, caption="All tried values", note=note, fold_after=12, headings=_BLOCKED_PAIRS
+    )
