@@ -245,7 +245,7 @@ def _verdicts(*rows: tuple[str, str, str, str], period: str = "all") -> pd.DataF
     )[list(TABLES["verdicts"].columns)]
 
 
-NETWORKS = pd.DataFrame({"probe_asn": [1, 2, 9], "is_domestic": [True, True, False]})
+NETWORKS = pd.DataFrame({"probe_asn": [1, 2, 9], "kind": ["isp", "mobile", "vpn"]})
 
 
 def _listing(*pairs: tuple[str, str]) -> pd.DataFrame:

@@ -100,10 +100,20 @@ def count_semesters(
     return pd.DataFrame(rows)
 
 
+def on_access_networks(rows: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table, by ``probe_asn``, that are of the country's access networks.
+
+    Args:
+        rows: of ``verdicts`` or another table of networks.
+        networks: the contract's, or ``Study.networks``.
+    """
+    access = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
+    return rows[rows["probe_asn"].isin(access)]
+
+
 def listed_domestic(verdicts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``verdicts`` that the annex rests on: listed, on a domestic network."""
-    domestic = set(networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"])
-    return verdicts[verdicts["state"].isin(LISTED) & verdicts["probe_asn"].isin(domestic)]
+    """The rows of ``verdicts`` that the annex rests on: listed, on an access network."""
+    return on_access_networks(verdicts[verdicts["state"].isin(LISTED)], networks)
 
 
 def find_reopened(intervals: pd.DataFrame) -> set[tuple[str, int]]:
@@ -137,12 +147,9 @@ def compare_semesters(
         local_domains: the country's own.
         reopened: see ``find_reopened``.
     """
-    domestic = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
-    cells = verdicts[
-        verdicts["domain"].isin(listed_domestic(verdicts, networks)["domain"])
-        & verdicts["probe_asn"].isin(domestic)
-        & verdicts["period"].isin(["first", "second"])
-    ]
+    access = on_access_networks(verdicts, networks)
+    listed = access.loc[access["state"].isin(LISTED), "domain"]
+    cells = access[access["domain"].isin(listed) & access["period"].isin(["first", "second"])]
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     halves = cells.pivot(index=["domain", "probe_asn"], columns="period", values="state")
     halves = halves.reindex(columns=["first", "second"]).astype(object)
@@ -187,12 +194,8 @@ def count_panel(
         One row per half: ``period, domain_count`` (the panel), ``blocked_domain_count,
         blocked_local_domain_count``; only the matched pairs of site and network are read.
     """
-    domestic = set(networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"])
-    told = verdicts[
-        verdicts["probe_asn"].isin(domestic)
-        & verdicts["period"].isin(["first", "second"])
-        & is_tested_enough(verdicts)
-    ]
+    access = on_access_networks(verdicts, networks)
+    told = access[access["period"].isin(["first", "second"]) & is_tested_enough(access)]
     matched = told[told.duplicated(["domain", "probe_asn"], keep=False)]
     listed = matched["domain"].where(matched["state"].isin(LISTED))
     local = listed.where(listed.isin(local_domains))
@@ -636,8 +639,7 @@ def list_sites(
     of_site = whole.groupby("domain")
     tested = domains[domains["domain"].isin(of_site.groups)].sort_values("domain")
     names = tested["domain"]
-    domestic = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
-    access = whole[whole["probe_asn"].isin(domestic)]
+    access = on_access_networks(whole, networks)
     is_listed, is_aside = names.isin(blocked["domain"]), names.isin(aside["domain"])
     is_open = names.isin(access.loc[access["state"] == "ok", "domain"])
     status = np.select(

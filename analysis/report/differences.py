@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.report.annex import find_reasons
+from analysis.report.annex import find_reasons, on_access_networks
 from analysis.study.confirmation import confirm
 from analysis.study.study import Study
 from analysis.tables import map_texts, tell_network, tell_networks
@@ -25,7 +25,7 @@ def compare_methods(
     Args:
         verdicts: the contract's ``verdicts``.
         methods: key of ``vocabulary.METHODS`` → what ``other_methods.find_baselines`` gives.
-        networks: ``probe_asn, is_domestic``. Our list counts the country's access networks only;
+        networks: ``probe_asn, kind``. Our list counts the country's access networks only;
             the published methods do not tell them from VPNs, hosting and foreign networks.
 
     Returns:
@@ -34,7 +34,7 @@ def compare_methods(
         (``this_method``) first; ``set_aside_reason``, that of the annex; ``why``, in words.
     """
     whole = verdicts[verdicts["period"] == "all"]
-    access = _on_access_networks(whole, networks)
+    access = on_access_networks(whole, networks)
     ours = access[access["state"].isin(LISTED)]
     theirs = {key: frame[frame["is_listed"].astype(bool)] for key, frame in methods.items()}
     flags = {"this_method": ours, **theirs}
@@ -61,7 +61,7 @@ def list_method_pairs(
         One row per ``method, domain, probe_asn``: ``is_listed`` and ``reason``, what the method
         answers when asked why, or why not; of ours, the rule.
     """
-    access = _on_access_networks(verdicts[verdicts["period"] == "all"], networks)
+    access = on_access_networks(verdicts[verdicts["period"] == "all"], networks)
     listed = access[access["state"].isin(LISTED)]
     ours = listed[_CELL].assign(is_listed=True, reason=listed["rule_id"], method="this_method")
     rows = [ours]
@@ -69,12 +69,6 @@ def list_method_pairs(
         is_ours = pd.MultiIndex.from_frame(frame[_CELL]).isin(pd.MultiIndex.from_frame(ours[_CELL]))
         rows.append(frame[frame["is_listed"].astype(bool) | is_ours].assign(method=key))
     return pd.concat(rows)[["method", *_CELL, "is_listed", "reason"]]
-
-
-def _on_access_networks(cells: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
-    """The cells on access networks of the country."""
-    domestic = networks.loc[networks["is_domestic"].astype(bool), "probe_asn"]
-    return cells[cells["probe_asn"].isin(domestic)]
 
 
 def count_methods(compared: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from analysis.period import Period, day_of
 from analysis.reference.events import INCIDENT, Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import UNCATEGORISED
-from analysis.report.annex import SINCE
+from analysis.report.annex import SINCE, on_access_networks
 from analysis.report.verdict_words import PLATFORM, add_local_hours, grade_certainty
 from analysis.study.confirmation import SPAN_DAYS, spans_by_site
 from analysis.study.study import Study
@@ -116,8 +116,7 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
         verdicts, networks: the contract's.
     """
     whole = verdicts[verdicts["period"] == "all"]
-    access = networks[networks["kind"].isin(DOMESTIC)]
-    judged = whole[whole["probe_asn"].isin(access["probe_asn"])]
+    judged = on_access_networks(whole, networks)
     listed = judged[judged["state"].isin(LISTED)]
     tested = judged[is_tested_enough(judged)]
     traced, likely = _split(listed["state"])
@@ -384,8 +383,7 @@ def read_tables(tables: str | Path) -> dict[str, pd.DataFrame]:
 def add_pairs(read: Tables) -> dict[str, pd.DataFrame]:
     """Tables with ``access`` and ``pairs``, see ``read_tables``."""
     verdicts, networks = read["verdicts"], read["networks"]
-    domestic = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
-    access = verdicts[(verdicts["period"] == "all") & verdicts["probe_asn"].isin(domestic)]
+    access = on_access_networks(verdicts[verdicts["period"] == "all"], networks)
     return {**read, "access": access, "pairs": access[access["state"].isin(LISTED)]}
 
 

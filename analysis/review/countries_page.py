@@ -14,9 +14,9 @@ from analysis.pages.formats import link, macros
 from analysis.pages.html_tables import render_table
 from analysis.pages.rendering import Edition, PageContext, Section, SetItem, write_alone
 from analysis.pages.replacing import published
-from analysis.reference.networks import DOMESTIC
 from analysis.reference.reference_files import REPOSITORY, country_name, is_fictional
 from analysis.reference.withheld import load_withheld
+from analysis.report.annex import on_access_networks
 from analysis.review.reports import Report, check_tables, read_report
 from analysis.study.lineage import Lineage
 from analysis.tables import read_table, write_table
@@ -118,8 +118,7 @@ def _read_pairs(report: Report) -> pd.DataFrame:
     withheld = load_withheld(report.probe_cc)
     networks = read_table(report.tables, "networks")
     verdicts = read_table(report.tables, "verdicts")
-    access = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
-    pairs = verdicts[(verdicts["period"] == "all") & verdicts["probe_asn"].isin(access)]
+    pairs = on_access_networks(verdicts[verdicts["period"] == "all"], networks)
     names = pairs["domain"].map(withheld.mask)
     own = report.probe_cc.lower() + "." + names
     return pairs.assign(
@@ -136,7 +135,7 @@ def _count_country(report: Report, pairs: pd.DataFrame) -> dict[str, Any]:
     listed, of_common = own[own["is_listed"]], own[own["is_common"]]
     months = read_table(report.tables, "measurements_by_month")
     networks = read_table(report.tables, "networks")
-    access = networks[networks["kind"].isin(DOMESTIC)]
+    access = on_access_networks(networks, networks)
     tests = int(access["measurement_count"].sum())
     return {
         "probe_cc": report.probe_cc,
