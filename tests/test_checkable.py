@@ -29,9 +29,6 @@ CREATE VIEW graded AS SELECT CASE
   WHEN blocked_session_count >= 12 THEN 'very_strong'
   WHEN blocked_session_count >= 6 THEN 'strong' ELSE 'fair' END AS grade
 FROM listed;
-CREATE VIEW planned AS FROM networks
-WHERE kind IN ('isp', 'mobile', 'education', 'unknown') AND probe_asn <> 'AS0' AND day_count >= 3
-ORDER BY day_count DESC LIMIT 100;
 CREATE VIEW app AS FROM messaging_verdicts WHERE period = 'all';
 CREATE VIEW cut_app AS FROM app WHERE state IN ('blocked', 'likely_blocked')
   AND set_aside_reason IS DISTINCT FROM 'not_domestic';
@@ -146,9 +143,6 @@ _QUERIES = {
     "blocked_app_pair_count": "SELECT count(*) FROM cut_app",
     "blocked_app_network_count": "SELECT count(DISTINCT probe_asn) FROM cut_app",
     "defective_app_count": "SELECT count(*) FROM broken_app",
-    # page 9
-    "floor_pair_count": "SELECT count(*) FROM tested SEMI JOIN planned USING (probe_asn) "
-    "WHERE domain <> ''",
 }
 
 

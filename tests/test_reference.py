@@ -109,7 +109,7 @@ def test_a_bad_list_is_refused_by_file_and_line(tmp_path: Path) -> None:
         (HEADER.encode() + b"ftp://a.org/,NEWS,,,,\n", "line 2: url 'ftp://a.org/'"),
         (HEADER.encode() + b"\nhttp://nohost/,NEWS,,,,\n", "line 3: url 'http://nohost"),
         (HEADER.encode() + b"http://a.org/,news,,,,\n", "line 2: category_code 'news'"),
-        (HEADER.encode() + b"http://a.org/,NEWS,,2024-13-01,,\n", "line 2: date_added '2024-13"),
+        (HEADER.encode() + b"http://a.org/,NEWS,,2024-13-01,,\n", "line 2: date_added=2024-13"),
         (HEADER.encode() + b"http://a.org/,NEWS,\xff,,,\n", "line 2: not UTF-8"),
         (HEADER.encode() + b'http://a.org/,"NEWS,,,,\n', "line 2: not CSV"),
         (b"url,url,category_code,category_description\n", "line 1: two columns have the same name"),

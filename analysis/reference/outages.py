@@ -5,13 +5,13 @@ fails for every site, and the judge compares sites on one network anyway.
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis.reference.reference_files import ReferenceFile, parse_day, read_csv
+from analysis.period import Period
+from analysis.reference.reference_files import ReferenceFile, read_csv
 from analysis.tables import read_network
 
 PARAMETER = "OUTAGES"
@@ -20,11 +20,9 @@ _LONGEST = 200
 
 @dataclass(frozen=True)
 class Outage:
-    """An outage of one network, or of the country where ``probe_asn`` is None; ``until`` is the
-    day after its last."""
+    """An outage of one network, or of the country where ``probe_asn`` is None."""
 
-    since: date
-    until: date
+    period: Period
     probe_asn: int | None
     source: str
 
@@ -50,7 +48,7 @@ def load_outages(path: str | Path) -> Outages:
     for line, cells in table.rows:
         with table.at(line):
             found.append(_parse(**cells))
-    newest = max((str(one.since) for one in found), default="")
+    newest = max((str(one.period.since) for one in found), default="")
     return Outages(tuple(found), table.described("outages", len(found), newest))
 
 
@@ -60,10 +58,7 @@ def _parse(since: str, until: str, probe_asn: str, source: str) -> Outage:
         raise ValueError(f"probe_asn {probe_asn[:20]!r} is no network, such as AS64500, nor empty")
     if not 1 <= len(source) <= _LONGEST:
         raise ValueError(f"source must be text of 1 to {_LONGEST} characters")
-    outage = Outage(parse_day("since", since), parse_day("until", until), network, source)
-    if outage.since >= outage.until:
-        raise ValueError("until must be after since: it is the day after the last")
-    return outage
+    return Outage(Period.parse(since, until), network, source)
 
 
 def mark_outages(stretches: pd.DataFrame, outages: Outages) -> pd.DataFrame:
@@ -82,10 +77,9 @@ def mark_outages(stretches: pd.DataFrame, outages: Outages) -> pd.DataFrame:
 
 def _say(row: Any, outages: tuple[Outage, ...]) -> list[str]:
     return [
-        f"inside an outage recorded from {one.since} to {one.until - timedelta(days=1)} "
-        f"({one.source})"
+        f"inside an outage recorded from {one.period.since} to {one.period.last_day} ({one.source})"
         for one in outages
         if one.probe_asn in (None, row.probe_asn)
-        and pd.Timestamp(one.since) <= row.blocked_from
-        and row.last_seen_blocked < pd.Timestamp(one.until)
+        and row.blocked_from.date() in one.period
+        and row.last_seen_blocked.date() in one.period
     ]

@@ -101,10 +101,10 @@ class CsvTable:
 
     @contextmanager
     def at(self, line: int) -> Iterator[None]:
-        """Refuse the file, by file and line, where the line's cells raise a ValueError."""
+        """Refuse the file, by file and line, where one of the line's cells is refused."""
         try:
             yield
-        except ValueError as error:
+        except (ValueError, ParameterError) as error:
             raise ParameterError(self.parameter, self.path, f"line {line}: {error}") from None
 
     def described(self, role: str, row_count: int, date: str = "") -> ReferenceFile:
@@ -117,21 +117,6 @@ def given_or_shipped(path: str | Path | None, shipped: str) -> Path | None:
     if path:
         return Path(path).expanduser()
     return REFERENCE / shipped if (REFERENCE / shipped).is_file() else None
-
-
-def parse_day(name: str, text: str) -> date:
-    """The day in a cell.
-
-    Raises:
-        ValueError: it is not written YYYY-MM-DD.
-    """
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if day is None or day.isoformat() != text:
-        raise ValueError(f"{name} {text[:20]!r} is not written YYYY-MM-DD")
-    return day
 
 
 def read_file(path: Path, parameter: str, limit: int = FILE_LIMIT) -> bytes:

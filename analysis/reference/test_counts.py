@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.observations.messaging_tests import BY_NAME
-from analysis.reference.reference_files import REFERENCE, ReferenceFile, parse_day, read_csv
+from analysis.period import parse_date
+from analysis.reference.reference_files import REFERENCE, ReferenceFile, read_csv
 
 PARAMETER = "TEST_COUNTS"
 COUNTS = ("measurement_count", "ok_count", "anomaly_count", "confirmed_count", "failure_count")
@@ -65,7 +66,7 @@ def load_test_counts(path: str | Path) -> TestCounts:
             probe_cc = cells["probe_cc"].upper()
             if not _COUNTRY.fullmatch(probe_cc):
                 raise ValueError(f"{probe_cc[:20]!r} is no country, which has two letters")
-            day = parse_day("measurement_start_day", cells["measurement_start_day"])
+            day = parse_date("measurement_start_day", cells["measurement_start_day"])
             counts = [_count(cells[name]) for name in COUNTS]
             if counts[0] != sum(counts[1:]):
                 raise ValueError(f"its flags sum to {sum(counts[1:])}, not to {counts[0]}")

@@ -12,6 +12,7 @@ import yaml
 
 from analysis.errors import ParameterError
 from analysis.hosts import normalise
+from analysis.period import parse_date
 from analysis.reference.reference_files import (
     REFERENCE,
     REQUIRED_COLUMNS,
@@ -23,7 +24,6 @@ from analysis.reference.reference_files import (
     given_or_shipped,
     is_fictional,
     parse_country,
-    parse_day,
     read_csv,
 )
 
@@ -208,7 +208,7 @@ def _check_line(row: Mapping[str, str]) -> None:
     if not _CATEGORY_CODE.fullmatch(code):
         raise ValueError(f"category_code {code!r} is not 2 to 8 capital letters or digits")
     if row.get("date_added"):
-        parse_day("date_added", row["date_added"])
+        parse_date("date_added", row["date_added"])
 
 
 def _with_path(url: str) -> str:

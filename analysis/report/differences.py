@@ -10,7 +10,7 @@ from analysis.report.annex import find_reasons, on_access_networks
 from analysis.study.confirmation import confirm
 from analysis.study.study import Study
 from analysis.tables import map_texts, tell_network, tell_networks
-from analysis.verdicts.states import STATES_BY_STRENGTH
+from analysis.verdicts.states import strength
 from analysis.vocabulary import FLIPS, LISTED, METHODS, SET_ASIDE_REASONS
 from analysis.vocabulary import STATES as STATE_WORDS
 
@@ -171,8 +171,7 @@ def gather(flipped: pd.DataFrame) -> pd.DataFrame:
 
 def _strongest(cells: pd.DataFrame) -> dict[str, str]:
     """Site → the strongest state on any of the networks."""
-    rank = cells["state"].map({state: place for place, state in enumerate(STATES_BY_STRENGTH)})
-    ranked = cells.assign(rank=rank).sort_values(["domain", "rank"])
+    ranked = cells.assign(rank=strength(cells["state"])).sort_values(["domain", "rank"])
     return dict(ranked.drop_duplicates("domain")[["domain", "state"]].to_numpy())
 
 
