@@ -496,7 +496,10 @@ def test_a_file_of_counts_is_read_strictly(tmp_path: Path) -> None:
     for cells, message in (
         ("2024-01-02,QM,telegram,3,2,0,0,0", "line 2: its flags sum to 2, not to 3"),
         ("2024-01-02,QM,telegram,-1,2,0,0,0", "line 2: '-1' is no count"),
-        ("someday,QM,telegram,2,2,0,0,0", "line 2: measurement_start_day=someday: a date is written"),
+        (
+            "someday,QM,telegram,2,2,0,0,0",
+            "line 2: measurement_start_day=someday: a date is written",
+        ),
         ("2024-01-02,QM,telegram,2,2,0,0,0\n2024-01-02,QM,telegram,2,2,0,0,0", "stand twice"),
         ("2024-01-02,QM,telegram,2,2,0,0,0\n2024-01-02,qm,telegram,2,2,0,0,0", "stand twice"),
         ("2024-01-02,AUT,telegram,2,2,0,0,0", "line 2: 'AUT' is no country"),

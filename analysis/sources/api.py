@@ -269,12 +269,9 @@ def read_messaging_counts(
 
 
 def _read_kept(folder: Path, questions: Iterable[Question]) -> Counts | None:
-    found: list[_Reply] = []
-    for question in questions:
-        replies = _find(folder, question)
-        if replies is None:
-            return None
-        found += replies
+    found = _find_all(folder, questions)
+    if found is None:
+        return None
     asked_at: dict[str, datetime] = {}
     for reply in found:
         month = f"{reply.period.since:%Y-%m}"
@@ -368,6 +365,17 @@ def _fetch(folder: Path, question: Question, server: Server) -> None:
     path.write_bytes(body)
 
 
+def _find_all(folder: Path, questions: Iterable[Question]) -> list[_Reply] | None:
+    """What was kept of the replies to several questions, in order; None where one lacks a reply."""
+    found: list[_Reply] = []
+    for question in questions:
+        replies = _find(folder, question)
+        if replies is None:
+            return None
+        found += replies
+    return found
+
+
 def _find(folder: Path, question: Question) -> list[_Reply] | None:
     """What was kept of the replies to a question or to its halves, in the order of time; None where
     anything is missing or not as it was received.
@@ -378,13 +386,7 @@ def _find(folder: Path, question: Question) -> list[_Reply] | None:
         sidecar = msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=Sidecar)
         asked_at = datetime.strptime(sidecar.fetched_at, _TIME).replace(tzinfo=UTC)
     except (OSError, msgspec.MsgspecError, ValueError):
-        found: list[_Reply] = []
-        for half in question.halves():
-            replies = _find(folder, half)
-            if replies is None:
-                return None
-            found += replies
-        return found or None
+        return _find_all(folder, question.halves()) or None
     if sidecar.url not in question.urls() or sidecar.sha256 != sha256(body).hexdigest():
         return None
     return [_Reply(question.read(body), question.period, asked_at, body)]
