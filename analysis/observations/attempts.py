@@ -1,4 +1,4 @@
-"""What a probe tried and what the control saw, layer by layer: lookups, connections, handshakes."""
+"""The lookups, connections and handshakes of a probe and of its control."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -25,17 +25,19 @@ from analysis.observations.messages import (
     tidy_title,
 )
 
-_LONGEST = 128  # characters of an endpoint
+_ENDPOINT_LENGTH = 128  # characters
 _NO_CONTROL: Final = Control()
 _NO_DNS: Final = ControlDns()
 _NO_PAGE: Final = ControlHttp()
 
 
 class ControlView:
-    """What the control saw; empty where its reply says nothing.
+    """The control's reply; empty if it consists of defaults.
 
-    ``addresses``: those that it resolved, in order; ``asns``: address → its annotation; ``tcp`` and
-    ``tls``: endpoint → its own attempt, spelt as :func:`spell_endpoint` does.
+    Attributes:
+        addresses: that it resolved, in order.
+        asns: address → ASN.
+        tcp: endpoint, spelt as by :func:`spell_endpoint`, → attempt; ``tls`` likewise.
     """
 
     def __init__(self, keys: TestKeys) -> None:
@@ -63,14 +65,16 @@ class ControlView:
                     self.asns[address] = number
 
     def tls_addresses(self) -> list[str]:
-        """The column ``control_tls_addresses``: where it got a valid certificate."""
-        good = dict.fromkeys(
-            split_endpoint(n)[0] for n, end in self.tls.items() if read_result(end)[0]
+        """Return the column ``control_tls_addresses``: those that sent a valid certificate."""
+        addresses = dict.fromkeys(
+            split_endpoint(endpoint)[0]
+            for endpoint, attempt in self.tls.items()
+            if read_result(attempt)[0]
         )
-        return [address for address in good if address is not None]
+        return [address for address in addresses if address is not None]
 
     def page(self) -> tuple[int | None, int | None, str | None]:
-        """Status, body length and title of its page; nulls where it got none."""
+        """Return status, body length and title of its page; each None if absent."""
         status, length, title = status_or_none(self.http.status_code), self.http.body_length, None
         if status is None or length is None or not 0 <= length < 1 << 62:
             length = None
@@ -80,7 +84,7 @@ class ControlView:
 
 
 def _says_something(control: Control) -> bool:
-    """Whether any part of a control reply is more than its empty default."""
+    """Test whether any part of a control reply is more than its empty default."""
     dns, http = control.dns, control.http_request
     return bool(
         (dns is not None and (dns.failure or dns.addrs))
@@ -90,7 +94,7 @@ def _says_something(control: Control) -> bool:
 
 
 def read_result(endpoint: ControlEndpoint | None) -> tuple[bool | None, str | None]:
-    """Whether the control reached an endpoint, and its failure; nulls where it did not try."""
+    """Return whether the control reached an endpoint, and its failure; None if it did not try."""
     if endpoint is None:
         return None, None
     if endpoint.status is True and not endpoint.failure:
@@ -100,13 +104,13 @@ def read_result(endpoint: ControlEndpoint | None) -> tuple[bool | None, str | No
 
 
 def spell_endpoint(address: str, port: int | str | None) -> str:
-    """An endpoint as the control spells it."""
+    """Return an endpoint as the control spells it."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def split_endpoint(endpoint: str) -> tuple[str | None, str]:
-    """The address of an endpoint, and the endpoint as the control spells it."""
-    return _split(endpoint) if len(endpoint) <= _LONGEST else (None, "")
+    """Return the address of an endpoint, and the endpoint as the control spells it."""
+    return _split(endpoint) if len(endpoint) <= _ENDPOINT_LENGTH else (None, "")
 
 
 @lru_cache(maxsize=1 << 15)
@@ -117,7 +121,7 @@ def _split(endpoint: str) -> tuple[str | None, str]:
 
 
 SYSTEM_ENGINES = frozenset({None, "", "system", "getaddrinfo", "golang_net_resolver", "unknown"})
-_MATCH, _IS_ANSWER = 3, 4  # where they stand in an item of the column ``tcp``
+_MATCH, _IS_ANSWER = 3, 4  # their positions in an item of the column ``tcp``
 
 
 # --- dns ----------------------------------------------------------------------------------------
@@ -132,11 +136,14 @@ class Lookups:
     has_answer: bool = False
 
     def failure(self) -> str | None:
-        """Null where any lookup answered; else that of the first that was not for AAAA."""
+        """Return the failure of the first lookup not for AAAA, else of the first.
+
+        None if any lookup was answered.
+        """
         if self.has_answer or not self.failures:
             return None
-        ours = (failure for kind, failure in self.failures if kind != "AAAA")
-        return next(ours, self.failures[0][1])
+        failures = (failure for kind, failure in self.failures if kind != "AAAA")
+        return next(failures, self.failures[0][1])
 
 
 @dataclass(slots=True)
@@ -147,11 +154,11 @@ class QueryResults:
     system: Lookups = field(default_factory=Lookups)
     udp: Lookups = field(default_factory=Lookups)
     fingerprints: list[str] = field(default_factory=list)
-    getaddrinfo_error: int | None = None  # of the first lookup by the system that has one
+    getaddrinfo_error: int | None = None  # of the first system lookup that has an error number
 
 
 def read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> QueryResults:
-    """What one pass over ``queries`` gives."""
+    """Read the lookups of the input's host, in one pass over ``queries``."""
     dns = QueryResults(host)
     names = fingerprints.dns_names
     for query in keys.queries or ():
@@ -182,7 +189,7 @@ def read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> Query
 
 
 def _addresses(answers: list[Answer] | None) -> Iterator[tuple[str, Answer]]:
-    """The answers that are addresses, each with its address in canonical spelling."""
+    """Yield the answers that are addresses, each with its address in canonical spelling."""
     for answer in answers or ():
         text = answer.ipv4 or answer.ipv6
         address = hosts.canonical(text) if text else None
@@ -195,9 +202,9 @@ _Answer = tuple[str, int | None, str | None, str | None]
 
 
 class KnownAddresses(dict[str, tuple[_Answer, str | None, bool | None]]):
-    """What is known about an address: its answer item, its match, whether the resolver gave it.
+    """Address → its answer item, its match, and whether the system resolver returned it.
 
-    A dictionary that fills itself, because each address occurs in many places of a measurement.
+    Computes a missing entry once, because an address occurs many times in a measurement.
     """
 
     def __init__(self, keys: TestKeys, dns: QueryResults, control: ControlView) -> None:
@@ -208,7 +215,7 @@ class KnownAddresses(dict[str, tuple[_Answer, str | None, bool | None]]):
 
     @cached_property
     def _annotated(self) -> dict[str, int]:
-        """Address → the first ASN that the probe gives; mostly the control knows them all."""
+        """Address → its first ASN in the probe's answers; read only if the control has none."""
         asns: dict[str, int] = {}
         for query in self._keys.queries or ():
             for address, answer in _addresses(query.answers):
@@ -225,19 +232,19 @@ class KnownAddresses(dict[str, tuple[_Answer, str | None, bool | None]]):
         if address in self._control.addresses:
             match = "address"
         elif self._control.addresses:
-            is_near = number is not None and number in self._control_asns
-            match = "asn" if is_near else "none"
+            is_same_network = number is not None and number in self._control_asns
+            match = "asn" if is_same_network else "none"
         answer = (address, number, hosts.special_kind(address), match)
         self[address] = (answer, match, is_among(address, self._lookups))
         return self[address]
 
     def answers(self, addresses: Iterable[str]) -> list[_Answer]:
-        """The items of a column of answers."""
+        """Return the items of a column of answers."""
         return [self[address][0] for address in addresses][:LIST_LIMIT]
 
 
 def is_among(address: str, lookups: Lookups) -> bool | None:
-    """Whether the resolver gave an address; null where nothing is left to compare with."""
+    """Test whether the resolver returned an address; None if no lookup can be compared with."""
     if lookups.addresses:
         return address in lookups.addresses
     return None if lookups.failure() is None else False
@@ -247,9 +254,9 @@ def is_among(address: str, lookups: Lookups) -> bool | None:
 
 
 def list_connects(
-    keys: TestKeys, dns: QueryResults, known: KnownAddresses, control: ControlView
+    keys: TestKeys, dns: QueryResults, addresses: KnownAddresses, control: ControlView
 ) -> list[tuple[Any, ...]]:
-    """The column ``tcp``: attempts to connect to the input's host."""
+    """Return the column ``tcp``: attempts to connect to the input's host."""
     items: list[tuple[Any, ...]] = []
     for connect in keys.tcp_connect or ():
         address = hosts.canonical(connect.ip) if connect.ip else None
@@ -261,14 +268,14 @@ def list_connects(
         if address is None:
             items.append((None, port, failure, None, None, None, None))
             continue
-        _, match, is_answer = known[address]
+        _, match, is_answer = addresses[address]
         result = read_result(control.tcp.get(spell_endpoint(address, port)))
         items.append((address, port, failure, match, is_answer, *result))
     return items
 
 
 def _may_be_first(address: str | None, dns: QueryResults, control: ControlView) -> bool:
-    """Whether an attempt without a depth may have been made for the input's own host."""
+    """Test whether an attempt without a depth may belong to the input's own host."""
     if address is None or not (dns.system.addresses or control.addresses):
         return True
     return address in dns.system.addresses or address in control.addresses
@@ -277,31 +284,31 @@ def _may_be_first(address: str | None, dns: QueryResults, control: ControlView) 
 def list_handshakes(
     keys: TestKeys,
     dns: QueryResults,
-    known: KnownAddresses,
+    addresses: KnownAddresses,
     control: ControlView,
     tcp: list[tuple[Any, ...]],
 ) -> list[tuple[Any, ...]]:
-    """The column ``tls``: handshakes for the input's host that verified the certificate."""
+    """Return the column ``tls``: handshakes for the input's host that verified the certificate."""
     items: list[tuple[Any, ...]] = []
     common: tuple[Any, ...] = ()
     for handshake in own_handshakes(keys, dns.host):
         failure = normalise_failure(handshake.failure)
         name, endpoint = clip_text(handshake.server_name), handshake.address
-        address, spelt = split_endpoint(endpoint) if endpoint else (None, "")
+        address, spelling = split_endpoint(endpoint) if endpoint else (None, "")
         if address is not None:
-            _, match, is_answer = known[address]
-            result = read_result(control.tls.get(spelt))
+            _, match, is_answer = addresses[address]
+            result = read_result(control.tls.get(spelling))
             items.append((address, name, failure, match, is_answer, *result))
         elif endpoint:
             items.append((None, name, failure, None, None, None, None))
         else:
-            common = common or _common_to_all(tcp, control)
+            common = common or _common_columns(tcp, control)
             items.append((None, name, failure, *common))
     return items
 
 
 def own_handshakes(keys: TestKeys, host: str) -> Iterator[Handshake]:
-    """The handshakes for the input's host that verified the certificate."""
+    """Yield the handshakes for the input's host that verified the certificate."""
     for handshake in keys.tls_handshakes or ():
         depth = redirect_depth(handshake.tags)
         is_own = not depth if depth is not None else _is_for(handshake, host)
@@ -315,7 +322,7 @@ def _is_for(handshake: Handshake, host: str) -> bool:
 
 
 def connect_failure(connect: Connect) -> str | None:
-    """How a connection failed; null where it did not."""
+    """Return the failure of a connection, or None if it succeeded."""
     status = connect.status
     if status is None:
         return UNNAMED_FAILURE
@@ -324,44 +331,44 @@ def connect_failure(connect: Connect) -> str | None:
     return UNNAMED_FAILURE if status.success is False else None
 
 
-def _common_to_all(tcp: list[tuple[Any, ...]], control: ControlView) -> tuple[Any, ...]:
-    """Match, is_answer, control_ok and control_failure, each where it is the same for all.
+def _common_columns(tcp: list[tuple[Any, ...]], control: ControlView) -> tuple[Any, ...]:
+    """Return match, is_answer, control_ok and control_failure, each None unless all agree.
 
-    Of the control's handshakes those count that are with addresses that the probe tried.
+    The control's handshakes count if they are with addresses that the probe connected to; if there
+    are none, all count.
     """
-    tried = [spell_endpoint(item[0], item[1]) for item in tcp if item[0] and item[1]]
-    shaken = [control.tls[endpoint] for endpoint in tried if endpoint in control.tls]
-    results = [read_result(endpoint) for endpoint in shaken or control.tls.values()]
+    endpoints = [spell_endpoint(item[0], item[1]) for item in tcp if item[0] and item[1]]
+    handshakes = [control.tls[endpoint] for endpoint in endpoints if endpoint in control.tls]
+    results = [read_result(attempt) for attempt in handshakes or control.tls.values()]
     return (
-        _only(item[_MATCH] for item in tcp),
-        _only(item[_IS_ANSWER] for item in tcp),
-        _only(ok for ok, _ in results),
-        _only(failure for _, failure in results),
+        _common_value(item[_MATCH] for item in tcp),
+        _common_value(item[_IS_ANSWER] for item in tcp),
+        _common_value(ok for ok, _ in results),
+        _common_value(failure for _, failure in results),
     )
 
 
-def _only(values: Iterable[Any]) -> Any:
+def _common_value(values: Iterable[Any]) -> Any:
     distinct = set(values)
     return distinct.pop() if len(distinct) == 1 else None
 
 
 # --- bytes read -----------------------------------------------------------------------------------
 
-#: Points of one connection that are kept: the first, the last, and those between at equal counts.
+#: Points of one connection that are kept: the first, the last, and others evenly between them.
 _POINTS = 5
 
 
 def list_reads(keys: TestKeys) -> list[tuple[float, int]]:
-    """The column ``reads``: seconds and bytes received until then, of at most five moments.
+    """Return the column ``reads``: at most five points of seconds and bytes received by then.
 
-    0.5 notes the bytes of each connection (``bytes_received_cumulative``): of the one that fetched
-    the input's page or, where none did, of the first handshake's. Before, what all connections of
-    the measurement read is added up.
+    0.5 records the bytes of each connection (``bytes_received_cumulative``). They are taken from
+    the connection that fetched the input's page, else from that of the first handshake. For older
+    versions, the bytes of all connections are added up.
     """
     events = keys.network_events or ()
-    numbers = [one.transaction_id for one in (keys.requests or ())[-1:]]
-    numbers += [one.transaction_id for one in (keys.tls_handshakes or ())[:1]]
-    number = numbers[0] if numbers else None
+    sources = [*(keys.requests or ())[-1:], *(keys.tls_handshakes or ())[:1]]
+    number = sources[0].transaction_id if sources else None
     points: list[tuple[float, int]] = []
     total = 0
     for event in events:
@@ -376,4 +383,4 @@ def list_reads(keys: TestKeys) -> list[tuple[float, int]]:
     if len(points) <= _POINTS:
         return points
     last = len(points) - 1
-    return [points[last * place // (_POINTS - 1)] for place in range(_POINTS)]
+    return [points[last * step // (_POINTS - 1)] for step in range(_POINTS)]

@@ -1,6 +1,6 @@
-"""The certificate that a probe was shown: who issued it, and for which names.
+"""The certificate that a probe received: its issuer and host names.
 
-What is inside is written by whoever answered, so that any part of it may be wrong or missing.
+The server that answered may write anything into it, so any part may be wrong or missing.
 """
 
 import warnings
@@ -16,11 +16,11 @@ from analysis.observations.messages import TEXT_LIMIT, Handshake, clean
 
 #: Names of one certificate that are kept; those of a content network have hundreds.
 NAME_LIMIT = 10
-_LONGEST = 64 << 10  # characters of base64; real ones have some two thousand
+_DATA_LENGTH = 64 << 10  # characters of base64; real certificates have some two thousand
 
 
 class Certificate(NamedTuple):
-    """The issuer as text (RFC 4514), null where there is none; and the host names, in order."""
+    """The issuer as text (RFC 4514), or None; and the host names, in order."""
 
     issuer: str | None
     names: tuple[str, ...]
@@ -30,31 +30,31 @@ NO_CERTIFICATE: Final = Certificate(None, ())
 
 
 def find_certificate(handshakes: Iterable[Handshake]) -> Certificate:
-    """The first certificate of the first handshake that failed by it, else of the first with any.
+    """Return the server's certificate of the first handshake that refused one, else of any.
 
     Args:
         handshakes: of the input's host.
     """
-    shown = [one for one in handshakes if one.peer_certificates]
-    refused = (one for one in shown if str(one.failure).startswith("ssl_"))
-    chosen = next(refused, shown[0] if shown else None)
+    candidates = [handshake for handshake in handshakes if handshake.peer_certificates]
+    refused = (item for item in candidates if str(item.failure).startswith("ssl_"))
+    chosen = next(refused, candidates[0] if candidates else None)
     certificates = chosen.peer_certificates if chosen else None
     return read_certificate(certificates[0].data or "") if certificates else NO_CERTIFICATE
 
 
-@lru_cache(maxsize=1 << 12)  # a site shows the same one to everybody
+@lru_cache(maxsize=1 << 12)  # a site sends the same certificate to every probe
 def read_certificate(data: str) -> Certificate:
-    """Read DER in base64; what cannot be read is left out."""
-    if not 0 < len(data) <= _LONGEST:
+    """Read DER in base64; unreadable parts are left out."""
+    if not 0 < len(data) <= _DATA_LENGTH:
         return NO_CERTIFICATE
     issuer, names = None, list[str]()
-    # What is wrong with a certificate is said by warnings, and by errors of many unrelated types.
+    # The parser reports faults by warnings and by errors of many unrelated types.
     with warnings.catch_warnings(action="ignore"), suppress(Exception):
         certificate = x509.load_der_x509_certificate(a2b_base64(data))
         issuer = clean(certificate.issuer.rfc4514_string())[:TEXT_LIMIT]
-        # Where there is no other name, an old certificate names its host as its subject.
+        # Old certificates have no alternative names; their host is the subject.
         subject = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        names = [str(one.value) for one in subject]
+        names = [str(attribute.value) for attribute in subject]
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         names = extension.value.get_values_for_type(x509.DNSName)
     return Certificate(issuer, tuple(clean(name)[:TEXT_LIMIT] for name in names[:NAME_LIMIT]))

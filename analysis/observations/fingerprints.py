@@ -1,11 +1,11 @@
-"""OONI's fingerprints of block pages and block addresses, and matching them.
+"""OONI's fingerprints of block pages and block addresses, and the search for them.
 
-The lists are OONI-shaped CSVs (``fingerprints_dns.csv``, ``fingerprints_http.csv``). A match is
-evidence, not a verdict: only :meth:`Fingerprints.confirms` repeats what OONI publishes.
+The lists are CSVs in OONI's format (``fingerprints_dns.csv``, ``fingerprints_http.csv``). A match
+is evidence, not a verdict; :meth:`Fingerprints.confirms` gives the flag that OONI publishes.
 
-All literal patterns of one location (the body, one header) are found in one Aho-Corasick pass. The
-few regular expressions are looked for by their longest literal, and then by RE2, in linear time: a
-page may be written to make a backtracking matcher hang.
+One Aho-Corasick pass finds all literal patterns of one location (the body, a header). The few
+regular expressions are searched by their longest literal and then by RE2, which takes linear time:
+a page may be written to make a backtracking matcher hang.
 """
 
 import csv
@@ -30,26 +30,26 @@ PATTERN_TYPES = ("full", "prefix", "contains", "regexp")
 _DNS_FILE, _HTTP_FILE = "fingerprints_dns.csv", "fingerprints_http.csv"
 _COLUMNS = ("name", "scope", "location_found", "pattern_type", "pattern", "expected_countries")
 
-#: Bounds of a list; OONI's has 400 KB, patterns of 831 characters, expressions of 82, and three
-#: patterns at most that end alike.
+#: Limits of a list: its bytes, characters of a pattern and of an expression, and patterns that end
+#: in the same text. OONI's list has 400 KB, 831, 82 and 3.
 LIST_LIMIT, PATTERN_LIMIT, REGEXP_LIMIT, ALIKE_LIMIT = 4_000_000, 2_000, 200, 16
-_WINDOW = 1 << 15  # bytes of a page that are looked at in one go
+_WINDOW = 1 << 15  # bytes of a page that are searched at once
 _DFA_LIMIT = 200_000  # bytes of patterns; a DFA takes a KB for each
 
-# Scopes that mean blocking wherever they are seen: by a provider, by a country.
+# Scopes that mean blocking in any country: by a provider, by a state.
 _CONFIRMING_SCOPES = ("isp", "nat")
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """One known artefact of blocking.
+    """One pattern that identifies a block page or a block address.
 
     Attributes:
         name: unique id.
-        scope: who blocks: nat, isp, prod (a product), inst, vbw (vague), fp (false positive) …
+        scope: nat, isp, prod (a product), inst, vbw (vague), fp (false positive) …
         location_found: ``dns``, ``body`` or ``header.<name>``.
         pattern_type: one of :data:`PATTERN_TYPES`.
-        pattern: what to find.
+        pattern: the text or expression.
         expected_countries: upper-case country codes; empty: anywhere.
     """
 
@@ -63,7 +63,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """The fingerprints of one list. Empty where no list was given."""
+    """The fingerprints of one list; empty without a list."""
 
     dns: tuple[Fingerprint, ...] = ()
     http: tuple[Fingerprint, ...] = ()
@@ -74,21 +74,28 @@ class Fingerprints:
 
     @cached_property
     def left_out(self) -> tuple[str, ...]:
-        """Names of those that match nothing: expressions of more than is searched for."""
-        return tuple(one.name for one in self.http if _literal(one) is None)
+        """Names of unsupported regular expressions, which match nothing."""
+        return tuple(item.name for item in self.http if _literal(item) is None)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over all that matching depends on; the same whatever the order of the rows."""
+        """SHA-256 of the fingerprints in any order."""
         rows = sorted(
-            [f.location_found, f.pattern_type, f.pattern, f.name, f.scope, *f.expected_countries]
-            for f in (*self.dns, *self.http)
+            [
+                item.location_found,
+                item.pattern_type,
+                item.pattern,
+                item.name,
+                item.scope,
+                *item.expected_countries,
+            ]
+            for item in (*self.dns, *self.http)
         )
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     @cached_property
     def dns_names(self) -> Mapping[str, Sequence[str]]:
-        """Names by the answer (an address or a host name) that they stand for."""
+        """Answer (an address or a host name) → names of fingerprints."""
         names: dict[str, list[str]] = {}
         for fingerprint in self.dns:
             names.setdefault(fingerprint.pattern, []).append(fingerprint.name)
@@ -96,33 +103,33 @@ class Fingerprints:
 
     @cached_property
     def header_names(self) -> frozenset[str]:
-        """Lower-case names of the headers that some fingerprint looks at."""
-        places = (location.partition(".") for location in self.matchers)
-        return frozenset(name for kind, _, name in places if kind == "header" and name)
+        """Lower-case names of the headers that have fingerprints."""
+        locations = (location.partition(".") for location in self.matchers)
+        return frozenset(name for kind, _, name in locations if kind == "header" and name)
 
     @cached_property
     def matchers(self) -> Mapping[str, "_Matcher"]:
-        found: dict[str, list[Fingerprint]] = {}
+        by_location: dict[str, list[Fingerprint]] = {}
         for fingerprint in self.http:
-            found.setdefault(fingerprint.location_found.lower(), []).append(fingerprint)
-        return {location: _Matcher(known) for location, known in found.items()}
+            by_location.setdefault(fingerprint.location_found.lower(), []).append(fingerprint)
+        return {location: _Matcher(fingerprints) for location, fingerprints in by_location.items()}
 
     def match(self, location: str, content: bytes) -> list[str]:
-        """Names of the fingerprints found in a body (``body``) or header (``header.<name>``)."""
-        matcher = self.matchers.get(location)
-        return matcher.names_in(content) if matcher else []
+        """Return names of the fingerprints in a body (``body``) or header (``header.<name>``)."""
+        location_matcher = self.matchers.get(location)
+        return location_matcher.names_in(content) if location_matcher else []
 
     def confirms(self, names: Iterable[str], probe_cc: str) -> bool:
-        """Whether OONI calls a measurement with these matches confirmed blocked.
+        """Test whether OONI calls a measurement with these matches confirmed blocked.
 
-        One match is enough whose expected countries include the probe's, or whose scope is
-        ``isp`` or ``nat``: then the countries do not matter.
+        One match is enough if its scope is ``isp`` or ``nat``, or if its expected countries include
+        the probe's.
         """
-        known = (self._by_name[name] for name in names if name in self._by_name)
+        matches = (self._by_name[name] for name in names if name in self._by_name)
         return any(
             match.scope in _CONFIRMING_SCOPES
             or (probe_cc != "ZZ" and probe_cc in match.expected_countries)
-            for match in known
+            for match in matches
         )
 
     @cached_property
@@ -130,7 +137,7 @@ class Fingerprints:
         return {f.name: f for f in (*self.dns, *self.http)}
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Automata cannot be pickled; each worker builds its own.
+        # Automata cannot be pickled, so each worker builds its own.
         return Fingerprints, (self.dns, self.http)
 
 
@@ -138,9 +145,9 @@ class _Matcher:
     """All patterns of one location."""
 
     def __init__(self, fingerprints: Iterable[Fingerprint]) -> None:
-        found = [(literal, one) for one in fingerprints if (literal := _literal(one))]
-        self.literals = [literal.encode() for literal, _ in found]
-        self._targets = [one for _, one in found]
+        supported = [(literal, item) for item in fingerprints if (literal := _literal(item))]
+        self.literals = [literal.encode() for literal, _ in supported]
+        self._targets = [item for _, item in supported]
         self._longest = max(map(len, self.literals), default=0)
 
     @cached_property
@@ -151,47 +158,51 @@ class _Matcher:
         return BytesAhoCorasick(self.literals, implementation=chosen)
 
     def most_at_once(self) -> int:
-        """How many patterns can end at one place of a page: those that end like the same one."""
-        ends = Counter(self.literals)
-        return max((sum(ends[one[n:]] for n in range(len(one))) for one in ends), default=0)
+        """Return the greatest number of patterns that can end at one byte of a page."""
+        counts = Counter(self.literals)
+        suffix_counts = (
+            sum(counts[literal[start:]] for start in range(len(literal))) for literal in counts
+        )
+        return max(suffix_counts, default=0)
 
     def names_in(self, content: bytes, begin: int = 0) -> list[str]:
-        """Sorted names of what is found in ``content`` from ``begin`` on."""
+        """Return the sorted names of the fingerprints in ``content`` from ``begin`` on."""
         names: set[str] = set()
         done: set[int] = set()
-        for at in range(begin, len(content) if self.literals else 0, _WINDOW):
-            window = content[at : at + _WINDOW + self._longest - 1]
+        for offset in range(begin, len(content) if self.literals else 0, _WINDOW):
+            window = content[offset : offset + _WINDOW + self._longest - 1]
             hits = self._automaton.find_matches_as_indexes(window, overlapping=True)
             for index, start, end in hits:
                 if index not in done:
-                    if _is_found(self._targets[index], content, at + start, at + end):
+                    if _matches(self._targets[index], content, offset + start, offset + end):
                         names.add(self._targets[index].name)
                     done.add(index)
-            if len(hits) > _WINDOW:  # a page that is full of them: go on without these
-                rest = (one for n, one in enumerate(self._targets) if n not in done)
-                return sorted(names.union(_Matcher(rest).names_in(content, at + _WINDOW)))
+            if len(hits) > _WINDOW:  # a page full of one pattern: search on without it
+                remaining = (item for n, item in enumerate(self._targets) if n not in done)
+                return sorted(names.union(_Matcher(remaining).names_in(content, offset + _WINDOW)))
         return sorted(names)
 
 
-def _is_found(one: Fingerprint, content: bytes, start: int, end: int) -> bool:
-    """Whether a pattern is in a page, where the first of its literal is known."""
-    if one.pattern_type == "regexp":
+def _matches(fingerprint: Fingerprint, content: bytes, start: int, end: int) -> bool:
+    """Test a page against a fingerprint whose literal first occurs at ``start`` to ``end``."""
+    if fingerprint.pattern_type == "regexp":
         page = pa.array([content], pa.binary())
-        return bool(pc.match_substring_regex(page, one.pattern)[0].as_py())
-    is_whole = start == 0 and (one.pattern_type == "prefix" or end == len(content))
-    return one.pattern_type == "contains" or is_whole
+        return bool(pc.match_substring_regex(page, fingerprint.pattern)[0].as_py())
+    is_whole = start == 0 and (fingerprint.pattern_type == "prefix" or end == len(content))
+    return fingerprint.pattern_type == "contains" or is_whole
 
 
-def _literal(one: Fingerprint) -> str | None:
-    """The pattern; of a regular expression of literals, ``.`` and ``.*`` its longest literal, and
-    None where it holds anything else.
+def _literal(fingerprint: Fingerprint) -> str | None:
+    """Return the text to search for: the pattern, or a regular expression's longest literal.
+
+    None if an expression contains more than literals, ``.`` and ``.*``.
     """
-    if one.pattern_type != "regexp":
-        return one.pattern
-    if re.search(r"\{[0-9]", one.pattern):
+    if fingerprint.pattern_type != "regexp":
+        return fingerprint.pattern
+    if re.search(r"\{[0-9]", fingerprint.pattern):
         return None
     literals = [""]
-    for token in re.findall(r"\\.|\.\*|.", one.pattern, re.DOTALL):
+    for token in re.findall(r"\\.|\.\*|.", fingerprint.pattern, re.DOTALL):
         if token in (".", ".*"):
             literals.append("")
         elif (token[0] == "\\" and not _is_mark(token[1:])) or token in "[]()*+?|^$\n":
@@ -202,16 +213,16 @@ def _literal(one: Fingerprint) -> str | None:
 
 
 def _is_mark(escaped: str) -> bool:
-    """Whether a backslash before it means the character itself."""
+    """Test whether a backslash before it means the character itself."""
     return escaped.isascii() and not escaped.isalnum()
 
 
 def load(folder: str | None) -> Fingerprints:
-    """Read the fingerprints of a folder; none where ``folder`` is empty.
+    """Read the fingerprints of a folder; without a folder there are none.
 
     Raises:
-        ParameterError: the folder holds neither file, a row cannot be used, or patterns are too
-            large, or too many that end alike.
+        ParameterError: the folder has neither file, a row is invalid, or a pattern is too long or
+            ends like too many others.
     """
     if not folder:
         return Fingerprints()
@@ -219,13 +230,13 @@ def load(folder: str | None) -> Fingerprints:
     if not any(file.is_file() for file in files):
         raise ParameterError("FINGERPRINTS", folder, f"a folder with {_DNS_FILE} or {_HTTP_FILE}")
     dns, http = (_read(file) if file.is_file() else () for file in files)
-    known = Fingerprints(dns=dns, http=http)
-    for location, matcher in known.matchers.items():
+    fingerprints = Fingerprints(dns=dns, http=http)
+    for location, matcher in fingerprints.matchers.items():
         alike = matcher.most_at_once()
         if alike > ALIKE_LIMIT:
-            what = f"{alike} patterns of {location} end alike; {ALIKE_LIMIT} are accepted"
-            raise ParameterError("FINGERPRINTS", files[1], what)
-    return known
+            accepted = f"{alike} patterns of {location} end alike; {ALIKE_LIMIT} are accepted"
+            raise ParameterError("FINGERPRINTS", files[1], accepted)
+    return fingerprints
 
 
 def _read(file: Path) -> tuple[Fingerprint, ...]:

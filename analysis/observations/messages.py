@@ -1,11 +1,11 @@
 """OONI's web_connectivity JSON as partial structs: only the fields that an observation needs.
 
 Versions 0.0 to 0.5 of the test share these names (ooni/spec ts-017, df-001 to df-008). Bodies and
-headers stay :class:`msgspec.Raw` slices of the line, which ``bodies`` decodes.
+headers stay :class:`msgspec.Raw` slices of the line, which ``observation`` decodes.
 
-A line is decoded twice at most. The strict path is one msgspec pass and serves nearly all lines.
-Where a field has a type that no version of the specification gives it, the tolerant path reads
-the line as plain JSON and leaves out just the corner that is wrong, so that one odd header does
+A line is decoded twice at most. The strict path is one msgspec pass and reads nearly all lines.
+If a field has a type that no version of the specification gives it, the tolerant path reads the
+line as plain JSON and leaves out only the values with a wrong type, so that one odd header does
 not lose a measurement.
 """
 
@@ -23,8 +23,8 @@ from isal import isal_zlib
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec import inspect as types
 
-#: Items of one list of one measurement that are looked at, and answers of all its lookups
-#: together; real ones have some dozens.
+#: Items that are read of one list of a measurement, and answers of all its lookups together; real
+#: measurements have some dozens.
 LIST_LIMIT = 512
 
 _NOTHING = Raw(b"null")
@@ -32,7 +32,7 @@ _Kind = TypeVar("_Kind")
 
 
 class Unreadable(ValueError):
-    """The line is no measurement; ``str(error)`` is the ledger's reason for it."""
+    """A line that is not a measurement; ``str(error)`` is the ledger's reason."""
 
 
 class Answer(Struct, gc=False):
@@ -57,7 +57,7 @@ class Query(Struct, gc=False):
 
 
 class ConnectStatus(Struct, gc=False):
-    """How a TCP connect ended."""
+    """Result of a TCP connect."""
 
     success: bool | None = None
     failure: str | bool | None = None
@@ -80,7 +80,7 @@ class Certificate(Struct, gc=False):
 
 
 class Handshake(Struct, gc=False):
-    """One TLS handshake; 0.4 does not say with which address."""
+    """One TLS handshake; 0.4 does not record its address."""
 
     address: str | None = None
     server_name: str | None = None
@@ -92,7 +92,7 @@ class Handshake(Struct, gc=False):
 
 
 class NetworkEvent(Struct, gc=False):
-    """Something that a connection did (df-008)."""
+    """One event of a connection, such as a read (df-008)."""
 
     operation: str | None = None
     num_bytes: int | None = None
@@ -101,14 +101,14 @@ class NetworkEvent(Struct, gc=False):
 
 
 class HttpRequest(Struct, gc=False):
-    """What was asked for."""
+    """The request of an exchange."""
 
     url: str | None = None
     method: str | None = None  # of messaging tests
 
 
 class HttpResponse(Struct, gc=False):
-    """What came back; an empty one stands for none."""
+    """The response of an exchange; empty if none came."""
 
     code: int | None = None
     body: Raw = _NOTHING
@@ -118,7 +118,7 @@ class HttpResponse(Struct, gc=False):
 class Exchange(Struct, gc=False):
     """One item of ``requests``: a request and its response; before 0.5 without the endpoint.
 
-    Connections, handshakes and requests over one connection have one ``transaction_id`` (0.5).
+    In 0.5, one connection, its handshake and its requests have the same ``transaction_id``.
     """
 
     failure: str | bool | None = None
@@ -130,7 +130,7 @@ class Exchange(Struct, gc=False):
 
 
 class ControlDns(Struct, gc=False):
-    """What the test helper resolved."""
+    """The test helper's lookup."""
 
     failure: str | bool | None = None
     addrs: list[str] | None = None
@@ -144,7 +144,7 @@ class ControlEndpoint(Struct, gc=False):
 
 
 class ControlHttp(Struct, gc=False):
-    """The test helper's own fetch; code and length are -1 on failure, 0 where it made none."""
+    """The test helper's own fetch; code and length are -1 if it failed, 0 if it made none."""
 
     status_code: int | None = None
     body_length: int | None = None
@@ -159,7 +159,7 @@ class IpInfo(Struct, gc=False):
 
 
 class Control(Struct, gc=False):
-    """The test helper's reply; may be ``{}`` or made of empty defaults."""
+    """The test helper's reply; it may be ``{}`` or consist of empty defaults."""
 
     dns: ControlDns | None = None
     tcp_connect: dict[str, ControlEndpoint | None] | None = None
@@ -195,7 +195,7 @@ class TestKeys(Struct, gc=False):
 
 
 class Annotations(Struct, gc=False):
-    """What the probe says about itself."""
+    """The probe's description of itself."""
 
     platform: str | None = None
     ooni_run_link_id: str | int | None = None
@@ -217,7 +217,7 @@ class Measurement(Struct, gc=False):
     software_name: str | None = None
     software_version: str | None = None
     test_version: str | None = None
-    probe_id: str | None = None  # since 2026: of a sender on one network
+    probe_id: str | None = None  # since 2026: identifies a sender on one network
     annotations: Annotations | None = None
     test_keys: TestKeys | None = None
 
@@ -228,24 +228,24 @@ _DECODER = msgspec.json.Decoder(Measurement)
 def decode(line: bytes | bytearray | memoryview) -> Measurement:
     """Read one measurement.
 
-    The bodies it holds are slices of ``line``, which must not change while they are in use.
+    Its bodies are slices of ``line``, which must not change while they are in use.
 
     Raises:
-        Unreadable: ``line`` is not one JSON value, or no object.
+        Unreadable: ``line`` is not one JSON object.
     """
     measurement = decode_as(line, _DECODER)
     keys = measurement.test_keys
     clip_lists(keys, ("queries", "tcp_connect", "tls_handshakes", "network_events"))
     control = keys.control if keys else None
     for name in ("tcp_connect", "tls_handshake", "ip_info"):
-        ends = getattr(control, name, None) or {}
-        if len(ends) > LIST_LIMIT:
-            setattr(control, name, dict(islice(ends.items(), LIST_LIMIT)))
+        entries = getattr(control, name, None) or {}
+        if len(entries) > LIST_LIMIT:
+            setattr(control, name, dict(islice(entries.items(), LIST_LIMIT)))
     return measurement
 
 
 class _Keys(Struct, gc=False):
-    """The result of any test, as it was sent."""
+    """The result of any test, as the probe sent it."""
 
     test_keys: Raw = _NOTHING
 
@@ -254,35 +254,35 @@ _KEYS_DECODER = msgspec.json.Decoder(_Keys)
 
 
 def digest_keys(line: bytes | bytearray | memoryview) -> int:
-    """The column ``test_keys_digest`` of a line that was decoded."""
+    """Return the column ``test_keys_digest`` of a line that was decoded before."""
     keys = decode_as(line, _KEYS_DECODER).test_keys
     return 0 if keys == _NOTHING else isal_zlib.crc32(keys)
 
 
 def clip_lists(keys: object, names: Iterable[str]) -> None:
-    """Leave as many items in each list as are looked at, so that time does not grow with them."""
+    """Cut each list to ``LIST_LIMIT`` items, so that a long one does not cost time."""
     for name in names:
         del (getattr(keys, name, None) or [])[LIST_LIMIT:]
-    left = LIST_LIMIT
+    remaining = LIST_LIMIT
     for query in getattr(keys, "queries", None) or ():
         answers = query.answers or []
-        del answers[left:]
-        left -= len(answers)
+        del answers[remaining:]
+        remaining -= len(answers)
 
 
 def decode_as(line: bytes | bytearray | memoryview, decoder: msgspec.json.Decoder[_Kind]) -> _Kind:
-    """A line as a struct, without the corners that have another type than its fields."""
+    """Return a line as a struct, without the values whose type does not fit their field."""
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return decoder.decode(line)
     try:
-        # Windows tools begin a text with a byte order mark, which is no part of the JSON.
+        # Windows tools begin a text with a byte order mark, which is not part of the JSON.
         value = json.loads(str(line, "utf-8-sig"), parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise Unreadable("not_json") from None
     if not isinstance(value, dict):
         raise Unreadable("invalid:not_an_object")
-    read: _Kind = _fitted(types.type_info(decoder.type), value)
-    return read
+    measurement: _Kind = _fit(types.type_info(decoder.type), value)
+    return measurement
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -291,7 +291,7 @@ def _refuse(constant: str) -> NoReturn:
 
 _UNFIT: Any = object()
 
-#: What a value of JSON may stand for; a field that is kept as it is may be anything.
+#: The field types that a JSON value fits; a raw field takes any value.
 SCALARS: Mapping[type, tuple[type[types.Type], ...]] = {
     str: (types.StrType, types.RawType),
     bool: (types.BoolType, types.RawType),
@@ -303,25 +303,25 @@ SCALARS: Mapping[type, tuple[type[types.Type], ...]] = {
 }
 
 
-def _fitted(kind: types.Type, value: Any) -> Any:
-    """``value`` as ``kind``, without the parts that do not fit; ``_UNFIT`` if nothing does."""
+def _fit(kind: types.Type, value: Any) -> Any:
+    """Return ``value`` as ``kind``, without the parts that do not fit; ``_UNFIT`` if none does."""
     for option in kind.types if isinstance(kind, types.UnionType) else (kind,):
         if isinstance(option, types.StructType) and isinstance(value, dict):
-            known = [field for field in option.fields if field.encode_name in value]
-            given = {one.name: _fitted(one.type, value[one.encode_name]) for one in known}
-            return option.cls(**{name: item for name, item in given.items() if item is not _UNFIT})
+            fields = [field for field in option.fields if field.encode_name in value]
+            items = {field.name: _fit(field.type, value[field.encode_name]) for field in fields}
+            return option.cls(**{name: item for name, item in items.items() if item is not _UNFIT})
         if isinstance(option, types.ListType) and isinstance(value, list):
-            items = [_fitted(option.item_type, item) for item in value]
-            return [item for item in items if item is not _UNFIT]
+            fitted = (_fit(option.item_type, item) for item in value)
+            return [item for item in fitted if item is not _UNFIT]
         if isinstance(option, types.DictType) and isinstance(value, dict):
-            pairs = ((clean(key), _fitted(option.value_type, item)) for key, item in value.items())
+            pairs = ((clean(key), _fit(option.value_type, item)) for key, item in value.items())
             return {key: item for key, item in pairs if item is not _UNFIT}
         if isinstance(option, SCALARS.get(type(value), ())):
-            return _fitted_scalar(option, value)
+            return _fit_scalar(option, value)
     return _UNFIT
 
 
-def _fitted_scalar(kind: types.Type, value: Any) -> Any:
+def _fit_scalar(kind: types.Type, value: Any) -> Any:
     if isinstance(kind, types.RawType):
         return Raw(json.dumps(value).encode())
     if isinstance(kind, types.FloatType):
@@ -330,31 +330,31 @@ def _fitted_scalar(kind: types.Type, value: Any) -> Any:
 
 
 def clean(text: str) -> str:
-    """A half surrogate is legal in a JSON escape but cannot be stored as UTF-8."""
+    """Replace half surrogates, which a JSON escape may contain but UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-# --- values in one spelling and of bounded size ---------------------------------------------------
+# --- values in one spelling and of limited size ---------------------------------------------------
 
-#: Ways in which probes and test helpers say that a name does not exist. ``dns_lookup_error``
-#: (any error) and ``dns_server_failure`` are not among them and are kept as they are.
+#: Failures by which probes and test helpers report that a name does not exist. ``dns_lookup_error``
+#: (any error) and ``dns_server_failure`` are not among them and are not changed.
 NXDOMAIN_SPELLINGS: Final = frozenset(
     {
         "dns_nxdomain_error",  # ooniprobe 3 and later
-        "dns_name_error",  # the older test helper, and the newer one in its voice
+        "dns_name_error",  # the older test helper, which the newer one imitates
         "android_dns_cache_no_data",  # Android's resolver hides the reason behind its cache
     }
 )
 NXDOMAIN: Final = "dns_nxdomain_error"
 
-#: Where a probe says that something failed, but not how.
+#: The failure of an attempt for which the probe gives no reason.
 UNNAMED_FAILURE: Final = "unknown_failure"
 
 TEXT_LIMIT = 512
 
 
 def normalise_failure(failure: str | bool | None) -> str | None:
-    """A failure in one spelling; null where there was none."""
+    """Return a failure in one spelling, or None if there was none."""
     if not failure:
         return None
     if failure is True:
@@ -363,29 +363,29 @@ def normalise_failure(failure: str | bool | None) -> str | None:
 
 
 def clip_text(text: str | None) -> str | None:
-    """A text of at most ``TEXT_LIMIT`` characters."""
+    """Cut a text to ``TEXT_LIMIT`` characters."""
     return text if text is None or len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT]
 
 
 def blocking_text(value: str | bool | None) -> str | None:
-    """The key ``blocking``, which may be a text or false, as a text."""
+    """Return the key ``blocking``, which is a text or a boolean, as a text."""
     if value is None or isinstance(value, str):
         return clip_text(value)
     return "true" if value else "false"
 
 
 def int32_or_none(value: int | None) -> int | None:
-    """A number, where the column can hold it."""
+    """Return a number, or None if it does not fit into the column."""
     return value if value is not None and -(1 << 31) <= value < 1 << 31 else None
 
 
 def status_or_none(status: int | None) -> int | None:
-    """An HTTP status; null where it is none (-1 and 0 stand for no response)."""
+    """Return an HTTP status, or None if it is not one (-1 and 0 mean no response)."""
     return status if status is not None and 100 <= status < 1000 else None
 
 
 def redirect_depth(tags: list[str] | None) -> int | None:
-    """How many redirects came before, where 0.5 says so."""
+    """Return the number of redirects before an attempt, or None if no tag says it."""
     if not tags or "depth=0" in tags:
         return 0 if tags else None
     for tag in tags:
@@ -396,17 +396,17 @@ def redirect_depth(tags: list[str] | None) -> int | None:
 
 
 def request_url(exchange: Exchange) -> str:
-    """The URL that was asked for; empty where there is none."""
+    """Return the URL of a request; empty if there is none."""
     return (exchange.request.url or "") if exchange.request else ""
 
 
 def tidy_title(title: str) -> str:
-    """The title without entities and needless white space, of bounded length."""
-    return _tidied(title[: 2 * TEXT_LIMIT])
+    """Return a title without entities and needless white space, cut to ``TEXT_LIMIT``."""
+    return _tidy(title[: 2 * TEXT_LIMIT])
 
 
 @lru_cache(maxsize=1 << 12)
-def _tidied(title: str) -> str:
+def _tidy(title: str) -> str:
     return " ".join(html.unescape(title).split())[:TEXT_LIMIT]
 
 
@@ -423,21 +423,21 @@ class Target(Struct, gc=False):
     tcp_connect: list[Connect] | None = None
 
 
-#: Messenger's services, of each of which its test says two things.
+#: Messenger's services; the test has two keys for each.
 _SERVICES = ("b_api", "b_graph", "edge", "external_cdn", "scontent_cdn", "star", "stun")
 _Facebook = msgspec.defstruct(
     "FacebookKeys",
     [
-        (f"facebook_{service}_{said}", bool | None, None)
+        (f"facebook_{service}_{key}", bool | None, None)
         for service in _SERVICES
-        for said in ("dns_consistent", "reachable")
+        for key in ("dns_consistent", "reachable")
     ],
     gc=False,
 )
 
 
 class Keys(_Facebook, gc=False):  # type: ignore[misc, valid-type, call-arg]
-    """The result of one test."""
+    """The result of one test of an app or tool."""
 
     queries: list[Query] | None = None
     tcp_connect: list[Connect] | None = None
@@ -455,7 +455,7 @@ class Keys(_Facebook, gc=False):  # type: ignore[misc, valid-type, call-arg]
 
 
 class MessagingMeasurement(Measurement, gc=False):
-    """One line of the archive of one of these tests."""
+    """One line of the archive of a test of an app or tool."""
 
     test_keys: Keys | None = None
 
@@ -464,7 +464,7 @@ _APP_DECODER = msgspec.json.Decoder(MessagingMeasurement)
 
 
 def decode_app(line: bytes | bytearray | memoryview) -> MessagingMeasurement:
-    """Read one measurement of such a test.
+    """Read one measurement of a test of an app or tool.
 
     Raises:
         Unreadable: see :func:`decode`.
@@ -474,16 +474,16 @@ def decode_app(line: bytes | bytearray | memoryview) -> MessagingMeasurement:
     return measurement
 
 
-# --- the fields that must be there ----------------------------------------------------------------
-# OONI may rename a field, or give it another type, and every reader of it would go on with nothing.
-# So a few lines of each archive object are compared with what is declared here. A field that is
-# new harms nobody: it is only counted.
+# --- required fields ------------------------------------------------------------------------------
+# If OONI renamed a field or changed its type, its column would silently become empty. So a few
+# lines of each archive object are compared with the fields that are declared here. A new field is
+# harmless and only counted.
 
-#: What is said of a field: ``missing:test_keys.queries``. Of each declared field one of the first
-#: three is said where it must occur.
+#: The states of a field, as in ``missing:test_keys.queries``. A required field has one of the first
+#: three.
 FOUND, RETYPED, MISSING, NEW = "found", "retyped", "missing", "new"
 
-#: New names of one line that are kept, and their length: whoever uploads a line chooses its names.
+#: New names that are kept of one line, and their length: an uploader may send any names.
 NAME_COUNT, NAME_LENGTH = 20, 80
 
 _ODD = re.compile(r"[^A-Za-z0-9_.\-]")
@@ -501,7 +501,7 @@ def _always(item: _Object, line: _Object) -> bool:
 
 
 def _since(*version: int, test: str = _WEB) -> _Condition:
-    """From that version of a test on."""
+    """Return the condition that a line is of this version of a test or later."""
     return lambda item, line: line.get("test_name") == test and _version(line) >= version
 
 
@@ -514,9 +514,13 @@ def _of(*tests: str) -> _Condition:
 
 
 def _version(line: _Object) -> tuple[int, ...]:
-    """Major and minor number of the test; what is no number is taken for a newer one."""
-    found = re.match(r"(\d{1,6})\.(\d{1,6})", str(line.get("test_version")), re.ASCII)
-    return tuple(map(int, found.groups())) if found else (1 << 20,)
+    """Return the test's major and minor number; a version that is not a number counts as newest."""
+    version = re.match(r"(\d{1,6})\.(\d{1,6})", str(line.get("test_version")), re.ASCII)
+    return tuple(map(int, version.groups())) if version else (1 << 20,)
+
+
+def _is_https(line: _Object) -> bool:
+    return str(line.get("input"))[:8].lower() == "https://"
 
 
 def _has(name: str) -> _Condition:
@@ -532,33 +536,27 @@ def _has_response(item: _Object, line: _Object) -> bool:
 
 
 def _has_connected(item: _Object, line: _Object) -> bool:
-    """Whether a handshake must follow: an https input whose port 443 accepted a connection."""
+    """Test whether port 443 of an https input accepted a connection: a handshake must follow."""
     connects = item.get("tcp_connect")
-    return (
-        _version(line) >= (0, 4)
-        and str(line.get("input"))[:8].lower() == "https://"
-        and isinstance(connects, list)
-        and any(
-            isinstance(one, dict)
-            and one.get("port") == 443
-            and isinstance(one.get("status"), dict)
-            and one["status"].get("success") is True
-            for one in connects
-        )
-    )
+    if _version(line) < (0, 4) or not _is_https(line) or not isinstance(connects, list):
+        return False
+    return any(isinstance(connect, dict) and _is_open_443(connect) for connect in connects)
 
 
-def _control_shook(item: _Object, line: _Object) -> bool:
-    """Whether a test helper that makes handshakes connected to port 443 for an https input."""
-    ends = item.get("tcp_connect")
-    return (
-        "ip_info" in item
-        and str(line.get("input"))[:8].lower() == "https://"
-        and isinstance(ends, dict)
-        and any(
-            end.endswith(":443") and isinstance(result, dict) and result.get("status") is True
-            for end, result in ends.items()
-        )
+def _is_open_443(connect: _Object) -> bool:
+    status = connect.get("status")
+    is_open = isinstance(status, dict) and status.get("success") is True
+    return is_open and connect.get("port") == 443
+
+
+def _has_control_connected(item: _Object, line: _Object) -> bool:
+    """Test whether a helper that makes handshakes connected to port 443 of an https input."""
+    results = item.get("tcp_connect")
+    if "ip_info" not in item or not _is_https(line) or not isinstance(results, dict):
+        return False
+    return any(
+        endpoint.endswith(":443") and isinstance(result, dict) and result.get("status") is True
+        for endpoint, result in results.items()
     )
 
 
@@ -568,14 +566,14 @@ def _is_annotated(item: _Object, line: _Object) -> bool:
     return has_addresses and (_version(line) >= (0, 5) or "tls_handshake" in item)
 
 
-class _Due(NamedTuple):
-    """Fields of an object, and when they must occur in it.
+class _Requirement(NamedTuple):
+    """Fields that an object must have, and the condition.
 
     Attributes:
-        kind: the object; nothing is due in an empty one.
-        names: of the fields.
-        when: asks the object and the whole measurement, both as plain JSON.
-        is_filled: a list that is empty or null is missing, too.
+        kind: the object; an empty one needs no fields.
+        names: of the fields, separated by spaces.
+        when: the condition on the object and the whole measurement, both as plain JSON.
+        is_filled: an empty list or null counts as missing.
     """
 
     kind: type[Struct]
@@ -585,80 +583,84 @@ class _Due(NamedTuple):
 
 
 # Read from real measurements of all versions and from ooni/spec (ts-017, df-001 to df-006).
-# Versions 0.0 are measurement-kit's, some of which leave out what is null; 0.4 is the first of the
-# Go engine, and 0.5 tags each attempt. What only the archive of some years has (``probe_id``), what
-# a reader has another way for (a request's ``address`` and ``transaction_id``) and what no rule
-# reads is not declared.
-_DUE = (
-    _Due(
+# Versions 0.0 are measurement-kit's, some of which leave out nulls; 0.4 is the first version of the
+# Go engine, and 0.5 tags each attempt. Not declared are fields that only some years of the archive
+# have (``probe_id``), fields with a substitute (a request's ``address`` and ``transaction_id``) and
+# fields that no rule reads.
+_REQUIREMENTS = (
+    _Requirement(
         Measurement,
         "test_name report_id measurement_start_time probe_cc probe_asn software_name "
         "software_version test_version test_keys",
     ),
-    _Due(Measurement, "input test_start_time", _of(_WEB)),
-    _Due(Measurement, "probe_network_name resolver_asn", _since(0, 4)),
-    _Due(
+    _Requirement(Measurement, "input test_start_time", _of(_WEB)),
+    _Requirement(Measurement, "probe_network_name resolver_asn", _since(0, 4)),
+    _Requirement(
         TestKeys,
         "queries tcp_connect requests control http_experiment_failure dns_consistency blocking "
         "accessible",
     ),
-    _Due(TestKeys, "control_failure dns_experiment_failure status_code_match", _since(0, 1)),
-    # Where the probe compared its page with the control's.
-    _Due(TestKeys, "body_proportion title_match", _has("body_length_match")),
-    # 0.0.1 and 0.1.0 never send handshakes; all 141 real https measurements of 0.4 whose
-    # connection worked do.
-    _Due(TestKeys, "tls_handshakes", _has_connected, is_filled=True),
-    _Due(Query, "hostname query_type answers"),
-    _Due(Query, "failure", _keeps_nulls),
-    _Due(Query, "engine", _since(0, 4)),
-    _Due(Query, "tags", _since(0, 5)),
-    _Due(Answer, "ipv4", _answers("A")),
-    _Due(Answer, "ipv6", _answers("AAAA")),
-    _Due(Answer, "hostname", _answers("CNAME")),
-    # The probe's table knows an address's number and name, or neither.
-    _Due(Answer, "asn", _has("as_org_name")),
-    _Due(Connect, "ip port status"),
-    _Due(Connect, "tags", _since(0, 5)),
-    _Due(ConnectStatus, "success"),
-    _Due(ConnectStatus, "failure", _keeps_nulls),
-    _Due(Handshake, "server_name failure no_tls_verify"),
-    _Due(Handshake, "address tags", _since(0, 5)),
-    _Due(Exchange, "failure request response"),
-    _Due(Exchange, "tags", _since(0, 5)),
-    _Due(HttpRequest, "url"),
-    _Due(HttpResponse, "code", _has_response),
-    _Due(HttpResponse, "body headers", _has("code")),
-    _Due(Control, "dns tcp_connect http_request"),
-    _Due(Control, "tls_handshake", _control_shook),
-    _Due(Control, "ip_info", _is_annotated),
-    _Due(ControlDns, "addrs"),
-    _Due(ControlDns, "failure", _keeps_nulls),
-    _Due(ControlEndpoint, "status"),
-    _Due(ControlEndpoint, "failure", _keeps_nulls),
-    _Due(ControlHttp, "status_code body_length failure"),
-    _Due(ControlHttp, "title", lambda item, line: item.get("status_code") not in (None, 0, -1)),
-    _Due(IpInfo, "asn"),
-    _Due(Keys, "requests", _of("signal", "telegram", "whatsapp")),
-    _Due(Keys, "tcp_connect", _of("facebook_messenger", "signal", "telegram", "whatsapp")),
-    _Due(Keys, "queries", _of("facebook_messenger", "signal", "whatsapp")),
-    # Old versions look up nothing.
-    _Due(
+    _Requirement(
+        TestKeys, "control_failure dns_experiment_failure status_code_match", _since(0, 1)
+    ),
+    # If the probe compared its page with the control's.
+    _Requirement(TestKeys, "body_proportion title_match", _has("body_length_match")),
+    # 0.0.1 and 0.1.0 never report handshakes; all 141 real https measurements of 0.4 that connected
+    # do.
+    _Requirement(TestKeys, "tls_handshakes", _has_connected, is_filled=True),
+    _Requirement(Query, "hostname query_type answers"),
+    _Requirement(Query, "failure", _keeps_nulls),
+    _Requirement(Query, "engine", _since(0, 4)),
+    _Requirement(Query, "tags", _since(0, 5)),
+    _Requirement(Answer, "ipv4", _answers("A")),
+    _Requirement(Answer, "ipv6", _answers("AAAA")),
+    _Requirement(Answer, "hostname", _answers("CNAME")),
+    # The probe's database has both the number and the name of a network, or neither.
+    _Requirement(Answer, "asn", _has("as_org_name")),
+    _Requirement(Connect, "ip port status"),
+    _Requirement(Connect, "tags", _since(0, 5)),
+    _Requirement(ConnectStatus, "success"),
+    _Requirement(ConnectStatus, "failure", _keeps_nulls),
+    _Requirement(Handshake, "server_name failure no_tls_verify"),
+    _Requirement(Handshake, "address tags", _since(0, 5)),
+    _Requirement(Exchange, "failure request response"),
+    _Requirement(Exchange, "tags", _since(0, 5)),
+    _Requirement(HttpRequest, "url"),
+    _Requirement(HttpResponse, "code", _has_response),
+    _Requirement(HttpResponse, "body headers", _has("code")),
+    _Requirement(Control, "dns tcp_connect http_request"),
+    _Requirement(Control, "tls_handshake", _has_control_connected),
+    _Requirement(Control, "ip_info", _is_annotated),
+    _Requirement(ControlDns, "addrs"),
+    _Requirement(ControlDns, "failure", _keeps_nulls),
+    _Requirement(ControlEndpoint, "status"),
+    _Requirement(ControlEndpoint, "failure", _keeps_nulls),
+    _Requirement(ControlHttp, "status_code body_length failure"),
+    _Requirement(
+        ControlHttp, "title", lambda item, line: item.get("status_code") not in (None, 0, -1)
+    ),
+    _Requirement(IpInfo, "asn"),
+    _Requirement(Keys, "requests", _of("signal", "telegram", "whatsapp")),
+    _Requirement(Keys, "tcp_connect", _of("facebook_messenger", "signal", "telegram", "whatsapp")),
+    _Requirement(Keys, "queries", _of("facebook_messenger", "signal", "whatsapp")),
+    # Old versions make no lookups.
+    _Requirement(
         Keys,
         "queries",
         lambda item, line: line.get("test_name") == "telegram" and "tls_handshakes" in item,
     ),
-    _Due(Keys, "tls_handshakes signal_backend_status", _of("signal")),
-    _Due(Keys, "telegram_web_status", _of("telegram")),
-    _Due(Keys, "facebook_dns_blocking facebook_tcp_blocking", _of("facebook_messenger")),
-    _Due(Keys, "targets", _of("tor")),
-    _Due(Keys, "failure", _of("psiphon", "torsf")),
-    _Due(Keys, "failure", _since(0, 2, test="vanilla_tor")),
-    _Due(Keys, "success error tor_progress", _of("vanilla_tor")),
-    _Due(Target, "failure target_address target_protocol tcp_connect"),
-    _Due(HttpRequest, "method", _of("telegram")),
+    _Requirement(Keys, "tls_handshakes signal_backend_status", _of("signal")),
+    _Requirement(Keys, "telegram_web_status", _of("telegram")),
+    _Requirement(Keys, "facebook_dns_blocking facebook_tcp_blocking", _of("facebook_messenger")),
+    _Requirement(Keys, "targets", _of("tor")),
+    _Requirement(Keys, "failure", _of("psiphon", "torsf")),
+    _Requirement(Keys, "failure", _since(0, 2, test="vanilla_tor")),
+    _Requirement(Keys, "success error tor_progress", _of("vanilla_tor")),
+    _Requirement(Target, "failure target_address target_protocol tcp_connect"),
+    _Requirement(HttpRequest, "method", _of("telegram")),
 )
 
-#: Names that OONI has used anywhere, and that nothing here reads.
+#: Names that OONI has used in any version and that this project does not read.
 _UNREAD = """
 address agent alpn answer_type as_org_name asns backend_version blocked body body_is_truncated
 body_length_match bootstrap_time bucket_date cipher_suite client_resolver conn_id
@@ -679,12 +681,12 @@ whatsapp_endpoints_status whatsapp_web_failure whatsapp_web_status x_conn_priori
 x_control_request x_dns_duplicate_responses x_dns_runtime x_dns_whoami x_do53 x_doh x_http_runtime
 x_status x_tcptls_runtime x_th_runtime x_transport
 """
-_OTHERS = frozenset(_UNREAD.split())
+_UNREAD_NAMES = frozenset(_UNREAD.split())
 
 
 class _Shape(NamedTuple):
     fields: dict[str, types.Type]
-    due: list[tuple[str, _Condition, bool]]
+    required: list[tuple[str, _Condition, bool]]
 
 
 @cache
@@ -694,10 +696,10 @@ def _shape_of(kind: type[Struct]) -> _Shape:
     return _Shape(
         {field.encode_name: field.type for field in fields},
         [
-            (name, due.when, due.is_filled)
-            for due in _DUE
-            if issubclass(kind, due.kind)
-            for name in due.names.split()
+            (name, requirement.when, requirement.is_filled)
+            for requirement in _REQUIREMENTS
+            if issubclass(kind, requirement.kind)
+            for name in requirement.names.split()
         ],
     )
 
@@ -707,7 +709,7 @@ _type_of = cache(types.type_info)
 
 @cache
 def required_fields(kind: type[Measurement] = Measurement) -> list[str]:
-    """The declared fields of a measurement, each with the fields around it, sorted."""
+    """Return the sorted paths of the required fields of a measurement."""
     return sorted(set(_list_required(_type_of(kind), "")))
 
 
@@ -720,8 +722,8 @@ def _list_required(kind: types.Type, path: str) -> Iterator[str]:
     elif isinstance(kind, types.DictType):
         yield from _list_required(kind.value_type, path)
     elif isinstance(kind, types.StructType):
-        fields, due = _shape_of(kind.cls)
-        yield from (_join(path, name) for name, *_ in due)
+        fields, required = _shape_of(kind.cls)
+        yield from (_join(path, name) for name, *_ in required)
         for name, inner in fields.items():
             yield from _list_required(inner, _join(path, name))
 
@@ -731,45 +733,45 @@ def _join(path: str, name: str) -> str:
 
 
 def compare_fields(line: bytes, kind: type[Measurement] = Measurement) -> list[str]:
-    """What is said of the fields of one line: ``found:x``, ``missing:x``, ``retyped:x``, ``new:x``.
+    """Return the states of a line's fields: ``found:x``, ``missing:x``, ``retyped:x``, ``new:x``.
 
-    Found or missing are only declared fields, where they must occur; one that any of several items
-    lacks is missing. Nothing is said of names that users choose, such as annotations.
+    Only a required field is found or missing; it is missing if any of several items lacks it. Names
+    that users choose, such as annotations, are left out.
 
     Args:
         line: one measurement as JSON, which has been decoded before.
         kind: the struct that it is decoded to.
 
     Returns:
-        The names, sorted, without odd characters; of new ones at most ``NAME_COUNT``.
+        Sorted, with odd characters replaced, and with at most ``NAME_COUNT`` new names.
     """
     try:
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return []  # the tolerant path has read it: a byte order mark, for instance
+        return []  # only the tolerant path reads it, for instance because of a byte order mark
     top = value if isinstance(value, dict) else {}
     if _version(top) < _FIRST_RELEASES.get(str(top.get("test_name")), ()):
         return []
     comparison = _Comparison(top)
     comparison.compare(_type_of(kind), value, "")
-    told = [f"{state}:{path}" for path, state in comparison.told.items()]
+    states = [f"{state}:{path}" for path, state in comparison.states.items()]
     new = sorted(comparison.new)[:NAME_COUNT]
-    return sorted([*told, *(f"{NEW}:{name}" for name in new)])
+    return sorted([*states, *(f"{NEW}:{name}" for name in new)])
 
 
 _WORST = (FOUND, RETYPED, MISSING).index
 
 
 class _Comparison:
-    """One line beside the structs: what is told of each field of theirs, and other names."""
+    """The comparison of one line with the structs: states by path, and new names."""
 
     def __init__(self, line: _Object) -> None:
-        self.told: dict[str, str] = {}
+        self.states: dict[str, str] = {}
         self.new: set[str] = set()
         self._line = line
 
     def compare(self, kind: types.Type, value: Any, path: str) -> None:
-        """Note what differs at a path and below it."""
+        """Record the differences at a path and below it."""
         for option in kind.types if isinstance(kind, types.UnionType) else (kind,):
             if isinstance(option, types.StructType) and isinstance(value, dict):
                 self._compare_object(option.cls, value, path)
@@ -784,19 +786,19 @@ class _Comparison:
                 return
             if isinstance(option, SCALARS.get(type(value), ())):
                 return
-        self._tell(RETYPED, path)
+        self._record(RETYPED, path)
 
     def _compare_object(self, kind: type[Struct], value: _Object, path: str) -> None:
-        fields, due = _shape_of(kind)
-        for name, when, is_filled in due if value else ():
+        fields, required = _shape_of(kind)
+        for name, when, is_filled in required if value else ():
             if when(value, self._line):
-                is_there = bool(value.get(name)) if is_filled else name in value
-                self._tell(FOUND if is_there else MISSING, _join(path, name))
+                is_present = bool(value.get(name)) if is_filled else name in value
+                self._record(FOUND if is_present else MISSING, _join(path, name))
         for name, item in value.items():
             if name in fields:
                 self.compare(fields[name], item, _join(path, name))
-            elif name not in _OTHERS and kind is not Annotations:
+            elif name not in _UNREAD_NAMES and kind is not Annotations:
                 self.new.add(_ODD.sub("?", _join(path, name)[:NAME_LENGTH]))
 
-    def _tell(self, state: str, path: str) -> None:
-        self.told[path] = max(self.told.get(path, state), state, key=_WORST)
+    def _record(self, state: str, path: str) -> None:
+        self.states[path] = max(self.states.get(path, state), state, key=_WORST)

@@ -1,14 +1,14 @@
 """One measurement of a messaging or circumvention test → one row of :data:`MESSAGING`.
 
-Facts only: which endpoints were tried, where each attempt ended, and, as a record, OONI's flags.
-An endpoint is an address with a port, a host name, a target or a tunnel. It was reached if an
-attempt at every layer that was tried got through. IPv6 that fails is left out beside IPv4: most
-probes have none.
+Facts only: the endpoints that were tried, the layer at which each attempt failed, and OONI's flags.
+An endpoint is an address with a port, a host name, a target or a tunnel. It was reached if at every
+layer that was tried an attempt succeeded. Failures of IPv6 are left out, because most probes have
+no IPv6.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
@@ -39,15 +39,15 @@ from analysis.observations.schema import PROBE, record
 #: Endpoints of one measurement that are kept; real ones have some dozens.
 ENDPOINT_LIMIT = 128
 _TEXT_LIMIT = 128
-#: So many names of one app never share their only address.
+#: If so many names of an app resolve to a single address, the answers are forged.
 _NAMES_OF_ONE_ADDRESS = 4
-#: How the failures of old and new probes say at which layer they happened, where no attempt does.
+#: The layer that a failure names, for failures that belong to no recorded attempt.
 _LAYER_OF = (
     (re.compile(r"dns_|android_dns|.*lookup|.*no such host"), "dns"),
     (re.compile(r"connection_refused|host_unreachable|network_unreachable|.*dial tcp"), "tcp"),
     (re.compile(r"ssl_|.*tls|.*x509|.*certificate"), "tls"),
 )
-#: An answer that is not what it should be says so itself.
+#: Failures of lookups that returned a forged answer.
 ONE_ADDRESS, BOGON = "one_address_for_all_names", "bogon"
 
 
@@ -61,16 +61,16 @@ class Endpoint(NamedTuple):
 
 
 def list_endpoints(test_name: str, keys: Keys) -> list[Endpoint]:
-    """The endpoints that a test tried, in the order in which they first occur."""
+    """Return the endpoints that a test tried, in the order in which they first occur."""
     read = _READERS[test_name]
     return [
-        one._replace(endpoint=one.endpoint[:_TEXT_LIMIT])
-        for one in islice(read(keys), ENDPOINT_LIMIT)
+        item._replace(endpoint=item.endpoint[:_TEXT_LIMIT])
+        for item in islice(read(keys), ENDPOINT_LIMIT)
     ]
 
 
-class _Asked(NamedTuple):
-    """A request: what for, by which method, and how it ended."""
+class _Request(NamedTuple):
+    """One request to a host, with its failure."""
 
     scheme: str
     port: int
@@ -79,7 +79,7 @@ class _Asked(NamedTuple):
 
 
 class _Attempts:
-    """What a measurement tried, by host name and by address."""
+    """The attempts of a measurement, by host name and by address."""
 
     def __init__(self, keys: Keys) -> None:
         self.answers: dict[str, dict[str, None]] = defaultdict(dict)
@@ -101,18 +101,18 @@ class _Attempts:
         for shake in keys.tls_handshakes or ():
             host = (shake.server_name or "").lower()
             self.handshakes[host].append(normalise_failure(shake.failure))
-        self.requests: dict[str, list[_Asked]] = defaultdict(list)
+        self.requests: dict[str, list[_Request]] = defaultdict(list)
         for exchange in keys.requests or ():
-            host, asked = _read_request(exchange)
-            self.requests[host].append(asked)
+            host, request = _read_request(exchange)
+            self.requests[host].append(request)
 
     def end_of(self, host: str) -> tuple[str | None, str | None]:
-        """Layer and failure of where attempts at a host name ended; nulls where it was reached."""
-        asked = self.requests.get(host, [])
-        # The page is the one over TLS; the plain one leads there.
-        secure = [one for one in asked if one.scheme == "https"]
-        outcomes = [one.failure for one in secure or asked]
-        if None in outcomes:
+        """Return the layer and failure of attempts at a host name; both None if it was reached."""
+        requests = self.requests.get(host, [])
+        # The plain page only redirects to the page over TLS.
+        secure = [request for request in requests if request.scheme == "https"]
+        page_failures = [request.failure for request in secure or requests]
+        if None in page_failures:
             return None, None
         lookups = self.lookups.get(host, [])
         addresses = list(self.answers.get(host, ()))
@@ -120,32 +120,36 @@ class _Attempts:
             return "dns", lookups[0]
         if addresses and all(hosts.special_kind(address) for address in addresses):
             return "dns", BOGON
-        connects = [
+        connects = self._connects_to(addresses)
+        if connects and None not in connects:
+            return "tcp", connects[0]
+        handshakes = self.handshakes.get(host, [])
+        if handshakes and None not in handshakes:
+            return "tls", handshakes[0]
+        if page_failures and page_failures[0] is not None:
+            # A page over TLS is requested after the handshake. If no handshake is recorded, the
+            # attempt failed there or before.
+            last_layer = "tls" if secure and not handshakes else "http"
+            return _layer_of(page_failures[0], last_layer), page_failures[0]
+        return None, None
+
+    def _connects_to(self, addresses: Iterable[str]) -> list[str | None]:
+        """Return the failures of connections, None for each success; without failures of IPv6."""
+        return [
             failure
             for address in addresses
             for failures in self.connects.get(address, {}).values()
             for failure in failures
             if failure is None or ":" not in address
         ]
-        if connects and None not in connects:
-            return "tcp", connects[0]
-        handshakes = self.handshakes.get(host, [])
-        if handshakes and None not in handshakes:
-            return "tls", handshakes[0]
-        if outcomes and outcomes[0] is not None:
-            # No page over TLS is asked for before the handshake; where none is on record, it
-            # ended there at the latest.
-            known = "tls" if secure and not handshakes else "http"
-            return _layer_of(outcomes[0], known), outcomes[0]
-        return None, None
 
 
 def _connect_failure(connect: Connect) -> str | None:
     return None if connect.status is None else connect_failure(connect)
 
 
-def _read_request(exchange: Exchange) -> tuple[str, _Asked]:
-    """The host that was asked, empty where there is none, and the request."""
+def _read_request(exchange: Exchange) -> tuple[str, _Request]:
+    """Return the host of a request (empty if there is none) and the request."""
     request = exchange.request or HttpRequest()
     failure = normalise_failure(exchange.failure)
     method = _method(exchange)
@@ -153,35 +157,35 @@ def _read_request(exchange: Exchange) -> tuple[str, _Asked]:
         parts = urlsplit((request.url or "")[:2048])
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
-        return "", _Asked("", 0, method, failure)
-    return (parts.hostname or "").lower(), _Asked(parts.scheme, port, method, failure)
+        return "", _Request("", 0, method, failure)
+    return (parts.hostname or "").lower(), _Request(parts.scheme, port, method, failure)
 
 
-def _layer_of(failure: str, known: str) -> str:
-    """The layer that a failure names; else the one behind which nothing was recorded."""
-    return next((layer for pattern, layer in _LAYER_OF if pattern.match(failure)), known)
+def _layer_of(failure: str, default: str) -> str:
+    """Return the layer that a failure names, else ``default``."""
+    return next((layer for pattern, layer in _LAYER_OF if pattern.match(failure)), default)
 
 
 # --- by test --------------------------------------------------------------------------------------
 
 
 def _messenger(keys: Keys) -> Iterator[Endpoint]:
-    tried = _Attempts(keys)
-    names = [host for host in tried.lookups if host]
-    resolved = [host for host in names if tried.answers.get(host)]
-    addresses = {address for host in resolved for address in tried.answers[host]}
-    is_one = len(addresses) == 1 and len(resolved) >= _NAMES_OF_ONE_ADDRESS
+    attempts = _Attempts(keys)
+    names = [host for host in attempts.lookups if host]
+    resolved = [host for host in names if attempts.answers.get(host)]
+    addresses = {address for host in resolved for address in attempts.answers[host]}
+    has_one_address = len(addresses) == 1 and len(resolved) >= _NAMES_OF_ONE_ADDRESS
     for host in names:
-        if is_one and host in resolved:
+        if has_one_address and host in resolved:
             yield Endpoint("app", host, "dns", ONE_ADDRESS)
         else:
-            yield Endpoint("app", host, *tried.end_of(host))
+            yield Endpoint("app", host, *attempts.end_of(host))
     if not names:
-        yield from _addresses(tried.connects)
+        yield from _addresses(attempts.connects)
 
 
 def _addresses(connects: Mapping[str, Mapping[int, list[str | None]]]) -> Iterator[Endpoint]:
-    """Each address and port of an app by itself."""
+    """Yield each address and port of an app."""
     for address, by_port in connects.items():
         for port, failures in by_port.items():
             if None in failures:
@@ -191,9 +195,9 @@ def _addresses(connects: Mapping[str, Mapping[int, list[str | None]]]) -> Iterat
 
 
 def _signal(keys: Keys) -> Iterator[Endpoint]:
-    tried = _Attempts(keys)
-    for host in filter(None, tried.requests):
-        yield Endpoint("app", host, *tried.end_of(host))
+    attempts = _Attempts(keys)
+    for host in filter(None, attempts.requests):
+        yield Endpoint("app", host, *attempts.end_of(host))
 
 
 _TELEGRAM_WEB = "web.telegram.org"
@@ -202,43 +206,50 @@ _TELEGRAM_WEB_ADDRESS = "149.154.167.99"
 
 
 def _telegram(keys: Keys) -> Iterator[Endpoint]:
-    tried = _Attempts(keys)
-    posted: dict[str, list[str | None]] = defaultdict(list)
-    for host, asked in tried.requests.items():
+    attempts = _Attempts(keys)
+    posts: dict[str, list[str | None]] = defaultdict(list)
+    for host, requests in attempts.requests.items():
         address = hosts.canonical(host)
-        for one in asked:
-            if address and one.method in ("POST", ""):
-                posted[f"{address}:{one.port}"].append(one.failure)
-    of_app = {name.rpartition(":")[0] for name in posted}
-    of_web = {*tried.answers.get(_TELEGRAM_WEB, ()), _TELEGRAM_WEB_ADDRESS} - of_app
-    connects = {a: by_port for a, by_port in tried.connects.items() if a not in of_web}
-    ended = {one.endpoint: one for one in _addresses(connects)}
-    for name in dict.fromkeys([*ended, *posted]):
-        end = ended.get(name, Endpoint("app", name, None, None))
-        if end.layer is None and posted.get(name) and None not in posted[name]:
-            end = end._replace(layer="http", failure=posted[name][0])
-        yield end
-    if tried.requests.get(_TELEGRAM_WEB):
-        yield Endpoint("web", _TELEGRAM_WEB, *tried.end_of(_TELEGRAM_WEB))
+        for request in requests:
+            if address and request.method in ("POST", ""):
+                posts[f"{address}:{request.port}"].append(request.failure)
+    app_addresses = {name.rpartition(":")[0] for name in posts}
+    web_addresses = {*attempts.answers.get(_TELEGRAM_WEB, ()), _TELEGRAM_WEB_ADDRESS}
+    web_addresses -= app_addresses
+    connects = {a: by_port for a, by_port in attempts.connects.items() if a not in web_addresses}
+    connected = {item.endpoint: item for item in _addresses(connects)}
+    for name in dict.fromkeys([*connected, *posts]):
+        endpoint = connected.get(name, Endpoint("app", name, None, None))
+        if endpoint.layer is None and posts.get(name) and None not in posts[name]:
+            endpoint = endpoint._replace(layer="http", failure=posts[name][0])
+        yield endpoint
+    if attempts.requests.get(_TELEGRAM_WEB):
+        yield Endpoint("web", _TELEGRAM_WEB, *attempts.end_of(_TELEGRAM_WEB))
 
 
 _WHATSAPP_WEB, _WHATSAPP_REGISTRATION = "web.whatsapp.com", "v.whatsapp.net"
 
 
 def _whatsapp(keys: Keys) -> Iterator[Endpoint]:
-    tried = _Attempts(keys)
-    named = {_WHATSAPP_REGISTRATION: "registration", _WHATSAPP_WEB: "web"}
-    of_app = {a for host in tried.answers if host not in named for a in tried.answers[host]}
-    of_others = {a for host in named for a in tried.answers.get(host, ())} - of_app
-    for host, failures in tried.lookups.items():
-        if host and host not in named and None not in failures:
+    attempts = _Attempts(keys)
+    services = {_WHATSAPP_REGISTRATION: "registration", _WHATSAPP_WEB: "web"}
+    app_addresses = {
+        address
+        for host, addresses in attempts.answers.items()
+        if host not in services
+        for address in addresses
+    }
+    service_addresses = {a for host in services for a in attempts.answers.get(host, ())}
+    for host, failures in attempts.lookups.items():
+        if host and host not in services and None not in failures:
             yield Endpoint("app", host, "dns", failures[0])
-        elif host and host not in named and tried.end_of(host)[1] == BOGON:
+        elif host and host not in services and attempts.end_of(host)[1] == BOGON:
             yield Endpoint("app", host, "dns", BOGON)
-    yield from _addresses({a: by for a, by in tried.connects.items() if a not in of_others})
-    for host, part in named.items():
-        if tried.requests.get(host):
-            yield Endpoint(part, host, *tried.end_of(host))
+    excluded = service_addresses - app_addresses
+    yield from _addresses({a: by for a, by in attempts.connects.items() if a not in excluded})
+    for host, part in services.items():
+        if attempts.requests.get(host):
+            yield Endpoint(part, host, *attempts.end_of(host))
 
 
 def _tor(keys: Keys) -> Iterator[Endpoint]:
@@ -251,21 +262,20 @@ def _tor(keys: Keys) -> Iterator[Endpoint]:
 
 
 def _layer_of_target(target: Target, failure: str) -> str:
-    connects = [_connect_failure(one) for one in (target.tcp_connect or ())[:LIST_LIMIT]]
+    connects = [_connect_failure(item) for item in (target.tcp_connect or ())[:LIST_LIMIT]]
     if connects and None not in connects:
         return "tcp"
     return _layer_of(failure, "http" if target.target_protocol == "dir_port" else "tls")
 
 
 def _tunnel(keys: Keys, *, has_verdict: bool = False) -> Iterator[Endpoint]:
-    """A tunnel that was, or was not, set up; nothing where the test did not come to an end."""
+    """Yield the tunnel with its failure, or nothing if the test did not finish."""
     failure = None if keys.failure is UNSET else normalise_failure(keys.failure)
     if has_verdict:
         if keys.success is None and keys.error is None and failure is None:
             return
-        failure = (
-            None if keys.success else failure or normalise_failure(keys.error) or UNNAMED_FAILURE
-        )
+        failure = failure or normalise_failure(keys.error) or UNNAMED_FAILURE
+        failure = None if keys.success else failure
     yield Endpoint("tunnel", "tunnel", "tunnel" if failure else None, failure)
 
 
@@ -283,35 +293,35 @@ _READERS: Mapping[str, Any] = {
 
 _REGISTRATION, _WEB = "https://v.whatsapp.net/v2/register", "https://web.whatsapp.com/"
 _MESSENGER = re.compile(r"facebook_.*_(dns_consistent|reachable)")
-#: Signal's servers changed, and older tests fail since: version below → from when.
+#: Older tests fail since Signal changed its servers: (first version that works, day of the change).
 _SIGNAL_TESTS = (((0, 2, 2), "2022-10-19"), ((0, 2, 4), "2023-11-07"))
 _SIGNAL_BROKEN = (0, 2, 4)
 _SIGNAL_ENGINE = ((3, 17, 2), "2023-05-02")
 
 
-#: OONI's score of blocking; None where the measurement says nothing.
+#: OONI's score of blocking; None if the measurement is a failure.
 Score = float | None
 
 
 def flag(
-    read: MessagingMeasurement, start_time: int, received: Received | None = None
+    measurement: MessagingMeasurement, start_time: int, received: Received | None = None
 ) -> tuple[bool, bool]:
-    """Whether OONI flags a measurement as an anomaly, and as a failure."""
-    if read.test_keys is None or is_far_from(start_time, received):
+    """Return two of OONI's flags of a measurement: anomaly, failure."""
+    if measurement.test_keys is None or is_far_from(start_time, received):
         return False, True
-    score = _SCORES[read.test_name or ""](read.test_keys, read)
+    score = _SCORES[measurement.test_name or ""](measurement.test_keys, measurement)
     return score is not None and score > 0.5, score is None
 
 
-def _sum_whatsapp(keys: Keys, read: MessagingMeasurement) -> Score:
-    asked: dict[str, bool] = {}
-    for one in keys.requests or ():
-        url = request_url(one)
-        asked[url] = asked.get(url, False) or not one.failure
-    if _WEB not in asked or _REGISTRATION not in asked:
+def _score_whatsapp(keys: Keys, measurement: MessagingMeasurement) -> Score:
+    is_reached: dict[str, bool] = {}
+    for exchange in keys.requests or ():
+        url = request_url(exchange)
+        is_reached[url] = is_reached.get(url, False) or not exchange.failure
+    if _WEB not in is_reached or _REGISTRATION not in is_reached:
         return None
-    is_cut = not any(_is_open(one.status) for one in keys.tcp_connect or ())
-    return float(is_cut or not asked[_WEB] or not asked[_REGISTRATION])
+    is_cut = not any(_is_open(connect.status) for connect in keys.tcp_connect or ())
+    return float(is_cut or not is_reached[_WEB] or not is_reached[_REGISTRATION])
 
 
 def _is_open(status: ConnectStatus | None) -> bool:
@@ -320,31 +330,35 @@ def _is_open(status: ConnectStatus | None) -> bool:
     return status.success
 
 
-def _sum_messenger(keys: Keys, read: MessagingMeasurement) -> Score:
-    told = structs.asdict(keys)
-    signs = [told[name] is False for name in told if _MESSENGER.fullmatch(name)]
+def _score_messenger(keys: Keys, measurement: MessagingMeasurement) -> Score:
+    values = structs.asdict(keys)
+    failures = [values[name] is False for name in values if _MESSENGER.fullmatch(name)]
     return 0.5 * sum(
-        (*signs, keys.facebook_dns_blocking is True, keys.facebook_tcp_blocking is True)
+        (*failures, keys.facebook_dns_blocking is True, keys.facebook_tcp_blocking is True)
     )
 
 
-def _sum_telegram(keys: Keys, read: MessagingMeasurement) -> Score:
-    if not any("web.telegram.org" in request_url(one) for one in keys.requests or ()):
+def _score_telegram(keys: Keys, measurement: MessagingMeasurement) -> Score:
+    requests = keys.requests or ()
+    if not any("web.telegram.org" in request_url(request) for request in requests):
         return None
-    connects = [_is_open(one.status) for one in keys.tcp_connect or ()]
-    posts = [one for one in keys.requests or () if _method(one) == "POST"]
+    connects = [_is_open(connect.status) for connect in keys.tcp_connect or ()]
+    posts = [request for request in requests if _method(request) == "POST"]
     score = connects.count(False) / len(connects) if connects else 0.0
-    score += sum(bool(one.failure) for one in posts) / len(posts) if posts else 0.0
+    score += sum(bool(post.failure) for post in posts) / len(posts) if posts else 0.0
     return score + (keys.telegram_web_status == "blocked")
 
 
-def _method(one: Exchange) -> str:
-    return ((one.request.method if one.request else None) or "").upper()
+def _method(exchange: Exchange) -> str:
+    return ((exchange.request.method if exchange.request else None) or "").upper()
 
 
-def _sum_signal(keys: Keys, read: MessagingMeasurement) -> Score:
-    version, day = _version(read.test_version), (read.measurement_start_time or "")[:10]
-    engine = _version(read.annotations.engine_version if read.annotations else None)
+def _score_signal(keys: Keys, measurement: MessagingMeasurement) -> Score:
+    version, day = (
+        _version(measurement.test_version),
+        (measurement.measurement_start_time or "")[:10],
+    )
+    engine = _version(measurement.annotations.engine_version if measurement.annotations else None)
     is_old = any(version < below and day >= since for below, since in _SIGNAL_TESTS)
     is_old |= bool(engine) and engine < _SIGNAL_ENGINE[0] and day >= _SIGNAL_ENGINE[1]
     if is_old or version == _SIGNAL_BROKEN or keys.signal_backend_status is None:
@@ -353,41 +367,41 @@ def _sum_signal(keys: Keys, read: MessagingMeasurement) -> Score:
 
 
 def _version(text: str | None) -> tuple[int, ...]:
-    found = re.match(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})", text or "", re.ASCII)
-    return tuple(map(int, found.groups())) if found else ()
+    numbers = re.match(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})", text or "", re.ASCII)
+    return tuple(map(int, numbers.groups())) if numbers else ()
 
 
-def _sum_tor(keys: Keys, read: MessagingMeasurement) -> Score:
-    ended = [bool(one.failure) for one in (keys.targets or {}).values() if one is not None]
-    return sum(ended) / len(ended) if ended else None
+def _score_tor(keys: Keys, measurement: MessagingMeasurement) -> Score:
+    targets = [target for target in (keys.targets or {}).values() if target is not None]
+    return sum(bool(target.failure) for target in targets) / len(targets) if targets else None
 
 
-def _psiphon(keys: Keys, read: MessagingMeasurement) -> Score:
+def _score_psiphon(keys: Keys, measurement: MessagingMeasurement) -> Score:
     return None if keys.failure is UNSET else float(keys.failure is not None)
 
 
-def _torsf(keys: Keys, read: MessagingMeasurement) -> Score:
-    platform = read.annotations.platform if read.annotations else None
-    if read.software_version == "3.8.3" and platform == "android":
+def _score_torsf(keys: Keys, measurement: MessagingMeasurement) -> Score:
+    platform = measurement.annotations.platform if measurement.annotations else None
+    if measurement.software_version == "3.8.3" and platform == "android":
         return None
-    return _psiphon(keys, read)
+    return _score_psiphon(keys, measurement)
 
 
-def _vanilla_tor(keys: Keys, read: MessagingMeasurement) -> Score:
+def _score_vanilla_tor(keys: Keys, measurement: MessagingMeasurement) -> Score:
     if keys.success or keys.tor_progress == 100:
         return 0.0
     return 1 - 0.004 * min(max(keys.tor_progress or 0.0, 0.0), 100.0)
 
 
 _SCORES: Mapping[str, Callable[[Keys, MessagingMeasurement], Score]] = {
-    "facebook_messenger": _sum_messenger,
-    "signal": _sum_signal,
-    "telegram": _sum_telegram,
-    "whatsapp": _sum_whatsapp,
-    "psiphon": _psiphon,
-    "tor": _sum_tor,
-    "torsf": _torsf,
-    "vanilla_tor": _vanilla_tor,
+    "facebook_messenger": _score_messenger,
+    "signal": _score_signal,
+    "telegram": _score_telegram,
+    "whatsapp": _score_whatsapp,
+    "psiphon": _score_psiphon,
+    "tor": _score_tor,
+    "torsf": _score_torsf,
+    "vanilla_tor": _score_vanilla_tor,
 }
 
 
@@ -398,7 +412,7 @@ _ENDPOINT = pa.struct(
     [
         ("part", pa.string()),  # of ``messaging_tests.Tested.parts``
         ("endpoint", pa.string()),  # address and port, host name or target
-        ("layer", pa.string()),  # where the attempt ended; null: it was reached
+        ("layer", pa.string()),  # at which the attempt failed; null: the endpoint was reached
         ("failure", pa.string()),
     ]
 )
@@ -409,12 +423,12 @@ MESSAGING = pa.schema(
         ("report_id", pa.string()),  # "" where the probe could not open a report
         ("test_name", pa.string()),
         *PROBE,
-        # what was tried; empty where the test did not come to an end
+        # empty if the test did not finish
         ("endpoints", pa.list_(_ENDPOINT)),
         # OONI's flags
         ("is_anomaly", pa.bool_()),
         ("is_failure", pa.bool_()),
-        # what is said of the line's fields, see compare_fields; null: it was not looked at
+        # states of the line's fields, see compare_fields; null: they were not compared
         ("fields_met", pa.list_(pa.string())),
     ]
 )
@@ -423,25 +437,27 @@ MessagingRow = record("MessagingRow", MESSAGING)
 
 
 def observe(
-    read: MessagingMeasurement,
+    measurement: MessagingMeasurement,
     *,
     line_number: int,
     keys_digest: int = 0,
     received: Received | None = None,
     fields_met: list[str] | None = None,
 ) -> tuple[Any, ...]:
-    """The row of one measurement, a ``MessagingRow``.
+    """Return the ``MessagingRow`` of one measurement.
 
     Raises:
         Unreadable: see ``observation.check``.
     """
-    probe = observation.probe_columns(read, line_number, keys_digest)
-    is_anomaly, is_failure = flag(read, probe["measurement_start_time"], received)
+    probe = observation.probe_columns(measurement, line_number, keys_digest)
+    is_anomaly, is_failure = flag(measurement, probe["measurement_start_time"], received)
     return MessagingRow(
-        report_id=read.report_id or "",
-        test_name=read.test_name,
+        report_id=measurement.report_id or "",
+        test_name=measurement.test_name,
         **probe,
-        endpoints=list_endpoints(read.test_name or "", read.test_keys) if read.test_keys else [],
+        endpoints=list_endpoints(measurement.test_name or "", measurement.test_keys)
+        if measurement.test_keys
+        else [],
         is_anomaly=is_anomaly,
         is_failure=is_failure,
         fields_met=fields_met,

@@ -1,13 +1,13 @@
-"""The tests of messaging apps and circumvention tools, and what each of them tries to reach.
+"""The tests of messaging apps and circumvention tools, and their parts.
 
-A test is made of parts, since an app may be cut off in one way and open in another: Telegram's web
-page by its name, while the app's own endpoints answer. A part is judged by itself.
+Each part is judged by itself, because a part of an app may be blocked while the rest works: for
+instance Telegram's web page, while the app's own endpoints answer.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-#: The layers in which an attempt can end, the earliest first. A tunnel has no layers to see.
+#: The layers at which an attempt can fail, in order. A tunnel's own layers cannot be observed.
 LAYERS: Final = ("dns", "tcp", "tls", "http", "tunnel")
 
 
@@ -16,12 +16,12 @@ class Part:
     """One part of a test.
 
     Attributes:
-        name: as it stands in the tables.
-        words: what it is, for a reader.
-        decides_until: the last layer that decides whether an endpoint was reached. What ends behind
-            it was connected, and got no answer.
-        needs_all: whether the app needs every endpoint; else they stand in for each other, and the
-            part is cut off where most of them are.
+        name: as in the tables.
+        words: its description for readers.
+        decides_until: the last layer that decides whether an endpoint was reached. An attempt that
+            fails at a later layer was connected, but got no answer.
+        needs_all: whether the app needs every endpoint. Otherwise any endpoint will do, and the
+            part is blocked if most of them are.
     """
 
     name: str
@@ -36,8 +36,8 @@ class Tested:
 
     Attributes:
         name: OONI's.
-        title: for a reader.
-        parts: what it tries to reach, the most telling first.
+        title: its name for readers.
+        parts: the most important first.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Tested:
 
     @property
     def folder(self) -> str:
-        """Its name in the keys of OONI's archive."""
+        """The test's name in the keys of OONI's archive."""
         return self.name.replace("_", "")
 
 
@@ -55,7 +55,7 @@ TESTS: Final = tuple(
     for row in (
         ("facebook_messenger", "Facebook Messenger", (Part("app", "the app's servers"),)),
         ("signal", "Signal", (Part("app", "the app's servers", needs_all=True),)),
-        # A request to an endpoint is no part of what the app does, so that connecting decides.
+        # The app itself sends no such request to its endpoints, so connecting decides.
         (
             "telegram",
             "Telegram",
@@ -77,5 +77,5 @@ TESTS: Final = tuple(
     )
 )
 BY_NAME: Final = {test.name: test for test in TESTS}
-#: The archive's folder → the test.
+#: Folder of OONI's archive → test.
 BY_FOLDER: Final = {test.folder: test for test in TESTS}

@@ -1,57 +1,57 @@
 r"""One measurement → one :class:`schema.Observation`.
 
-A page is described so that one that is served for many sites is recognised. What is in the columns,
-where OONI's versions differ:
+The rest of this text defines the columns for which OONI's versions differ, or whose meaning the
+name alone does not give.
 
 *System resolver.* Engines ``system``, ``getaddrinfo``, ``golang_net_resolver``, ``unknown`` and,
-before 0.4, none named. Only lookups of the input's own host name (and, where 0.5 tags them,
-``depth=0``) count. Engine ``udp`` fills the ``udp_*`` columns. DNS over HTTPS says nothing about
-the network's resolver and is left out.
+before 0.4, none named. Only lookups of the input's own host name count (in 0.5, only those tagged
+``depth=0``). Engine ``udp`` fills the ``udp_*`` columns. DNS over HTTPS is left out, because it
+says nothing about the network's resolver.
 
-*dns_failure* is null if any system lookup answered, also with a CNAME alone or with an address
-that was scrubbed; then ``dns_answers`` is empty. If all failed it is the failure of the first
+*dns_failure* is null if any system lookup answered, even with a CNAME alone or with an address
+that was scrubbed, where ``dns_answers`` is empty. If all failed, it is the failure of the first
 lookup that was not for AAAA, else of the first.
 
-*Failures.* OONI's names are kept, cut at 512 characters. Spellings of "the name does not exist"
+*Failures* keep OONI's names, cut at 512 characters. Spellings of "the name does not exist"
 become ``dns_nxdomain_error``, see :data:`messages.NXDOMAIN_SPELLINGS`.
 
-*match* compares with the control's answers for the same name: ``address``, ``asn``, ``none``;
-null where the control has no address. The ASN of an address is the control's, else the probe's
-annotation of any answer in the same measurement.
+*match* compares an address with the control's answers for the same name: ``address``, ``asn``,
+``none``; null where the control has no address. The ASN of an address is taken from the control,
+else from the probe's annotation of any answer in the same measurement.
 
 *tcp, tls.* 0.5: attempts tagged ``depth=0``. 0.4 has no such tags: TCP attempts at addresses
 that the input's host resolved to, for the probe or the control (all, if neither has any), and
-handshakes for the input's host name. 0.4 does not say which address a handshake went to; its
-``address`` is null, and ``match``, ``is_answer``, ``control_ok`` are given where they are the
-same for every address. A handshake that did not verify the certificate is left out.
+handshakes for the input's host name. 0.4 does not record the address of a handshake: ``address`` is
+null, and ``match``, ``is_answer`` and ``control_ok`` are filled only where they are the same for
+every address. A handshake that did not verify the certificate is left out.
 ``is_answer`` and ``http_first_is_answer`` are null where the system resolver's lookup is missing,
-or answered without an address that can be compared. Where a request of 0.5 does not say where it
-went, its connection does (``transaction_id``), else the tag ``classic``, which marks what follows
-from the system resolver: after a failed lookup nothing does.
+or answered without an address that can be compared. Where a request of 0.5 has no address, the
+address of its connection is used (``transaction_id``), else the tag ``classic``, which marks
+requests that use an answer of the system resolver; after a failed lookup no request has it.
 
 *control.* ``has_control`` is false where there is no reply, ``control_failure`` is set, or the
 reply is made of empty defaults; then every control column is null or empty. A status code of -1
-or 0 is null. ``control_tls_addresses`` come from its handshakes with its own answers and with the
-addresses that the probe sent it.
+or 0 is null. ``control_tls_addresses`` are taken from the control's handshakes, with its own
+answers and with the addresses that the probe sent it.
 
 *redirect_\*.* In 0.5, the lowest depth > 0 where all attempts of a layer failed, and the first
-such layer; attempts that were to fetch no page (``fetch_body=false``, port 443 beside a plain
-target) are left out. In 0.4, the newest request, if it failed at a host other than the input's;
-the layer is then the one that the failure names, null for an https page that was cut or stalled.
+such layer; attempts that fetch no page (``fetch_body=false``, port 443 beside a plain target) are
+left out. In 0.4, the newest request, if it failed at a host other than the input's; the layer is
+then the one that the failure names, null for an https page that was cut or stalled.
 
-*Looking at bodies* is what costs, so it is done only where a page may be somebody else's. A
-response is trusted if it came over HTTPS without failure from the registrable domain of the
+*Bodies* are costly to search, so only pages that the site itself may not have sent are searched.
+A response is trusted if it came over HTTPS without failure from the registrable domain of the
 input (the certificate was verified). Every other response of the measurement is matched against
-the fingerprints; a page that the probe found to be like the control's, only in its first 8 KB:
-block pages are short, and a long page that is like the site's is the site's. The newest response
-is described (``http_title``, ``http_body_digest``, ``http_body_length``) unless it has a 2xx status
-and is like the control's: by the probe's own comparison of status, title and body, where one of a
-trusted page may be missing. A fingerprint in what is not looked at shows no block page, so
-``is_confirmed`` leaves out what OONI might see there.
+the fingerprints. If the probe found a page to be like the control's, only its first 8 KB are
+searched: block pages are short, and a long page that is like the site's is the site's. The newest
+response is described (``http_title``, ``http_body_digest``, ``http_body_length``) unless it has a
+2xx status and is like the control's by the probe's own comparison of status, title and body; for a
+trusted page, comparisons may be missing. ``is_confirmed`` does not count fingerprints in pages
+that are not searched, although OONI might.
 
 *http_body_digest* ignores letter case, white space, digits, the letters a to f (so that no
-hexadecimal id is left), the input's URL and host and what is left of an address that shows the
-host alone: one block page served for many names has one digest. Empty bodies have none.
+hexadecimal id is left), the input's URL and host, and the scheme before a bare host name. So a
+block page that is served for many names has one digest. An empty body has none.
 """
 
 import hashlib
@@ -111,8 +111,8 @@ from analysis.observations.messages import (
 )
 from analysis.observations.schema import Observation
 
-#: At most so many bytes of a body are looked at, and of all bodies of a measurement together; block
-#: pages are small. A page that is made of patterns takes 180 ns a byte to match.
+#: Bytes that are searched in one body, and in all bodies of a measurement together. Block pages are
+#: small, and a page that is full of patterns takes 180 ns a byte to match.
 BODY_LIMIT, BODIES_LIMIT = 1 << 20, 4 << 20
 
 
@@ -127,12 +127,12 @@ _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def body_bytes(raw: Raw, limit: int = BODY_LIMIT) -> bytes | None:
-    """The first ``limit`` bytes of a response body; None where there is no body.
+    """Return the first ``limit`` bytes of a response body, or None if there is no body.
 
-    A body is a string, or ``{"format": "base64", "data": …}`` where it is not text.
+    A body is a JSON string, or ``{"format": "base64", "data": …}`` if it is not text.
 
     Raises:
-        binascii.Error: the base64 cannot be read.
+        binascii.Error: the base64 is invalid.
     """
     view = memoryview(raw)
     kind = bytes(view[:1])
@@ -144,11 +144,11 @@ def body_bytes(raw: Raw, limit: int = BODY_LIMIT) -> bytes | None:
 
 
 def _first_bytes(view: memoryview, limit: int) -> bytes:
-    """Decode a JSON string without decoding more than ``limit`` bytes of it."""
+    """Return the first ``limit`` bytes of a JSON string, without decoding the rest."""
     if len(view) <= limit:
         text = _text(view)
         return b"" if text is None else text.encode()
-    # The cut may fall into a letter or an escape of up to 12 bytes (a surrogate pair).
+    # The cut may split a character, or an escape of up to 12 bytes (a surrogate pair).
     for end in range(limit, limit - 13, -1):
         text = _text(bytes(view[:end]) + b'"')
         if text is not None:
@@ -175,7 +175,7 @@ def _base64_bytes(view: memoryview, limit: int) -> bytes | None:
     if wrapped.format != "base64" or bytes(data[:1]) != b'"':
         return None
     encoded_limit = limit // 3 * 4
-    # Escaped slashes make the text longer, never shorter, so that cutting it early is safe.
+    # Escaped slashes only make the text longer, so cutting before decoding is safe.
     encoded = _first_bytes(data, encoded_limit)
     if len(data) > encoded_limit:
         encoded = encoded[: len(encoded) // 4 * 4]
@@ -183,7 +183,7 @@ def _base64_bytes(view: memoryview, limit: int) -> bytes | None:
 
 
 def header_values(raw: Raw, names: frozenset[str]) -> dict[str, bytes]:
-    """The headers with the given lower-case names; a value may be a string or base64."""
+    """Return the headers with these lower-case names; a value may be a string or base64."""
     if not names or bytes(memoryview(raw)[:1]) != b"{":
         return {}
     try:
@@ -199,9 +199,9 @@ def header_values(raw: Raw, names: frozenset[str]) -> dict[str, bytes]:
 
 
 _EXCHANGE_LIMIT = 20
-_LIKE_LIMIT = 8192  # bytes of a page like the control's that are looked at
-_CLASSIC = "classic"  # 0.5: follows from what the system resolver gave
-_SAME_BODY = 0.7  # above this the probe itself calls two bodies the same
+_LIKE_LIMIT = 8192  # bytes that are searched in a page like the control's
+_CLASSIC = "classic"  # 0.5: the attempt uses an answer of the system resolver
+_SAME_BODY = 0.7  # above this share the probe calls two bodies the same
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,500})", re.IGNORECASE)
 _NOT_CONTENT = b"0123456789abcdef/% \t\r\n\f\v"
 _SCHEMES = (b"https://", b"http://", b"https%3a%2f%2f", b"http%3a%2f%2f")
@@ -209,11 +209,14 @@ _SCHEMES = (b"https://", b"http://", b"https%3a%2f%2f", b"http%3a%2f%2f")
 
 @dataclass(slots=True)
 class Page:
-    """What was seen of the responses.
+    """The pages of a measurement.
 
-    ``names``: of the fingerprints that match, where any body was matched (``was_matched``).
-    ``host, title, digest, length``: of the newest, as far as it was described. ``is_unreadable``:
-    a body that should be base64 is not.
+    Attributes:
+        host: of the newest request.
+        names: of the fingerprints that match any response.
+        was_matched: whether any body was searched for fingerprints.
+        title: of the newest response, as are ``digest`` and ``length``; null if not described.
+        is_unreadable: a body that should be base64 is not.
     """
 
     host: str | None = None
@@ -226,9 +229,9 @@ class Page:
 
 
 def read_pages(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) -> Page:
-    """Look at the responses that may be somebody else's, see the head of ``observation``."""
+    """Describe and match the responses that the site itself may not have sent."""
     page = Page()
-    left = BODIES_LIMIT
+    remaining = BODIES_LIMIT
     for index, exchange in enumerate((keys.requests or ())[:_EXCHANGE_LIMIT]):
         target = hosts.normalise(request_url(exchange))
         if index == 0:
@@ -240,18 +243,18 @@ def read_pages(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) 
         is_matched = not (is_trusted or fingerprints.is_empty)
         is_like = index == 0 and _is_like_control(keys, response.code, is_trusted)
         is_described = index == 0 and not is_like
-        if not (is_described or is_matched) or left <= 0:
+        if not (is_described or is_matched) or remaining <= 0:
             continue
         if is_matched:
             headers = header_values(response.headers, fingerprints.header_names)
             for name, value in headers.items():
                 page.names.update(fingerprints.match(f"header.{name}", value))
         try:
-            body = body_bytes(response.body, min(left, _LIKE_LIMIT if is_like else BODY_LIMIT))
+            body = body_bytes(response.body, min(remaining, _LIKE_LIMIT if is_like else BODY_LIMIT))
         except Base64Error:
             page.is_unreadable = True
             continue
-        left -= len(body or b"")
+        remaining -= len(body or b"")
         if is_matched:
             page.was_matched = True
             page.names.update(fingerprints.match("body", body or b""))
@@ -263,7 +266,7 @@ def read_pages(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) 
 
 
 def _is_trusted(exchange: Exchange, target: str, host: str) -> bool:
-    """Whether the page came from the input's own site, proved by its certificate."""
+    """Test whether a certificate proves that the page came from the input's own site."""
     if exchange.failure or not target or request_url(exchange)[:8].lower() != "https://":
         return False
     return target == host or (
@@ -272,10 +275,9 @@ def _is_trusted(exchange: Exchange, target: str, host: str) -> bool:
 
 
 def _is_like_control(keys: TestKeys, status: int, is_trusted: bool) -> bool:
-    """Whether the newest page needs no description: it is a page, and what the control got.
+    """Test whether the newest response is a page like the control's.
 
-    The probe must have compared them and found no difference; on a trusted page it is enough
-    that it found none.
+    The probe must have compared them and found no difference. A trusted page may be uncompared.
     """
     if not 200 <= status < 300 or keys.title_match is False or keys.status_code_match is False:
         return False
@@ -286,27 +288,27 @@ def _is_like_control(keys: TestKeys, status: int, is_trusted: bool) -> bool:
 
 
 def title_of(body: bytes) -> str | None:
-    """The text of the first title element; null where there is none."""
+    """Return the text of the first title element, or None if there is none."""
     title = _TITLE.search(body)
     return None if title is None else tidy_title(title[1].decode("utf-8", "replace"))
 
 
 def body_digest(body: bytes, own_names: Iterable[str]) -> str | None:
-    """A digest that is the same for one page served in the place of many.
+    """Return a digest that a block page keeps whichever site it replaces.
 
     Args:
         body: the page.
-        own_names: what differs with the site that was asked for: its URL and host name.
+        own_names: URLs and host names of the site that was requested; they are ignored.
 
     Returns:
-        32 hexadecimal digits, or None where nothing is left of the page.
+        32 hexadecimal digits, or None if only ignored characters are in the page.
     """
     content = body.lower()
-    # The longest first, so that a host name does not break the URL it stands in.
-    for name in sorted({one.lower() for one in own_names if one}, key=len, reverse=True):
+    # The longest first, so that removing a host name does not break a URL that contains it.
+    for name in sorted({name.lower() for name in own_names if name}, key=len, reverse=True):
         for spelling in {name.encode(): None, quote_plus(name).lower().encode(): None}:
             content = content.replace(spelling, b"")
-    # A page may show the site's front page where another one was asked for.
+    # A block page may link the site's front page although another page was requested.
     for scheme in _SCHEMES:
         content = content.replace(scheme, b"")
     content = content.translate(None, _NOT_CONTENT)
@@ -314,10 +316,10 @@ def body_digest(body: bytes, own_names: Iterable[str]) -> str | None:
 
 
 def went_to_answer(keys: TestKeys, dns: QueryResults) -> bool | None:
-    """Whether the first request went to an address that the system resolver gave; null: not known.
+    """Test whether the first request went to an address that the system resolver returned.
 
-    A request need not say where it went (``address`` is optional in df-001). Then its connection
-    says it, else the tag of what follows from the system resolver. Before 0.5 there are no tags.
+    None if unknown. A request may lack its ``address`` (optional in df-001). Then the address of
+    its connection is used, else its tag. Before 0.5 there are no tags.
     """
     if not keys.requests or hosts.canonical(dns.host) is not None:
         return None
@@ -331,93 +333,119 @@ def went_to_answer(keys: TestKeys, dns: QueryResults) -> bool | None:
         return None if dns.system.failure() is None else False
     if _CLASSIC in exchange.tags:
         return True
-    # early probes of 0.5 did not know the tag
-    is_tagged = any(_CLASSIC in (one.tags or ()) for one in keys.tcp_connect or ())
+    # early versions of 0.5 do not write the tag
+    is_tagged = any(_CLASSIC in (connect.tags or ()) for connect in keys.tcp_connect or ())
     return False if is_tagged else None
 
 
 def _address_of(exchange: Exchange, keys: TestKeys) -> str | None:
-    """The address that a request was sent to, by itself or by its connection."""
+    """Return the address of a request, or else of its connection."""
     if exchange.address:
         return split_endpoint(exchange.address)[0]
     number = exchange.transaction_id
     connects = (keys.tcp_connect or ()) if number else ()
-    ips = {one.ip for one in connects if one.transaction_id == number and one.ip}
+    ips = {item.ip for item in connects if item.transaction_id == number and item.ip}
     return hosts.canonical(ips.pop()) if len(ips) == 1 else None
 
 
-#: The order in which a target is reached, and in which the keys list attempts.
+#: The layers in the order in which a probe reaches a target.
 _LAYERS = ("dns", "tcp", "tls", "http")
 _TLS, _HTTP = 2, 3
 _Attempt = Query | Connect | Handshake | Exchange
+#: Attempts by depth (the number of redirects before them) and layer, in their order.
+_Redirected = dict[tuple[int, int], list[_Attempt]]
 
-
-#: Where a redirect's target failed first: layer, host, failure; nulls where none did.
+#: The first failure at a redirect's target: layer, host, failure; all null if there is none.
 RedirectFailure = tuple[str | None, str | None, str | None]
 _NO_FAILURE: Final = (None, None, None)
 
 
 def find_redirect_failure(keys: TestKeys, host: str) -> RedirectFailure:
-    """The first failure at a redirect's target, for the input's ``host``."""
+    """Return the first failure at a redirect's target; ``host`` is the input's."""
     exchanges = (keys.requests or [])[:LIST_LIMIT]
     newest = exchanges[0] if exchanges else Exchange()
     failure = normalise_failure(newest.failure)
     if failure and redirect_depth(newest.tags) is None:
-        target = hosts.normalise(request_url(newest))
-        if not target or target == host:
-            return _NO_FAILURE
-        return _layer_of(failure, request_url(newest)), target, failure
-    is_broken = failure is not None
-    attempts: dict[tuple[int, int], list[_Attempt]] = {}
-    tried: tuple[Sequence[_Attempt] | None, ...] = (
+        return _untagged_failure(request_url(newest), failure, host)
+    attempts = _group_attempts(keys, exchanges)
+    if failure is None and not _has_failure_before_http(attempts):
+        return _NO_FAILURE
+    return _first_failure(_drop_side_attempts(attempts))
+
+
+def _untagged_failure(url: str, failure: str, host: str) -> RedirectFailure:
+    """Return the failure of the newest request of 0.4 if it left the input's host."""
+    target = hosts.normalise(url)
+    if not target or target == host:
+        return _NO_FAILURE
+    return _layer_of(failure, url), target, failure
+
+
+def _group_attempts(keys: TestKeys, exchanges: list[Exchange]) -> _Redirected:
+    """Group the attempts after a redirect by depth and layer, in their order."""
+    attempts: _Redirected = {}
+    layers: tuple[Sequence[_Attempt] | None, ...] = (
         keys.queries,
         keys.tcp_connect,
         keys.tls_handshakes,
         exchanges,
     )
-    for layer, items in enumerate(tried):
+    for layer, items in enumerate(layers):
         for item in items or ():
             depth = redirect_depth(item.tags)
-            if not depth:
-                continue
-            is_broken |= layer < _HTTP and _failure_of(item) is not None
-            is_other = isinstance(item, Query) and item.engine not in SYSTEM_ENGINES
-            if not is_other and "fetch_body=false" not in (item.tags or ()):
+            if depth:
                 attempts.setdefault((depth, layer), []).append(item)
-    if not is_broken:  # the last page came, and all before it was reached
-        return _NO_FAILURE
-    return _first_failure(attempts)
+    return attempts
+
+
+def _has_failure_before_http(attempts: _Redirected) -> bool:
+    """Test whether any lookup, connection or handshake failed."""
+    return any(
+        _failure_of(attempt) is not None
+        for (_, layer), items in attempts.items()
+        if layer < _HTTP
+        for attempt in items
+    )
+
+
+def _drop_side_attempts(attempts: _Redirected) -> _Redirected:
+    """Leave out lookups by other resolvers and attempts that fetch no page."""
+    main = {
+        key: [item for item in items if _leads_to_page(item)] for key, items in attempts.items()
+    }
+    return {key: items for key, items in main.items() if items}
+
+
+def _leads_to_page(attempt: _Attempt) -> bool:
+    is_other = isinstance(attempt, Query) and attempt.engine not in SYSTEM_ENGINES
+    return not is_other and "fetch_body=false" not in (attempt.tags or ())
 
 
 def _layer_of(failure: str, url: str) -> str | None:
-    """The layer that a failure names; null where an https page may have failed in two."""
+    """Return the layer that a failure names; None if an https page may have failed in two."""
     if failure.startswith("dns_"):
         return "dns"
     if failure.startswith("ssl_"):
         return "tls"
-    unreached = ("connection_refused", "host_unreachable", "network_unreachable")
-    if failure.startswith(unreached):
+    tcp_failures = ("connection_refused", "host_unreachable", "network_unreachable")
+    if failure.startswith(tcp_failures):
         return "tcp"
     return None if url[:8].lower() == "https://" else "http"
 
 
-def _first_failure(attempts: dict[tuple[int, int], list[_Attempt]]) -> RedirectFailure:
-    """The lowest depth at which all attempts of a layer failed, and the first such layer.
-
-    Args:
-        attempts: by depth (redirects before them) and layer, in their order.
-    """
+def _first_failure(attempts: _Redirected) -> RedirectFailure:
+    """Return the first layer, at the lowest depth, of which all attempts failed."""
     host = ""
     for depth, layer in sorted(attempts):
-        ended = attempts[depth, layer]
-        host = hosts.normalise(_host_of(ended[0])) or host
-        failures = [_failure_of(attempt) for attempt in ended]
+        items = attempts[depth, layer]
+        host = hosts.normalise(_host_of(items[0])) or host
+        failures = [_failure_of(attempt) for attempt in items]
         if all(failures):
-            # where no lookup named the host, its handshakes or requests do
-            behind = (attempts[depth, at][0] for at in (_TLS, _HTTP) if (depth, at) in attempts)
-            names = (host, *(hosts.normalise(_host_of(attempt)) for attempt in behind))
-            named = next(filter(None, names), None)
-            return _LAYERS[layer], named, failures[0]
+            # If no lookup names the host, later handshakes or requests do.
+            keys = ((depth, later) for later in (_TLS, _HTTP))
+            later_attempts = (attempts[key][0] for key in keys if key in attempts)
+            names = (host, *(hosts.normalise(_host_of(attempt)) for attempt in later_attempts))
+            return _LAYERS[layer], next(filter(None, names), None), failures[0]
     return _NO_FAILURE
 
 
@@ -438,7 +466,7 @@ def _host_of(attempt: _Attempt) -> str:
 _INPUT_LIMIT = 65_536
 _URL_LIMIT = 8192
 _NO_KEYS: Final = TestKeys()
-_NO_NOTES: Final = Annotations()
+_NO_ANNOTATIONS: Final = Annotations()
 _NO_REQUEST: Final = Exchange()
 
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
@@ -447,10 +475,10 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 def parse_start_time(value: str | None) -> int:
-    """Seconds since 1970 UTC of a ``measurement_start_time``.
+    """Return a ``measurement_start_time`` as seconds since 1970 UTC.
 
     Raises:
-        Unreadable: it is missing or no time.
+        Unreadable: it is missing or not a time.
     """
     if not value:
         raise Unreadable("invalid:no_start_time")
@@ -471,10 +499,7 @@ def _time_or_none(value: str | None) -> int | None:
 
 @lru_cache(maxsize=1 << 14)
 def parse_asn(value: str | int | None) -> int | None:
-    """The number of an ASN written ``AS123`` or ``123``; 0 where there is none.
-
-    None where it is something else.
-    """
+    """Return the number of an ASN written ``AS123`` or ``123``; 0 if empty, None if malformed."""
     if value is None or value == "":
         return 0
     spelt = _ASN.fullmatch(str(value)) if len(str(value)) < 16 else None
@@ -483,38 +508,38 @@ def parse_asn(value: str | int | None) -> int | None:
 
 
 def read_run_link(value: str | int | None) -> int | None:
-    """The number of an OONI Run link; None where the probe followed none, or names none."""
-    if isinstance(value, str):  # as probes write it; whoever writes JSON may write a number
+    """Return the number of an OONI Run link, or None if the probe followed or named none."""
+    if isinstance(value, str):  # probes write text; other software may write a number
         is_number = value.isascii() and value.isdecimal() and len(value) < 19
         value = int(value) if is_number else None
     return value if value is not None and 0 <= value < 1 << 63 else None
 
 
-def check(read: Measurement) -> int:
-    """What a measurement of any test needs.
+def check(measurement: Measurement) -> int:
+    """Check the fields that a measurement of any test needs.
 
     Returns:
         Its start, in seconds since 1970 UTC.
 
     Raises:
-        Unreadable: the first thing wrong: invalid:no_test_name, no_start_time, bad_start_time,
+        Unreadable: the first error: invalid:no_test_name, no_start_time, bad_start_time,
             bad_probe_cc, bad_probe_asn, report_id_too_long.
     """
-    if not read.test_name:
+    if not measurement.test_name:
         raise Unreadable("invalid:no_test_name")
-    started = parse_start_time(read.measurement_start_time)
-    country = read.probe_cc or ""
+    started = parse_start_time(measurement.measurement_start_time)
+    country = measurement.probe_cc or ""
     if not (len(country) == 2 and country.isascii() and country.isalpha()):
         raise Unreadable("invalid:bad_probe_cc")
-    if parse_asn(read.probe_asn) is None:
+    if parse_asn(measurement.probe_asn) is None:
         raise Unreadable("invalid:bad_probe_asn")
-    if len(read.report_id or "") > TEXT_LIMIT:
+    if len(measurement.report_id or "") > TEXT_LIMIT:
         raise Unreadable("invalid:report_id_too_long")
     return started
 
 
 def observe(
-    read: Measurement,
+    measurement: Measurement,
     *,
     line_number: int,
     keys_digest: int = 0,
@@ -522,25 +547,25 @@ def observe(
     received: Received | None = None,
     fields_met: list[str] | None = None,
 ) -> tuple[Any, ...]:
-    """The observation of one web_connectivity measurement, a ``schema.Observation``.
+    """Return the ``schema.Observation`` of one web_connectivity measurement.
 
-    Bodies are read from the line that ``read`` was decoded from, which must not have changed.
+    Bodies are slices of the line that was decoded, which must not have changed since.
 
     Raises:
         Unreadable: see :func:`check`; or no_input, input_too_long.
     """
-    probe = probe_columns(read, line_number, keys_digest)
-    url = read.input
+    probe = probe_columns(measurement, line_number, keys_digest)
+    url = measurement.input
     if not url:
         raise Unreadable("invalid:no_input")
     if len(url) > _INPUT_LIMIT:
         raise Unreadable("invalid:input_too_long")
-    keys = read.test_keys or _NO_KEYS
+    keys = measurement.test_keys or _NO_KEYS
     control = ControlView(keys)
     dns = read_queries(keys, hosts.normalise(url), fingerprints)
-    known = KnownAddresses(keys, dns, control)
+    addresses = KnownAddresses(keys, dns, control)
     page = read_pages(keys, url, dns.host, fingerprints)
-    tcp = list_connects(keys, dns, known, control)
+    tcp = list_connects(keys, dns, addresses, control)
     certificate = find_certificate(own_handshakes(keys, dns.host))
     redirect_layer, redirect_host, redirect_failure = find_redirect_failure(keys, dns.host)
     requests = keys.requests or ()
@@ -548,7 +573,7 @@ def observe(
     control_status, control_length, control_title = control.page()
     names = (*dns.fingerprints, *page.names)
     flags = compute_flags(
-        read.test_keys,
+        measurement.test_keys,
         has_match=bool(names),
         is_confirmed=bool(names) and fingerprints.confirms(names, probe["probe_cc"]),
         start_time=probe["measurement_start_time"],
@@ -556,7 +581,7 @@ def observe(
         has_bad_body=page.is_unreadable,
     )
     return Observation(
-        report_id=read.report_id or "",
+        report_id=measurement.report_id or "",
         input=url,
         **probe,
         domain=dns.host,
@@ -564,16 +589,16 @@ def observe(
         is_ip_input=bool(dns.host) and hosts.canonical(dns.host) is not None,
         dns_failure=dns.system.failure(),
         getaddrinfo_error=int32_or_none(dns.getaddrinfo_error),
-        dns_answers=known.answers(dns.system.addresses),
+        dns_answers=addresses.answers(dns.system.addresses),
         udp_failure=dns.udp.failure(),
-        udp_answers=known.answers(dns.udp.addresses),
+        udp_answers=addresses.answers(dns.udp.addresses),
         has_control=control.has_reply,
         control_failure=control.failure,
         control_dns_failure=control.dns_failure,
-        control_answers=[answer[:3] for answer in known.answers(control.addresses)],
+        control_answers=[answer[:3] for answer in addresses.answers(control.addresses)],
         control_tls_addresses=control.tls_addresses(),
         tcp=tcp,
-        tls=list_handshakes(keys, dns, known, control, tcp),
+        tls=list_handshakes(keys, dns, addresses, control, tcp),
         certificate_issuer=certificate.issuer,
         certificate_names=list(certificate.names) or None,
         reads=list_reads(keys),
@@ -615,27 +640,27 @@ def observe(
     )
 
 
-def probe_columns(read: Measurement, line_number: int, keys_digest: int) -> dict[str, Any]:
-    """The columns of ``schema.PROBE``.
+def probe_columns(measurement: Measurement, line_number: int, keys_digest: int) -> dict[str, Any]:
+    """Return the columns of ``schema.PROBE``.
 
     Raises:
         Unreadable: see :func:`check`.
     """
-    started = check(read)
-    notes = read.annotations or _NO_NOTES
+    start_time = check(measurement)
+    annotations = measurement.annotations or _NO_ANNOTATIONS
     return {
-        "measurement_start_time": started,
-        "test_start_time": _time_or_none(read.test_start_time),
+        "measurement_start_time": start_time,
+        "test_start_time": _time_or_none(measurement.test_start_time),
         "line_number": line_number,
-        "probe_cc": (read.probe_cc or "").upper(),
-        "probe_asn": parse_asn(read.probe_asn),
-        "probe_network_name": clip_text(read.probe_network_name),
-        "resolver_asn": parse_asn(read.resolver_asn) or 0,
-        "software_name": clip_text(read.software_name),
-        "software_version": clip_text(read.software_version),
-        "test_version": clip_text(read.test_version),
-        "platform": clip_text(notes.platform),
-        "run_link_id": read_run_link(notes.ooni_run_link_id),
-        "probe_id": clip_text(read.probe_id),
+        "probe_cc": (measurement.probe_cc or "").upper(),
+        "probe_asn": parse_asn(measurement.probe_asn),
+        "probe_network_name": clip_text(measurement.probe_network_name),
+        "resolver_asn": parse_asn(measurement.resolver_asn) or 0,
+        "software_name": clip_text(measurement.software_name),
+        "software_version": clip_text(measurement.software_version),
+        "test_version": clip_text(measurement.test_version),
+        "platform": clip_text(annotations.platform),
+        "run_link_id": read_run_link(annotations.ooni_run_link_id),
+        "probe_id": clip_text(measurement.probe_id),
         "test_keys_digest": keys_digest,
     }

@@ -1,9 +1,8 @@
 """The columns of an observation, the boundary between reading measurements and judging them.
 
-One row is one web_connectivity measurement with what it recorded at each layer. The rows are
-facts: no rule, threshold or list decides anything here, so that a change of method never needs
-the archive read again. Field names are OONI's (ooni/spec ts-017, df-002 to df-008) wherever OONI
-has one.
+One row is one web_connectivity measurement with its results at each layer. Rows are facts: they
+depend on no rule, threshold or list, so a change of method never needs the archive again. Field
+names are OONI's (ooni/spec ts-017, df-002 to df-008) if OONI has one.
 """
 
 from collections import namedtuple
@@ -15,9 +14,8 @@ import pyarrow as pa
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
 SCHEMA_VERSION = 9
 
-#: How an address relates to what the control resolved for the same name:
-#: ``address`` the control got this very address, ``asn`` one in the same network,
-#: ``none`` neither; null where the control has no answer to compare with.
+#: An address beside the control's answers for the same name: ``address``: the control got this
+#: address, ``asn``: one in the same network, ``none``: neither; null: the control has no answer.
 MATCH_VALUES = ("address", "asn", "none")
 
 _ANSWER = pa.struct(
@@ -39,7 +37,7 @@ _CONNECT = pa.struct(
         ("port", pa.uint16()),
         ("failure", pa.string()),  # null: connected
         ("match", pa.string()),
-        # the system resolver gave this address; null: no lookup left anything to compare with
+        # the system resolver returned this address; null: no lookup can be compared with
         ("is_answer", pa.bool_()),
         ("control_ok", pa.bool_()),  # null: the control did not try this endpoint
         ("control_failure", pa.string()),
@@ -65,13 +63,13 @@ _READ = pa.struct(
     ]
 )
 
-#: When a measurement was made, by whom, on what network: the same of every test.
+#: Time, probe and network of a measurement: the same columns for every test.
 PROBE = [
     ("measurement_start_time", pa.timestamp("s")),  # UTC
-    # UTC: once for all measurements that a probe takes together; null: none, or none that is a time
+    # UTC: the same for all measurements that a probe takes together; null: missing or not a time
     ("test_start_time", pa.timestamp("s")),
     ("line_number", pa.uint32()),  # in the archive object, from 1
-    # who measured, on what network
+    # the probe and its network
     ("probe_cc", pa.string()),
     ("probe_asn", pa.uint32()),  # 0: unknown
     ("probe_network_name", pa.string()),
@@ -80,8 +78,8 @@ PROBE = [
     ("software_version", pa.string()),
     ("test_version", pa.string()),
     ("platform", pa.string()),
-    ("run_link_id", pa.uint64()),  # the OONI Run link that was followed; null: none
-    ("probe_id", pa.string()),  # the sender's name on this network, since 2026; null: none
+    ("run_link_id", pa.uint64()),  # the OONI Run link that the probe followed; null: none
+    ("probe_id", pa.string()),  # identifies the sender on this network, since 2026; null: none
     ("test_keys_digest", pa.uint32()),  # CRC-32 of ``test_keys`` as sent; 0: there are none
 ]
 
@@ -91,10 +89,10 @@ OBSERVATION = pa.schema(
         ("report_id", pa.string()),  # "" where the probe could not open a report
         ("input", pa.string()),  # the URL as OONI has it
         *PROBE,
-        # what was measured
+        # the site
         ("domain", pa.string()),  # hosts.normalise(input); "" where there is no host name
         ("is_https", pa.bool_()),  # scheme of the input
-        ("is_ip_input", pa.bool_()),  # the input names an address, so that DNS plays no part
+        ("is_ip_input", pa.bool_()),  # the input is an address, so there is no lookup
         # dns: the system resolver's view of the input's host name
         ("dns_failure", pa.string()),  # null where any system query answered, or none was made
         ("getaddrinfo_error", pa.int32()),  # the system's own number for it, since 2022
@@ -103,7 +101,7 @@ OBSERVATION = pa.schema(
         ("udp_failure", pa.string()),
         ("udp_answers", pa.list_(_ANSWER)),
         # control (test helper)
-        ("has_control", pa.bool_()),  # a control reply is there and control_failure is null
+        ("has_control", pa.bool_()),  # there is a control reply and control_failure is null
         ("control_failure", pa.string()),
         ("control_dns_failure", pa.string()),
         ("control_answers", pa.list_(_CONTROL_ANSWER)),
@@ -112,11 +110,11 @@ OBSERVATION = pa.schema(
         # tcp and tls towards the input's host (0.5: depth=0 only), one item an attempt
         ("tcp", pa.list_(_CONNECT)),
         ("tls", pa.list_(_HANDSHAKE)),
-        # the certificate that the probe saw: of the first of these handshakes that failed by it,
+        # the certificate that the probe received: of the first of these handshakes that refused it,
         # else of the first that has one; null where none has, or it cannot be read
         ("certificate_issuer", pa.string()),  # RFC 4514
         ("certificate_names", pa.list_(pa.string())),  # host names, the first ten; else its subject
-        # how the bytes of one connection came in, see attempts.list_reads; empty: not recorded
+        # points of bytes received over one connection, see attempts.list_reads; empty: not recorded
         ("reads", pa.list_(_READ)),
         # the first failure at a redirect's target (0.5: depth>0), if any
         ("redirect_layer", pa.string()),  # dns | tcp | tls | http; null where nothing says which
@@ -128,14 +126,14 @@ OBSERVATION = pa.schema(
         ("http_host", pa.string()),  # its normalised host name
         ("http_status", pa.int32()),  # null: no response
         ("http_request_count", pa.uint16()),
-        # the first (oldest) request went to an address that the system resolver gave; false: to
-        # one that only the control knew (0.5); null: nothing says where it went (before 0.5, always
-        # the former), or no lookup left anything to compare with
+        # the first (oldest) request went to an address that the system resolver returned; false: to
+        # one that only the control resolved (0.5); null: its address is unknown (before 0.5, one of
+        # the resolver), or no lookup can be compared with
         ("http_first_is_answer", pa.bool_()),
         ("http_body_length", pa.int64()),  # of the newest response; null: no response
-        ("http_title", pa.string()),  # only where the body was looked at, see observation.py
-        ("http_body_digest", pa.string()),  # normalised body; only where it was looked at
-        ("http_fingerprints", pa.list_(pa.string())),  # names; only where it was looked at
+        ("http_title", pa.string()),  # only if the body was searched, see observation.py
+        ("http_body_digest", pa.string()),  # normalised body; only if it was searched
+        ("http_fingerprints", pa.list_(pa.string())),  # names; only if it was searched
         ("control_http_failure", pa.string()),
         ("control_http_status", pa.int32()),  # null: no response
         ("control_http_body_length", pa.int64()),
@@ -153,20 +151,20 @@ OBSERVATION = pa.schema(
         ("x_blocking_flags", pa.int32()),
         ("x_dns_flags", pa.int32()),
         ("x_null_null_flags", pa.int32()),
-        # OONI's published flags, recomputed (flags.py); disjoint use is up to the reader
+        # OONI's published flags, recomputed (flags.py); not disjoint
         ("is_anomaly", pa.bool_()),
         ("is_confirmed", pa.bool_()),
         ("is_failure", pa.bool_()),
-        # what is said of the line's fields, see compare_fields; null: it was not looked at
+        # states of the line's fields, see compare_fields; null: they were not compared
         ("fields_met", pa.list_(pa.string())),
     ]
 )
 
 
 def record(name: str, schema: pa.Schema) -> Callable[..., tuple[Any, ...]]:
-    """The named tuple of a row: values by the names of a schema's columns, in their order.
+    """Return the named tuple class of a schema's rows.
 
-    Columns of structs hold tuples in the order of their fields.
+    A struct column has a tuple in the order of the struct's fields.
     """
     return namedtuple(name, schema.names)
 
