@@ -1,10 +1,10 @@
-"""Every column that a table or a page has: what it holds, in which unit, its words and its meaning.
+"""Every column of a table or a page: its type, unit, heading and meaning.
 
-``columns.csv`` has a row for each, by name: a name stands for one thing in all tables. Where it
-stands for something else in some tables, a row with these ``tables`` has the other meaning, and the
-other type. A column without ``heading`` is headed by its name in words; only columns of published
-tables, and of those that a notebook can query, have a ``meaning``. Tables, pages, spreadsheets,
-``datapackage.json``, docs/tables.md and docs/codebook.md take it from here.
+``columns.csv`` has a row for each name, which means the same in all tables. If it means something
+else in some tables, a second row names these ``tables`` and has the other meaning or type. Without
+a ``heading``, the heading is the name in words. Only columns of published tables, and of tables
+that a notebook can query, have a ``meaning``. Tables, pages, spreadsheets, ``datapackage.json``,
+docs/tables.md and docs/codebook.md use this list.
 """
 
 import csv
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
-#: What a column holds: a text, of which a page shows each sort in its way, or something else.
+#: Types of columns. A page shows each kind of text differently.
 Text = Literal["text", "sentence", "state", "list", "link", "month"]
 Value = Literal[
     "asn", "count", "share", "score", "number", "evidence", "chance", "flag", "date", "time"
@@ -25,9 +25,9 @@ class Column:
     """One column.
 
     Attributes:
-        kind: what it holds.
-        unit: what its numbers count or measure; empty of others.
-        heading: its words on a page; empty where its name says it.
+        kind: its type.
+        unit: what its numbers count or measure; empty for other types.
+        heading: on a page; empty if it is the name in words.
         meaning: in Markdown.
     """
 
@@ -39,7 +39,7 @@ class Column:
 
 def _read() -> tuple[dict[str, Column], dict[tuple[str, str], Column]]:
     columns: dict[str, Column] = {}
-    others: dict[tuple[str, str], Column] = {}
+    exceptions: dict[tuple[str, str], Column] = {}
     with Path(__file__).with_suffix(".csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             name, meaning = row["name"], row["meaning"]
@@ -48,14 +48,14 @@ def _read() -> tuple[dict[str, Column], dict[tuple[str, str], Column]]:
             else:
                 column = replace(columns[name], meaning=meaning)
             columns.setdefault(name, column)
-            others |= dict.fromkeys(((table, name) for table in row["tables"].split()), column)
-    return columns, others
+            exceptions |= dict.fromkeys(((table, name) for table in row["tables"].split()), column)
+    return columns, exceptions
 
 
-#: Name → what it is in most tables; table and name → what it is in others.
-COLUMNS, _OTHERS = _read()
+#: Name → the column in most tables; table and name → the column in that table.
+COLUMNS, _EXCEPTIONS = _read()
 
 
 def column_of(table: str, name: str) -> Column:
-    """A column of a table."""
-    return _OTHERS.get((table, name), COLUMNS[name])
+    """Return a column of a table."""
+    return _EXCEPTIONS.get((table, name), COLUMNS[name])

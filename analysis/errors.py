@@ -1,4 +1,4 @@
-"""Everything that can go wrong on purpose, and the exit status each of them means.
+"""The workbook's own errors, each with an exit status.
 
 WorkbookError
 ├── ParameterError        2  a parameter is wrong; nothing was written
@@ -13,29 +13,29 @@ import os
 import traceback
 from collections.abc import Iterable
 
-#: Said where what was done so far is kept, and done no more.
+#: The sentence after an error if a second run continues where this one stopped.
 RESUMES = "Running the same command again resumes"
 
 
 def printable(text: object, limit: int = 2000) -> str:
-    """A text of anybody's as a terminal may show it: one line, nothing that it would obey."""
+    """Return a text as one line that is safe to print on a terminal."""
     shown = "".join(char if char.isprintable() else "�" for char in str(text)[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[:limit]}…"
 
 
 def find_near(name: str, known: Iterable[str], likeness: float = 0.75) -> list[str]:
-    """The known names that are most like one, three at most."""
+    """Return at most three of the known names that resemble ``name`` most."""
     return difflib.get_close_matches(name, list(known), n=3, cutoff=likeness)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean floor_sessions?`` where a known name is like the one given, else nothing."""
+    """Return ``; did you mean floor_sessions?`` if a known name resembles ``name``, else ``""``."""
     near = find_near(name, known)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def describe_error(error: OSError) -> str:
-    """Why something could not be read or written, in the system's words."""
+    """Return why a file could not be read or written, in the system's words."""
     return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
 
 
@@ -48,21 +48,21 @@ class WorkbookError(Exception):
         super().__init__(printable(message))
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the sentence, with the traceback folded below it."""
+        """Return the sentence for a notebook, and display the folded traceback below it."""
         from IPython.display import HTML, display  # the command line does without
 
-        told = html.escape("".join(traceback.format_exception(self)))
-        folded = f"<details><summary>Traceback</summary><pre>{told}</pre></details>"
+        text = html.escape("".join(traceback.format_exception(self)))
+        folded = f"<details><summary>Traceback</summary><pre>{text}</pre></details>"
         display(HTML(folded))  # type: ignore[no-untyped-call]
         return [f"{type(self).__name__}: {self}"]
 
     def __reduce__(self) -> tuple[object, ...]:
-        # A worker's error arrives as it was: not made anew from a sentence that is made already.
+        # The sentence is complete, so an error from a worker must not pass ``__init__`` again.
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ParameterError(WorkbookError):
-    """A parameter is wrong: names it, its value and what is accepted."""
+    """A wrong parameter; the sentence names it, its value and the accepted values."""
 
     exit_status = 2
 
@@ -72,19 +72,19 @@ class ParameterError(WorkbookError):
 
 
 class SourceError(WorkbookError):
-    """A source could not be reached or ran dry: says what is missing.
+    """A source that could not be reached or ran dry; the sentence says what is missing.
 
-    ``resumes`` is False where the same command would end the same way.
+    ``resumes`` is False if the same command would fail in the same way.
     """
 
     exit_status = 3
 
     def __init__(self, message: str, *, resumes: bool = True) -> None:
-        told = printable(message, 1900).rstrip(".")
-        super().__init__(f"{told}. {RESUMES}." if resumes else f"{told}.")
+        sentence = printable(message, 1900).rstrip(".")
+        super().__init__(f"{sentence}. {RESUMES}." if resumes else f"{sentence}.")
 
 
 class ContractError(WorkbookError):
-    """The data contradict a contract: says which check and which rows."""
+    """Data that contradict a contract; the sentence names the check and the rows."""
 
     exit_status = 4

@@ -1,7 +1,7 @@
-"""Host names (one site, one row), addresses that no public site can have, and names of site pages.
+"""Host names, addresses that no public site can have, and file names of site pages.
 
 Host names are compared in lower case, without a trailing dot, port or user, in their ASCII
-(IDNA) form. ``www`` and the bare name stay apart; they share a registrable domain.
+(IDNA) form. A name with ``www.`` and one without are two sites with one registrable domain.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
-# IANA special-purpose registries (RFC 6890 and its updates). The documentation ranges of
-# RFC 5737 and RFC 3849 are left out on purpose: fictional archives use them as if they were
-# public, and nothing else may treat a fictional country differently from a real one.
+# IANA special-purpose registries (RFC 6890 and its updates), without the documentation ranges of
+# RFC 5737 and RFC 3849: fictional archives use these as public addresses, and no code may treat a
+# fictional country differently from a real one.
 _SPECIAL = [
     ("zero", "0.0.0.0/8"),
     ("loopback", "127.0.0.0/8"),
@@ -34,8 +34,8 @@ _SPECIAL = [
     ("link_local", "fe80::/10"),
     ("multicast", "ff00::/8"),
 ]
-_LONGEST = 64  # characters
-#: RFC 6052: how a network without IPv4 spells IPv4 addresses in its answers.
+_ADDRESS_LENGTH = 64  # characters
+#: RFC 6052: IPv6 addresses that stand for IPv4 addresses in a network without IPv4.
 _NAT64 = IPv6Network("64:ff9b::/96")
 #: Kinds of special-purpose addresses.
 SPECIAL_KINDS = tuple(dict.fromkeys(kind for kind, _ in _SPECIAL))
@@ -45,13 +45,13 @@ _NETWORKS: list[tuple[str, IPv4Network | IPv6Network]] = [
 
 
 def canonical(text: str) -> str | None:
-    """The one spelling of an address, or None where ``text`` is none (``[scrubbed]``, a name).
+    """Return an address in its canonical spelling, or None if ``text`` is not one (``[scrubbed]``).
 
-    An IPv4 address mapped into IPv6, or spelt for NAT64, is given as IPv4: it is the same server.
-    A zone (``%eth0``) is dropped.
+    An IPv4 address mapped into IPv6, or translated by NAT64, is returned as IPv4, because it is the
+    same server. A zone (``%eth0``) is dropped.
     """
-    # Looked at before the cache, which would keep whatever an archive calls an address.
-    return _canonical(text) if len(text) <= _LONGEST else None
+    # Long texts are refused before the cache, which would keep them.
+    return _canonical(text) if len(text) <= _ADDRESS_LENGTH else None
 
 
 @lru_cache(maxsize=1 << 15)
@@ -62,7 +62,7 @@ def _canonical(text: str) -> str | None:
 
 @lru_cache(maxsize=1 << 15)
 def special_kind(text: str) -> str | None:
-    """The kind of a special-purpose address (a bogon), or None for a public one.
+    """Return the kind of a special-purpose address (a bogon), or None for a public one.
 
     Kinds: zero, loopback, private, cgn, link_local, multicast, reserved.
     """
@@ -94,13 +94,13 @@ _CACHED = 512  # characters of a URL
 
 
 def normalise(url: str) -> str:
-    """The host name of a URL or of a bare host name, in its one spelling.
+    """Return the host name of a URL, or of a bare host name, in its canonical spelling.
 
     Returns:
-        A lower-case ASCII host name, an address in canonical text, or ``""`` where there is no
+        A lower-case ASCII host name, an address in canonical spelling, or ``""`` if there is no
         usable host: impossible labels, over 253 characters, not a URL.
     """
-    # A cache of long ones would be a cache of what is never seen again.
+    # Long URLs hardly ever repeat, so caching them would only cost memory.
     return _cached(url) if len(url) <= _CACHED else _normalise(url)
 
 
@@ -109,7 +109,7 @@ def _normalise(url: str) -> str:
         return ""
     text = url.strip()
     bare = canonical(text)
-    if bare is not None:  # an IPv6 address without brackets is no URL, yet names a host
+    if bare is not None:  # an IPv6 address without brackets, which is not a URL
         return bare
     try:
         host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
@@ -119,7 +119,7 @@ def _normalise(url: str) -> str:
     if address is not None:
         return address
     host = host.rstrip(".").lower()
-    # Before it is spelt in ASCII, which takes long: a character may stand for eighteen.
+    # Checked before the slow IDNA encoding; NFKC may expand one character to eighteen.
     if len(host) > 253 or len(unicodedata.normalize("NFKC", host)) > 253:
         return ""
     if not host.isascii():
@@ -137,29 +137,29 @@ _cached = lru_cache(maxsize=1 << 14)(_normalise)
 
 @cache
 def _suffixes() -> PublicSuffixList:
-    return PublicSuffixList()  # reads all of it, which most commands and notebooks do not need
+    return PublicSuffixList()  # slow to read, and most commands and notebooks do not need it
 
 
 def as_written(host: str) -> str:
-    """A host name in the letters of its language: ``xn--bcher-kva.example`` is bücher.example."""
+    """Return a host name in the letters of its language, such as bücher for ``xn--bcher-kva``."""
     try:
         return host.encode("ascii").decode("idna")
     except UnicodeError:
         return host
 
 
-#: What stands for a name that a meeting withheld (``reference.withheld``), and for a host under it.
+#: The placeholder of a withheld name (``reference.withheld``), and of a host under it.
 _PLACEHOLDER = re.compile(r"(?:.+\.)?(withheld-[1-9][0-9]*)", re.ASCII)
 
 
 def is_placeholder(host: str) -> bool:
-    """Whether a host name stands for one that a meeting withheld."""
+    """Test whether a host name is the placeholder of a withheld name."""
     return _PLACEHOLDER.fullmatch(host) is not None
 
 
 @lru_cache(maxsize=1 << 14)
 def registrable_domain(host: str) -> str:
-    """The name somebody registered, by the Public Suffix List; the host itself if there is none."""
+    """Return the registrable domain by the Public Suffix List, or the host itself if none fits."""
     if canonical(host) is not None:
         return host
     if placeholder := _PLACEHOLDER.fullmatch(host):
@@ -167,8 +167,8 @@ def registrable_domain(host: str) -> str:
     return _suffixes().privatesuffix(host) or host
 
 
-_LEFT_OUT = re.compile(r"[^A-Za-z0-9.-]")
-_LONGEST_NAME = 60
+_UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
+_NAME_LENGTH = 60
 
 
 @lru_cache(maxsize=1 << 14)
@@ -177,10 +177,10 @@ def _digest(domain: str) -> str:
 
 
 def site_file(domain: str) -> str:
-    """The file of a site's page in ``sites/``: readable, and safe in any file system."""
-    return f"{_LEFT_OUT.sub('', domain)[:_LONGEST_NAME]}-{_digest(domain)[:8]}.html"
+    """Return the file name of a site's page: readable, and safe in any file system."""
+    return f"{_UNSAFE.sub('', domain)[:_NAME_LENGTH]}-{_digest(domain)[:8]}.html"
 
 
 def site_anchor(domain: str) -> str:
-    """Where a site stands in ``sites/index.html``: nobody can make up a name with the same."""
+    """Return the id of a site's row in ``sites/index.html``, which no other name can share."""
     return f"s-{_digest(domain)[:16]}"

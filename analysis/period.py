@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from analysis.errors import ParameterError
 
-#: Days and moments in every frame: UTC, without a zone. It is also what DuckDB gives.
+#: The type of days and times in every frame: UTC, without a zone, as DuckDB returns them.
 MOMENT: Final = "datetime64[us]"
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-# Far from the ends of the calendar, so that no arithmetic on a period can leave it.
+# Far from the ends of the calendar, so that no arithmetic on a period can overflow.
 _YEARS = range(1970, 3000)
 
 
@@ -36,27 +36,27 @@ def parse_date(name: str, value: str | date) -> date:
 
 
 def today() -> date:
-    """The day, in UTC, that is not over yet."""
+    """Return the current day in UTC."""
     return datetime.now(UTC).date()
 
 
 def day_of(moment: Any) -> date | None:
-    """The day of a moment or of an ISO text; None where there is none: None, ``""`` or NaT."""
+    """Return the day of a time or of an ISO text; None for None, ``""`` and NaT."""
     if not moment or moment != moment:
         return None
     if isinstance(moment, str):
         return date.fromisoformat(moment)
-    found: date = moment.date() if isinstance(moment, datetime) else moment
-    return found
+    day: date = moment.date() if isinstance(moment, datetime) else moment
+    return day
 
 
 def days_between(first: date, last: date) -> int:
-    """Days from one day to another; negative where the second comes first."""
+    """Return the days from ``first`` to ``last``; negative if ``last`` is earlier."""
     return (last - first).days
 
 
 def month_before(day: date) -> date:
-    """The first day of the calendar month before that of a day."""
+    """Return the first day of the calendar month before that of a day."""
     return (day.replace(day=1) - timedelta(days=1)).replace(day=1)
 
 
@@ -78,7 +78,7 @@ class Period:
 
     @classmethod
     def ending(cls, until: date, day_count: int) -> "Period":
-        """So many days, of which the last is the eve of ``until``."""
+        """Return the period of ``day_count`` days before ``until``."""
         return cls(until - timedelta(days=day_count), until)
 
     def __contains__(self, day: date) -> bool:
@@ -89,7 +89,7 @@ class Period:
 
     @property
     def in_words(self) -> str:
-        """First and last day, as a reader says them."""
+        """First and last day, in words."""
         return f"{self.since:%-d %B %Y} to {self.last_day:%-d %B %Y}"
 
     @property
@@ -101,38 +101,37 @@ class Period:
         return self.until - timedelta(days=1)
 
     def days(self) -> Iterator[date]:
-        """Each day, in order."""
+        """Yield each day, in order."""
         return (self.since + timedelta(days=count) for count in range(self.day_count))
 
     def extended(self, days: int) -> "Period":
-        """The period with more days behind it."""
+        """Return the period with ``days`` more days at its end."""
         return Period(self.since, self.until + timedelta(days=days))
 
     def months(self) -> Iterator["Period"]:
-        """The calendar months that the period touches, clipped to it, in order."""
+        """Yield the calendar months of the period in order; the first and last may be parts."""
         start = self.since
         while start < self.until:
-            following = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
-            yield Period(start, min(following, self.until))
-            start = following
+            next_month = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+            yield Period(start, min(next_month, self.until))
+            start = next_month
 
     def weeks(self) -> Iterator["Period"]:
-        """The weeks from Sunday to Saturday that the period touches, whole, in order."""
+        """Yield the weeks from Sunday to Saturday that overlap the period, whole and in order."""
         start = self.since - timedelta(days=(self.since.weekday() + 1) % 7)
         while start < self.until:
             yield Period(start, start + timedelta(days=7))
             start += timedelta(days=7)
 
     def split(self, at: str | date | None = None) -> tuple["Period", "Period"]:
-        """The two halves that the report compares.
+        """Return the two halves that the report compares.
 
         Args:
-            at: first day of the second half; by default the month start that halves the
-                period, the first half longer when the months are odd. A period within one
-                month is halved by days.
+            at: first day of the second half. By default the first of a month, so that both halves
+                have as many months or the first has one more; within one month, days are halved.
 
         Raises:
-            ParameterError: ``at`` does not lie inside the period, or it is a single day.
+            ParameterError: ``at`` is not inside the period, or the period is a single day.
         """
         if self.day_count < 2:
             raise ParameterError("UNTIL", self.until, "a report compares halves: give two days")

@@ -1,4 +1,4 @@
-"""Digests of the code that this process runs: they change with what it does, not with what it says.
+"""Digests of the code that this process runs.
 
 The code is Python, and the queries in ``.sql`` files beside it. Comments, docstrings, layout and
 comments of SQL are left out, and the rules of the method, which are digested as what they are. A
@@ -21,13 +21,14 @@ SUFFIXES = (".py", ".sql")
 _FOLDER = Path(__file__).parent
 #: A comment of SQL, with the line end before it.
 _SQL_COMMENT = re.compile(r"(?:^|\s+)--(?:[^\S\n].*$|(?=\n))", re.MULTILINE)
-#: What a node has besides its meaning: how a text was written, and what only type checkers read.
+#: Fields of a node without a meaning: how a text was quoted, and comments for type checkers.
 _IGNORED = ("kind", "type_comment")
-#: The call that makes a rule.
+#: The class of rules, whose calls are left out.
 _RULE = "Rule"
 
-#: Module, such as ``verdicts/blocks``, or file of queries, such as ``verdicts/rivals.sql`` → its
-#: source when this process began; an editor's own files begin with a dot, and may lead nowhere.
+#: Module, such as ``verdicts/floors``, or file of queries, such as ``verdicts/rivals.sql`` → its
+#: source when this process began. Files that begin with a dot are an editor's own, and may be
+#: broken links.
 _READ: Final = {
     path.relative_to(_FOLDER).as_posix().removesuffix(".py"): path.read_bytes()
     for path in sorted(_FOLDER.rglob("[!.]*"))
@@ -36,35 +37,35 @@ _READ: Final = {
 
 
 def list_modules(wanted: Collection[str]) -> list[str]:
-    """Modules by name, sorted, and the ``.sql`` files beside them.
+    """Return module names, sorted, and the ``.sql`` files beside them.
 
-    ``verdicts/`` means all of a folder, ``hosts`` one module.
+    ``verdicts/`` stands for all of a folder, ``hosts`` for one module.
     """
-    folders = tuple(one for one in wanted if one.endswith("/"))
+    folders = tuple(name for name in wanted if name.endswith("/"))
     return sorted(
         name for name in _READ if name.removesuffix(".sql") in wanted or name.startswith(folders)
     )
 
 
 def file_of(name: str) -> str:
-    """The path of a module's file, or of a file of queries, below ``analysis``."""
+    """Return the path of a module's file, or of a file of queries, below ``analysis``."""
     return name if name.endswith(".sql") else f"{name}.py"
 
 
 @cache
 def digest_file(name: str) -> str:
-    """The digest of a module's file, to the byte, as it was when this process began."""
+    """Return the digest of a module's bytes, as they were when this process began."""
     return hashlib.sha256(_READ[name]).hexdigest()[:16]
 
 
 @cache
 def digest_module(name: str) -> str:
-    """The digest of a module's code, or of a file of queries, as it was when this process began."""
+    """Return the digest of a module, or of a file of queries, as it was when this process began."""
     return (digest_queries if name.endswith(".sql") else digest_code)(_READ[name])
 
 
 def find_edited(names: Collection[str]) -> list[str]:
-    """The modules whose file was edited after this process began, or is gone."""
+    """Return the modules whose file was edited or removed after this process began."""
     paths = {name: _FOLDER / file_of(name) for name in names}
     return [
         name
@@ -74,10 +75,10 @@ def find_edited(names: Collection[str]) -> list[str]:
 
 
 def digest_code(source: bytes | str) -> str:
-    """Sixteen hex digits of what some Python code does.
+    """Return sixteen hex digits that identify what Python code does.
 
     Raises:
-        SyntaxError: it is no Python.
+        SyntaxError: it is not Python.
     """
     return digest_text("".join(_describe(ast.parse(source))))
 
@@ -94,31 +95,31 @@ def digest_queries(source: bytes) -> str:
 
 
 def digest_text(text: str) -> str:
-    """Sixteen hex digits of a text."""
+    """Return the first sixteen hex digits of a text's SHA-256."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def drop_sql_comments(text: str) -> str:
-    """A text without the comments that it has if it is SQL."""
+    """Return a text without SQL comments."""
     return _SQL_COMMENT.sub("", text)
 
 
 def _describe(value: object) -> Iterator[str]:
-    """The parts of a syntax tree, in order; what is empty or absent is left out."""
+    """Yield the parts of a syntax tree in order, without empty and absent fields."""
     if isinstance(value, ast.JoinedStr):
         value = ast.JoinedStr(_merge_texts(value.values))
     if isinstance(value, ast.AST):
         yield f"({type(value).__name__}"
-        for name, one in ast.iter_fields(value):
-            if name not in _IGNORED and one is not None and one != []:
+        for name, field in ast.iter_fields(value):
+            if name not in _IGNORED and field is not None and field != []:
                 yield f" {name}="
-                yield from _describe(one)
+                yield from _describe(field)
         yield ")"
     elif isinstance(value, list):
         yield "["
-        for one in value:
-            if not (_is_text(one) or _is_rule(one)):
-                yield from _describe(one)
+        for item in value:
+            if not (_is_text(item) or _is_rule(item)):
+                yield from _describe(item)
         yield "]"
     elif isinstance(value, str):
         yield repr(drop_sql_comments(value))
@@ -127,18 +128,18 @@ def _describe(value: object) -> Iterator[str]:
 
 
 def _is_text(node: object) -> bool:
-    """Whether a statement is a docstring, or another text that nothing reads."""
+    """Test whether a statement is a docstring, or another text without effect."""
     text = node.value if isinstance(node, ast.Expr) else None
     return isinstance(text, ast.Constant) and isinstance(text.value, str)
 
 
 def _is_rule(node: object) -> bool:
-    made_by = node.func if isinstance(node, ast.Call) else None
-    return isinstance(made_by, ast.Name) and made_by.id == _RULE
+    function = node.func if isinstance(node, ast.Call) else None
+    return isinstance(function, ast.Name) and function.id == _RULE
 
 
 def _merge_texts(parts: list[ast.expr]) -> list[ast.expr]:
-    """The parts of an f-string, neighbouring texts as one: Python's versions differ in it."""
+    """Join neighbouring texts of an f-string, which Python's versions split differently."""
     merged: list[ast.expr] = []
     for part in parts:
         last = merged[-1] if merged else None

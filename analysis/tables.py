@@ -1,9 +1,8 @@
-"""The tables that a report publishes: their columns, their checks, and how they are written.
+"""The tables that a report publishes: their columns, their checks, and their CSV files.
 
-The CSVs are also how one notebook hands its results to the next, so that what a reviewer holds
-is what the next stage used. ``columns`` says what each column holds and means.
-
-Cells are written so that they are harmless to open in a spreadsheet.
+Notebooks hand their results on in the same CSVs, so a reviewer has what the next stage used.
+``columns`` has the type and meaning of each column. Cells are written so that they are harmless to
+open in a spreadsheet.
 """
 
 import csv
@@ -26,12 +25,12 @@ from analysis.columns import Kind, column_of
 from analysis.errors import ContractError, ParameterError, suggest
 from analysis.period import MOMENT
 
-#: A spreadsheet runs a cell that starts with one of these (the full-width forms in some locales),
-#: but for a negative decimal number.
-#: A text that only looks disarmed is disarmed once more, so that each text comes back as it was.
+#: A spreadsheet runs a cell that starts with one of these (in some locales also the full-width
+#: forms), except a negative decimal number. A text that already starts with an apostrophe gets
+#: another one, so that reading gives back each text unchanged.
 _RUNNABLE = re.compile(r"(?!-\d+\.\d+$)'*[=+\-@\t\r＝＋－＠]")
 _DISARMED = re.compile(f"'(?={_RUNNABLE.pattern})")
-#: Of numbers, the others are texts.
+#: Types of numbers and times; other columns are texts.
 _TYPES: Mapping[Kind, pa.DataType] = {
     "count": pa.int64(),
     **dict.fromkeys(("share", "score", "number", "evidence", "chance"), pa.float64()),
@@ -42,7 +41,7 @@ _DTYPES: Mapping[Kind, str] = {
     **dict.fromkeys(("share", "score", "number", "evidence", "chance"), "float64"),
     **dict.fromkeys(("date", "time"), MOMENT),
 }
-#: How a number or a moment is written; of any other number a whole one in the shortest way.
+#: Formats of numbers and times; other numbers have no fixed format.
 _FORMS: Mapping[Kind, str] = {
     "share": "{:.4f}",
     "score": "{:.4f}",
@@ -56,21 +55,21 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def map_texts(column: pd.Series, texts: Mapping[Any, str]) -> pd.Series:
-    """The text of each value, empty where it has none.
+    """Return the text of each value, empty if it has none.
 
-    Of no text at all ``Series.map`` makes numbers.
+    ``Series.map`` would return numbers for an empty column.
     """
     return pd.Series([texts.get(value, "") for value in column], column.index, "str")
 
 
 def tell_cells(column: pd.Series, kind: Kind) -> NDArray[np.object_]:
-    """The texts of a column, each value told once: most stand in it many times."""
-    tell = partial(_cell, kind=kind)
-    if column.dtype == object:  # where 1 is not true
-        known = lru_cache(None, typed=True)(tell)
-        return np.array([known(value) for value in column], object)
-    places, values = pd.factorize(column, use_na_sentinel=False)
-    return np.array(list(map(tell, pd.Series(values).to_numpy(object))), object)[places]
+    """Return the cells of a column; each distinct value is formatted once, as most repeat."""
+    write = partial(_cell, kind=kind)
+    if column.dtype == object:  # may hold both 1 and True, which are different cells
+        write_once = lru_cache(None, typed=True)(write)
+        return np.array([write_once(value) for value in column], object)
+    positions, values = pd.factorize(column, use_na_sentinel=False)
+    return np.array(list(map(write, pd.Series(values).to_numpy(object))), object)[positions]
 
 
 def _cell(value: Any, kind: Kind) -> str:
@@ -91,84 +90,84 @@ def _cell(value: Any, kind: Kind) -> str:
 
 
 def tell_network(number: object) -> str:
-    """A network as people write it: ``AS123`` from 123, 123.0 or ``AS123``."""
+    """Return a network as ``AS123``, from 123, 123.0 or ``AS123``."""
     text = str(number).removesuffix(".0")
     return f"AS{text}" if text.isascii() and text.isdigit() else text
 
 
 def name_network(name: object, number: object) -> str:
-    """A network by name and number: ``Name (AS123)``, or ``AS123`` if it has no other name."""
+    """Return a network as ``Name (AS123)``, or ``AS123`` if it has no other name."""
     asn = tell_network(number)
     return f"{name} ({asn})" if name and name != asn else asn
 
 
 def tell_networks(numbers: Iterable[object]) -> str:
-    """Networks as a column of texts lists them, each once: ``AS123;AS124``."""
+    """Return networks as a cell lists them, each once: ``AS123;AS124``."""
     return ";".join(dict.fromkeys(map(tell_network, numbers)))
 
 
 def typed(name: str, rows: Any) -> pd.DataFrame:
-    """Rows of a published table with its columns, and days, moments and numbers as such."""
+    """Return rows of a published table as a frame with its columns and types."""
     kinds = TABLES[name].columns
     dtypes = {column: _DTYPES[kind] for column, kind in kinds.items() if kind in _DTYPES}
     return pd.DataFrame(rows, columns=list(kinds)).astype(dtypes)
 
 
 def list_rows(frame: pd.DataFrame) -> list[Any]:
-    """The rows as named tuples, with None for what is missing: in Python a missing day is true."""
-    objects = frame.astype(object)  # one by one, Arrow's take long
+    """Return the rows as named tuples, with None for missing values, because NaT is true."""
+    objects = frame.astype(object)  # reading Arrow's values one by one is slow
     return list(objects.where(frame.notna(), None).itertuples(index=False))
 
 
 def read_network(text: object) -> int:
-    """The number of a network from ``AS123`` or ``123``; -1 where the text names none."""
-    found = _NETWORK.fullmatch(str(text))
-    return int(found[1]) if found else -1
+    """Return the number of a network written ``AS123`` or ``123``; -1 for any other text."""
+    match = _NETWORK.fullmatch(str(text))
+    return int(match[1]) if match else -1
 
 
 def read_rows(path: Path, columns: Mapping[str, Kind]) -> pd.DataFrame:
-    """The rows of a CSV, with the values from the texts that ``tell_cells`` makes of them.
+    """Read a CSV whose cells ``tell_cells`` wrote.
 
     Args:
         path: the file.
-        columns: those that have a kind, as far as it has them; any others are as Arrow takes them.
+        columns: their types; Arrow infers the type of a column that is not among them.
 
     Raises:
-        pyarrow.ArrowInvalid: it is no CSV, or a text in it is none of its column's kind.
-        ValueError: two of its columns have one name.
+        pyarrow.ArrowInvalid: the file is not CSV, or a cell does not fit the type of its column.
+        ValueError: two columns have the same name.
     """
-    size = max(path.stat().st_size, 1)  # one cell may be as long as the file
+    size = max(path.stat().st_size, 1)  # a single cell may be as long as the file
     types = {name: _TYPES.get(kind, pa.string()) for name, kind in columns.items()}
-    read: pd.DataFrame = read_csv(
+    frame: pd.DataFrame = read_csv(
         path,
         ReadOptions(block_size=size),
         ParseOptions(newlines_in_values=True),
         ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=False),
     ).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    if not read.columns.is_unique:
+    if not frame.columns.is_unique:
         raise ValueError("two columns have one name")
-    for name in read.columns.intersection(list(columns)):
+    for name in frame.columns.intersection(list(columns)):
         if columns[name] == "flag":
-            known = read[name] != ""
-            flags = read[name] == "true"
-            read[name] = flags if known.all() else flags.astype("boolean").where(known)
+            is_filled = frame[name] != ""
+            flags = frame[name] == "true"
+            frame[name] = flags if is_filled.all() else flags.astype("boolean").where(is_filled)
         elif columns[name] == "asn":
-            read[name] = read[name].str.removeprefix("AS").replace("", None).astype("Int64")
+            frame[name] = frame[name].str.removeprefix("AS").replace("", None).astype("Int64")
         elif columns[name] not in _TYPES:
-            read[name] = _arm(read[name])
-    if read.empty:  # pandas 3.1 cannot join texts that come from Arrow without a row
-        read = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in read.dtypes.items()})
-    return read
+            frame[name] = _arm(frame[name])
+    if frame.empty:  # pandas 3.1 cannot join texts that come from Arrow without a row
+        frame = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in frame.dtypes.items()})
+    return frame
 
 
 def _arm(column: pd.Series) -> pd.Series:
-    """Texts as they were before they were disarmed."""
-    bare = {text: text[1:] for text in column.unique() if _DISARMED.match(text)}
-    return column.map(bare).fillna(column) if bare else column
+    """Return the texts without the apostrophes that ``disarm`` added."""
+    texts = {text: text[1:] for text in column.unique() if _DISARMED.match(text)}
+    return column.map(texts).fillna(column) if texts else column
 
 
 def disarm(text: str) -> str:
-    """A text that no spreadsheet runs: a cell that it would run gets an apostrophe in front."""
+    """Return a text that no spreadsheet runs: an apostrophe is put before one that it would run."""
     clean = _CONTROL.sub("�", text)
     return f"'{clean}" if _RUNNABLE.match(text) else clean
 
@@ -178,8 +177,8 @@ class Table:
     """One table.
 
     Attributes:
-        key: the columns that name a row.
-        about: what one row is, in Markdown.
+        key: the columns that identify a row.
+        about: the meaning of one row, in Markdown.
         columns: the kind of each column, in order.
     """
 
@@ -194,7 +193,7 @@ def _table(name: str, key: str, about: str, columns: str) -> Table:
     return Table(name, tuple(key.split()), " ".join(about.split()), kinds)
 
 
-#: What is published, in the order of docs/tables.md.
+#: The published tables, in the order of docs/tables.md.
 TABLES = {
     table.name: table
     for table in (
@@ -778,8 +777,8 @@ TABLES = {
     )
 }
 
-#: What a notebook or a script can query after ``confirm``, in the order of docs/codebook.md. Some
-#: have the name of a published table, so all have a first name here.
+#: Tables that a notebook or a script can query after ``confirm``, in the order of docs/codebook.md.
+#: Some are named as a published table, so all have a prefix here.
 QUERIED = (
     _table(
         "study.outcomes",
@@ -813,7 +812,7 @@ QUERIED = (
 )
 
 #: Table → the notebook that writes it. No notebook writes ``claims_audit``, ``decisions``,
-#: ``changes`` and those of no report.
+#: ``changes`` and tables that do not belong to a report.
 WRITTEN_BY: Mapping[str, str] = {
     name: notebook
     for notebook, names in {
@@ -846,14 +845,14 @@ def write_table(folder: str | Path, name: str, frame: pd.DataFrame) -> pd.DataFr
     """Check a table against its contract and write it as ``folder/name.csv``.
 
     Args:
-        folder: made if it is not there.
-        frame: the contract's columns; others are left out, missing ones are an error.
+        folder: made if it does not exist.
+        frame: with the contract's columns; any others are left out.
 
     Returns:
-        The table as ``read_table`` would give it, so that a notebook shows what it wrote.
+        The table as ``read_table`` returns it, so that a notebook shows what it wrote.
 
     Raises:
-        ContractError: a column is missing, a key is empty or stands twice, or a count is negative.
+        ContractError: a column is missing, a key is empty or repeated, or a count is negative.
     """
     table = TABLES[name]
     missing = [column for column in table.columns if column not in frame]
@@ -862,7 +861,7 @@ def write_table(folder: str | Path, name: str, frame: pd.DataFrame) -> pd.DataFr
     cells = pd.DataFrame(
         {column: tell_cells(frame[column], kind) for column, kind in table.columns.items()},
         columns=list(table.columns),
-        dtype=object,  # to go through Arrow's texts one by one takes long
+        dtype=object,  # reading Arrow's texts one by one is slow
     )
     _check_key(table, cells)
     if table.key:
@@ -882,12 +881,12 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
 
     Returns:
         Text columns as text (empty: ``""``), a network's number and counts as nullable integers,
-        shares, evidence and chance as floats, flags as booleans, days and moments as
+        shares, evidence and chance as floats, flags as booleans, days and times as
         ``period.MOMENT``; an empty cell is missing. In the order of the file.
 
     Raises:
-        ParameterError: the table is not there; the notebook that writes it has to run first. Or
-            it is not as it was written.
+        ParameterError: the table does not exist, because the notebook that writes it has not run;
+            or its file was changed.
     """
     if name not in TABLES:
         raise ParameterError("table", name, f"there is no such table{suggest(name, TABLES)}")
@@ -895,20 +894,20 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
     path = Path(folder) / f"{name}.csv"
     if not path.is_file():
         writer = WRITTEN_BY.get(name)
-        how = f"; run {writer} first, with the same parameters" if writer else ""
-        raise ParameterError("tables", folder, f"{name}.csv is not in it{how}")
+        advice = f"; run {writer} first, with the same parameters" if writer else ""
+        raise ParameterError("tables", folder, f"{name}.csv is not in it{advice}")
     try:
         return read_rows(path, table.columns)[list(table.columns)]
     except (ValueError, KeyError, pa.ArrowException) as error:
-        why = f"{name}.csv is not as the workbook writes it: {error}"
-        raise ParameterError("tables", folder, why) from None
+        fault = f"{name}.csv is not as the workbook writes it: {error}"
+        raise ParameterError("tables", folder, fault) from None
 
 
 def record_findings(tables: str | Path, stage: str, **findings: tuple[Any, str]) -> None:
-    """Hand a notebook's headline numbers to ``run.json``.
+    """Write a notebook's headline numbers, which ``run.json`` collects.
 
     Args:
-        tables: the folder of the tables; the findings lie beside it in ``findings/``.
+        tables: the folder of the tables; the findings are written beside it, in ``findings/``.
         stage: the notebook's name, such as ``1-ingestion``.
         findings: name → the value and the table that it was read from.
     """
@@ -919,20 +918,20 @@ def record_findings(tables: str | Path, stage: str, **findings: tuple[Any, str])
 
 
 def _plain(value: Any) -> Any:
-    """A number as JSON knows it; pandas' and numpy's own know how."""
+    """Return a number of pandas or numpy as Python's own."""
     return value.item() if hasattr(value, "item") else value
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all; the same bytes for the same content."""
+    """Write a JSON file, whole or not at all, with the same bytes for the same content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_aside(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _write_aside(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8", newline="")
-    aside.replace(path)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8", newline="")
+    part.replace(path)
 
 
 def _check_key(table: Table, cells: pd.DataFrame) -> None:
@@ -941,8 +940,8 @@ def _check_key(table: Table, cells: pd.DataFrame) -> None:
             raise ContractError(f"{table.name}: a row has no {column}")
     if table.key and cells.duplicated(list(table.key)).any():
         row = cells[cells.duplicated(list(table.key))].iloc[0]
-        where = ", ".join(f"{column}={row[column]}" for column in table.key)
-        raise ContractError(f"{table.name}: two rows with {where}")
+        key = ", ".join(f"{column}={row[column]}" for column in table.key)
+        raise ContractError(f"{table.name}: two rows with {key}")
     for column, kind in table.columns.items():
         if kind == "count" and any(text.startswith("'") for text in cells[column].unique()):
             raise ContractError(f"{table.name}: {column} is negative")

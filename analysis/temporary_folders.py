@@ -1,4 +1,4 @@
-"""Temporary folders that outlive nobody: what a killed run leaves, the next one removes."""
+"""Temporary folders; those of a killed run are removed by the next run."""
 
 import fcntl
 import os
@@ -11,21 +11,22 @@ from pathlib import Path
 from tempfile import gettempdir
 from uuid import uuid4
 
-_STALE_AFTER = 24 * 3600  # seconds after which a folder is abandoned, where nothing can be locked
+_STALE_AFTER = 24 * 3600  # seconds after which an unlockable folder counts as abandoned
 
 
 class TemporaryFolder:
-    """A new folder with a name that nobody can foretell, locked for as long as it is in use.
+    """A new folder with an unpredictable name, locked while it is in use.
 
-    It goes with the ``with`` block, with ``remove``, with the object or with the process, whichever
-    ends first. Those with the same prefix that killed processes have left go when it is made.
+    It is removed at the end of the ``with`` block, by ``remove``, or with the object or the
+    process, whichever comes first. Making one removes folders with the same prefix that killed
+    processes left behind.
     """
 
     def __init__(self, prefix: str, parent: Path | None = None, mode: int = 0o700) -> None:
-        """Make it in ``parent``, by default the system's folder for temporary files.
+        """Create the folder in ``parent``, by default the system's folder for temporary files.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: it cannot be created.
         """
         parent = parent or Path(gettempdir())
         parent.mkdir(parents=True, exist_ok=True)
@@ -46,11 +47,11 @@ def _create_locked(prefix: str, parent: Path, mode: int) -> tuple[Path, int]:
         folder.mkdir(mode)
         with suppress(FileNotFoundError):
             descriptor = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):  # some network file systems have no locks: its age decides
+            with suppress(OSError):  # some network file systems have no locks, so age decides
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if folder.exists():
                 return folder, descriptor
-            os.close(descriptor)  # another run took it for a leftover before it was locked
+            os.close(descriptor)  # another run removed it as abandoned before it was locked
 
 
 def _remove(folder: Path, descriptor: int) -> None:
@@ -59,24 +60,25 @@ def _remove(folder: Path, descriptor: int) -> None:
 
 
 def _remove_abandoned(prefix: str, parent: Path) -> None:
-    named = re.compile(re.escape(prefix) + "[0-9a-f]{32}")
+    pattern = re.compile(re.escape(prefix) + "[0-9a-f]{32}")
     with suppress(OSError):
         for folder in parent.iterdir():
-            if named.fullmatch(folder.name):
+            if pattern.fullmatch(folder.name):
                 with suppress(OSError):
                     remove_unless_held(folder)
 
 
 def remove_unless_held(folder: Path) -> None:
-    """Remove a temporary folder that nobody uses any more.
+    """Remove a temporary folder unless a process still uses it.
 
-    Where the file system has no locks, as some on a network, a day's age decides.
+    If the file system has no locks, as some network file systems, a folder older than a day is
+    removed.
 
     Args:
-        folder: one that :class:`TemporaryFolder` has made, now or in a process that was killed.
+        folder: created by :class:`TemporaryFolder`, in this or another process.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: it cannot be opened.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
     try:

@@ -1,7 +1,7 @@
-"""The words, marks and colours that a reader meets: one look on pages, in figures, in sheets.
+"""The words, marks and colours of codes, the same on pages, in figures and in spreadsheets.
 
-Data only. A code of the contract (a state, a mechanism, a column) is turned into words here and
-nowhere else, so that a page, a figure and the spreadsheet cannot say different things.
+Data only. Codes of the contract (states, mechanisms, reasons) get their words only here, so that a
+page, a figure and a spreadsheet cannot contradict each other.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class State:
-    """How one state looks: the mark is never left out, since colour alone must not carry it."""
+    """The words and look of one state. It is always shown with its mark, never by colour alone."""
 
     words: str
     colour: str  # contrast against white is 4.2 or more; empty: nothing is drawn
@@ -24,7 +24,7 @@ _DOTTED = (
 )
 _DOTTED_RING = ("#767676", "◌", _DOTTED)
 
-#: In order of strength, the strongest first; "insufficient" and "" carry no conclusion.
+#: The strongest state first; "insufficient" and "" mean no conclusion.
 STATES: dict[str, State] = {
     "blocked": State(
         "Blocked",
@@ -76,7 +76,7 @@ STATES: dict[str, State] = {
     "": State("Not tested", "", "", "", "No measurement in the period."),
 }
 
-#: Why there is no conclusion, each as a state of its own where a page can say it.
+#: Reasons for no conclusion, each shown as a state of its own.
 INSUFFICIENT: dict[str, State] = {
     "few_sessions": State(
         "Not enough tests: too few sessions",
@@ -100,7 +100,7 @@ INSUFFICIENT: dict[str, State] = {
     ),
 }
 
-#: What a matrix may show: ``insufficient:mixed`` where the reason is known.
+#: States in a matrix; ``insufficient:mixed`` if the reason is known.
 MATRIX_STATES = STATES | {f"insufficient:{why}": state for why, state in INSUFFICIENT.items()}
 
 #: The states that put a site on the list.
@@ -135,7 +135,7 @@ MECHANISMS: dict[str, str] = {
     "tunnel.failed": "Tunnel: not set up",
 }
 
-#: What a test of an app or tool tries to reach; ``counts`` are OONI's of a whole country.
+#: Parts of the tests of apps and tools; ``counts`` are OONI's counts of a whole country.
 TEST_PARTS: dict[str, str] = {
     "app": "The app's own servers",
     "web": "Web page",
@@ -165,7 +165,7 @@ CHANGES: dict[str, str] = {
     "not_comparable": "Cannot be compared",
 }
 
-#: How a verdict differs from that of another run.
+#: Differences of a verdict from that of another run.
 FLIPS: dict[str, str] = {
     "listed": "Now listed",
     "unlisted": "No longer listed",
@@ -178,7 +178,7 @@ NETWORK_CHANGES: dict[str, str] = {
     "only_second": "Second half only",
 }
 
-#: What changed on a pair of site and network since the last look, the most urgent first.
+#: Changes of a pair of site and network since the last look, the most urgent first.
 WATCH_CHANGES: dict[str, str] = {
     "newly_blocked": "Newly blocked",
     "blocked_again": "Blocked again",
@@ -216,7 +216,7 @@ SET_ASIDE_REASONS: dict[str, str] = {
 #: Reasons of sites whose name does not exist: there is nothing to test.
 DEAD_NAME_REASONS = ("name_does_not_exist", "leftover_block")
 
-#: How a session fails; sessions of two kinds do not add up to one block.
+#: Kinds of failures; sessions of two kinds are not evidence of one block.
 FAILURE_KINDS: dict[str, str] = {
     "mark": "A trace of blocking",
     "dns_sent": "Lookup: a false answer or a refusal",
@@ -250,14 +250,14 @@ NETWORK_KINDS: dict[str, str] = {
     "unknown": "Unknown",
 }
 
-#: Where the kind of a network comes from.
+#: Sources of the kind of a network.
 KIND_SOURCES: dict[str, str] = {
     "list": "List",
     "name rule": "Rule on its name",
     "none": "Not known",
 }
 
-#: What kind of event a date marks. The last takes what fits none of the others.
+#: Kinds of events. The last is for events that fit no other kind.
 EVENT_KINDS: dict[str, str] = {
     "order": "Order",
     "licence": "Licence",
@@ -286,7 +286,7 @@ AUDIT_RESULTS: dict[str, str] = {
     "holds": "Holds",
 }
 
-#: Why two reports differ.
+#: Causes of a difference between two reports.
 CAUSES: dict[str, str] = {
     "data": "Data",
     "method": "Method",
@@ -294,7 +294,7 @@ CAUSES: dict[str, str] = {
     "decision": "Decision",
 }
 
-#: What a meeting decides of a finding or a site; the last of a site alone.
+#: Decisions of a meeting on a finding or a site; the last is for sites only.
 DECISIONS: dict[str, str] = {
     "keep": "Keep",
     "reword": "Reword",
@@ -303,13 +303,13 @@ DECISIONS: dict[str, str] = {
     "withhold": "Withhold the name",
 }
 
-#: Whether a decision was made for the report's own period and method.
+#: Status of a decision: it applies if it was made for the report's own period and method.
 DECISION_STATUS: dict[str, str] = {
     "applied": "Applies to this report",
     "not_applied": "Not applied: made for another period or method",
 }
 
-#: Why a test of a site on a network would be useful.
+#: Reasons to test a site on a network.
 TEST_REASONS: dict[str, str] = {
     "suspected": "A block is suspected, but tests are too few",
     "listed_elsewhere": "The site is listed on another network, and tests here are too few, or "
@@ -332,14 +332,14 @@ LIST_PROBLEMS: dict[str, str] = {
     "other_category": "Another category on the general list",
 }
 
-#: What to do with such a line.
+#: Actions for such a line.
 LIST_ACTIONS: dict[str, str] = {
     "remove": "Remove",
     "change": "Change",
     "check": "Check",
 }
 
-#: What the validation measures, by the name that its tables have for it, and of whom.
+#: Codes of the validation's tables → words, by column.
 VALIDATION: dict[str, dict[str, str]] = {
     "measure": {
         "recall of pairs": "Blocked pairs that are listed (recall)",
@@ -409,24 +409,24 @@ VALUES: dict[str, dict[str, str]] = {
 
 
 def value_words(column: str, code: str) -> str:
-    """The words for a code in a column, or the code itself."""
+    """Return the words for a code in a column, or the code itself."""
     if column == "reason" and code.startswith("invalid:"):
         return f"Not valid: {code.removeprefix('invalid:').replace('_', ' ')}"
     return VALUES.get(column, {}).get(code, code)
 
 
-#: No smaller chance is given: rates that were learnt from the same data cannot support it.
+#: The smallest chance that is given: rates learnt from the same data cannot support a smaller one.
 LEAST_CHANCE = 0.001
 
-#: How strong the evidence of a listed pair is.
+#: Strength of the evidence of a listed pair.
 CERTAINTY: dict[str, str] = {
     "very_strong": "very strong",
     "strong": "strong",
     "fair": "fair",
     "thin": "thin",
 }
-#: The least blocked sessions for a word. Page 6 has the same groups, and how often a listed pair of
-#: each is right.
+#: The least number of blocked sessions for each strength. Page 6 has the same groups, and the share
+#: of listed pairs in each that are right.
 CERTAINTY_FROM: dict[str, int] = {"very_strong": 12, "strong": 6, "fair": 0}
 
 

@@ -1,8 +1,7 @@
-"""One language of a report: its translations, numbers, dates, and what a page says of it.
+"""One language of a report: its translations, its formats of numbers and dates, its name.
 
 A catalogue is one text file that translators edit with any gettext tool (Poedit, Weblate). An
-entry that is marked *fuzzy* is used all the same: the mark says that no native reader has reviewed
-it yet.
+entry that is marked *fuzzy* is used too: the mark means that no native reader has reviewed it yet.
 """
 
 import datetime
@@ -31,39 +30,39 @@ from analysis.period import Period
 from analysis.vocabulary import LEAST_CHANCE
 
 FOLDER = Path(__file__).parent
-#: A named place in a sentence; nothing else in braces is looked at.
+#: A named field in a sentence, such as ``{count}``.
 PLACE = re.compile(r"\{(\w+)\}")
 
 
 class Translations(NamedTuple):
-    """A catalogue that is open; an empty text where there is no translation."""
+    """An open catalogue; a missing translation is an empty text."""
 
-    by_sentence: Mapping[Any, Any]  # a plural by its two English forms, which has several
-    form_of: Callable[[int], int]  # count → which of the forms
+    by_sentence: Mapping[Any, Any]  # a plural's key is its two English forms, its value a sequence
+    form_of: Callable[[int], int]  # count → index of the form
     unreviewed_count: int  # translations that no native reader has confirmed
-    english_share: float  # of the sentences, those without a translation
+    english_share: float  # share of the sentences without a translation
 
-    def choose(self, one: str, many: str, n: int) -> str:
-        """The form that fits a count."""
-        forms = self.by_sentence.get((one, many))
+    def choose(self, singular: str, plural: str, n: int) -> str:
+        """Return the form for a count."""
+        forms = self.by_sentence.get((singular, plural))
         return str(forms[self.form_of(int(n))]) if forms else ""
 
 
 def catalogue_path(code: str) -> Path:
-    """Where the catalogue of a language lies."""
+    """Return the path of a language's catalogue."""
     return FOLDER / code / "LC_MESSAGES" / "messages.po"
 
 
 def list_translated() -> list[str]:
-    """The codes of all languages that have a catalogue."""
+    """Return the codes of all languages that have a catalogue, sorted."""
     return sorted(path.parents[1].name for path in FOLDER.glob("*/LC_MESSAGES/messages.po"))
 
 
 def read_catalogue(path: Path) -> Catalog:
-    """A catalogue as Babel reads it.
+    """Read a catalogue with Babel.
 
     Raises:
-        ContractError: it is no catalogue, or a translation has not the places of its sentence.
+        ContractError: the file is not a catalogue, or a translation lacks a field of its sentence.
     """
     try:
         with path.open("rb") as file:
@@ -82,22 +81,23 @@ def read_catalogue(path: Path) -> Catalog:
 def find_misplaced(
     sentence: str | tuple[str, ...] | list[str], translated: str | tuple[str, ...] | list[str]
 ) -> list[str]:
-    """Translations whose places differ from those of their sentence; empty ones are none.
+    """Return translations whose fields differ from those of their sentence.
 
-    Of a plural form the count itself may be left out ("one site").
+    A plural form may leave out the count itself ("one site").
     """
-    most = set(PLACE.findall(sentence if isinstance(sentence, str) else sentence[-1]))
-    least = most if isinstance(sentence, str) else most - {"n"}
+    allowed = set(PLACE.findall(sentence if isinstance(sentence, str) else sentence[-1]))
+    required = allowed if isinstance(sentence, str) else allowed - {"n"}
     forms = [translated] if isinstance(translated, str) else translated
-    return [form for form in forms if form and not least <= set(PLACE.findall(form)) <= most]
+    fields = {form: set(PLACE.findall(form)) for form in forms if form}
+    return [form for form, names in fields.items() if not required <= names <= allowed]
 
 
 @lru_cache(maxsize=8)
 def open_translations(code: str) -> Translations:
-    """The translations into a language.
+    """Open the translations into a language.
 
     Raises:
-        ContractError: its catalogue cannot be read, or is not right.
+        ContractError: its catalogue cannot be read, or is invalid.
     """
     catalogue = read_catalogue(catalogue_path(code))
     sentences = [message for message in catalogue if message.id]
@@ -110,15 +110,15 @@ def open_translations(code: str) -> Translations:
     )
 
 
-#: Longer text is elided in the middle: a name of ten thousand letters fills no page.
+#: Longer texts are elided in the middle, so that a name of ten thousand letters does not fill a page.
 LONGEST_TEXT = 300
-#: Stands for nothing.
+#: The text of a missing value.
 NOTHING = "–"
-#: A number below this has more than two decimals.
+#: Numbers below this have more than two decimals.
 _SMALL = Decimal("0.01")
 
-# C0 and C1 controls, and the characters that reorder text; zero-width spaces and joiners stay,
-# since Khmer needs them.
+# C0 and C1 controls, and the characters that reorder text, but not zero-width spaces and joiners,
+# which Khmer needs.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
@@ -126,7 +126,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
-    """The text with control and reordering characters written out, so that none can act."""
+    """Return a text with control and reordering characters spelt out, so that they have no effect."""
     if text.isascii() and text.isprintable():
         return text
     text = _SURROGATE.sub("\ufffd", text)
@@ -134,34 +134,33 @@ def visible(text: str) -> str:
 
 
 def elided(text: str, longest: int = LONGEST_TEXT) -> str:
-    """The text, its middle left out where it is longer."""
+    """Return a text of at most ``longest`` characters, without its middle if it is longer."""
     half = longest // 2
     return text if len(text) <= longest else f"{text[:half]} … {text[-half:]}"
 
 
 @lru_cache(maxsize=4096)
 def number_text(value: int | float | Decimal, locale: Locale) -> str:
-    """A number with its thousands, and two decimals at most; a small one with its first two digits.
+    """Format a finite number with grouped thousands and at most two decimals.
 
-    It is finite.
+    A number below 0.01 has its first two digits.
     """
     amount = abs(Decimal(str(value)))
     decimals = 2 if not amount or amount >= _SMALL else min(1 - amount.adjusted(), 12)
-    return str(
-        format_decimal(value, f"#,##0.{'#' * decimals}", locale=locale, numbering_system="latn")
-    )
+    pattern = f"#,##0.{'#' * decimals}"
+    return str(format_decimal(value, pattern, locale=locale, numbering_system="latn"))
 
 
 def pairs_of_chance(chance: float) -> int:
-    """Of how many pairs one has this chance: two digits, rounded down, a thousand at most."""
-    many = int((1 + 1e-9) / max(chance, LEAST_CHANCE))
-    step = int(10 ** max(len(str(many)) - 2, 0))
-    return many // step * step
+    """Return n of "1 in n pairs": 1 / chance with two digits, rounded down, at most a thousand."""
+    count = int((1 + 1e-9) / max(chance, LEAST_CHANCE))
+    step = int(10 ** max(len(str(count)) - 2, 0))
+    return count // step * step
 
 
 @lru_cache(maxsize=4096)
 def date_text(day: datetime.date, locale: Locale) -> str:
-    """A day with its month in words; of a time also hours and minutes, in UTC."""
+    """Format a day with its month in words; a time also has hours and minutes, in UTC."""
     written = str(format_date(day, "long", locale=locale))
     if not isinstance(day, datetime.datetime):
         return written
@@ -169,45 +168,44 @@ def date_text(day: datetime.date, locale: Locale) -> str:
 
 
 def joined(items: Sequence[str], locale: Locale) -> str:
-    """Items one after the other: *a, b and c*.
+    """Join items as a list: *a, b and c*.
 
-    Where a language puts the two of a pair together without a space, as Khmer does, one is put in:
-    most items are names in Latin letters.
+    Khmer joins two items without a space; one is added, because most items are in Latin letters.
     """
     words = str(format_list(items, locale=locale))
     return words.replace("\u200b", " ") if len(items) == 2 else words
 
 
-#: The language in which the sentences stand in the code.
+#: The language of the sentences in the code.
 SOURCE = "en"
-#: English with days before months, as everywhere in the project.
+#: British English, because the project writes the day before the month.
 _LOCALES = {SOURCE: "en_GB"}
 
 
 class Heading(str):
-    """A heading in some language; ids are made of its English words, the same on every page."""
+    """A translated heading with its English words, from which ids are made in every language."""
 
     english: str
 
 
 @dataclass(frozen=True)
 class Language:
-    """One language. Two of one code are the same."""
+    """One language; two with the same code are equal."""
 
     code: str
 
     @cached_property
     def locale(self) -> Locale:
-        """What Babel knows of it."""
+        """Babel's data on the language."""
         return Locale.parse(_LOCALES.get(self.code, self.code))
 
     @property
     def name(self) -> str:
-        """Its name for itself: English, ខ្មែរ."""
+        """The language's own name: English, ខ្មែរ."""
         return Locale.parse(self.code).get_display_name() or self.code
 
     def name_of(self, code: str) -> str:
-        """What another language is called in this one."""
+        """Return the name of another language in this one."""
         return Locale.parse(code).get_display_name(self.locale) or code
 
     @property
@@ -217,13 +215,13 @@ class Language:
 
     @property
     def is_reviewed(self) -> bool:
-        """Whether a native reader has reviewed every translation; a page says where not."""
+        """Whether a native reader has reviewed every translation. Pages say if not."""
         translations = self._translations
         return translations is None or not translations.unreviewed_count
 
     @property
     def english_share(self) -> float:
-        """Which share of all sentences has no translation, and is shown in English."""
+        """The share of sentences without a translation, which are shown in English."""
         return self._translations.english_share if self._translations else 0.0
 
     @cached_property
@@ -231,55 +229,54 @@ class Language:
         return None if self.code == SOURCE else open_translations(self.code)
 
     def say(self, sentence: str, /, **values: object) -> str:
-        """A sentence as plain text, for a title, an attribute or a sheet.
+        """Return a sentence as plain text, for a title, an attribute or a sheet.
 
         Args:
-            sentence: the English one, with named places such as ``{count}``; also a word of the
-                vocabulary.
-            values: what stands in the places, each written by its type.
+            sentence: in English, with named fields such as ``{count}``; or words of the vocabulary.
+            values: of the fields, each formatted by its type.
 
         Raises:
-            KeyError: a place has no value.
+            KeyError: a field has no value.
         """
         return self._fill(self._translate(sentence), sentence, values)
 
     def heading(self, words: str) -> Heading:
-        """A heading of a section, which keeps its English words for the section's id."""
+        """Return the heading of a section, which keeps its English words for the section's id."""
         heading = Heading(self.say(words))
         heading.english = words
         return heading
 
-    def say_plural(self, one: str, many: str, n: int, /, **values: object) -> str:
-        """The sentence that fits the count ``n``, which also stands where it says ``{n}``."""
-        return self._fill(*self._choose(one, many, n), {"n": n, **values})
+    def say_plural(self, singular: str, plural: str, n: int, /, **values: object) -> str:
+        """Return the form of a sentence for the count ``n``, which also fills ``{n}``."""
+        return self._fill(*self._choose(singular, plural, n), {"n": n, **values})
 
     def html(self, sentence: str, /, **values: object) -> Markup:
-        """A sentence for a page: every value is escaped but markup of ours, such as a link.
+        """Return a sentence for a page; values are escaped unless they are markup, such as links.
 
         A sentence without a translation is marked as English.
         """
         return self._fill_html(self._translate(sentence), sentence, values)
 
-    def html_plural(self, one: str, many: str, n: int, /, **values: object) -> Markup:
-        """The same for a sentence that fits a count."""
-        return self._fill_html(*self._choose(one, many, n), {"n": n, **values})
+    def html_plural(self, singular: str, plural: str, n: int, /, **values: object) -> Markup:
+        """Return the form of a sentence for the count ``n``, for a page."""
+        return self._fill_html(*self._choose(singular, plural, n), {"n": n, **values})
 
     def territory(self, code: str) -> str:
-        """A country's name by its code; in English the project has its own."""
+        """Return a country's name; ``""`` in English, which ``countries.csv`` has."""
         return "" if self.code == SOURCE else self.locale.territories.get(code, "")
 
     def english(self, text: str) -> Markup:
-        """A text that is in English whatever the language, such as the title of an event."""
+        """Mark a text that is never translated, such as the title of an event, as English."""
         if self.code == SOURCE:
             return self._markup(text)
         return Markup('<bdi lang="{}">{}</bdi>').format(SOURCE, self._text(text))
 
     def number(self, value: int | float | Decimal) -> str:
-        """A number with its thousands."""
+        """Format a number with grouped thousands."""
         return number_text(value, self.locale)
 
     def share(self, share: float) -> str:
-        """A share from 0 to 1 as per cent; only a true 0 or 1 reads 0 % or 100 %."""
+        """Format a share from 0 to 1 as per cent; only exactly 0 or 1 gives 0 % or 100 %."""
         share = float(share)
         if 0 < share < 0.0005:
             return f"< {self.number(0.1)} %"
@@ -290,36 +287,37 @@ class Language:
         return f"{percent} %"
 
     def date(self, day: datetime.date) -> str:
-        """A day, the month in words."""
+        """Format a day with its month in words."""
         return date_text(day, self.locale)
 
     def short_month(self, day: datetime.date) -> str:
-        """The month of a day, as short as the language has it, for an axis."""
+        """Return the abbreviated month of a day, for an axis."""
         return str(format_date(day, "LLL", locale=self.locale))
 
     def weekday(self, number: int) -> str:
-        """A day of the week, short; Monday is 0."""
+        """Return the abbreviated day of the week; Monday is 0."""
         return str(self.locale.days["format"]["abbreviated"][number])
 
     def period(self, period: Period) -> str:
-        """First and last day of a period."""
+        """Return the first and last day of a period in words."""
         return self.say("{first} to {last}", first=period.since, last=period.last_day)
 
     def listed(self, items: Iterable[object]) -> str:
-        """Items one after the other: *a, b and c*. A list as a value reads the same."""
+        """Join items as a list: *a, b and c*, as for a value that is a list."""
         return self._text(list(items))
 
     def _translate(self, sentence: str) -> str:
-        """Its translation, empty without one."""
+        """Return the translation of a sentence; empty if there is none."""
         if self._translations is None:
             return sentence
         return str(self._translations.by_sentence.get(sentence, ""))
 
-    def _choose(self, one: str, many: str, n: int) -> tuple[str, str]:
-        """Translated and English sentence for a count."""
-        english = one if n == 1 else many
-        found = self._translations.choose(one, many, n) if self._translations else english
-        return found, english
+    def _choose(self, singular: str, plural: str, n: int) -> tuple[str, str]:
+        """Return the translated and the English sentence for a count."""
+        english = singular if n == 1 else plural
+        if self._translations is None:
+            return english, english
+        return self._translations.choose(singular, plural, n), english
 
     def _fill(self, translated: str, english: str, values: dict[str, object]) -> str:
         lang = self if translated else ENGLISH
@@ -333,8 +331,7 @@ class Language:
         return filled if translated else Markup('<span lang="{}">{}</span>').format(SOURCE, filled)
 
     def _text(self, value: object) -> str:
-        """A value by its type: a number, a day, a period, a yes or no, a list of values, or a text,
-        made visible and short."""
+        """Format a value by its type; a text is made visible and short."""
         if isinstance(value, Markup):
             return str(value.striptags())
         if isinstance(value, bool):
@@ -354,7 +351,7 @@ class Language:
         return elided(visible(str(value)))
 
     def _markup(self, value: object) -> Markup:
-        """The same for a page: markup stays, a text stands in a direction of its own, inert."""
+        """Format a value for a page: markup is kept, other texts are escaped and isolated."""
         if isinstance(value, Markup):
             return value
         if isinstance(value, str):
@@ -366,7 +363,7 @@ class Language:
 
 @lru_cache(maxsize=4096)
 def _split(sentence: str) -> tuple[str, ...]:
-    """What stands between places, as markup, at even positions, the names of places at odd ones."""
+    """Split at fields: escaped texts at even positions, names of fields at odd ones."""
     parts = PLACE.split(sentence)
     parts[::2] = [Markup.escape(text) for text in parts[::2]]
     return tuple(parts)
@@ -376,15 +373,15 @@ ENGLISH = Language(SOURCE)
 
 
 def open_language(code: str) -> Language:
-    """A language by its code.
+    """Return a language by its code.
 
     Raises:
-        ParameterError: there is no catalogue of it.
-        ContractError: its catalogue is not right.
+        ParameterError: it has no catalogue.
+        ContractError: its catalogue is invalid.
     """
-    known = [SOURCE, *list_translated()]
-    if code not in known:
-        accepted = f"codes separated by commas are accepted, of {', '.join(known)}"
+    codes = [SOURCE, *list_translated()]
+    if code not in codes:
+        accepted = f"codes separated by commas are accepted, of {', '.join(codes)}"
         raise ParameterError("REPORT_LANGUAGES", code, accepted)
     if code != SOURCE:
         open_translations(code)
@@ -392,16 +389,16 @@ def open_language(code: str) -> Language:
 
 
 def open_languages(codes: str) -> tuple[Language, ...]:
-    """Languages from their codes, separated by commas; none given: English.
+    """Return languages by their codes, separated by commas; an empty text gives English.
 
     Raises:
-        ParameterError: there is no catalogue of one, or one is given twice.
-        ContractError: a catalogue is not right.
+        ParameterError: a language has no catalogue, or is repeated.
+        ContractError: a catalogue is invalid.
     """
-    given = [code.strip().lower() for code in codes.split(",")] if codes.strip() else [SOURCE]
-    if len(set(given)) < len(given):
+    names = [code.strip().lower() for code in (codes.strip() or SOURCE).split(",")]
+    if len(set(names)) < len(names):
         raise ParameterError("REPORT_LANGUAGES", codes, "each language once, such as en,km")
-    return tuple(map(open_language, given))
+    return tuple(map(open_language, names))
 
 
 class Twin(NamedTuple):
@@ -413,32 +410,31 @@ class Twin(NamedTuple):
 
 
 def find_twins(lang: Language, codes: Sequence[str], file: str) -> list[Twin]:
-    """Where a page stands in the other languages of a report.
+    """Return the same page in the other languages of a report.
 
     Args:
-        lang: the page's own.
-        codes: those of the report; the first lies at its top, each other in a folder of its own.
-        file: the page, from where its language lies.
+        lang: of the page.
+        codes: languages of the report; the first is at its top, each other in a folder of its own.
+        file: path of the page in the folder of its language.
     """
 
-    def place(code: str) -> str:
-        return file if code == codes[0] else f"{code}/{file}"
+    def path(code: str, name: str) -> str:
+        return name if code == codes[0] else f"{code}/{name}"
 
-    folder = posixpath.dirname(place(lang.code)) if codes else ""
-    return [
-        Twin(
-            Language(code),
-            posixpath.relpath(place(code), folder or "."),
-            posixpath.relpath("fonts" if code == codes[0] else f"{code}/fonts", folder or "."),
-        )
-        for code in codes
-        if code != lang.code
-    ]
+    folder = posixpath.dirname(path(lang.code, file)) if codes else ""
+    twins = []
+    for code in codes:
+        if code != lang.code:
+            href = posixpath.relpath(path(code, file), folder or ".")
+            fonts = posixpath.relpath(path(code, "fonts"), folder or ".")
+            twins.append(Twin(Language(code), href, fonts))
+    return twins
 
 
 def template_functions(lang: Language) -> dict[str, Any]:
-    """What a template has: ``_``, ``_n`` for a text, ``say``, ``say_plural`` for an attribute,
-    ``lang``, and ``twins`` of a page."""
+    """Return the names that templates use: ``_`` and ``_n`` for texts, ``say`` and ``say_plural``
+    for attributes, ``lang``, and ``twins`` of a page.
+    """
     return {
         "lang": lang,
         "twins": partial(find_twins, lang),

@@ -1,15 +1,15 @@
-"""Who runs a network, and whether it is one that people in the country go online through.
+"""Names, operators and kinds of networks: is one an access network of the country?
 
-A list that a person wrote (``NETWORKS``, or the shipped ``networks/<cc>.csv``) comes first. A
-network that it does not name, or whose kind it does not know, is judged by words in its name;
-the name is what probes report, so ``kind_source`` says which of the two it was.
+A list that a person wrote (``NETWORKS``, or the shipped ``networks/<cc>.csv``) comes first. If it
+does not have a network, or its kind, words in the name decide that probes report.
+``kind_source`` tells which of the two it was.
 
-Anybody can report any name, and one report may hold thousands of measurements. So each day has one
-vote, for the name that most of its runs report, and a network has the name of most days: to rename
-it takes more runs than it has, on most of its days.
+A probe may report any name, and one report may hold thousands of measurements. So each day has one
+vote, for the name that most of its runs report, and a network has the name of most days: a forger
+would need more runs than all others, on most days.
 
-Registered names (AS number → name) serve if neither a list nor the probes name a network. A
-snapshot holds them for the whole Internet, drawn from a table of address ranges.
+Registered names (AS number → name) are used if neither a list nor the probes name a network. A
+snapshot has them for the whole Internet, extracted from a table of address ranges.
 """
 
 import csv
@@ -40,20 +40,20 @@ MAX_ASN = 2**32 - 1
 
 _NAME_LENGTH = 120
 _NAME_COLUMNS = ("asn", "name")
-#: The parameter that errors name: it is the snapshot that brings these files.
+#: The parameter that errors name, because these files come from the snapshot.
 _PARAMETER = "REFERENCE"
 
 
 @dataclass(frozen=True)
 class NetworkNames:
-    """Registered names by AS number; ``file`` is None where there are none."""
+    """Registered names by AS number; ``file`` is None if there are none."""
 
     names: Mapping[int, str]
     file: ReferenceFile | None = None
 
 
 def clean_name(name: str | None) -> str:
-    """A reported network name on one line: no control or invisible characters, not too long."""
+    """Return a network name on one line, without control characters and not too long."""
     if not isinstance(name, str):
         return ""
     spaced = "".join(
@@ -64,7 +64,7 @@ def clean_name(name: str | None) -> str:
 
 
 def load_network_names(path: str | Path | None) -> NetworkNames:
-    """Read registered names, CSV ``asn,name``; none where ``path`` is empty.
+    """Read registered names, CSV ``asn,name``; an empty path gives none.
 
     Raises:
         ParameterError: the file cannot be read or a line is wrong; names the file.
@@ -79,17 +79,17 @@ def load_network_names(path: str | Path | None) -> NetworkNames:
 
 
 def extract_names(ranges: Path, target: Path) -> None:
-    """Draw the names from a table of address ranges: rows of first, last, asn, name; no header.
+    """Extract the names from a table of address ranges: rows of first, last, asn, name; no header.
 
-    A network with several names keeps the one of most ranges, then the longest, then the first
-    by the alphabet. Number 0 and empty names are left out.
+    Of several names a network keeps the one with most ranges, then the longest, then the first in
+    alphabetical order. Number 0 and empty names are left out.
 
     Args:
         ranges: the table, as DB-IP and ip-location-db publish it.
         target: CSV ``asn,name``, by number.
 
     Raises:
-        ParameterError: a line is no such row; names the file and the line.
+        ParameterError: a line is not such a row; names the file and the line.
     """
     table = _read_columns(ranges, ("first", "last", *_NAME_COLUMNS), has_header=False)
     cleaned = {name: clean_name(name) for name in table["name"].unique().to_pylist()}
@@ -106,18 +106,15 @@ def extract_names(ranges: Path, target: Path) -> None:
 
 
 def _read_columns(file: Path, columns: Sequence[str], *, has_header: bool) -> pa.Table:
-    """AS numbers and names of a CSV file with these columns."""
+    """Read the AS numbers and names of a CSV file with these columns."""
+    names = None if has_header else columns
+    types = {"asn": pa.uint32(), "name": pa.string()}
     try:
         return pyarrow.csv.read_csv(
             file,
-            pyarrow.csv.ReadOptions(
-                use_threads=False, column_names=None if has_header else columns
-            ),
+            pyarrow.csv.ReadOptions(use_threads=False, column_names=names),
             pyarrow.csv.ParseOptions(newlines_in_values=True),
-            pyarrow.csv.ConvertOptions(
-                column_types={"asn": pa.uint32(), "name": pa.string()},
-                include_columns=_NAME_COLUMNS,
-            ),
+            pyarrow.csv.ConvertOptions(column_types=types, include_columns=_NAME_COLUMNS),
         )
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
@@ -126,9 +123,9 @@ def _read_columns(file: Path, columns: Sequence[str], *, has_header: bool) -> pa
 
 
 KINDS = ("isp", "mobile", "education", "hosting", "vpn", "foreign", "unknown")
-#: Networks whose blocking counts as blocking in the country (others are no access networks).
+#: Kinds of access networks: only their blocking counts as blocking in the country.
 DOMESTIC = frozenset({"isp", "mobile", "education", "unknown"})
-#: Networks that are ranked against each other.
+#: Kinds of networks that are ranked.
 RANKED = frozenset({"isp", "mobile", "unknown"})
 
 _COLUMNS = ("asn", "network", "operator", "kind", "source")
@@ -139,15 +136,15 @@ def _words(alternatives: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![a-z0-9])(?:{alternatives})(?![a-z0-9])")
 
 
-#: The first rule that matches decides. Only words that hardly ever mean anything else are here:
-#: a domestic network taken for a foreign one would lose its verdicts.
+#: The first rule that matches decides. The words must hardly ever mean anything else, because a
+#: domestic network that is taken for a foreign one loses its verdicts.
 _NAME_RULES = (
     # the name says so
     (
         "vpn",
         _words("vpn|[a-z]+vpn|vpn[a-z]+|private internet access|proxy"),
     ),
-    # exits of VPN services; a probe inside Cloudflare is on its WARP
+    # exits of VPN services; a probe inside Cloudflare uses its WARP
     (
         "vpn",
         _words(
@@ -155,7 +152,7 @@ _NAME_RULES = (
             "|windscribe|cloudflare|cloudflarenet|zscaler"
         ),
     ),
-    # machines in racks, not people at home
+    # data centres
     (
         "hosting",
         _words(
@@ -175,7 +172,7 @@ _NAME_RULES = (
             "|hostpapa|godaddy[a-z-]*|upcloud"
         ),
     ),
-    # a campus may filter on its own account, so it is not ranked
+    # a campus may have filters of its own, so it is not ranked
     (
         "education",
         _words(
@@ -183,12 +180,12 @@ _NAME_RULES = (
             "|institute of technology"
         ),
     ),
-    # people on telephones
+    # mobile providers
     (
         "mobile",
         _words("mobile|[a-z]-mobile|cellular|[a-z]*gsm|lte|[345]g"),
     ),
-    # access providers say what they sell
+    # fixed-line providers
     (
         "isp",
         _words("[a-z]*isp|internet service providers?|broadband|telecoms?|telecommunications?"),
@@ -198,7 +195,7 @@ _NAME_RULES = (
 
 @dataclass(frozen=True)
 class Network:
-    """A network as a list names it; ``source`` says where its line comes from."""
+    """A network of a list; ``source`` is the source of its line."""
 
     asn: int
     network: str
@@ -209,7 +206,7 @@ class Network:
 
 @dataclass(frozen=True)
 class NetworkList:
-    """The listed networks by ASN; ``file`` is None where the country has no list."""
+    """The listed networks by ASN; ``file`` is None if the country has no list."""
 
     networks: Mapping[int, Network]
     file: ReferenceFile | None = None
@@ -253,13 +250,13 @@ def _read_line(row: Mapping[str, str]) -> Network:
 
 
 def kind_by_name(name: str) -> str:
-    """The kind that words in a network's name tell; unknown where they tell none."""
+    """Return the kind by words in a network's name, or ``unknown``."""
     text = clean_name(name).lower()
     return next((kind for kind, words in _NAME_RULES if words.search(text)), "unknown")
 
 
-#: For each probe_asn the names that its probes report, and on how many days each is the name of
-#: most runs; the empty name where they report none, or several names equally often.
+#: probe_asn → reported name → days on which most runs report it. The name is empty if they report
+#: none, or several equally often.
 ReportedNames = Mapping[int, Mapping[str, int]]
 
 
@@ -271,26 +268,23 @@ def describe(
     """Name and classify networks.
 
     Args:
-        reported_names: the name of most days serves where the list does not name the network.
+        reported_names: the name of most days is used if the list does not have the network.
         networks: the list.
-        registered_names: what is shown as ``network`` where neither of the two says anything.
-            It moves nothing else: were operator or kind to follow it, a fresh snapshot could
-            move a verdict.
+        registered_names: shown as ``network`` if neither of the two has a name. Operator and kind
+            do not depend on it, so that a new snapshot cannot change a verdict.
 
     Returns:
         One row per network, by probe_asn: ``probe_asn`` (int), ``network``, ``operator``,
-        ``kind``, ``kind_source`` (``list``, ``name rule`` or ``none``). A list that says unknown
-        leaves the kind to the name rules. AS0, an unknown network, has kind unknown.
+        ``kind``, ``kind_source`` (``list``, ``name rule`` or ``none``). If the list's kind is
+        unknown, the name rules decide. AS0, an unknown network, has kind unknown.
     """
     rows = []
     for asn in sorted(reported_names):
-        listed = networks.networks.get(asn)
-        network, operator, *kind = _describe_one(
-            asn, _choose_name(_count_days(reported_names[asn])), listed
-        )
+        reported = _choose_name(_count_days(reported_names[asn]))
+        network, operator, *kind = _classify(asn, reported, networks.networks.get(asn))
         if network == tell_network(asn):
             network = registered_names.get(asn, network)
-        # tables put a semicolon between several names
+        # tables separate several names by semicolons
         rows.append((asn, network.replace(";", ","), operator.replace(";", ","), *kind))
     columns = ["probe_asn", "network", "operator", "kind", "kind_source"]
     frame = pd.DataFrame(rows, columns=columns)
@@ -298,7 +292,7 @@ def describe(
 
 
 def _count_days(reported: Mapping[str, int]) -> Counter[str]:
-    """Days by name, as names are shown."""
+    """Return cleaned name → days."""
     days: Counter[str] = Counter()
     for name, count in sorted(reported.items()):
         days[clean_name(name)] += count
@@ -306,25 +300,25 @@ def _count_days(reported: Mapping[str, int]) -> Counter[str]:
 
 
 def _choose_name(days: Mapping[str, int]) -> str:
-    """The name of most days; of several the one by which the country's networks stay its own."""
+    """Return the name of most days; on a tie, one that makes it a domestic network."""
     return max(
         sorted(days), key=lambda name: (days[name], kind_by_name(name) in DOMESTIC), default=""
     )
 
 
-#: Fewer days do not make a network worth a plan, or a name of it worth a sentence.
+#: Networks with fewer days get no test plan, and names with fewer days are not reported.
 SEVERAL_DAYS = 3
 
 
 def find_changed_kinds(reported_names: ReportedNames, described: pd.DataFrame) -> pd.DataFrame:
-    """Networks that are the country's own by some of the reported names, and by others are not.
+    """Return networks that are domestic by some of the reported names, and not by others.
 
     Args:
         reported_names: of all networks.
-        described: of ``describe``.
+        described: from ``describe``.
 
     Returns:
-        One row per network and name that speaks against its ``kind``: ``probe_asn, network, kind,
+        One row per network and name that contradicts its ``kind``: ``probe_asn, network, kind,
         reported_name, reported_kind, day_count`` (days on which most runs reported it, three at
         least), by network, the most frequent name first.
     """
@@ -333,7 +327,8 @@ def find_changed_kinds(reported_names: ReportedNames, described: pd.DataFrame) -
     for row in guessed.itertuples(index=False):
         for name, count in _count_days(reported_names[row.probe_asn]).items():
             kind = kind_by_name(name)
-            if name and count >= SEVERAL_DAYS and (kind in DOMESTIC) != (row.kind in DOMESTIC):
+            is_contrary = (kind in DOMESTIC) != (row.kind in DOMESTIC)
+            if name and count >= SEVERAL_DAYS and is_contrary:
                 rows.append((row.probe_asn, row.network, row.kind, name, kind, count))
     columns = ["probe_asn", "network", "kind", "reported_name", "reported_kind", "day_count"]
     return pd.DataFrame(rows, columns=columns).sort_values(
@@ -343,8 +338,8 @@ def find_changed_kinds(reported_names: ReportedNames, described: pd.DataFrame) -
     )
 
 
-def _describe_one(asn: int, reported: str, listed: Network | None) -> tuple[str, str, str, str]:
-    """Network, operator, kind and kind_source of one network."""
+def _classify(asn: int, reported: str, listed: Network | None) -> tuple[str, str, str, str]:
+    """Return network, operator, kind and kind_source of one network."""
     if asn == 0:
         return "unknown network", "unknown network", "unknown", "none"
     name = listed.network if listed else reported or tell_network(asn)

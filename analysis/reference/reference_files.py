@@ -1,20 +1,20 @@
-"""Files of reference data, each with its digest: what ships, what is handed in, what was fetched.
+"""Files of reference data, each with its digest: shipped, given by the user, or fetched.
 
-What ships lies in ``data/reference`` and is found from this file, so that a notebook's working
-folder does not matter. What a person hands in (``TEST_LIST``) is checked line by line: a list
-that is read wrongly would silently change which sites count as local.
+Shipped files are in ``data/reference``, which is found from this file, so that a notebook's working
+folder does not matter. A file of the user (``TEST_LIST``) is checked line by line, because a list
+that is misread would silently change which sites count as local.
 
-Dated snapshots hold what others keep, so that what a report used can be used again. One folder a
-day, named for the UTC day of fetching, below ``data/reference/snapshots``::
+Dated snapshots keep the data of others, so that a report can be made again with the same data. Each
+is a folder below ``data/reference/snapshots``, named for the UTC day of fetching::
 
     2026-11-25/test-lists/global.csv          as Citizen Lab publishes it
-               test-lists/kh.csv              one such list for each country that was asked for
+               test-lists/kh.csv              one for each country for which it was fetched
                fingerprints/fingerprints_dns.csv
-               networks/asn-names.csv         drawn from a larger table
+               networks/asn-names.csv         extracted from a larger table
 
-Beside each file lies its sidecar, ``<file>.json``. A file without one does not count: it was left
-by an interrupted run. A sidecar without a file says that the source has no such file, as for a
-country without a test list. Nothing here touches a network; ``sources.reference_data`` fetches.
+Each file has a sidecar, ``<file>.json``. A file without one was left by an interrupted run and is
+ignored. A sidecar without a file means that the source has no such file, as for a country without
+a test list. No function here uses a network; ``sources.reference_data`` fetches.
 """
 
 import csv
@@ -42,15 +42,16 @@ from analysis.period import Period, parse_date
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _INSTALLED = Path("share") / "censorship-report-workbook"
-#: The folder with what ships: ``notebooks/``, ``docs/`` and ``data/reference/``. It is the
-#: repository, or for an installed package a folder of the environment.
+#: The folder of the shipped files: ``notebooks/``, ``docs/`` and ``data/reference/``. It is the
+#: repository or, for an installed package, a folder of the environment.
 SHIPPED = next(
-    (one / _INSTALLED for one in _CHECKOUT.parents if (one / _INSTALLED).is_dir()), _CHECKOUT
+    (parent / _INSTALLED for parent in _CHECKOUT.parents if (parent / _INSTALLED).is_dir()),
+    _CHECKOUT,
 )
-#: The folder in which data and reports lie by default: the repository, or for an installed package
-#: the working folder.
+#: The default folder of data and reports: the repository or, for an installed package, the working
+#: folder.
 REPOSITORY = _CHECKOUT if SHIPPED == _CHECKOUT else Path.cwd()
-#: Shipped reference data; ``sources.csv`` in it says where each file comes from.
+#: Shipped reference data; ``sources.csv`` in it has the source of each file.
 REFERENCE = SHIPPED / "data" / "reference"
 NOTEBOOKS = SHIPPED / "notebooks"
 #: Bytes of a file of reference data; registered names of all networks are 10 MB.
@@ -69,11 +70,11 @@ class ReferenceFile:
     """One file of reference data, as ``run.json`` names it.
 
     Attributes:
-        name: file name without its folder, which is nobody else's business.
-        role: what the file is used for, for example ``country test list``.
+        name: file name without its folder, which is private.
+        role: its use, for example ``country test list``.
         digest: SHA-256 of its bytes, in hexadecimal.
         row_count: rows or entries read from it.
-        date: the latest date inside the file, ISO; empty where it holds none.
+        date: the latest date in the file, ISO; empty if it has none.
     """
 
     name: str
@@ -85,13 +86,14 @@ class ReferenceFile:
 
 @dataclass(frozen=True)
 class CsvTable:
-    """A CSV file as read: ``rows`` are (line number, cells by column name), in file order.
+    """A CSV file.
 
     Attributes:
         path: the file.
-        parameter: what named it, for the errors.
+        parameter: that named it, for errors.
         digest: SHA-256 of its bytes.
-        rows: blank lines are left out, cells are stripped.
+        rows: line number and cells by column name, in file order; without blank lines, cells are
+            stripped.
     """
 
     path: Path
@@ -101,47 +103,47 @@ class CsvTable:
 
     @contextmanager
     def at(self, line: int) -> Iterator[None]:
-        """Refuse the file, by file and line, where one of the line's cells is refused."""
+        """Turn a ValueError about a line's cells into a ParameterError with file and line."""
         try:
             yield
         except (ValueError, ParameterError) as error:
             raise ParameterError(self.parameter, self.path, f"line {line}: {error}") from None
 
     def described(self, role: str, row_count: int, date: str = "") -> ReferenceFile:
-        """The file as ``run.json`` names it."""
+        """Return the file as ``run.json`` names it."""
         return ReferenceFile(self.path.name, role, self.digest, row_count, date)
 
 
 def given_or_shipped(path: str | Path | None, shipped: str) -> Path | None:
-    """The file that somebody names, else the one that ships; None where there is none."""
+    """Return the user's file, else the shipped one, or None if there is neither."""
     if path:
         return Path(path).expanduser()
     return REFERENCE / shipped if (REFERENCE / shipped).is_file() else None
 
 
 def read_file(path: Path, parameter: str, limit: int = FILE_LIMIT) -> bytes:
-    """The bytes of a file that somebody hands in.
+    """Return the bytes of a user's file.
 
     Raises:
-        ParameterError: it cannot be read, is no file (a pipe, a device), or is too large.
+        ParameterError: it cannot be read, is not a regular file, or is too large.
     """
     try:
         if path.exists() and not path.is_file():
             raise ParameterError(parameter, path, "cannot be read: not a file")
         with path.open("rb") as stream:
-            # One read of so many bytes would reserve them all, however small the file is.
+            # A single read would allocate the whole limit, however small the file is.
             blocks = iter(partial(stream.read, _BLOCK), b"")
             data = b"".join(islice(blocks, limit // _BLOCK + 2))
     except OSError as error:
-        why = f"cannot be read: {describe_error(error).lower()}"
-        raise ParameterError(parameter, path, why) from None
+        reason = f"cannot be read: {describe_error(error).lower()}"
+        raise ParameterError(parameter, path, reason) from None
     if len(data) > limit:
         raise ParameterError(parameter, path, f"is larger than {limit / 1e6:g} MB")
     return data
 
 
 def decode_text(data: bytes, path: Path, parameter: str) -> str:
-    """The text of a file; ParameterError names the line that is not UTF-8."""
+    """Decode a file; ParameterError names a line that is not UTF-8."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -154,15 +156,28 @@ def read_csv(path: Path, required: Sequence[str], parameter: str) -> CsvTable:
 
     Args:
         path: the file.
-        required: columns that must be there; others are kept as they are.
-        parameter: the parameter that named the file, for the error.
+        required: columns that must exist; others are kept.
+        parameter: that named the file, for errors.
 
     Raises:
         ParameterError: the file is missing, not UTF-8, not CSV, lacks a column, or a line has
-            more or fewer cells than the header; names the file, the line and what is wrong.
+            more or fewer cells than the header; names the file, the line and the fault.
     """
     data = read_file(path, parameter)
-    text = decode_text(data, path, parameter)
+    lines = _split_lines(decode_text(data, path, parameter), path, parameter)
+    header = lines[0][1] if lines else []
+    _check_header(header, required, path, parameter)
+    rows: list[tuple[int, Mapping[str, str]]] = []
+    for line, cells in lines[1:]:
+        if len(cells) != len(header):
+            message = f"line {line}: {len(cells)} cells where the header has {len(header)}"
+            raise ParameterError(parameter, path, message)
+        rows.append((line, MappingProxyType(dict(zip(header, cells, strict=True)))))
+    return CsvTable(path, parameter, hashlib.sha256(data).hexdigest(), tuple(rows))
+
+
+def _split_lines(text: str, path: Path, parameter: str) -> list[tuple[int, list[str]]]:
+    """Return number and stripped cells of the lines that are not blank."""
     lines: list[tuple[int, list[str]]] = []
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
@@ -173,23 +188,19 @@ def read_csv(path: Path, required: Sequence[str], parameter: str) -> CsvTable:
             line = reader.line_num + 1
     except csv.Error as error:
         raise ParameterError(parameter, path, f"line {line}: not CSV: {error}") from None
-    header = lines[0][1] if lines else []
+    return lines
+
+
+def _check_header(header: list[str], required: Sequence[str], path: Path, parameter: str) -> None:
     missing = [column for column in required if column not in header]
     if missing:
         message = f"line 1: no column {', '.join(missing)}"
-        other = next((mark for mark in ";\t|" if any(mark in cell for cell in header)), "")
-        if other:
-            message += f"; its cells seem to be separated by {other!r}, save it with commas"
+        separator = next((mark for mark in ";\t|" if any(mark in cell for cell in header)), "")
+        if separator:
+            message += f"; its cells seem to be separated by {separator!r}, save it with commas"
         raise ParameterError(parameter, path, message)
     if len(set(header)) != len(header):
         raise ParameterError(parameter, path, "line 1: two columns have the same name")
-    rows: list[tuple[int, Mapping[str, str]]] = []
-    for line, cells in lines[1:]:
-        if len(cells) != len(header):
-            message = f"line {line}: {len(cells)} cells where the header has {len(header)}"
-            raise ParameterError(parameter, path, message)
-        rows.append((line, MappingProxyType(dict(zip(header, cells, strict=True)))))
-    return CsvTable(path, parameter, hashlib.sha256(data).hexdigest(), tuple(rows))
 
 
 T = TypeVar("T")
@@ -198,11 +209,11 @@ _MOST_BYTES = 1_000_000
 
 
 class NodeReader:
-    """Turns the nodes of a file into values, or says in which line what is wrong.
+    """Reader of a YAML file, node by node; an error names the line.
 
     Args:
         path: the file.
-        parameter: what the error calls it by.
+        parameter: its name in errors.
     """
 
     def __init__(self, path: Path, parameter: str) -> None:
@@ -211,17 +222,17 @@ class NodeReader:
         self._data = read_file(path, parameter, _MOST_BYTES)
 
     def described(self, role: str, row_count: int, date: str = "") -> ReferenceFile:
-        """The file as ``run.json`` names it."""
+        """Return the file as ``run.json`` names it."""
         digest = hashlib.sha256(self._data).hexdigest()
         return ReferenceFile(self.path.name, role, digest, row_count, date)
 
     def fail(self, node: yaml.Node | int, message: str) -> NoReturn:
-        """Refuse the file, for what stands at a node or in a line."""
+        """Refuse the file because of a node or a line."""
         line = node if isinstance(node, int) else node.start_mark.line + 1
         raise ParameterError(self.parameter, self.path, f"line {line}: {message}")
 
     def root(self) -> yaml.Node:
-        """What the file holds."""
+        """Return the root node of the file."""
         text = decode_text(self._data, self.path, self.parameter)
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -235,46 +246,53 @@ class NodeReader:
     def mapping(
         self, node: yaml.Node, names: Sequence[str], what: str, optional: Sequence[str] = ()
     ) -> dict[str, yaml.Node]:
-        """The entries of a mapping that has these keys, each once, and no other."""
+        """Return the entries of a mapping with exactly these keys, each once.
+
+        Args:
+            node: the mapping.
+            names: required keys.
+            what: the mapping in words, for the error.
+            optional: keys that may be missing.
+        """
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        found = {self.plain(key): value for key, value in pairs}
-        is_whole = set(names) <= set(found) <= {*names, *optional}
-        if len(found) != len(pairs) or not is_whole or not isinstance(node, yaml.MappingNode):
+        entries = {self.plain(key): value for key, value in pairs}
+        is_whole = set(names) <= set(entries) <= {*names, *optional}
+        if len(entries) != len(pairs) or not is_whole or not isinstance(node, yaml.MappingNode):
             also = f", and may have {', '.join(optional)}" if optional else ""
             self.fail(node, f"{what} must have exactly {', '.join(names)}, each once{also}")
-        return found
+        return entries
 
     def items(self, node: yaml.Node, most: int, what: str, least: int = 1) -> list[yaml.Node]:
-        """The nodes of a list."""
+        """Return the nodes of a list."""
         if not isinstance(node, yaml.SequenceNode) or not least <= len(node.value) <= most:
             self.fail(node, f"{what} must be a list of {least} to {most:,}")
         return list(node.value)
 
     def plain(self, node: yaml.Node) -> str:
-        """A scalar on one line; empty for anything else, which no check lets pass."""
+        """Return a scalar on one line; ``""`` for any other node, which every check refuses."""
         text = " ".join(str(node.value).split()) if isinstance(node, yaml.ScalarNode) else ""
-        return text.encode("utf-8", "replace").decode()  # "\\ud800" in quotes is no character
+        return text.encode("utf-8", "replace").decode()  # a quoted "\\ud800" is not a character
 
     def text(self, node: yaml.Node, name: str, longest: int) -> str:
-        """Text on one line."""
+        """Return a text on one line."""
         text = self.plain(node)
         if not 1 <= len(text) <= longest:
             self.fail(node, f"{name} must be text of 1 to {longest} characters")
         return text
 
     def checked(self, node: yaml.Node, parse: Callable[[str], T]) -> T:
-        """What a function makes of a scalar."""
+        """Parse a scalar; an error names its line."""
         try:
             return parse(self.plain(node))
         except ParameterError as error:
             self.fail(node, str(error))
 
     def period(self, since: yaml.Node, until: yaml.Node) -> Period:
-        """A period by its two days."""
+        """Return the period of two days."""
         return self.checked(until, lambda text: Period.parse(self.plain(since), text))
 
 
-#: ISO 3166-1 leaves these codes to their users; no country will ever have one.
+#: ISO 3166-1 reserves these codes for private use, so no country will ever have one.
 _FICTIONAL = re.compile(r"AA|Q[M-Z]", re.ASCII)
 _COUNTRY_CODE = re.compile(r"[A-Z]{2}", re.ASCII)
 
@@ -284,8 +302,9 @@ _COUNTRY_CODE = re.compile(r"[A-Z]{2}", re.ASCII)
 
 @dataclass(frozen=True)
 class Country:
-    """A country: ISO 3166-1 alpha-2 code, English short name, its top-level domains, and the IANA
-    time zone of its capital (empty where it has none)."""
+    """A country: ISO 3166-1 alpha-2 code, English short name, top-level domains, and the IANA time
+    zone of its capital (empty if it has none).
+    """
 
     code: str
     name: str
@@ -295,20 +314,17 @@ class Country:
 
 @lru_cache(maxsize=1)
 def countries() -> Mapping[str, Country]:
-    """All countries by code, from ``data/reference/countries.csv``; fictional ones are not in."""
+    """Return all countries of ``data/reference/countries.csv`` by code, without fictional ones."""
     table = read_csv(REFERENCE / "countries.csv", ("code", "name", "tlds", "zone"), "PROBE_CC")
-    return MappingProxyType(
-        {
-            row["code"]: Country(
-                row["code"], row["name"], tuple(filter(None, row["tlds"].split(";"))), row["zone"]
-            )
-            for _, row in table.rows
-        }
-    )
+    by_code = {}
+    for _, row in table.rows:
+        tlds = tuple(filter(None, row["tlds"].split(";")))
+        by_code[row["code"]] = Country(row["code"], row["name"], tlds, row["zone"])
+    return MappingProxyType(by_code)
 
 
 def is_fictional(probe_cc: str) -> bool:
-    """Whether a country code is one of AA and QM to QZ, which stand for no country."""
+    """Test whether a country code is one of AA and QM to QZ, which belong to no country."""
     return _FICTIONAL.fullmatch(probe_cc) is not None
 
 
@@ -326,7 +342,7 @@ def parse_country(value: str) -> str:
 
 
 def country_name(probe_cc: str, lang: Language = ENGLISH) -> str:
-    """The short name of a country, ``Fictional country QQ`` for a fictional code.
+    """Return the short name of a country, ``Fictional country QQ`` for a fictional code.
 
     Raises:
         ParameterError: there is no such country.
@@ -338,13 +354,13 @@ def country_name(probe_cc: str, lang: Language = ENGLISH) -> str:
 
 
 def country_tlds(probe_cc: str) -> tuple[str, ...]:
-    """The top-level domains of a country in ASCII form, for example ``("ru", "xn--p1ai")``."""
+    """Return a country's top-level domains in ASCII form, for example ``("ru", "xn--p1ai")``."""
     code = parse_country(probe_cc)
     return (code.lower(),) if is_fictional(code) else countries()[code].tlds
 
 
 def capital_zone(probe_cc: str) -> ZoneInfo | None:
-    """The time zone of a country's capital; None for a fictional country, which has no clocks."""
+    """Return the time zone of a country's capital; None for a fictional country."""
     code = parse_country(probe_cc)
     name = "" if is_fictional(code) else countries()[code].zone
     return ZoneInfo(name) if name else None
@@ -359,7 +375,7 @@ DNS_FINGERPRINTS = "fingerprints/fingerprints_dns.csv"
 HTTP_FINGERPRINTS = "fingerprints/fingerprints_http.csv"
 NETWORK_NAMES = "networks/asn-names.csv"
 
-#: Folder in a snapshot → the parameter that it serves.
+#: Folder in a snapshot → parameter.
 _PARAMETERS = {
     "test-lists": "TEST_LIST",
     "fingerprints": "FINGERPRINTS",
@@ -368,17 +384,17 @@ _PARAMETERS = {
 
 
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a file comes from. With status 404 the source has no such file.
+    """The origin of a file. With status 404 the source has no such file.
 
     Attributes:
-        url: the address it was fetched from.
+        url: the address from which it was fetched.
         fetched_at: UTC time, ISO.
-        role: what the file is used for, as ``run.json`` says it.
-        licence: that of the source.
-        status: what the server answered.
-        size, sha256: of the file as it lies here.
+        role: its use, as in ``run.json``.
+        licence: of the source.
+        status: of the server's reply.
+        size, sha256: of the file in the snapshot.
         row_count: rows that a report reads from it.
-        date: the latest date inside the file, ISO; empty where it holds none.
+        date: the latest date in the file, ISO; empty if it has none.
     """
 
     url: str
@@ -393,12 +409,12 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def country_list(probe_cc: str) -> str:
-    """The name in a snapshot of a country's own test list."""
+    """Return the name of a country's own test list in a snapshot."""
     return f"test-lists/{probe_cc.lower()}.csv"
 
 
 def write_sidecar(folder: Path, name: str, sidecar: Sidecar) -> None:
-    """Put a sidecar beside a file, or where the file would be."""
+    """Write the sidecar of a file, which may not exist."""
     target = _sidecar_path(folder, name)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n")
@@ -420,10 +436,10 @@ class Snapshot:
         return date.fromisoformat(self.folder.name)
 
     def sidecar(self, name: str) -> Sidecar | None:
-        """The sidecar of a file, None where the snapshot has not got it.
+        """Return the sidecar of a file, or None if the snapshot does not have it.
 
         Raises:
-            ContractError: there is one, but it cannot be read.
+            ContractError: the sidecar cannot be read.
         """
         path = _sidecar_path(self.folder, name)
         try:
@@ -431,10 +447,12 @@ class Snapshot:
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
-            raise ContractError(f"{self._shown(path.name)} cannot be read: {error}") from None
+            raise ContractError(
+                f"{self._display_name(path.name)} cannot be read: {error}"
+            ) from None
 
     def holds(self, probe_cc: str) -> bool:
-        """Whether it has all that a report on a country needs.
+        """Test whether it has all files that a report on a country needs.
 
         Network names are not needed: without them a network is shown by its number.
         """
@@ -445,7 +463,7 @@ class Snapshot:
         """Compare every file that a report on a country reads with its sidecar.
 
         Raises:
-            ContractError: a file is not what was fetched; names it.
+            ContractError: a file is not the one that was fetched; names it.
         """
         for name in _names(probe_cc):
             sidecar, digest = self.sidecar(name), ""
@@ -453,12 +471,12 @@ class Snapshot:
                 digest = digest_file(self.folder / name)
             if sidecar and sidecar.status == 200 and digest != sidecar.sha256:
                 raise ContractError(
-                    f"{self._shown(name)} is not the file that was fetched: its SHA-256 is not the "
-                    f"one in its sidecar; remove data/reference/snapshots/{self.day} to do without"
+                    f"{self._display_name(name)} is not the file that was fetched: its SHA-256 is "
+                    f"not the one in its sidecar; remove data/reference/snapshots/{self.day} to do without"
                 )
 
     def parameters(self) -> dict[str, str]:
-        """Where a report finds the files: a path for each parameter, empty where there is none."""
+        """Return parameter → path of the files, empty if there are none."""
         has_names = self.sidecar(NETWORK_NAMES) is not None
         return {
             "TEST_LIST": str(self.folder / "test-lists"),
@@ -469,15 +487,15 @@ class Snapshot:
     def files(
         self, probe_cc: str, used: Container[str] = tuple(_PARAMETERS.values())
     ) -> tuple[ReferenceFile, ...]:
-        """What ``run.json`` says of the snapshot, by file; the names begin with its day.
+        """Return the snapshot's files as ``run.json`` names them; names begin with its day.
 
         Args:
             probe_cc: the country.
-            used: the parameters that the snapshot gave; for others something else was handed in.
+            used: parameters that the snapshot supplied; the user gave files for the others.
         """
         files = []
         for name in _names(probe_cc):
-            sidecar, shown = self.sidecar(name), self._shown(name)
+            sidecar, shown = self.sidecar(name), self._display_name(name)
             if _PARAMETERS[name.split("/")[0]] not in used:
                 continue
             if sidecar is None:
@@ -488,18 +506,18 @@ class Snapshot:
             files.append(ReferenceFile(shown, role, sidecar.sha256, count, day))
         return tuple(files)
 
-    def _shown(self, name: str) -> str:
+    def _display_name(self, name: str) -> str:
         return f"{self.folder.name}/{name}"
 
 
 def _names(probe_cc: str) -> tuple[str, ...]:
-    """The files of a snapshot that a report on a country reads."""
+    """Return the files of a snapshot that a report on a country reads."""
     own = country_list(probe_cc)
     return LEGEND, GLOBAL_LIST, own, DNS_FINGERPRINTS, HTTP_FINGERPRINTS, NETWORK_NAMES
 
 
 def snapshots(root: Path = SNAPSHOTS) -> list[Snapshot]:
-    """The snapshots of a folder, oldest first."""
+    """Return the snapshots of a folder, oldest first."""
     if not root.is_dir():
         return []
     return [Snapshot(path) for path in sorted(root.iterdir()) if _day_of(path.name)]
@@ -513,46 +531,46 @@ def _day_of(text: str) -> date | None:
 
 
 def held(probe_cc: str, root: Path = SNAPSHOTS) -> list[Snapshot]:
-    """The snapshots that have all that a report on a country needs, oldest first."""
+    """Return the snapshots that have all files for a report on a country, oldest first."""
     return [snapshot for snapshot in snapshots(root) if snapshot.holds(probe_cc)]
 
 
 def find(reference: str, probe_cc: str, root: Path = SNAPSHOTS) -> Snapshot:
-    """The snapshot that ``REFERENCE`` asks for: no network is touched.
+    """Return the snapshot that ``REFERENCE`` selects, without using a network.
 
     Args:
         reference: a UTC date, for the newest snapshot of that day or before; or ``latest``.
-        probe_cc: the country; snapshots that were not fetched for it are passed over.
+        probe_cc: the country; snapshots that were not fetched for it are ignored.
         root: the folder of the snapshots.
 
     Raises:
-        ParameterError: ``reference`` is neither, or there is no such snapshot; says which days
-            there are.
-        ContractError: a file of the snapshot is not what was fetched.
+        ParameterError: ``reference`` is neither, or there is no such snapshot; names the days that
+            exist.
+        ContractError: a file of the snapshot is not the one that was fetched.
     """
     code = parse_country(probe_cc)
     until = date.max if reference == LATEST else _day_of(reference)
     if until is None:
         accepted = f"{LATEST}, or a UTC date written YYYY-MM-DD, is accepted"
         raise ParameterError("REFERENCE", reference, accepted)
-    fetched = held(code, root)
-    fitting = [snapshot for snapshot in fetched if snapshot.day <= until]
-    if not fitting:
-        days = ", ".join(snapshot.folder.name for snapshot in fetched) or "none"
+    complete = held(code, root)
+    candidates = [snapshot for snapshot in complete if snapshot.day <= until]
+    if not candidates:
+        days = ", ".join(snapshot.folder.name for snapshot in complete) or "none"
         raise ParameterError(
             "REFERENCE",
             reference,
             f"there is no such snapshot for {code}; there are: {days}; "
             f"'python -m analysis refresh PROBE_CC={code}' fetches today's",
         )
-    fitting[-1].check(code)
-    return fitting[-1]
+    candidates[-1].check(code)
+    return candidates[-1]
 
 
 def publish(build: Path, folder: Path, names: list[str]) -> None:
     """Move fetched files into a day's folder: a new folder at once, additions one by one.
 
-    Of an addition the sidecar comes last, because it is what makes the file count.
+    The sidecar of an addition is moved last, because a file without one is ignored.
     """
     if not folder.exists():
         build.rename(folder)

@@ -1,6 +1,6 @@
-"""Counts of messaging and circumvention tests that somebody hands in: by country, test and day.
+"""Counts of messaging and circumvention tests by country, test and day, from a file of the user.
 
-They are what OONI's API says (``sources.api``), in a file, for who does not ask it:
+The file replaces the counts of OONI's API (``sources.api``):
 ``measurement_start_day,probe_cc,test_name,measurement_count,ok_count,anomaly_count,…``.
 """
 
@@ -22,22 +22,20 @@ _KEY = ("measurement_start_day", "probe_cc", "test_name")
 _COUNTRY = re.compile("[A-Z]{2}")
 #: Columns of a frame of counts.
 COLUMNS = ("test_name", "probe_cc", "day", *COUNTS)
+_DTYPES = {"test_name": "str", "probe_cc": "str", "day": "datetime64[us]"} | dict.fromkeys(
+    COUNTS, "int64"
+)
 
 
 def frame_of(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
-    """A frame of counts, rows in the order of ``COLUMNS``; sorted."""
-    frame = pd.DataFrame(list(rows), columns=list(COLUMNS))
-    kinds = dict.fromkeys(COUNTS, "int64") | {
-        "day": "datetime64[us]",
-        "test_name": "str",
-        "probe_cc": "str",
-    }
-    return frame.astype(kinds).sort_values(["test_name", "probe_cc", "day"], ignore_index=True)
+    """Return a sorted frame of counts; each row has the values of ``COLUMNS`` in order."""
+    frame = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(_DTYPES)
+    return frame.sort_values(["test_name", "probe_cc", "day"], ignore_index=True)
 
 
 @dataclass(frozen=True)
 class TestCounts:
-    """Counts: ``COLUMNS``, one row a test, country and day, sorted; ``file`` is None for none."""
+    """Counts: ``COLUMNS``, one row for each test, country and day, sorted; ``file`` may be None."""
 
     __test__ = False  # pytest collects classes by their name
 
@@ -49,11 +47,11 @@ NO_COUNTS = TestCounts(frame_of([]))
 
 
 def load_test_counts(path: str | Path) -> TestCounts:
-    """Read a file of counts; no path is none. Other tests are left out.
+    """Read a file of counts, without rows of other tests; an empty path gives no counts.
 
     Raises:
-        ParameterError: a line is wrong: no day, no number, flags that do not sum, a row that stands
-            twice; names the line.
+        ParameterError: a line has no day or no number, its flags do not add up, or it repeats
+            another; names the line.
     """
     if not path:
         return NO_COUNTS
@@ -86,12 +84,12 @@ def _count(text: str) -> int:
 
 
 def find_causes(test_name: str, first: date, last: date) -> pd.DataFrame:
-    """The known causes for which a test failed everywhere in a stretch of days: ``cause, source``.
+    """Return the known causes for which a test failed everywhere between two days.
 
-    In the order of ``messaging_causes.csv``. An empty day there is an edge that nobody knows.
+    Rows of ``messaging_causes.csv`` (``cause, source``), in its order. An empty day there is an
+    unknown beginning or end.
     """
-    path = REFERENCE / "messaging_causes.csv"
-    known = pd.read_csv(path, dtype="str", keep_default_na=False)
-    has_begun = known["since"] <= str(last)
-    is_over = known["until"].between("0", str(first), inclusive="left")
-    return known[(known["test_name"] == test_name) & has_begun & ~is_over]
+    causes = pd.read_csv(REFERENCE / "messaging_causes.csv", dtype="str", keep_default_na=False)
+    has_begun = causes["since"] <= str(last)
+    is_over = causes["until"].between("0", str(first), inclusive="left")
+    return causes[(causes["test_name"] == test_name) & has_begun & ~is_over]

@@ -1,4 +1,4 @@
-"""Citizen Lab test lists: categories of sites, and what is on a country's own list."""
+"""Citizen Lab's test lists: categories of sites, and the sites on a country's own list."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ from analysis.reference.reference_files import (
     read_csv,
 )
 
-#: What ``TestLists.category_of`` gives for a domain that no list names.
+#: The result of ``TestLists.category_of`` for a domain that is on no list.
 UNCATEGORISED = ("NONE", "Not on a test list")
 #: The columns of Citizen Lab's lists, in their order.
 LIST_COLUMNS = ("url", "category_code", "category_description", "date_added", "source", "notes")
@@ -39,7 +39,7 @@ _CATEGORY_CODE = re.compile(r"[A-Z0-9]{2,8}", re.ASCII)
 
 @lru_cache(maxsize=1)
 def category_names() -> Mapping[str, str]:
-    """The name of each of Citizen Lab's category codes, from ``data/reference/categories.csv``."""
+    """Return Citizen Lab's category code → name, from ``data/reference/categories.csv``."""
     table = read_csv(REFERENCE / "categories.csv", ("category_code", "category"), "TEST_LIST")
     return MappingProxyType({row["category_code"]: row["category"] for _, row in table.rows})
 
@@ -48,7 +48,7 @@ def category_names() -> Mapping[str, str]:
 class ListEntry:
     """One line of a test list; ``domain`` is the normalised host of ``url``.
 
-    ``written`` are its cells in the order of ``LIST_COLUMNS``, as they stand in the file.
+    ``written`` are its cells as in the file, in the order of ``LIST_COLUMNS``.
     """
 
     role: Role
@@ -62,7 +62,7 @@ class ListEntry:
 
     @property
     def date_added(self) -> str:
-        """The day on which it came onto the list, ISO; empty where the list does not say."""
+        """The day on which it was added to the list, ISO; empty if the list does not say it."""
         return self.written[LIST_COLUMNS.index("date_added")] if self.written else ""
 
 
@@ -73,10 +73,10 @@ class TestLists:
     Attributes:
         probe_cc: the country.
         entries: all lines, country list first, in file order.
-        files: the files they come from, with digest, row count and latest ``date_added``.
+        files: their files, with digest, row count and latest ``date_added``.
     """
 
-    __test__ = False  # pytest takes any class called Test… for a test
+    __test__ = False  # pytest collects classes by their name
 
     probe_cc: str
     entries: tuple[ListEntry, ...] = ()
@@ -90,18 +90,18 @@ class TestLists:
         return grouped
 
     def is_on_country_list(self, domain: str) -> bool:
-        """Whether a line of the country's own list has this very host name."""
+        """Test whether the country's own list has exactly this host name."""
         return any(entry.role == "country" for entry in self._by_domain.get(domain, ()))
 
     def is_listed(self, domain: str) -> bool:
-        """Whether a line of any list has this very host name."""
+        """Test whether any list has exactly this host name."""
         return domain in self._by_domain
 
     def category_of(self, domain: str, inputs: Iterable[str] = ()) -> tuple[str, str]:
-        """The one category of a domain.
+        """Return the category of a domain.
 
         The exact URL on the country list comes first, then the host on it, then the general
-        lists; what still ties goes by the alphabet of the codes.
+        lists; ties are decided by the alphabetical order of the codes.
 
         Args:
             domain: a normalised host name.
@@ -109,7 +109,7 @@ class TestLists:
                 page.
 
         Returns:
-            Code and name; ``UNCATEGORISED`` for a domain that no list names.
+            Code and name; ``UNCATEGORISED`` for a domain that is on no list.
         """
         exact = {_with_path(url) for url in inputs}
         listed = self._by_domain.get(domain, ())
@@ -127,18 +127,17 @@ class TestLists:
 
 
 def load_test_lists(paths: str | Path | Sequence[str | Path] | None, probe_cc: str) -> TestLists:
-    """Read Citizen Lab-shaped test lists.
+    """Read test lists in Citizen Lab's format.
 
     Args:
-        paths: CSV files, or folders that hold ``<cc>.csv``, ``global.csv`` or both; a text may
-            name several, separated by commas; nothing gives no list. A file named for the
-            country (``kh.csv``, ``kh-2026.csv``) is the country's own list; every other file
-            is a general one.
+        paths: CSV files, or folders with ``<cc>.csv``, ``global.csv`` or both; a text may name
+            several, separated by commas, or none. A file named for the country (``kh.csv``,
+            ``kh-2026.csv``) is the country's own list; every other file is a general one.
         probe_cc: the country.
 
     Raises:
         ParameterError: a file cannot be read, is another country's list, or one of its lines is
-            wrong; names the file, the line and what is wrong.
+            wrong; names the file, the line and the fault.
     """
     code = parse_country(probe_cc)
     entries: list[ListEntry] = []
@@ -153,17 +152,19 @@ def load_test_lists(paths: str | Path | Sequence[str | Path] | None, probe_cc: s
 
 
 def _list_files(paths: str | Path | Sequence[str | Path] | None, code: str) -> list[Path]:
-    given = [paths] if isinstance(paths, str | Path) else list(paths or ())
     lists: dict[Path, Path] = {}  # each file once
-    for item in given:
-        # A comma in a file's name is allowed where such a file exists.
-        is_one = isinstance(item, Path) or Path(item).expanduser().exists()
-        for part in [str(item)] if is_one else str(item).split(","):
-            path = Path(part.strip()).expanduser()
-            if part.strip():
-                for file in _folder_lists(path, code) if path.is_dir() else [path]:
-                    lists.setdefault(file.resolve(), file)
+    for item in [paths] if isinstance(paths, str | Path) else paths or ():
+        for path in _split_paths(item):
+            for file in _folder_lists(path, code) if path.is_dir() else [path]:
+                lists.setdefault(file.resolve(), file)
     return list(lists.values())
+
+
+def _split_paths(text: str | Path) -> list[Path]:
+    """Split at commas, unless a file exists whose name has a comma."""
+    is_path = isinstance(text, Path) or Path(text).expanduser().exists()
+    parts = [str(text)] if is_path else str(text).split(",")
+    return [Path(part.strip()).expanduser() for part in parts if part.strip()]
 
 
 def _folder_lists(folder: Path, code: str) -> list[Path]:
@@ -212,7 +213,7 @@ def _check_line(row: Mapping[str, str]) -> None:
 
 
 def _with_path(url: str) -> str:
-    """The URL with ``/`` where it names no path, as OONI's probes write it."""
+    """Add ``/`` to a URL without a path, as OONI's probes do."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -227,7 +228,7 @@ def _is_front_page(url: str) -> bool:
     return parts.path in ("", "/") and not parts.query
 
 
-_MOST, _LONGEST = 10_000, 1_000  # sites; characters of a reason or source
+_SITE_LIMIT, _TEXT_LENGTH = 10_000, 1_000  # sites; characters of a reason or source
 
 
 @dataclass(frozen=True)
@@ -236,8 +237,8 @@ class LocalSites:
 
     Attributes:
         sites: by host name.
-        file: None where the country has no such file.
-        tlds: what stands for names under the country's top-level domain that are withheld.
+        file: None if the country has no such file.
+        tlds: placeholders of withheld names under the country's top-level domain.
     """
 
     sites: frozenset[str] = frozenset()
@@ -253,7 +254,7 @@ def load_local_sites(probe_cc: str, path: Path | None = None) -> LocalSites:
         path: the file; by default the shipped one, if there is one.
 
     Raises:
-        ParameterError: the file is not what it should be; names the file and the line.
+        ParameterError: the file is invalid; names the file and the line.
     """
     path = given_or_shipped(path, f"local_sites/{parse_country(probe_cc).lower()}.yml")
     if path is None:
@@ -264,7 +265,7 @@ def load_local_sites(probe_cc: str, path: Path | None = None) -> LocalSites:
         reader.fail(head["sources"], "sources must be a mapping")
     sources = {reader.plain(key): value for key, value in head["sources"].value}
     sites: set[str] = set()
-    for node in reader.items(head["sites"], _MOST, "sites"):
+    for node in reader.items(head["sites"], _SITE_LIMIT, "sites"):
         cells = reader.mapping(node, ("domain", "reason", "source"), "a site")
         domain, key = reader.plain(cells["domain"]), reader.plain(cells["source"])
         if not domain or normalise(domain) != domain:
@@ -273,22 +274,19 @@ def load_local_sites(probe_cc: str, path: Path | None = None) -> LocalSites:
             reader.fail(node, f"source {key!r} of {domain} is not among the sources")
         if domain in sites:
             reader.fail(node, f"{domain} is listed twice")
-        reader.text(cells["reason"], f"the reason of {domain}", _LONGEST)
-        reader.text(sources[key], f"source {key}", _LONGEST)
+        reader.text(cells["reason"], f"the reason of {domain}", _TEXT_LENGTH)
+        reader.text(sources[key], f"source {key}", _TEXT_LENGTH)
         sites.add(domain)
     return LocalSites(frozenset(sites), reader.described("local sites", len(sites)))
 
 
 def is_local(domain: str, probe_cc: str, lists: TestLists, local_sites: LocalSites) -> bool:
-    """Whether a site belongs to the country.
+    """Test whether a site belongs to the country.
 
-    It does where its name ends in the country's top-level domain, or the country's own test
-    list has this host name, or ``local_sites/<cc>.yml`` names it.
+    It does if its name ends in the country's top-level domain, or the country's own test list or
+    ``local_sites/<cc>.yml`` has this host name.
     """
     tld = domain.rpartition(".")[2]
-    return (
-        tld in country_tlds(probe_cc)
-        or tld in local_sites.tlds
-        or lists.is_on_country_list(domain)
-        or domain in local_sites.sites
-    )
+    if tld in country_tlds(probe_cc) or tld in local_sites.tlds:
+        return True
+    return lists.is_on_country_list(domain) or domain in local_sites.sites

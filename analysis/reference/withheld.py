@@ -1,13 +1,12 @@
-"""Names of sites that a meeting withheld, for somebody's safety, and what stands for them.
+"""Names of sites that a meeting withheld, for somebody's safety, and their placeholders.
 
-The decision *withhold* in ``data/review/<cc>.yml`` names a host. In everything that is made of the
-country's measurements, whatever the period and the method, ``withheld-1`` stands for it, and for
-every other host under the same registered domain a name below that: ``www.withheld-1`` for the one
-with or without ``www.``, else ``en.other.withheld-1``. So measurements of one site remain those of
-one site, and nobody has to think of a host that a stranger may test next.
+The decision *withhold* in ``data/review/<cc>.yml`` names a host. In all results from the country's
+measurements, whatever the period and the method, it is replaced by ``withheld-1``, and every other
+host under the same registered domain by a name below that: ``www.withheld-1`` for the one with or
+without ``www.``, else ``en.other.withheld-1``. So the measurements of one site remain together, and
+hosts that a stranger tests later are withheld too.
 
-Names are changed where observations and lists are opened. Whatever is made of these has the
-placeholder and needs to know nothing of this.
+Names are replaced where observations and lists are opened, so no later code needs to know of this.
 """
 
 import hashlib
@@ -30,15 +29,15 @@ from analysis.reference.reference_files import REPOSITORY, NodeReader, country_t
 from analysis.reference.test_lists import LIST_COLUMNS, ListEntry, LocalSites, TestLists
 from analysis.vocabulary import DECISIONS
 
-#: One file of decisions a country.
+#: The folder of decisions, one file for each country.
 REVIEWS = REPOSITORY / "data" / "review"
 MOST_DECISIONS = 5_000
 WITHHOLD = "withhold"
 
-# What may stand before and after a name in a text: some files spell a character as ``%2F`` or
-# ``\n``, and Khmer has no space between words. What is published may be the end of a long name
-# whose middle was left out; what is measured is not, whatever a stranger writes before it.
-# It is looked for from the first label of a host on, so that no long text takes long.
+# The characters that may come before and after a name in a text: some files spell a character as
+# ``%2F`` or ``\n``, and Khmer has no space between words. In a published text, the name may be the
+# end of a longer one whose middle was elided; in a measurement it cannot.
+# A match begins at the first label of a host, so that long texts are searched fast.
 _BEFORE = (
     r"(?:(?<![{letters}%\\-])(?<![{letters}-]\.){elided}"
     r"|(?<=%[0-9a-f][0-9a-f])|(?<=\\[nrt])|(?<=\\)(?![nrt]))"
@@ -51,13 +50,14 @@ _REST = r"""(?P<rest>\.?(?::[0-9]+)?[/?#][^\s"'<>]*)?"""
 
 
 def review_path(probe_cc: str) -> Path:
-    """The file of a country's decisions."""
+    """Return the path of a country's decisions."""
     return REVIEWS / f"{probe_cc.lower()}.yml"
 
 
 def parse_decision(text: str) -> str:
-    """The code of a decision, given as such, with or without underscores, or in the words of any
-    language."""
+    """Return the code of a decision from the code, with or without underscores, or from its words
+    in any language.
+    """
     for lang in map(open_language, ("en", *list_translated())):
         for code, words in DECISIONS.items():
             if text.casefold() in (code, code.replace("_", " "), lang.say(words).casefold()):
@@ -67,11 +67,11 @@ def parse_decision(text: str) -> str:
 
 @dataclass(frozen=True)
 class Withheld:
-    """The names withheld of one country.
+    """The withheld names of one country.
 
     Attributes:
-        hosts: normalised host names, in the order in which meetings decided on them: a later
-            decision gives none of them another placeholder.
+        hosts: normalised host names, in the order of the decisions, so that a later decision does
+            not change the placeholder of an earlier one.
     """
 
     hosts: tuple[str, ...] = ()
@@ -81,17 +81,18 @@ class Withheld:
 
     @property
     def digest(self) -> str:
-        """Of the names in their order; for files that are not published."""
+        """A digest of the names in their order, for files that are not published."""
         return hashlib.sha256("\n".join(self.hosts).encode()).hexdigest()[:16]
 
     @cached_property
     def spellings(self) -> tuple[str, ...]:
-        """Every spelling, in lower case, without which a text holds none of the names."""
-        names = [each for one in self._sites for each in (one, as_written(one).lower())]
-        return tuple(dict.fromkeys(each for one in names for each in (one, quote(one).lower())))
+        """All spellings of the registered domains, in lower case."""
+        names = [name for site in self._sites for name in (site, as_written(site).lower())]
+        spellings = (text for name in names for text in (name, quote(name).lower()))
+        return tuple(dict.fromkeys(spellings))
 
     def rename(self, host: str) -> str:
-        """What stands for a host name; the name itself where it is not withheld."""
+        """Return the placeholder of a host name, or the name itself if it is not withheld."""
         registered = registrable_domain(host)
         if registered not in self._sites:
             return host
@@ -100,36 +101,36 @@ class Withheld:
         return hosts.get(host, f"{labels}other.{site}")
 
     def restore(self, name: str) -> str:
-        """The name that a placeholder stands for, if a meeting named it; any other as it is."""
+        """Return the name behind a placeholder if a meeting named it, else the text itself."""
         return next((host for host in self.hosts if self.rename(host) == name), name)
 
     def mask(self, text: str) -> str:
-        """A text with the placeholders of all names in it; what follows a host in a URL goes."""
+        """Replace all names in a text by their placeholders, and drop the path of their URLs."""
         if not self.spells(text):
             return text
         return self._pattern.sub(self._placeholder, text)
 
     def spells(self, text: str) -> bool:
-        """Whether one of the names, or a host under its registered domain, stands in a text."""
+        """Test whether a text contains one of the names, or a host under its registered domain."""
         lower = text.lower()
         is_likely = any(spelling in lower for spelling in self.spellings)
         return is_likely and self._pattern.search(text) is not None
 
     def is_published_in(self, text: str) -> bool:
-        """Whether a text that was made of placeholders spells one of the names all the same.
+        """Test whether a text that should have placeholders contains one of the names.
 
-        More has to fit than in ``spells``: nobody who tests a name like it, such as
-        ``site.example-x``, shall stop a report.
+        This is stricter than ``spells``, so that a test of a similar name, such as
+        ``site.example-x``, cannot stop a report.
         """
         lower = text.lower()
         is_likely = any(spelling in lower for spelling in self.spellings)
         return is_likely and self._whole_name.search(text) is not None
 
     def refuse(self, parameter: str, where: object, texts: Iterable[str]) -> None:
-        """Refuse what people wrote where it spells a name that they withheld.
+        """Refuse texts of people that contain a withheld name.
 
         Raises:
-            ParameterError: it does; names the place and the text.
+            ParameterError: one does; names ``where`` and the text.
         """
         for text in texts:
             if self.spells(text):
@@ -138,32 +139,32 @@ class Withheld:
                 )
 
     def rename_lists(self, lists: TestLists) -> TestLists:
-        """Test lists with the placeholders: each line has its list, category and place."""
+        """Return test lists with placeholders; the lines keep their list, category and order."""
         return replace(lists, entries=tuple(map(self._rename_entry, lists.entries)))
 
     def rename_local(self, local: LocalSites, probe_cc: str) -> LocalSites:
-        """Local sites with the placeholders; those under the country's top-level domain stay so."""
+        """Return local sites with placeholders; those under the country's own domain stay local."""
         tlds = country_tlds(probe_cc)
         under = (site for name, (site, _) in self._sites.items() if name.rpartition(".")[2] in tlds)
         return replace(local, sites=frozenset(map(self.mask, local.sites)), tlds=frozenset(under))
 
     def drop_incidents(self, events: EventList) -> EventList:
-        """Events without what OONI published about one of the names: its page there has the name.
+        """Return events without OONI's incidents on one of the names, whose pages have the name.
 
         Raises:
-            ParameterError: the title or the source of another event spells one.
+            ParameterError: the title or the source of another event contains one.
         """
-        kept = []
+        remaining = []
         for event in events.events:
-            told = (event.title, event.source, *event.domains)
+            texts = (event.title, event.source, *event.domains)
             if event.kind != INCIDENT:
-                self.refuse("EVENTS", event.day, told)
-            if not any(map(self.spells, told)):
-                kept.append(event)
-        return replace(events, events=tuple(kept))
+                self.refuse("EVENTS", event.day, texts)
+            if not any(map(self.spells, texts)):
+                remaining.append(event)
+        return replace(events, events=tuple(remaining))
 
     def _rename_entry(self, entry: ListEntry) -> ListEntry:
-        """What a list says beside a withheld name, such as notes, goes."""
+        """Replace a line's name and, if it is withheld, drop its source and notes."""
         domain, written = self.mask(entry.domain), [*map(self.mask, entry.written)]
         if domain != entry.domain:
             cells = zip(LIST_COLUMNS, written, strict=False)
@@ -172,31 +173,31 @@ class Withheld:
 
     @cached_property
     def _sites(self) -> Mapping[str, tuple[str, Mapping[str, str]]]:
-        """Registered domain → its placeholder, and those of its hosts that are no *other*."""
-        together = defaultdict(list)
+        """Registered domain → its placeholder, and the placeholders of the hosts in decisions."""
+        by_domain = defaultdict(list)
         for host in self.hosts:
-            together[registrable_domain(host)].append(host)
+            by_domain[registrable_domain(host)].append(host)
         sites = {}
-        for number, (registered, hosts) in enumerate(together.items(), start=1):
-            named: dict[str, str] = {}
+        for number, (registered, hosts) in enumerate(by_domain.items(), start=1):
+            placeholders: dict[str, str] = {}
             site = f"withheld-{number}"
-            for place, host in enumerate(hosts, start=1):
-                own = site if place == 1 else f"{place}.{site}"
+            for position, host in enumerate(hosts, start=1):
+                own = site if position == 1 else f"{position}.{site}"
                 twin = host.removeprefix("www.") if host.startswith("www.") else f"www.{host}"
-                named.setdefault(host, own)
-                named.setdefault(twin, f"www.{own}")
-            sites[registered] = site, named
+                placeholders.setdefault(host, own)
+                placeholders.setdefault(twin, f"www.{own}")
+            sites[registered] = site, placeholders
         return sites
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        before, after = (one.replace("{letters}", _ASCII) for one in (_BEFORE, _AFTER))
+        before, after = (pattern.replace("{letters}", _ASCII) for pattern in (_BEFORE, _AFTER))
         before = before.replace("{elided}", "")
         return re.compile(f"{before}(?P<host>{self._hosts}){after}{_REST}", re.IGNORECASE)
 
     @cached_property
     def _whole_name(self) -> re.Pattern[str]:
-        before, after = (one.replace("{letters}", _ANY) for one in (_BEFORE, _AFTER))
+        before, after = (pattern.replace("{letters}", _ANY) for pattern in (_BEFORE, _AFTER))
         before = before.replace("{elided}", _ELIDED_BEFORE)
         return re.compile(
             f"{before}{self._hosts}{after}{_ELIDED_AFTER}(?!-|[.][.-])", re.IGNORECASE
@@ -206,19 +207,19 @@ class Withheld:
     def _hosts(self) -> str:
         return rf"{_LABELS}(?:{'|'.join(map(re.escape, self.spellings))})"
 
-    def _placeholder(self, found: re.Match[str]) -> str:
-        host = normalise(unquote(found["host"])) or found["host"]
-        return self.rename(host) + ("/" if found["rest"] else "")
+    def _placeholder(self, match: re.Match[str]) -> str:
+        host = normalise(unquote(match["host"])) or match["host"]
+        return self.rename(host) + ("/" if match["rest"] else "")
 
 
 NONE_WITHHELD = Withheld()
 
 
 def load_withheld(probe_cc: str, path: Path | None = None) -> Withheld:
-    """The names that meetings withheld of a country; none where it has no file of decisions.
+    """Return the withheld names of a country; none if it has no file of decisions.
 
-    No more of the file is read than this needs, since it is read wherever measurements are opened;
-    ``review.decisions`` checks all of it.
+    Only the necessary part of the file is checked, because it is read wherever measurements are
+    opened; ``review.decisions`` checks all of it.
 
     Args:
         probe_cc: the country.
@@ -231,7 +232,7 @@ def load_withheld(probe_cc: str, path: Path | None = None) -> Withheld:
     if not path.exists():
         return NONE_WITHHELD
     reader = NodeReader(path, "review")
-    found = []
+    hosts = []
     for node in _list_decisions(reader):
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         cells = {reader.plain(key): value for key, value in pairs}
@@ -239,8 +240,8 @@ def load_withheld(probe_cc: str, path: Path | None = None) -> Withheld:
             reader.fail(node, "a decision must have item, decision and date")
         if reader.checked(cells["decision"], parse_decision) == WITHHOLD:
             day = reader.checked(cells["date"], lambda text: parse_date("date", text))
-            found.append((day, reader.checked(cells["item"], parse_withheld)))
-    return Withheld(tuple(dict.fromkeys(host for _, host in sorted(found))))
+            hosts.append((day, reader.checked(cells["item"], parse_withheld)))
+    return Withheld(tuple(dict.fromkeys(host for _, host in sorted(hosts))))
 
 
 def _list_decisions(reader: NodeReader) -> list[yaml.Node]:
@@ -249,7 +250,7 @@ def _list_decisions(reader: NodeReader) -> list[yaml.Node]:
 
 
 def parse_withheld(text: str) -> str:
-    """The host name of a decision to withhold it."""
+    """Parse the host name of a decision to withhold it."""
     host = normalise(text)
     if not host or is_placeholder(host):
         raise ParameterError("item", text, "a site can be withheld, by its host name")

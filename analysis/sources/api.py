@@ -1,28 +1,29 @@
 """OONI's published counts of measurements under its four flags, from its aggregation API.
 
 ``https://api.ooni.io/api/v1/aggregation`` counts the measurements of web sites and of messaging and
-circumvention tests: a country's by day, which are summed by month here; and, so that a defect of a
-test is not taken for a block, those of apps and tools in every country by week. The environment
-variable ``OONI_API`` names other servers with the same API; of several, with commas between them,
-each is asked if the one before it does not answer.
+circumvention tests. This module asks for a country's counts by day, which are summed by month here,
+and for the counts of apps and tools in every country by week, so that a defect of a test is not
+taken for a block. The environment variable ``OONI_API`` names other servers with the same API,
+separated by commas; each is asked if the one before it does not answer.
 
 What the API accepts and refuses (ooni/backend, ``oonimeasurements/routers/v1/aggregation.py``):
 
 - A request for counts over time names a grain, and which grain is allowed depends on the length of
   the period. Days are allowed for every length; months only for more than 30 days.
 - The database ends a query after 30 seconds or at 51,000 rows (ooni/devops,
-  ``group_vars/clickhouse/vars.yml``). The reply is 400 "Database query error", and would be again.
-- Server time is counted for each client: some 40 seconds an hour (``rate_limit_quotas.py``). Who
-  asks for more is answered 429, without saying when to come back.
+  ``group_vars/clickhouse/vars.yml``). The reply is 400 "Database query error"; repeating the
+  request does not help.
+- Each client has some 40 seconds of server time an hour (``rate_limit_quotas.py``). Further
+  requests are answered 429, without the time after which to try again.
 
-So a country is asked for month by month, and all countries week by week. A month is some 40 million
-measurements, of which OONI's database counted 80 million a second in the one reply that was
-recorded; half of the period is asked for where that is still too much. A month of a country has
-fewer than 250 rows, a week of all countries fewer than 2,000.
+So counts are requested month by month for a country, and week by week for all countries. A month is
+some 40 million measurements, of which OONI's database counted 80 million a second in the one reply
+that was recorded. If that is still too much, both halves of the period are requested. A month of a
+country has fewer than 250 rows, a week of all countries fewer than 2,000.
 
-A reply is kept as it was received, with a sidecar that says whence. It is final once it was asked
-for :data:`SETTLED_DAYS` after the end of its period, and then never asked for again. Another one is
-asked for again after a day. If OONI then does not answer or refuses, the one that is kept is used.
+A reply is kept as it was received, with a sidecar. A reply that was requested at least
+:data:`SETTLED_DAYS` after the end of its period is final. Any other is requested again after a day;
+if OONI then does not answer or refuses, the kept reply is used.
 """
 
 import os
@@ -48,10 +49,10 @@ from analysis.sources.web import Limits, Server, retry
 ADDRESSES = "https://api.ooni.io,https://api.ooni.org"
 VARIABLE = "OONI_API"
 
-#: Days after a period for which its late uploads are awaited; the archive is read for as long. Who
-#: reads it later than the reply came counts what came after (``tieout``).
+#: Days after a period in which late uploads may arrive; the archive is read for as long. ``tieout``
+#: counts the uploads between a reply and the reading of the archive.
 SETTLED_DAYS = RECEIPT_MARGIN
-#: For so long a reply that is not final is not asked for again.
+#: Time after which a reply that is not final is requested again.
 _KEPT = timedelta(days=1)
 
 #: Seconds for one reply from the first byte sent to the last one received, all attempts together.
@@ -59,10 +60,10 @@ _KEPT = timedelta(days=1)
 REPLY_SECONDS = 180.0
 
 _LARGEST = 16_000_000  # bytes; a month of a country, or a week of all, takes some 300,000
-_ANSWERS = range(200, 500)  # a refusal is one too
-_AGAIN = (408, 425, 429)  # refusals of now, not of what was asked
+_ANSWERS = range(200, 500)  # with refusals, whose bodies have the reason
+_AGAIN = (408, 425, 429)  # refusals for the time being, not of the question
 _TOO_MUCH = b"Database query error"
-_LONGEST_TEXT = 200  # characters that are not ours
+_TEXT_LENGTH = 200  # characters of a reply that an error repeats
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 _WEB = "web_connectivity"
@@ -82,14 +83,15 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
     failure_count: _Count
 
     def by_flag(self) -> dict[str, int]:
-        """Flag → measurements."""
+        """Return flag → measurements."""
         return {flag: getattr(self, f"{flag}_count") for flag in DISJOINT}
 
 
 @dataclass(frozen=True)
 class Row:
-    """OONI's flags of a test in a country, on a day or from a day on (a week, or what is left of
-    it where a week was too much for OONI).
+    """OONI's flags of a test in a country, on a day or in a week.
+
+    ``day`` is the first day; a week may be a part of one if the whole was too much for OONI.
     """
 
     day: date
@@ -100,12 +102,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Counts:
-    """What OONI counts of a country.
+    """OONI's counts of a country.
 
     Attributes:
-        rows: one a test and day.
-        asked_at: month (``2024-01``) → when OONI was asked for it, UTC.
-        sha256: of the replies, one after the other in the order of time.
+        rows: one for each test and day.
+        asked_at: month (``2024-01``) → the time of the request, UTC.
+        sha256: of the replies, joined in the order of time.
     """
 
     rows: tuple[Row, ...]
@@ -113,7 +115,7 @@ class Counts:
     sha256: str
 
     def by_month(self) -> dict[str, dict[str, int]]:
-        """Month → flag → measurements of web sites. A month that has none is absent."""
+        """Return month → flag → measurements of web sites; months without any are absent."""
         months: dict[str, dict[str, int]] = {}
         for row in self.rows:
             if row.test_name == _WEB:
@@ -124,7 +126,7 @@ class Counts:
 
 
 class _Cell(Flags, frozen=True, kw_only=True):
-    """A row as it is sent; OONI leaves out what is null."""
+    """A row as OONI sends it, without null fields."""
 
     measurement_start_day: date | None = None
     test_name: str = ""
@@ -137,15 +139,15 @@ class _Result(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Question:
-    """What OONI is asked to count.
+    """A request for counts.
 
     Attributes:
-        name: how the file with the reply begins.
-        what: how a sentence calls what is asked for.
+        name: the beginning of the reply's file name.
+        what: the counts in words, for messages.
         period: of the measurements; its end is exclusive for OONI too.
         tests: by name.
-        probe_cc: a country, which is asked for by day; ``""`` asks for every country, and the
-            whole period.
+        probe_cc: a country, for its counts by day; ``""`` for every country's counts of the whole
+            period.
     """
 
     name: str
@@ -155,43 +157,43 @@ class Question:
     probe_cc: str = ""
 
     def urls(self) -> list[str]:
-        """The addresses that are asked, each if the one before it does not answer."""
-        asked = {"test_name": ",".join(self.tests)}
+        """Return the addresses; each is for the case that the one before it does not answer."""
+        parameters = {"test_name": ",".join(self.tests)}
         if self.probe_cc:
-            asked |= {"probe_cc": self.probe_cc}
-        asked |= {"since": str(self.period.since), "until": str(self.period.until)}
-        asked |= {"axis_x": "measurement_start_day" if self.probe_cc else "probe_cc"}
-        asked |= {"axis_y": "test_name"} | ({"time_grain": "day"} if self.probe_cc else {})
-        query = urlencode(asked, safe=",")
-        addresses = (os.environ.get(VARIABLE) or ADDRESSES).split(",")
-        return [f"{one.strip().rstrip('/')}/api/v1/aggregation?{query}" for one in addresses]
+            parameters |= {"probe_cc": self.probe_cc}
+        parameters |= {"since": str(self.period.since), "until": str(self.period.until)}
+        parameters |= {"axis_x": "measurement_start_day" if self.probe_cc else "probe_cc"}
+        parameters |= {"axis_y": "test_name"} | ({"time_grain": "day"} if self.probe_cc else {})
+        query = urlencode(parameters, safe=",")
+        servers = (os.environ.get(VARIABLE) or ADDRESSES).split(",")
+        return [f"{server.strip().rstrip('/')}/api/v1/aggregation?{query}" for server in servers]
 
     def file(self) -> str:
-        """Where the reply is kept: readable, and another file for each server."""
+        """Return the name of the reply's file: readable, and different for each server."""
         digest = sha256(self.urls()[0].encode()).hexdigest()[:8]
         return f"aggregation/{self.name}-{self.period}-{digest}.json"
 
     def halves(self) -> list["Question"]:
-        """The same for both halves of the period; nothing of a single day."""
+        """Return the questions for both halves of the period; none if it is a single day."""
         if self.period.day_count < 2:
             return []
         return [replace(self, period=half) for half in self.period.split()]
 
     def read(self, body: bytes) -> tuple[Row, ...]:
-        """Read a reply that holds a result.
+        """Read a reply that contains a result.
 
-        Rows of other tests, and of what is no country, are left out: OONI takes measurements of
-        any two capital letters or digits (ooni/backend, ``ooniprobe/utils.py``).
+        Rows of other tests are left out, and so are rows of codes that are not countries: OONI
+        accepts any two capital letters or digits (ooni/backend, ``ooniprobe/utils.py``).
 
         Raises:
-            ContractError: it has another shape, two rows are of the same, a row lies outside the
-                period, or the flags of a row do not sum.
+            ContractError: the reply has another shape, two rows have the same day, test and
+                country, a row is outside the period, or the flags of a row do not add up.
         """
         try:
             cells = msgspec.json.decode(body, type=_Result).result
         except _NOT_JSON as error:
             raise ContractError(f"OONI's {self.what} have another shape: {error}") from None
-        found: dict[tuple[date, str, str], Row] = {}
+        rows: dict[tuple[date, str, str], Row] = {}
         for cell in cells:
             day = cell.measurement_start_day
             if (day is None) == bool(self.probe_cc):
@@ -203,7 +205,7 @@ class Question:
             about = f"{row.test_name} on {day}"
             if day not in self.period:
                 raise ContractError(f"OONI's {self.what}: {about} was not asked for")
-            if found.setdefault((day, row.test_name, probe_cc), row) is not row:
+            if rows.setdefault((day, row.test_name, probe_cc), row) is not row:
                 raise ContractError(f"OONI's {self.what}: two rows are of {about}")
             total = sum(cell.by_flag().values())
             if total != cell.measurement_count:
@@ -211,7 +213,7 @@ class Question:
                     f"OONI's {self.what}: the flags of {about} sum to {total}, not to "
                     f"{cell.measurement_count}"
                 )
-        return tuple(found.values())
+        return tuple(rows.values())
 
 
 def _is_country(probe_cc: str) -> bool:
@@ -219,15 +221,15 @@ def _is_country(probe_cc: str) -> bool:
 
 
 def of_country(probe_cc: str, period: Period) -> list[Question]:
-    """The counts of a country's tests by day, one question a month."""
+    """Return the questions for the counts of a country's tests by day, one for each month."""
     name, what = f"{probe_cc.lower()}-day", f"counts of {probe_cc} by day"
     return [Question(name, what, part, (_WEB, *_APPS), probe_cc) for part in period.months()]
 
 
 def of_every_country(period: Period) -> list[Question]:
-    """The counts of messaging and circumvention tests in every country, one question a week.
+    """Return the questions for the counts of apps and tools in every country, one for each week.
 
-    Weeks are whole and begin on Sunday, so that reports of other periods and countries use the
+    Weeks are whole and begin on Sunday, so that reports on other periods and countries use the
     same replies.
     """
     what = "counts of apps and tools in every country by week"
@@ -235,10 +237,10 @@ def of_every_country(period: Period) -> list[Question]:
 
 
 def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
-    """A country's counts that were fetched last; no network is touched.
+    """Return the kept counts of a country, without using a network.
 
     Raises:
-        SourceError: they were never asked for.
+        SourceError: they were never fetched.
     """
     counts = _read_kept(folder, of_country(probe_cc, period))
     if counts is None:
@@ -253,36 +255,36 @@ def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
 def read_messaging_counts(
     folder: Path, probe_cc: str, period: Period
 ) -> tuple[tuple[Row, ...], tuple[Row, ...], dict[str, str]] | None:
-    """The counts that were fetched last; no network is touched. None where they never were.
+    """Return the kept counts of apps and tools, without using a network; None if never fetched.
 
     Returns:
-        Rows of the country's apps and tools by day; a day without a measurement is not there. Rows
-        of all countries, this one too, by week. And the SHA-256 of the replies to either.
+        Rows of the country by day, without days that have no measurements; rows of all countries,
+        including this one, by week; and the SHA-256 of the replies to both.
     """
-    here = _read_kept(folder, of_country(probe_cc, period))
+    country = _read_kept(folder, of_country(probe_cc, period))
     everywhere = _read_kept(folder, of_every_country(period))
-    if here is None or everywhere is None:
+    if country is None or everywhere is None:
         return None
-    apps = tuple(row for row in here.rows if row.test_name in BY_NAME)
-    digests = {"the country": here.sha256, "every country": everywhere.sha256}
+    apps = tuple(row for row in country.rows if row.test_name in BY_NAME)
+    digests = {"the country": country.sha256, "every country": everywhere.sha256}
     return apps, everywhere.rows, digests
 
 
 def _read_kept(folder: Path, questions: Iterable[Question]) -> Counts | None:
-    found = _find_all(folder, questions)
-    if found is None:
+    replies = _find_all(folder, questions)
+    if replies is None:
         return None
     asked_at: dict[str, datetime] = {}
-    for reply in found:
+    for reply in replies:
         month = f"{reply.period.since:%Y-%m}"
         asked_at[month] = min(reply.asked_at, asked_at.get(month, reply.asked_at))
-    rows = tuple(row for reply in found for row in reply.rows)
-    return Counts(rows, asked_at, sha256(b"".join(reply.body for reply in found)).hexdigest())
+    rows = tuple(row for reply in replies for row in reply.rows)
+    return Counts(rows, asked_at, sha256(b"".join(reply.body for reply in replies)).hexdigest())
 
 
 @dataclass(frozen=True)
 class _Reply:
-    """A reply that is kept: what it counts, of which period, and when it was asked for (UTC)."""
+    """A kept reply: its rows, its period, and the time of the request (UTC)."""
 
     rows: tuple[Row, ...]
     period: Period
@@ -290,13 +292,13 @@ class _Reply:
     body: bytes
 
     def is_fresh(self) -> bool:
-        """Whether it is final, or so young that it is not asked for again."""
+        """Test whether it is final, or too young to be requested again."""
         age = days_between(self.period.until, self.asked_at.date())
         return age >= SETTLED_DAYS or _now() - self.asked_at < _KEPT
 
 
 def find_unasked(folder: Path, questions: Iterable[Question]) -> tuple[list[Question], bool]:
-    """Which questions a run would ask, and whether it could do without an answer."""
+    """Return the questions that a run would ask, and whether older replies to all are kept."""
     kept = [(question, _find(folder, question)) for question in questions]
     asked = [question for question, replies in kept if not _are_fresh(replies)]
     return asked, all(replies is not None for _, replies in kept)
@@ -310,24 +312,24 @@ def fetch_counts(folder: Path, questions: Iterable[Question], say: Say) -> None:
     """Ask OONI for counts, one request at a time, unless a fresh reply is kept.
 
     Args:
-        folder: where replies are kept; made where it is not there.
+        folder: of the kept replies; made if it does not exist.
         questions: see ``of_country`` and ``of_every_country``.
-        say: is told what is asked, and where an older reply has to do.
+        say: called with a message for each kind of counts, and if older replies are used.
 
     Raises:
-        SourceError: OONI did not answer, or refused, or sent no JSON, and no older reply is kept;
-            or nothing can be kept.
-        ContractError: what it sent cannot be counts; such a reply is not kept.
+        SourceError: OONI did not answer, refused, or did not send JSON, and no older reply is kept;
+            or replies cannot be written.
+        ContractError: a reply does not contain valid counts; it is not kept.
     """
     with lock_folder(folder, "reply can be kept in"):
         asked, has_all = find_unasked(folder, questions)
-        said, purpose = "", "compares a report's counts with OONI's"
-        server = Server(purpose, limits=Limits(silence=90.0))
+        announced = ""
+        server = Server("compares a report's counts with OONI's", limits=Limits(silence=90.0))
         try:
             for question in asked:
-                if question.what != said:
-                    said = question.what
-                    say(f"asking {_name_api(question.urls()[0])} for its {said}")
+                if question.what != announced:
+                    announced = question.what
+                    say(f"asking {_name_api(question.urls()[0])} for its {announced}")
                 _fetch(folder, question, server)
         except SourceError as error:
             if not has_all:
@@ -336,7 +338,7 @@ def fetch_counts(folder: Path, questions: Iterable[Question], say: Say) -> None:
 
 
 def _fetch(folder: Path, question: Question, server: Server) -> None:
-    """Keep the reply to a question, or those to its halves where it asks for too much."""
+    """Fetch and keep the reply to a question, or to its halves if it asks for too much."""
     if _are_fresh(_find(folder, question)):  # half of a question
         return
     path = folder / question.file()
@@ -344,7 +346,7 @@ def _fetch(folder: Path, question: Question, server: Server) -> None:
         body, url = _ask(question, server)
     except _AsksTooMuch:
         halves = question.halves()
-        if not halves:  # a day is not too much: the database is in trouble, which may pass
+        if not halves:  # one day is never too much, so the database has a passing problem
             raise
         for half in halves:
             _fetch(folder, half, server)
@@ -360,25 +362,26 @@ def _fetch(folder: Path, question: Question, server: Server) -> None:
         size=len(body),
         sha256=sha256(body).hexdigest(),
     )
-    # Where the reply is not written whole, its digest in the sidecar will tell.
+    # If writing the reply is interrupted, it does not match the digest in its sidecar.
     write_sidecar(folder, question.file(), sidecar)
     path.write_bytes(body)
 
 
 def _find_all(folder: Path, questions: Iterable[Question]) -> list[_Reply] | None:
-    """What was kept of the replies to several questions, in order; None where one lacks a reply."""
-    found: list[_Reply] = []
+    """Return the kept replies to several questions, in order; None if one has no reply."""
+    replies: list[_Reply] = []
     for question in questions:
-        replies = _find(folder, question)
-        if replies is None:
+        kept = _find(folder, question)
+        if kept is None:
             return None
-        found += replies
-    return found
+        replies += kept
+    return replies
 
 
 def _find(folder: Path, question: Question) -> list[_Reply] | None:
-    """What was kept of the replies to a question or to its halves, in the order of time; None where
-    anything is missing or not as it was received.
+    """Return the kept replies to a question or to its halves, in the order of time.
+
+    None if any is missing, or is not as it was received.
     """
     name = question.file()
     try:
@@ -393,7 +396,7 @@ def _find(folder: Path, question: Question) -> list[_Reply] | None:
 
 
 class _AsksTooMuch(SourceError):
-    """OONI's database gave up: a shorter period may be counted."""
+    """A question that OONI's database gave up; it may be able to count a shorter period."""
 
 
 def _name_api(url: str) -> str:
@@ -401,13 +404,10 @@ def _name_api(url: str) -> str:
 
 
 def _ask(question: Question, server: Server) -> tuple[bytes, str]:
-    """A reply that holds a result, and the address that gave it.
-
-    OONI refuses in four shapes, one of them with status 200.
+    """Return a reply that contains a result, and its address.
 
     Raises:
-        SourceError: no server answered, or too much, or something else, which stands in the
-            sentence; or the quota is spent.
+        SourceError: no server answered, or one refused.
         _AsksTooMuch: see there.
     """
     late = f"there was no whole reply within {REPLY_SECONDS:g} seconds"
@@ -425,10 +425,10 @@ def _ask(question: Question, server: Server) -> tuple[bytes, str]:
 
 
 def refuse(api: str, status: int, body: bytes) -> None:
-    """Refuse a reply that holds no result.
+    """Check that a reply contains a result. OONI refuses in four ways, one with status 200.
 
     Raises:
-        SourceError: it is none, with what it says instead.
+        SourceError: it does not; the error repeats the beginning of the reply.
         _AsksTooMuch: OONI's database gave up.
     """
     if status == 429:
@@ -439,11 +439,11 @@ def refuse(api: str, status: int, body: bytes) -> None:
         parts = {}
     if status == 200 and "result" in parts:
         return
-    said = printable(body.decode("utf-8", "replace"), _LONGEST_TEXT)
-    message = f"{api} sent no counts but status {status}: {said}"
+    text = printable(body.decode("utf-8", "replace"), _TEXT_LENGTH)
+    message = f"{api} sent no counts but status {status}: {text}"
     if status == 400 and _TOO_MUCH in body:
         raise _AsksTooMuch(message)
-    # What was asked is wrong, in OONI's own words, and will be wrong the next time.
+    # With a reason in JSON, OONI refuses the question itself, and would refuse it again.
     is_refused = bool(parts) and status not in _AGAIN
     raise SourceError(message, resumes=not is_refused)
 

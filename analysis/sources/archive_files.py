@@ -1,7 +1,6 @@
-"""What a source of measurements is: its objects, their bytes, and why they may not be had.
+"""Objects of an archive, the errors of reading them, and an archive in a folder.
 
-The simplest one is here, a folder; ``buckets`` has those of servers. The last part has the keys of
-OONI's archive.
+``buckets`` has archives on servers. The last part of this module has the keys of OONI's archive.
 """
 
 import hashlib
@@ -27,7 +26,7 @@ from analysis.observations.messaging_tests import BY_FOLDER
 class ArchiveObject:
     """One object of an archive: its key below the source, bytes, and ETag or modification time.
 
-    ``is_late`` if its day had been listed before, without this object or with other content of it.
+    ``is_late``: an earlier listing of its day did not have it, or had it with other content.
     """
 
     key: str
@@ -36,17 +35,17 @@ class ArchiveObject:
     is_late: bool = field(default=False, compare=False)
 
 
-#: What a listing may say: objects of a country for each hour, and bytes of one. Cambodia had 2,606
+#: Limits of a listing: objects of a country for each hour, and bytes of one. Cambodia had 2,606
 #: objects of web_connectivity in half a year, one in two hours, of 111 measurements each. The
-#: environment's ``OBJECTS_PER_HOUR`` and ``OBJECT_BYTES`` change it.
+#: environment's ``OBJECTS_PER_HOUR`` and ``OBJECT_BYTES`` replace them.
 OBJECTS_PER_HOUR, OBJECT_BYTES = 100, 2_000_000_000
 
 
 def limit_of(name: str, published: int) -> int:
-    """A bound, as the environment has it.
+    """Return a limit from the environment, else the published one.
 
     Raises:
-        ParameterError: what the environment says is no number.
+        ParameterError: the environment's value is not a number.
     """
     text = os.environ.get(name) or str(published)
     if not re.fullmatch(r"[1-9][0-9]{0,14}", text, re.ASCII):
@@ -55,10 +54,10 @@ def limit_of(name: str, published: int) -> int:
 
 
 def refuse_large(size: int) -> None:
-    """Refuse an object for what is said of its size.
+    """Refuse an object that is too large.
 
     Raises:
-        CannotRead: it has more bytes than are read.
+        CannotRead: it has more bytes than ``OBJECT_BYTES``.
     """
     limit = limit_of("OBJECT_BYTES", OBJECT_BYTES)
     if size > limit:
@@ -66,34 +65,38 @@ def refuse_large(size: int) -> None:
 
 
 class CannotRead(Exception):
-    """One object cannot be read; ``str(error)`` says why, without paths or addresses."""
+    """An object that cannot be read; ``str(error)`` is the reason, without paths or addresses."""
 
-    #: Whether another run may have more luck.
+    #: Whether another run may succeed.
     may_pass = False
 
 
 class Passing(CannotRead):
-    """A trouble that may be gone at the next attempt."""
+    """A failure that may be gone at the next attempt."""
 
     may_pass = True
 
 
 class TooSlow(CannotRead):
-    """There was time for several attempts, and it did not come."""
+    """An object that did not arrive in time, after several attempts."""
 
     may_pass = True
 
 
 class Unreachable(Passing):
-    """The server did not answer, which says nothing about the object."""
+    """A server that did not answer, which says nothing about the object."""
 
 
 @contextmanager
 def lock_folder(folder: Path, what: str) -> Iterator[None]:
-    """Make a folder and keep other processes that lock it out.
+    """Make a folder and lock it against other processes that call this.
+
+    Args:
+        folder: the folder.
+        what: the use of the folder, for the error.
 
     Raises:
-        SourceError: something in it cannot be written, which is said of ``what``.
+        SourceError: the folder, or a file in it, cannot be written.
     """
     try:
         with hold_lock(folder / ".lock"):
@@ -103,7 +106,7 @@ def lock_folder(folder: Path, what: str) -> Iterator[None]:
 
 
 def source_id(name: str, location: str) -> str:
-    """A readable, collision-free folder name for a source."""
+    """Return a readable folder name for a source that no other source shares."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "source"
     return f"{slug}-{hashlib.sha256(location.encode()).hexdigest()[:12]}"
 
@@ -123,8 +126,10 @@ class Folder:
         return source_id(self.name, str(self._path.resolve()))
 
     def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
-        """Walk the folder. In a name that is not UTF-8 the wrong bytes are spelt as in a URL, so
-        that names stay apart; it cannot be read under that one.
+        """List the files whose key is wanted, sorted.
+
+        In a name that is not UTF-8, the wrong bytes are spelt as in a URL, so that names stay
+        different; a file cannot be read by such a name.
 
         Raises:
             SourceError: a folder below it cannot be listed.
@@ -133,7 +138,7 @@ class Folder:
         for folder, _, names in os.walk(self._path, onerror=_cannot_list):
             for name in names:
                 path = os.fsencode(Path(folder, name).relative_to(self._path))
-                key = _NO_LETTER.sub(_spell_byte, path.decode("utf-8", "surrogateescape"))
+                key = _NOT_UTF8.sub(_spell_byte, path.decode("utf-8", "surrogateescape"))
                 if wanted(key):
                     items[key] = self._describe(key)
         return sorted(items.values())
@@ -142,13 +147,13 @@ class Folder:
         try:
             status = (self._path / key).stat()
         except OSError:
-            return ArchiveObject(key, 0, "")  # reading it will say why it cannot be read
+            return ArchiveObject(key, 0, "")  # reading it raises the reason
         return ArchiveObject(key, status.st_size, str(status.st_mtime_ns))
 
     def open(self, item: ArchiveObject) -> io.FileIO:
-        """The bytes of an object. Raises CannotRead."""
+        """Return an object's bytes as a stream; raises CannotRead."""
         try:
-            # A pipe would wait for its other end.
+            # Without O_NONBLOCK, opening a pipe would wait for its other end.
             stream = io.FileIO(
                 self._path / item.key,
                 opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK),
@@ -166,20 +171,21 @@ class Folder:
         return stream
 
     def fetch(self, item: ArchiveObject, path: Path) -> None:
+        """Copy an object to a path; raises CannotRead."""
         with closing(self.open(item)) as stream, path.open("wb") as file:
             shutil.copyfileobj(stream, file)
             if file.tell() > item.size:
                 raise CannotRead("longer than it was listed")
 
     def stop(self) -> None:
-        """Nothing waits for a disk."""
+        """Do nothing, because reading a disk does not wait."""
 
 
-_NO_LETTER = re.compile("[\udc80-\udcff]")  # how Python writes a byte that is no UTF-8
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # Python's characters for bytes that are not UTF-8
 
 
-def _spell_byte(found: re.Match[str]) -> str:
-    return f"%{ord(found[0]) & 0xFF:02X}"
+def _spell_byte(match: re.Match[str]) -> str:
+    return f"%{ord(match[0]) & 0xFF:02X}"
 
 
 def _cannot_list(error: OSError) -> NoReturn:
@@ -190,39 +196,38 @@ def _cannot_list(error: OSError) -> NoReturn:
 
 
 # --- the keys of OONI's archive -------------------------------------------------------------------
-# Which objects hold a country's measurements, and of which test. Two layouts exist, both under a
+# A key tells the country and the test of an object's measurements. Two layouts exist, both below a
 # prefix that the source may or may not repeat:
 #
 #     raw/YYYYMMDD/HH/CC/<test>/<name>.jsonl.gz      since 2020-10-20
 #     jsonl/<test>/CC/YYYYMMDD/HH/<name>.jsonl.gz    until 2020-10-21
 #
-# A test's name stands there without underscores. The ``.tar.gz`` objects beside them hold the same
+# A test's name is written without underscores. The ``.tar.gz`` objects beside them hold the same
 # measurements and are left out. Day and hour are those of receipt, not of the measurement.
 #
 # OONI's names repeat day, hour, country and test: ``2024013105_KH_webconnectivity.n0.0.jsonl.gz``
-# (ooni/backend ``api/ooni_api_uploader.py``), before the change ``20200921_IT_…``. So a copy of any
-# part of the archive is read as well, whichever folders of the key are left, and so is what
+# (ooni/backend ``api/ooni_api_uploader.py``), before the change ``20200921_IT_…``. So a copy of a
+# part of the archive can be read even if folders of the key are missing, and so can the files that
 # ``oonidata sync`` writes (ooni/data ``oonidata/src/oonidata/dataclient.py``):
 #
 #     <test>/YYYY-MM-DD/YYYYMMDDHH_CC_<test>.jsonl.gz
 #
-# There CC is ``ALL`` or ``KH-TH`` where an old object of many countries was filtered. What was
-# synced with ``--max-string-size`` (``…_max1000.jsonl.gz``) lacks page bodies and is not read.
+# There CC is ``ALL`` or ``KH-TH`` if an old object of many countries was filtered. Files that were
+# synced with ``--max-string-size`` (``…_max1000.jsonl.gz``) lack page bodies and are not read.
 
-#: What ``SOURCE`` says for OONI's own archive.
+#: The value of ``SOURCE`` for OONI's own archive.
 OONI = "ooni"
 _NAME = r"(?P<name>[^/\\\x00-\x1f\x7f]{1,200}\.jsonl\.gz)"
 _NAME_LIMIT = 200  # bytes; file systems take 255, and a store's file names are longer
 _DAY, _HOUR, _CC = r"(?P<day>\d{8})", r"(?P<hour>\d{2})", r"(?P<cc>[A-Z]{2})"
-#: Days behind a period whose objects may hold measurements of the period. A probe that could not
-#: submit a measurement tries again at its next run or start, which may be weeks later; and it is
-#: where OONI is blocked that submitting fails, so that leaving late ones out would make censorship
-#: look rarer.
+#: Days after a period whose objects may hold measurements of the period. A probe that could not
+#: submit a measurement tries again at its next run or start, which may be weeks later. Submitting
+#: fails where OONI is blocked, so leaving out late uploads would make censorship look rarer.
 RECEIPT_MARGIN = 30
-#: The first day of the newer layout and the last one of the older: both hold some of these days
+#: The first day of the newer layout and the last day of the older one, which overlap
 #: (ooni/backend ``docs/MeasurementUploader.md``, ooni/data ``Readme.md``).
 NEWER_SINCE, OLDER_UNTIL = date(2020, 10, 20), date(2020, 10, 21)
-#: The folder of the test that a report on web sites rests on.
+#: The folder of the test of web sites.
 WEB = "webconnectivity"
 #: The folders of all tests that are read.
 FOLDERS = (WEB, *BY_FOLDER)
@@ -239,7 +244,7 @@ _BY_NAME = re.compile(
 
 
 def holds_country(key: str, probe_cc: str, tests: Collection[str] = (WEB,)) -> bool:
-    """Whether an object holds measurements of a country, of one of some tests' folders."""
+    """Test whether an object holds a country's measurements of one of these tests' folders."""
     parts = _parse(key)
     if parts is None or parts["test"] not in tests:
         return False
@@ -250,15 +255,15 @@ def holds_country(key: str, probe_cc: str, tests: Collection[str] = (WEB,)) -> b
 
 
 def find_test(key: str) -> str | None:
-    """The folder of the test whose measurements an object holds."""
+    """Return the folder name of an object's test, or None if the key has none."""
     parts = _parse(key)
     return parts["test"] if parts else None
 
 
 def list_prefixes(day: date, probe_cc: str, now: datetime) -> list[str]:
-    """Below which prefixes the objects of a day of receipt lie, up to the last full hour.
+    """Return the prefixes of the objects of a day of receipt, up to the last full hour.
 
-    An hour of all tests is one request.
+    One prefix, and so one request, covers an hour of all tests.
     """
     prefixes = []
     if day <= OLDER_UNTIL:
@@ -270,14 +275,14 @@ def list_prefixes(day: date, probe_cc: str, now: datetime) -> list[str]:
 
 
 def parse_receipt(key: str) -> Received | None:
-    """When the measurements of an object were received; None where the key does not say so."""
+    """Return when the measurements of an object were received, or None if its key has no date."""
     parts = _parse(key)
     if parts is None:
         return None
     day, hour = parts["day"], parts["hour"] or "00"
     with suppress(ValueError):
         since = datetime.strptime(day + hour, "%Y%m%d%H").replace(tzinfo=UTC)
-        # The older archive has no hours: 00 stands for the day, in whichever layout it was copied.
+        # The older archive has no hours: 00 stands for the whole day, whatever the copy's layout.
         is_old = hour == "00" and since.date() <= OLDER_UNTIL
         is_day = is_old or not parts["hour"] or parts.re is _OLDER
         start = int(since.timestamp())

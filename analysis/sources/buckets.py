@@ -1,8 +1,8 @@
 """An archive in a public bucket of an S3 server, listed and read without credentials.
 
-What a bucket says and sends is taken for hostile. So it is asked over ``web``, which bounds both,
-and not through the library that keeps a store (``objectstore``): that one takes a web page for an
-empty listing, and goes where a redirect leads (docs/decisions/0020-the-live-archive.md).
+A bucket's listings and objects may be hostile. So they are read through ``web``, which limits both,
+and not through the library for stores (``objectstore``), which reads a web page as an empty listing
+and follows redirects (docs/decisions/0020-the-live-archive.md).
 
 ``SOURCE`` may be::
 
@@ -14,12 +14,12 @@ empty listing, and goes where a redirect leads (docs/decisions/0020-the-live-arc
 
 The environment's ``OONI_ARCHIVE`` names a mirror of OONI's archive, in one of the last three forms.
 
-OONI's archive is listed by the hours of one country: listing it whole would take millions of keys
-of other countries. An hour of all tests is one request. The listing of a day long past is kept as a
-note in the store, for whichever test comes next. A kept listing is no last word: measurements that
-OONI could not process are sent to the archive later, under the hour in which they were received
-(ooni/backend#1219, ``reuploader/`` and ``write_measurement_to_disk`` of ``fastpath/core.py``). So a
-day is listed again by the first run more than 30 days after its last listing.
+OONI's archive is listed by the hours of one country, because a listing of the whole would have
+millions of keys of other countries. An hour of all tests is one request. The listing of an older
+day is kept as a note in the store. It may become incomplete: measurements that OONI could not
+process are added to the archive later, under the hour in which they were received
+(ooni/backend#1219, ``reuploader/`` and ``write_measurement_to_disk`` of ``fastpath/core.py``). So
+the first run more than 30 days after a day's last listing lists it again.
 """
 
 import hashlib
@@ -57,10 +57,10 @@ from analysis.sources.archive_files import (
 )
 from analysis.sources.web import CHANGED, Deadline, Reply, Server, at_once, retry
 
-_PAGE_MARKS = 200_000  # of elements and attributes; 1000 objects have some 20,000
-_YEAR = 24 * 366  # hours for which a bucket of no known period may hold objects
-_LONGEST_KEY = 1024  # S3 allows no longer one
-_LONGEST_TOKEN = 4096
+_PAGE_MARKS = 200_000  # elements and attributes of a page; 1000 objects have some 20,000
+_YEAR = 24 * 366  # hours of objects that a bucket may have if its period is unknown
+_KEY_LENGTH = 1024  # S3's own limit
+_TOKEN_LENGTH = 4096
 _ETAG = re.compile(r"[!#-~]{0,200}", re.ASCII)
 _DAMAGED = (
     "its content is not what its ETag says; if that is said of every object, this server's ETags "
@@ -72,13 +72,13 @@ _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 @dataclass(frozen=True)
 class Address:
-    """Where a bucket is.
+    """The address of a bucket.
 
     Attributes:
-        url: that of the bucket.
+        url: of the bucket.
         bucket: its name.
-        prefix: what all keys begin with; empty, or ends in a slash.
-        region: of AWS; empty where nothing is said.
+        prefix: of all keys; empty, or ends in a slash.
+        region: of AWS; empty if not given.
     """
 
     url: str
@@ -87,14 +87,14 @@ class Address:
     region: str = ""
 
 
-#: Objects of one page of a listing, and what leads to the next one; empty at the last.
+#: The objects of one page of a listing, and the token for the next page (empty at the last).
 _Page: TypeAlias = tuple[list[ArchiveObject], str]
 
 
 class Bucket:
     """An archive on an S3 server."""
 
-    #: What the objects may be used for, where that is known.
+    #: The licence of the objects, if known.
     licence = "see the source"
 
     def __init__(self, address: Address) -> None:
@@ -102,7 +102,7 @@ class Bucket:
         self._server = Server("reads OONI's archive layout")
 
     def __reduce__(self) -> tuple[object, ...]:
-        # A worker opens objects; it lists nothing and tells nobody.
+        # A worker only reads objects, so it needs no scope.
         return Bucket, (self._address,)
 
     @property
@@ -114,23 +114,23 @@ class Bucket:
         return source_id(self.name, f"{self._address.url}/{self._address.prefix}")
 
     def url(self, item: ArchiveObject) -> str:
-        """The address of an object."""
+        """Return the address of an object."""
         return f"{self._address.url}/{quote(self._address.prefix + item.key)}"
 
     def stop(self) -> None:
-        """Let requests in other threads end: somebody has given up."""
+        """Cancel requests in other threads, because the user has given up."""
         self._server.stop()
 
     def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
         """List the bucket.
 
         Raises:
-            SourceError: it cannot be listed to its end.
+            SourceError: the listing fails or is incomplete.
         """
         return self.list_below("", wanted, _YEAR)
 
     def answers(self) -> bool:
-        """Whether the server lists anything, when it does not give an object."""
+        """Test whether the server still answers a listing, after an object could not be read."""
         try:
             self._list_page("")
         except CannotRead:
@@ -138,12 +138,12 @@ class Bucket:
         return True
 
     def fetch(self, item: ArchiveObject, path: Path) -> None:
-        """Put an object at a path, as it was listed; resumed where a connection broke.
+        """Download an object to a path, and resume after a broken connection.
 
-        Each 64 KB may take six attempts and two minutes, so that it ends in any case.
+        Each 64 KB may take six attempts and two minutes, so a download always ends.
 
         Raises:
-            CannotRead: it cannot be had, or is not as long, or not what its ETag says.
+            CannotRead: the object cannot be downloaded, or its size or ETag is not the listed one.
         """
         refuse_large(item.size)
         with path.open("wb") as file:
@@ -155,16 +155,17 @@ class Bucket:
             raise CannotRead(_DAMAGED)
 
     def _receive(self, item: ArchiveObject, file: IO[bytes], deadline: Deadline) -> None:
-        """Add what is still to come to a file. Of a trouble after 64 KB nothing is said: what has
-        come stays, and the rest is asked for again.
+        """Append the rest of an object to a file.
+
+        A passing failure after at least 64 KB does not raise: the caller requests the rest again.
         """
         start = mark = file.tell()
-        asked = {"Range": f"bytes={start}-"} if start else {}
+        headers = {"Range": f"bytes={start}-"} if start else {}
         if item.etag:
-            asked["If-Match"] = f'"{item.etag}"'
+            headers["If-Match"] = f'"{item.etag}"'
         accepts = (206,) if start else (200,)
         try:
-            with closing(self._server.open(self.url(item), deadline, asked, accepts)) as reply:
+            with closing(self._server.open(self.url(item), deadline, headers, accepts)) as reply:
                 _refuse_another(reply, item, start)
                 while block := reply.next(deadline):
                     if file.tell() + len(block) > item.size:
@@ -181,26 +182,32 @@ class Bucket:
     def list_below(
         self, prefix: str, wanted: Callable[[str], bool], hours: int
     ) -> list[ArchiveObject]:
-        """The objects below a prefix whose key is wanted, sorted; they are of so many hours.
+        """List the objects below a prefix whose key is wanted, sorted.
+
+        Args:
+            prefix: of the keys.
+            wanted: tests a key.
+            hours: that the prefix covers; they limit the number of objects.
 
         Raises:
-            SourceError: they are too many, or cannot be listed to their end.
+            SourceError: there are too many objects, or the listing fails or is incomplete.
         """
         per_hour = limit_of("OBJECTS_PER_HOUR", OBJECTS_PER_HOUR)
-        found: dict[str, ArchiveObject] = {}
+        objects: dict[str, ArchiveObject] = {}
         token = ""
         pages = 100 + per_hour * hours // 100  # of 1000 names, nine in ten of other countries
         try:
             for _ in range(pages):
                 items, token = self._list_page(prefix, token)
-                ours = (i for i in items if i.key.startswith(prefix) and wanted(i.key))
-                found |= {item.key: item for item in ours}
-                if len(found) > per_hour * hours:
+                for item in items:
+                    if item.key.startswith(prefix) and wanted(item.key):
+                        objects[item.key] = item
+                if len(objects) > per_hour * hours:
                     raise CannotRead(
                         f"it lists more than the OBJECTS_PER_HOUR={per_hour} that are taken"
                     )
                 if not token:
-                    return sorted(found.values())
+                    return sorted(objects.values())
             most = f"{pages} pages that OBJECTS_PER_HOUR={per_hour} allows"
             raise CannotRead(f"its listing does not end within the {most}")
         except CannotRead as error:
@@ -211,10 +218,10 @@ class Bucket:
             ) from None
 
     def _list_page(self, prefix: str, token: str = "") -> _Page:
-        asked = {"list-type": "2", "prefix": self._address.prefix + prefix, "encoding-type": "url"}
+        query = {"list-type": "2", "prefix": self._address.prefix + prefix, "encoding-type": "url"}
         if token:
-            asked["continuation-token"] = token
-        url = f"{self._address.url}?{urlencode(asked)}"
+            query["continuation-token"] = token
+        url = f"{self._address.url}?{urlencode(query)}"
         return retry(self._fetch_page, url, self._server.deadline())
 
     def _fetch_page(self, url: str, deadline: Deadline) -> _Page:
@@ -223,15 +230,17 @@ class Bucket:
 
 
 def _refuse_another(reply: Reply, item: ArchiveObject, start: int) -> None:
-    """Refuse a reply of other content than was listed: a server may ignore what it is asked for.
+    """Refuse a reply with other content than was listed, because a server may ignore If-Match.
 
     Raises:
-        CannotRead: its ETag, or the part that it says to send, is of another object.
+        CannotRead: its ETag, or its Content-Range, is not that of the object.
     """
     etag = reply.headers.get("ETag", "").removeprefix("W/").strip('"')
-    part = reply.headers.get("Content-Range", "")
-    is_rest = re.fullmatch(rf"bytes {start}-\d+/({item.size}|\*)", part, re.ASCII)
-    if (item.etag and etag and etag != item.etag) or (start and not is_rest):
+    if item.etag and etag and etag != item.etag:
+        raise CannotRead(CHANGED)
+    content_range = reply.headers.get("Content-Range", "")
+    expected = rf"bytes {start}-\d+/({item.size}|\*)"
+    if start and not re.fullmatch(expected, content_range, re.ASCII):
         raise CannotRead(CHANGED)
 
 
@@ -239,8 +248,8 @@ def _read_page(xml: bytes, prefix: str) -> _Page:
     """Read one page of a listing; keys outside ``prefix`` are left out.
 
     Raises:
-        Passing: it is cut off.
-        CannotRead: it is no listing.
+        Passing: it is truncated.
+        CannotRead: it is not a listing.
     """
     if xml.count(b"<") + xml.count(b"=") > _PAGE_MARKS:  # each takes a hundred bytes of memory
         raise CannotRead("a page of its listing holds more than 1000 objects")
@@ -257,7 +266,7 @@ def _read_page(xml: bytes, prefix: str) -> _Page:
         )
     token = root.findtext("{*}NextContinuationToken") or ""
     is_last = root.findtext("{*}IsTruncated") != "true"
-    if not is_last and not 0 < len(token) <= _LONGEST_TOKEN:
+    if not is_last and not 0 < len(token) <= _TOKEN_LENGTH:
         raise CannotRead("its listing breaks off")
     return list(_read_items(root, prefix)), "" if is_last else token
 
@@ -268,13 +277,9 @@ def _read_items(root: Element, prefix: str) -> Iterator[ArchiveObject]:
         key = decode(item.findtext("{*}Key") or "")
         size = (item.findtext("{*}Size") or "").strip()
         etag = (item.findtext("{*}ETag") or "").strip().removeprefix("W/").strip('"')
-        if not (
-            size.isascii()
-            and size.isdecimal()
-            and len(size) < 16
-            and _ETAG.fullmatch(etag)
-            and len(key.encode("utf-8", "replace")) <= _LONGEST_KEY
-        ):
+        is_size = size.isascii() and size.isdecimal() and len(size) < 16
+        is_key = len(key.encode("utf-8", "replace")) <= _KEY_LENGTH
+        if not (is_size and is_key and _ETAG.fullmatch(etag)):
             raise CannotRead(f"its listing gives {key[:200]!r} no key, size or ETag that can be")
         if key.startswith(prefix):
             yield ArchiveObject(key.removeprefix(prefix), int(size), etag)
@@ -282,21 +287,21 @@ def _read_items(root: Element, prefix: str) -> Iterator[ArchiveObject]:
 
 ADDRESS = Address("https://ooni-data-eu-fra.s3.eu-central-1.amazonaws.com", "ooni-data-eu-fra", "")
 
-#: An hour's objects appear within the next one, after an outage later. The listing of a day is kept
-#: if it was made so long after the day's end, and then used for so long.
+#: A day's listing is kept if it was made at least ``SETTLED`` after the day's end, because after an
+#: outage OONI adds objects late, and is then used for ``FRESH``.
 SETTLED, FRESH = timedelta(days=14), timedelta(days=30)
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What is asked of the archive.
+    """The part of OONI's archive to read.
 
     Attributes:
         probe_cc: the country.
         window: days of receipt.
-        notes: where listings are kept: ``Store.read_note`` and ``write_note``.
+        notes: keeps listings, by ``Store.read_note`` and ``write_note``.
         told: called with days listed, days in all, and the day just listed.
-        relist: True: list every day again; False: none of which a listing is kept, however old.
+        relist: True lists every day again, False only days without a kept listing.
     """
 
     probe_cc: str
@@ -307,8 +312,12 @@ class Scope:
 
 
 class _Listing(msgspec.Struct, frozen=True):
-    """A day's objects as they are kept: key, size and ETag of each; when they were listed; and the
-    keys of those that an earlier listing did not have, or had with other content.
+    """The kept listing of a day.
+
+    Attributes:
+        objects: key, size and ETag of each.
+        listed_at: the time.
+        late: keys that an earlier listing did not have, or had with other content.
     """
 
     objects: list[tuple[str, int, str]]
@@ -316,9 +325,13 @@ class _Listing(msgspec.Struct, frozen=True):
     late: list[str] = []
 
     def find(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
-        """The objects whose key is wanted."""
+        """Return the objects whose key is wanted."""
         late = set(self.late)
-        return [ArchiveObject(*one, one[0] in late) for one in self.objects if wanted(one[0])]
+        return [
+            ArchiveObject(key, size, etag, key in late)
+            for key, size, etag in self.objects
+            if wanted(key)
+        ]
 
 
 class OoniArchive(Bucket):
@@ -336,7 +349,7 @@ class OoniArchive(Bucket):
         return OONI
 
     def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
-        """List the days of the window, several at a time.
+        """List the objects of the window, several days at a time.
 
         Raises:
             SourceError: the window has not begun, or a day cannot be listed.
@@ -366,7 +379,7 @@ class OoniArchive(Bucket):
     def _read_kept(self, day: date) -> _Listing | None:
         try:
             return msgspec.convert(self._scope.notes.read_note(self.id, self._note(day)), _Listing)
-        except msgspec.ValidationError:  # there is none, or another version's
+        except msgspec.ValidationError:  # there is none, or one of another version
             return None
 
     def _is_stale(self, kept: _Listing) -> bool:
@@ -399,7 +412,7 @@ class OoniArchive(Bucket):
 
 #: An archive.
 Source: TypeAlias = Folder | Bucket
-#: The environment variable that names a mirror of it.
+#: The environment variable that names a mirror of OONI's archive.
 MIRROR = "OONI_ARCHIVE"
 
 _SERVERS = "s3://bucket/prefix or http(s)://host/bucket/prefix of an S3 server"
@@ -411,11 +424,11 @@ def open_source(uri: str, scope: Scope | None = None) -> Source:
     """Open an archive.
 
     Args:
-        uri: what ``SOURCE`` says.
-        scope: what is asked of OONI's archive, and needed there; other sources are read whole.
+        uri: the value of ``SOURCE``.
+        scope: the part of OONI's archive, required for it; other sources are read whole.
 
     Raises:
-        ParameterError: ``uri`` names nothing that can be an archive.
+        ParameterError: ``uri`` is not an archive's address.
     """
     if uri == OONI and scope is not None:
         mirror = os.environ.get(MIRROR, "")
@@ -438,9 +451,9 @@ def parse_address(uri: str, parameter: str, accepted: str) -> Address:
     """Read ``s3://bucket/prefix?…`` or ``http(s)://host/bucket/prefix``.
 
     Raises:
-        ParameterError: no bucket, no host, or an option that is not known.
+        ParameterError: no bucket, no host, or an unknown option.
     """
-    import httpx  # takes long to load, and only servers need it
+    import httpx  # slow to load, and only servers need it
 
     try:
         parts = urlsplit(uri)

@@ -1,7 +1,6 @@
-"""Where a store lives: a folder, or a prefix of a bucket that can be written, through obstore.
+"""The files of a store: in a folder, or below a prefix of a writable bucket, through obstore.
 
-A store is one's own. What it holds is vouched for by checksums of its own, so its server is
-trusted as far as not to lie about what is there.
+A store belongs to its user, and its files have checksums, so its server's listings are trusted.
 """
 
 import os
@@ -28,20 +27,20 @@ _SECRETS = (
     f"{_ACCEPTED}; keys do not belong into an address: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
     "in the environment are used"
 )
-_BLOCK = 16 << 20  # bytes of one request that reads
-_PART = 10 << 20  # and of one that writes; a smaller file is sent in one
-#: Of one request, which is for 16 MB at most: a line of 30 KB a second gets them through.
+_BLOCK = 16 << 20  # bytes of one reading request
+_PART = 10 << 20  # bytes of one writing request; a smaller file is sent in one
+#: Limits of one request of at most 16 MB: enough for a line of 30 KB a second.
 LIMITS: "ClientConfig" = {
     "connect_timeout": timedelta(seconds=15),
     "read_timeout": timedelta(seconds=60),
     "timeout": timedelta(seconds=600),
 }
-#: Of a request that a server or the network fails: six attempts within about twenty seconds.
+#: Retries after a failure of the server or the network: six attempts in about twenty seconds.
 RETRIES: "RetryConfig" = {
     "max_retries": 5,
     "backoff": {"init_backoff": timedelta(seconds=0.5), "max_backoff": timedelta(seconds=20)},
 }
-#: Requests under way at once.
+#: Simultaneous requests.
 CONNECTIONS = 24
 
 _Item = TypeVar("_Item")
@@ -51,14 +50,15 @@ _Result = TypeVar("_Result")
 class Storage:
     """Files under a root; paths are relative to it, with slashes.
 
-    An ``s3://bucket/prefix`` takes the options of :func:`opening.parse_address`. Credentials are
-    those of AWS's own tools: of the environment, or the machine's role.
-    ``s3://anonymous@bucket`` sends none.
+    An ``s3://bucket/prefix`` takes the options of :func:`buckets.parse_address`. Credentials come
+    from the environment or the machine's role, as for AWS's own tools. ``s3://anonymous@bucket``
+    sends none.
 
-    What cannot be read or written raises an OSError, FileNotFoundError where there is no file.
+    Methods raise OSError if a file cannot be read or written, and FileNotFoundError if it does not
+    exist.
 
     Raises:
-        ParameterError: ``uri`` is neither, or holds keys.
+        ParameterError: ``uri`` is neither a folder nor such an address, or contains keys.
     """
 
     def __init__(self, uri: str) -> None:
@@ -67,17 +67,17 @@ class Storage:
         self._address = None if self.is_local else _parse_store(uri)
 
     def __getstate__(self) -> dict[str, object]:
-        # Who receives it connects with the credentials that are there.
+        # The receiving process connects with its own credentials.
         return {name: value for name, value in self.__dict__.items() if name != "_store"}
 
     @cached_property
     def _store(self) -> LocalStore | S3Store:
         if self._address is None:
-            return LocalStore()  # of the whole disk: the root may not be there yet
+            return LocalStore()  # of the whole disk, because the root may not exist yet
         return _connect(self._address, is_anonymous=_user(self.uri) == "anonymous")
 
     def path(self, name: str) -> str:
-        """The path of a file, bucket included; for a folder, one that anybody can open."""
+        """Return the path of a file, with the bucket if there is one."""
         if self._address is None:
             return f"{self.uri.rstrip('/') or '.'}/{name}"
         return f"{self._address.bucket}/{self._address.prefix}{name}"
@@ -88,27 +88,27 @@ class Storage:
         return name
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file."""
+        """Return the bytes of a file."""
         with _as_oserror():
             return bytes(self._store.get(self._key(name)).bytes())
 
     def fetch(self, name: str, local: str) -> None:
-        """Bring a file into a local one."""
+        """Copy a file to a local path."""
         with Path(local).open("wb") as file, _as_oserror():
             reader = obstore.open_reader(self._store, self._key(name), buffer_size=_BLOCK)
             while block := bytes(reader.read(_BLOCK)):
                 file.write(block)
 
     def put(self, local: str, name: str) -> None:
-        """Send a local file, which appears when it is whole."""
+        """Copy a local file into the store; it appears only when it is complete."""
         with _as_oserror():
             self._store.put(self._key(name), Path(local), chunk_size=_PART, max_concurrency=4)
 
     def stamps(self, name: str) -> dict[str, tuple[int, int]]:
-        """Bytes and time of change of each file below a folder, by path relative to it.
+        """Return path in a folder → bytes and time of change of each file below it.
 
         Raises:
-            SourceError: they cannot be listed.
+            SourceError: the folder cannot be listed.
         """
         root = self._key(name)
         try:
@@ -119,14 +119,14 @@ class Storage:
             raise SourceError(
                 f"the store {self.uri} cannot be listed: {error}", resumes=not self.is_local
             ) from None
-        found = {}
+        stamps = {}
         for item in items:
             changed = round(item["last_modified"].timestamp() * 1e6) * 1000
-            found[item["path"].removeprefix(f"{root}/")] = item["size"], changed
-        return found
+            stamps[item["path"].removeprefix(f"{root}/")] = item["size"], changed
+        return stamps
 
     def each(self, call: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-        """The results of a call that reads or writes here, in order; several at once on S3."""
+        """Yield the results of a call for each item, in order; on S3 several calls run at once."""
         if self.is_local:
             yield from map(call, items)
         else:
@@ -136,7 +136,7 @@ class Storage:
 
 @contextmanager
 def _as_oserror() -> Iterator[None]:
-    """Say in a few words what obstore says in many lines."""
+    """Shorten obstore's errors of many lines to a few words."""
     try:
         yield
     except FileNotFoundError:
@@ -172,7 +172,7 @@ def _connect(address: Address, *, is_anonymous: bool) -> S3Store:
         endpoint=endpoint,
         region=region or "us-east-1",
         skip_signature=is_anonymous,
-        disable_bulk_delete=True,  # which not every S3 server knows
+        disable_bulk_delete=True,  # not every S3 server supports it
         client_options={"allow_http": endpoint.startswith("http://"), **LIMITS},
         retry_config=RETRIES,
     )

@@ -1,8 +1,8 @@
-"""Fetching reference data into the snapshot of the day, whole or not at all.
+"""Fetching of reference data into the snapshot of the day, whole or not at all.
 
-It lists which data a snapshot holds, from where, and how each file is read. The addresses can be
-replaced by environment variables, for a mirror where a source is blocked, or to pin a commit;
-data/reference/README.md says why these sources.
+``items`` lists the files of a snapshot, with their addresses and readers. Environment variables
+can replace the addresses, for a mirror if a source is blocked, or to pin a commit.
+data/reference/README.md has the reasons for these sources.
 """
 
 import gzip
@@ -47,16 +47,15 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def download(url: str, size: int, seconds: float) -> bytes | None:
-    """What a server sends, unpacked where it comes packed with gzip, by whatever name; None where
-    it has no such file.
+    """Return a file's bytes, unpacked if they are gzip, or None if the server has no such file.
 
     Args:
         url: the address.
-        size: bytes that it may have, as it is sent and unpacked.
+        size: the most bytes, both as sent and unpacked.
         seconds: for all attempts together.
 
     Raises:
-        CannotRead: it cannot be had, or is larger or slower.
+        CannotRead: the file cannot be fetched, is too large or too slow.
     """
     server = Server("fetches reference data", "gzip")
     deadline = server.deadline(seconds, f"it did not arrive within {seconds:g} seconds")
@@ -67,10 +66,10 @@ def download(url: str, size: int, seconds: float) -> bytes | None:
 
 
 def _unpack(packed: bytes, limit: int) -> bytes:
-    """httpx is not asked to unpack: it would do so without bounds, and take a cut file for whole.
+    """Unpack gzip. httpx would do so without a limit, and would accept a truncated file.
 
     Raises:
-        CannotRead: it is cut, or holds more than ``limit`` bytes.
+        CannotRead: the file is truncated, or has more than ``limit`` bytes.
     """
     try:
         with gzip.GzipFile(fileobj=BytesIO(packed)) as stream:
@@ -94,12 +93,12 @@ ADDRESSES = {
 }
 
 _NC = "CC BY-NC-SA 4.0"
-#: Bytes and seconds that a list may take, and the table of names.
+#: The most bytes and seconds of a list, and of the table of network names.
 _LIST_LIMITS, _NAMES_LIMITS = (16_000_000, 300.0), (256_000_000, 1800.0)
 _LEGEND_COLUMNS = ("Category Description", "New Code")
 
 
-#: What a report reads from a file: the number of rows, and the latest date inside, ISO or empty.
+#: The number of rows that a report reads from a file, and the latest date in it (ISO or empty).
 Content: TypeAlias = tuple[int, str]
 
 
@@ -109,14 +108,14 @@ class Item:
 
     Attributes:
         name: its name in the snapshot.
-        role: what it is used for.
-        licence: that of the source.
-        urls: addresses; the first that has the file is taken.
-        limits: bytes and seconds that it may take.
-        read: reads it as a report does, drawing it first where it is part of a larger one; raises
-            ParameterError where a report could not.
+        role: its use.
+        licence: of the source.
+        urls: addresses; the first that has the file is used.
+        limits: the most bytes and seconds.
+        read: reads the file as a report does, after extracting it from a larger one if necessary;
+            raises ParameterError if a report could not read it.
         may_not_exist: the source has it for some countries only.
-        may_fail: a report does without it.
+        may_fail: a report can be made without it.
     """
 
     name: str
@@ -130,36 +129,41 @@ class Item:
 
 
 def items(code: str, today: date) -> tuple[Item, ...]:
-    """The files of a snapshot for a country.
+    """Return the files of a snapshot for a country.
 
     Raises:
-        ParameterError: an address in the environment is none.
+        ParameterError: an address in the environment is invalid.
     """
-    lists, known, names = (_address(variable) for variable in ADDRESSES)
-    months = (today, month_before(today))  # a month's table comes out some time on its first day
+    lists, marks, names = (_address(variable) for variable in ADDRESSES)
     own = country_list(code)
     read_list = partial(_read_test_list, code=code)
 
-    def listed(folder: str, name: str, role: str, read: Callable[[Path], Content]) -> Item:
+    def item(folder: str, name: str, role: str, read: Callable[[Path], Content]) -> Item:
         url = f"{folder}/{Path(name).name}"
         return Item(name, role, _NC, (url,), _LIST_LIMITS, read, may_not_exist=name == own)
 
     return (
-        listed(lists, LEGEND, "categories of the test lists", _read_legend),
-        listed(lists, GLOBAL_LIST, "general test list", read_list),
-        listed(lists, own, "country test list", read_list),
-        listed(known, DNS_FINGERPRINTS, "DNS fingerprints", partial(_read_marks, kind="dns")),
-        listed(known, HTTP_FINGERPRINTS, "HTTP fingerprints", partial(_read_marks, kind="http")),
+        item(lists, LEGEND, "categories of the test lists", _read_legend),
+        item(lists, GLOBAL_LIST, "general test list", read_list),
+        item(lists, own, "country test list", read_list),
+        item(marks, DNS_FINGERPRINTS, "DNS fingerprints", partial(_read_marks, kind="dns")),
+        item(marks, HTTP_FINGERPRINTS, "HTTP fingerprints", partial(_read_marks, kind="http")),
         Item(
             NETWORK_NAMES,
             "network names",
             "CC BY 4.0, DB-IP",
-            tuple(dict.fromkeys(names.replace("{month}", f"{day:%Y-%m}") for day in months)),
+            _monthly_urls(names, today),
             _NAMES_LIMITS,
             _read_names,
             may_fail=True,
         ),
     )
+
+
+def _monthly_urls(address: str, today: date) -> tuple[str, ...]:
+    """Return the addresses of this month's table, which may not be out yet, and the last one's."""
+    months = (today, month_before(today))
+    return tuple(dict.fromkeys(address.replace("{month}", f"{day:%Y-%m}") for day in months))
 
 
 def _address(variable: str) -> str:
@@ -179,7 +183,7 @@ def _read_test_list(path: Path, code: str) -> Content:
 
 
 def _read_marks(path: Path, kind: str) -> Content:
-    # The loader takes a cut row for one with empty cells; this does not.
+    # The loader accepts a truncated row as one with empty cells; this reader does not.
     read_csv(path, ("name", "pattern"), "FINGERPRINTS")
     return len(getattr(fingerprints.load(str(path.parent)), kind)), ""
 
@@ -189,29 +193,29 @@ def _read_names(path: Path) -> Content:
     return len(load_network_names(path).names), ""
 
 
-#: A snapshot younger than this is used as it is: within a month the lists change by a few rows,
-#: the network names not at all, and other fingerprints would have the whole archive read again.
+#: A younger snapshot is used unchanged. Within a month the lists change by a few rows and the
+#: network names not at all, while new fingerprints mean reading the whole archive again.
 FRESH_DAYS = 30
 
-#: A list with less than this share of its rows before is taken for a fault of the source.
+#: A list that has lost more of its rows than this is refused as a fault of the source.
 _KEPT_SHARE = 0.5
 
 Say = Callable[[str], None]
 
 
 def current(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) -> Snapshot:
-    """The newest snapshot for a country; fetched where there is none of the last 30 days.
+    """Return the newest snapshot for a country; fetch one if there is none of the last 30 days.
 
     Args:
-        probe_cc: the country, none of the fictional ones.
-        folder: where the snapshots lie.
-        say: is told what is being fetched, and what could not be.
+        probe_cc: a country that is not fictional.
+        folder: of the snapshots.
+        say: called with a message for each file, and for each that could not be fetched.
         now: the time, UTC.
 
     Raises:
-        ParameterError: the country is fictional, or an address in the environment is none.
-        SourceError: a source could not be reached, or sent what cannot be used.
-        ContractError: a file of the snapshot is not what was fetched.
+        ParameterError: the country is fictional, or an address in the environment is invalid.
+        SourceError: a source could not be reached, or sent an unusable file.
+        ContractError: a file of the snapshot is not the one that was fetched.
     """
     code, now = parse_country(probe_cc), now or datetime.now(UTC)
     newest = next(reversed(held(code, folder)), None)
@@ -222,10 +226,10 @@ def current(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) 
 
 
 def refresh(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) -> Snapshot:
-    """Fetch what the snapshot of the day has not got yet, whole or not at all.
+    """Fetch the files that the snapshot of the day lacks, all or none.
 
-    Arguments and errors are those of :func:`current`. What the day's snapshot has is not fetched
-    again; another country's list is added to it.
+    Arguments and errors are those of :func:`current`. If the day has a snapshot for another
+    country, this country's list is added to it.
     """
     code, now = parse_country(probe_cc), now or datetime.now(UTC)
     if is_fictional(code):
@@ -237,8 +241,8 @@ def refresh(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) 
         TemporaryFolder(".fetching-", folder) as parent,
     ):
         build = parent / today.folder.name
-        lacking = [item for item in wanted if today.sidecar(item.name) is None]
-        fetched = [item.name for item in lacking if _add(build, item, folder, now, say)]
+        missing = [item for item in wanted if today.sidecar(item.name) is None]
+        fetched = [item.name for item in missing if _add(build, item, folder, now, say)]
         if fetched:
             publish(build, today.folder, fetched)
     today.check(code)
@@ -246,16 +250,16 @@ def refresh(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) 
 
 
 def _add(build: Path, item: Item, folder: Path, now: datetime, say: Say) -> bool:
-    """Fetch one file with its sidecar into the folder that is being built; whether it came.
+    """Fetch one file with its sidecar into ``build`` and return whether it arrived.
 
     Raises:
-        SourceError: it did not, and a report cannot do without.
+        SourceError: it did not arrive, and a report cannot be made without it.
     """
     say(f"fetching {item.role}")
     target = build / item.name
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        sidecar = _fetch(target, item, _before(item.name, folder), now)
+        sidecar = _fetch(target, item, _find_previous(item.name, folder), now)
     except CannotRead as error:
         message = f"the {item.role} cannot be fetched from {item.urls[-1]}: {error}"
         if item.may_fail:
@@ -267,8 +271,8 @@ def _add(build: Path, item: Item, folder: Path, now: datetime, say: Say) -> bool
     return True
 
 
-def _before(name: str, folder: Path) -> tuple[str, Sidecar] | None:
-    """Day and sidecar of the newest snapshot that has a file."""
+def _find_previous(name: str, folder: Path) -> tuple[str, Sidecar] | None:
+    """Return the day and the file's sidecar of the newest snapshot that has the file."""
     for snapshot in reversed(snapshots(folder)):
         sidecar = snapshot.sidecar(name)
         if sidecar and sidecar.status == 200:
@@ -276,36 +280,40 @@ def _before(name: str, folder: Path) -> tuple[str, Sidecar] | None:
     return None
 
 
-def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: datetime) -> Sidecar:
-    """Fetch a file, read it as a report will, and describe it.
+def _fetch(
+    target: Path, item: Item, previous: tuple[str, Sidecar] | None, now: datetime
+) -> Sidecar:
+    """Fetch a file, read it as a report will, and return its sidecar.
 
     Raises:
-        CannotRead: it cannot be had, or cannot be what it should be.
+        CannotRead: the file cannot be fetched, or is implausible.
     """
     about = partial(
         Sidecar, fetched_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"), role=item.role, licence=item.licence
     )
     replies = ((url, download(url, *item.limits)) for url in item.urls)
-    url, content = next((one for one in replies if one[1] is not None), (item.urls[-1], None))
+    url, content = next((reply for reply in replies if reply[1] is not None), (item.urls[-1], None))
     if content is None:
-        if item.may_not_exist and not before:
+        if item.may_not_exist and not previous:
             return about(url=url, status=404)
         raise CannotRead("the server has no such file")
     target.write_bytes(content)
     try:
         row_count, latest = item.read(target)
     except ParameterError as error:
-        # The parameter and the temporary path say nothing to anybody.
-        what = str(error).rpartition(f"{target.parent}/")[2][:300]
-        raise CannotRead(f"what arrived cannot be used: {what}") from None
+        # The parameter and the temporary path mean nothing to the user.
+        reason = str(error).rpartition(f"{target.parent}/")[2][:300]
+        raise CannotRead(f"what arrived cannot be used: {reason}") from None
     if not row_count:
         raise CannotRead("what arrived has no rows")
-    if before and row_count < _KEPT_SHARE * before[1].row_count:
-        raise CannotRead(
-            f"what arrived has {row_count} rows, less than half of the "
-            f"{before[1].row_count} of {before[0]} (if that is right, move the older snapshots out "
-            "of data/reference/snapshots)"
-        )
+    if previous:
+        day, before = previous
+        if row_count < _KEPT_SHARE * before.row_count:
+            raise CannotRead(
+                f"what arrived has {row_count} rows, less than half of the {before.row_count} of "
+                f"{day} (if that is right, move the older snapshots out of "
+                "data/reference/snapshots)"
+            )
     data = target.read_bytes()
     return about(
         url=url,

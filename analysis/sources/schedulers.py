@@ -1,7 +1,7 @@
 """A running Dask scheduler: the same call on many machines.
 
-Dask is asked for little: to run a call for each item, again where a worker is lost. Everything
-that must last lies in the store, so that a run whose scheduler is lost is begun again.
+Dask only runs a call for each item, and repeats it if a worker is lost. All results are in the
+store, so a run whose scheduler is lost can simply be started again.
 """
 
 import logging
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 _ADDRESS = re.compile(r"(tcp|tls)://([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", re.ASCII)
-_AHEAD = 1000  # items that the scheduler knows of at once
+_AHEAD = 1000  # items that are submitted at once
 
-#: Seconds for a scheduler to answer, and without any worker.
+#: Seconds that a scheduler has to answer, and may be without any worker.
 CONNECT, NO_WORKERS = 15.0, 60.0
 
 _Item = TypeVar("_Item")
@@ -31,10 +31,10 @@ _Result = TypeVar("_Result")
 
 
 def parse_address(text: str) -> str:
-    """The address of a scheduler, as Dask writes it.
+    """Check the address of a scheduler.
 
     Raises:
-        ParameterError: it is none, or Dask is not installed.
+        ParameterError: it is not an address, or Dask is not installed.
     """
     if not _ADDRESS.fullmatch(text):
         raise ParameterError("SCHEDULER", text, "tcp://host:port of a Dask scheduler is accepted")
@@ -52,28 +52,30 @@ def spread(
     items: Mapping[str, _Item],
     limit: int | None = None,
 ) -> Iterator[tuple[str, _Result]]:
-    """Call for each item on the scheduler's workers; results come by name, as they are done.
+    """Call a function for each item on the scheduler's workers and yield name and result.
+
+    Results come in the order of completion.
 
     Args:
         address: of the scheduler.
         call: a function of a module that the workers have too.
-        shared: what every call is given, sent to each worker once.
-        items: what there is to do, by name.
-        limit: calls under way at once; by default as many as the workers take.
+        shared: the first argument of every call, sent to each worker once.
+        items: name → second argument.
+        limit: simultaneous calls; by default as many as the workers take.
 
     Raises:
-        SourceError: the scheduler or all its workers are gone, or an item ends its worker.
+        SourceError: the scheduler or all its workers are gone, or an item crashes its worker.
     """
     with _connected(address) as client:
-        # A task and not scattered data, which would be gone with the worker that holds it.
-        given = client.submit(_itself, shared, pure=False)
+        # A task instead of scattered data, which would be lost together with its worker.
+        argument = client.submit(_identity, shared, pure=False)
         done: SimpleQueue[Future[_Result]] = SimpleQueue()
         running: dict[Any, tuple[str, Future[_Result]]] = {}
         waiting = iter(items.items())
         free = limit or _AHEAD
         while True:
             for name, item in islice(waiting, free):
-                future = client.submit(call, given, item, pure=False)
+                future = client.submit(call, argument, item, pure=False)
                 running[future.key] = name, future
                 future.add_done_callback(done.put)
             if not running:
@@ -87,7 +89,7 @@ def spread(
 def _connected(address: str) -> Iterator["Client"]:
     from distributed import Client  # half a second to load, and rarely needed
 
-    # What goes wrong is said here, in one line.
+    # Errors are reported here in one line, not by Dask's own log.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=CONNECT, set_as_default=False)
@@ -100,12 +102,12 @@ def _connected(address: str) -> Iterator["Client"]:
         client.close(timeout=5)
 
 
-def _itself(shared: bytes) -> bytes:
+def _identity(shared: bytes) -> bytes:
     return shared
 
 
 def _next(client: "Client", done: "SimpleQueue[Future[Any]]") -> "Future[Any]":
-    """The next call that ended, as long as there is a worker to wait for."""
+    """Wait for the next call that ends, as long as there are workers."""
     was_empty = False
     while True:
         try:

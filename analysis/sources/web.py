@@ -1,10 +1,10 @@
-"""The one way to ask a server: bounded in bytes and in time, patient, and few at a time.
+"""HTTP requests with limits on bytes and time, with retries, and few at a time.
 
-httpx's own limits are for each read, and a server that drips its headers, or the length of a
-chunk, stays within them for weeks. So requests run on an event loop, in a thread of its own: there,
-whatever is awaited can be cancelled, and is when its :class:`Deadline` comes or somebody gives up.
-Callers wait for it and need not know. Redirects are not followed, and nothing of where one leads is
-said: networks write their users' addresses there.
+httpx's own limits are for each read, so a server that sends its headers byte by byte could keep a
+request open for weeks. So requests run on an event loop in a thread of its own, where they are
+cancelled at their :class:`Deadline` or by :meth:`Server.stop`; callers block until then. Redirects
+are not followed, and errors do not name their target, because networks put their users' addresses
+there.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from analysis.sources.archive_files import CannotRead, Passing, TooSlow, Unreach
 if TYPE_CHECKING:
     import httpx  # loads its own command line: a tenth of all that a notebook's kernel loads
 
-#: So many at a time are asked of one server, whatever the number of processes.
+#: Simultaneous requests to one server, whatever the number of processes.
 CONNECTIONS = 8
 
 _PROJECT = "censorship-report-workbook"
@@ -34,11 +34,11 @@ _PROJECT = "censorship-report-workbook"
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-# Attempts are the program's business; a line on the terminal for each would bury its own.
+# By default stamina logs each attempt, which would bury the program's own messages.
 stamina.instrumentation.set_on_retry_hooks([])
 
 
-#: Calls a function again until it gets through, six times within about twenty seconds.
+#: Repeats a call after a ``Passing`` error: six attempts in about twenty seconds.
 retry = stamina.RetryingCaller(
     attempts=6, timeout=None, wait_initial=0.5, wait_max=20.0, wait_jitter=1.0
 ).on(Passing)
@@ -46,13 +46,13 @@ retry = stamina.RetryingCaller(
 
 @dataclass(frozen=True)
 class Limits:
-    """What is waited for, and how much is taken.
+    """Limits of time and size.
 
     Attributes:
         connect: seconds for a connection.
-        silence: seconds for any byte.
-        piece: seconds for the next 64 KB, all attempts together. Half a kilobyte a second is what
-            eight downloads get through a modem.
+        silence: seconds without any byte.
+        piece: seconds for the next 64 KB, all attempts together: half a kilobyte a second, as eight
+            downloads over a modem.
         page: bytes of one page of a listing; 1000 keys have less than four million.
     """
 
@@ -67,11 +67,11 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Deadline:
-    """By when something must have been read, all attempts together.
+    """The time by which something must have been read, all attempts together.
 
     Attributes:
-        at: the end, of ``time.monotonic()``.
-        late: what is said of a server that does not keep it.
+        at: as ``time.monotonic()`` counts.
+        late: the error's words for a server that misses it.
     """
 
     at: float
@@ -82,8 +82,8 @@ class Server:
     """Connections to servers, shared by a process's threads.
 
     Args:
-        purpose: why it is asked, for whoever reads its log.
-        encoding: in which bodies may come; they are handed on as they came.
+        purpose: for the ``User-Agent`` header, which the server's operator may read.
+        encoding: accepted for bodies; they are not decoded.
         limits: by default :data:`LIMITS`.
     """
 
@@ -101,18 +101,18 @@ class Server:
             timeout=httpx.Timeout(self.limits.silence, connect=self.limits.connect, pool=None),
             event_hooks={"response": [_forget_redirect]},
         )
-        # Sources come and go without a word, and open sockets would stay until the collector comes.
+        # Sources are not closed explicitly, and open sockets would stay until garbage collection.
         client = self._client
         weakref.finalize(self, lambda: _begin(client.aclose())).atexit = False
 
     def stop(self) -> None:
-        """Let what is being read end now: somebody has given up."""
+        """Cancel all requests, now and later, because the user has given up."""
         self._is_stopped = True
         for result in list(self._awaited):
             result.cancel()
 
     def deadline(self, seconds: float = 0.0, late: str = "it comes too slowly") -> Deadline:
-        """So many seconds from now; by default as many as the next 64 KB may take."""
+        """Return the deadline in so many seconds; by default as many as the next 64 KB may take."""
         return Deadline(time.monotonic() + (seconds or self.limits.piece), late)
 
     def open(
@@ -122,10 +122,10 @@ class Server:
         headers: Mapping[str, str] | None = None,
         accepts: tuple[int, ...] | range = (200,),
     ) -> "Reply":
-        """Send one request; the body is still to come.
+        """Send one request and return the reply before its body.
 
         Raises:
-            CannotRead: there is no reply of a status that is accepted, in words.
+            CannotRead: there is no reply with an accepted status.
         """
         reply = Reply(self, self.run(partial(self._send, url, headers), deadline))
         if reply.status not in accepts:
@@ -136,7 +136,7 @@ class Server:
     def read(
         self, url: str, deadline: Deadline, limit: int, accepts: tuple[int, ...] | range = (200,)
     ) -> tuple["Reply", bytes]:
-        """A reply with its whole body, of at most ``limit`` bytes."""
+        """Return a reply and its whole body of at most ``limit`` bytes."""
         with closing(self.open(url, deadline, accepts=accepts)) as reply:
             return reply, b"".join(reply.blocks(limit, deadline))
 
@@ -145,11 +145,10 @@ class Server:
         return await self._client.send(request, stream=True)
 
     def run(self, call: Callable[[], Awaitable[_Result]], deadline: Deadline) -> _Result:
-        """Call something on the loop, and wait for its result.
+        """Run a call on the loop and wait for its result.
 
         Raises:
-            CannotRead: the deadline came first, or somebody gave up, or the connection is in
-                trouble; in words.
+            CannotRead: the deadline passed, the user gave up, or the connection failed.
         """
         import httpx
 
@@ -177,25 +176,25 @@ class Server:
 
 
 def find_proxy() -> str:
-    """The proxy that the environment names, without user and password; ``""`` for none."""
+    """Return the environment's proxy without user and password, or ``""``."""
     proxies = getproxies()
     address = proxies.get("https") or proxies.get("all") or proxies.get("http") or ""
     return address.rpartition("//")[2].rpartition("@")[2]
 
 
-_starting = threading.RLock()  # the collector may come in between, and close a client
+_starting = threading.RLock()  # reentrant, as garbage collection meanwhile may close a client
 
 
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
-    """The event loop of this process, in a thread of its own."""
+    """Return this process's event loop, which runs in a thread of its own."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, daemon=True).start()
     return loop
 
 
 def _begin(work: Coroutine[Any, Any, _Result]) -> Future[_Result]:
-    """Let something run on the loop, which the first to come starts."""
+    """Start a coroutine on the loop, which the first call starts."""
     with _starting:
         loop = _loop()
     return asyncio.run_coroutine_threadsafe(work, loop)
@@ -207,7 +206,7 @@ async def _by(deadline: Deadline, call: Callable[[], Awaitable[_Result]]) -> _Re
 
 
 async def _forget_redirect(response: "httpx.Response") -> None:
-    # httpx reads where a redirect leads even if it does not go there, and may stumble.
+    # httpx parses a redirect's target even if it does not follow it, and may fail.
     response.headers.pop("Location", None)
 
 
@@ -216,7 +215,7 @@ class Reply:
 
     Attributes:
         status: its HTTP status.
-        headers: by name, in whatever case.
+        headers: by case-insensitive name.
     """
 
     def __init__(self, server: Server, response: "httpx.Response") -> None:
@@ -224,18 +223,18 @@ class Reply:
         self.headers: Mapping[str, str] = response.headers
         self._server = server
         self._response = response
-        self._blocks = response.aiter_raw()  # as it comes: a block size would wait for more
+        self._blocks = response.aiter_raw()  # without a block size, which would wait for more
 
     def next(self, deadline: Deadline) -> bytes:
-        """The next bytes as they were sent; empty at the end."""
+        """Return the next bytes as they were sent; empty at the end."""
         return self._server.run(lambda: anext(self._blocks, b""), deadline)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         _begin(self._response.aclose())
 
     def blocks(self, limit: int, deadline: Deadline) -> Iterator[bytes]:
-        """All of them; CannotRead where they are more than ``limit`` bytes."""
+        """Yield the body's bytes; raises CannotRead if there are more than ``limit``."""
         size = 0
         while block := self.next(deadline):
             size += len(block)
@@ -245,11 +244,11 @@ class Reply:
 
 
 def too_long(limit: int) -> CannotRead:
-    """The error about more than ``limit`` bytes."""
+    """Return the error for more than ``limit`` bytes."""
     return CannotRead(f"it holds more than {limit / 1e6:g} MB")
 
 
-#: Said of an object that is not the one that was listed.
+#: The error's words for an object that is no longer the one in the listing.
 CHANGED = "changed while it was read"
 _REFUSALS = {
     401: "permission denied",
@@ -275,9 +274,9 @@ def at_once(
     stop: Callable[[], Any],
     threads: int = CONNECTIONS,
 ) -> Generator[tuple[_Item, _Result], None, None]:
-    """Work on several items at a time; each with its result, in the order in which they end.
+    """Process several items at a time and yield each with its result, in the order of completion.
 
-    Where one raises, or the caller closes this, ``stop`` is called and the others are dropped.
+    If one raises, or the caller closes the generator, ``stop`` is called and the rest dropped.
     """
     pool = ThreadPoolExecutor(threads)
     try:
