@@ -110,7 +110,7 @@ def open_translations(code: str) -> Translations:
     )
 
 
-#: Longer texts are elided in the middle, so that a name of ten thousand letters does not fill a page.
+#: Longer texts are elided in the middle: a name of ten thousand letters must not fill a page.
 LONGEST_TEXT = 300
 #: The text of a missing value.
 NOTHING = "–"
@@ -126,7 +126,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
-    """Return a text with control and reordering characters spelt out, so that they have no effect."""
+    """Return a text with control and reordering characters spelt out, which disables them."""
     if text.isascii() and text.isprintable():
         return text
     text = _SURROGATE.sub("\ufffd", text)

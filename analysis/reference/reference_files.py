@@ -447,9 +447,7 @@ class Snapshot:
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
-            raise ContractError(
-                f"{self._display_name(path.name)} cannot be read: {error}"
-            ) from None
+            raise ContractError(f"{self._dated_name(path.name)} cannot be read: {error}") from None
 
     def holds(self, probe_cc: str) -> bool:
         """Test whether it has all files that a report on a country needs.
@@ -471,8 +469,9 @@ class Snapshot:
                 digest = digest_file(self.folder / name)
             if sidecar and sidecar.status == 200 and digest != sidecar.sha256:
                 raise ContractError(
-                    f"{self._display_name(name)} is not the file that was fetched: its SHA-256 is "
-                    f"not the one in its sidecar; remove data/reference/snapshots/{self.day} to do without"
+                    f"{self._dated_name(name)} is not the file that was fetched: its SHA-256 is not "
+                    f"the one in its sidecar; remove data/reference/snapshots/{self.day} to do "
+                    "without"
                 )
 
     def parameters(self) -> dict[str, str]:
@@ -495,7 +494,7 @@ class Snapshot:
         """
         files = []
         for name in _names(probe_cc):
-            sidecar, shown = self.sidecar(name), self._display_name(name)
+            sidecar, shown = self.sidecar(name), self._dated_name(name)
             if _PARAMETERS[name.split("/")[0]] not in used:
                 continue
             if sidecar is None:
@@ -506,7 +505,7 @@ class Snapshot:
             files.append(ReferenceFile(shown, role, sidecar.sha256, count, day))
         return tuple(files)
 
-    def _display_name(self, name: str) -> str:
+    def _dated_name(self, name: str) -> str:
         return f"{self.folder.name}/{name}"
 
 

@@ -1,10 +1,9 @@
 """The observations of one study: a country, a period, each measurement once.
 
-They are the first of its stages: all rows in one table. A store holds a small file for each archive
-object, thousands of them for a year, and opening them all takes longer than any question that is
-asked of them. So a study's rows are written once more into one table, which each notebook opens. It
-is kept as the tables of other stages are, under a name that says all that went into it: where the
-store has grown, or is read with other fingerprints, another one is made.
+A store has a small file for each archive object, thousands for a year, and opening them all takes
+longer than any query. So the rows of a study are written once more into one table, the first of its
+stages, which each notebook opens. The name of its file depends on all inputs: if the store has
+grown, or was read with other fingerprints, a new table is made.
 """
 
 import hashlib
@@ -43,7 +42,7 @@ from analysis.store.withholding import withhold
 from analysis.temporary_folders import TemporaryFolder
 
 _STAGE = "observations"
-#: What says how rows are chosen and written, as it was imported.
+#: Digests of the code that chooses and writes rows, as it was imported.
 _MADE_BY = [
     *(digest_file(Path(__file__).with_name(name)) for name in ("database.py", "runs.py")),
     DISJOINT_SQL,
@@ -59,23 +58,23 @@ def provide_observations(
     period: Period,
     scratch: Path,
 ) -> str:
-    """Let a connection find a study's rows, made now or earlier; returns the catalog they are in.
+    """Return the catalog of a study's rows, and make it if it does not exist.
 
-    It has ``observations``: the columns of ``schema.OBSERVATION``, ``object_key``, ``row_id``, the
-    place among all rows of the collection, ``run`` and ``run_known_by`` (``store.runs``);
-    ``reasons``, how many of these were kept and left out (``reason, line_count``); and
-    ``duplicates`` (``month, flag, line_count``).
+    It has the tables ``observations``: the columns of ``schema.OBSERVATION``, ``object_key``,
+    ``row_id`` (the position among all rows of the collection), ``run`` and ``run_known_by``
+    (``store.runs``); ``reasons``: the numbers of rows kept and left out (``reason, line_count``);
+    and ``duplicates`` (``month, flag, line_count``).
 
-    Of several processes that need them one makes them.
+    If several processes need them, one makes them.
 
     Args:
         kept: the stages of the study, see ``name_study``.
-        connection: in which they are found.
-        collection, probe_cc, period: what the study is of.
-        scratch: a folder to work in.
+        connection: attaches the catalog.
+        collection, probe_cc, period: of the study.
+        scratch: a temporary folder.
 
     Raises:
-        SourceError: there is no room for them.
+        SourceError: no folder can take the file.
         ContractError: a file of the store is damaged.
     """
     scope = {"cc": probe_cc, "since": period.since, "until": period.until}
@@ -89,10 +88,10 @@ def provide_observations(
         query = _ROWS_WITH_RUNS.format(rows=rows)
         writing.execute(f"CREATE TABLE {catalog}.observations AS {query}", scope)
 
-    if found := kept.find(connection, _STAGE, _MADE_BY):
-        return found
+    if existing := kept.find(connection, _STAGE, _MADE_BY):
+        return existing
     ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
-    # One of its own: DuckDB keeps what it knows of thousands of files, and counts it.
+    # A database of its own, because DuckDB caches metadata of thousands of files in its memory.
     with closing(connect(scratch / "writing.duckdb", int(threads))) as writing, explain_failures():
         limit_memory(writing, 0)
         kept.provide(writing, _STAGE, _MADE_BY, make)
@@ -100,7 +99,7 @@ def provide_observations(
 
 
 def name_study(collection: Collection, probe_cc: str, period: Period) -> str:
-    """What a study is called by all that its rows are made from."""
+    """Return the name of a study, with a digest of all inputs of its rows."""
     files = sorted([f.key, f.size, f.sha256, f.fingerprints] for f in collection.files)
     excerpt = collection.excerpt and collection.names()
     inputs = json.dumps([SCHEMA_VERSION, digest_edited_readers(), files, excerpt]).encode()
@@ -110,38 +109,38 @@ def name_study(collection: Collection, probe_cc: str, period: Period) -> str:
 
 @contextmanager
 def explain_failures() -> Iterator[None]:
-    """Say it in one sentence where DuckDB could not read or write.
+    """Turn DuckDB's errors of reading and writing into one sentence.
 
     Raises:
-        SourceError: in DuckDB's words. For want of memory it would end the same way again.
+        SourceError: in DuckDB's words; after a lack of memory a second run would fail, too.
     """
     try:
         yield
     except duckdb.OperationalError as error:
-        said = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise SourceError(
-            f"the observations cannot be written to one file: {said}",
+            f"the observations cannot be written to one file: {reason}",
             resumes=not isinstance(error, duckdb.OutOfMemoryException),
         ) from None
 
 
 def view_rows(connection: duckdb.DuckDBPyConnection, collection: Collection, scratch: Path) -> str:
-    """Make a view of all rows of a collection; returns its name.
+    """Make a view of all rows of a collection and return its name.
 
-    Its columns are those of the collection's files, ``object_key``, and ``row_id``, the place of
-    each among all rows. It stands on the table ``object`` and the view ``row_of_file``. Of an
-    excerpt, ``shared_run`` says of which run each is.
+    Its columns are those of the collection's files, ``object_key``, and ``row_id``, the position
+    among all rows. It reads the table ``object`` and the view ``row_of_file``. For an excerpt, the
+    view ``shared_run`` has the run of each row.
 
     Raises:
-        ContractError: a file is not as it was written.
+        ContractError: a file is damaged.
     """
     # DuckDB would need an extension, fetched from the network, to read S3 itself.
     paths = collection.store.local_paths(collection.names(), scratch)
     for name, path in zip(collection.names(), paths, strict=True):
         if not path.is_file() or read_metadata(path.read_bytes()) is None:
-            where = collection.store.path(name)
-            raise ContractError(f"{where} is damaged or gone: delete it and run again")
-    if collection.excerpt:  # its rows say themselves of which object they are
+            damaged_file = collection.store.path(name)
+            raise ContractError(f"{damaged_file} is damaged or gone: delete it and run again")
+    if collection.excerpt:  # its rows have ``object_key``
         counts = [pq.read_metadata(path).num_rows for path in paths]
         keys = {}
     else:
@@ -149,21 +148,21 @@ def view_rows(connection: duckdb.DuckDBPyConnection, collection: Collection, scr
         keys = {"object_key": [file.key for file in collection.files]}
     first_rows = list(accumulate(counts, initial=0))[:-1]
     files = {"filename": list(map(str, paths)), "first_row": first_rows, **keys}
-    connection.execute("DROP TABLE IF EXISTS object")  # of a folder that had no room
+    connection.execute("DROP TABLE IF EXISTS object")  # of an attempt in another folder
     connection.from_arrow(pa.table(files)).create("object")
     connection.execute("SET parquet_metadata_cache = true")
     connection.read_parquet(
         [without_glob(str(path)) for path in paths], filename=True, file_row_number=True
     ).create_view("row_of_file")
-    of_runs = ("run_name", "run_known_by") if collection.excerpt else ()
-    connection.execute(_EVERY_ROW.format(more="".join(f", {name}" for name in of_runs)))
-    if of_runs:
+    run_columns = ("run_name", "run_known_by") if collection.excerpt else ()
+    connection.execute(_EVERY_ROW.format(more="".join(f", {name}" for name in run_columns)))
+    if run_columns:
         connection.execute(_SHARED_RUNS)
     return "every_row"
 
 
 def without_glob(path: str) -> str:
-    """A path that DuckDB takes as it is."""
+    """Escape a path, so that DuckDB does not read it as a pattern."""
     return re.sub(r"[*?\[]", lambda character: f"[{character[0]}]", path)
 
 
@@ -184,9 +183,9 @@ SELECT (first_row + file_row_number)::UINTEGER AS row_id, run_name, run_known_by
 FROM row_of_file JOIN object USING (filename)
 """
 
-#: What may differ between two copies of one measurement: where and when they were received, the ID
-#: that OONI's server gave each (ooni/backend#1195), and the sender's name, which no share has.
-_OF_A_COPY = {
+#: Columns that may differ between two copies of a measurement: the line, the ID from OONI's server
+#: (ooni/backend#1195), the flags, and the sender's name, which shares do not have.
+_COPY_COLUMNS = {
     "report_id",
     "line_number",
     "probe_id",
@@ -196,7 +195,7 @@ _OF_A_COPY = {
     "fields_met",
 }
 
-# What is asked of every row before any is written: to go through thousands of files takes long.
+# The columns needed of every row before any is written: scanning thousands of files is slow.
 _SCOPED_ROWS = f"""
 CREATE OR REPLACE TEMP TABLE scoped_row AS
 SELECT row_id, probe_cc = $cc AS is_own, {IN_PERIOD} AS is_inside,
@@ -205,9 +204,9 @@ SELECT row_id, probe_cc = $cc AS is_own, {IN_PERIOD} AS is_inside,
 FROM {{rows}}
 """
 
-# All rows of a measurement but the first. Most were sent once; others are looked for by a number
-# that stands for each. The digest of what a probe found is short, so that another could be made to
-# have it: whatever else is known of the two must be the same as well.
+# All rows of a measurement but the first. Candidates are found by a hash. The digest of the test
+# keys is short, so that a forger could produce another measurement with the same one; therefore all
+# other columns must be equal, too.
 _REPEATED_ROWS = """
 CREATE OR REPLACE TEMP TABLE repeated_row AS
 WITH own_row AS (SELECT row_id, number FROM scoped_row WHERE is_own AND is_inside),
@@ -243,19 +242,20 @@ def scope_rows(
     schema: pa.Schema = OBSERVATION,
     named: str = "",
 ) -> None:
-    """Create ``scoped_row``, ``repeated_row`` and ``run_of_row``: what is to become of each row.
+    """Create the tables ``scoped_row``, ``repeated_row`` and ``run_of_row``.
 
-    Runs are those of all rows, so that they do not depend on the period.
+    They tell for each row whether it is in the study, is a repetition, and its run. Runs are formed
+    from all rows, so that they do not depend on the period.
 
     Args:
-        connection: finds them.
-        rows: a relation of the columns of ``schema``, ``object_key`` and ``row_id``.
+        connection: finds ``rows``.
+        rows: a relation with the columns of ``schema``, ``object_key`` and ``row_id``.
         scope: ``cc, since, until``.
         schema: of web_connectivity, or of the other tests, which have no input.
         named: see ``name_runs``.
     """
     connection.execute(_SCOPED_ROWS.format(rows=rows, **_describe_test(schema)), scope)
-    identity = ", ".join(name for name in schema.names if name not in _OF_A_COPY)
+    identity = ", ".join(name for name in schema.names if name not in _COPY_COLUMNS)
     flag = DISJOINT_SQL if "is_confirmed" in schema.names else "''"
     connection.execute(_REPEATED_ROWS.format(rows=rows, identity=identity, flag=flag))
     connection.execute(_KEPT_ROWS)
@@ -278,7 +278,7 @@ GROUP BY ALL
 """
 
 
-# Another copy of a run is other rows of another run.
+# A second copy of a run has other row and run numbers.
 _DRAWN_ROWS = """
 SELECT o.* REPLACE (drawn_run::UINTEGER AS run,
   (row_id + copy * (SELECT max(row_id) + 1 FROM observations))::UINTEGER AS row_id)
@@ -286,43 +286,42 @@ FROM observations o JOIN drawn_runs USING (run)
 """
 
 
-#: Where the stages of a study lie whose store is a bucket: DuckDB works on this machine's disk.
+#: The folder of stages if the store is a bucket, because DuckDB needs a local disk.
 STAGES_OF_BUCKETS = REPOSITORY / "data" / FOLDER
 
 
 class Observations(AbstractContextManager["Observations"]):
-    """The observations that a report is about.
+    """The observations of a report.
 
-    ``connection`` holds the view ``observations``: the columns of ``schema.OBSERVATION``,
-    ``object_key``, ``row_id``, a number, ``run`` and ``run_known_by``; one row a measurement, in no
-    order. Names that a meeting withheld have given way to their placeholders. It works in the
-    temporary folder ``scratch``, which goes with :meth:`close` or with the object. ``kept`` are the
-    tables that were made of them before.
+    ``connection`` has the view ``observations``: the columns of ``schema.OBSERVATION``,
+    ``object_key``, ``row_id``, ``run`` and ``run_known_by``; one row per measurement, in no order.
+    Withheld names are replaced by placeholders. Temporary files are in ``scratch``, which
+    :meth:`close` removes. ``kept`` are the stages made from these rows.
     """
 
     def __init__(self, collection: Collection, probe_cc: str, period: Period) -> None:
-        """Open them.
+        """Open the observations.
 
         Raises:
-            ParameterError: an excerpt is of another country, or not of all the days asked for; or
-                the country's file of decisions cannot be read.
-            SourceError: there is no room to work in.
+            ParameterError: an excerpt is of another country, or lacks days of the period; or the
+                country's file of decisions cannot be read.
+            SourceError: the disk is full.
             ContractError: a file of the store is damaged.
         """
-        self._whole: Observations | None = None  # keeps that of which this is a part
+        self._whole: Observations | None = None  # keeps the whole open while a part is in use
         withheld = load_withheld(probe_cc)
         if collection.excerpt:
-            _refuse_more_than(collection.excerpt, probe_cc, period)
+            _check_excerpt(collection.excerpt, probe_cc, period)
         self._collection = collection
         store = collection.store
         with ExitStack() as undo:
             self.scratch = undo.enter_context(TemporaryFolder("workbook-observations-"))
-            given = os.environ.get("OMP_NUM_THREADS", "")  # else one per processor
-            threads = (int(given) if given.isdecimal() else os.cpu_count()) or 1
+            limit = os.environ.get("OMP_NUM_THREADS", "")
+            threads = (int(limit) if limit.isdecimal() else os.cpu_count()) or 1
             database = self.scratch / "observations.duckdb"
             self.connection = undo.enter_context(connect(database, threads))
-            beside = Path(store.path(FOLDER)) if store.is_local else STAGES_OF_BUCKETS
-            folders = [beside, self.scratch / FOLDER]
+            stages = Path(store.path(FOLDER)) if store.is_local else STAGES_OF_BUCKETS
+            folders = [stages, self.scratch / FOLDER]
             name = name_study(collection, probe_cc, period)
             self.kept = KeptTables(name, folders)
             study = provide_observations(
@@ -346,47 +345,47 @@ class Observations(AbstractContextManager["Observations"]):
         self.close()
 
     def close(self) -> None:
-        """Drop the connection and what it made on the way."""
+        """Close the connection and remove its temporary files."""
         self._to_undo.close()
 
     def beside(self) -> "Observations":
-        """The same rows over another connection, which finds nothing that was made in this one."""
+        """Return the same rows over another connection, without this one's temporary tables."""
         other, undo = copy(self), ExitStack()
         other._whole, other._to_undo = self, undo
         other.connection = undo.enter_context(closing(self.connection.cursor()))
         return other
 
     def only(self, condition: str) -> "Observations":
-        """Those of which a condition is true, in a database of their own.
+        """Return the observations for which a condition is true, in a database of their own.
 
-        They are written once, and opened by whoever asks for the same part of the same rows.
+        They are written once; the same part of the same rows is opened again later.
 
         Raises:
-            ParameterError: it is no condition over the columns of an observation.
+            ParameterError: it is not a condition on the columns of an observation.
         """
         query = f"FROM observations WHERE ({condition})"
         try:
-            # One that finds nothing made of the observations: a method's tables are other ones
-            # tomorrow, and the part is kept by the words of its condition.
+            # The file of a part is named by its condition, which therefore must not read tables of
+            # the method: these may change. A new cursor does not find them.
             with closing(self.connection.cursor()) as cursor:
-                asked = cursor.sql(f"SELECT ({condition}) AS is_in FROM observations")
-                is_condition = asked.types == ["BOOLEAN"]
+                relation = cursor.sql(f"SELECT ({condition}) AS is_in FROM observations")
+                is_condition = relation.types == ["BOOLEAN"]
                 if is_condition:
                     cursor.execute(f"SELECT count(*) {query}")
         except duckdb.Error as error:
-            why = f"it is no condition over the columns of observations: {error}"
-            raise ParameterError("only", condition, why.splitlines()[0]) from None
+            reason = f"it is no condition over the columns of observations: {error}"
+            raise ParameterError("only", condition, reason.splitlines()[0]) from None
         if not is_condition:
-            why = "it is no condition, which is true or false, such as probe_asn = 1"
-            raise ParameterError("only", condition, why)
+            reason = "it is no condition, which is true or false, such as probe_asn = 1"
+            raise ParameterError("only", condition, reason)
         return self._take_part(query)
 
     def resample(self, seed: int) -> "Observations":
-        """As many of their runs as there are, drawn with replacement, in a database of their own.
+        """Return a bootstrap sample: as many runs, drawn with replacement, in another database.
 
-        A run that is drawn twice is there twice, as two runs. A seed draws the same everywhere:
-        runs are numbered by what they hold, and of ``random`` only what Python promises not to
-        change is used. Their ledger is that of all.
+        A run that is drawn twice appears as two runs. A seed draws the same runs on every machine:
+        runs are numbered by their content, and ``random()`` is stable across Python versions. The
+        ledger is that of all observations.
         """
         query = "SELECT DISTINCT run FROM observations ORDER BY run"
         runs = [run for (run,) in self.connection.execute(query).fetchall()]
@@ -400,8 +399,10 @@ class Observations(AbstractContextManager["Observations"]):
             self.connection.unregister("drawn_runs")
 
     def _take_part(self, query: str, *, is_kept: bool = True) -> "Observations":
-        """The rows of a query, with the columns of ``observations``, in a database of their own;
-        what is made of them goes with them, unless it is kept."""
+        """Return the rows of a query, with the columns of ``observations``, as observations.
+
+        The stages made from them are temporary unless ``is_kept``.
+        """
         digest = hashlib.sha256(query.encode()).hexdigest()[:16]
         part, undo = copy(self), ExitStack()
         part._whole, part._to_undo = self, undo
@@ -415,24 +416,23 @@ class Observations(AbstractContextManager["Observations"]):
 
         catalog = part.kept.find(part.connection, _STAGE, query)
         if catalog is None:
-            made = part.kept.provide(self.connection, _STAGE, query, make)
-            self.connection.execute(f"DETACH {made}")
+            new_catalog = part.kept.provide(self.connection, _STAGE, query, make)
+            self.connection.execute(f"DETACH {new_catalog}")
             catalog = part.kept.provide(part.connection, _STAGE, query, make)
         part.connection.execute(f"CREATE VIEW observations AS FROM {catalog}.observations")
-        counted = part.connection.execute("SELECT count(*) FROM observations").fetchall()
-        ((row_count,),) = counted
+        ((row_count,),) = part.connection.execute("SELECT count(*) FROM observations").fetchall()
         limit_memory(part.connection, row_count)
-        if is_kept:  # what is drawn by chance leaves nothing out
+        if is_kept:  # a random sample leaves no row out
             part._row_count = row_count
         return part
 
     def ledger(self) -> pd.DataFrame:
-        """What became of every line of every object.
+        """Return the ledger of all lines.
 
         Returns:
-            One row a reason (``reason, line_count``): all of :data:`store.REASONS` in order, then
-            the ``invalid:<why>`` that occur, sorted, then ``left_out``, the lines that are not in a
-            part, and ``total``.
+            One row per reason (``reason, line_count``): all of :data:`store.REASONS` in order, then
+            the ``invalid:<why>`` that occur, sorted, then ``left_out`` (lines outside the part) and
+            ``total``.
 
         Raises:
             ContractError: the reasons do not add up to the lines.
@@ -444,21 +444,22 @@ class Observations(AbstractContextManager["Observations"]):
         return pd.DataFrame({"reason": list(table), "line_count": list(table.values())})
 
     def duplicates(self) -> pd.DataFrame:
-        """The lines left out as duplicates: ``month, flag, line_count``, sorted.
+        """Return the lines left out as duplicates: ``month, flag, line_count``, sorted.
 
-        ``flag`` is the one of :data:`flags.DISJOINT` under which OONI would count the line.
+        ``flag`` is one of :data:`flags.DISJOINT`, under which OONI would count the line.
         """
         return pd.DataFrame(self._duplicates, columns=["month", "flag", "line_count"])
 
 
-def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:
+def _check_excerpt(excerpt: Excerpt, probe_cc: str, period: Period) -> None:
+    """Refuse a country or period that an excerpt does not cover."""
     share = excerpt.period
-    for name, value, is_held in (
+    for name, value, is_covered in (
         ("PROBE_CC", probe_cc, probe_cc == excerpt.probe_cc),
         ("SINCE", period.since, period.since >= share.since),
         ("UNTIL", period.until, period.until <= share.until),
     ):
-        if not is_held:
+        if not is_covered:
             raise ParameterError(
                 name,
                 value,
@@ -469,11 +470,11 @@ def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:
 def observations_from_table(
     table: pa.Table, name: str = "observations"
 ) -> duckdb.DuckDBPyConnection:
-    """A connection with the table ``observations`` made of rows at hand, or ``messaging``.
+    """Open a connection with the table ``observations``, or ``messaging``, from a table in memory.
 
     ``table`` has the columns of ``schema.OBSERVATION``, or of ``MESSAGING``, and any others, which
     are kept. No row is left out; ``row_id`` numbers them from 0, and ``run`` their runs, unless
-    they say it themselves.
+    the table has ``run``.
     """
     connection = connect()
     numbered = table.append_column("row_id", pa.array(range(len(table)), pa.uint32()))
@@ -493,7 +494,7 @@ def observations_from_table(
 
 
 def _describe_test(schema: pa.Schema) -> dict[str, str]:
-    """How the test and the input of a row are asked for; apps and tools have no input."""
+    """Return the SQL of a row's test and input; apps and tools have no input."""
     is_web = "input" in schema.names
     return {"test": "''", "input": "input"} if is_web else {"test": "test_name", "input": "''"}
 
@@ -524,18 +525,17 @@ _COUNTS = "SELECT test_name, reason, count(*) FROM judged GROUP BY ALL"
 
 
 class MessagingRows:
-    """What a study holds of these tests.
+    """The messaging and circumvention tests of a study.
 
     ``connection`` has the table ``messaging``: the columns of ``MESSAGING``, ``object_key``,
-    ``row_id``, ``run`` and ``run_known_by``, one row a measurement; empty where the source has
-    none.
+    ``row_id``, ``run`` and ``run_known_by``, one row per measurement; empty if the source has none.
     """
 
     def __init__(self, collection: Collection, probe_cc: str, period: Period) -> None:
-        """Read them.
+        """Read the tests.
 
         Raises:
-            SourceError: there is no room to work in.
+            SourceError: the disk is full.
             ContractError: a file of the store is damaged.
         """
         self.connection = connect()
@@ -556,12 +556,12 @@ class MessagingRows:
         self.connection.execute("DROP TABLE judged")
 
     def ledger(self) -> pd.DataFrame:
-        """What became of every line of these tests' objects.
+        """Return the ledger of these tests' lines.
 
         Returns:
-            One row a test and reason (``test_name, reason, line_count``): of each test that the
-            source holds, those reasons of ``provenance.REASONS`` and ``invalid:<why>`` that occur,
-            and ``total``.
+            One row per test and reason (``test_name, reason, line_count``): for each test that the
+            source has, the reasons of ``store.REASONS`` and ``invalid:<why>`` that occur, and
+            ``total``.
 
         Raises:
             ContractError: the reasons do not add up to the lines.
@@ -569,11 +569,13 @@ class MessagingRows:
         files = defaultdict(list)
         for file in self._collection.files:
             files[BY_FOLDER[find_test(file.key) or ""].name].append(file)
-        rows = [
-            (test.name, reason, count)
-            for test in TESTS
-            if test.name in files
-            for reason, count in add_up(files[test.name], self._rows[test.name]).items()
-            if count or reason == "total"
-        ]
+        rows = []
+        for test in TESTS:
+            if test.name in files:
+                ledger = add_up(files[test.name], self._rows[test.name])
+                rows += [
+                    (test.name, reason, count)
+                    for reason, count in ledger.items()
+                    if count or reason == "total"
+                ]
         return pd.DataFrame(rows, columns=["test_name", "reason", "line_count"])

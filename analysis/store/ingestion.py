@@ -1,11 +1,11 @@
-"""An archive → the observations of a country in the store, resumable.
+"""Ingestion of a country's observations from an archive into the store; it can be resumed.
 
-The archive's messaging and circumvention tests go the same way into rows of their own, beside those
-of web_connectivity and never among them.
+The archive's messaging and circumvention tests are ingested in the same way, into files of their
+own.
 
-What a store holds of a source is on record, so that not each of its files has to be opened. The
-record speaks of a file as long as the file has the size and the time of change that it had then.
-Of a server's archive it is also how a study is opened again without asking the server.
+A record lists the files that a store has of a source, so that they need not all be opened. An entry
+is valid while its file has the recorded size and time of change. With the record, a study of a
+server's archive can be opened again without a request to the server.
 """
 
 import os
@@ -40,9 +40,9 @@ from analysis.store.shares import (
 from analysis.store.store import FOLDER, SUFFIX, Collection, NotRead, Provenance, Store
 from analysis.store.workers import Result, Task, count_workers, read_objects, read_on_cluster
 
-#: So many objects that a server does not give, if they are most of all, are its own trouble.
+#: If so many objects, and most of all, cannot be read, the server itself is the problem.
 TOO_MANY = 20
-#: No page of apps' tests is matched against fingerprints, so that files outlive a change of them.
+#: Tests of apps are not matched against fingerprints, so their files do not depend on them.
 _NO_FINGERPRINTS = Fingerprints()
 
 Progress = Callable[[int, int, str], None]
@@ -50,28 +50,28 @@ _Results = Generator[tuple[str, Result], None, None]
 
 
 def silent(done: int, total: int, what: str) -> None:
-    """Tell nobody."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is read, where it goes, and how.
+    """A request to ingest a country's measurements.
 
     Attributes:
         source: ``ooni``, a folder, URL or bucket in the archive's layout, a share, another store.
         store: a folder or ``s3://`` URL.
         probe_cc: two capital letters.
-        period: of the measurements. OONI's archive is asked for what it received in the period and
-            the margin; of any other source all objects of the country are read.
-        receipt_margin: days behind the period.
-        keep_raw: keep what a server sends, as it is.
-        reopen: where a server's objects were read before, ask it for nothing.
-        relist: of OONI's archive, True: list every day again, False: none that was listed, and of
-            what was read before nothing; None: the days whose listing has grown old.
-        jobs: worker processes; by default one a processor. The result does not depend on it.
+        period: of the measurements. From OONI's archive, objects received in the period and the
+            margin are read; from any other source, all objects of the country.
+        receipt_margin: days after the period.
+        keep_raw: keep the files of a server unchanged.
+        reopen: use the record of an earlier run instead of a server, if there is one.
+        relist: for OONI's archive: True lists every day again; False lists only days without a
+            listing, and nothing if all was read before; None lists days whose listing is old.
+        jobs: worker processes; by default one per processor. The result does not depend on it.
         scheduler: address of a Dask scheduler whose workers read instead, ``jobs`` objects at once.
         listing: called with days of the archive listed, days in all, and the day just listed.
-        notify: called with a sentence before files that are there are made again.
+        notify: called with a sentence before existing files are made again.
         progress: called with objects done, objects in all, and the key just done.
     """
 
@@ -91,14 +91,14 @@ class Request:
 
 
 def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
-    """Bring a country's observations into the store; what is there already is not read again.
+    """Ingest a country's observations into the store, except objects that it has already.
 
-    ``fingerprints`` are what the pages are matched against.
+    Pages are matched against ``fingerprints``.
 
     Raises:
-        ParameterError: the source is no source, a store of several sources, or cannot have the
+        ParameterError: the source is invalid, is a store of several sources, or cannot have the
             country.
-        SourceError: it cannot be reached or holds nothing of the country, what it shares is
+        SourceError: the source cannot be reached or has nothing of the country, a share is
             damaged, or the store cannot be written.
     """
     archive = _open_archive(request, fingerprints)
@@ -107,7 +107,7 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
     if read_before is not None:
         return read_before
     listed = source.objects(partial(_is_wanted, probe_cc=probe_cc, name=source.name))
-    # A manifest beside an archive's objects is somebody else's business.
+    # A manifest beside an archive's objects is not one of ours.
     if [item.key for item in listed] == [MANIFEST]:
         share = import_share(source, listed[0], store, probe_cc, request.progress)
         archive.write_record(_Record(share=share.excerpt.folder if share.excerpt else ""))
@@ -118,7 +118,7 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
     if not objects and not other_store:
         window = _choose_window(request)
         raise SourceError(say_none_found(request.source, probe_cc, window), resumes=False)
-    if not request.reopen:  # the run that the study belongs to has cleared them away
+    if not request.reopen:  # the run of this study has removed them
         store.remove_leftovers(f"{FOLDER}/{archive.task.source_id}")
     if other_store:
         offered = [item for item in listed if item.key != MANIFEST]
@@ -137,16 +137,16 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
 
 
 def ingest_messaging(request: Request) -> Collection:
-    """Bring a country's messaging and circumvention tests into the store.
+    """Ingest a country's messaging and circumvention tests into the store.
 
-    A share or another store as the source has none of these tests.
+    Shares and other stores have none of these tests.
 
     Returns:
-        What was read; of no object, where the source has none.
+        The collection; empty if the source has no such object.
 
     Raises:
-        ParameterError: the source is no source.
-        SourceError: it cannot be reached, or the store cannot be written.
+        ParameterError: the source is invalid.
+        SourceError: the source cannot be reached, or the store cannot be written.
     """
     if request.relist:  # the days were listed again for web sites, with all tests
         request = replace(request, relist=None)
@@ -160,9 +160,9 @@ def ingest_messaging(request: Request) -> Collection:
 
 
 def say_none_found(source: str, probe_cc: str, window: Period | None) -> str:
-    """That a source has no web site of a country, and what to do.
+    """Return the error of a source without web sites of a country, with advice.
 
-    ``window`` are the days of receipt that OONI's archive was asked for; None is another source.
+    ``window``: the days of receipt for OONI's archive, None for another source.
     """
     if window:
         return (
@@ -171,17 +171,20 @@ def say_none_found(source: str, probe_cc: str, window: Period | None) -> str:
         )
     is_server = "://" in source
     folder = "FOLDER" if is_server else shlex.quote(source)
+    advice = (
+        f"{'fetch them into a FOLDER: ' if is_server else ''}'python -m analysis pack {folder} OUT "
+        f"--cc {probe_cc}' copies them into a new folder OUT, to be given as SOURCE"
+    )
     return (
         f"{source} holds no web_connectivity measurements of {probe_cc} in files that have OONI's "
         f"names, such as raw/20240131/05/{probe_cc}/webconnectivity/2024013105_{probe_cc}_"
         "webconnectivity.n0.0.jsonl.gz: check PROBE_CC. If its files are measurements under other "
-        f"names, {'fetch them into a FOLDER: ' if is_server else ''}'python -m analysis pack "
-        f"{folder} OUT --cc {probe_cc}' copies them into a new folder OUT, to be given as SOURCE"
+        f"names, {advice}"
     )
 
 
 def was_read(request: Request) -> bool:
-    """Whether the store has a record of what the source holds of web sites."""
+    """Test whether the store has a record of the source's web sites."""
     return _open_archive(request, _NO_FINGERPRINTS).record is not None
 
 
@@ -191,10 +194,10 @@ def _is_wanted(path: str, probe_cc: str, name: str) -> bool:
 
 
 def _open_archive(request: Request, fingerprints: Fingerprints, what: str = "") -> "_Archive":
-    """What a request asks of, and what is on record of its tests.
+    """Open the source of a request and its record.
 
     Raises:
-        ParameterError: the source is no source, or cannot have the country.
+        ParameterError: the source is invalid, or cannot have the country.
     """
     window, store = _choose_window(request), Store(request.store)
     scope = (
@@ -204,7 +207,7 @@ def _open_archive(request: Request, fingerprints: Fingerprints, what: str = "") 
     name = f"read-{what}{request.probe_cc}{f'-{window}' if window else ''}.json"
     try:
         record: _Record | None = msgspec.convert(store.read_note(source.id, name), _Record)
-    except msgspec.ValidationError:  # there is none, or another program's
+    except msgspec.ValidationError:  # there is none, or one of another version
         record = None
     source_id = (record and record.other_store) or source.id
     task = Task(source, source_id, store, fingerprints, request.keep_raw)
@@ -212,7 +215,7 @@ def _open_archive(request: Request, fingerprints: Fingerprints, what: str = "") 
 
 
 def _choose_window(request: Request) -> Period | None:
-    """The days of receipt that OONI's archive is asked for; None where the source is another."""
+    """Return the days of receipt to read from OONI's archive; None for another source."""
     source, probe_cc = request.source, request.probe_cc
     if source != OONI:
         return None
@@ -229,19 +232,19 @@ def _choose_window(request: Request) -> Period | None:
 
 
 class _Record(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What was read of a source for a country, and for a window where there is one."""
+    """The record of what was read from a source for a country, and for a window if there is one."""
 
-    #: Of each file what it was made from, its size and its time of change.
+    #: Provenance, size and time of change of each file.
     files: list[tuple[Provenance, int, int]] = []
     not_read: list[NotRead] = []
-    share: str = ""  # the folder of the share that was imported, in the place of files
-    other_store: str = ""  # of which archive the files are, where another store was imported
+    share: str = ""  # the folder of an imported share, instead of files
+    other_store: str = ""  # the archive's id of the files that were imported from another store
     late: list[str] = []  # keys of files whose object came late
 
 
 @dataclass(frozen=True)
 class _Archive:
-    """An archive that is read into a store, and the record of what was read of it before."""
+    """An archive to read into a store, and the record of an earlier run."""
 
     request: Request
     task: Task
@@ -249,24 +252,26 @@ class _Archive:
     record: _Record | None
 
     def reopen(self) -> Collection | None:
-        """What was read before, asking nobody, where the request wants that of a server; None where
-        some of it is no longer there. If no day is to be listed again, that is read as it was.
+        """Return the collection of an earlier run, without listing the server.
+
+        None if the request does not want this, there is no record, or files of it are missing. With
+        ``relist=False``, missing files are read again by the record.
         """
         task, record, request = self.task, self.record, self.request
-        is_asked = not request.reopen and request.relist is not False
-        if is_asked or not isinstance(task.source, Bucket) or record is None:
+        may_reopen = request.reopen or request.relist is False
+        if not may_reopen or not isinstance(task.source, Bucket) or record is None:
             return None
         if record.share:
             return reopen_share(task.store, record.share)
         late = set(record.late)
-        on_record = [
+        recorded = [
             ArchiveObject(file.key, file.size, file.etag, file.key in late)
             for file, *_ in record.files
         ]
-        files, _ = self._find_current(on_record)
-        if len(files) < len(on_record):
+        files, _ = self._find_current(recorded)
+        if len(files) < len(recorded):
             is_repeated = request.relist is False and not record.other_store
-            return self.read(on_record, record.not_read) if is_repeated else None
+            return self.read(recorded, record.not_read) if is_repeated else None
         missing = tuple(record.not_read)
         return Collection(
             task.store,
@@ -278,26 +283,32 @@ class _Archive:
         )
 
     def read(self, objects: Sequence[ArchiveObject], missing: Sequence[NotRead] = ()) -> Collection:
-        """Read those objects that the store does not hold as they are; each is told when it is
-        done. Others are known to be ``missing``.
+        """Read the objects that the store does not have in their current version.
+
+        Args:
+            objects: of the source.
+            missing: objects that are known to be unreadable.
 
         Raises:
-            SourceError: the source stopped answering, or a server refuses most of what it lists.
+            SourceError: the source stopped answering, or a server refuses most listed objects.
         """
         task = self.task
-        files, with_others = self._find_current(objects)
-        if with_others:
-            size = sum(file.size for file in with_others) / 1e6
+        files, outdated = self._find_current(objects)
+        if outdated:
+            size = sum(file.size for file in outdated) / 1e6
             self.request.notify(
-                f"{len(with_others):,} objects ({size:,.0f} MB) are read again, because the store "
+                f"{len(outdated):,} objects ({size:,.0f} MB) are read again, because the store "
                 "has them with other fingerprints. To avoid it, stop, and give the FINGERPRINTS or "
                 "the REFERENCE of the earlier run"
             )
-        known, late = {file.key for file in files}, {item.key for item in objects if item.is_late}
-        pending = [item for item in objects if item.key not in known]
+        current_keys, late = (
+            {file.key for file in files},
+            {item.key for item in objects if item.is_late},
+        )
+        pending = [item for item in objects if item.key not in current_keys]
         not_read: list[NotRead] = []
-        with closing(self._read_pending(pending, len(known))) as results:
-            for done, (key, result) in enumerate(results, len(known) + 1):
+        with closing(self._read_pending(pending, len(current_keys))) as results:
+            for done, (key, result) in enumerate(results, len(current_keys) + 1):
                 if isinstance(result, NotRead):
                     not_read.append(result)
                 else:
@@ -308,14 +319,14 @@ class _Archive:
             task.source_id,
             tuple(sorted(files, key=lambda file: file.key)),
             tuple(sorted([*not_read, *missing], key=lambda item: item.key)),
-            len(files) + len(not_read) + len(missing) - len(known),
+            len(files) + len(not_read) + len(missing) - len(current_keys),
             late=tuple(sorted(late & {file.key for file in files})),
         )
         self.record_files(collection)
         return collection
 
     def _read_pending(self, pending: Sequence[ArchiveObject], known_count: int) -> _Results:
-        """What became of each object, by key, as long as the source gives any."""
+        """Yield key and result of each object, until too many fail."""
         jobs, scheduler = self.request.jobs, self.request.scheduler
         if scheduler:
             results = read_on_cluster(self.task, pending, jobs, scheduler)
@@ -335,31 +346,29 @@ class _Archive:
     def _find_current(
         self, objects: Sequence[ArchiveObject]
     ) -> tuple[list[Provenance], list[Provenance]]:
-        """What the files were made from that reading their object would give again; and that of
-        files of which it would, with other fingerprints.
-        """
+        """Return the files that are up to date, and those that only have other fingerprints."""
         by_key = {item.key: item for item in objects}
-        files = [file for file, *_ in self._look_at(list(by_key))]
+        files = [file for file, *_ in self._list_files(list(by_key))]
         whole = [file for file in files if file.is_current(by_key[file.key], file.fingerprints)]
-        ours = self.task.fingerprints.digest
-        others = [file for file in whole if file.fingerprints != ours]
-        return [file for file in whole if file.fingerprints == ours], others
+        digest = self.task.fingerprints.digest
+        outdated = [file for file in whole if file.fingerprints != digest]
+        return [file for file in whole if file.fingerprints == digest], outdated
 
-    def _look_at(self, keys: Sequence[str]) -> list[tuple[Provenance, int, int]]:
-        """The files of some objects that are there and whole, as a record has them."""
+    def _list_files(self, keys: Sequence[str]) -> list[tuple[Provenance, int, int]]:
+        """Return the entries of a record for the undamaged files of these objects."""
         store, source_id = self.task.store, self.task.source_id
-        stamps = store.stamps(f"{FOLDER}/{source_id}")
-        there = {key: stamps[key + SUFFIX] for key in keys if key + SUFFIX in stamps}
-        on_record = self.record.files if self.record else []
-        known = {file.key: file for file, *stamp in on_record if there.get(file.key) == (*stamp,)}
-        others = [key for key in there if key not in known]
-        files = {**known, **store.read_provenances(source_id, others)}
-        return [(files[key], *stamp) for key, stamp in there.items() if key in files]
+        all_stamps = store.stamps(f"{FOLDER}/{source_id}")
+        stamps = {key: all_stamps[key + SUFFIX] for key in keys if key + SUFFIX in all_stamps}
+        entries = self.record.files if self.record else []
+        recorded = {file.key: file for file, *stamp in entries if stamps.get(file.key) == (*stamp,)}
+        unrecorded = [key for key in stamps if key not in recorded]
+        files = {**recorded, **store.read_provenances(source_id, unrecorded)}
+        return [(files[key], *stamp) for key, stamp in stamps.items() if key in files]
 
     def record_files(self, collection: Collection) -> None:
-        """Record what a collection has files of, if they are there."""
-        # Files that were just written are opened once more: another run may have replaced them.
-        entries = self._look_at([file.key for file in collection.files])
+        """Record the files of a collection, if they still exist."""
+        # Files that were just written are opened again, because another run may have replaced them.
+        entries = self._list_files([file.key for file in collection.files])
         if collection.files == tuple(file for file, *_ in entries):
             is_own = collection.source_id == self.task.source.id
             other_store = "" if is_own else collection.source_id
@@ -372,7 +381,7 @@ class _Archive:
             self.write_record(record)
 
     def write_record(self, record: _Record) -> None:
-        """Record what the store holds; a disk that takes nothing more costs time, no more."""
+        """Write a record if it changed; without one, only the next run is slower."""
         if record != self.record:
             with suppress(SourceError):
                 note = msgspec.to_builtins(record)

@@ -1,7 +1,7 @@
-"""Lines of JSON → observations, in bounded memory whatever is in them.
+"""Reading of observations from lines of JSON, in limited memory.
 
-No line of more than :data:`LINE_LIMIT` bytes is held, and none of more than :data:`VALUE_LIMIT`
-values is decoded. Each line is an observation, or one of the ledger's words says why it is none.
+A line of more than :data:`LINE_LIMIT` bytes is skipped, and one of more than :data:`VALUE_LIMIT`
+values is not decoded. Each line gives an observation or a reason of the ledger.
 """
 
 import codecs
@@ -28,39 +28,41 @@ from analysis.observations.schema import OBSERVATION
 from analysis.sources.archive_files import FOLDERS, CannotRead, parse_receipt
 from analysis.store.store import Row, table_of
 
-#: Lines longer than this are not read (bytes). Probes keep 512 KB of a page (ooni/probe-cli,
-#: ``internal/experiment/webconnectivitylte/cleartextflow.go``). Those of 2020 kept whole pages: the
-#: longest of 3,000 real lines that we have is theirs, and has 3.7 MB.
+#: The longest line that is read (bytes). Probes keep 512 KB of a page (ooni/probe-cli,
+#: ``internal/experiment/webconnectivitylte/cleartextflow.go``). Those of 2020 kept whole pages; the
+#: longest of our 3,000 real lines is one of these, with 3.7 MB.
 LINE_LIMIT = 16 << 20
 
-#: A line with more values than this is not decoded: each takes up to a hundred bytes. Real ones
+#: The most values of a line that is decoded; each takes up to a hundred bytes of memory. Real lines
 #: have up to some thousands.
 VALUE_LIMIT = 1 << 18
 
-#: A stream that holds more than this and a hundred times its compressed size is a bomb. To pass
-#: over so much takes some 25 seconds. It is that much so that nobody's lines keep the lines behind
-#: them from being read: OONI closes an object at 20 MB compressed (ooni/devops,
-#: ``ansible/roles/fastpath/templates/ooni_api_uploader.py``), and gzip packs 1,032 to 1 at best.
+#: A stream of more bytes than this, and more than a hundred times its compressed size, is a bomb.
+#: Skipping so much takes some 25 seconds. The limit exceeds the largest object that OONI can write,
+#: so that a hostile line cannot suppress the lines after it: OONI closes an object at 20 MB
+#: compressed (ooni/devops, ``ansible/roles/fastpath/templates/ooni_api_uploader.py``), and gzip
+#: compresses 1,032 to 1 at best.
 _MOST_DECOMPRESSED = 22 << 30
 _MOST_TIMES = 100
-#: A line counts as so many bytes more: to refuse the shortest takes as long as to pass over these.
-_BYTES_OF_A_LINE = 8192
+#: The cost of a line besides its bytes, in bytes: refusing a short line takes as long as skipping
+#: these.
+_LINE_COST = 8192
 
-#: The first line of an object, and one in so many after it, is compared with the fields that must
-#: be there; that takes as long as to read it.
-_LOOKED_AT = 64
+#: The first line of an object, and one in so many after it, is compared with the required fields,
+#: which takes as long as reading it.
+_COMPARED_LINES = 64
 
 _COMPRESSED_BLOCK = 1 << 17
-_DECOMPRESSED_BLOCK = 1 << 18  # more at a time, and the processor's cache holds no block of it
-_BLOCK = 1 << 20  # of a line that is passed over, or of which values are counted
+_DECOMPRESSED_BLOCK = 1 << 18  # a larger block does not fit into the processor's cache
+_BLOCK = 1 << 20  # of a line that is skipped, or whose values are counted
 
 
 class Decompressed(io.RawIOBase):
-    """What a gzip stream holds; several members follow each other.
+    """The decompressed bytes of a gzip stream, which may have several members.
 
-    A stream that breaks off gives all that it holds up to the break, and then ``is_cut``: no reader
-    of gzip files does, they drop what they have read so far of the block that was asked for. A
-    bomb is cut too, before it takes hours.
+    A truncated stream gives all bytes up to its end and sets ``is_cut``. Readers of gzip files in
+    libraries drop the bytes of their last block in this case. A bomb is cut too, before it takes
+    hours.
     """
 
     def __init__(self, stream: io.RawIOBase) -> None:
@@ -86,7 +88,7 @@ class Decompressed(io.RawIOBase):
         return len(content)
 
     def _next(self, size: int) -> bytes:
-        """The next bytes; empty at the end. Raises EOFError and others where it breaks off."""
+        """Return the next bytes, empty at the end; raises EOFError and others if truncated."""
         content = b""
         while not content:
             self._compressed = self._compressed or self._read()
@@ -94,7 +96,7 @@ class Decompressed(io.RawIOBase):
             if is_over and (self._member.eof or not self._taken):
                 return b""
             if self._member.eof:
-                # There may be padding between or behind members.
+                # There may be padding between or after members.
                 self._compressed = self._compressed.lstrip(b"\0")
                 if self._compressed:
                     self._member = isal_zlib.decompressobj(wbits=31)
@@ -103,7 +105,7 @@ class Decompressed(io.RawIOBase):
             self._compressed = self._member.unused_data or self._member.unconsumed_tail
             self._given += len(content)
             self._lines += content.count(b"\n")
-            cost = self._given + _BYTES_OF_A_LINE * self._lines
+            cost = self._given + _LINE_COST * self._lines
             if cost > max(_MOST_DECOMPRESSED, _MOST_TIMES * self._taken):
                 raise EOFError("the stream is a bomb")
             if is_over and not content and not self._member.eof:
@@ -120,7 +122,7 @@ class Decompressed(io.RawIOBase):
         return block
 
     def digest(self) -> str:
-        """SHA-256 of the whole stream as it came; reads what nobody has read yet."""
+        """Return the SHA-256 of the whole compressed stream, after reading the rest of it."""
         while self._read():
             pass
         return self._hash.hexdigest()
@@ -128,12 +130,12 @@ class Decompressed(io.RawIOBase):
 
 @dataclass(frozen=True)
 class LineReader:
-    """Reads lines that should be measurements of one test.
+    """Reader of lines that should be measurements of one test.
 
     Attributes:
-        fingerprints: what pages are matched against.
-        received: when the archive received them, where that is known.
-        test: the messaging or circumvention test; else web_connectivity.
+        fingerprints: for the pages.
+        received: the time of receipt, if known.
+        test: a messaging or circumvention test; None for web_connectivity.
     """
 
     fingerprints: Fingerprints = field(default_factory=Fingerprints)
@@ -141,9 +143,9 @@ class LineReader:
     test: Tested | None = None
 
     def read_all(self, stream: io.RawIOBase) -> Iterator[tuple[int, Row | str]]:
-        """Number and observation of each line that is not empty, or why there is none.
+        """Yield number and observation, or reason, of each line that is not empty.
 
-        What had come of the line where a gzip stream broke off is an observation or nothing.
+        The last line of a truncated stream gives an observation or nothing.
         """
         number, is_whole = 0, True
         lines = io.BufferedReader(stream, _DECOMPRESSED_BLOCK)
@@ -153,16 +155,14 @@ class LineReader:
             while line and not line.endswith(b"\n"):
                 line = lines.readline(_BLOCK)
             is_whole = line.endswith(b"\n")
-            is_given = is_whole or isinstance(result, tuple) or not _is_cut(stream)
-            if result and is_given:
+            is_valid = is_whole or isinstance(result, tuple) or not _is_cut(stream)
+            if result and is_valid:
                 yield number, result
         if _is_cut(stream):
             yield number + is_whole, "truncated_file"
 
     def read(self, line: bytes, number: int) -> Row | str:
-        """The observation of one line or, in the ledger's words, why there is none; ``""`` where it
-        is empty.
-        """
+        """Return the observation of a line or a reason of the ledger; ``""`` if it is empty."""
         if line in (b"", b"\n"):
             return ""
         if len(line) > LINE_LIMIT + line.endswith(b"\n"):
@@ -185,27 +185,27 @@ class LineReader:
                     line_number=number,
                     keys_digest=messages.digest_keys(line),
                     received=self.received,
-                    fields_met=_look_at(line, number, messages.MessagingMeasurement),
+                    fields_met=_compare_fields(line, number, messages.MessagingMeasurement),
                 )
             observation.check(app)
             return "other_test"
-        measured = messages.decode(line)
-        if measured.test_name != "web_connectivity":
-            observation.check(measured)
+        measurement = messages.decode(line)
+        if measurement.test_name != "web_connectivity":
+            observation.check(measurement)
             return "other_test"
         return observation.observe(
-            measured,
+            measurement,
             line_number=number,
             keys_digest=messages.digest_keys(line),
             fingerprints=self.fingerprints,
             received=self.received,
-            fields_met=_look_at(line, number, messages.Measurement),
+            fields_met=_compare_fields(line, number, messages.Measurement),
         )
 
 
-def _look_at(line: bytes, number: int, kind: type[messages.Measurement]) -> list[str] | None:
-    """What is said of a line's fields; None where others are looked at."""
-    return messages.compare_fields(line, kind) if number % _LOOKED_AT == 1 else None
+def _compare_fields(line: bytes, number: int, kind: type[messages.Measurement]) -> list[str] | None:
+    """Return the states of a line's fields; None if this line is not compared."""
+    return messages.compare_fields(line, kind) if number % _COMPARED_LINES == 1 else None
 
 
 def _is_cut(stream: io.RawIOBase) -> bool:
@@ -213,7 +213,7 @@ def _is_cut(stream: io.RawIOBase) -> bool:
 
 
 def _is_utf8(content: bytes) -> bool:
-    # Arrow validates without making a string of it. msgspec leaves out what it skips.
+    # Arrow validates without creating a string. msgspec does not validate values that it skips.
     try:
         pa.array([content], pa.large_binary()).view(pa.large_string()).validate(full=True)
     except pa.ArrowInvalid:
@@ -222,10 +222,10 @@ def _is_utf8(content: bytes) -> bool:
 
 
 def has_too_many_values(content: bytes) -> bool:
-    """Whether a line of JSON holds more than :data:`VALUE_LIMIT` values."""
+    """Test whether a line of JSON has more than :data:`VALUE_LIMIT` values."""
     if _count_marks(content) <= VALUE_LIMIT:
         return False
-    # There may be as many commas in the pages alone: what stands between quotes is left out.
+    # The commas may be in page bodies, so count again without the text between quotes.
     content = content.replace(b"\\\\", b"").replace(b'\\"', b"")
     count, within = 0, False
     for start in range(0, len(content), _BLOCK):
@@ -236,7 +236,7 @@ def has_too_many_values(content: bytes) -> bool:
 
 
 def _count_marks(content: bytes) -> int:
-    """How many values begin, at most: behind a comma or at the head of a list or an object."""
+    """Count the commas and opening brackets, after each of which a value may begin."""
     return sum(content.count(mark) for mark in (b",", b"[", b"{"))
 
 
@@ -248,12 +248,12 @@ _WHOLE_LIMIT = 64 << 20
 
 
 class FileError(NamedTuple):
-    """A place in a loose file where there is no measurement of the test that was asked for."""
+    """A line of a loose file that is not a measurement of the test."""
 
     source_file: str
-    line_number: int  # from 1; 0 where the file itself cannot be read
+    line_number: int  # from 1; 0 if the file itself cannot be read
     error: str
-    place: int  # how many measurements of the files given stand before it
+    place: int  # number of measurements before it, in all files
 
 
 def read_files(
@@ -261,17 +261,20 @@ def read_files(
     fingerprints: Fingerprints | None = None,
     test: Tested | None = None,
 ) -> tuple[pa.Table, list[FileError]]:
-    """The observations of loose ``.json``, ``.jsonl`` or ``.jsonl.gz`` files.
+    """Read loose ``.json``, ``.jsonl`` or ``.jsonl.gz`` files.
 
-    ``test``: the messaging or circumvention test that is asked for; else web_connectivity.
+    A file with a single JSON value, on any number of lines, is one measurement; the elements of an
+    array are numbered like lines. A path that is given twice is read twice.
 
-    A file that is one JSON value, however many lines it takes, is one measurement; an array is its
-    elements, numbered as lines are. A file that is given twice is read twice.
+    Args:
+        paths: the files.
+        fingerprints: for the pages.
+        test: a messaging or circumvention test; None for web_connectivity.
 
     Returns:
         A table with the columns of ``schema.OBSERVATION``, or of ``messaging.MESSAGING``, and
-        ``source_file``, one row a measurement, in the order of the files and lines; and what could
-        not be read, likewise.
+        ``source_file``, one row per measurement; and the errors. Both in the order of files and
+        lines.
     """
     reader = LineReader(fingerprints or Fingerprints(), test=test)
     rows: list[Row] = []
@@ -289,7 +292,7 @@ def read_files(
 
 
 def read_lines(path: str, reader: LineReader) -> Iterator[tuple[int, Row | str]]:
-    """Number and observation of each measurement of a loose file, or why there is none."""
+    """Yield number and observation, or reason, of each measurement of a loose file."""
     try:
         with io.FileIO(path) as stream:
             is_gzip = stream.read(2) == b"\x1f\x8b"
@@ -297,8 +300,8 @@ def read_lines(path: str, reader: LineReader) -> Iterator[tuple[int, Row | str]]
             if is_gzip:
                 yield from reader.read_all(Decompressed(stream))
                 return
-            whole = stream.read(_WHOLE_LIMIT + 1)
-            values = _list_values(whole) if len(whole) <= _WHOLE_LIMIT else None
+            content = stream.read(_WHOLE_LIMIT + 1)
+            values = _list_values(content) if len(content) <= _WHOLE_LIMIT else None
             if values is not None:
                 for number, value in enumerate(values, 1):
                     yield number, reader.read(bytes(value), number) or "not_json"
@@ -312,7 +315,7 @@ def read_lines(path: str, reader: LineReader) -> Iterator[tuple[int, Row | str]]
 
 
 def _list_values(content: bytes) -> Sequence[bytes | msgspec.Raw] | None:
-    """The elements of a file that is a JSON array, or the one value that it is; None for lines."""
+    """Return the elements of a JSON array, or a single value; None if the file has lines."""
     text = content.removeprefix(codecs.BOM_UTF8)
     is_array = text.lstrip().startswith(b"[")
     if not is_array and b"\n" not in content.strip():
@@ -327,8 +330,8 @@ def _list_values(content: bytes) -> Sequence[bytes | msgspec.Raw] | None:
 
 
 # --- loose files → a folder in the key layout of OONI's archive, to be a SOURCE -------------------
-# Names of OONI's say when it received the measurements. Under another name, a measurement is taken
-# as received on its own day, in the older layout, which has a folder a day.
+# OONI's file names have the time of receipt. A measurement in a file of another name is filed under
+# its own day, in the older layout, which has a folder for each day.
 
 
 _LOOSE = (".json", ".jsonl", ".jsonl.gz")  # names of loose files below a folder
@@ -341,7 +344,7 @@ class _Header(msgspec.Struct):
 
 
 class _HeaderReader(LineReader):
-    """Reads of each line where it belongs: folder of the test, day, and the line as it came."""
+    """Reader of each line's country, test folder and day, with the line itself."""
 
     def read(self, line: bytes, number: int) -> tuple[Any, ...] | str:
         if not line.strip():
@@ -361,17 +364,17 @@ def pack(files: Sequence[Path], probe_cc: str, out: Path) -> Counter[str]:
     """Copy a country's measurements from loose files into a new folder.
 
     Args:
-        files: ``.json``, ``.jsonl`` or ``.jsonl.gz``, or folders with such files below them; a JSON
-            array is read as its elements.
-        probe_cc: the country; the measurements of others are left out.
+        files: ``.json``, ``.jsonl`` or ``.jsonl.gz``, or folders with such files below them; the
+            elements of a JSON array are read one by one.
+        probe_cc: the country; measurements of others are left out.
         out: gets ``raw/<day>/<hour>/<CC>/<test>/<number of the file>.jsonl.gz``, or, if the hour of
             receipt is not known, ``jsonl/<test>/<CC>/<day>/00/<number of the file>.jsonl.gz``.
 
     Returns:
-        How many lines were packed, and how many not, by reason.
+        Lines by result: ``packed``, or the reason why not.
 
     Raises:
-        ParameterError: ``out`` holds something, or there is no measurement of the country.
+        ParameterError: ``out`` is not empty, or there is no measurement of the country.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ParameterError("OUT", out, "must be new or empty")
@@ -383,22 +386,22 @@ def pack(files: Sequence[Path], probe_cc: str, out: Path) -> Counter[str]:
                 counts[result if isinstance(result, str) else "another country"] += 1
                 continue
             country, folder, day, line = result
-            place = _find_place(file.name, country, folder, day)
-            lines[out / place / f"{number:06}.jsonl.gz"].append(line)
+            prefix = _choose_folder(file.name, country, folder, day)
+            lines[out / prefix / f"{number:06}.jsonl.gz"].append(line)
             counts["packed"] += 1
         for path, content in lines.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(gzip.compress(b"\n".join(content) + b"\n", mtime=0))
     if not counts["packed"]:
-        said = ", ".join(f"{count} of {reason}" for reason, count in counts.items()) or "no line"
+        reasons = ", ".join(f"{count} of {reason}" for reason, count in counts.items()) or "no line"
         raise ParameterError(
-            "FILES", files[0], f"no measurement of {probe_cc} in the files: {said}"
+            "FILES", files[0], f"no measurement of {probe_cc} in the files: {reasons}"
         )
     return counts
 
 
 def _list_loose(files: Sequence[Path]) -> Iterator[Path]:
-    """The files, and those below the folders, sorted by folder."""
+    """Yield the files, and those below the folders, sorted in each folder."""
     for file in files:
         below = sorted(file.rglob("*")) if file.is_dir() else ()
         yield from (path for path in below if path.is_file() and path.name.endswith(_LOOSE))
@@ -406,8 +409,8 @@ def _list_loose(files: Sequence[Path]) -> Iterator[Path]:
             yield file
 
 
-def _find_place(name: str, probe_cc: str, folder: str, day: str) -> str:
-    """The folder of a measurement of some day that lies in a file of some name."""
+def _choose_folder(name: str, probe_cc: str, folder: str, day: str) -> str:
+    """Return the folder for a measurement of a day from a file of this name."""
     received = parse_receipt(name)
     if received is None:
         return f"jsonl/{folder}/{probe_cc}/{day}/00"

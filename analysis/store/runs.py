@@ -1,7 +1,7 @@
-"""Runs: which measurements a probe took together. One run is one witness, whatever it sent.
+"""Runs: the measurements that a probe took together. A run is one witness, whatever it sent.
 
-Nothing that OONI publishes names a run. Until 2026 a report ID did; since then OONI's server gives
-each measurement an ID of its own (ooni/backend#1195), and what to use instead is open
+OONI publishes no name of a run. Until 2026 the report ID was one; since then OONI's server gives
+each measurement an ID of its own (ooni/backend#1195), and a replacement is under discussion
 (ooni/data#162). So a measurement's run is known by the first of these that it has:
 
 ``report_id``
@@ -9,29 +9,30 @@ each measurement an ID of its own (ooni/backend#1195), and what to use instead i
 ``test_start_time``
     which a probe sets once for all measurements of a run (ooni/probe-cli,
     ``internal/engine/experiment.go``), with the network, country, test, software, its version, the
-    platform and, where it is there, ``probe_id``. Two probes of one kind that start in one second
+    platform and, if there is one, ``probe_id``. Two probes of one kind that start in one second
     are then one run;
 ``closeness``
-    where a kind of probe starts the test again for each measurement, or says no time: what follows
-    within minutes from the same kind of probe on the same network, as long as no input comes again.
+    if a kind of probe starts the test again for each measurement, or sends no time: measurements
+    that follow within minutes from the same kind of probe on the same network, until an input is
+    repeated.
 
-A start that lies after its measurement, or a day or more before it, counts as missing. Every part
-of this is chosen by whoever sends the measurement (docs/security.md says what a forger gains).
+A start that is after its measurement, or a day or more before it, counts as missing. The sender
+chooses all of these values (docs/security.md says what a forger gains).
 """
 
 import duckdb
 import pyarrow as pa
 
-#: What a run may be known by, in this order.
+#: The ways by which a run is known, in this order.
 WAYS = ("report_id", "test_start_time", "closeness")
 
-#: Seconds between two measurements of a run that is known by closeness, and of all of it. A test of
-#: a site takes seconds, and two minutes where all time out; an app's list takes some hours at most.
+#: The most seconds between two measurements of a run that is known by closeness, and of the whole
+#: run. A test of a site takes seconds, or two minutes if all attempts time out; a list takes some
+#: hours at most.
 GAP, LONGEST = 300, 7200
 
-#: What must be known of a row to find its run, as SQL over the columns of ``schema.PROBE``;
-#: ``{test}`` and ``{input}`` are those of its test. Numbers stand for texts: there are millions of
-#: rows.
+#: The columns that determine a row's run, as SQL over those of ``schema.PROBE``; ``{test}`` and
+#: ``{input}`` are SQL of the test. Texts are hashed, because there are millions of rows.
 COLUMNS = """
   if(report_id = '', 0, hash(report_id)) AS report, hash({input}) AS input,
   hash(probe_asn, probe_cc, {test}, software_name, software_version, platform) AS kind,
@@ -40,7 +41,7 @@ COLUMNS = """
     AND test_start_time > measurement_start_time - INTERVAL 1 DAY THEN test_start_time END AS start
 """
 
-# Where a test has no inputs, each of its measurements is a whole run with a start of its own.
+# If a test has no inputs, each of its measurements is a run with a start of its own.
 _NAMED = """
 CREATE OR REPLACE TEMP TABLE named_row AS
 WITH shared_report AS (
@@ -78,8 +79,8 @@ CREATE OR REPLACE TEMP TABLE named_row AS
 SELECT row_id, input, kind, time, run_known_by, run_name FROM {rows} JOIN {named} USING (row_id)
 """
 
-# The order of two runs that begin in one second is that of what they hold, not of how they are
-# known; nor of who sent them, which a share does not say.
+# The order of two runs that begin in one second depends on their content, and neither on the way by
+# which they are known nor on their sender, which a share does not have.
 _RUNS = """
 CREATE OR REPLACE TEMP TABLE run_of_row AS
 WITH numbered AS (
@@ -92,17 +93,16 @@ SELECT row_id, run, run_name, run_known_by FROM named_row LEFT JOIN numbered USI
 
 
 def name_runs(connection: duckdb.DuckDBPyConnection, rows: str, kept: str, named: str = "") -> None:
-    """Create ``run_of_row``: ``row_id``, and the ``run``, ``run_name`` and ``run_known_by`` of it.
+    """Create the table ``run_of_row``: ``row_id, run, run_name, run_known_by``.
 
-    ``run`` numbers the runs of the rows that are kept from 1, by the time of their first one, and
-    is null for others; ``run_name`` is another number, which stays the same where rows are left
-    out.
+    ``run`` numbers the runs of kept rows from 1, by the time of their first one, and is null for
+    other rows; ``run_name`` is a number that does not change if rows are left out.
 
     Args:
-        connection: holds the tables.
-        rows: a table, one row a measurement: ``row_id`` and :data:`COLUMNS`.
-        kept: a table of the ``row_id`` of those that a study keeps.
-        named: a table that has ``run_name`` and ``run_known_by`` already, as a share has.
+        connection: finds the tables.
+        rows: a table, one row per measurement: ``row_id`` and :data:`COLUMNS`.
+        kept: a table with the ``row_id`` of the rows that a study keeps.
+        named: a table with ``run_name`` and ``run_known_by``, which a share has.
     """
     if named:
         connection.execute(_SHARED.format(rows=rows, named=named))
@@ -119,17 +119,17 @@ def name_runs(connection: duckdb.DuckDBPyConnection, rows: str, kept: str, named
 
 
 def _follow(probes: list[int], seconds: list[int], inputs: list[int]) -> list[int]:
-    """The first second of the run of each measurement; they are sorted by probe and time.
+    """Return the first second of each measurement's run; input is sorted by probe and time.
 
     A measurement that was sent twice has the same input at the same second, and begins no run.
     """
     firsts: list[int] = []
-    seen: dict[int, int] = {}
-    probe, first, last = -1, 0, 0
-    for its_probe, second, tested in zip(probes, seconds, inputs, strict=True):
-        is_new = its_probe != probe or second - last > GAP or second - first > LONGEST
-        if is_new or seen.get(tested, second) != second:
-            seen, probe, first = {}, its_probe, second
-        seen[tested], last = second, second
+    tested_at: dict[int, int] = {}  # input → second, in the current run
+    run_probe, first, last = -1, 0, 0
+    for probe, second, tested in zip(probes, seconds, inputs, strict=True):
+        is_new = probe != run_probe or second - last > GAP or second - first > LONGEST
+        if is_new or tested_at.get(tested, second) != second:
+            tested_at, run_probe, first = {}, probe, second
+        tested_at[tested], last = second, second
         firsts.append(first)
     return firsts

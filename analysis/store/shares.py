@@ -1,23 +1,22 @@
-"""Shared observations: those of a country and a period, small enough for a thin line.
+"""Shares: the observations of a country and a period, small enough for a slow connection.
 
 A share is a folder, on a disk or behind a URL::
 
-    MANIFEST.json               what it is, under what licence, and each file's size and SHA-256
-    objects-<digest>.json.zst   what became of each archive object, with the ledger of its lines
+    MANIFEST.json               country, period, licence, and each file's size and SHA-256
+    objects-<digest>.json.zst   each archive object, with the ledger of its lines
     2024-01-<digest>.parquet    the observations of a month, with the object of each
 
-Lines of other days and countries are counted in the ledger and left out. A measurement that came
-twice is there twice, so that any part of the period can be reported as if from the archive. In
-place of ``probe_id``, which is the same in all runs of a sender on a network, stands the number of
-the run (``run_name``), which is another for each: verdicts are the same, and nobody's runs are
-linked. Names that a meeting withheld have given way to their placeholders.
+Lines of other days and countries are counted in the ledger and left out. Repeated measurements are
+kept, so that any part of the period can be reported as if from the archive. ``probe_id``, which is
+the same in all runs of a sender on a network, is replaced by the number of the run (``run_name``):
+verdicts do not change, and the runs of a sender cannot be linked. Withheld names are replaced by
+placeholders.
 
-A share, or another store, can be the source of a report; no archive is needed then. A share is
-copied whole into ``STORE/shares/``, the files of another store each to its own place. What is
-there already is not fetched again, and nothing that is not as its sender wrote it gets in. A
-checksum says that a file is as its sender wrote it, not that its sender is honest: every column
-is looked at before a file is taken. DuckDB reads the files, because it keeps to its memory
-whatever a file unpacks to.
+A share, or another store, can be the source of a report instead of an archive. A share is copied
+whole into ``STORE/shares/``, and the files of another store under their own names. Files that exist
+already are not fetched again, and no file is accepted that is not as its sender wrote it. A
+checksum does not prove that the sender is honest, so every column is checked before a file is
+accepted. DuckDB reads the files, because its memory is limited whatever a file unpacks to.
 """
 
 import hashlib
@@ -87,13 +86,13 @@ FORMAT = "censorship-report-workbook, shared observations, 2"
 _SHARES = "shares"
 OBJECTS = "objects"
 
-#: What a file of a share is called.
+#: The name of a file of a share.
 NAME = re.compile(
     rf"(?P<objects>{OBJECTS})-[0-9a-f]{{16}}\.json\.zst"
     r"|(?P<month>\d{4}-\d{2})-[0-9a-f]{16}\.parquet"
 )
 
-_MOST_FILES = 10  # of the largest size, in all of a share
+_MOST_FILES = 10  # the most bytes of a share, as files of the largest size
 
 
 class SharedFile(msgspec.Struct, frozen=True):
@@ -104,7 +103,7 @@ class SharedFile(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a share is. Without a hash that came another way, it proves no sender."""
+    """The manifest of a share. It proves its sender only if the digest came by another way."""
 
     format: str
     probe_cc: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z")]
@@ -125,16 +124,16 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @property
     def folder(self) -> str:
-        """Where a store keeps what it imported."""
+        """The folder of the imported share in a store."""
         return f"{_SHARES}/{self.probe_cc}-{self.period}-{self.source_id}"
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the ``MANIFEST.json``, which vouches for all files."""
+        """SHA-256 of the ``MANIFEST.json``, which has the digests of all files."""
         return hashlib.sha256(self.encoded()).hexdigest()
 
     def encoded(self) -> bytes:
-        """The content of a ``MANIFEST.json``."""
+        """Return the content of a ``MANIFEST.json``."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
 
@@ -142,17 +141,19 @@ def read_manifest(content: bytes, name: str) -> Manifest:
     """Read a ``MANIFEST.json``.
 
     Raises:
-        SourceError: it is none, or of another version of the workbook.
+        SourceError: it is not a manifest, or of another version of the workbook.
     """
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-        named = map(NAME.fullmatch, manifest.files)
-        stems = [parts and (parts["objects"] or parts["month"]) for parts in named]
-        wanted = {OBJECTS, *(f"{month.since:%Y-%m}" for month in manifest.period.months())}
-        is_one = OBJECTS in stems and wanted.issuperset(stems) and len(set(stems)) == len(stems)
+        names = map(NAME.fullmatch, manifest.files)
+        stems = [parts and (parts["objects"] or parts["month"]) for parts in names]
+        allowed = {OBJECTS, *(f"{month.since:%Y-%m}" for month in manifest.period.months())}
+        is_manifest = (
+            OBJECTS in stems and allowed.issuperset(stems) and len(set(stems)) == len(stems)
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, ParameterError, RecursionError):
-        is_one = False
-    if not is_one or manifest.format != FORMAT:
+        is_manifest = False
+    if not is_manifest or manifest.format != FORMAT:
         raise SourceError(
             f"{name} is no manifest of shared observations that can be read", resumes=False
         )
@@ -171,7 +172,7 @@ def read_manifest(content: bytes, name: str) -> Manifest:
 
 
 class SharedObjects(msgspec.Struct, frozen=True):
-    """What became of each object, by key."""
+    """The objects of a share: provenance of those that were read, and those that were not."""
 
     files: tuple[Provenance, ...]
     not_read: tuple[NotRead, ...]
@@ -186,7 +187,7 @@ _FICTIONAL = (
     "CC0 1.0, https://creativecommons.org/publicdomain/zero/1.0/",
     "A fictional country: no real network, site or person.",
 )
-# Sites' answers resemble each other more than the answers that one probe met.
+# Sorted by site, because answers of one site compress better than answers to one probe.
 _ROWS = f"""
 SELECT r.* EXCLUDE (row_id) REPLACE (NULL::VARCHAR AS probe_id), run_name, run_known_by
 FROM {{rows}} r JOIN run_of_row USING (row_id)
@@ -198,8 +199,8 @@ SELECT object_key, count(*) FILTER (probe_cc <> $cc) AS other_country,
     count(*) FILTER (probe_cc = $cc AND NOT {IN_PERIOD}) AS out_of_period
 FROM {{rows}} GROUP BY ALL
 """
-_LEVEL = 19  # of zstd: written once, and sent over thin lines
-# A temporary file of DuckDB's own would outlive a kill.
+_LEVEL = 19  # of zstd: a share is written once and sent over slow connections
+# A temporary file of DuckDB's own would stay behind after a kill.
 _COPY = f"""
 COPY ({_ROWS}) TO $path (
     FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {_LEVEL}, USE_TMP_FILE false,
@@ -209,26 +210,30 @@ COPY ({_ROWS}) TO $path (
 
 
 def check(out: Path) -> None:
-    """Refuse a folder that holds something else.
+    """Refuse a folder with files that do not belong to a share.
 
     Raises:
-        ParameterError: ``out`` is a file, or a folder with what is no part of a share.
+        ParameterError: ``out`` is a file, or such a folder.
     """
     names = [path.name for path in out.iterdir()] if out.is_dir() else []
-    # What an interrupted run has written is nobody's file.
-    others = [n for n in names if not (n == MANIFEST or NAME.fullmatch(n) or n.startswith(WRITING))]
-    if others or out.is_file():
+    # Files of an interrupted run may be overwritten.
+    foreign = [
+        name
+        for name in names
+        if not (name == MANIFEST or NAME.fullmatch(name) or name.startswith(WRITING))
+    ]
+    if foreign or out.is_file():
         raise ParameterError("OUT", out, "must be new, empty, or hold an earlier share alone")
 
 
 def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> Manifest:
-    """Write a share into ``out``; what was there stays valid until the new one is whole.
+    """Write a share into ``out``; an earlier share there stays valid until the new one is complete.
 
-    Files are named by what they hold: a month that did not change is the same file, and need not
-    be sent again.
+    Files are named by their digest, so an unchanged month is the same file and need not be sent
+    again.
 
     Raises:
-        ParameterError: ``out`` holds something else.
+        ParameterError: ``out`` has other files.
         SourceError: there is no observation in the period, or ``out`` cannot be written.
     """
     check(out)
@@ -266,17 +271,14 @@ def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> M
 def _write_parts(
     collection: Collection, probe_cc: str, period: Period, scratch: Path
 ) -> Iterator[tuple[str, str, bytes]]:
-    """The files, one after the other: what each is of, how its name ends, and its content.
-
-    The same rows give the same bytes.
-    """
+    """Yield stem, suffix and content of each file. The same rows give the same bytes."""
     path = scratch / "shared.parquet"
-    # Rows of several threads come in any order. One thread that keeps the order is quicker than two
-    # that have to put it right, and holds no more than a row group.
+    # Several threads return rows in any order. One thread that keeps the order is faster than two
+    # with a sort, and holds only one row group.
     with closing(connect(scratch / "sharing.duckdb")) as connection:
         limit_memory(connection, 0)
         connection.execute("SET preserve_insertion_order = true")
-        # Columns are declared alike whatever is in them.
+        # Column types must not depend on the values.
         connection.execute("SET disabled_optimizers = 'statistics_propagation'")
         rows = view_rows(connection, collection, scratch)
         scope = {"cc": probe_cc, "since": period.since, "until": period.until}
@@ -284,10 +286,10 @@ def _write_parts(
         if withheld := load_withheld(probe_cc):
             rows = rename_rows(connection, rows, "run_of_row", withheld)
         for month in period.months():
-            of_month = {"cc": probe_cc, "since": month.since, "until": month.until}
+            month_scope = {"cc": probe_cc, "since": month.since, "until": month.until}
             metadata = {CHECKSUM_KEY: BLANK_CHECKSUM}
             connection.execute(
-                _COPY.format(rows=rows), {**of_month, "path": str(path), "metadata": metadata}
+                _COPY.format(rows=rows), {**month_scope, "path": str(path), "metadata": metadata}
             )
             set_checksum(path)
             if pq.read_metadata(path).num_rows:
@@ -301,9 +303,9 @@ def _write_parts(
 
 
 def _trim(file: Provenance, other_country: int, out_of_period: int) -> Provenance:
-    """The provenance of an object of which some rows are left out.
+    """Return the provenance of an object after rows were left out.
 
-    The ETag stays behind: it says when a file of somebody's disk was written.
+    The ETag is dropped, because it may be the time at which a file on somebody's disk was written.
     """
     left_out = Counter(other_country=other_country, out_of_period=out_of_period)
     ledger = dict(sorted((Counter(file.ledger) + left_out).items()))
@@ -318,10 +320,10 @@ def _put(target: Store, stem: str, suffix: str, content: bytes) -> tuple[str, Sh
     return name, SharedFile(len(content), digest)
 
 
-_MOST_OF_A_MANIFEST = 4 << 20  # bytes; that of a century of months takes a tenth of it
-_MOST_OBJECTS = 64_000_000  # bytes of the list; ten years of a country have less than half
-_LONGEST = 1 << 16  # characters or items of a text or list
-_BYTES_OF_A_ROW = 8  # a file takes more; whole columns of one value can be claimed in a few bytes
+_MANIFEST_LIMIT = 4 << 20  # bytes; a manifest of a century takes a tenth of it
+_OBJECTS_LIMIT = 64_000_000  # bytes of the list; ten years of a country have less than half
+_VALUE_LENGTH = 1 << 16  # characters or items of a text or list
+_ROW_BYTES = 8  # a real row takes more; a forged column of one value takes next to nothing
 _SCHEMA = pa.schema(
     [
         *OBSERVATION,
@@ -330,7 +332,7 @@ _SCHEMA = pa.schema(
         ("run_known_by", pa.string()),
     ]
 )
-#: What holds of columns beyond their type and length.
+#: Conditions on columns besides their type and length.
 _CONDITIONS: Mapping[str, str] = {
     "report_id": "length(report_id) <= 512",
     "input": "input IS NOT NULL",
@@ -346,9 +348,9 @@ _CONDITIONS: Mapping[str, str] = {
     "run_name": "run_name IS NOT NULL",
     "run_known_by": f"run_known_by IN {WAYS}",
 }
-#: The scope of an object's rows: some may be of another country or of a day long past.
+#: The scope of an object's rows, which may be of any country and day.
 _ANY_ROW: Mapping[str, object] = {"cc": None, "since": date.min, "until": date.max}
-#: A file of another store, of which SOURCE may name the root, a folder in it, or one archive's.
+#: A file of another store; SOURCE may be its root, a folder in it, or the folder of one archive.
 _STORED = re.compile(
     rf"(?:[^/]+/)?(?:{FOLDER}/)?(?P<source>[a-z0-9-]+-[0-9a-f]{{12}})/(?P<key>.+)"
     + re.escape(SUFFIX)
@@ -366,11 +368,11 @@ def import_share(
     """Copy a share whose manifest is ``item``.
 
     Raises:
-        SourceError: a file is missing or altered, or the share is of another country or version.
-        ContractError: a file is not what a workbook would have written.
+        SourceError: a file is missing or changed, or the share is of another country or version.
+        ContractError: a file is not one that a workbook can have written.
     """
     try:
-        content = _read_item(source, item, _MOST_OF_A_MANIFEST)
+        content = _read_item(source, item, _MANIFEST_LIMIT)
         manifest = read_manifest(content, item.key)
         if manifest.probe_cc != probe_cc:
             raise SourceError(
@@ -383,27 +385,27 @@ def import_share(
         raise SourceError(f"the share cannot be read: {error}", resumes=error.may_pass) from None
     collection = _open_share(store, manifest)
     name = f"{manifest.folder}/{MANIFEST}"
-    if store.try_read(name) != content:  # else its rows were checked when it came
+    if store.try_read(name) != content:  # else its rows were checked when it was imported
         _check_rows(collection, manifest)
         store.write_bytes(name, content)
     return collection
 
 
 def is_stored(path: str, probe_cc: str, name: str) -> bool:
-    """Whether a path below a source of some name is what another store has of a country."""
+    """Test whether a path below a source is a file of another store for a country."""
     stored = _STORED.fullmatch(f"{name}/{path}")
     is_record = re.fullmatch(_RECORD.format(probe_cc), path)
     return bool(is_record or (stored and holds_country(stored["key"], probe_cc)))
 
 
 def find_archive(source: Source, listed: Sequence[ArchiveObject]) -> str:
-    """The id of the archive that another store's files were made from; ``""`` where it has none.
+    """Return the id of the archive of another store's files; ``""`` if there are no such files.
 
     Raises:
-        ParameterError: there are several.
+        ParameterError: there are several archives.
     """
-    found = [_STORED.fullmatch(f"{source.name}/{item.key}") for item in listed]
-    ids = sorted({stored["source"] for stored in found if stored})
+    matches = [_STORED.fullmatch(f"{source.name}/{item.key}") for item in listed]
+    ids = sorted({stored["source"] for stored in matches if stored})
     if len(ids) > 1:
         choices = ", ".join(f"{FOLDER}/{source_id}" for source_id in ids)
         raise ParameterError(
@@ -419,11 +421,12 @@ def import_files(
     source_id: str,
     progress: Callable[[int, int, str], None],
 ) -> Collection:
-    """Copy another store's files of a country, and take over which objects its owner could not
-    read. A file that is damaged, or not what a workbook would have written, is one more of these.
+    """Copy another store's files of a country, and its list of objects that could not be read.
+
+    A file that is damaged, or that no workbook can have written, is added to the list.
 
     Raises:
-        SourceError: the source does not answer, or its list of objects not read is none.
+        SourceError: the source does not answer, or its list is invalid.
     """
     files: list[Provenance] = []
     not_read: dict[str, NotRead] = {}
@@ -435,14 +438,14 @@ def import_files(
             continue
         key = stored["key"]
         name = file_name(source_id, key)
-        ours = store.try_read(name) or b""
-        provenance = read_provenance(ours, key)
+        existing = store.try_read(name) or b""
+        provenance = read_provenance(existing, key)
         try:
-            if provenance is None or not _is_same(ours, item):
+            if provenance is None or not _is_same(existing, item):
                 with store.write(name) as path:
                     _fetch(source, item, path)
-                    # What is here already was checked when it came.
-                    if provenance is None or path.read_bytes() != ours:
+                    # A file that exists already was checked when it was imported.
+                    if provenance is None or path.read_bytes() != existing:
                         provenance = _check_file(path, key)
                         read_count += 1
             files.append(provenance)
@@ -460,65 +463,66 @@ def import_files(
     )
 
 
-def _is_same(ours: bytes, item: ArchiveObject) -> bool:
-    """Whether fetching a file can be spared, by the ETag of a bucket: an MD5, but of large files.
+def _is_same(existing: bytes, item: ArchiveObject) -> bool:
+    """Test by a bucket's ETag whether the store already has a file.
 
-    The time of change of a file in a folder says nothing, and fetching it costs nothing.
+    An ETag is an MD5, except for large files. In a folder it is the time of change, which does not
+    identify a file; but copying it is cheap.
     """
-    md5 = hashlib.md5(ours, usedforsecurity=False).hexdigest()
-    return len(ours) == item.size and (item.etag == md5 or "-" in item.etag)
+    md5 = hashlib.md5(existing, usedforsecurity=False).hexdigest()
+    return len(existing) == item.size and (item.etag == md5 or "-" in item.etag)
 
 
 def _check_file(path: Path, key: str) -> Provenance:
-    """What somebody else's file was made from. Raises CannotRead or ContractError."""
+    """Check a file of another store and return its provenance; raises CannotRead, ContractError."""
     provenance = read_provenance(path.read_bytes(), key)
     if provenance is None:
         raise CannotRead(f"not a whole file of observations of schema {SCHEMA_VERSION}")
-    found = count_rows(path, key, _ANY_ROW).get("", 0)
-    if found != provenance.row_count:
-        raise CannotRead(f"{provenance.row_count} rows by its ledger, {found} in it")
+    row_count = count_rows(path, key, _ANY_ROW).get("", 0)
+    if row_count != provenance.row_count:
+        raise CannotRead(f"{provenance.row_count} rows by its ledger, {row_count} in it")
     return provenance
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """What another store has on record."""
+    """The part of another store's record that is imported."""
 
     not_read: list[NotRead] = []
 
 
 def _fetch_not_read(source: Source, item: ArchiveObject) -> dict[str, NotRead]:
     try:
-        record = msgspec.json.decode(_read_item(source, item, _MOST_OBJECTS), type=_Record)
+        record = msgspec.json.decode(_read_item(source, item, _OBJECTS_LIMIT), type=_Record)
     except (CannotRead, ValueError, RecursionError) as error:
         raise SourceError(
             f"{item.key} does not list the objects that could not be read: {error}", resumes=False
         ) from None
-    return {one.key: one for one in record.not_read}
+    return {item.key: item for item in record.not_read}
 
 
 def reopen_share(store: Store, folder: str) -> Collection | None:
-    """A share that was imported into a folder of the store; None where it is not as it was."""
+    """Open an imported share in a folder of the store; None if a file has changed."""
     content = store.try_read(f"{folder}/{MANIFEST}")
     if content is None:
         return None
     manifest = read_manifest(content, f"{folder}/{MANIFEST}")
-    for name, told in manifest.files.items():
-        if manifest.folder != folder or store.digest(f"{folder}/{name}") != told.sha256:
+    for name, file in manifest.files.items():
+        if manifest.folder != folder or store.digest(f"{folder}/{name}") != file.sha256:
             return None
     return _open_share(store, manifest)
 
 
 def _import_file(source: Source, store: Store, manifest: Manifest, name: str) -> None:
-    """Copy one of the files for which the manifest vouches."""
-    told = manifest.files[name]
-    if store.digest(f"{manifest.folder}/{name}") == told.sha256:
+    """Copy a file of the manifest, unless the store has it already."""
+    file = manifest.files[name]
+    if store.digest(f"{manifest.folder}/{name}") == file.sha256:
         return
     with store.write(f"{manifest.folder}/{name}") as path:
         try:
-            _fetch(source, ArchiveObject(name, told.size, ""), path)
+            _fetch(source, ArchiveObject(name, file.size, ""), path)
         except CannotRead as error:
             raise type(error)(f"{name}: {error}") from None
-        if digest_file(path) != told.sha256:
+        if digest_file(path) != file.sha256:
             raise SourceError(
                 f"{name} is not the file that {MANIFEST} speaks of: it was altered, or has "
                 "not arrived whole",
@@ -527,7 +531,7 @@ def _import_file(source: Source, store: Store, manifest: Manifest, name: str) ->
 
 
 def _read_item(source: Source, item: ArchiveObject, limit: int) -> bytes:
-    """The bytes of an item, of which there are no more than ``limit``."""
+    """Return the bytes of an item; raises CannotRead if there are more than ``limit``."""
     if item.size > limit:
         raise CannotRead("too large")
     with TemporaryFolder("workbook-import-") as folder:
@@ -543,18 +547,20 @@ def _fetch(source: Source, item: ArchiveObject, path: Path) -> None:
 
 
 def _open_share(store: Store, manifest: Manifest) -> Collection:
-    """The observations of a share that lies in a store.
+    """Return the collection of an imported share.
 
     Raises:
         SourceError: the objects are not those of the manifest.
-        ContractError: they are no objects.
+        ContractError: the list of objects is invalid.
     """
     names = sorted(manifest.files)
     objects = next(name for name in names if name.startswith(OBJECTS))
     months = tuple(name for name in names if name != objects)
-    told = _read_objects(store, manifest, objects)
+    shared = _read_objects(store, manifest, objects)
     excerpt = Excerpt(manifest.probe_cc, manifest.period, manifest.folder, months)
-    collection = Collection(store, manifest.source_id, told.files, told.not_read, excerpt=excerpt)
+    collection = Collection(
+        store, manifest.source_id, shared.files, shared.not_read, excerpt=excerpt
+    )
     if not months or collection.digest != manifest.observations_digest:
         raise SourceError(
             f"{objects} is not of the observations that {MANIFEST} speaks of", resumes=False
@@ -563,13 +569,13 @@ def _open_share(store: Store, manifest: Manifest) -> Collection:
 
 
 def _read_objects(store: Store, manifest: Manifest, name: str) -> SharedObjects:
-    """Raises ContractError where it is no list of objects of the country."""
+    """Read the list of objects; raises ContractError if it is not one of the country."""
     try:
         packed = pa.py_buffer(store.read(f"{manifest.folder}/{name}"))
         with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
-            content = stream.read(_MOST_OBJECTS + 1)
-        if len(content) > _MOST_OBJECTS:
-            raise ValueError(f"it holds more than {_MOST_OBJECTS / 1e6:g} MB")
+            content = stream.read(_OBJECTS_LIMIT + 1)
+        if len(content) > _OBJECTS_LIMIT:
+            raise ValueError(f"it holds more than {_OBJECTS_LIMIT / 1e6:g} MB")
         objects = msgspec.json.decode(content, type=SharedObjects)
         keys = {file.key for file in objects.files} | {item.key for item in objects.not_read}
         if len(keys) < len(objects.files) + len(objects.not_read):
@@ -582,7 +588,7 @@ def _read_objects(store: Store, manifest: Manifest, name: str) -> SharedObjects:
 
 
 def _check_rows(collection: Collection, manifest: Manifest) -> None:
-    """Check the months of a share: each column, and that there are as many rows as the ledger says.
+    """Check each column of a share's months, and the number of rows against the ledger.
 
     Raises:
         ContractError: names the file and the column, or the object.
@@ -593,14 +599,16 @@ def _check_rows(collection: Collection, manifest: Manifest) -> None:
         names = collection.names()
         paths = collection.store.local_paths(names, scratch)
         for name, path in zip(names, paths, strict=True):
-            base = name.rpartition("/")[2]
-            month = months[base[:7]]
+            file_base = name.rpartition("/")[2]
+            month = months[file_base[:7]]
             scope = {"cc": manifest.probe_cc, "since": month.since, "until": month.until}
-            counts.update(count_rows(path, base, scope, len(collection.files)))
+            counts.update(count_rows(path, file_base, scope, len(collection.files)))
     for file in collection.files:
-        found = counts.pop(file.key, 0)
-        if found != file.row_count:
-            raise ContractError(f"{file.key} has {file.row_count} rows by its ledger, not {found}")
+        row_count = counts.pop(file.key, 0)
+        if row_count != file.row_count:
+            raise ContractError(
+                f"{file.key} has {file.row_count} rows by its ledger, not {row_count}"
+            )
     if counts:
         raise ContractError(f"column object_key names no object: {next(iter(counts))}")
 
@@ -608,45 +616,36 @@ def _check_rows(collection: Collection, manifest: Manifest) -> None:
 def count_rows(
     path: Path, name: str, scope: Mapping[str, object], object_count: int = 0
 ) -> dict[str, int]:
-    """Check a file of somebody else's observations, and count its rows by object.
+    """Check a file of observations from another team, and count its rows by object.
 
     Args:
         path: the file.
-        name: what it is called in an error.
+        name: in errors.
         scope: ``cc, since, until`` of its rows.
-        object_count: of how many objects its rows may be, which it names in ``object_key``. 0: it
-            has no such column, and all rows are counted as one.
+        object_count: the most objects that ``object_key`` may name. 0: the file has no such column,
+            and all rows are counted under ``""``.
 
     Raises:
-        ContractError: it cannot be read, or a column is missing, has another type, or a value that
-            it cannot have.
+        ContractError: the file cannot be read, or a column is missing, or has another type or an
+            impossible value.
     """
     schema = _SCHEMA if object_count else OBSERVATION
-    bounds = {
-        field.name: f'coalesce(len("{field.name}"), 0) <= {_LONGEST}'
-        for field in schema
-        if pa.types.is_string(field.type) or pa.types.is_list(field.type)
-    }
-    conditions = {
-        column: condition
-        for column, condition in {**bounds, **_CONDITIONS}.items()
-        if column in schema.names
-    }
+    conditions = _list_conditions(schema)
     key = "object_key" if object_count else "''"
     counts = ", ".join(
         f'count(*) FILTER (NOT coalesce({condition}, FALSE)) AS "{column}"'
         for column, condition in conditions.items()
     )
-    # Two threads at most: each one more may hold more of a file of which nothing is known yet.
+    # Each thread may hold a part of a file that is not trusted yet, so two at most.
     with connect(threads=min(2, os.cpu_count() or 1)) as connection:
         limit_memory(connection, 0)
         try:
             connection.read_parquet(without_glob(str(path))).create_view("foreign_row")
             _check_columns(connection, name, schema)
             ((rows,),) = connection.execute("SELECT count(*) FROM foreign_row").fetchall()
-            if rows * _BYTES_OF_A_ROW > path.stat().st_size:
+            if rows * _ROW_BYTES > path.stat().st_size:
                 raise ContractError(f"{name} is too small for the {rows} rows that it claims")
-            # The hash has every value of every column decoded.
+            # The hash makes DuckDB decode every value of every column.
             query = f"SELECT {counts}, bit_xor(hash(r)) FROM foreign_row r"
             (row,) = connection.execute(query, scope).fetchall()
             for column, count in zip(conditions, row, strict=False):
@@ -654,20 +653,31 @@ def count_rows(
                     raise ContractError(
                         f"{name}: column {column} cannot have what {count} rows say"
                     )
-            # One more than there are names an object that there is not; nobody has to hold others.
+            # One more than the objects is enough to find an unknown one.
             by_key = f"SELECT {key}, count(*) FROM foreign_row GROUP BY 1 LIMIT $most"
             return dict(connection.execute(by_key, {"most": object_count + 1}).fetchall())
-        except (duckdb.Error, RuntimeError, ValueError) as error:  # names that are not UTF-8 too
+        except (duckdb.Error, RuntimeError, ValueError) as error:  # also for names not in UTF-8
             raise ContractError(f"{name} cannot be read: {str(error)[:300]}") from None
+
+
+def _list_conditions(schema: pa.Schema) -> dict[str, str]:
+    """Return column → condition on its values, as SQL."""
+    conditions = {
+        field.name: f'coalesce(len("{field.name}"), 0) <= {_VALUE_LENGTH}'
+        for field in schema
+        if pa.types.is_string(field.type) or pa.types.is_list(field.type)
+    }
+    conditions |= _CONDITIONS
+    return {name: sql for name, sql in conditions.items() if name in schema.names}
 
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:
     connection.from_arrow(schema.empty_table()).create("expected")
-    found, expected = (_types(connection, table) for table in ("foreign_row", "expected"))
-    for column in {**expected, **found}:
-        kind, has = expected.get(column, "left out"), found.get(column, "no such column")
-        if kind != has:
-            raise ContractError(f"{name}: column {column} must be {kind}, not {has}")
+    actual, expected = (_types(connection, table) for table in ("foreign_row", "expected"))
+    for column in {**expected, **actual}:
+        kind, actual_kind = expected.get(column, "left out"), actual.get(column, "no such column")
+        if kind != actual_kind:
+            raise ContractError(f"{name}: column {column} must be {kind}, not {actual_kind}")
 
 
 def _types(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:

@@ -1,16 +1,14 @@
-"""Tables of a stage: how a stage finds those that it reads, and where those that it makes are kept.
+"""Tables of a stage: access to the tables of earlier stages, and the files that keep them.
 
-A stage is handed the tables of earlier ones, and asks them over a connection of its own, in
-which a bare name means one of these or nothing. So no result depends on what else was made
-before.
+A stage queries the tables of earlier stages over a connection of its own, in which an unqualified
+name means one of these tables or nothing. So no result depends on other tables in the database.
 
-They stay on disk, by the digest of all that they were made from: what a notebook computes, the
-next one opens. A stage of a study is one file,
-``STORE/stages/<study>.<stage>_<digest>.<checksum>.duckdb``. The digest is of what went into it,
-so that nothing stale can be served; the checksum is of the file's bytes, so that a damaged one
-counts as none and is made again. A file appears whole or not at all, whoever makes it at the
-same time, and can be deleted at any time. Those that were not used for longest go when all of
-them take too much room.
+Tables are kept on disk, so that each notebook opens what an earlier one computed. A stage of a
+study is one file, ``STORE/stages/<study>.<stage>_<digest>.<checksum>.duckdb``. The digest covers
+all inputs of the stage, so that a stale file is never used; the checksum covers the file's bytes,
+so that a damaged file is made again. A file appears whole or not at all, even if two processes make
+it at once, and can be deleted at any time. If all files together are too large, those unused for
+longest are removed.
 """
 
 import hashlib
@@ -33,11 +31,11 @@ from analysis.temporary_folders import TemporaryFolder
 
 @dataclass(frozen=True)
 class Tables:
-    """Some tables, and how they are found.
+    """A set of tables and views.
 
     Attributes:
-        catalogs: the databases that hold them. A name means the first that has it.
-        views: how some of them are read, by name, in order; each reads tables or those before it.
+        catalogs: their databases. A name means the table in the first database that has it.
+        views: name → query, in order; each may read the tables and earlier views.
     """
 
     catalogs: tuple[str, ...]
@@ -45,58 +43,58 @@ class Tables:
 
     @classmethod
     def of(cls, connection: duckdb.DuckDBPyConnection) -> Self:
-        """Those of the database that a connection was opened with."""
+        """Return the tables of the database with which a connection was opened."""
         query = "SELECT first(database_name ORDER BY database_oid) FROM duckdb_databases()"
         ((name,),) = connection.execute(f"{query} WHERE NOT internal").fetchall()
         return cls((name,))
 
     @contextmanager
     def opened(self, connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Another connection to the same, which finds these tables alone.
+        """Open another connection to the same database, which finds these tables only.
 
-        What is made in it as temporary goes with it. Views are its user's to make.
+        Its temporary tables end with it. Views are not created.
         """
         with closing(connection.cursor()) as cursor:
-            self._look_into(cursor)
+            self._set_search_path(cursor)
             yield cursor
 
     def use(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Let a connection find these tables and views from here on, for whoever asks it."""
-        self._look_into(connection)
+        """Make a connection find these tables and views from now on."""
+        self._set_search_path(connection)
         for name, query in self.views.items():
             connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
 
-    def _look_into(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _set_search_path(self, connection: duckdb.DuckDBPyConnection) -> None:
         paths = ",".join(f"{catalog}.main" for catalog in self.catalogs)
         connection.execute(f"SET search_path = '{paths}'")
 
 
 def add_room(connection: duckdb.DuckDBPyConnection, name: str) -> str:
-    """Make room in memory for tables; returns the catalog, which stays as long as the database."""
+    """Attach a database in memory and return its catalog, which stays as long as the connection."""
     catalog = f"{name}_{uuid.uuid4().hex[:16]}"
     connection.execute(f"ATTACH ':memory:' AS {catalog}")
     return catalog
 
 
-#: What DuckDB may hold, in MB, and for how many rows more of it.
+#: DuckDB's memory in MB, and the number of rows for each further MB.
 _MEMORY, _ROWS_PER_MB = 800, 3_000
 
 
 def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection whose answers do not depend on the machine's settings."""
+    """Open a DuckDB connection whose results do not depend on the machine's settings."""
     connection = duckdb.connect(str(database))
     if str(database) == ":memory:":
-        connection.execute("SET temp_directory = ''")  # by default it is where the program started
+        connection.execute("SET temp_directory = ''")  # the default is the working folder
     connection.execute(f"SET threads = {int(threads)}")
-    # Rows come in any order, and every query that cares says which: keeping that of the files makes
-    # each table twice as dear.
+    # Queries that depend on an order ask for it; keeping the order of files would double the time
+    # of each table.
     connection.execute("SET preserve_insertion_order = false")
     connection.execute("SET TimeZone = 'UTC'")
-    # To find a part of a query that comes twice, the first writes out every type with all the names
-    # in it (see ``features``): that takes longer than many a query, and finds nothing. The second
-    # makes of each count of distinct sessions a query of its own and joins them, which is slower.
+    # The first optimizer searches for repeated subqueries by writing out every type with all its
+    # names (see ``features``), which takes longer than many queries and finds nothing. The second
+    # turns each count of distinct sessions into a query of its own with a join, which is slower.
     connection.execute("SET disabled_optimizers = 'common_subplan,distinct_aggregate_rewrite'")
-    # The command line has a bar of its own. In a notebook there is none, and setting it fails.
+    # The command line has a progress bar of its own. In a notebook the setting fails.
     ((has_bar,),) = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
     if has_bar:
         connection.execute("SET enable_progress_bar = false")
@@ -104,9 +102,9 @@ def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckD
 
 
 def limit_memory(connection: duckdb.DuckDBPyConnection, row_count: int) -> None:
-    """Let what does not fit go to the connection's folder, so that a small machine will do.
+    """Limit the memory of a connection, which writes the rest to its folder.
 
-    Names and hash tables cannot go there, so that many more rows need more.
+    Names and hash tables cannot be written there, so the limit grows with the rows.
     """
     limit = max(_MEMORY, row_count // _ROWS_PER_MB)
     connection.execute(f"SET memory_limit = '{limit}MB'")
@@ -114,7 +112,7 @@ def limit_memory(connection: duckdb.DuckDBPyConnection, row_count: int) -> None:
 
 @contextmanager
 def limit_threads(connection: duckdb.DuckDBPyConnection, most: int) -> Iterator[None]:
-    """DuckDB with so many threads at most, for a while; with one, rows keep their order."""
+    """Limit DuckDB's threads inside the block; with a single thread, rows keep their order."""
     ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
     connection.execute(f"SET threads = {min(most, int(threads))}")
     try:
@@ -125,10 +123,10 @@ def limit_threads(connection: duckdb.DuckDBPyConnection, most: int) -> Iterator[
 
 FOLDER = "stages"
 _SUFFIX = ".duckdb"
-#: What all files of a folder may take; a year of a country takes some 0.6 GB.
+#: The most bytes of all files of a folder; a year of a country takes some 0.6 GB.
 MOST_BYTES = 4_000_000_000
-_IN_USE = 3600  # seconds after its last use for which a file is left alone
-#: Each thread that compresses holds a hundred thousand rows of every column.
+_IN_USE = 3600  # seconds after its last use in which a file is not removed
+#: Threads that write; each holds a hundred thousand rows of every column.
 _THREADS = 2
 
 
@@ -137,8 +135,8 @@ class KeptTables:
     """The stages of one study.
 
     Attributes:
-        study: names what its observations are.
-        folders: where the files are. A new one goes to the first that can be written.
+        study: identifies its observations.
+        folders: of the files. A new file is written into the first that is writable.
     """
 
     study: str
@@ -151,19 +149,19 @@ class KeptTables:
         made_from: object,
         make: Callable[[str], object],
     ) -> str:
-        """The catalog in which a connection finds the tables of a stage, made now or earlier.
+        """Return the catalog of a stage's tables, and make them if they do not exist.
 
         Args:
-            connection: holds all that ``make`` reads.
+            connection: finds all tables that ``make`` reads.
             stage: its name.
-            made_from: what the tables depend on besides the observations, as JSON can say it.
-            make: makes them in the catalog that it is handed.
+            made_from: all inputs of the tables besides the observations, as values for JSON.
+            make: makes the tables in a catalog.
 
         Raises:
-            SourceError: there is no room for them.
+            SourceError: no folder can take the file.
         """
-        if found := self.find(connection, stage, made_from):
-            return found
+        if existing := self.find(connection, stage, made_from):
+            return existing
         catalog = self.catalog(stage, made_from)
         lock = self.folders[0] / f".{self.study}.{catalog}.lock"
         with ExitStack() as stack:
@@ -178,25 +176,25 @@ class KeptTables:
     def find(
         self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object
     ) -> str | None:
-        """The same of tables that were made earlier; nothing where none were."""
+        """Return the catalog of a stage's tables, or None if they do not exist."""
         catalog = self.catalog(stage, made_from)
         query = "SELECT 1 FROM duckdb_databases() WHERE database_name = $catalog"
         is_open = connection.execute(query, {"catalog": catalog}).fetchall()
         return catalog if is_open or self._open(connection, catalog) else None
 
     def catalog(self, stage: str, made_from: object) -> str:
-        """The name that ``provide`` gives to the catalog of a stage."""
-        said = json.dumps([self.study, stage, made_from], sort_keys=True)
-        return f"{stage}_{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        """Return the name of a stage's catalog."""
+        inputs = json.dumps([self.study, stage, made_from], sort_keys=True)
+        return f"{stage}_{hashlib.sha256(inputs.encode()).hexdigest()[:16]}"
 
     def _open(self, connection: duckdb.DuckDBPyConnection, catalog: str) -> bool:
-        """Attach the file of a stage, where there is a whole one."""
+        """Attach the file of a stage, and return whether there is an undamaged one."""
         for folder in self.folders:
             for path in folder.glob(f"{self.study}.{catalog}.*{_SUFFIX}"):
                 with suppress(OSError, duckdb.Error):
                     if path.suffixes[-2] == f".{digest_file(path)[:32]}":
                         _attach(connection, path, catalog, "READ_ONLY")
-                        os.utime(path)  # it was used
+                        os.utime(path)  # marks the file as used now
                         return True
                     path.unlink()
         return False
@@ -207,51 +205,51 @@ class KeptTables:
         """Make the tables of a stage in a file, and attach it.
 
         Raises:
-            SourceError: no folder has room for it.
+            SourceError: no folder can take the file.
         """
-        why = ""
+        reason = ""
         for folder in self.folders:
-            if "?" in str(folder):  # DuckDB takes the rest for a query, and writes beside the file
-                why = f"{folder} has a question mark in it"
+            if "?" in str(folder):  # DuckDB reads a query behind it, and writes another file
+                reason = f"{folder} has a question mark in it"
                 continue
             try:
-                with TemporaryFolder(".making-", folder) as room:
-                    made = room / f"made{_SUFFIX}"
-                    _write(make, connection, made, catalog)
-                    path = folder / f"{self.study}.{catalog}.{digest_file(made)[:32]}{_SUFFIX}"
-                    made.replace(path)
+                with TemporaryFolder(".making-", folder) as temporary:
+                    new_file = temporary / f"made{_SUFFIX}"
+                    _write(make, connection, new_file, catalog)
+                    path = folder / f"{self.study}.{catalog}.{digest_file(new_file)[:32]}{_SUFFIX}"
+                    new_file.replace(path)
                 _attach(connection, path, catalog, "READ_ONLY")
             except (OSError, duckdb.IOException, duckdb.TransactionException) as error:
-                why = str(error).splitlines()[0]
+                reason = str(error).splitlines()[0]
             else:
                 _remove_unused(folder)
                 return
-        raise SourceError(f"the tables of a stage cannot be written: {why}")
+        raise SourceError(f"the tables of a stage cannot be written: {reason}")
 
 
 def _write(
     make: Callable[[str], object], connection: duckdb.DuckDBPyConnection, path: Path, catalog: str
 ) -> None:
-    """Write what ``make`` makes into a file, and take it out of the connection."""
+    """Make the tables in a file, and detach it from the connection."""
     _attach(connection, path, catalog, "READ_WRITE")
     try:
         with limit_threads(connection, _THREADS):
             make(catalog)
         connection.execute(f"CHECKPOINT {catalog}")
     except BaseException:
-        with suppress(duckdb.Error):  # the first failure is the one to tell
+        with suppress(duckdb.Error):  # the first error is the one to report
             connection.execute(f"DETACH {catalog}")
         raise
     connection.execute(f"DETACH {catalog}")
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, catalog: str, options: str) -> None:
-    quoted = str(path).replace("'", "''")
-    connection.execute(f"ATTACH '{quoted}' AS {catalog} ({options})")
+    escaped = str(path).replace("'", "''")
+    connection.execute(f"ATTACH '{escaped}' AS {catalog} ({options})")
 
 
 def _remove_unused(folder: Path) -> None:
-    """Remove the files that were not used for longest, where all are too large together."""
+    """Remove the files unused for longest if all files together are too large."""
     with suppress(OSError):
         files = [(path.stat(), path) for path in folder.glob(f"*{_SUFFIX}")]
         total = sum(stat.st_size for stat, _ in files)

@@ -1,16 +1,15 @@
-"""The store: observations in Parquet, one file per archive object, and what each says of itself.
+"""The store: observations in Parquet, one file per archive object, with their provenance.
 
 A file is ``STORE/observations/<source_id>/<key>.parquet``. Its columns are
-``schema.OBSERVATION``, of a messaging or circumvention test ``messaging.MESSAGING``; its key-value
-metadata hold what it was made from and the ledger of the lines that gave no row, so that both
-appear in one rename and neither can go stale alone. One whose checksum is not that of its content
-counts as none.
+``schema.OBSERVATION``, or for messaging and circumvention tests ``messaging.MESSAGING``. Its
+key-value metadata hold the provenance and the ledger of lines that gave no row, so that rows and
+ledger cannot get out of step. A file with a wrong checksum is ignored.
 
-Nothing is flushed to the disk before a file gets its name: a power cut may leave an empty file
-under a good one. Readers find that out by the checksum and read the object again, which costs less
-than waiting for the disk at each of thousands of files. Of a Parquet file with one flipped bit, a
-third of the time another value is read. So the last of its key-value metadata is the SHA-256 of all
-its bytes, taken with the checksum still blank.
+Files are not flushed to the disk before they are renamed, so a power cut may leave an empty file.
+The checksum shows it, and the object is read again, which costs less than waiting for the disk at
+each of thousands of files. In a Parquet file with one flipped bit, a wrong value is read a third of
+the time. So the last of its key-value metadata is the SHA-256 of all its bytes, computed while the
+checksum is blank.
 """
 
 import hashlib
@@ -55,7 +54,7 @@ METADATA_KEY = b"workbook"
 SUFFIX = ".parquet"
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-#: Who writes a store or a share that is handed on may be anybody: nothing else is taken.
+#: Strict types, because a store or a share from others is not trusted.
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Reason = Annotated[
     str,
@@ -69,11 +68,11 @@ Text = Annotated[str, msgspec.Meta(max_length=1024)]
 
 @dataclass(frozen=True)
 class Provenance:
-    """What one Parquet file was made from, and the lines of the object that gave no row.
+    """The provenance of one Parquet file: its object, and the lines that gave no row.
 
-    ``edited_reader`` is a digest of the code that read it, where that was not a release's.
-    ``ledger`` counts by reason: truncated_file, not_json, other_test and invalid:<why>, and in an
-    excerpt other_country and out_of_period; and ``row_count`` the lines that are rows.
+    ``edited_reader`` is a digest of the code that read the object; empty for a release's code.
+    ``row_count`` counts the lines with a row, ``ledger`` the others by reason: truncated_file,
+    not_json, other_test and invalid:<why>, and in an excerpt other_country and out_of_period.
     """
 
     key: Text
@@ -89,18 +88,18 @@ class Provenance:
     )
 
     def is_current(self, item: ArchiveObject, fingerprints: str) -> bool:
-        """Whether reading the object, as it is now, would give the same file again."""
-        told = (self.size, self.etag, self.fingerprints, self.schema_version, self.edited_reader)
-        now = (version_of(self.key), digest_edited_readers())
-        return told == (item.size, item.etag, fingerprints, *now)
+        """Test whether reading the object again would give the same file."""
+        inputs = (self.size, self.etag, self.fingerprints, self.schema_version, self.edited_reader)
+        reader = (version_of(self.key), digest_edited_readers())
+        return inputs == (item.size, item.etag, fingerprints, *reader)
 
 
 def add_up(files: Iterable[Provenance], rows: Mapping[str, int]) -> dict[str, int]:
-    """What became of every line of some objects.
+    """Add up the ledger of some objects.
 
     Args:
         files: of the objects.
-        rows: theirs, by what became of them: kept, or why they were left out.
+        rows: ``kept``, or the reason why rows were left out, → number of rows.
 
     Returns:
         Reason → lines: all of :data:`REASONS` in order, then each ``invalid:<why>`` that occurs,
@@ -123,31 +122,32 @@ def add_up(files: Iterable[Provenance], rows: Mapping[str, int]) -> dict[str, in
 
 
 def is_messaging(key: str) -> bool:
-    """Whether an object holds a messaging or circumvention test: its file has other columns."""
+    """Test whether an object is of a messaging or circumvention test, with columns of its own."""
     return find_test(key) not in (None, WEB)
 
 
 def version_of(key: str) -> int:
-    """The version of the columns that an object's file has."""
+    """Return the version of the columns of an object's file."""
     return MESSAGING_VERSION if is_messaging(key) else SCHEMA_VERSION
 
 
 def file_name(source_id: str, key: str) -> str:
-    """Where in a store the file of an object is."""
+    """Return the path of an object's file in a store."""
     return f"{FOLDER}/{source_id}/{key}{SUFFIX}"
 
 
 def read_provenance(file: bytes, key: str) -> Provenance | None:
-    """What the file of an object was made from; None where it is damaged, of another object, of
-    another schema, or read by code that was edited before or since.
+    """Return the provenance in an object's file.
+
+    None if the file is damaged, or of another object, schema or edited code than now.
     """
     content = (read_metadata(file) or {}).get(METADATA_KEY, b"")
     try:
-        told = msgspec.json.decode(content, type=Provenance)
+        provenance = msgspec.json.decode(content, type=Provenance)
     except (msgspec.DecodeError, RecursionError):
         return None
-    made_by = (told.key, told.schema_version, told.edited_reader)
-    return told if made_by == (key, version_of(key), digest_edited_readers()) else None
+    made_by = (provenance.key, provenance.schema_version, provenance.edited_reader)
+    return provenance if made_by == (key, version_of(key), digest_edited_readers()) else None
 
 
 @dataclass(frozen=True)
@@ -158,17 +158,17 @@ class NotRead:
     why: Text
 
 
-# As it is spelt in the files of every store and share there is.
+# Spelt so in the files of all existing stores and shares.
 _PREFIX = b"workbook-seal:"
 _CHECKSUM = re.compile(re.escape(_PREFIX) + rb"[0-9a-f]{64}")
 
-#: Metadata to give last to a file that is to have a checksum.
+#: The last metadata of a file that will get a checksum.
 CHECKSUM_KEY = "seal"
 BLANK_CHECKSUM = (_PREFIX + b"0" * 64).decode()
 
 
 def set_checksum(path: Path) -> None:
-    """Fill in the checksum of a Parquet file whose last metadata are the blank one."""
+    """Fill in the checksum of a Parquet file whose last metadata are a blank one."""
     content = path.read_bytes()
     start = content.rfind(BLANK_CHECKSUM.encode())
     with path.open("r+b") as stream:
@@ -177,7 +177,7 @@ def set_checksum(path: Path) -> None:
 
 
 def _checksum(content: bytes, start: int) -> bytes:
-    """The checksum that a file should have, which has one from ``start`` on."""
+    """Return the correct checksum of a file that has one at ``start``."""
     with memoryview(content) as view:
         digest = hashlib.sha256(view[:start])
         digest.update(BLANK_CHECKSUM.encode())
@@ -186,12 +186,12 @@ def _checksum(content: bytes, start: int) -> bytes:
 
 
 def read_metadata(content: bytes) -> dict[bytes, bytes] | None:
-    """The key-value metadata of a file; None where it is not as it was written.
+    """Return the key-value metadata of a file, or None if its checksum is wrong.
 
     No byte of a damaged file is interpreted.
     """
-    told = _CHECKSUM.match(content, max(content.rfind(_PREFIX), 0))
-    if not told or told[0] != _checksum(content, told.start()):
+    checksum = _CHECKSUM.match(content, max(content.rfind(_PREFIX), 0))
+    if not checksum or checksum[0] != _checksum(content, checksum.start()):
         return None
     try:
         return dict(pq.read_metadata(pa.BufferReader(content)).metadata or {})
@@ -199,19 +199,19 @@ def read_metadata(content: bytes) -> dict[bytes, bytes] | None:
         return None
 
 
-#: What the name of a folder begins with in which a file is written: beside its place, so that it is
-#: renamed into it, or for a bucket in the folder for temporary files.
+#: Prefix of the temporary folder in which a file is written: beside its target, so that it can be
+#: renamed, or for a bucket in the system's folder for temporary files.
 WRITING = ".writing-"
 
-_MANY_ROWS = 1000  # from here on a file is compressed harder; a row group has more
+_MANY_ROWS = 1000  # a file with so many rows is compressed harder
 
 Row = tuple[Any, ...]
 Rows = Sequence[Row]
 
 
 def table_of(rows: Rows, schema: pa.Schema = OBSERVATION) -> pa.Table:
-    """Observations, as :func:`observation.observe` gives them, in columns."""
-    # As one array of structs: a call for each column and each of its children takes longer.
+    """Return rows of :func:`observation.observe` as a table."""
+    # One array of structs is faster than an array for each column.
     return pa.Table.from_struct_array(pa.array(rows, pa.struct(list(schema))))
 
 
@@ -219,27 +219,27 @@ class Store(Storage):
     """``STORE``, a folder or an ``s3://`` URL. Names are relative to it."""
 
     def try_read(self, name: str) -> bytes | None:
-        """The bytes of a file; None where there is none that can be read."""
+        """Return the bytes of a file, or None if it cannot be read."""
         try:
             return self.read(name)
         except OSError:
             return None
 
     def digest(self, name: str) -> str | None:
-        """SHA-256 of a file; None where there is none."""
+        """Return the SHA-256 of a file, or None if it cannot be read."""
         content = self.try_read(name)
         return None if content is None else hashlib.sha256(content).hexdigest()
 
     @contextmanager
     def write(self, name: str) -> Iterator[Path]:
-        """A local file to be written: it appears in the store when the block ends, or never.
+        """Return a local path; the file written there appears in the store when the block ends.
 
         Raises:
-            SourceError: something cannot be written, in the block or at the end.
+            SourceError: a file cannot be written, in the block or at its end.
         """
-        beside = Path(self.path(name)).parent if self.is_local else None
+        parent = Path(self.path(name)).parent if self.is_local else None
         try:
-            with TemporaryFolder(WRITING, beside) as folder:
+            with TemporaryFolder(WRITING, parent) as folder:
                 path = folder / "file.part"
                 yield path
                 if self.is_local:
@@ -256,7 +256,7 @@ class Store(Storage):
             path.write_bytes(content)
 
     def local_paths(self, names: Sequence[str], folder: Path) -> list[Path]:
-        """Where files are on this machine: those of a server's store are brought to ``folder``."""
+        """Return local paths of files; those of a bucket are copied into ``folder`` first."""
         if self.is_local:
             return [Path(self.path(name)) for name in names]
         paths = [folder / f"{number}{SUFFIX}" for number, _ in enumerate(names)]
@@ -264,31 +264,31 @@ class Store(Storage):
         return paths
 
     def remove_leftovers(self, folder: str) -> None:
-        """Remove what killed runs were writing below a folder; what running ones write stays."""
+        """Remove temporary folders of killed runs below a folder, but not those of running ones."""
         if self.is_local:
-            for left in sorted(Path(self.path(folder)).rglob(f"{WRITING}*")):
+            for leftover in sorted(Path(self.path(folder)).rglob(f"{WRITING}*")):
                 with suppress(OSError):
-                    remove_unless_held(left)
+                    remove_unless_held(leftover)
 
     def read_note(self, source_id: str, name: str) -> Any:
-        """A small JSON document beside the files of a source; None where there is none."""
+        """Read a JSON document beside the files of a source; None if there is none."""
         try:
             return json.loads(self.try_read(f"{FOLDER}/{source_id}/{name}") or b"null")
         except (ValueError, RecursionError):
             return None
 
     def write_note(self, source_id: str, name: str, value: object) -> None:
-        """Replace a small JSON document beside the files of a source."""
+        """Write a JSON document beside the files of a source."""
         self.write_bytes(f"{FOLDER}/{source_id}/{name}", json.dumps(value, indent=1).encode())
 
     def read_provenances(self, source_id: str, keys: Sequence[str]) -> dict[str, Provenance]:
-        """What the files of objects were made from, by key; without those that are of no use."""
+        """Return key → provenance of the files of objects, without unusable files."""
 
         def read(key: str) -> Provenance | None:
             return read_provenance(self.try_read(file_name(source_id, key)) or b"", key)
 
-        read_ones = zip(keys, self.each(read, keys), strict=True)
-        return {key: provenance for key, provenance in read_ones if provenance is not None}
+        provenances = zip(keys, self.each(read, keys), strict=True)
+        return {key: provenance for key, provenance in provenances if provenance is not None}
 
     def write_observations(
         self,
@@ -297,17 +297,17 @@ class Store(Storage):
         groups: Iterable[Rows],
         provenance_of: Callable[[int], Provenance],
     ) -> Provenance:
-        """Write the file of one object; each group of rows leaves memory as a row group.
+        """Write the file of one object; each group of rows becomes a row group and leaves memory.
 
-        ``provenance_of`` is asked with the number of rows once all are written.
+        ``provenance_of`` is called with the number of rows after all are written.
         """
         schema = MESSAGING if is_messaging(key) else OBSERVATION
         row_count = 0
         with self.write(file_name(source_id, key)) as path:
             groups = iter(groups)
             first = next(groups, ())
-            # Some hundred columns of a few rows each: setting zstd and dictionaries up for each
-            # takes longer than all the rest, and saves a tenth of the space.
+            # With a hundred columns of a few rows, initialising zstd and dictionaries takes longer
+            # than all other work, and saves a tenth of the space.
             is_small = len(first) < _MANY_ROWS
             with pq.ParquetWriter(
                 path,
@@ -321,8 +321,8 @@ class Store(Storage):
                     writer.write_table(table_of(rows, schema), row_group_size=len(rows))
                     row_count += len(rows)
                 provenance = provenance_of(row_count)
-                said = json.dumps(asdict(provenance), sort_keys=True)
-                writer.add_key_value_metadata({METADATA_KEY: said})
+                metadata = json.dumps(asdict(provenance), sort_keys=True)
+                writer.add_key_value_metadata({METADATA_KEY: metadata})
                 writer.add_key_value_metadata({CHECKSUM_KEY: BLANK_CHECKSUM})
             set_checksum(path)
         return provenance
@@ -330,11 +330,11 @@ class Store(Storage):
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Observations of one country and period in a few files, instead of one file an object.
+    """Observations of one country and period in a few files, instead of one file per object.
 
     Attributes:
-        folder: where the files are in the store.
-        names: theirs, in that folder; they hold ``object_key`` besides an observation's columns.
+        folder: of the files in the store.
+        names: of the files; they have ``object_key`` besides an observation's columns.
     """
 
     probe_cc: str
@@ -350,11 +350,11 @@ class Collection:
     Attributes:
         files: provenance of each object's file, sorted by key.
         source_id: of the source.
-        not_read: the objects that have no file, sorted by key.
-        read_count: the objects that were looked at in this run; the others were there already.
-        excerpt: where the rows are, if not in a file for each object.
+        not_read: the objects without a file, sorted by key.
+        read_count: the objects that this run read; the store had the others already.
+        excerpt: the files of the rows, if there is not one for each object.
         late: keys of the files whose object was added to the archive, or replaced, after its day
-            had been listed, sorted.
+            was listed; sorted.
     """
 
     store: Store = field(compare=False)
@@ -367,24 +367,24 @@ class Collection:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over key, size and content of each object; no path or time enters it."""
+        """SHA-256 of key, size and content of each object, without paths or times."""
         rows = sorted([f.key, f.size, f.sha256] for f in self.files)
         missing = sorted(item.key for item in self.not_read)
         return hashlib.sha256(json.dumps([rows, missing]).encode()).hexdigest()
 
     def objects_not_read(self) -> pd.DataFrame:
-        """One row an object that could not be read at all: ``key, why``, sorted by key."""
+        """Return one row per object that could not be read at all: ``key, why``, sorted by key."""
         rows = [(item.key, item.why) for item in self.not_read]
         return pd.DataFrame(rows, columns=["key", "why"], dtype="str")
 
     def count_late_lines(self) -> int:
-        """How many lines the late objects have, kept or not."""
+        """Count the lines of the late objects, kept or not."""
         late = set(self.late)
-        found = (file for file in self.files if file.key in late)
-        return sum(file.row_count + sum(file.ledger.values()) for file in found)
+        files = (file for file in self.files if file.key in late)
+        return sum(file.row_count + sum(file.ledger.values()) for file in files)
 
     def names(self) -> list[str]:
-        """The files that hold the rows, by their names in the store."""
+        """Return the names, in the store, of the files with the rows."""
         if self.excerpt:
             return [f"{self.excerpt.folder}/{name}" for name in self.excerpt.names]
         return [file_name(self.source_id, file.key) for file in self.files]

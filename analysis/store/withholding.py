@@ -1,9 +1,9 @@
-"""Rows in which the names that a meeting withheld have given way to their placeholders.
+"""Rows in which withheld names are replaced by placeholders.
 
-What a row says of the site stays: when, where and how it was tested, and what came of it. So the
-judge comes to the same. What spells a name is changed wherever it stands, in every column that
-there is: addresses tested and redirected to, names in handshakes, failures. What leads to the
-measurement in OONI's archive, and what the site says of itself, goes from its own rows.
+The facts about the site remain: when, where and how it was tested, and the results. So its verdict
+does not change. Names are replaced in every column: inputs, redirects, names in handshakes,
+failures. The site's own rows also lose whatever leads to the measurement in OONI's archive, and
+the site's own texts.
 """
 
 import re
@@ -22,16 +22,16 @@ from analysis.reference.withheld import Withheld
 from analysis.store.stage_tables import KeptTables
 
 _STAGE = "withheld"
-_MADE_BY = [digest_file(Path(str(one))) for one in (__file__, reference.__file__)]
-_AT_A_TIME = 5_000  # rows as Python's objects
+_MADE_BY = [digest_file(Path(str(module))) for module in (__file__, reference.__file__)]
+_BATCH_ROWS = 5_000  # rows as Python objects at a time
 
 _LIKELY = """
 CREATE OR REPLACE TEMP TABLE likely_row AS
 SELECT row_id FROM {rows} r WHERE regexp_matches(r::VARCHAR, $spellings, 'i')
 """
-# No measurement has it: a host name that is tested has a dot.
+# A placeholder: no measurement has such a domain, because every tested host name has a dot.
 _PLACEHOLDER = "SELECT 1 FROM {rows} WHERE regexp_full_match(domain, 'withheld-[0-9]+') LIMIT 1"
-# In two runs: one stranger may know the title, and send it as another site's.
+# In at least two runs, because a forger may send the title as that of another site.
 _OTHER_TITLES = """
 SELECT title FROM (
   SELECT row_id, unnest([http_title, control_http_title]) AS title FROM {rows} ANTI JOIN own_row
@@ -48,16 +48,16 @@ FROM {rows} ANTI JOIN renamed_row USING (row_id) UNION ALL BY NAME FROM renamed_
 def withhold(
     kept: KeptTables, connection: duckdb.DuckDBPyConnection, rows: str, withheld: Withheld
 ) -> str:
-    """Let a connection find a study's rows with placeholders; returns the catalog they are in.
+    """Return the catalog of a study's rows with placeholders, and make it if it does not exist.
 
     Args:
         kept: the stages of the study with these names withheld.
-        connection: holds the rows.
-        rows: the rows as they were measured.
+        connection: finds the rows.
+        rows: the rows with the names.
         withheld: the names.
 
     Raises:
-        SourceError: there is no room for them.
+        SourceError: no folder can take the file.
     """
 
     def make(catalog: str) -> None:
@@ -72,42 +72,39 @@ def withhold(
 def rename_rows(
     connection: duckdb.DuckDBPyConnection, rows: str, runs: str, withheld: Withheld
 ) -> str:
-    """Make a view of rows with placeholders; returns its name.
+    """Make a view of rows with placeholders and return its name.
 
     Args:
-        connection: holds the rows.
-        rows: a table of the columns of ``schema.OBSERVATION``, ``row_id``, and any others.
-        runs: a table that says of each ``row_id`` its ``run``.
+        connection: finds the rows.
+        rows: a table with the columns of ``schema.OBSERVATION``, ``row_id``, and any others.
+        runs: a table with ``row_id, run``.
         withheld: the names.
 
     Raises:
-        ParameterError: some of the rows have placeholders already, of whoever shared them.
+        ParameterError: some of the rows have placeholders of their sender.
     """
     spellings = "|".join(map(re.escape, withheld.spellings))
     connection.execute(_LIKELY.format(rows=rows), {"spellings": spellings})
     query = f"FROM {rows} SEMI JOIN likely_row USING (row_id) ORDER BY row_id"
-    found = connection.sql(query).to_arrow_table()
+    likely = connection.sql(query).to_arrow_table()
     connection.execute("DROP TABLE likely_row")
-    _refuse_two_placeholders(connection, rows, found, withheld)
-    inputs = _number_inputs(found["input"].unique().to_pylist(), withheld)
-    titles = _number_titles(connection, rows, runs, found, withheld)
-    batches = [
-        pa.RecordBatch.from_pylist(
-            [_rename_row(row, withheld, inputs, titles) for row in batch.to_pylist()], found.schema
-        )
-        for batch in found.to_batches(_AT_A_TIME)
-    ]
-    connection.register("renamed_row", pa.Table.from_batches(batches, found.schema))
+    _refuse_two_placeholders(connection, rows, likely, withheld)
+    inputs = _number_inputs(likely["input"].unique().to_pylist(), withheld)
+    titles = _number_titles(connection, rows, runs, likely, withheld)
+    batches = []
+    for batch in likely.to_batches(_BATCH_ROWS):
+        renamed = [_rename_row(row, withheld, inputs, titles) for row in batch.to_pylist()]
+        batches.append(pa.RecordBatch.from_pylist(renamed, likely.schema))
+    connection.register("renamed_row", pa.Table.from_batches(batches, likely.schema))
     connection.execute(_RENAMED.format(rows=rows))
     return "renamed"
 
 
 def _refuse_two_placeholders(
-    connection: duckdb.DuckDBPyConnection, rows: str, found: pa.Table, withheld: Withheld
+    connection: duckdb.DuckDBPyConnection, rows: str, likely: pa.Table, withheld: Withheld
 ) -> None:
-    """A share may have the placeholders of its sender: those of another site, if the site is there
-    by its name as well."""
-    if not any(map(withheld.spells, found["domain"].unique().to_pylist())):
+    """Refuse rows with both a name and the sender's placeholders, which are of other sites."""
+    if not any(map(withheld.spells, likely["domain"].unique().to_pylist())):
         return
     if connection.execute(_PLACEHOLDER.format(rows=rows)).fetchall():
         raise ParameterError(
@@ -139,44 +136,48 @@ def _rename_row(
 
 
 def _rename(value: Any, withheld: Withheld) -> Any:
-    """A value of any type, with placeholders in all texts in it."""
+    """Return a value of any type with placeholders in all its texts."""
     if isinstance(value, str):
         return withheld.mask(value)
     if isinstance(value, list):
-        return [_rename(one, withheld) for one in value]
+        return [_rename(item, withheld) for item in value]
     if isinstance(value, dict):
-        return {name: _rename(one, withheld) for name, one in value.items()}
+        return {name: _rename(item, withheld) for name, item in value.items()}
     return value
 
 
 def _is_at_site(row: Mapping[str, Any], withheld: Withheld) -> bool:
-    """Whether a row is of such a site, or ended there."""
+    """Test whether a row is of a withheld site, or was redirected to one."""
     return withheld.spells(row["domain"]) or withheld.spells(row["http_host"] or "")
 
 
 def _number_inputs(inputs: Iterable[str], withheld: Withheld) -> dict[str, str]:
-    """Address → what stands for it. Those of one site differ in a number, the shortest has none:
-    that a run tested several of them still shows."""
+    """Return input → placeholder.
+
+    Inputs of one site get a number, except the shortest, so that they remain different inputs.
+    """
     counts: Counter[str] = Counter()
-    named = {}
-    for address in sorted(inputs, key=lambda one: (len(one), one)):
+    placeholders = {}
+    for address in sorted(inputs, key=lambda address: (len(address), address)):
         masked = withheld.mask(address)
         counts[masked] += 1
-        named[address] = f"{masked}{counts[masked]}" if counts[masked] > 1 else masked
-    return named
+        placeholders[address] = f"{masked}{counts[masked]}" if counts[masked] > 1 else masked
+    return placeholders
 
 
 def _number_titles(
     connection: duckdb.DuckDBPyConnection,
     rows: str,
     runs: str,
-    found: pa.Table,
+    likely: pa.Table,
     withheld: Withheld,
 ) -> dict[str, str]:
-    """Title of a page that no other site shows → what stands for it. A site's title names it; that
-    of a block page does not."""
+    """Return title → placeholder, for titles that only the withheld sites show.
+
+    A site's own title would name it; a block page's title, which other sites show too, does not.
+    """
     columns = ["row_id", "domain", "http_host", "http_title", "control_http_title"]
-    own = [row for row in found.select(columns).to_pylist() if _is_at_site(row, withheld)]
+    own = [row for row in likely.select(columns).to_pylist() if _is_at_site(row, withheld)]
     titles = {row[name] for row in own for name in columns[3:]} - {None, ""}
     ids = pa.array([row["row_id"] for row in own], pa.uint32())
     connection.register("own_row", pa.table({"row_id": ids}))
@@ -185,4 +186,4 @@ def _number_titles(
     for name in ("own_row", "own_title"):
         connection.unregister(name)
     own_titles = sorted(titles - {title for (title,) in elsewhere})
-    return {title: f"withheld title {place}" for place, title in enumerate(own_titles, start=1)}
+    return {title: f"withheld title {number}" for number, title in enumerate(own_titles, start=1)}

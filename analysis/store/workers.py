@@ -1,15 +1,15 @@
-"""The same work on each object, in one process or several; the result does not depend on it.
+"""Reading of objects in one process or several, with the same result.
 
-On the workers of a Dask scheduler the bytes are the same: a worker says first whether they would
-be, whether what decides them is the same there, and whether it sees the same store.
+On the workers of a Dask scheduler the bytes are the same too: each worker first checks that its
+code and packages are the same, and that it sees the same store.
 
-The objects of a server are fetched by some threads and read meanwhile. One is read when all of it
-is there and is what its ETag says, so that no worker waits for a server, and none reads what turns
-out to be damaged. Until then it lies in a temporary folder.
+Objects of a server are fetched by threads into a temporary folder, and read meanwhile. An object is
+read when it is complete and matches its ETag, so that no worker waits for a server or reads a
+damaged object.
 
-What is to be kept as it came lies in ``STORE/raw/<source_id>/<key>``. Its sidecar, ``<key>.json``,
-says from where and when it came, its size, ETag, digest and licence. A file that its sidecar does
-not vouch for is not read.
+Fetched files that are kept are in ``STORE/raw/<source_id>/<key>``. The sidecar, ``<key>.json``, has
+the address, time, size, ETag, digest and licence. A file that does not match its sidecar is not
+read.
 """
 
 import json
@@ -22,7 +22,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -71,22 +71,22 @@ from analysis.store.store import (
 from analysis.temporary_folders import TemporaryFolder
 
 _GROUP = 8192  # rows of a row group
-#: A group ends earlier where its rows have so many bytes as MessagePack; in memory they have up to
-#: twelve times as many. Real rows have some 2 KB.
+#: The most bytes of a group's rows as MessagePack; in memory they take up to twelve times as many.
+#: Real rows have some 2 KB.
 _GROUP_BYTES = 16 << 20
 _pack = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker needs to know besides the object.
+    """The parameters of reading an object.
 
     Attributes:
-        source: where objects are; who reads one is given a folder, of what was fetched of a server.
-        source_id: of the archive that they are from.
-        store: where observations go.
-        fingerprints: what pages are matched against.
-        keep_raw: whether what a server sends is kept as it is.
+        source: of the objects; for objects of a server, readers get the folder of fetched files.
+        source_id: of the archive.
+        store: for the observations.
+        fingerprints: for the pages.
+        keep_raw: whether fetched files are kept.
     """
 
     source: Source
@@ -96,12 +96,12 @@ class Task:
     keep_raw: bool = False
 
 
-#: What became of an object: it has a file, or cannot be read.
+#: The result of reading an object.
 Result = Provenance | NotRead
 
 
 def ingest_object(task: Task, item: ArchiveObject) -> Result:
-    """Read one object, of a source that is a folder, and write its file."""
+    """Read one object of a folder and write its file."""
     assert isinstance(task.source, Folder)
     ledger: Counter[str] = Counter()
     try:
@@ -130,7 +130,7 @@ def ingest_object(task: Task, item: ArchiveObject) -> Result:
 def _read_groups(
     content: Decompressed, key: str, fingerprints: Fingerprints, ledger: Counter[str]
 ) -> Iterator[Rows]:
-    """The observations of an object in groups; counts the other lines."""
+    """Yield the observations of an object in groups, and count its other lines in ``ledger``."""
     rows: list[Row] = []
     size = 0
     test = BY_FOLDER.get(find_test(key) or "")
@@ -148,34 +148,34 @@ def _read_groups(
         yield rows
 
 
-#: Bytes of objects for which another process is started. They are read in some three seconds; to
-#: start takes two.
+#: Bytes of objects for each worker process. Reading them takes some three seconds, and starting a
+#: process takes two.
 WORTH_A_WORKER = 96 << 20
-#: What an object takes besides its bytes, and is counted as: a small country's hold few
-#: measurements each, and its archive takes as long by their number as by their size.
-_AN_OBJECT = 300_000
+#: The cost of an object besides its bytes, in bytes: small countries have many objects with few
+#: measurements.
+_OBJECT_COST = 300_000
 
 Read = Callable[[ArchiveObject], Result]
 
 
 def count_workers(pending: Sequence[ArchiveObject], jobs: int) -> int:
-    """As many workers as asked for, but none that would read for less time than it starts."""
-    worth = sum(item.size + _AN_OBJECT for item in pending) // WORTH_A_WORKER
-    return max(1, min(jobs, len(pending), worth))
+    """Return the number of workers: at most ``jobs``, and each with enough work to be worth it."""
+    useful_count = sum(item.size + _OBJECT_COST for item in pending) // WORTH_A_WORKER
+    return max(1, min(jobs, len(pending), useful_count))
 
 
 def read_objects(
     task: Task, items: Sequence[ArchiveObject], jobs: int
 ) -> Iterator[tuple[str, Result]]:
-    """What became of each object, by key, in the order in which they are done.
+    """Yield key and result of each object, in the order of completion.
 
     Raises:
-        SourceError: a server stopped answering, a worker was killed, or the store takes no more.
+        SourceError: a server stopped answering, a worker was killed, or the store is full.
     """
     if jobs == 1 and not isinstance(task.source, Bucket):
         yield from ((item.key, ingest_object(task, item)) for item in items)
         return
-    # Threads that wait for a worker fetch nothing, so there are more of them than either.
+    # A thread that waits for a worker cannot fetch, so there are threads for both.
     threads = CONNECTIONS + jobs
     with (
         start_reader(task, jobs, threads) as read,
@@ -186,23 +186,16 @@ def read_objects(
 
 @contextmanager
 def start_reader(task: Task, jobs: int = 1, threads: int = CONNECTIONS) -> Iterator[Read]:
-    """A function for several threads that has an object read, and of a server fetched before.
+    """Return a function for several threads that fetches an object if necessary and reads it.
 
-    With one job they are read in this process, one at a time, so that memory stays that of one.
+    With one job, objects are read in this process one at a time, to save memory.
     """
     with ExitStack() as stack:
         local = task
         if isinstance(task.source, Bucket):
             folder = stack.enter_context(TemporaryFolder("workbook-downloads-"))
             local = replace(task, source=Folder(folder))
-        # Spawned, because a forked process would inherit the threads of pyarrow and DuckDB in
-        # whatever state they are.
-        spawn = multiprocessing.get_context("spawn")
-        pool, call = (
-            (ProcessPoolExecutor(jobs, spawn, initializer=_begin, initargs=(local,)), _read)
-            if jobs > 1
-            else (ThreadPoolExecutor(1), partial(ingest_object, local))
-        )
+        pool, call = _start_pool(local, jobs)
         stack.enter_context(pool)
 
         def read(item: ArchiveObject) -> Result:
@@ -217,7 +210,16 @@ def start_reader(task: Task, jobs: int = 1, threads: int = CONNECTIONS) -> Itera
             yield read
 
 
-#: Workers import the script that started them, and one without a guard starts workers there.
+def _start_pool(task: Task, jobs: int) -> tuple[Executor, Read]:
+    """Return a pool and the function to submit to it."""
+    if jobs == 1:
+        return ThreadPoolExecutor(1), partial(ingest_object, task)
+    # Not forked: a child would inherit locks that threads of pyarrow and DuckDB hold at that time.
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, spawn, initializer=_begin, initargs=(task,)), _read
+
+
+#: A worker imports the script that started it; without a guard the script starts workers again.
 _BROKEN = (
     "a worker process was killed, or was started by a script in which not everything stands below "
     "if __name__ == '__main__':"
@@ -235,7 +237,7 @@ def _begin(task: Task) -> None:
 
 
 def _end_with_parent() -> None:
-    """Workers whose parent was killed would wait for more work for ever."""
+    """End this worker when its parent ends, because otherwise it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -248,11 +250,11 @@ def _read(item: ArchiveObject) -> Result:
 
 
 class Downloads:
-    """Objects of a server, which lie in a folder between being fetched and being read.
+    """Objects of a server, which are fetched into a folder to be read.
 
-    What is fetched is kept where the task says so; what was kept before is not fetched again.
-    However large the objects are, no more than twice the largest size lies there: one large object
-    at a time, and beside it those of which all threads together may hold as much.
+    If the task says so, fetched files are kept, and kept files are not fetched again. The folder
+    never has more than twice the largest size of an object: one large object at a time, and small
+    ones of as many bytes together.
     """
 
     def __init__(
@@ -261,7 +263,7 @@ class Downloads:
         self._bucket = bucket
         self._folder = folder
         self._task = task
-        # Waited for before an object's time begins.
+        # A thread waits for its turn before the deadline of its object begins.
         self._turns = threading.BoundedSemaphore(CONNECTIONS)
         self._turn_of_large = threading.RLock()
         self._large = limit_of("OBJECT_BYTES", OBJECT_BYTES) // threads
@@ -270,14 +272,14 @@ class Downloads:
         """Fetch one object, as it was listed, and have it read.
 
         Raises:
-            SourceError: the server stopped answering, or there is no room.
+            SourceError: the server stopped answering, or the disk is full.
         """
         path = self._folder / item.key
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with ExitStack() as held:
-                held.callback(path.unlink, missing_ok=True)
-                self._fetch(item, path, held)
+            with ExitStack() as cleanup:
+                cleanup.callback(path.unlink, missing_ok=True)
+                self._fetch(item, path, cleanup)
                 return read(item)
         except Passing as error:
             if not self._bucket.answers():
@@ -290,11 +292,11 @@ class Downloads:
                 f"{item.key} was fetched and cannot be put down: {describe_error(error)}"
             ) from None
 
-    def _fetch(self, item: ArchiveObject, path: Path, held: ExitStack) -> None:
-        """Put an object at a path; a large one has its turn while it is ``held``."""
+    def _fetch(self, item: ArchiveObject, path: Path, cleanup: ExitStack) -> None:
+        """Fetch an object to a path; a large one blocks others until ``cleanup``."""
         refuse_large(item.size)
         if item.size > self._large:
-            held.enter_context(self._turn_of_large)
+            cleanup.enter_context(self._turn_of_large)
         if self._copy_kept(item, path):
             return
         with self._turns:
@@ -303,7 +305,7 @@ class Downloads:
             self._keep(item, path)
 
     def _copy_kept(self, item: ArchiveObject, target: Path) -> bool:
-        """Put what was kept of an object at ``target``; False where it is nothing, or damaged."""
+        """Copy the kept file of an object; return False if there is none, or it is damaged."""
         store, name = self._task.store, self._kept_name(item)
         try:
             sidecar = msgspec.json.decode(store.read(f"{name}.json"), type=dict[str, Any])
@@ -315,10 +317,10 @@ class Downloads:
         return digest_file(target) == sidecar.get("sha256")
 
     def _keep(self, item: ArchiveObject, path: Path) -> None:
-        """Keep a fetched file, and then the sidecar that vouches for it."""
+        """Keep a fetched file, and then its sidecar, without which it does not count."""
         store, name = self._task.store, self._kept_name(item)
-        with store.write(name) as kept:
-            shutil.copyfile(path, kept)
+        with store.write(name) as target:
+            shutil.copyfile(path, target)
         sidecar = {
             "url": self._bucket.url(item),
             "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -333,7 +335,7 @@ class Downloads:
         return f"raw/{self._task.source_id}/{item.key}"
 
 
-#: Whatever has a say in the bytes of a file: packages, and modules of this one.
+#: Packages, and modules of this package, on which the bytes of a file depend.
 _PACKAGES = ("ahocorasick-rs", "isal", "msgspec", "publicsuffixlist", "pyarrow")
 _MODULES = ("*.*", "observations/*.*", "sources/*.*", "store/*.*")
 
@@ -341,17 +343,17 @@ _MODULES = ("*.*", "observations/*.*", "sources/*.*", "store/*.*")
 def read_on_cluster(
     task: Task, items: Sequence[ArchiveObject], jobs: int | None, scheduler: str
 ) -> Iterator[tuple[str, Result]]:
-    """What became of each object, by key, in the order in which they are done.
+    """Yield key and result of each object, in the order of completion.
 
     Args:
-        task: what to do.
+        task: parameters of reading.
         items: the objects.
-        jobs: how many may be read at once; by default as many as there are workers for.
+        jobs: simultaneous reads; by default as many as there are workers.
         scheduler: its address.
 
     Raises:
-        ParameterError: a worker would give other bytes.
-        SourceError: the cluster is gone, or an object ends its workers.
+        ParameterError: a worker has other code or packages, or does not see the store.
+        SourceError: the cluster is gone, or an object crashes its workers.
     """
     if not items:
         return
@@ -359,9 +361,9 @@ def read_on_cluster(
     with ExitStack() as stack:
         mark = ""
         if task.store.is_local:
-            # Who sees a folder of its own in a store sees the same store.
-            beside = Path(task.store.path(folder))
-            mark = str(stack.enter_context(TemporaryFolder(WRITING, beside)))
+            # A worker that sees this new folder in the store sees the same store.
+            parent = Path(task.store.path(folder))
+            mark = str(stack.enter_context(TemporaryFolder(WRITING, parent)))
         order = Order(describe_code(), pickle.dumps(task), mark)
         by_key = {item.key: item for item in items}
         yield from spread(scheduler, _work_on, pickle.dumps(order), by_key, jobs)
@@ -370,12 +372,12 @@ def read_on_cluster(
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker elsewhere is given, and what it must see to give the same bytes.
+    """The order for a worker of a cluster, with conditions for the same bytes.
 
     Attributes:
-        code: of :func:`describe_code`.
-        task: pickled, so that another version's never has to be understood.
-        mark: a folder that is there if the workers' STORE is this one; ``""`` for none.
+        code: from :func:`describe_code`.
+        task: pickled, so that it is unpickled only after ``code`` was compared.
+        mark: a folder that exists if the worker's STORE is this one; ``""`` for none.
     """
 
     code: str
@@ -385,7 +387,7 @@ class Order:
 
 @cache
 def describe_code() -> str:
-    """What must be the same wherever the same object is to give the same file."""
+    """Return digests and versions that must be equal for an object to give the same file."""
     digest = sha256()
     root = Path(__file__).parents[1]
     for path in sorted(path for pattern in _MODULES for path in root.glob(pattern)):
@@ -399,12 +401,12 @@ def describe_code() -> str:
 
 @lru_cache(maxsize=2)  # a worker may serve two runs at once
 def check_worker(order: bytes) -> str:
-    """Why this process would give other bytes, or none; ``""`` where it would give the same."""
-    wanted: Order = pickle.loads(order)
-    if wanted.code != describe_code():
-        return f"has {describe_code()}; needed is {wanted.code}"
-    task: Task = pickle.loads(wanted.task)
-    if wanted.mark and not Path(wanted.mark).exists():
+    """Return why this process cannot write the same bytes into the store, or ``""`` if it can."""
+    expected: Order = pickle.loads(order)
+    if expected.code != describe_code():
+        return f"has {describe_code()}; needed is {expected.code}"
+    task: Task = pickle.loads(expected.task)
+    if expected.mark and not Path(expected.mark).exists():
         store = task.store.uri
         return f"does not see the folder {store}; give a STORE that all share, such as s3://…"
     return ""
