@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def digest_file(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal.
+    """Return the SHA-256 of a file, in hexadecimal.
 
     Raises:
         OSError: it cannot be read.
@@ -21,7 +21,7 @@ def digest_file(path: Path) -> str:
 def hold_lock(path: Path) -> Iterator[None]:
     """Wait until no other process holds a lock, and hold it until the block ends.
 
-    Where the file system has no locks, nobody waits.
+    If the file system has no locks, nobody waits.
 
     Args:
         path: a file for the lock alone, which is made with its folder, and stays.

@@ -10,7 +10,7 @@ It reads ``km/LC_MESSAGES/messages.po``, which `make translations` keeps complet
     lang.say_plural("{n} site", "{n} sites", n)                   and lang.html_plural
     lang.heading("Findings")                                      keeps the English id of a section
 
-A template's text is ``{{ _("…", name=value) }}`` (``_n`` for plurals); in an attribute, which has no
+A template's text is ``{{ _("…", name=value) }}`` (``_n`` for plurals); in an attribute, without
 markup, it is ``{{ say("…") }}`` (``say_plural``). Write whole sentences, never fragments, and as
 literals, so that `make translations` finds them; words of the vocabulary are translated by
 ``lang.say(state.words)``. Pass values with their types (an int, a date, a ``Period``, a list), and

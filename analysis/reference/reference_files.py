@@ -469,9 +469,9 @@ class Snapshot:
                 digest = digest_file(self.folder / name)
             if sidecar and sidecar.status == 200 and digest != sidecar.sha256:
                 raise ContractError(
-                    f"{self._dated_name(name)} is not the file that was fetched: its SHA-256 is not "
-                    f"the one in its sidecar; remove data/reference/snapshots/{self.day} to do "
-                    "without"
+                    f"{self._dated_name(name)} is not the file that was fetched: its SHA-256 is "
+                    "not the one in its sidecar; remove data/reference/snapshots/"
+                    f"{self.day} to do without"
                 )
 
     def parameters(self) -> dict[str, str]:

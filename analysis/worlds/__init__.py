@@ -1,6 +1,6 @@
-"""Fictional worlds whose truth is known, and how often the method is right about them.
+"""Fictional worlds with known truth, and the accuracy of the method on them.
 
-In: a seed. Out: an archive with its truth beside it; tables of what the method found and missed.
-The simulator (start at ``world``) imports none of the method, and nothing of the method imports
-it; validation (start at ``validation_page`` and ``scores``) runs the method on such worlds.
+In: a seed. Out: an archive with its truth; tables of what the method found and missed. The
+simulator (start at ``world``) and the method do not import each other. Validation (start at
+``validation_page`` and ``scores``) runs the method on such worlds.
 """

@@ -1,11 +1,11 @@
-"""Tests of apps and circumvention tools in the fictional country: what is blocked, what is broken.
+"""Tests of apps and circumvention tools in the fictional country, with blocks and a broken test.
 
 One network drops the connections of WhatsApp from some day on, another lets only two of Telegram's
-twelve endpoints through, and another all but four; a third cuts the web page of Telegram off at the
-hours of exams. And one test breaks for everybody: it fails on every network here, and in other
-countries as well. Where a seed for it is given, what is blocked is drawn anew.
+twelve endpoints through, and another all but four; a fourth blocks the web page of Telegram at the
+hours of exams. One test is broken: it fails on every network here, and in other countries as well.
+With ``app_seed``, other blocks are drawn at random.
 
-The names in the measurements are those that the apps have; addresses are for documentation only.
+Host names in the measurements are the apps' own; addresses are for documentation only.
 """
 
 from collections import Counter, defaultdict
@@ -21,7 +21,7 @@ from analysis.worlds.country import RESET, TIMED_OUT, Json, Network, stream, tok
 from analysis.worlds.truth import write_csv
 from analysis.worlds.world import World
 
-#: App → versions of its test.
+#: Test → version.
 _VERSIONS: Mapping[str, str] = {
     "facebook_messenger": "0.2.1",
     "signal": "0.2.5",
@@ -32,15 +32,15 @@ _VERSIONS: Mapping[str, str] = {
     "torsf": "0.5.0",
     "vanilla_tor": "0.3.0",
 }
-#: Every so many days the probes of some networks run all tests.
+#: Days between the days on which the probes of some networks run all tests.
 _EVERY = 5
 _NETWORKS_A_DAY = 4
-#: How often a test fails for no reason.
+#: Share of tests that fail by accident.
 _NOISE = 0.015
-#: Where in the period each thing begins, as a share of it.
+#: Beginnings, as shares of the period.
 _WHATSAPP_FROM, _TELEGRAM_FROM, _BROKEN_FROM, _EXAMS_FROM = 0.45, 0.25, 0.65, 0.55
 _SOME_FROM = 0.35
-#: Of Telegram's twelve endpoints, those that are cut off as a whole, and in part.
+#: Telegram's blocked endpoints, of twelve, in a block of the part and in one of a minority.
 _MOST, _SOME = 10, 4
 _EXAM_DAYS = 19
 _OTHER_HOURS = (
@@ -48,7 +48,7 @@ _OTHER_HOURS = (
     WeekHours(0, 4, ((5, 9),)),
     WeekHours(0, 4, ((3, 6), (8, 11))),
 )
-#: What may be drawn: test, part, and of Telegram's endpoints the fewest and the most.
+#: Blocks to draw from: test, part, and the range of Telegram's endpoints.
 _DRAWN = (
     ("whatsapp", "app", (0, 0)),
     ("telegram", "app", (7, 11)),
@@ -59,14 +59,14 @@ _DRAWN = (
 )
 _DRAWN_COUNT = 4
 BROKEN = "torsf"
-#: Other fictional countries, whose counts are at hand: four of these, never the country itself.
-_OTHERS = ("QM", "QN", "QO", "QP", "QS")
+#: Fictional countries with counts; four of these other than the country itself are used.
+_COUNTED = ("QM", "QN", "QO", "QP", "QS")
 _TESTS_A_WEEK = 40
 
 
 @dataclass(frozen=True, slots=True)
 class AppBlock:
-    """Who cut what off, and when; the truth of it."""
+    """One block of a part of an app or tool on a network."""
 
     test_name: str
     part: str
@@ -78,59 +78,41 @@ class AppBlock:
     endpoint_count: int = 0  # of Telegram's; 0: all of the part
 
     def holds(self, day: int, moment: datetime) -> bool:
-        """Whether it holds at a moment of a day of the period."""
-        inside = self.first_day <= day and (self.last_day is None or day <= self.last_day)
-        return inside and (self.hours is None or self.hours.hold(moment))
+        """Test whether it is active at a time of this day."""
+        is_inside = self.first_day <= day and (self.last_day is None or day <= self.last_day)
+        return is_inside and (self.hours is None or self.hours.hold(moment))
 
 
 def _plan_blocks(world: World) -> list[AppBlock]:
-    """What is blocked, the block by hours last; drawn where there is a seed for it.
-
-    The usual is on four of the larger access networks; of what is drawn each network has one.
-    """
+    """Return the blocks, the one by hours last; each is on a network of its own."""
     days, networks = world.design.period.day_count, _pick_networks(world)
     if world.design.app_seed is None:
-        first, second, third, fourth = networks[:4]
-        exams = int(days * _EXAMS_FROM)
-        return [
-            AppBlock("whatsapp", "app", first.asn, int(days * _WHATSAPP_FROM), "tcp.timeout"),
-            AppBlock(
-                "telegram",
-                "app",
-                second.asn,
-                int(days * _TELEGRAM_FROM),
-                "tcp.timeout",
-                endpoint_count=_MOST,
-            ),
-            AppBlock(
-                "telegram",
-                "app",
-                fourth.asn,
-                int(days * _SOME_FROM),
-                "tcp.timeout",
-                endpoint_count=_SOME,
-            ),
-            AppBlock("telegram", "web", third.asn, exams, "tls.timeout", exams + _EXAM_DAYS, EXAMS),
-        ]
-    rng = stream(world.design.app_seed, "apps", "drawn")
+        return _default_blocks(days, networks)
+    return _draw_blocks(stream(world.design.app_seed, "apps", "drawn"), days, networks)
+
+
+def _default_blocks(days: int, networks: list[Network]) -> list[AppBlock]:
+    first, second, third, fourth = (network.asn for network in networks[:4])
+    most, some, exams = (int(days * share) for share in (_TELEGRAM_FROM, _SOME_FROM, _EXAMS_FROM))
+    return [
+        AppBlock("whatsapp", "app", first, int(days * _WHATSAPP_FROM), "tcp.timeout"),
+        AppBlock("telegram", "app", second, most, "tcp.timeout", endpoint_count=_MOST),
+        AppBlock("telegram", "app", fourth, some, "tcp.timeout", endpoint_count=_SOME),
+        AppBlock("telegram", "web", third, exams, "tls.timeout", exams + _EXAM_DAYS, EXAMS),
+    ]
+
+
+def _draw_blocks(rng: Random, days: int, networks: list[Network]) -> list[AppBlock]:
     *networks, watched = rng.sample(networks, _DRAWN_COUNT + 1)
     blocks = []
     drawn = zip(networks, rng.sample(_DRAWN, _DRAWN_COUNT), strict=True)
     for network, (test, part, (least, most)) in drawn:
         start = rng.randrange(int(0.15 * days), int(0.65 * days))
         last = start + rng.randrange(60, 120) if rng.random() < 0.4 else None
-        manner = "tunnel.timeout" if part == "tunnel" else "tcp.timeout"
-        blocks.append(
-            AppBlock(
-                test,
-                part,
-                network.asn,
-                start,
-                manner,
-                last,
-                endpoint_count=rng.randint(least, most),
-            )
-        )
+        mechanism = "tunnel.timeout" if part == "tunnel" else "tcp.timeout"
+        count = rng.randint(least, most)
+        block = AppBlock(test, part, network.asn, start, mechanism, last, endpoint_count=count)
+        blocks.append(block)
     exams = rng.randrange(int(0.15 * days), int(0.8 * days))
     hours = rng.choice((EXAMS, *_OTHER_HOURS))
     return [
@@ -140,57 +122,66 @@ def _plan_blocks(world: World) -> list[AppBlock]:
 
 
 def _pick_networks(world: World) -> list[Network]:
-    """The country's access networks, the largest first; shaky ones left out."""
+    """Return the country's largest access networks, without flaky ones."""
     steady = [n for n in world.networks if n.kind in ("isp", "mobile") and n.style != "flaky"]
     return sorted(steady, key=lambda network: (-network.weight, network.asn))[:6]
 
 
 def write_apps(folder: Path, world: World) -> None:
-    """Write the archive's objects of these tests, the counts of other countries, and the truth."""
+    """Write the archive's objects of these tests, counts of all countries, and the truth."""
     blocks, broken_from = _plan_blocks(world), int(world.design.period.day_count * _BROKEN_FROM)
     counts: dict[tuple[str, date], Counter[str]] = defaultdict(Counter)
     objects: dict[tuple[str, date], list[bytes]] = defaultdict(list)
     for network, test, moment, rng in _list_tests(world, blocks[-1]):
         day = (moment.date() - world.design.period.since).days
-        held = {
+        blocked = {
             block.part: block.endpoint_count
             for block in blocks
             if block.test_name == test and block.asn == network.asn and block.holds(day, moment)
         }
         noise = rng.random() < _NOISE
         is_broken = test == BROKEN and day >= broken_from
-        keys, is_anomaly = _run_test(test, held, is_broken=is_broken, noise=noise)
-        head = f"{moment:%Y%m%dT%H%M%SZ}_{test.replace('_', '')}_{world.design.probe_cc}"
-        document = {
-            "annotations": {"engine_version": "3.22.0", "platform": "android"},
-            "data_format_version": "0.2.0",
-            "input": None,
-            "measurement_start_time": f"{moment:%Y-%m-%d %H:%M:%S}",
-            "probe_asn": f"AS{network.asn}",
-            "probe_cc": world.design.probe_cc,
-            "probe_network_name": network.name,
-            "report_id": f"{head}_{network.asn}_n1_{token(rng)}",
-            "resolver_asn": f"AS{network.resolver_asn}",
-            "software_name": "ooniprobe-android",
-            "software_version": "3.9.0",
-            "test_keys": keys,
-            "test_name": test,
-            "test_start_time": f"{moment:%Y-%m-%d %H:%M:%S}",
-            "test_version": _VERSIONS[test],
-        }
+        keys, is_anomaly = _run_test(test, blocked, is_broken=is_broken, noise=noise)
+        document = _make_document(world, network, test, moment, token(rng), keys)
         objects[test, moment.date()].append(encode(document))
         counts[test, moment.date()]["anomaly" if is_anomaly else "ok"] += 1
-    for (test, on), lines in sorted(objects.items()):
-        received = datetime.combine(on, time(23))
+    for (test, date_received), lines in sorted(objects.items()):
         write_object(
             folder / "archive",
             world.design.probe_cc,
-            received,
+            datetime.combine(date_received, time(23)),
             0,
             compress(lines),
             test.replace("_", ""),
         )
     _write_counts(folder / "reference" / "test-counts.csv", world, counts, broken_from)
+    _write_truth(folder / "truth" / "apps.csv", world, blocks, broken_from)
+
+
+def _make_document(
+    world: World, network: Network, test: str, moment: datetime, report_token: str, keys: Json
+) -> Json:
+    head = f"{moment:%Y%m%dT%H%M%SZ}_{test.replace('_', '')}_{world.design.probe_cc}"
+    return {
+        "annotations": {"engine_version": "3.22.0", "platform": "android"},
+        "data_format_version": "0.2.0",
+        "input": None,
+        "measurement_start_time": f"{moment:%Y-%m-%d %H:%M:%S}",
+        "probe_asn": f"AS{network.asn}",
+        "probe_cc": world.design.probe_cc,
+        "probe_network_name": network.name,
+        "report_id": f"{head}_{network.asn}_n1_{report_token}",
+        "resolver_asn": f"AS{network.resolver_asn}",
+        "software_name": "ooniprobe-android",
+        "software_version": "3.9.0",
+        "test_keys": keys,
+        "test_name": test,
+        "test_start_time": f"{moment:%Y-%m-%d %H:%M:%S}",
+        "test_version": _VERSIONS[test],
+    }
+
+
+def _write_truth(path: Path, world: World, blocks: list[AppBlock], broken_from: int) -> None:
     rows = [
         (
             block.test_name,
@@ -216,11 +207,11 @@ def write_apps(folder: Path, world: World) -> None:
         "schedule",
         "endpoint_count",
     )
-    write_csv(folder / "truth" / "apps.csv", header, rows)
+    write_csv(path, header, rows)
 
 
 def _list_tests(world: World, watched: AppBlock) -> Iterator[tuple[Network, str, datetime, Random]]:
-    """Who tests what and when, with the chance of the day; ``watched`` is tested every hour."""
+    """Yield network, test, time and random stream; the ``watched`` block is tested every hour."""
     networks = _pick_networks(world)
     for day in range(world.design.period.day_count):
         rng = stream(world.design.seed, "apps", day)
@@ -231,7 +222,7 @@ def _list_tests(world: World, watched: AppBlock) -> Iterator[tuple[Network, str,
                 for number, test in enumerate(_VERSIONS):
                     yield network, test, start + timedelta(seconds=20 * number), rng
         if watched.first_day - 2 <= day <= (watched.last_day or watched.first_day) + 2:
-            network = next(one for one in networks if one.asn == watched.asn)
+            network = next(network for network in networks if network.asn == watched.asn)
             for hour in range(24):
                 moment = midnight + timedelta(hours=hour, seconds=rng.randrange(3_600))
                 yield network, "telegram", moment, rng
@@ -240,8 +231,8 @@ def _list_tests(world: World, watched: AppBlock) -> Iterator[tuple[Network, str,
 def _write_counts(
     path: Path, world: World, counts: dict[tuple[str, date], Counter[str]], broken_from: int
 ) -> None:
-    """The country's own counts by day, and other countries' by week."""
-    here = world.design.probe_cc
+    """Write the country's own counts by day, and other countries' by week."""
+    own_cc = world.design.probe_cc
     rows = [
         (
             str(day),
@@ -255,7 +246,7 @@ def _write_counts(
         )
         for (test, day), flags in counts.items()
     ]
-    for country in [code for code in _OTHERS if code != here][:4]:
+    for country in [code for code in _COUNTED if code != own_cc][:4]:
         rng = stream(world.design.seed, "apps", country)
         for day in range(0, world.design.period.day_count, 7):
             for test in _VERSIONS:
@@ -287,24 +278,24 @@ def _write_counts(
 
 
 def _run_test(
-    test: str, held: dict[str, int], *, is_broken: bool, noise: bool
+    test: str, blocked: dict[str, int], *, is_broken: bool, noise: bool
 ) -> tuple[Json, bool]:
-    """What the test finds, and whether OONI flags it.
+    """Return the keys of a test, and whether OONI flags it as an anomaly.
 
     Args:
         test: an app or tool.
-        held: part that is cut off → how many of its endpoints, 0 for all.
-        is_broken: the test fails for everybody.
-        noise: it fails for no reason.
+        blocked: part → number of blocked endpoints, 0 for all.
+        is_broken: the test fails everywhere.
+        noise: the test fails by accident.
     """
     if test == "telegram":
-        web = TIMED_OUT if "web" in held else RESET if noise else None
-        closed = held.get("app", 0)
+        web = TIMED_OUT if "web" in blocked else RESET if noise else None
+        closed = blocked.get("app", 0)
         return _telegram(closed, web), bool(web) or closed > 0
     if test == "whatsapp":
         web = RESET if noise else None
-        return _whatsapp(TIMED_OUT if "app" in held else None, web), bool(web)
-    failure = TIMED_OUT if noise or is_broken or held else None
+        return _whatsapp(TIMED_OUT if "app" in blocked else None, web), bool(web)
+    failure = TIMED_OUT if noise or is_broken or blocked else None
     status, is_anomaly = "blocked" if failure else "ok", failure is not None
     if test == "facebook_messenger":
         connects = [_connect(_address_of(host), 443, failure) for host in _MESSENGER[1:]]
@@ -356,7 +347,7 @@ _BRIDGES = tuple(f"198.51.100.{last}:443" for last in range(30, 42))
 
 
 def _telegram(closed: int, web: str | None) -> Json:
-    """``closed`` of twelve endpoints time out; ``web`` is the failure of the web page."""
+    """Return the keys with ``closed`` of twelve endpoints and the failure of the web page."""
     keys = _hosts({"web.telegram.org": web})
     ends = [(address, port) for address in _CENTRES for port in (80, 443)]
     for number, (address, port) in enumerate(ends):
@@ -373,7 +364,7 @@ def _telegram(closed: int, web: str | None) -> Json:
 
 
 def _whatsapp(app: str | None, web: str | None) -> Json:
-    """``app`` is the failure of connecting to each endpoint, ``web`` that of the web page."""
+    """Return the keys with the failures of the endpoints and of the web page."""
     keys = _hosts({"web.whatsapp.com": web, "v.whatsapp.net": None})
     keys["requests"][1] = _ask("https://v.whatsapp.net/v2/register", None)
     for number in range(1, 9):
@@ -389,7 +380,7 @@ def _whatsapp(app: str | None, web: str | None) -> Json:
 
 
 def _tor(failure: str | None) -> Json:
-    """``failure`` is that of connecting to relays; bridges work."""
+    """Return the keys with a failure of all relays; bridges work."""
     ends = [(end, "or_port_dirauth", failure) for end in _RELAYS]
     ends += [(end, "obfs4", None) for end in _BRIDGES]
     return {
@@ -406,7 +397,7 @@ def _tor(failure: str | None) -> Json:
 
 
 def _hosts(hosts: Mapping[str, str | None]) -> Json:
-    """Keys of attempts at some names, each with the failure of its handshake."""
+    """Return the keys of attempts at some names, each with the failure of its handshake."""
     return {
         "queries": [_lookup(host) for host in hosts],
         "tcp_connect": [_connect(_address_of(host), 443, None) for host in hosts],
@@ -424,7 +415,7 @@ def _hosts(hosts: Mapping[str, str | None]) -> Json:
 
 
 def _address_of(host: str) -> str:
-    """The address that everybody's resolver gives for a name."""
+    """Return the address of a name."""
     return f"192.0.2.{sum(map(ord, host)) % 200 + 10}"
 
 

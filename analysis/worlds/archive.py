@@ -1,7 +1,7 @@
 """Lines and objects in the key layout of OONI's archive (``raw/`` since 2020-10-20).
 
-What goes wrong between probes and the archive is added here: duplicates, garbage, foreign lines.
-Each fault comes back every forty sessions, so that even a short period holds all of them.
+Faults between probes and the archive are added here: duplicates, garbage, foreign lines. Each fault
+is repeated every forty sessions, so that even a short period has all of them.
 """
 
 import gzip
@@ -17,13 +17,13 @@ import msgspec
 from analysis.period import Period
 from analysis.worlds.country import Json, stream
 
-#: Level 6 costs twice the time of level 3 here and saves a tenth.
+#: Level 6 takes twice the time of level 3 here and saves a tenth.
 _LEVEL = 6
 _EVERY = 40
 
 
 def encode(document: Json) -> bytes:
-    """A document as one line of JSON."""
+    """Return a document as one line of JSON."""
     return msgspec.json.encode(document)
 
 
@@ -43,24 +43,24 @@ def write_object(
 
 
 def compress(lines: Iterable[bytes]) -> bytes:
-    """A gzip object of the lines, the same bytes whenever it is made."""
+    """Return a gzip object of the lines, with the same bytes at any time."""
     return gzip.compress(b"".join(line + b"\n" for line in lines), _LEVEL, mtime=0)
 
 
 def compress_cut(lines: list[bytes], last: bytes) -> bytes:
-    """An object cut off inside its last line, as by an upload that broke.
+    """Return an object that is truncated inside its last line, as by a broken upload.
 
     The complete lines are a member of their own, so that any reader gets them all.
     """
-    rest = compress([last])
-    return compress(lines) + rest[: len(rest) // 2]
+    member = compress([last])
+    return compress(lines) + member[: len(member) // 2]
 
 
 @dataclass(slots=True)
 class Entry:
     """One line of the archive. ``reason`` is the ledger's; ``document`` is empty for a fault.
 
-    ``is_sound`` where the measurement says what the network does.
+    ``is_sound``: nothing but, perhaps, a block interfered with the measurement.
     """
 
     line: bytes
@@ -70,15 +70,15 @@ class Entry:
 
 
 class Spoiler:
-    """Adds faults to the lines of each session, in turns."""
+    """A source of faults in the lines of each session, in turns."""
 
     def __init__(self, seed: int, period: Period) -> None:
         self._rng = stream(seed, "spoiling")
         self._turns = cycle(range(_EVERY))
-        # Kept on a device since before the period; or its clock runs days ahead.
+        # Kept on a device since before the period; or with a clock that is days ahead.
         early, late = f"{period.since - timedelta(days=9)} 10:00:00", f"{period.until} 00:00:00"
         other = {"test_name": "ndt", "test_keys": {"failure": None, "protocol": 7}, "input": None}
-        #: Turn → the ledger's reason, and what is otherwise in the line.
+        #: Turn → the ledger's reason, and the changed fields of the line.
         self._changes: dict[int, tuple[str, Json]] = {
             11: ("invalid", {"measurement_start_time": "yesterday"}),
             14: ("other_test", other),
@@ -90,9 +90,9 @@ class Spoiler:
     def spoil(
         self, entries: list[Entry], receipt: datetime, *, has_own_ids: bool
     ) -> list[tuple[datetime, Entry]]:
-        """The entries of a session with their hours of receipt, faults included.
+        """Return the entries of a session with their times of receipt, and with faults.
 
-        ``has_own_ids``: the server gives each measurement a report ID, also when it comes again.
+        ``has_own_ids``: the server gives each measurement a report ID, even if it is repeated.
         """
         turn = next(self._turns)
         if turn == 5:
@@ -106,7 +106,7 @@ class Spoiler:
             extra = self._make_fault(turn, self._rng.choice(entries))
             result.insert(self._rng.randrange(len(result)), (receipt, extra))
         if turn in (16, 17):
-            # The probe did not hear the collector's answer and uploads all of it again.
+            # The probe did not receive the collector's answer and uploads everything again.
             again = receipt if turn == 16 else receipt + timedelta(days=1)
             lines = [_resend(entry, has_own_ids=has_own_ids) for entry in entries[:9]]
             result += [(again, Entry(line, "duplicate")) for line in lines]
@@ -123,15 +123,17 @@ class Spoiler:
 
 
 def _resend(entry: Entry, *, has_own_ids: bool) -> bytes:
-    """The line of a measurement that is sent again."""
-    known = entry.document["report_id"].encode()
-    if not (known and has_own_ids):
+    """Return the line of a measurement that is sent again."""
+    report_id = entry.document["report_id"].encode()
+    if not (report_id and has_own_ids):
         return entry.line
-    return entry.line.replace(known, known[:-16] + sha256(known).hexdigest()[:16].encode())
+    return entry.line.replace(
+        report_id, report_id[:-16] + sha256(report_id).hexdigest()[:16].encode()
+    )
 
 
 def _scrub(entry: Entry) -> None:
-    """The probe takes an answer for its own address and blots it out everywhere."""
+    """Scrub an answer everywhere, as a probe does that mistakes it for its own address."""
     keys = entry.document["test_keys"]
     answers = [answer for query in keys["queries"] for answer in query["answers"] or ()]
     address = next((answer["ipv4"] for answer in answers if "ipv4" in answer), "")

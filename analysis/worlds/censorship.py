@@ -1,8 +1,8 @@
-"""Who blocks what: what each network of the fictional country does to the sites it was told to.
+"""The blocks of the fictional country, and the methods of its networks.
 
-A block is one site on one network from one day to another. The first thing that can stop a
-probe is done by the resolver (it lies), then by a box on the path: it answers DNS queries in
-the place of others, resets a TLS handshake by its server name, or answers a plain HTTP request.
+A block is one site on one network from one day to another. It is carried out by the resolver, which
+lies, or by a box on the path, which forges answers to DNS queries, resets a TLS handshake by its
+server name, or answers a plain HTTP request.
 """
 
 from collections import defaultdict
@@ -41,6 +41,7 @@ class WeekHours:
     windows: tuple[tuple[int, int], ...]
 
     def hold(self, moment: datetime) -> bool:
+        """Test whether a time is inside the hours."""
         is_day = (moment.weekday() - self.first) % 7 <= (self.last - self.first) % 7
         return is_day and any(since <= moment.hour < until for since, until in self.windows)
 
@@ -54,8 +55,8 @@ class WeekHours:
 class Block:
     """One site blocked on one network, from day ``start`` (in) to day ``stop`` (out).
 
-    A part of a day is a part of 1. ``share`` is the share of the network's sessions whose way
-    leads past a box that blocks; ``hours`` are those of the week at which it does, if not all.
+    Days may be fractions. ``share`` is the share of the network's sessions on whose path there is a
+    box that blocks; ``hours`` are those of the week at which it does, if not all.
     """
 
     host: str
@@ -64,8 +65,8 @@ class Block:
     start: float
     stop: float
     detail: str = ""
-    lie: str = ""  # the address, or failure, that the network's resolver answers
-    injected: str = ""  # the failure that the path answers to any resolver's query
+    lie: str = ""  # the address that the network's resolver returns
+    injected: str = ""  # the failure that the path injects into any resolver's answer
     tcp_failure: str = ""
     tls_failure: str = ""
     http_failure: str = ""  # of plain requests, and of those over TLS where ``is_slow``
@@ -76,34 +77,34 @@ class Block:
     hours: WeekHours | None = None
 
     def is_on(self, day: int, moment: datetime) -> bool:
-        """Whether it holds at a moment, which lies on this day of the period."""
+        """Test whether it is active at a time of this day."""
         time = timedelta(hours=moment.hour, minutes=moment.minute, seconds=moment.second)
         is_in_span = self.start <= day + time / timedelta(days=1) < self.stop
         return is_in_span and (self.hours is None or self.hours.hold(moment))
 
 
 class Censorship:
-    """Everything that is blocked, by network and site."""
+    """All blocks, by network and site."""
 
     def __init__(self, blocks: list[Block], machines: "Machines", order_day: int) -> None:
-        self.order_day = order_day  # when all networks were told to close some sites at once
+        self.order_day = order_day  # of an order to all networks to block some sites
         self.blocks = sorted(blocks, key=lambda block: (block.host, block.asn, block.start))
         self.machines = machines
-        self._by_place: defaultdict[tuple[int, str], list[Block]] = defaultdict(list)
+        self._by_target: defaultdict[tuple[int, str], list[Block]] = defaultdict(list)
         for block in self.blocks:
-            for place in (block.host, *block.addresses):
-                self._by_place[block.asn, place].append(block)
+            for target in (block.host, *block.addresses):
+                self._by_target[block.asn, target].append(block)
 
-    def find(self, asn: int, place: str, day: int, moment: datetime) -> Block | None:
-        """The block of a host, or the one that closes an address, on a network at a moment."""
-        blocks = self._by_place.get((asn, place), ())
+    def find(self, asn: int, target: str, day: int, moment: datetime) -> Block | None:
+        """Return the block of a host or an address on a network at a time."""
+        blocks = self._by_target.get((asn, target), ())
         return next((block for block in blocks if block.is_on(day, moment)), None)
 
 
-#: What the filtering gateway of one network calls itself.
+#: The ``Server`` header of one network's filtering gateway.
 GATEWAY = "Gatekeeper/2.1"
 
-#: How many sites each style of network blocks, of the sites that may be.
+#: Style of network → number of sites that it blocks.
 _COUNTS = {
     "sinkhole": 17,
     "nxdomain": 14,
@@ -123,7 +124,7 @@ _COUNTS = {
     "throttle": 8,
 }
 _BLOCKED = {"NEWS", "POLR", "HUMR", "GMB", "PORN", "ANON", "LGBT", "GRP"}
-#: Situations in which a block can be told from everything else that is going on.
+#: Situations of sites that may be blocked, because their other faults do not hide a block.
 _CANDIDATES = {
     "live": 30,
     "plain_http": 4,
@@ -138,13 +139,13 @@ _CANDIDATES = {
 def make_censorship(
     seed: int, internet: Internet, networks: list[Network], day_count: int
 ) -> Censorship:
-    """Decide who blocks what, how and when, and put up the machines that this takes."""
+    """Choose the blocks of each network, and set up the machines that they need."""
     by_role = {network.role: network for network in networks}
     machines = _put_up_machines(seed, internet, by_role)
     candidates = _candidates(seed, internet)
     order_day = int(day_count * stream(seed, "orders").uniform(0.35, 0.65))
     blocks: list[Block] = []
-    for network in sorted(networks, key=lambda one: one.role):
+    for network in sorted(networks, key=lambda network: network.role):
         if network.style not in _COUNTS:
             continue
         rng = stream(seed, "blocks", network.role)
@@ -152,9 +153,9 @@ def make_censorship(
         schedules = _schedules(rng, len(chosen), day_count, order_day, network.style)
         for index, (site, times) in enumerate(zip(chosen, schedules, strict=True)):
             if site.situation == "late":
-                times = [(0, day_count)]  # nobody would know of a change before it was tested
+                times = [(0, day_count)]  # a change before the first test could not be seen
             block = carry_out(network.style, index, site, network.asn, machines)
-            # In a very short period some would begin after its end.
+            # In a very short period some blocks would begin after its end.
             stretches = [replace(block, start=a, stop=b) for a, b in times if a < b]
             blocks += stretches
             if network.style == "sinkhole":
@@ -163,17 +164,17 @@ def make_censorship(
 
 
 def _share(blocks: list[Block], by_role: dict[str, Network]) -> list[Block]:
-    """A resolver's lies reach every network whose customers use it."""
+    """Repeat a resolver's blocks on the other networks whose customers use it."""
     shared = []
     for role, detail in (("sinkhole_mobile", ""), ("borrowed", "through another's resolver")):
         if role in by_role:
             asn = by_role[role].asn
-            shared += [replace(one, asn=asn, detail=detail or one.detail) for one in blocks]
+            shared += [replace(block, asn=asn, detail=detail or block.detail) for block in blocks]
     return shared
 
 
 def _candidates(seed: int, internet: Internet) -> list[Site]:
-    """The sites that somebody in the country wants blocked, the most wanted first."""
+    """Choose the sites that may be blocked, the most wanted first."""
     rng = stream(seed, "candidates")
     chosen: list[Site] = []
     factor = max(1.0, len(internet.sites) / NAME_COUNT)
@@ -189,16 +190,16 @@ def _candidates(seed: int, internet: Internet) -> list[Site]:
 
 
 def _choose(rng: Random, candidates: list[Site], style: str) -> list[Site]:
-    """Half from the common list of most wanted sites, the rest by each network's own zeal."""
+    """Choose half from the most wanted sites of all networks, and the rest at random."""
     count = max(3, min(_COUNTS[style], len(candidates) // 2))
     if style.startswith("tcp"):
-        # Closing an address closes all that is on it; these networks look before they do.
+        # Blocking an address blocks all its sites, so these networks choose sites that are alone.
         candidates = [site for site in candidates if site.is_alone and not site.edges]
     if style in ("partial", "tls_mitm", "throttle"):
         candidates = [site for site in candidates if site.is_https]
     wanted, others = candidates[: count // 2], candidates[count // 2 :]
     if style == "vpn":
-        # The exit lies in another country, with other taboos.
+        # The exit is in another country, which blocks other sites.
         wanted, others = [], candidates[::-1][:12]
     chosen = wanted + rng.sample(others, min(count - len(wanted), len(others)))
     plain = [site for site in candidates if not site.is_https and site not in chosen]
@@ -208,12 +209,12 @@ def _choose(rng: Random, candidates: list[Site], style: str) -> list[Site]:
 def _schedules(
     rng: Random, count: int, day_count: int, order_day: int, style: str
 ) -> list[list[tuple[int, int]]]:
-    """When each block holds: mostly always, some from an order on, some lifted, some twice."""
+    """Choose the days of each block: mostly all, some since an order, some lifted, some twice."""
     result: list[list[tuple[int, int]]] = []
     for index in range(count):
         kind = 0 if style in ("thin", "vpn") else index % 8
         times = [(0, day_count)]
-        if kind == 1:  # the order that all networks got at once, carried out within days
+        if kind == 1:  # the order to all networks, carried out within days
             times = [(order_day + rng.randint(0, 5), day_count)]
         elif kind == 3:
             times = [(0, int(day_count * rng.uniform(0.4, 0.75)))]
@@ -229,39 +230,39 @@ def _schedules(
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """The addresses and pages with which networks block, substitute and filter."""
+    """The addresses and pages that networks use to block, substitute and filter."""
 
     page_sinkhole: str
     silent_sinkholes: tuple[str, ...]
     thin_sinkhole: str
-    private: str  # what one network's resolver answers for what it blocks
+    private: str  # what one network's resolver answers for blocked names
     substitution: str  # what one resolver answers for names that do not exist
     substituting_asn: int
-    home_filters: tuple[str, ...]  # what filters in people's homes answer for advertising
-    portal: str  # where a hotspot sends those who have not paid
+    home_filters: tuple[str, ...]  # what filters in homes answer for advertising
+    portal: str  # the page of a hotspot for users who have not paid
     order_page: Page
     legal_page: Page
     gateway_page: Page
-    notice: str  # words of the legal page that observers know it by
+    notice: str  # words of the legal page that a fingerprint matches
     tls_failure: str
     http_failure: str
-    cut: str  # how a box that breaks a handshake does it
+    cut: str  # the failure when a box breaks a handshake
 
 
 def _put_up_machines(seed: int, internet: Internet, by_role: dict[str, Network]) -> Machines:
     rng = stream(seed, "machines")
     take = internet.plan.take
 
-    def place_of(role: str) -> str:
+    def address_of(role: str) -> str:
         return take(by_role[role].asn) if role in by_role else ""
 
     notice = "closed by decision of the regulator"
     machines = Machines(
-        page_sinkhole=place_of("sinkhole") if rng.random() < 0.7 else take(CONTENT_ASNS[3]),
-        silent_sinkholes=tuple(place_of("sinkhole") for _ in range(rng.choice((1, 1, 2)))),
-        thin_sinkhole=place_of("thin"),
+        page_sinkhole=address_of("sinkhole") if rng.random() < 0.7 else take(CONTENT_ASNS[3]),
+        silent_sinkholes=tuple(address_of("sinkhole") for _ in range(rng.choice((1, 1, 2)))),
+        thin_sinkhole=address_of("thin"),
         private="10.66.0.1",
-        substitution=place_of("substitution"),
+        substitution=address_of("substitution"),
         substituting_asn=by_role["substitution"].asn if "substitution" in by_role else -1,
         home_filters=("10.10.10.1", "0.0.0.0"),
         portal="192.168.8.1",
@@ -298,12 +299,12 @@ _HTTP_KINDS = {"": "blockpage", RESET: "reset", TIMED_OUT: "timeout"}
 
 
 def carry_out(style: str, index: int, site: Site, asn: int, machines: Machines) -> Block:
-    """How a network of this style blocks the site; the days are set by the caller."""
-    # Gambling was closed by another office, which has a sinkhole of its own.
+    """Return the block of a site on a network of this style, without its days."""
+    # A third of the sites are blocked by another office, which has sinkholes of its own.
     sinkhole = {"lie": machines.page_sinkhole, "detail": "address with a page"}
     if index % 3 == 2:
-        several = machines.silent_sinkholes
-        sinkhole = {"lie": several[index % len(several)], "detail": "silent address"}
+        addresses = machines.silent_sinkholes
+        sinkhole = {"lie": addresses[index % len(addresses)], "detail": "silent address"}
     addresses = (*site.v4, *site.v6, *site.edges.values())
     gateway_page = None if machines.http_failure else machines.gateway_page
     effects: dict[str, dict[str, Any]] = {
@@ -346,14 +347,14 @@ def carry_out(style: str, index: int, site: Site, asn: int, machines: Machines) 
     block = Block(site.host, asn, **{"mechanism": "", "start": 0, "stop": 0, **effects[style]})
     if block.mechanism:
         return block
-    # What a box on the way does to handshakes and to plain requests shows by the site's scheme.
+    # A box affects handshakes or plain requests, depending on the site's scheme.
     kind = f"tls.{_TLS_KINDS[block.tls_failure]}"
     if not site.is_https:
         kind = f"http.{_HTTP_KINDS[block.http_failure]}"
     return replace(block, mechanism=kind)
 
 
-#: What each case adds, by name.
+#: Name of a case → what it adds.
 CASES = {
     "exam_hours": "a site blocked on one network at the hours of school exams, for four weeks",
     "shared_exam_hours": "another, at the hours of other exams, on two networks",
@@ -373,7 +374,7 @@ _OVERLOADED_COUNT = 4
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Some names that probes test many times a day while an event is expected."""
+    """Names that probes test many times a day during an event."""
 
     asn: int
     hosts: tuple[str, ...]
@@ -383,7 +384,7 @@ class Watch:
 
 
 def change_networks(cases: Collection[str], networks: Sequence[Network]) -> None:
-    """Give networks the probes and the faults of the cases."""
+    """Change the probes and faults of networks for the cases."""
     first = {network.style: network for network in reversed(networks)}
     if "mixed_versions" in cases:
         first["open" if "open" in first else "flaky"].fleet_share = 0.7
@@ -393,7 +394,7 @@ def change_networks(cases: Collection[str], networks: Sequence[Network]) -> None
 
 
 def change_sites(cases: Collection[str], seed: int, sites: Sequence[Site]) -> None:
-    """Overload some sites, before anybody decides what to block."""
+    """Overload some sites, before the blocks are chosen."""
     if "overloaded_sites" in cases:
         free = [s for s in sites if s.situation == "live" and s.is_alone and len(s.inputs) == 1]
         for site in stream(seed, "overload").sample(free, min(_OVERLOADED_COUNT, len(free))):
@@ -408,9 +409,9 @@ def add_cases(
     sites: Sequence[Site],
     censorship: Censorship,
 ) -> tuple[list[Block], list[Watch]]:
-    """Where and when the cases' blocks hold, and who watches them.
+    """Return the blocks of the cases, and the watches on them.
 
-    A period of less than three months has no room for them.
+    There are none in a period of less than three months.
     """
     blocks: list[Block] = []
     watches: list[Watch] = []
@@ -437,17 +438,17 @@ def add_cases(
         ("shared_exam_hours", access[1:3], RESET, _MORNINGS, 0.3),
         ("short_stretches", access[:1], RESET, None, 0.4),
     )
-    for name, told, failure, hours, place in plans:
+    for name, blocking, failure, hours, position in plans:
         if name not in cases or not free:
             continue
-        site, others = free.pop(), free[:2]
-        first = monday + 7 * int(period.day_count * place / 7)
+        site, neighbours = free.pop(), free[:2]
+        first = monday + 7 * int(period.day_count * position / 7)
         spans: list[tuple[float, float]] = [(first, first + 28)]
         if hours is None:  # Thursday morning to Friday night, and from Monday for eleven days
             spans = [(first + 3 + 9 / 24, first + 5), (first + 7, first + 18)]
         mechanism = "tls.timeout" if failure == TIMED_OUT else "tls.reset"
         detail = "by exam hours" if hours else "short"
-        for network in told:
+        for network in blocking:
             blocks += [
                 Block(
                     site.host,
@@ -461,6 +462,6 @@ def add_cases(
                 )
                 for span in spans
             ]
-            hosts = (site.host, *(other.host for other in others))
+            hosts = (site.host, *(neighbour.host for neighbour in neighbours))
             watches.append(Watch(network.asn, hosts, first - 7, first + 35))
     return blocks, watches

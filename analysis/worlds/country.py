@@ -1,14 +1,11 @@
-"""What the fictional country contains: its networks, and the sites of its test lists.
+"""The networks and sites of the fictional country, and its internet without interference.
 
-Addresses are for documentation only (RFC 5737 and RFC 3849), as are AS numbers (RFC 5398 and, past
-the sixteenth network, the private range of RFC 6996) and names (under ``.example``, RFC 2606, put
-together from syllables): nothing in a fictional archive can be mistaken for anybody's.
+Addresses are for documentation only (RFC 5737 and RFC 3849), as are AS numbers (RFC 5398 and, after
+the sixteenth network, the private range of RFC 6996) and names (under ``.example``, RFC 2606,
+composed of syllables), so that nothing in a fictional archive can be mistaken for a real one.
 
-Chance comes in streams of its own for each part of the world, so that a change of one part leaves
-the others as they were. Strings seed ``random.Random`` through SHA-512: no stream depends on
-PYTHONHASHSEED.
-
-The second half says what names, servers and resolvers answer if nobody interferes.
+Each part of the world has random streams of its own, so that a change of one part does not change
+the others. Strings seed ``random.Random`` through SHA-512, so no stream depends on PYTHONHASHSEED.
 """
 
 from collections import Counter
@@ -21,28 +18,28 @@ from urllib.parse import urlsplit
 
 from analysis.hosts import normalise
 
-#: Networks that hold probes; most worlds use the first of them.
+#: Networks of probes; most worlds use the first of them.
 ACCESS_ASNS = tuple(range(64496, 64528))
-#: Networks that hold web servers, test helpers and public resolvers.
+#: Networks of web servers, test helpers and public resolvers.
 CONTENT_ASNS = tuple(range(65536, 65552))
 _RANGES = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def stream(seed: int, *labels: object) -> Random:
-    """The stream of chance for what ``labels`` name, in the world of ``seed``."""
+    """Return the random stream of ``labels`` in the world of ``seed``."""
     return Random("/".join(str(label) for label in (seed, *labels)))
 
 
 def token(rng: Random) -> str:
-    """A random name such as the ones that a collector gives to reports."""
+    """Return a random token as in a collector's report IDs."""
     return "".join(rng.choices(_ALPHABET, k=16))
 
 
 class AddressPlan:
-    """Who holds which address: /29 blocks dealt out by the seed.
+    """The assignment of addresses to networks, in /29 blocks.
 
-    Every AS holds at least one block; networks with web servers share the ones left over.
+    Every AS has at least one block; networks with web servers share the remaining ones.
     """
 
     def __init__(self, seed: int, access_count: int) -> None:
@@ -60,22 +57,22 @@ class AddressPlan:
                     self.free[asn].append(str(address))
 
     def take(self, asn: int) -> str:
-        """A free IPv4 address of the network."""
+        """Take a free IPv4 address of the network."""
         return self.free[asn].pop(0)
 
     def take_v6(self, asn: int) -> str:
-        """A free IPv6 address of the network, written as RFC 5952 wants it."""
+        """Take a free IPv6 address of the network, written as in RFC 5952."""
         self._v6_count[asn] += 1
         address = f"2001:db8:{asn % 65536:x}::{self._v6_count[asn]:x}"
         self._asns[address] = asn
         return address
 
     def asn(self, address: str) -> int:
-        """The network that holds the address; 0 for loopback and private ones."""
+        """Return the network of an address; 0 for loopback and private ones."""
         return self._asns.get(address, 0)
 
 
-#: style (what the network does), kind, share of the country's sessions
+#: Style (its behaviour), kind, and share of the country's sessions.
 _USUAL_NETWORKS = (
     ("sinkhole", "isp", 12.0),
     ("sinkhole_mobile", "mobile", 8.5),
@@ -94,7 +91,7 @@ _USUAL_NETWORKS = (
     ("hosting", "hosting", 2.0),
     ("foreign", "foreign", 1.2),
 )
-#: Networks that only worlds of another size have.
+#: Networks of worlds of another size.
 _MORE_NETWORKS = (
     ("bogon", "isp", 8.0),
     ("tcp_timeout", "isp", 8.0),
@@ -113,12 +110,12 @@ _MORE_NETWORKS = (
     ("blockpage", "isp", 7.0),
     ("loopback", "isp", 7.0),
 )
-#: Networks that worlds of any size have.
+#: Networks of worlds of any size.
 _EVERYWHERE = (("sinkhole", "isp", 12.0), ("open", "mobile", 6.0), ("flaky", "mobile", 6.0))
 
-#: How well networks of a style work, where it is not as usual.
+#: Style → rates that differ from the defaults.
 _QUALITY: dict[str, dict[str, Any]] = {
-    # Four steps or so in a measurement: 15 % fail.
+    # With some four steps in a measurement, 15 % fail.
     "flaky": {"timeout_rate": 0.04, "dead_session_rate": 0.04},
     "open": {"portal_session_rate": 0.05, "is_v6_broken": True},
     "loopback": {"portal_session_rate": 0.01},
@@ -176,9 +173,7 @@ _SUFFIX = {
 
 @dataclass(slots=True)
 class Client:
-    """Who asks: the network of the client, and whether servers abroad see it as being in the
-    fictional country.
-    """
+    """A client: its network, and whether servers abroad see it inside the fictional country."""
 
     asn: int
     is_inside: bool
@@ -186,13 +181,13 @@ class Client:
 
 @dataclass(slots=True)
 class Network(Client):
-    """An AS that probes measure from.
+    """A network of probes.
 
     ``resolver_asn`` is the network whose resolver its customers use. ``timeout_rate`` is the
-    chance that one step (a lookup, a connection…) runs out of time.
+    probability that one step (a lookup, a connection…) times out.
     """
 
-    role: str  # one of a kind; "open_2" is the second of the style "open"
+    role: str  # unique; "open_2" is the second of the style "open"
     style: str
     name: str
     operator: str
@@ -206,15 +201,15 @@ class Network(Client):
     filter_session_rate: float = 0.0
     has_v6: bool = False
     is_v6_broken: bool = False
-    fleet_share: float = 0.0  # of its sessions that one fleet of outdated probes ran
-    lost_control_share: float = 0.0  # of its tests, for which the helper cannot be reached
-    bad_spell: range = range(0)  # days on which its lines were much worse
+    fleet_share: float = 0.0  # of its sessions that are run by outdated probes
+    lost_control_share: float = 0.0  # of its tests that cannot reach the helper
+    bad_spell: range = range(0)  # days with many timeouts
 
 
 def make_networks(
     seed: int, plan: AddressPlan, network_count: int, flaky_share: float | None
 ) -> list[Network]:
-    """The networks in the order of their AS numbers; the seed decides which plays which role."""
+    """Make the networks, in the order of their AS numbers; roles are drawn by the seed."""
     rng = stream(seed, "networks")
     asns = list(ACCESS_ASNS[:network_count])
     rng.shuffle(asns)
@@ -248,13 +243,13 @@ def make_networks(
 def _cast_networks(
     seed: int, network_count: int, flaky_share: float | None
 ) -> list[tuple[str, str, float]]:
-    """Style, kind and weight of each network; ``flaky_share`` of all are flaky, if given."""
+    """Return style, kind and weight of each network; ``flaky_share`` of all are flaky, if given."""
     cast = list(_USUAL_NETWORKS)
     if network_count != NETWORK_COUNT:
         rows = [*_USUAL_NETWORKS, *_MORE_NETWORKS]
-        others = [row for row in rows if row not in _EVERYWHERE]
-        stream(seed, "cast").shuffle(others)
-        cast = [*(row for row in rows if row in _EVERYWHERE), *others][:network_count]
+        optional = [row for row in rows if row not in _EVERYWHERE]
+        stream(seed, "cast").shuffle(optional)
+        cast = [*(row for row in rows if row in _EVERYWHERE), *optional][:network_count]
     if flaky_share is not None:
         quiet = [i for i, (style, *_) in enumerate(cast) if style in ("open", "flaky")]
         flaky = quiet[: round(flaky_share * network_count)]
@@ -264,7 +259,7 @@ def _cast_networks(
 
 
 def _tie_together(networks: dict[str, Network]) -> None:
-    """The mobile arm of the sinkhole's operator, and the network that borrows its resolver."""
+    """Connect the sinkhole's network with its mobile arm and the borrower of its resolver."""
     owner = networks["sinkhole"]
     if "sinkhole_mobile" in networks:
         arm = networks["sinkhole_mobile"]
@@ -277,7 +272,7 @@ def _tie_together(networks: dict[str, Network]) -> None:
 
 
 Headers = tuple[tuple[str, str], ...]
-#: Stands in a page for the host that was asked for.
+#: Placeholder in a page for the requested host.
 _WISH = "{wanted}"
 WISHES = ("This site", f"The site {_WISH}")
 _SYLLABLES = ("ta", "re", "mi", "lo", "va", "ne", "so", "ki", "du", "pa", "zi", "be", "for", "lan")
@@ -285,7 +280,7 @@ _SYLLABLES = ("ta", "re", "mi", "lo", "va", "ne", "so", "ki", "du", "pa", "zi", 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer of a web server. ``body`` is bytes where it is not UTF-8 text."""
+    """One answer of a web server. ``body`` is bytes if it is not UTF-8 text."""
 
     body: str | bytes
     title: str
@@ -298,12 +293,12 @@ class Page:
 
     @property
     def location(self) -> str:
-        """Where a redirect points; no other page points anywhere."""
+        """The target of a redirect; empty for other pages."""
         return dict(self.headers).get("Location", "")
 
 
 def make_page(title: str, paragraphs: list[str], code: int = 200, *extra: tuple[str, str]) -> Page:
-    """A small HTML page, with the headers that describe it in the order that Go prints them."""
+    """Make a small HTML page, with headers in Go's order."""
     text = "\n".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
     body = (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
@@ -316,7 +311,7 @@ def make_page(title: str, paragraphs: list[str], code: int = 200, *extra: tuple[
 
 
 def addressed(page: Page, host: str) -> Page:
-    """The page with the visitor's own wish in it, where it has a place for that."""
+    """Return the page with the requested host in the place of its placeholder, if it has one."""
     body = str(page.body).replace(_WISH, host)
     length = str(len(body.encode()))
     headers = [(n, length if n == "Content-Length" else v) for n, v in page.headers]
@@ -324,14 +319,14 @@ def addressed(page: Page, host: str) -> Page:
 
 
 def _make_front_page(rng: Random, host: str) -> Page:
-    """A menu that all pages share and some text of the site's own, in no language."""
+    """Make a page with a common menu and a text of the site's own, in no language."""
     label = host.removeprefix("www.").removesuffix(".example")
     title = label.replace("-", " ").replace(".", " ").title()
     own = []
     for _ in range(rng.choice((2, 3, 3, 4, 6))):
         words = ["".join(rng.choices(_SYLLABLES, k=rng.randint(1, 3))) for _ in range(9)]
         own.append(" ".join(words).capitalize() + ".")
-    # Long pages repeat their furniture, as real ones do; it costs next to nothing compressed.
+    # Long pages repeat their menus, as real ones do, which compresses well.
     furniture = ['<a href="/about">About</a> <a href="/archive">Archive</a>']
     furniture *= rng.choice((4, 6, 8, 12, 60))
     name = "X-" + label.split("-")[0].split(".")[-1].title() + "-Node"
@@ -342,7 +337,7 @@ _ONSETS = ("m", "t", "v", "l", "r", "s", "k", "n", "p", "d", "b", "f", "z", "g")
 _VOWELS = ("a", "e", "i", "o", "u")
 _CODAS = ("", "", "", "n", "r", "l", "s")
 
-#: What each kind of site is called after, by category.
+#: Category → words for names of sites.
 _TAILS = {
     "NEWS": ("news", "daily", "times", "post", "herald", "wire"),
     "POLR": ("voices", "forum", "reform", "ballot"),
@@ -364,7 +359,7 @@ _TAILS = {
     "MISC": ("ads", "pixel", "track", "banner"),
 }
 
-#: situation, how many sites, how many of them the country's own list names, their categories
+#: Situation, number of sites, number of these on the country's own list, and categories.
 _SITUATIONS = (
     ("live", 44, 22, "NEWS POLR HUMR GMB PORN ANON GRP COMT MMED CULTR GOVT COMM ENV LGBT REL"),
     ("plain_http", 6, 3, "NEWS POLR CULTR"),
@@ -389,7 +384,7 @@ _SITUATIONS = (
     ("late", 6, 4, "NEWS POLR HUMR"),
     ("shy", 2, 1, "GOVT COMM"),
 )
-#: Names that a world holds where no other number is wanted, the three under www included.
+#: The default number of names, with three under www.
 NAME_COUNT = sum(count for _, count, _, _ in _SITUATIONS) + 3
 
 #: Situations of sites that are tested without TLS.
@@ -408,10 +403,10 @@ class Site:
     """One host name and the server behind it.
 
     ``down``, ``dead`` and ``cut_off`` are days, counted from the period's first day: of a server
-    that does not answer, of a name that does not exist, and of a server to which no way leads
-    from the country. ``edges`` are a CDN's addresses by the AS of the client who asks.
-    ``refuses`` is how the server itself turns away clients from the country: with a page, or at
-    "tcp" or "tls". ``overload`` is the share of requests that it is too busy to answer.
+    that does not answer, of a name that does not exist, and of a server that cannot be reached from
+    the country. ``edges`` are a CDN's addresses by the AS of the client. ``refuses`` is how the
+    server refuses clients from the country: with a page (``refusal``), or at "tcp" or "tls".
+    ``overload`` is the share of requests that it is too busy to answer.
     """
 
     host: str
@@ -437,12 +432,12 @@ class Site:
 
     @property
     def is_https(self) -> bool:
-        """Whether the test lists name it with https."""
+        """Whether its first URL on the test lists has https."""
         return self.inputs[0].startswith("https:")
 
 
 def make_sites(seed: int, plan: AddressPlan, day_count: int, name_count: int) -> list[Site]:
-    """All sites, in a fixed order; the last of ``live`` carry the odd ways to write a name."""
+    """Make all sites, in a fixed order; the last of ``live`` have unusual spellings."""
     rng = stream(seed, "names")
     used: set[str] = set()
     sites: list[Site] = []
@@ -461,7 +456,7 @@ def make_sites(seed: int, plan: AddressPlan, day_count: int, name_count: int) ->
 
 
 def _cast_sites(name_count: int) -> list[tuple[str, int, int, str]]:
-    """How many sites of each situation, at least one of each."""
+    """Return the rows of ``_SITUATIONS`` for a number of names, at least one site of each."""
     if name_count == NAME_COUNT:
         return list(_SITUATIONS)
     factor = (name_count - 3) / (NAME_COUNT - 3)
@@ -469,12 +464,12 @@ def _cast_sites(name_count: int) -> list[tuple[str, int, int, str]]:
         (kind, max(1, int(n * factor)), round(local * factor), words)
         for kind, n, local, words in _SITUATIONS
     ]
-    rest = max(5, name_count - 3 - sum(row[1] for row in rows[1:]))
-    return [(rows[0][0], rest, rest // 2, rows[0][3]), *rows[1:]]
+    live_count = max(5, name_count - 3 - sum(row[1] for row in rows[1:]))
+    return [(rows[0][0], live_count, live_count // 2, rows[0][3]), *rows[1:]]
 
 
 def _make_word(rng: Random) -> str:
-    """A pronounceable word that means nothing."""
+    """Make a pronounceable word without a meaning."""
     return "".join(
         rng.choice(_ONSETS) + rng.choice(_VOWELS) + (rng.choice(_CODAS) if last else "")
         for last in (False, False, True)
@@ -508,7 +503,7 @@ def _make_site(rng: Random, host: str, situation: str, category: str, is_local: 
 
 
 def _pair_with_www(rng: Random, sites: list[Site]) -> None:
-    """Three sites are tested under the bare name and under www as well."""
+    """Add www twins of three sites."""
     pairs = [s for s in sites if s.situation == "live" and not s.host.startswith("www.")][:3]
     for site in pairs:
         twin = _make_site(rng, f"www.{site.host}", "live", site.category, site.is_local)
@@ -518,7 +513,7 @@ def _pair_with_www(rng: Random, sites: list[Site]) -> None:
 
 
 def _write_oddly(rng: Random, sites: list[Site]) -> None:
-    """Upper case, a port, a trailing dot, one internationalised name; and a page in Latin-1."""
+    """Add inputs in upper case, with a port, a trailing dot, and letters; and a Latin-1 page."""
     odd = [site for site in sites if site.situation == "live"][-4:]
     odd[0].inputs.append(f"https://{odd[0].host.title()}/")
     odd[1].inputs.append(f"https://{odd[1].host}:443/")
@@ -542,7 +537,7 @@ def _apply_situation(rng: Random, site: Site, day_count: int) -> None:
     elif site.situation == "outage":
         site.down = _draw_spell(rng, day_count, 0.6, (0.08, 0.15))
     elif site.situation == "unreachable":
-        # Long enough to be seen, and on all networks: a cable, not a censor.
+        # Long, and on all networks, as if a cable was cut.
         site.cut_off = _draw_spell(rng, day_count, 0.5, (0.15, 0.25))
     elif site.situation == "late":
         site.tested_from = int(day_count * rng.uniform(0.51, 0.6))
@@ -558,17 +553,17 @@ def _apply_situation(rng: Random, site: Site, day_count: int) -> None:
 
 
 def _draw_spell(rng: Random, day_count: int, latest: float, shares: tuple[float, float]) -> range:
-    """Some days in a row, as shares of the period: from 0.2 to ``latest`` on, and how many."""
+    """Draw consecutive days: start and length are shares of the period."""
     start = int(day_count * rng.uniform(0.2, latest))
     return range(start, start + max(2, int(day_count * rng.uniform(*shares))))
 
 
 def _give_addresses(rng: Random, sites: list[Site], plan: AddressPlan) -> None:
-    # The first content networks are kept for helpers, public resolvers and caches.
+    # The first content networks are reserved for helpers, public resolvers and caches.
     hosts = list(CONTENT_ASNS[4:])
     shared_asn = rng.choice(hosts)
     shared = cycle([plan.take(shared_asn), plan.take(shared_asn)])
-    full: list[str] = []  # addresses of live sites, which others move in with once none is left
+    full: list[str] = []  # addresses of live sites, shared when no free one is left
     # Rare situations first: they need addresses of their own.
     for site in sorted(sites, key=lambda site: site.situation == "live"):
         roomy = [asn for asn in hosts if len(plan.free[asn]) > 4]
@@ -590,7 +585,7 @@ def _give_addresses(rng: Random, sites: list[Site], plan: AddressPlan) -> None:
 
 
 def spread_caches(seed: int, sites: list[Site], networks: list[Network], plan: AddressPlan) -> None:
-    """Content networks answer each client with an address near it."""
+    """Give sites on content networks an address near each client."""
     rng = stream(seed, "caches")
     shared = [plan.take(CONTENT_ASNS[2]) for _ in range(2)]  # one machine serves many sites
     for site in sites:
@@ -602,7 +597,7 @@ def spread_caches(seed: int, sites: list[Site], networks: list[Network], plan: A
         for network in networks:
             if network.is_inside and rng.random() < 0.8:
                 site.edges[network.asn] = near
-    # The largest network of all runs a cache in its own rooms.
+    # Some networks have caches with addresses of their own.
     for site in [site for site in sites if site.situation == "cdn_other_asn"][:2]:
         for network in networks:
             if network.style in ("substitution", "nxdomain"):
@@ -619,18 +614,18 @@ CLOSED = "eof_error"
 WRONG_HOST = "ssl_invalid_hostname"
 UNKNOWN_AUTHORITY = "ssl_unknown_authority"
 
-#: Addresses that belong to no machine on the internet.
+#: Prefixes of addresses that no machine on the internet has.
 BOGONS = ("127.", "10.", "192.168.", "0.")
-#: How a helper words the failures of its own HTTP client.
+#: The helper's words for failures of its HTTP client.
 _HTTP_WORDS = {NXDOMAIN: "dns_lookup_error", REFUSED: "connection_refused_error"}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes.
+    """The target of a request.
 
-    ``host`` is the name in its one spelling. ``written`` is the name as the URL spells it, in
-    ASCII: probes put that into their queries and server names.
+    ``host`` is the normalised name. ``written`` is the name as spelt in the URL, in ASCII, which
+    probes use in queries and server names.
     """
 
     url: str
@@ -641,7 +636,7 @@ class Target:
 
 
 def parse(url: str) -> Target:
-    """Split the URL of a test list the way that a probe does."""
+    """Parse the URL of a test list as a probe does."""
     parts = urlsplit(url)
     is_https = parts.scheme == "https"
     host = normalise(url)
@@ -653,7 +648,7 @@ def parse(url: str) -> Target:
 
 
 def endpoint(address: str, port: int) -> str:
-    """An address and a port as Go writes them."""
+    """Return an address and a port as Go writes them."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
@@ -672,7 +667,7 @@ class Lookup:
 
 @dataclass(slots=True)
 class Server:
-    """A machine at an address. ``page`` answers whatever the host; ``sites`` are by host."""
+    """A machine at an address. ``page`` is its answer for any host; ``sites`` are by host."""
 
     sites: dict[str, Site] = field(default_factory=dict)
     page: Page | None = None
@@ -693,7 +688,7 @@ class Internet:
                 self.servers.setdefault(address, Server()).sites[site.host] = site
 
     def lookup(self, host: str, client: Client, day: int) -> Lookup:
-        """What an honest resolver near the client answers."""
+        """Return the answer of an honest resolver near the client."""
         site = self.sites.get(host)
         if site is None or day in site.dead:
             return Lookup(failure=NXDOMAIN)
@@ -705,10 +700,10 @@ class Internet:
         return Lookup(tuple(v4), tuple(site.v6))
 
     def connect(self, address: str, port: int, day: int, client: Client) -> str | None:
-        """A TCP connection: None, or how it fails."""
+        """Open a TCP connection and return the failure, if any."""
         server = self.servers.get(address)
         if server is None:
-            # Nobody listens on this machine's own addresses, and nobody holds the others.
+            # No service listens on the client's own addresses, and no machine has the others.
             return REFUSED if address.startswith(("127.", "0.")) else TIMED_OUT
         if server.is_silent:
             return TIMED_OUT
@@ -716,7 +711,7 @@ class Internet:
         if not sites:
             return None if port in server.ports else REFUSED
         if all(site.situation == "shy" for site in sites) and not client.is_inside:
-            return TIMED_OUT  # it takes the test helper for an attacker
+            return TIMED_OUT  # it blocks the test helper as an attacker
         is_cut_off = all(day in site.cut_off or site.refuses == "tcp" for site in sites)
         if client.is_inside and is_cut_off:
             return TIMED_OUT
@@ -726,7 +721,7 @@ class Internet:
         return None if is_served else REFUSED
 
     def handshake(self, address: str, name: str, client: Client) -> str | None:
-        """A TLS handshake on a good connection, by a client that trusts the usual authorities."""
+        """Make a TLS handshake on an open connection and return the failure, if any."""
         server = self.servers[address]
         if server.certificate_failure:
             return server.certificate_failure
@@ -736,12 +731,12 @@ class Internet:
         return RESET if site.refuses == "tls" and client.is_inside else None
 
     def is_overloaded(self, host: str, rng: Random) -> bool:
-        """Whether the site is too busy to answer this request in time."""
+        """Draw whether the site is too busy to answer this request in time."""
         site = self.sites.get(host)
         return site is not None and site.overload > 0 and rng.random() < site.overload
 
     def fetch(self, address: str, target: Target, client: Client, rng: Random) -> Page:
-        """The answer to ``GET /`` on a good connection."""
+        """Return the answer to ``GET /`` on an open connection."""
         server = self.servers[address]
         site = server.sites.get(target.host)
         if site is None:
@@ -756,7 +751,7 @@ class Internet:
             text = ["A trial of the new front page."] * 2
             return make_page("Welcome back", text, 200, ("Set-Cookie", "trial=b"))
         if site.situation == "localised_title" and client.is_inside:
-            # No two sites have one front page; a name written backwards is a word of theirs.
+            # The reversed name makes the page of each site different.
             text = [f"Talo mirea {site.host[::-1]}."] * 40
             return make_page("Dobro pori", text, 200, ("Vary", "Cookie"))
         return site.page
@@ -764,7 +759,7 @@ class Internet:
 
 @dataclass(slots=True)
 class Control:
-    """A helper's reply. ``failure`` is set where the probe could not reach the helper."""
+    """A helper's reply. ``failure`` is set if the probe could not reach the helper."""
 
     failure: str | None = None
     dns: Lookup = field(default_factory=Lookup)
@@ -790,11 +785,11 @@ class Helper:
         ports = (443,) if target.is_https else (443, 80)
         for address in dict.fromkeys((*own, *addresses)):
             for port in () if address.startswith(BOGONS) else ports:
-                where = endpoint(address, port)
-                control.tcp[where] = self.internet.connect(address, port, day, self._client)
-                if port == 443 and control.tcp[where] is None:
+                spelling = endpoint(address, port)
+                control.tcp[spelling] = self.internet.connect(address, port, day, self._client)
+                if port == 443 and control.tcp[spelling] is None:
                     failure = self.internet.handshake(address, target.host, self._client)
-                    control.tls[where] = failure
+                    control.tls[spelling] = failure
             control.ip_info[address] = {"asn": self.internet.plan.asn(address)}
         self._fetch(control, target, day)
         return control

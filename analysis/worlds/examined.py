@@ -1,7 +1,7 @@
-"""Countries in which one thing goes on: what an outside examination found the judge wrong in.
+"""Countries with one situation each, which the judge got wrong in an outside examination.
 
-Networks are plain and sites have their usual faults; besides these there is only what the
-situation's function arranges. What it blocks is the truth; what else it does is a trap.
+Networks are plain and sites have their usual faults; everything else is arranged by the function of
+the situation. Its blocks are the truth; its other effects are traps.
 """
 
 from collections import Counter
@@ -28,17 +28,17 @@ from analysis.worlds.country import (
 from analysis.worlds.session import BUILDS, Trouble
 
 _WORDS = ("Alder", "Basalt", "Cinder", "Drift", "Ember", "Fjord", "Glade", "Hazel", "Inlet", "Jade")
-#: Shares of the country's sessions, by network; and where there are thin ones.
+#: Weights of the networks, by their share of sessions; and with thin networks.
 _USUAL, _THIN = (24, 18, 14, 12, 10, 9, 7, 6), (30, 20, 14, 10, 6, 5, 4, 4, 4, 3)
-#: The network of a heavy probe, by its place among the networks.
-_OWN = 6
+#: Index of the network of a heavy probe.
+_HOME = 6
 
 
 @dataclass
 class Scene:
-    """A plain country that a situation is arranged in.
+    """A plain country in which a situation is arranged.
 
-    ``free`` are sites that work, have an address of their own, and play no part yet. ``changes``
+    ``free`` are sites that work, have an address of their own, and are not used yet. ``changes``
     happen at the beginning of a day.
     """
 
@@ -54,13 +54,13 @@ class Scene:
     changes: dict[int, Callable[[], None]] = field(default_factory=dict)
 
     def take(self, count: int, situation: str = "live") -> list[Site]:
-        """Some of the free sites of a situation."""
+        """Take some of the free sites of a situation."""
         taken = [site for site in self.free if site.situation == situation][:count]
         self.free = [site for site in self.free if site not in taken]
         return taken
 
     def take_of_hosts(self, host_count: int, count: int) -> list[Site]:
-        """Free sites of the hosting networks that have most of them."""
+        """Take free sites of the hosting networks that have most of them."""
         asns = {site.host: self.internet.plan.asn(site.v4[0]) for site in self.free}
         largest = [asn for asn, _ in Counter(asns.values()).most_common(host_count)]
         taken = [site for site in self.free if asns[site.host] in largest][:count]
@@ -75,7 +75,7 @@ class Scene:
         start: float = 0,
         stop: float = 0,
     ) -> None:
-        """Have networks block sites from one day to another, or to the end."""
+        """Block sites on networks from one day to another, or to the end."""
         for site in sites:
             for network in networks:
                 block = carry_out(style, 0, site, network.asn, self.machines)
@@ -83,7 +83,7 @@ class Scene:
 
 
 def plain_networks(situation: str, plan: AddressPlan) -> list[Network]:
-    """Networks that interfere with nothing, and of which none is worse than others."""
+    """Return networks that interfere with nothing and are equally good."""
     networks = []
     for index, weight in enumerate(EXAMINED[situation].weights):
         asn, kind = ACCESS_ASNS[index], "mobile" if index % 3 == 1 else "isp"
@@ -112,25 +112,24 @@ def arrange(
     internet: Internet,
     censorship: Censorship,
 ) -> Scene:
-    """Arrange a situation in a country in which nobody blocks anything."""
+    """Arrange a situation in a country without blocks."""
     rng = stream(seed, "examined", situation)
     scene = Scene(rng, day_count, networks, internet, censorship.machines)
-    works = ("live", "plain_http")
     scene.free = [
         site
         for site in internet.sites.values()
-        if site.situation in works and site.is_alone and len(site.inputs) == 1
+        if site.situation in ("live", "plain_http") and site.is_alone and len(site.inputs) == 1
     ]
     rng.shuffle(scene.free)
     EXAMINED[situation].arrange(scene)
     return scene
 
 
-def _effects(sites: Iterable[Site], **what: Any) -> dict[str, Block]:
-    """What is done to each of some sites, by its name and by its addresses."""
+def _effects(sites: Iterable[Site], **effect: Any) -> dict[str, Block]:
+    """Return host or address → effect, for some sites."""
     effects: dict[str, Block] = {}
     for site in sites:
-        block = replace(Block(site.host, 0, "", 0, 0), **what)
+        block = replace(Block(site.host, 0, "", 0, 0), **effect)
         effects |= dict.fromkeys((site.host, *(site.v4 if block.tcp_failure else ())), block)
     return effects
 
@@ -138,16 +137,16 @@ def _effects(sites: Iterable[Site], **what: Any) -> dict[str, Block]:
 def _put_into_home(
     scene: Scene, platform: str, effects: Mapping[str, Block], share: float = 0.9
 ) -> None:
-    """One probe runs most sessions of a thin network, and its household filters."""
+    """Let one probe run most sessions of a thin network, in a household with filters."""
     build = next(build for build in BUILDS if build.platform == platform)
-    scene.troubles.append(Trouble(scene.networks[_OWN].asn, effects, share, build))
+    scene.troubles.append(Trouble(scene.networks[_HOME].asn, effects, share, build))
 
 
 def _antivirus(scene: Scene, share: float = 0.9) -> None:
-    shaken = [
+    sites = [
         site for site in scene.internet.sites.values() if site.is_https and scene.rng.random() < 0.4
     ]
-    _put_into_home(scene, "windows", _effects(shaken, tls_failure=RESET), share)
+    _put_into_home(scene, "windows", _effects(sites, tls_failure=RESET), share)
 
 
 def _pi_hole(scene: Scene) -> None:
@@ -199,7 +198,7 @@ _ACCIDENTS: Sequence[Mapping[str, str]] = (
 
 
 def _failing_pairs(scene: Scene) -> None:
-    """One pair in fifty fails by itself in 30 % of sessions."""
+    """Let one pair in fifty fail without a block in 30 % of its sessions."""
     for network in scene.networks:
         for site in scene.internet.sites.values():
             if scene.rng.random() < 0.02:
@@ -224,7 +223,7 @@ def _blank_pages(scene: Scene) -> None:
 
 
 def _stale_addresses(scene: Scene) -> None:
-    """Sites move house; one network's resolver gives the old address for months."""
+    """Move sites to other addresses; one network's resolver returns the old ones for months."""
     sites, day, servers = scene.take(4), scene.day_count // 3, scene.internet.servers
     for site in sites:
         effects = _effects([site], lie=site.v4[0])
@@ -243,12 +242,12 @@ def _stale_addresses(scene: Scene) -> None:
     scene.changes[day] = move
 
 
-#: How networks block in turn, each in its own way.
+#: Ways of blocking, assigned to networks in turn.
 _STYLES = ("nxdomain", "tls_timeout", "bogon", "tcp_timeout", "tls_reset", "dns_timeout")
 
 
 def _staged_orders(scene: Scene) -> None:
-    """Three orders, carried out within weeks by nine networks in ten; the second is lifted."""
+    """Issue three orders, which nine in ten networks carry out within weeks; one is lifted."""
     for number, part in enumerate((0.2, 0.3, 0.55)):
         sites, day = scene.take(4), scene.day_count * part
         for index, network in enumerate(scene.networks):
@@ -269,13 +268,13 @@ def _one_site_one_network(scene: Scene) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What an examined country is like.
+    """A situation of the examination.
 
     Attributes:
-        truth: what is true there, for the reader.
-        arrange: puts it into a scene.
+        truth: for the reader.
+        arrange: arranges it in a scene.
         weights: of the networks.
-        undecidable: where measurements cannot tell it from something else, what they could be.
+        undecidable: the other explanation, if measurements cannot decide.
     """
 
     truth: str
@@ -284,7 +283,7 @@ class Situation:
     undecidable: str = ""
 
 
-#: Each situation by its name.
+#: Name → situation.
 EXAMINED: Mapping[str, Situation] = {
     "Antivirus": Situation(
         "Nobody blocks. On a network with few tests one probe runs nine in ten sessions, and "

@@ -1,7 +1,7 @@
-"""Reports that somebody made up: blocks that are none, open sites that are blocked, false controls.
+"""Forged reports: invented blocks, blocked sites claimed to be open, and false controls.
 
-Anybody may submit a measurement, and a probe relays what its helper said. A forger here runs a
-real probe's code on a network of lies, so that each line is as good as an honest one.
+Anybody may submit a measurement, and the probe itself relays the helper's reply. A forger here runs
+a real probe's code on a false network, so that a forged line looks like an honest one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ from analysis.worlds.country import (
     stream,
 )
 
-#: A domain, a network, what is said of it, and on which days.
+#: Domain, network, claim, and days.
 Claim = tuple[str, int, str, tuple[date, ...]]
 
-#: claim → the styles of network on which its flood, its pair and its series of days appear
+#: Claim → the styles of network for its flood, its pair and its series of days.
 _TARGETS = (
     ("blocked", ("open", "thin", "sinkhole")),
     ("open", ("nxdomain", "sinkhole", "loopback")),
@@ -36,7 +36,7 @@ _TARGETS = (
 )
 _FLOOD_ROWS = 240
 _VICTIM_COUNTS = {"flood": 40, "pair": 8, "days": 5}
-#: The days of a kind's reports, counted from its first.
+#: Kind → days of its reports, counted from the first.
 _DAYS = {"flood": (0,), "pair": (0, 0), "days": (0, 1, 4)}
 
 
@@ -44,10 +44,10 @@ _DAYS = {"flood": (0,), "pair": (0, 0), "days": (0, 1, 4)}
 class Forgery:
     """One forged report.
 
-    ``claim`` is "blocked" or "open", or that a control says so: "control_dead" of a living name,
-    "control_alive" of a dead one. ``lies`` is what it says of each name on its network: the block
-    that it claims, or None for none. ``false_controls`` are names of which it has the helper say
-    the opposite of the truth. Each name is repeated ``repeat`` times.
+    ``claim`` is "blocked" or "open", or a false control: "control_dead" for a living name,
+    "control_alive" for a dead one. ``lies`` is name → the claimed block, or None for open.
+    ``false_controls`` are names for which the helper's reply is the opposite of the truth. Each
+    name is repeated ``repeat`` times.
     """
 
     day: int
@@ -61,14 +61,14 @@ class Forgery:
 
 
 class LyingHelper(Helper):
-    """A helper's answers as a forger writes them: the living are dead, and the dead live."""
+    """A helper whose replies are forged: living names are dead, and dead ones live."""
 
     def __init__(self, internet: Internet, sites: Mapping[str, Site]) -> None:
         super().__init__(0, internet)
         self._sites = sites
 
     def measure(self, target: Target, addresses: list[str], day: int) -> Control:
-        """The opposite of what the site is."""
+        """Return the opposite of the truth for the forged names."""
         site = self._sites.get(target.host)
         if site is None:
             return super().measure(target, addresses, day)
@@ -92,13 +92,13 @@ def plan_forgeries(
     censorship: Censorship,
     day_count: int,
 ) -> list[Forgery]:
-    """What forgers do in a world: each kind of report for each claim, on networks of all kinds."""
+    """Plan each kind of report for each claim, on networks of all kinds."""
     rng = stream(seed, "forgeries")
     plan: list[Forgery] = []
     styles = {network.style: network for network in reversed(networks)}
-    taken: set[tuple[int, str]] = set()  # a forger's reports do not add up with another's
-    for claim, wanted in _TARGETS if day_count >= 20 else ():
-        for kind, style in zip(_DAYS, wanted, strict=True):
+    taken: set[tuple[int, str]] = set()  # no pair has reports of two forgers
+    for claim, target_styles in _TARGETS if day_count >= 20 else ():
+        for kind, style in zip(_DAYS, target_styles, strict=True):
             network = styles.get(style) or styles.get("open") or networks[0]
             hosts = _find_victims(rng, claim, network, sites, censorship, day_count)
             free = [host for host in hosts if (network.asn, host) not in taken]
@@ -107,12 +107,12 @@ def plan_forgeries(
             if not hosts:
                 continue
             first = rng.randrange(day_count // 4, 3 * day_count // 4)
-            # Where only what the helper said is made up, the block itself is left as it is.
+            # A false control does not change the block itself.
             is_control = claim.startswith("control")
             lies = {} if is_control else {h: _lie(network, h, censorship, claim) for h in hosts}
             plan += [
                 Forgery(
-                    day=min(first + later, day_count - 1),
+                    day=min(first + offset, day_count - 1),
                     asn=network.asn,
                     kind=kind,
                     claim=claim,
@@ -121,9 +121,9 @@ def plan_forgeries(
                     lies=lies,
                     false_controls=tuple(hosts) if is_control else (),
                 )
-                for later in _DAYS[kind]
+                for offset in _DAYS[kind]
             ]
-    return sorted(plan, key=lambda one: (one.day, one.asn, one.claim, one.kind))
+    return sorted(plan, key=lambda report: (report.day, report.asn, report.claim, report.kind))
 
 
 def _find_victims(
@@ -134,7 +134,7 @@ def _find_victims(
     censorship: Censorship,
     day_count: int,
 ) -> list[str]:
-    """Names on which the claim would be a lie, all through the period."""
+    """Return names for which the claim is false in the whole period."""
     own = [block for block in censorship.blocks if block.asn == network.asn]
     blocked = {block.host for block in own}
     always = {block.host for block in own if block.start <= 0 and block.stop >= day_count}
@@ -156,19 +156,19 @@ def order_forgeries(
     censorship: Censorship,
     since: date,
 ) -> list[Forgery]:
-    """The reports that carry out orders, in the order of their days."""
+    """Return the reports for some claims, in the order of their days."""
     by_asn = {network.asn: network for network in networks}
-    orders = []
+    reports = []
     for domain, asn, claim, days in claims:
         lies = {domain: _lie(by_asn[asn], domain, censorship, claim)}
-        orders += [
+        reports += [
             Forgery((day - since).days, asn, "order", claim, (domain,), lies=lies) for day in days
         ]
-    return sorted(orders, key=lambda one: (one.day, one.asn, one.hosts))
+    return sorted(reports, key=lambda report: (report.day, report.asn, report.hosts))
 
 
 def _lie(network: Network, host: str, censorship: Censorship, claim: str) -> Block | None:
-    """A block such as the network's own, where it has any: the hardest to tell from the truth."""
+    """Return a block like the network's own, if it has any, because it is hardest to detect."""
     if claim == "open":
         return None
     own = [block for block in censorship.blocks if block.asn == network.asn and block.lie]

@@ -1,4 +1,4 @@
-"""A world is judged as a country would be, by the calls of the notebooks."""
+"""Judgement of a world by the same calls as in the notebooks."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from analysis.tables import write_table
 
 
 def open_world(world: Path, store: Path, probe_cc: str, since: str, until: str) -> Study:
-    """Read a world into a store of its own."""
+    """Ingest a world into a store of its own and open it."""
     lists = world / "reference"
     parameters = StudyParameters(
         probe_cc=probe_cc,
@@ -29,7 +29,7 @@ def open_world(world: Path, store: Path, probe_cc: str, since: str, until: str) 
 
 
 def judge_world(study: Study, thresholds: Thresholds, tables: Path) -> None:
-    """Write the tables that a score reads; of no half."""
+    """Judge the whole period and write the tables that ``scores`` reads."""
     networks = study.networks()
     judged = study.variant("world", thresholds=thresholds)
     judgement = confirm(judged, networks, periods=["all"])

@@ -1,23 +1,22 @@
-"""How far the verdicts can be trusted: held against worlds whose truth is known.
+"""Accuracy of the verdicts on worlds with known truth.
 
-Nothing here knows how worlds are made or verdicts reached: it reads the published tables and the
-truth only. The truth of a world is a folder of CSVs that was written before anybody judged its
-archive:
+This module reads only the published tables and the truth, and does not depend on the simulator or
+the judge. The truth of a world is a folder of CSVs that was written with its archive:
 
 * ``blocks.csv``: ``domain, probe_asn, mechanism, since, until, since_time, until_time, schedule,
   share, sound_session_count``. ``since`` is the first day and ``until`` the day after the last, the
-  times are the exact moments; any is empty where the block reaches past the period. ``schedule``
-  is the hours of the week at which alone it holds, as in ``verdicts.csv``, ``share`` that of the
-  sessions that it meets. Sound sessions are those in which nothing but, perhaps, a block got in
-  the way; the count is of those that tested the name while the block held.
+  times are exact; any is empty if the block reaches past the period. ``schedule`` is the hours of
+  the week to which it is limited, as in ``verdicts.csv``, ``share`` the share of sessions that are
+  affected. Sound sessions are those without faults other than, perhaps, a block; the count is of
+  those that tested the name during the block.
 * ``tests.csv``: ``domain, probe_asn, day, hour, session_count, sound_session_count``.
 * ``names.csv``: ``domain, situation, authority``.
 * ``networks.csv``: ``probe_asn, kind, role``.
-* ``forgeries.csv``: ``report_id, day, probe_asn, domain, claim``, one row a name in a forged
+* ``forgeries.csv``: ``report_id, day, probe_asn, domain, claim``, one row per name in a forged
   report; ``claim`` is ``blocked``, ``open`` or ``control``.
 
-The last part sums up shares, with bounds, over compared pairs, sites and edges, and holds the
-chances that are told against how often pairs that nobody blocks have them.
+The last part sums up shares with bounds over pairs, sites and edges, and compares the published
+chances with the frequency of such evidence on unblocked pairs.
 """
 
 import re
@@ -45,7 +44,7 @@ _DATED = ("since", "until", "since_time", "until_time", "day")
 
 
 def read_truth_table(path: Path) -> pd.DataFrame:
-    """Texts, but for days, moments, the numbers that are counted with, and those of networks."""
+    """Read a table of the truth; days, times, counts and network numbers are typed."""
     table = pd.read_csv(path, dtype="str", na_filter=False)
     if "probe_asn" in table:
         table["probe_asn"] = table["probe_asn"].map(read_network).astype("int64")
@@ -57,34 +56,34 @@ def read_truth_table(path: Path) -> pd.DataFrame:
 
 
 def read_truth(folder: str | Path) -> Truth:
-    """The tables of the folder."""
+    """Read the tables of a truth folder."""
     return {name: read_truth_table(Path(folder) / f"{name}.csv") for name in _TRUTH}
 
 
 def are_among(rows: pd.DataFrame, others: pd.DataFrame, keys: list[str]) -> pd.Series:
-    """Whether the other frame has a row with the same keys."""
-    known = pd.MultiIndex.from_frame(others[keys])
-    return pd.Series(pd.MultiIndex.from_frame(rows[keys]).isin(known), rows.index)
+    """Test for each row whether ``others`` has a row with the same keys."""
+    other_keys = pd.MultiIndex.from_frame(others[keys])
+    return pd.Series(pd.MultiIndex.from_frame(rows[keys]).isin(other_keys), rows.index)
 
 
 def _are_forged_open(pairs: pd.DataFrame, truth: Truth) -> pd.Series:
-    """Whether forged reports claim that a pair is open."""
+    """Test for each pair whether forged reports claim that it is open."""
     forgeries = truth["forgeries"]
     return are_among(pairs, forgeries[forgeries["claim"] == "open"], PAIR_KEY)
 
 
 @dataclass(frozen=True)
 class Score:
-    """Verdicts beside the truth, row by row.
+    """Verdicts and truth, row by row.
 
     Attributes:
-        pairs: one row per site and network that was judged or truly blocked, by name;
-            ``evidence`` is a logarithm, 0 where nothing surprised.
+        pairs: one row per site and network that was judged or is truly blocked, sorted by name;
+            ``evidence`` is a logarithm, 0 if nothing was weighed.
         sites: one row per site.
         edges: one row per true onset or ending of a block with a sound test in it.
         claims: one row per onset or ending that ``blocking_intervals`` brackets on both sides.
-        forged: one row per site and network that forged reports speak of.
-        hours: one row per site and network that is blocked, or said to be, at hours of the week.
+        forged: one row per site and network with forged reports.
+        hours: one row per site and network with hours of the week in the truth or the verdict.
     """
 
     pairs: pd.DataFrame
@@ -96,48 +95,46 @@ class Score:
 
 
 def score(tables: str | Path, truth: str | Path) -> Score:
-    """Hold a report's tables against a world's truth.
+    """Compare a report's tables with a world's truth.
 
     Args:
         tables: ``verdicts``, ``chances``, ``blocking_intervals``, ``blocked_sites`` and
             ``set_aside``.
         truth: the world's truth, see above.
     """
-    known = read_truth(truth)
+    truth_tables = read_truth(truth)
     verdicts = read_table(tables, "verdicts")
-    pairs = _compare_pairs(verdicts[verdicts["period"] == "all"], known)
+    pairs = _compare_pairs(verdicts[verdicts["period"] == "all"], truth_tables)
     chances = read_table(tables, "chances")[[*PAIR_KEY, "evidence"]]
     pairs = pairs.merge(chances, on=PAIR_KEY, how="left")
     pairs["evidence"] = pairs["evidence"].fillna(0.0)
     intervals = read_table(tables, "blocking_intervals")
     listed, aside = read_table(tables, "blocked_sites"), read_table(tables, "set_aside")
-    claims = _check_claims(intervals, known["blocks"])
+    claims = _check_claims(intervals, truth_tables["blocks"])
     return Score(
         pairs=pairs,
-        sites=_compare_sites(pairs, listed, aside, known),
-        edges=compare_edges(intervals, known["blocks"], known["tests"]),
-        claims=claims.assign(is_forged_open=_are_forged_open(claims, known)),
-        forged=_check_forged(pairs, known["forgeries"]),
-        hours=compare_hours(intervals, known["blocks"]),
+        sites=_compare_sites(pairs, listed, aside, truth_tables),
+        edges=compare_edges(intervals, truth_tables["blocks"], truth_tables["tests"]),
+        claims=claims.assign(is_forged_open=_are_forged_open(claims, truth_tables)),
+        forged=_check_forged(pairs, truth_tables["forgeries"]),
+        hours=compare_hours(intervals, truth_tables["blocks"]),
     )
 
 
 def pool(scores: Mapping[str, Score]) -> Score:
-    """The rows of several worlds together, with the world's label in ``world``."""
-    return Score(
-        **{
-            one.name: pd.concat(
-                [getattr(score, one.name).assign(world=label) for label, score in scores.items()],
-                ignore_index=True,
-            )
-            for one in fields(Score)
-        }
-    )
+    """Join the rows of several worlds, with the world's label in ``world``."""
+    pooled = {}
+    for attribute in fields(Score):
+        frames = [
+            getattr(score, attribute.name).assign(world=label) for label, score in scores.items()
+        ]
+        pooled[attribute.name] = pd.concat(frames, ignore_index=True)
+    return Score(**pooled)
 
 
 def _compare_pairs(verdicts: pd.DataFrame, truth: Truth) -> pd.DataFrame:
-    """One row per pair: what was said, what is true, and in which situation."""
-    said = verdicts[
+    """Return one row per pair: verdict, truth and situation."""
+    judged = verdicts[
         [
             *PAIR_KEY,
             "state",
@@ -158,21 +155,21 @@ def _compare_pairs(verdicts: pd.DataFrame, truth: Truth) -> pd.DataFrame:
         true_share=("share", "first"),
         true_session_count=("sound_session_count", "sum"),
     )
-    pairs = said.merge(true.reset_index(), on=PAIR_KEY, how="outer")
+    pairs = judged.merge(true.reset_index(), on=PAIR_KEY, how="outer")
     pairs["is_blocked"] = pairs["true_mechanism"].notna()
     pairs["is_listed"] = pairs["state"].isin(LISTED)
     pairs["true_session_count"] = pairs["true_session_count"].fillna(0).astype("int64")
     pairs["stratum"] = stratum_of(pairs["true_session_count"])
     pairs = pairs.merge(truth["names"][["domain", "situation", "authority"]], how="left")
     pairs = pairs.merge(truth["networks"][["probe_asn", "kind", "role"]], how="left")
-    told = ["situation", "authority", "kind", "role"]
-    pairs[told] = pairs[told].fillna("")
+    texts = ["situation", "authority", "kind", "role"]
+    pairs[texts] = pairs[texts].fillna("")
     pairs["is_forged_open"] = _are_forged_open(pairs, truth)
     return pairs.sort_values(PAIR_KEY, ignore_index=True)
 
 
 def stratum_of(counts: pd.Series) -> pd.Series:
-    """The stratum of coverage of each number of sessions."""
+    """Return the stratum of coverage of each number of sessions."""
     edges = [*STRATA, np.inf]
     return pd.cut(counts, edges, right=False, labels=list(STRATA.values())).astype("str")
 
@@ -180,7 +177,7 @@ def stratum_of(counts: pd.Series) -> pd.Series:
 def _compare_sites(
     pairs: pd.DataFrame, annex: pd.DataFrame, aside: pd.DataFrame, truth: Truth
 ) -> pd.DataFrame:
-    """One row per site: whether a domestic network blocks it, and whether the annex says so."""
+    """Return one row per site: is it blocked on a domestic network, and is it in the annex?"""
     domestic = pairs[pairs["kind"].isin(DOMESTIC)]
     blocked = domestic[domestic["is_blocked"]].groupby("domain")["true_session_count"].max()
     sites = pd.DataFrame({"domain": sorted(set(pairs["domain"]) - {""})})
@@ -195,7 +192,7 @@ def _compare_sites(
 
 
 def _check_forged(pairs: pd.DataFrame, forgeries: pd.DataFrame) -> pd.DataFrame:
-    """A row a pair of forged reports: their sessions and days, and the reports of the archive."""
+    """Return a row per pair with forged reports: their sessions, days, and all forged reports."""
     counts = forgeries.groupby([*PAIR_KEY, "claim"], sort=True).agg(
         forged_session_count=("report_id", "nunique"), forged_day_count=("day", "nunique")
     )
@@ -217,89 +214,72 @@ EVER, _NEVER = pd.Timestamp("1970-01-01"), pd.Timestamp("9999-12-31")
 
 
 def _list_claims(intervals: pd.DataFrame) -> pd.DataFrame:
-    """The onset and the ending of each interval, as it brackets them.
+    """List the onset and the ending of each interval, with their brackets.
 
     Returns:
         ``domain, probe_asn, edge``; ``day``, the first of blocking or the one after the last, null
-        where it goes on; ``after`` and ``by``, the moments between which it lies; ``width_days``
-        from the last one seen open to the first one blocked, or the other way round, null where
-        none was seen open; ``first`` and ``last``, the days of the interval.
+        for a block that continues; ``after`` and ``by``, the times between which the edge is;
+        ``width_days``, from the last day seen open to the first one blocked, or the reverse, null
+        if none was seen open; ``first`` and ``last``, the days of the interval.
     """
     pairs = intervals[PAIR_KEY].assign(
         first=intervals["blocked_from"], last=intervals["blocked_until"].fillna(_NEVER)
     )
+    start, end = intervals["blocked_from"], intervals["blocked_until"]
     onsets = pairs.assign(
         edge="onset",
-        day=intervals["blocked_from"],
+        day=start,
         after=intervals["last_seen_open_time"].fillna(EVER),
         by=intervals["blocked_from_time"],
-        width_days=(intervals["blocked_from"] - intervals["last_seen_open"]).dt.days,
+        width_days=(start - intervals["last_seen_open"]).dt.days,
     )
     endings = pairs.assign(
         edge="ending",
-        day=intervals["blocked_until"] + pd.Timedelta(days=1),
+        day=end + pd.Timedelta(days=1),
         after=intervals["blocked_until_time"],
         by=intervals["first_seen_open_again_time"].fillna(_NEVER),
-        width_days=(intervals["first_seen_open_again"] - intervals["blocked_until"]).dt.days,
+        width_days=(intervals["first_seen_open_again"] - end).dt.days,
     )
     return pd.concat([onsets, endings], ignore_index=True)
 
 
 def _list_edges(blocks: pd.DataFrame) -> pd.DataFrame:
-    """The true onset and ending of each block, as days and ``moment``; missing ones lie outside
-    the period. ``opened`` and ``closed`` are the end of the block before and the start of the next.
+    """List the true onset and ending of each block, as ``true_day`` and ``moment``.
+
+    Missing ones are outside the period. ``opened`` and ``closed`` are the end of the block before
+    and the start of the next.
     """
     blocks = blocks.fillna({"since": EVER, "until": _NEVER})
     blocks = blocks.sort_values([*PAIR_KEY, "since"], ignore_index=True)
-    around = blocks.groupby(PAIR_KEY)
+    by_pair = blocks.groupby(PAIR_KEY)
     blocks = blocks.assign(
         block=blocks.index,
-        opened=around["until"].shift().fillna(EVER),
-        closed=around["since"].shift(-1).fillna(_NEVER),
+        opened=by_pair["until"].shift().fillna(EVER),
+        closed=by_pair["since"].shift(-1).fillna(_NEVER),
     )
     onsets = blocks.assign(edge="onset", moment=blocks["since_time"], true_day=blocks["since"])
     endings = blocks.assign(edge="ending", moment=blocks["until_time"], true_day=blocks["until"])
     return pd.concat([onsets, endings], ignore_index=True)
 
 
-def _hold(claims: pd.DataFrame) -> pd.Series:
-    """Whether the true moment lies in the bracket."""
+def _is_in_bracket(claims: pd.DataFrame) -> pd.Series:
+    """Test for each claim whether the true moment is in its bracket."""
     return (claims["after"] < claims["moment"]) & (claims["moment"] <= claims["by"])
 
 
 def compare_edges(
     intervals: pd.DataFrame, blocks: pd.DataFrame, tests: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row per true onset and ending that a sound test on each side could have bracketed.
+    """Return one row per true onset and ending that has a sound test on each side.
 
-    ``error_days`` is how much later than the truth the interval puts it, that of the nearest of
-    those that meet the block. ``is_inside`` where the truth lies in the bracket; ``width_days`` and
-    ``narrowest_days`` are the bracket's width and that of the narrowest one that sound tests allow,
-    empty where a side is open.
+    Returns:
+        ``error_days``: how much later than the truth the nearest overlapping interval puts it;
+        ``is_inside``: the truth is in its bracket; ``width_days`` and ``narrowest_days``: the width
+        of the bracket, and of the narrowest one that sound tests allow, empty if a side is open.
     """
-    edges = _list_edges(blocks)
-    sound = tests[tests["sound_session_count"] > 0]
-    met = edges.drop(columns="sound_session_count").merge(sound, on=PAIR_KEY)
-    is_before = (met["opened"] <= met["day"]) & (met["day"] < met["since"])
-    is_after = (met["until"] <= met["day"]) & (met["day"] < met["closed"])
-    is_held = (met["since"] <= met["day"]) & (met["day"] < met["until"])
-    is_free = is_before.where(met["edge"] == "onset", is_after)
-    key = ["block", "edge"]
-    held, free = (met[one].groupby(key)["day"].agg(["min", "max"]) for one in (is_held, is_free))
-    gaps = pd.concat([held["min"] - free["max"], free["min"] - held["max"]], axis=1)
-    narrowest = gaps.max(axis=1).dropna().dt.days
-    held_counts = met[is_held].groupby(key)["sound_session_count"].sum()
-    edges = edges.join(narrowest.rename("narrowest_days"), on=key, how="inner")
-    edges = edges.reset_index(drop=True)  # a join that finds nothing leaves an index of the keys
-    edges = edges.join(held_counts.rename("blocked_session_count"), on=key)
-    found = edges.merge(_list_claims(intervals), on=[*PAIR_KEY, "edge"])
-    found = found[(found["first"] < found["until"]) & (found["last"] >= found["since"])]
-    found = found.assign(
-        error_days=(found["day"] - found["true_day"]).dt.days,
-        is_inside=_hold(found) & found["day"].notna(),  # nothing is said where it goes on
-    )
-    nearest = found.sort_values("error_days", key=abs, kind="stable").drop_duplicates(key)
-    edges = edges.merge(nearest[[*key, "is_inside", "error_days", "width_days"]], "left", on=key)
+    edges = _add_narrowest(_list_edges(blocks), tests)
+    nearest = _find_nearest(edges, _list_claims(intervals))
+    edges = edges.merge(nearest, "left", on=_EDGE_KEY)
     edges["width_days"] = edges["width_days"].where(edges["error_days"].notna())
     edges["is_found"] = edges["is_inside"].notna()
     edges["is_inside"] = edges["is_inside"].eq(True)
@@ -307,16 +287,55 @@ def compare_edges(
     return edges.assign(stratum=stratum_of(edges["blocked_session_count"]))
 
 
+_EDGE_KEY = ["block", "edge"]
+
+
+def _add_narrowest(edges: pd.DataFrame, tests: pd.DataFrame) -> pd.DataFrame:
+    """Return the edges with sound tests on both sides.
+
+    ``narrowest_days`` is the time between the nearest of these, ``blocked_session_count`` the sound
+    sessions during the block.
+    """
+    sound = tests[tests["sound_session_count"] > 0]
+    rows = edges.drop(columns="sound_session_count").merge(sound, on=PAIR_KEY)
+    is_before = (rows["opened"] <= rows["day"]) & (rows["day"] < rows["since"])
+    is_after = (rows["until"] <= rows["day"]) & (rows["day"] < rows["closed"])
+    is_blocked = (rows["since"] <= rows["day"]) & (rows["day"] < rows["until"])
+    is_open = is_before.where(rows["edge"] == "onset", is_after)
+    blocked, opened = (
+        rows[chosen].groupby(_EDGE_KEY)["day"].agg(["min", "max"])
+        for chosen in (is_blocked, is_open)
+    )
+    gaps = pd.concat([blocked["min"] - opened["max"], opened["min"] - blocked["max"]], axis=1)
+    narrowest = gaps.max(axis=1).dropna().dt.days
+    session_counts = rows[is_blocked].groupby(_EDGE_KEY)["sound_session_count"].sum()
+    edges = edges.join(narrowest.rename("narrowest_days"), on=_EDGE_KEY, how="inner")
+    edges = edges.reset_index(drop=True)  # a join without a match leaves an index of the keys
+    return edges.join(session_counts.rename("blocked_session_count"), on=_EDGE_KEY)
+
+
+def _find_nearest(edges: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
+    """Return the claim nearest to each edge, of intervals that overlap the block."""
+    pairs = edges.merge(claims, on=[*PAIR_KEY, "edge"])
+    pairs = pairs[(pairs["first"] < pairs["until"]) & (pairs["last"] >= pairs["since"])]
+    pairs = pairs.assign(
+        error_days=(pairs["day"] - pairs["true_day"]).dt.days,
+        is_inside=_is_in_bracket(pairs) & pairs["day"].notna(),  # a block that continues has no end
+    )
+    nearest = pairs.sort_values("error_days", key=abs, kind="stable").drop_duplicates(_EDGE_KEY)
+    return nearest[[*_EDGE_KEY, "is_inside", "error_days", "width_days"]]
+
+
 def _check_claims(intervals: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
-    """One row per bracketed onset or ending; ``is_true`` where a true one lies in the bracket."""
+    """Return one row per bracketed edge; ``is_true`` if a true one is in the bracket."""
     claims = _list_claims(intervals).dropna(subset=["day", "width_days"]).reset_index(drop=True)
     true = _list_edges(blocks)[[*PAIR_KEY, "edge", "moment"]]
-    both = claims.reset_index(names="claim").merge(true, on=[*PAIR_KEY, "edge"])
-    return claims.assign(is_true=claims.index.isin(both.loc[_hold(both), "claim"]))
+    merged = claims.reset_index(names="claim").merge(true, on=[*PAIR_KEY, "edge"])
+    return claims.assign(is_true=claims.index.isin(merged.loc[_is_in_bracket(merged), "claim"]))
 
 
 def compare_hours(intervals: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
-    """Hours that were found or claimed, beside the true ones.
+    """Compare the hours of intervals with the true ones.
 
     Args:
         intervals: ``domain, probe_asn, schedule``.
@@ -335,20 +354,22 @@ def compare_hours(intervals: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame
     rows = rows.sort_values(PAIR_KEY, ignore_index=True)
     rows[["schedule", "true_schedule"]] = rows[["schedule", "true_schedule"]].fillna("")
     rows["sound_session_count"] = rows["sound_session_count"].fillna(0).astype("int64")
-    both = zip(rows["schedule"], rows["true_schedule"], strict=True)
-    rows["is_near"] = [_are_near(said, known) for said, known in both]
+    schedules = zip(rows["schedule"], rows["true_schedule"], strict=True)
+    rows["is_near"] = [_are_near(claimed, true) for claimed, true in schedules]
     return rows
 
 
-def _are_near(said: str, known: str) -> bool:
-    """Of hours such as ``Mon-Fri 04:00-08:00, 10:00-14:00``."""
-    edges = [[int(hour) for hour in re.findall(r"(\d\d):00", text)] for text in (said, known)]
-    is_alike = said.partition(" ")[0] == known.partition(" ")[0] and len(edges[0]) == len(edges[1])
-    return is_alike and all(abs(a - b) <= 1 for a, b in zip(*edges, strict=True))
+def _are_near(claimed: str, true: str) -> bool:
+    """Compare two schedules such as ``Mon-Fri 04:00-08:00, 10:00-14:00``."""
+    hours = [[int(hour) for hour in re.findall(r"(\d\d):00", text)] for text in (claimed, true)]
+    has_same_days = claimed.partition(" ")[0] == true.partition(" ")[0]
+    if not has_same_days or len(hours[0]) != len(hours[1]):
+        return False
+    return all(abs(a - b) <= 1 for a, b in zip(*hours, strict=True))
 
 
-#: Why a site in each situation is rightly set aside, where there is a cause to name. What a
-#: household filters has none: most of its failures are accidents.
+#: Situation → right reasons to set a site aside. Sites that households filter have none, because
+#: most of their failures are accidents.
 REASONS: Mapping[str, tuple[str, ...]] = {
     "dead": (*DEAD_NAME_REASONS, "nxdomain_substitution"),
     "dies": (*DEAD_NAME_REASONS, "nxdomain_substitution"),
@@ -361,82 +382,111 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "geo_refused_tcp": ("geo_restricted", "impaired"),
     "geo_refused_tls": ("geo_restricted", "impaired"),
 }
-#: What a site wrongly listed weighs, against a missed pair.
+#: The weight of a site that is listed wrongly; a missed pair has weight 1.
 FALSE_SITE_WEIGHT = 5
-#: Hours of the week can be found where this many sound sessions met the block.
+#: Sound sessions during a block with which its hours of the week can be found.
 _MANY = 20
 
 
 def accuracy(scored: Score) -> pd.DataFrame:
-    """Every share of the validation, with its bounds.
+    """Compute every share of the validation, with its bounds.
 
     Returns:
         One row per ``measure`` and ``stratum``: ``success_count, trial_count, share, lower_share,
         upper_share`` (Wilson, 95 %).
     """
-    pairs, sites = scored.pairs.assign(is_spared=~scored.pairs["is_listed"]), scored.sites
-    blocked, listed = pairs[pairs["is_blocked"]], pairs[pairs["is_listed"]]
-    right = pairs[pairs["is_blocked"] & pairs["is_listed"]].assign(
-        is_same=lambda f: f["mechanism"] == f["true_mechanism"],
-        is_covered=_bounds_hold,
-    )
-    by_seen = listed.assign(stratum=stratum_of(listed["blocked_session_count"].fillna(0)))
-    is_well = blocked["true_session_count"] >= 6
-    edges, well = scored.edges, scored.edges["blocked_session_count"] >= 6
-    inside = edges[edges["is_found"] & edges["is_inside"]]
-    hours = scored.hours
-    well_met = hours[(hours["true_schedule"] != "") & (hours["sound_session_count"] >= _MANY)]
-    reasons = _check_reasons(sites)
-    claims, is_forged = scored.claims, scored.claims["is_forged_open"]
     parts = [
-        share_by("recall of pairs", blocked, "is_listed", "stratum"),
-        share_by("recall of pairs, 6 or more sessions", blocked[is_well], "is_listed"),
+        *_pair_shares(scored.pairs),
+        *_site_shares(scored.sites),
+        *_share_bounds(scored.pairs),
+        *_edge_shares(scored.edges),
+        *_hour_shares(scored.hours),
         share_by(
-            "recall by mechanism, 6 or more sessions",
-            blocked[is_well],
-            "is_listed",
-            "true_mechanism",
+            "set aside for the right reason",
+            _check_reasons(scored.sites),
+            "is_right",
+            "situation",
         ),
-        share_by("precision of pairs", by_seen, "is_blocked", "stratum"),
-        share_by("unblocked pairs not listed", pairs[~pairs["is_blocked"]], "is_spared"),
-        share_by("precision by mechanism", listed, "is_blocked", "mechanism"),
-        share_by("recall of sites", sites[sites["is_blocked"]], "is_listed", "stratum"),
-        share_by("precision of sites", sites[sites["is_listed"]], "is_blocked"),
-        share_by("mechanism exact, by mechanism", right, "is_same", "true_mechanism"),
-        share_by(
-            "bounds of the share hold it", right[~right["is_forged_open"]], "is_covered", "stratum"
-        ),
-        share_by(
-            "bounds hold a share below 1", right[right["true_share"] < 1], "is_covered", "stratum"
-        ),
-        share_by("edge found", edges, "is_found", "edge"),
-        share_by("edge inside bracket", edges[edges["is_found"]], "is_inside", "edge"),
-        share_by(
-            "edge inside bracket, 6 or more sessions",
-            edges[edges["is_found"] & well],
-            "is_inside",
-            "edge",
-        ),
-        share_by("bracket as narrow as tests allow", inside, "is_narrow", "edge"),
-        share_by("hours found within an hour", well_met, "is_near"),
-        share_by("claimed hours are true", hours[hours["schedule"] != ""], "is_near"),
-        share_by("set aside for the right reason", reasons, "is_right", "situation"),
-        share_by("claimed edge is true", claims[~is_forged], "is_true", "edge"),
-        share_by("claimed edge is true despite forged openness", claims[is_forged], "is_true"),
+        *_claim_shares(scored.claims),
     ]
     return pd.concat(parts, ignore_index=True)
 
 
+def _pair_shares(pairs: pd.DataFrame) -> list[pd.DataFrame]:
+    blocked, listed = pairs[pairs["is_blocked"]], pairs[pairs["is_listed"]]
+    unblocked = pairs[~pairs["is_blocked"]].assign(is_spared=lambda rows: ~rows["is_listed"])
+    tested = blocked[blocked["true_session_count"] >= 6]
+    by_count = listed.assign(stratum=stratum_of(listed["blocked_session_count"].fillna(0)))
+    return [
+        share_by("recall of pairs", blocked, "is_listed", "stratum"),
+        share_by("recall of pairs, 6 or more sessions", tested, "is_listed"),
+        share_by("recall by mechanism, 6 or more sessions", tested, "is_listed", "true_mechanism"),
+        share_by("precision of pairs", by_count, "is_blocked", "stratum"),
+        share_by("unblocked pairs not listed", unblocked, "is_spared"),
+        share_by("precision by mechanism", listed, "is_blocked", "mechanism"),
+    ]
+
+
+def _site_shares(sites: pd.DataFrame) -> list[pd.DataFrame]:
+    return [
+        share_by("recall of sites", sites[sites["is_blocked"]], "is_listed", "stratum"),
+        share_by("precision of sites", sites[sites["is_listed"]], "is_blocked"),
+    ]
+
+
+def _share_bounds(pairs: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the shares of listed blocked pairs with the right mechanism and bounds."""
+    right = pairs[pairs["is_blocked"] & pairs["is_listed"]].assign(
+        is_same=lambda rows: rows["mechanism"] == rows["true_mechanism"],
+        is_covered=_bounds_hold,
+    )
+    honest, partial = right[~right["is_forged_open"]], right[right["true_share"] < 1]
+    return [
+        share_by("mechanism exact, by mechanism", right, "is_same", "true_mechanism"),
+        share_by("bounds of the share hold it", honest, "is_covered", "stratum"),
+        share_by("bounds hold a share below 1", partial, "is_covered", "stratum"),
+    ]
+
+
+def _edge_shares(edges: pd.DataFrame) -> list[pd.DataFrame]:
+    found = edges[edges["is_found"]]
+    tested = found[found["blocked_session_count"] >= 6]
+    inside = found[found["is_inside"]]
+    return [
+        share_by("edge found", edges, "is_found", "edge"),
+        share_by("edge inside bracket", found, "is_inside", "edge"),
+        share_by("edge inside bracket, 6 or more sessions", tested, "is_inside", "edge"),
+        share_by("bracket as narrow as tests allow", inside, "is_narrow", "edge"),
+    ]
+
+
+def _hour_shares(hours: pd.DataFrame) -> list[pd.DataFrame]:
+    has_tests = hours["sound_session_count"] >= _MANY
+    tested = hours[(hours["true_schedule"] != "") & has_tests]
+    return [
+        share_by("hours found within an hour", tested, "is_near"),
+        share_by("claimed hours are true", hours[hours["schedule"] != ""], "is_near"),
+    ]
+
+
+def _claim_shares(claims: pd.DataFrame) -> list[pd.DataFrame]:
+    is_forged = claims["is_forged_open"]
+    return [
+        share_by("claimed edge is true", claims[~is_forged], "is_true", "edge"),
+        share_by("claimed edge is true despite forged openness", claims[is_forged], "is_true"),
+    ]
+
+
 def _check_reasons(sites: pd.DataFrame) -> pd.DataFrame:
-    """The sites set aside whose situation says why they should be."""
-    known = sites[~sites["is_blocked"] & (sites["set_aside_reason"] != "")]
-    known = known[known["situation"].isin(list(REASONS))]
-    pairs = zip(known["situation"], known["set_aside_reason"], strict=True)
-    return known.assign(is_right=[reason in REASONS[situation] for situation, reason in pairs])
+    """Return the sites set aside whose situation has a right reason, with ``is_right``."""
+    rows = sites[~sites["is_blocked"] & (sites["set_aside_reason"] != "")]
+    rows = rows[rows["situation"].isin(list(REASONS))]
+    pairs = zip(rows["situation"], rows["set_aside_reason"], strict=True)
+    return rows.assign(is_right=[reason in REASONS[situation] for situation, reason in pairs])
 
 
 def _bounds_hold(pairs: pd.DataFrame) -> pd.Series:
-    """Whether the bounds of the blocked share hold the true one."""
+    """Test for each pair whether the bounds of the blocked share contain the true one."""
     low, true, high = (
         pairs[name] for name in ("blocked_share_low", "true_share", "blocked_share_high")
     )
@@ -446,10 +496,10 @@ def _bounds_hold(pairs: pd.DataFrame) -> pd.Series:
 def share_by(
     measure: str, frame: pd.DataFrame, success: str, stratum: str | None = None
 ) -> pd.DataFrame:
-    """How often ``success`` is true: all together, and by stratum where one is named.
+    """Return the share of rows in which ``success`` is true: of all, and by stratum if given.
 
     Returns:
-        The columns of :func:`accuracy`. Where nothing was tried the bounds are 0 and 1.
+        The columns of :func:`accuracy`. Without trials the bounds are 0 and 1.
     """
     values = frame[success].astype("bool")
     groups = {"all": values}
@@ -458,8 +508,8 @@ def share_by(
         coverage = {name: rank for rank, name in enumerate(STRATA.values())}
         names = sorted(by_stratum, key=lambda name: (coverage.get(name, 0), name))
         groups |= {name: by_stratum[name] for name in names}
-    hits = pd.Series([int(one.sum()) for one in groups.values()])
-    total = pd.Series([len(one) for one in groups.values()])
+    hits = pd.Series([int(group.sum()) for group in groups.values()])
+    total = pd.Series([len(group) for group in groups.values()])
     low, high = wilson_bounds(hits, total)
     return pd.DataFrame(
         {
@@ -475,28 +525,30 @@ def share_by(
 
 
 def tally(scored: Score) -> dict[str, int]:
-    """The counts by which thresholds are compared, over pairs with 6 or more blocked sessions.
+    """Return the counts by which thresholds are compared, on pairs with 6 or more sessions.
 
-    ``false_pair_count`` is of all listed pairs. ``error_count`` weighs a site wrongly listed by
-    ``FALSE_SITE_WEIGHT``, since it discredits the list; pairs of one site go wrong together.
+    ``false_pair_count`` is of all listed pairs. A site that is listed wrongly counts as
+    ``FALSE_SITE_WEIGHT`` errors, because it discredits the list; its pairs are not counted, because
+    they are wrong together.
     """
     pairs, sites, edges = scored.pairs, scored.sites, scored.edges
-    well = pairs[pairs["is_blocked"] & (pairs["true_session_count"] >= 6)]
+    tested = pairs[pairs["is_blocked"] & (pairs["true_session_count"] >= 6)]
+    tested_sites = sites[sites["is_blocked"] & (sites["true_session_count"] >= 6)]
+    false_pairs = pairs[pairs["is_listed"] & ~pairs["is_blocked"]]
+    false_sites = sites[sites["is_listed"] & ~sites["is_blocked"]]
     right = pairs[pairs["is_blocked"] & pairs["is_listed"]]
-    located = edges[edges["is_found"]]
+    found = edges[edges["is_found"]]
     counts = {
         "listed_pair_count": pairs["is_listed"].sum(),
-        "false_pair_count": (pairs["is_listed"] & ~pairs["is_blocked"]).sum(),
-        "blocked_pair_count": len(well),
-        "missed_pair_count": (~well["is_listed"]).sum(),
-        "false_site_count": (sites["is_listed"] & ~sites["is_blocked"]).sum(),
-        "missed_site_count": (
-            sites["is_blocked"] & ~sites["is_listed"] & (sites["true_session_count"] >= 6)
-        ).sum(),
+        "false_pair_count": len(false_pairs),
+        "blocked_pair_count": len(tested),
+        "missed_pair_count": (~tested["is_listed"]).sum(),
+        "false_site_count": len(false_sites),
+        "missed_site_count": (~tested_sites["is_listed"]).sum(),
         "wrong_mechanism_count": (right["mechanism"] != right["true_mechanism"]).sum(),
         "edge_count": len(edges),
-        "edge_not_found_count": len(edges) - len(located),
-        "edge_outside_count": (~located["is_inside"]).sum(),
+        "edge_not_found_count": len(edges) - len(found),
+        "edge_outside_count": (~found["is_inside"]).sum(),
         "false_edge_count": (~scored.claims["is_true"]).sum(),
     }
     result = {name: int(count) for name, count in counts.items()}
@@ -510,7 +562,7 @@ def tally(scored: Score) -> dict[str, int]:
 
 
 def false_positives(scored: Score) -> pd.DataFrame:
-    """Pairs and sites that are listed and not blocked, by what is going on with the name.
+    """Return the shares of unblocked pairs and sites that are listed, by situation.
 
     Returns:
         One row per ``measure`` and ``stratum`` (situation, network role, authority or forged
@@ -530,10 +582,10 @@ def false_positives(scored: Score) -> pd.DataFrame:
 
 
 def edge_errors(scored: Score) -> pd.DataFrame:
-    """How far onsets and endings lie from the truth, and how wide their brackets are, in days.
+    """Return the errors of onsets and endings, and the widths of their brackets, in days.
 
     Returns:
-        One row per ``edge`` and ``stratum`` of sessions while the block held.
+        One row per ``edge`` and ``stratum`` of sessions during the block.
     """
     located = scored.edges[scored.edges["error_days"].notna()]
     located = located.assign(size=located["error_days"].abs())
@@ -551,47 +603,46 @@ def edge_errors(scored: Score) -> pd.DataFrame:
     )
 
 
-#: Sites that turn the whole country away, or to which it lost its way: no accident, and no block.
+#: Situations of sites that refuse or lose the whole country, which is neither accident nor block.
 _REFUSING = ("geo_refused", "geo_refused_http", "geo_refused_tcp", "geo_refused_tls", "unreachable")
 #: Logarithms of 1 / chance.
 _LEVELS = (1, 2, 3)
 
 
 def hold_chances(pairs: pd.DataFrame) -> pd.DataFrame:
-    """How many pairs that nobody blocks had each chance, or a smaller one, and may have had it.
+    """Return the share of unblocked pairs with at most each chance, the ``stratum``.
 
-    Sites that refuse the country are left out: chance is about accidents.
+    Sites that refuse the country are left out, because a chance is about accidents.
     """
-    asked = pairs[~pairs["is_blocked"] & ~pairs["situation"].isin(_REFUSING)]
-    frames = [
-        share_by(
-            "pairs that nobody blocks", asked.assign(is_low=asked["evidence"] >= level), "is_low"
-        ).assign(stratum=f"{10.0**-level:g}")
-        for level in _LEVELS
-    ]
+    unblocked = pairs[~pairs["is_blocked"] & ~pairs["situation"].isin(_REFUSING)]
+    frames = []
+    for level in _LEVELS:
+        rows = unblocked.assign(is_low=unblocked["evidence"] >= level)
+        share = share_by("pairs that nobody blocks", rows, "is_low")
+        frames.append(share.assign(stratum=f"{10.0**-level:g}"))
     return pd.concat(frames, ignore_index=True)
 
 
 def unlisted_states(scored: Score) -> pd.DataFrame:
-    """What is said of pairs that are not listed: ``situation, is_blocked, state, pair_count``."""
-    rest = scored.pairs[~scored.pairs["is_listed"]]
-    keys = ["situation", "is_blocked", "state"]
-    rest = rest.assign(state=rest["state"].fillna(""))
-    return rest.groupby(keys, sort=True).size().reset_index(name="pair_count")
+    """Count the states of unlisted pairs: ``situation, is_blocked, state, pair_count``."""
+    unlisted = scored.pairs[~scored.pairs["is_listed"]]
+    unlisted = unlisted.assign(state=unlisted["state"].fillna(""))
+    by_state = unlisted.groupby(["situation", "is_blocked", "state"], sort=True)
+    return by_state.size().reset_index(name="pair_count")
 
 
 def moved_by_forgery(clean: pd.DataFrame, forged: Score) -> pd.DataFrame:
-    """Whether forged reports moved a state that its ``sessions_to_flip`` says they could not.
+    """Compare states with and without forged reports, and check ``sessions_to_flip``.
 
     Args:
         clean: the pairs of the same world without the forged reports.
         forged: the world with them.
 
     Returns:
-        One row per pair that forged reports speak of or whose state differs: ``claim, state,
-        state_forged, sessions_to_flip, forged_session_count``, ``is_moved``, and ``is_broken``
-        where fewer forged sessions than ``sessions_to_flip`` moved it. A forged report acts on what
-        it does not speak of as well: there all of the archive count.
+        One row per pair that has forged reports or another state: ``claim, state, state_forged,
+        sessions_to_flip, forged_session_count``, ``is_moved``, and ``is_broken``: fewer forged
+        sessions than ``sessions_to_flip`` moved it. Forged reports also affect other pairs; for
+        these, all forged reports of the archive count.
     """
     counts = forged.forged.groupby(PAIR_KEY, sort=True).agg(
         claim=("claim", lambda claims: ";".join(sorted(set(claims)))),
@@ -601,11 +652,11 @@ def moved_by_forgery(clean: pd.DataFrame, forged: Score) -> pd.DataFrame:
         forged.pairs[[*PAIR_KEY, "state", "is_listed"]], on=PAIR_KEY, suffixes=("", "_forged")
     )
     rows = rows.merge(counts.reset_index(), on=PAIR_KEY, how="left").dropna(subset=["state"])
-    spoken_of = rows["forged_session_count"].notna()
+    has_forgeries = rows["forged_session_count"].notna()
     all_reports = forged.forged["forged_report_count"].max() if len(forged.forged) else 0
     rows["forged_session_count"] = rows["forged_session_count"].fillna(all_reports).astype("int64")
     rows["claim"] = rows["claim"].fillna("")
     rows["is_moved"] = rows["state"] != rows["state_forged"]
     few = rows["forged_session_count"] < rows["sessions_to_flip"].fillna(0).astype("int64")
     rows["is_broken"] = rows["is_moved"] & few
-    return rows[spoken_of | rows["is_moved"]].reset_index(drop=True)
+    return rows[has_forgeries | rows["is_moved"]].reset_index(drop=True)

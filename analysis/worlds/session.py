@@ -1,16 +1,15 @@
-"""One session of a probe: the build that runs it, its resolver, and its way to the internet.
+"""One session of a probe: its software, its network, and its measurements.
 
-A measurement calls the way's ``lookup``, ``connect``, ``handshake`` and ``fetch`` and is told what
-it would see; it never learns why.
+A measurement calls ``lookup``, ``connect``, ``handshake`` and ``fetch`` of the session, which
+return what the probe would see.
 
-How a probe writes a measurement of web_connectivity, and what it concludes (ts-017, df-001 ff.).
+The second part writes measurements of web_connectivity, with the probe's conclusions (ts-017,
+df-001 ff.). 0.4 asks one resolver, connects, and then fetches the page as a browser does. 0.5 asks
+three resolvers and tries every address from any of them or the helper; attempts at the system
+resolver's addresses are tagged ``classic``.
 
-0.4 asks one resolver, connects, and then fetches the page as a browser does. 0.5 asks three
-resolvers and tries every address that any of them or the helper gives: what follows from the
-system's resolver is tagged ``classic``; the rest shows whether the site can be reached otherwise.
-
-The probe's mistakes are part of it: 0.4 knows no TLS layer and trusts any good page over TLS, 0.5
-calls a name with an unexpected address "dns" even where the page was right.
+The probe's errors are simulated too: 0.4 has no TLS layer and accepts any good page over TLS, 0.5
+concludes "dns" for an unexpected address even if the page was right.
 """
 
 import base64
@@ -47,11 +46,11 @@ from analysis.worlds.country import (
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """One build. ``is_new`` is web_connectivity 0.5, the others 0.4.
+    """One build. ``is_new``: web_connectivity 0.5, else 0.4.
 
-    ``lacks_authority`` builds ship a list of certificate authorities that lacks a newer one.
-    ``trusts_loopback`` builds take an answer of 127.0.0.1 for what the control saw.
-    ``names_nxdomain`` builds word a missing name as Android's resolver does.
+    ``lacks_authority``: its list of certificate authorities lacks a newer one.
+    ``trusts_loopback``: it considers an answer of 127.0.0.1 consistent with the control.
+    ``names_nxdomain``: its failure for a name that does not exist.
     """
 
     name: str
@@ -102,7 +101,7 @@ OUTDATED = next(build for build in BUILDS if build.lacks_authority)
 
 
 def pick(rng: Random, new_share: float | None, fleet_share: float = 0.0) -> Software:
-    """One build, by how many probes run it, ``new_share`` of them 0.5; or the fleet's."""
+    """Draw a build by the number of its probes, ``new_share`` of them 0.5; or the fleet's."""
     if fleet_share and rng.random() < fleet_share:
         return OUTDATED
     if new_share is None:
@@ -118,14 +117,14 @@ def pick(rng: Random, new_share: float | None, fleet_share: float = 0.0) -> Soft
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What some sessions of a network meet that is no block: a household's filter, a bad pair.
+    """A fault of some sessions of a network that is not a block, such as a household's filter.
 
     Attributes:
         asn: the network.
-        effects: what is done to a name, or to an address.
+        effects: name or address → effect.
         share: of the network's sessions.
-        build: the one probe that runs all of them; any where it is not given.
-        days: on which it is so.
+        build: the single probe that runs these sessions; None for any.
+        days: of the fault.
     """
 
     asn: int
@@ -135,19 +134,19 @@ class Trouble:
     days: range = range(10_000)
 
 
-#: Chance that a step runs out of time in a bad spell of a network's lines.
+#: Probability that a step times out in a bad spell of a network.
 _BAD_SPELL = 0.08
 
 
 @dataclass(slots=True)
 class Session:
-    """One run of the test: the probe, and its way out.
+    """One run of the test: the probe and its network.
 
-    ``start`` is when the first URL is measured, in UTC. ``home_filter`` is what the device's
-    resolver answers for names that the household filters: advertising, and what is not for children
-    where ``is_family`` is set. ``state`` is "good", "dead" (no link) or "portal" (captive).
-    ``lies`` is what a forger says of some names or a household does to them, whatever the network
-    does. The last three move on as the probe measures.
+    ``start`` is the time of the first URL, in UTC. ``home_filter`` is what the device's resolver
+    answers for names that the household filters: advertising, and with ``is_family`` content not
+    for children. ``state`` is "good", "dead" (no link) or "portal" (captive). ``lies`` are the
+    effects of a forger or a household, which replace those of the network. ``moment``,
+    ``timeout_count`` and ``is_control_lost`` change as the probe measures.
     """
 
     probe_cc: str
@@ -164,17 +163,17 @@ class Session:
     day: int
     rng: Random
     state: str
-    way_out: float  # which of a network's ways the session takes, from 0 to 1
+    way_out: float  # the path of the session through the network, from 0 to 1
     home_filter: str
     is_family: bool
     lies: Mapping[str, Block | None]
     moment: datetime
     timeout_count: int = 0
     is_control_lost: bool = False
-    has_own_ids: bool = False  # each measurement is sent by itself, and gets a report ID of its own
+    has_own_ids: bool = False  # each measurement gets a report ID of its own
 
     def filters(self, site: Site | None) -> bool:
-        """Whether the household's filter stops the site."""
+        """Test whether the household's filter blocks the site."""
         if site is None or not self.home_filter:
             return False
         is_adult = self.is_family and site.category in ("PORN", "GMB")
@@ -196,7 +195,7 @@ class Session:
         return True
 
     def lookup(self, host: str, *, is_public: bool = False) -> Lookup:
-        """Ask the system's resolver; or a public one, which boxes on the path can answer first."""
+        """Ask the system's resolver, or a public one, whose answers boxes on the path can forge."""
         if self._times_out():
             return Lookup(failure=TIMED_OUT)
         machines = self.censorship.machines
@@ -216,7 +215,7 @@ class Session:
         return answer
 
     def lookup_over_https(self, host: str) -> Lookup:
-        """Ask a public resolver through TLS."""
+        """Ask a public resolver over TLS."""
         if self.state == "portal" or self._times_out():
             return Lookup(failure=TIMED_OUT)
         return self._look_up_honestly(host)
@@ -228,7 +227,7 @@ class Session:
         return Lookup(answer.v4, (), answer.failure)
 
     def connect(self, address: str, port: int) -> str | None:
-        """Open a TCP connection: None, or how it fails."""
+        """Open a TCP connection and return the failure, if any."""
         if ":" in address and not self.network.has_v6:
             return "host_unreachable"
         if self._times_out():
@@ -244,7 +243,7 @@ class Session:
         return self.internet.connect(address, port, self.day, self.network)
 
     def handshake(self, address: str, name: str) -> str | None:
-        """Shake hands on a good connection: None, or how it fails."""
+        """Make a TLS handshake on an open connection and return the failure, if any."""
         if self._times_out():
             return TIMED_OUT
         block = self._block(name)
@@ -258,7 +257,7 @@ class Session:
         return UNKNOWN_AUTHORITY if failure is None and is_unknown else failure
 
     def fetch(self, address: str, target: Target) -> tuple[Page | None, str | None]:
-        """Send a request on a good connection: the answer, and how it fails."""
+        """Send a request on an open connection and return the page and the failure."""
         if self._times_out():
             return None, TIMED_OUT
         if self.state == "portal":
@@ -277,7 +276,7 @@ class Session:
     def query(
         self, engine: str, host: str, kind: str, failure: str | None, addresses: Sequence[str]
     ) -> Json:
-        """One item of ``queries``, without what the two versions add."""
+        """Return an item of ``queries``, without the fields of a single version."""
         return {
             "answers": [self._answer(address) for address in addresses] or None,
             "engine": engine,
@@ -292,21 +291,21 @@ class Session:
         name = self.names.get(asn, "")
         return {"asn": asn, "as_org_name": name, "answer_type": kind, key: address}
 
-    def are_akin(self, one: Lookup, other: Lookup) -> bool:
-        """Whether two answers have an address in common, or a network."""
-        ours, theirs = set(one.addresses), set(other.addresses)
-        asns = {self.internet.plan.asn(address) for address in ours}
-        asns &= {self.internet.plan.asn(address) for address in theirs}
-        return bool(ours & theirs or asns - {0})
+    def are_akin(self, first: Lookup, second: Lookup) -> bool:
+        """Test whether two answers have an address or a network in common."""
+        addresses, others = set(first.addresses), set(second.addresses)
+        asns = {self.internet.plan.asn(address) for address in addresses}
+        asns &= {self.internet.plan.asn(address) for address in others}
+        return bool(addresses & others or asns - {0})
 
     def ask(self, target: Target, addresses: list[str]) -> Control:
-        """The helper's answer about a URL and the addresses that the probe found."""
+        """Return the helper's reply on a URL and the probe's addresses."""
         if self.is_control_lost:
             return Control(failure=TIMED_OUT)
         return self.helper.measure(target, addresses, self.day)
 
     def word(self, answer: Lookup) -> str | None:
-        """The failure of a lookup as the system words it."""
+        """Return the failure of a lookup in the system's wording."""
         return self.software.names_nxdomain if answer.failure == NXDOMAIN else answer.failure
 
 
@@ -316,7 +315,7 @@ _NO_CONTROL = {
     "http_request": {"body_length": 0, "failure": None, "headers": None, "status_code": 0},
     "dns": {"failure": None, "addrs": None},
 }
-#: Headers that say nothing about which site answered.
+#: Headers that do not identify a site.
 _COMMON = {
     "accept-ranges",
     "age",
@@ -340,13 +339,13 @@ _COMMON = {
 
 Blocking = str | bool | None
 
-#: Failures that 0.4 knows the meaning of.
-_KNOWN = {REFUSED, RESET, CLOSED, TIMED_OUT, WRONG_HOST, UNKNOWN_AUTHORITY}
+#: Failures that 0.4 interprets.
+_INTERPRETED = {REFUSED, RESET, CLOSED, TIMED_OUT, WRONG_HOST, UNKNOWN_AUTHORITY}
 _LAYERS = ("tcp", "tls", "http")
 
 
 def measure(session: Session, url: str) -> tuple[Json, bool]:
-    """Measure one URL; time passes. Also tells whether all went well on the way."""
+    """Measure one URL; return the document, and whether there were no faults but a block."""
     software, rng = session.software, session.rng
     session.moment += timedelta(seconds=rng.randint(2, 7))
     target = parse(url)
@@ -385,7 +384,7 @@ def measure(session: Session, url: str) -> tuple[Json, bool]:
 
 
 def name_report(session: Session, what: str) -> str:
-    """The report ID under which the collector files what a session sends."""
+    """Return the report ID of a measurement."""
     if not (session.report_id and session.has_own_ids):
         return session.report_id
     head = session.report_id.rpartition("_")[0]
@@ -393,9 +392,7 @@ def name_report(session: Session, what: str) -> str:
 
 
 def _exchange_json(target: Target, page: Page | None, failure: str | None) -> Json:
-    """One request and its response, or the empty one that stands for none; what is not UTF-8 as
-    base64.
-    """
+    """Return a request and its response, which is empty if none came; non-text is base64."""
     response: Json = _NO_RESPONSE
     if page is not None:
         body: str | Json = (
@@ -409,7 +406,7 @@ def _exchange_json(target: Target, page: Page | None, failure: str | None) -> Js
 
 
 def _control_json(control: Control) -> Json:
-    """The reply as probes of 3.17 and later store it."""
+    """Return the reply as probes of 3.17 and later store it."""
     page = control.page
     reply: Json = {
         "tcp_connect": _ends_json(control.tcp),
@@ -433,15 +430,15 @@ def _control_json(control: Control) -> Json:
 
 
 def _ends_json(ends: Mapping[str, str | None]) -> Json:
-    """Endpoint → how the helper's own attempt there ended."""
+    """Return endpoint → result of the helper's own attempt."""
     return {
-        where: {"status": failure is None, "failure": failure}
-        for where, failure in sorted(ends.items())
+        spelling: {"status": failure is None, "failure": failure}
+        for spelling, failure in sorted(ends.items())
     }
 
 
 def compare_pages(seen: Page | None, control: Page | None) -> Json:
-    """The probe's five numbers; None where there is nothing to compare."""
+    """Return the probe's five comparisons, None without a page to compare with."""
     if seen is None or control is None:
         return {
             "body_proportion": 0,
@@ -453,26 +450,26 @@ def compare_pages(seen: Page | None, control: Page | None) -> Json:
     longest = max(seen.length, control.length)
     proportion = min(seen.length, control.length) / longest if longest else 1.0
     ours, theirs = ({name.lower() for name, _ in page.headers} for page in (seen, control))
-    words, known = seen.title.lower().split(), control.title.lower().split()
+    seen_words, control_words = seen.title.lower().split(), control.title.lower().split()
     return {
         "body_proportion": proportion,
         "body_length_match": proportion > 0.7,
         "headers_match": ours == theirs or bool((ours & theirs) - _COMMON),
         "status_code_match": seen.code == control.code,
-        "title_match": any(len(word) > 4 and word in known for word in words)
+        "title_match": any(len(word) > 4 and word in control_words for word in seen_words)
         if seen.title and control.title
         else None,
     }
 
 
 def _is_same_page(comparison: Json) -> bool:
-    """Equal status and at least one other likeness."""
+    """Test for equal status and at least one other match."""
     likeness = ("body_length_match", "headers_match", "title_match")
     return bool(comparison["status_code_match"]) and any(comparison[name] for name in likeness)
 
 
 def _measure_04(session: Session, target: Target) -> Json:
-    """The ``test_keys`` of one measurement."""
+    """Return the ``test_keys`` of one measurement of 0.4."""
     answer = session.lookup(target.host)
     control = session.ask(target, list(answer.addresses))
     connects, handshakes = _connect_all(session, target, answer)
@@ -513,7 +510,7 @@ def _conclude_04(
     last: Json,
     comparison: Json,
 ) -> tuple[Blocking, bool | None]:
-    """``blocking`` and ``accessible``; ``last`` is the request of the final page."""
+    """Return ``blocking`` and ``accessible``; ``last`` is the request of the final page."""
     failure, is_lie = last["failure"], consistency != "consistent"
     if failure is None and last["request"]["url"].startswith("https:"):
         return False, True
@@ -523,7 +520,7 @@ def _conclude_04(
         return "dns" if is_lie else False, False
     if connects and not any(item["status"]["success"] for item in connects):
         return "dns" if is_lie else "tcp_ip", False
-    if control.http_failure is not None or (failure is not None and failure not in _KNOWN):
+    if control.http_failure is not None or (failure is not None and failure not in _INTERPRETED):
         return None, None
     if failure is not None:
         return "dns" if is_lie else "http-failure", False
@@ -533,7 +530,7 @@ def _conclude_04(
 
 
 def _compare_answers(session: Session, answer: Lookup, control: Control) -> str:
-    """0.4: equal failures, a common network, or a common address."""
+    """Return the ``dns_consistency`` of 0.4: equal failures, or a common network or address."""
     if session.software.trusts_loopback and answer.v4 == ("127.0.0.1",):
         return "consistent"
     is_same = session.are_akin(answer, control.dns)
@@ -543,7 +540,7 @@ def _compare_answers(session: Session, answer: Lookup, control: Control) -> str:
 
 
 def _connect_all(session: Session, target: Target, answer: Lookup) -> tuple[list[Json], list[Json]]:
-    """Connections to every address that the resolver gave; handshakes where the URL is https."""
+    """Connect to every address of the resolver, and make handshakes if the URL is https."""
     connects: list[Json] = []
     handshakes: list[Json] = []
     for address in answer.addresses:
@@ -568,7 +565,7 @@ def _connect_all(session: Session, target: Target, answer: Lookup) -> tuple[list
 
 
 def _browse(session: Session, target: Target, answer: Lookup) -> tuple[list[Json], Page | None]:
-    """Fetch the page, following redirects; the newest request first."""
+    """Fetch the page and follow redirects; return requests, the newest first, and the page."""
     requests: list[Json] = []
     while True:
         page, failure = _fetch(session, target, answer)
@@ -594,7 +591,7 @@ def _fetch(session: Session, target: Target, answer: Lookup) -> tuple[Page | Non
 
 @dataclass(slots=True)
 class _Flow:
-    """How far one connection to one address got; ``failure`` is of the layer it stopped at."""
+    """One connection to one address; ``failure`` is that of its last layer."""
 
     target: Target
     address: str
@@ -605,23 +602,23 @@ class _Flow:
     t0: float
     layer: str = "tcp"
     failure: str | None = None
-    page: Page | None = None  # the one where all redirects end
+    page: Page | None = None  # the page at the end of all redirects
 
     @property
     def is_main(self) -> bool:
-        """Whether it is to fetch the page; a plain URL's look at port 443 is not."""
+        """Whether it may fetch the page, unlike a plain URL's attempt at port 443."""
         return self.target.is_https or self.port == 80
 
     @property
     def tags(self) -> list[str]:
-        asked = f"fetch_body={'true' if self.is_main else 'false'}"
+        fetch_body = f"fetch_body={'true' if self.is_main else 'false'}"
         classic = ["classic"] if self.is_classic else []
-        return [*classic, "tcptls_experiment", f"depth={self.depth}", asked]
+        return [*classic, "tcptls_experiment", f"depth={self.depth}", fetch_body]
 
 
 @dataclass(slots=True)
 class _Measurement05:
-    """One measurement of 0.5 as it grows."""
+    """One measurement of 0.5 in progress."""
 
     session: Session
     queries: list[Json] = field(default_factory=list)
@@ -631,10 +628,10 @@ class _Measurement05:
     flows: list[_Flow] = field(default_factory=list)
     valid: set[str] = field(default_factory=set)  # addresses whose certificate is right
     is_page_taken: bool = False
-    redirect_failure: str | None = None  # of the lookup of where a redirect points
+    redirect_failure: str | None = None  # of the lookup of a redirect's target
 
     def resolve(self, target: Target, depth: int) -> tuple[Lookup, list[str]]:
-        """Ask all three resolvers; the system's answer, and all addresses, the system's first."""
+        """Ask three resolvers; return the system's answer, and all addresses, its own first."""
         session, tag = self.session, f"depth={depth}"
         system = session.lookup(target.host)
         udp = session.lookup(target.host, is_public=True)
@@ -645,7 +642,7 @@ class _Measurement05:
         return system, list(dict.fromkeys((*system.addresses, *udp.addresses, *doh.addresses)))
 
     def _record(self, engine: str, target: Target, lookup: Lookup, tags: list[str]) -> None:
-        """UDP and DoH ask for A and AAAA apart."""
+        """Add the items of ``queries``; UDP and DoH have separate ones for A and AAAA."""
         session, is_system = self.session, engine == "getaddrinfo"
         by_type = [("A", lookup.v4), ("AAAA", lookup.v6)]
         for kind, addresses in [("ANY", lookup.addresses)] if is_system else by_type:
@@ -656,7 +653,7 @@ class _Measurement05:
             self.queries.append({**query, "t0": t0, "t": round(t0 + 0.03, 4), "tags": tags})
 
     def visit(self, target: Target, system: Lookup, addresses: list[str], depth: int) -> None:
-        """Try every address; the first good connection gets the page, and follows redirects."""
+        """Try every address; the first good connection fetches the page and follows redirects."""
         session = self.session
         for address in addresses:
             for port in (443,) if target.is_https else (80, 443):
@@ -718,22 +715,22 @@ class _Measurement05:
         if page is None or not page.location:
             flow.page = page
             return
-        following = parse(page.location)
+        redirected = parse(page.location)
         self.is_page_taken = False
-        system, addresses = self.resolve(following, flow.depth + 1)
+        system, addresses = self.resolve(redirected, flow.depth + 1)
         if not addresses:
             self.redirect_failure = self.session.word(system)
-        self.visit(following, system, addresses, flow.depth + 1)
+        self.visit(redirected, system, addresses, flow.depth + 1)
         self.is_page_taken = True
 
 
 def _measure_05(session: Session, target: Target) -> Json:
-    """The ``test_keys`` of one measurement."""
+    """Return the ``test_keys`` of one measurement of 0.5."""
     run = _Measurement05(session)
-    system, known = run.resolve(target, 0)
-    control = session.ask(target, known)
-    extra = [address for address in control.dns.addresses if address not in known]
-    run.visit(target, system, [*known, *extra], 0)
+    system, addresses = run.resolve(target, 0)
+    control = session.ask(target, addresses)
+    extra = [address for address in control.dns.addresses if address not in addresses]
+    run.visit(target, system, [*addresses, *extra], 0)
     last = next((flow for flow in run.flows if flow.page is not None), None)
     page = last.page if last is not None and last.is_classic else None
     comparison = compare_pages(page, control.page)
@@ -741,7 +738,7 @@ def _measure_05(session: Session, target: Target) -> Json:
     consistency = "inconsistent" if blocking == "dns" else "consistent"
     http_failure = dns_failure = session.word(system)
     if dns_failure is None and page is None:
-        # That of the last thing that was tried with the system's answers.
+        # The failure of the last attempt with the system's answers.
         failed = [flow for flow in run.flows if flow.is_classic and flow.is_main and flow.failure]
         deepest = max(failed, key=lambda flow: flow.depth, default=None)
         http_failure = run.redirect_failure or (deepest.failure if deepest else None)
@@ -764,7 +761,7 @@ def _measure_05(session: Session, target: Target) -> Json:
 def _conclude_05(
     run: _Measurement05, system: Lookup, control: Control, last: _Flow | None, comparison: Json
 ) -> tuple[Blocking, bool | None]:
-    """``blocking`` and ``accessible``; ``last`` is the connection that brought a page."""
+    """Return ``blocking`` and ``accessible``; ``last`` is the connection with the page."""
     is_classic = last is not None and last.is_classic
     if last is not None and is_classic and last.port == 443:
         return False, True
@@ -794,8 +791,9 @@ def _conclude_05(
 
 
 def _is_odd(run: _Measurement05, system: Lookup, control: Control) -> bool:
-    """Whether the system's answer is not expected: it is neither the control's, nor of the
-    control's network, nor leads to a certificate that is right.
+    """Test whether the system's answer is unexpected.
+
+    It is expected if an address, a network or a valid certificate agrees with the control.
     """
     if system.failure is not None:
         return control.dns.failure is None
@@ -806,7 +804,7 @@ def _is_odd(run: _Measurement05, system: Lookup, control: Control) -> bool:
 
 
 def _find_stopped(flows: list[_Flow], layer: str) -> list[_Flow]:
-    """The flows of the system's last answer, if all that came as far as a layer stopped there."""
+    """Return the flows of the system's last answer, if all that reached a layer failed there."""
     main = [flow for flow in flows if flow.is_classic and flow.is_main]
     deepest = max((flow.depth for flow in main), default=0)
     reached = [

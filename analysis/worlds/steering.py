@@ -1,9 +1,9 @@
-"""How much sooner blocks are found where volunteers test what scores highest.
+"""The speed at which blocks are found if volunteers follow the test plan.
 
-In worlds whose truth is known, volunteers run one session a day on each access network. In one copy
-of a world each tests the list in turns, as probes by themselves do; in the other somebody reads the
-verdicts at the end of each week and hands out the plan of the coverage page for the next one. Days,
-networks, hours, probes and faults are the same. Both are judged by the published method.
+In worlds with known truth, volunteers run one session a day on each access network. In one copy of
+a world they test the list in turns, as probes do by themselves; in the other they follow the plan
+that the coverage page makes from the verdicts at the end of each week. Days, networks, hours,
+probes and faults are the same. Both copies are judged by the published method.
 """
 
 import shutil
@@ -30,7 +30,7 @@ from analysis.worlds.scores import EVER, PAIR_KEY, are_among, read_truth_table, 
 
 #: Seed → networks and names of a country. No other part of the validation has these seeds.
 COUNTRIES: Mapping[int, tuple[int, int]] = {61: (10, 200), 62: (9, 240), 63: (12, 160)}
-#: Weeks that are judged, and what the last of them is called in ``steering.csv``.
+#: Weeks that are judged, and the measures of ``steering.csv``.
 WEEKS = 8
 WAYS = {"plan": "By the plan", "turns": "The list in order"}
 _PROBE_CC, _PERIOD = "QM", Period.parse("2024-01-01", "2024-03-04")
@@ -41,17 +41,17 @@ Wishes = dict[tuple[int, int], list[str]]
 def run_country(
     seed: int, way: str, folder: Path, make_volunteers: Callable[..., Any]
 ) -> pd.DataFrame:
-    """One row per week and blocked pair of an access network: whether it is listed by then.
+    """Simulate and judge one copy of a country week by week.
 
     Args:
         seed: of ``COUNTRIES``.
         way: of ``WAYS``.
-        folder: the world and its store lie there afterwards, and nothing else.
+        folder: for the world and its store; its earlier content is removed.
         make_volunteers: the simulator's ``Volunteers``.
 
     Returns:
-        ``way, week, domain, probe_asn, is_blocked, is_listed``: pairs that are blocked since
-        a day before the week's end, and pairs that are listed and never blocked.
+        ``way, week, domain, probe_asn, is_blocked, is_listed``: one row per week and pair, for
+        pairs blocked since a day before the week's end, and pairs listed although never blocked.
     """
     network_count, name_count = COUNTRIES[seed]
     shutil.rmtree(folder, ignore_errors=True)
@@ -67,7 +67,7 @@ def run_country(
 
 
 def _read_week(folder: Path, week: int, has_plan: bool) -> tuple[pd.DataFrame, Wishes]:
-    """Judge all that was measured so far; the listed pairs, and what to test in the next week."""
+    """Judge the measurements so far; return the listed pairs, and the plan of the next week."""
     period = Period(_PERIOD.since, _PERIOD.since + timedelta(days=7 * week))
     since, until, tables = str(period.since), str(period.until), folder / "tables"
     study = open_world(folder, folder / "store", _PROBE_CC, since, until)
@@ -91,7 +91,7 @@ def _read_week(folder: Path, week: int, has_plan: bool) -> tuple[pd.DataFrame, W
 
 
 def _wishes(plan: pd.DataFrame) -> Wishes:
-    """(day from the first, network) → the names that the plan has for it, in its order."""
+    """Return (day from the first, network) → names of the plan, in its order."""
     wishes: Wishes = {}
     for row in plan.to_dict("records"):
         day = (row["day"] - _PERIOD.since).days
@@ -100,26 +100,26 @@ def _wishes(plan: pd.DataFrame) -> Wishes:
 
 
 def _compare(truth: pd.DataFrame, listed: pd.DataFrame, week: int) -> pd.DataFrame:
-    """Blocks that hold at all hours and began before the week's end; and what else is listed."""
+    """Return blocks at all hours that began before the week's end, and pairs listed wrongly."""
     last = pd.Timestamp(_PERIOD.since + timedelta(days=7 * week - 1))
-    begun = truth[(truth["since"].fillna(EVER) <= last) & (truth["schedule"] == "")]
-    pairs = begun[PAIR_KEY].drop_duplicates().assign(is_blocked=True)
-    both = pairs.merge(listed[PAIR_KEY].assign(is_listed=True), how="outer")
-    both[["is_blocked", "is_listed"]] = both[["is_blocked", "is_listed"]].eq(True)
-    is_wrong = both["is_listed"] & ~are_among(both, truth, PAIR_KEY)
-    return both[both["is_blocked"] | is_wrong].assign(week=week)
+    current = truth[(truth["since"].fillna(EVER) <= last) & (truth["schedule"] == "")]
+    pairs = current[PAIR_KEY].drop_duplicates().assign(is_blocked=True)
+    merged = pairs.merge(listed[PAIR_KEY].assign(is_listed=True), how="outer")
+    merged[["is_blocked", "is_listed"]] = merged[["is_blocked", "is_listed"]].eq(True)
+    is_wrong = merged["is_listed"] & ~are_among(merged, truth, PAIR_KEY)
+    return merged[merged["is_blocked"] | is_wrong].assign(week=week)
 
 
 def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
-    """The result that ships: how much of what is blocked is listed, by way and week.
+    """Sum up the shares of blocked pairs that are listed, by way and week.
 
     Returns:
-        The columns of ``scores.share_by``; ``wrong_count``: pairs listed that nobody blocks.
+        The columns of ``scores.share_by``; ``wrong_count``: listed pairs that are not blocked.
     """
     frames, rows = [], rows.assign(stratum="Week " + rows["week"].astype("str"))
     for way, words in WAYS.items():
-        of = rows[rows["way"] == way]
-        share = share_by(words, of[of["is_blocked"]], "is_listed", "stratum").iloc[1:]
-        wrong = (~of["is_blocked"]).groupby(of["stratum"]).sum()
+        pairs = rows[rows["way"] == way]
+        share = share_by(words, pairs[pairs["is_blocked"]], "is_listed", "stratum").iloc[1:]
+        wrong = (~pairs["is_blocked"]).groupby(pairs["stratum"]).sum()
         frames.append(share.assign(wrong_count=share["stratum"].map(wrong)))
     return pd.concat(frames, ignore_index=True)

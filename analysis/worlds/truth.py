@@ -1,28 +1,25 @@
-"""What really happened, for whoever checks a judge against it; and what is known beforehand.
+"""The truth of a world, for the comparison with verdicts; and the reference data of its country.
 
-The totals are counted from what was written, before anybody reads it back. In every table
-``since`` is the first day and ``until`` the day after the last; either is empty where a state
-reaches past the period.
+Totals are counted while the archive is written. In every table ``since`` is the first day and
+``until`` the day after the last; either is empty if a state reaches past the period.
 
-* ``blocks.csv``: one row a block (a name on a network over one stretch of days);
-  ``since_time`` and ``until_time`` are the exact moments, ``schedule`` the hours of the week
-  at which alone it holds; ``session_count`` and ``day_count`` say how often the name was tested
-  while it held, and
-  ``sound_session_count`` in how many of the sessions nothing else went wrong; ``share`` is the
-  share of sessions that it meets. A name that one
-  network's resolver blocks on others has a row for each.
-* ``names.csv``: one row a name; ``since`` and ``until`` are those of an outage or death, and
-  ``authority`` is who signed its certificate (outdated probes do not know the second).
-* ``networks.csv``: one row a network, with the part that it plays.
-* ``forgeries.csv``: one row a name in a forged report: what it claims of the name (``blocked``,
-  ``open``, or by a false control ``control_dead`` and ``control_alive``), and the kind of forgery.
-* ``tests.csv``: one row a name, network, day and hour in which the name was tested there.
-* ``ledger.csv``: what became of each line of the archive.
+* ``blocks.csv``: one row per block (a name on a network over one stretch of days); ``since_time``
+  and ``until_time`` are the exact times, ``schedule`` the hours of the week to which it is limited;
+  ``session_count`` and ``day_count`` count the tests of the name during the block, and
+  ``sound_session_count`` the sessions without other faults; ``share`` is the share of sessions that
+  are affected. A name that one network's resolver blocks on others has a row for each.
+* ``names.csv``: one row per name; ``since`` and ``until`` are those of an outage or death, and
+  ``authority`` is the signer of its certificate (outdated probes do not know the second).
+* ``networks.csv``: one row per network, with its role.
+* ``forgeries.csv``: one row per name in a forged report: the claim (``blocked``, ``open``, or by a
+  false control ``control_dead`` and ``control_alive``), and the kind of forgery.
+* ``tests.csv``: one row per name, network, day and hour in which the name was tested there.
+* ``ledger.csv``: the lines of the archive by reason.
 """
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from math import ceil
@@ -30,7 +27,7 @@ from pathlib import Path
 
 from analysis.hosts import normalise
 from analysis.worlds.censorship import GATEWAY, Block, Machines
-from analysis.worlds.country import Json, Site
+from analysis.worlds.country import Json, Network, Site
 from analysis.worlds.forgery import Forgery
 from analysis.worlds.session import Session
 from analysis.worlds.world import World
@@ -48,7 +45,7 @@ _LEDGER_REASONS = (
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A CSV with Unix line ends."""
+    """Write a CSV with Unix line ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -58,23 +55,23 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 @dataclass(slots=True)
 class Tally:
-    """Running totals of what was written."""
+    """Running totals of the archive."""
 
     ledger: Counter[str] = field(default_factory=Counter)
     measurements: Counter[int] = field(default_factory=Counter)
-    #: (domain, asn) -> hour -> the sessions that tested the one on the other, and the sound ones
+    #: (domain, ASN) → hour → the sessions that tested this pair, and the sound ones of these.
     tests: defaultdict[tuple[str, int], dict[datetime, tuple[set[str], set[str]]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
     forgeries: list[tuple[str, ...]] = field(default_factory=list)
 
     def note_forgery(self, session: Session, forgery: Forgery) -> None:
-        """Note what a forged report says of each name."""
+        """Record the claims of a forged report."""
         head = (session.report_id, str(session.start.date()), f"AS{session.network.asn}")
         self.forgeries += [(*head, host, forgery.claim, forgery.kind) for host in forgery.hosts]
 
     def keep(self, document: Json, is_sound: bool) -> None:
-        """Count one measurement that a reader should keep."""
+        """Count one measurement that a reader must keep."""
         asn, start = int(document["probe_asn"][2:]), document["measurement_start_time"]
         self.ledger["kept"] += 1
         self.measurements[asn] += 1
@@ -86,56 +83,57 @@ class Tally:
 
 
 def write_truth(folder: Path, world: World, tally: Tally) -> None:
-    """The truth of every block, name, network, forged report and test; and the
-    archive's ledger.
-    """
-    networks = [
-        (
-            f"AS{n.asn}",
-            n.name,
-            n.operator,
-            n.kind,
-            n.role,
-            f"AS{n.resolver_asn}",
-            tally.measurements[n.asn],
-        )
-        for n in world.networks
-    ]
-    tests = [
-        (domain, f"AS{asn}", hour.date(), hour.hour, len(tested), len(sound))
-        for (domain, asn), hours in sorted(tally.tests.items())
-        for hour, (tested, sound) in sorted(hours.items())
-    ]
+    """Write the truth of every block, name, network, forged report and test, and the ledger."""
+    sites = sorted(world.sites, key=lambda site: site.host)
     ledger = [(reason, tally.ledger[reason]) for reason in _LEDGER_REASONS]
-    tables: dict[str, tuple[str, Sequence[Sequence[object]]]] = {
-        "ledger": ("reason,line_count", [*ledger, ("total", sum(tally.ledger.values()))]),
-        "blocks": (
-            "domain,probe_asn,mechanism,since,until,since_time,until_time,schedule,detail,"
-            "session_count,day_count,sound_session_count,share",
-            [_block_row(world, tally, block) for block in world.censorship.blocks],
-        ),
-        "names": (
-            "domain,situation,category_code,is_local,since,until,tested_since,authority",
-            [_name_row(world, site) for site in sorted(world.sites, key=lambda one: one.host)],
-        ),
-        "networks": (
-            "probe_asn,network,operator,kind,role,resolver_asn,measurement_count",
-            networks,
-        ),
-        "forgeries": ("report_id,day,probe_asn,domain,claim,kind", sorted(tally.forgeries)),
-        "tests": ("domain,probe_asn,day,hour,session_count,sound_session_count", tests),
+    rows: dict[str, Sequence[Sequence[object]]] = {
+        "ledger": [*ledger, ("total", sum(tally.ledger.values()))],
+        "blocks": [_block_row(world, tally, block) for block in world.censorship.blocks],
+        "names": [_name_row(world, site) for site in sites],
+        "networks": [_network_row(tally, network) for network in world.networks],
+        "forgeries": sorted(tally.forgeries),
+        "tests": list(_test_rows(tally)),
     }
-    for name, (header, rows) in tables.items():
-        write_csv(folder / f"{name}.csv", header.split(","), rows)
+    for name, header in _HEADERS.items():
+        write_csv(folder / f"{name}.csv", header.split(","), rows[name])
+
+
+#: Table of the truth → its columns.
+_HEADERS = {
+    "ledger": "reason,line_count",
+    "blocks": "domain,probe_asn,mechanism,since,until,since_time,until_time,schedule,detail,"
+    "session_count,day_count,sound_session_count,share",
+    "names": "domain,situation,category_code,is_local,since,until,tested_since,authority",
+    "networks": "probe_asn,network,operator,kind,role,resolver_asn,measurement_count",
+    "forgeries": "report_id,day,probe_asn,domain,claim,kind",
+    "tests": "domain,probe_asn,day,hour,session_count,sound_session_count",
+}
+
+
+def _network_row(tally: Tally, network: Network) -> tuple[object, ...]:
+    return (
+        f"AS{network.asn}",
+        network.name,
+        network.operator,
+        network.kind,
+        network.role,
+        f"AS{network.resolver_asn}",
+        tally.measurements[network.asn],
+    )
+
+
+def _test_rows(tally: Tally) -> Iterator[tuple[object, ...]]:
+    for (domain, asn), hours in sorted(tally.tests.items()):
+        for hour, (tested, sound) in sorted(hours.items()):
+            yield domain, f"AS{asn}", hour.date(), hour.hour, len(tested), len(sound)
 
 
 def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
-    """A block, and how many sessions tested the name while it held."""
-    met = {
-        hour: sessions
-        for hour, sessions in tally.tests[block.host, block.asn].items()
-        if block.is_on((hour.date() - world.design.period.since).days, hour)
-    }
+    """Return the row of a block, with the sessions that tested the name during it."""
+    since = world.design.period.since
+    tests = tally.tests[block.host, block.asn]
+    hours = [hour for hour in tests if block.is_on((hour.date() - since).days, hour)]
+    tested_counts, sound_counts = ([len(tests[hour][index]) for hour in hours] for index in (0, 1))
     return (
         block.host,
         f"AS{block.asn}",
@@ -144,15 +142,15 @@ def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
         *_moments(world, block),
         block.hours or "",
         block.detail,
-        sum(len(tested) for tested, _ in met.values()),
-        len({hour.date() for hour in met}),
-        sum(len(sound) for _, sound in met.values()),
+        sum(tested_counts),
+        len({hour.date() for hour in hours}),
+        sum(sound_counts),
         block.share,
     )
 
 
 def _moments(world: World, block: Block) -> tuple[str, str]:
-    """The first moment of a block, and the first one after it; at its hours if it has any."""
+    """Return the times at which a block begins and ends, at its hours if it has any."""
     since, until = (world.midnight(0) + timedelta(days=d) for d in (block.start, block.stop))
     if block.hours is not None:
         hour = timedelta(hours=1)
@@ -180,7 +178,7 @@ def _name_row(world: World, site: Site) -> tuple[object, ...]:
 
 
 def _days(world: World, start: float, stop: float) -> tuple[str, str]:
-    """First day and the day after the last; empty where it reaches past the period."""
+    """Return the first day and the day after the last; empty if outside the period."""
     first = str(world.date_of(int(start))) if start > 0 else ""
     last = str(world.date_of(ceil(stop))) if stop < world.design.period.day_count else ""
     return first, last
@@ -225,7 +223,7 @@ _DESCRIPTIONS = {
 
 
 def write_reference(folder: Path, world: World) -> None:
-    """All of it: test lists, networks, fingerprints and events."""
+    """Write test lists, networks, fingerprints and events."""
     _write_test_lists(folder / "test-lists", world)
     rows = [(n.asn, n.name, n.operator, n.kind, _SOURCE) for n in world.networks]
     write_csv(folder / "networks.csv", ("asn", "network", "operator", "kind", "source"), rows)
@@ -236,22 +234,23 @@ def write_reference(folder: Path, world: World) -> None:
 
 
 def _write_test_lists(folder: Path, world: World) -> None:
-    """``<cc>.csv`` and ``global.csv`` in the shape of Citizen Lab's lists, and as neat as those:
-    a name is typed wrongly, some stand twice, one has never been tested.
+    """Write ``<cc>.csv`` and ``global.csv`` in Citizen Lab's format, with typical errors.
+
+    A name is misspelt, some are repeated, one has never been tested.
     """
     local, everywhere = _list_carelessly(world.sites), list[tuple[str, ...]]()
     for index, site in enumerate(world.sites):
         added = str(world.date_of(site.tested_from)) if site.tested_from else "2022-03-01"
         (local if site.is_local else everywhere).append(_line(site.inputs[0], site.category, added))
         if site.is_local and index % 9 == 0:
-            # On both lists, and the world's list files it elsewhere.
+            # On both lists, with another category on the global one.
             everywhere.append(_line(site.inputs[0], "MISC", "2021-06-01"))
     write_csv(folder / f"{world.design.probe_cc.lower()}.csv", _LIST_HEADER, sorted(local))
     write_csv(folder / "global.csv", _LIST_HEADER, sorted(everywhere))
 
 
 def _list_carelessly(sites: list[Site]) -> list[tuple[str, ...]]:
-    """Lines that a country's list should not have, or have otherwise."""
+    """Return wrong lines of a country's list."""
     wrong, twice, twin, untested = [s for s in sites if s.is_local and len(s.host) > 14][:4]
     host = wrong.host
     urls = {
@@ -269,7 +268,7 @@ def _line(url: str, category: str, added: str) -> tuple[str, ...]:
 
 
 def _write_fingerprints(folder: Path, probe_cc: str, machines: Machines) -> None:
-    """What observers know of the country's blocking: some of it, and not all of it right."""
+    """Write fingerprints of the country's blocking, which are incomplete and partly wrong."""
     dns = [
         _fingerprint("AA", 0, "nat", "dns", "full", "192.0.2.255", "another country"),
         _fingerprint(
@@ -287,20 +286,20 @@ def _write_fingerprints(folder: Path, probe_cc: str, machines: Machines) -> None
         _fingerprint(probe_cc, 0, "nat", "body", "contains", machines.notice, "legal notice"),
         _fingerprint(probe_cc, 1, "isp", "header.server", "prefix", GATEWAY.partition("/")[0], ""),
     ]
-    known = [row for row in dns if row[5]]  # smaller worlds lack some of the machines
-    write_csv(folder / "fingerprints_dns.csv", _FINGERPRINT_HEADER, known)
+    existing = [row for row in dns if row[5]]  # smaller worlds lack some of the machines
+    write_csv(folder / "fingerprints_dns.csv", _FINGERPRINT_HEADER, existing)
     write_csv(folder / "fingerprints_http.csv", _FINGERPRINT_HEADER, pages)
 
 
 def _fingerprint(
-    cc: str, index: int, scope: str, where: str, kind: str, pattern: str, note: str
+    cc: str, index: int, scope: str, location: str, kind: str, pattern: str, note: str
 ) -> tuple[str, ...]:
-    name = f"fictional.{cc.lower()}_{where.split('.')[0]}_{index}"
-    return (name, scope, "", where, kind, pattern, "5", cc, _SOURCE, "", note)
+    name = f"fictional.{cc.lower()}_{location.split('.')[0]}_{index}"
+    return (name, scope, "", location, kind, pattern, "5", cc, _SOURCE, "", note)
 
 
 def write_events(path: Path, law: date, order: date, election: date) -> None:
-    """Invented events that a report draws beside its intervals of blocking."""
+    """Write invented events, which a report shows beside its intervals of blocking."""
     events = [
         (law, "Law on electronic communications takes effect", "law"),
         (order, "Regulator orders all networks to close a list of sites", "order"),

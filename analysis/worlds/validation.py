@@ -1,8 +1,8 @@
-"""``validate``: the method against fictional worlds whose truth is known.
+"""``validate``: the method on fictional worlds with known truth.
 
-Each world is simulated, read into a store of its own, judged as a country would be, and scored.
-Worlds of the first seeds are for fitting: there the thresholds are swept one by one. What is
-reported as the method's accuracy comes from the other seeds.
+Each world is simulated, ingested into a store of its own, judged like a country, and scored.
+Worlds of the first seeds are for fitting: on these, thresholds are tried at other values. The
+reported accuracy comes from the other seeds.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,24 +30,23 @@ from analysis.worlds.validation_page import RESULTS
 
 WORKSPACE = REPOSITORY / "data" / "work" / "validation"
 SINCE = "2024-01-01"
-#: What a world is like where its country does not say otherwise.
+#: Default parameters of a world.
 _USUAL = {"probe_cc": "QQ", "since": SINCE, "until": "2025-01-01", "cases": ()}
 _NAMES_A_SESSION = 24
 
 Claim = tuple[str, int, str, tuple[date, ...]]
-_CLAIMS = 8  # of each kind
+_CLAIM_COUNT = 8  # of each kind
 
 
 @dataclass(frozen=True)
 class Simulator:
-    """What makes worlds; handed in, so that the judge and the simulator do not know each other.
+    """The simulator, as a parameter, so that judge and simulator do not import each other.
 
     Attributes:
         write_world: writes a world into a folder and returns its ``measurement_count`` and
             ``block_count``.
-        make_volunteers: a country whose volunteers test what they are asked to.
-        situations: countries in which one thing goes on, by name: each with what is true there, for
-            the reader, and ``undecidable``, what else it could be.
+        make_volunteers: makes a country whose volunteers test the sites that they are given.
+        situations: name → situation, with ``truth`` and ``undecidable``.
     """
 
     write_world: Callable[..., Any]
@@ -55,13 +54,13 @@ class Simulator:
     situations: Mapping[str, Any]
 
 
-#: Coverage levels: about how many sessions test a pair of site and network in the year.
+#: Level of coverage → approximate number of sessions of each pair in the year.
 LEVELS: Mapping[str, int] = {"thin": 5, "middle": 10, "rich": 20}
 
-#: The hard cases are not judged where hardly anybody tests.
+#: Hard cases are not judged at the thinnest level.
 _HARD_LEVELS = ("middle", "rich")
 
-#: part → seed → what the country is like. No two are alike, and the parts share no seed.
+#: Part → seed → parameters of the country. Countries differ, and parts share no seed.
 COUNTRIES: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
     "fit": {
         21: {"network_count": 16, "name_count": 119},
@@ -73,7 +72,7 @@ COUNTRIES: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
         32: {"network_count": 10, "name_count": 70, "new_share": 0.0, "flaky_share": 0.2},
         33: {"network_count": 20, "name_count": 100, "new_share": 1.0},
     },
-    # Situations that a method gets wrong for one common cause each, one of every kind a country.
+    # Cases that methods commonly get wrong, several in each country.
     "hard": {
         51: {
             "network_count": 9,
@@ -97,9 +96,9 @@ COUNTRIES: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
 }
 
 
-#: Countries of half a year with one situation each, from this seed on.
+#: The part of countries with one situation and half a year each, and its first seed.
 EXAMINED, FIRST_EXAMINED = "examined", 91
-#: One of them, in which nobody blocks, is drawn ten times more.
+#: The part of ten more draws of a situation without blocks, its seeds, and the situation.
 NULL, NULL_SEEDS, NOBODY_BLOCKS = "null", range(111, 121), "Pairs that fail by themselves"
 SITUATION: Mapping[str, Any] = {
     "probe_cc": "QN",
@@ -112,14 +111,16 @@ SITUATION: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Task:
-    """One world and what is to be done with it.
+    """One world to validate the method on.
 
     Attributes:
-        part: what its result is for.
-        level: of coverage; of situations the part.
-        country: what the simulator is asked for, besides the usual.
-        variants: thresholds and values that are tried on it.
-        has_forging: whether forgers are held against what a state bears.
+        part: of the results.
+        seed: of the world.
+        level: of coverage; for situations, the part.
+        country: parameters of the simulator besides the defaults.
+        thresholds: of the judgement.
+        variants: thresholds and values to try.
+        has_forging: whether ``sessions_to_flip`` is checked with forged reports.
     """
 
     part: str
@@ -147,7 +148,7 @@ class Task:
 
 @dataclass
 class Result:
-    """What came of one world: ``counts`` are those of ``scores.tally``."""
+    """The result of one world; ``counts`` are those of ``scores.tally``."""
 
     task: Task
     made: Mapping[str, int]
@@ -160,18 +161,18 @@ class Result:
 def validate(
     arguments: Iterable[str], simulator: Simulator, say: Callable[[int, int, str], None]
 ) -> Path:
-    """Run all worlds and write the result's small tables; returns their folder.
+    """Run all worlds, write the tables of results, and return their folder.
 
     Args:
-        arguments: ``NAME=VALUE``: OUT, STORE (where worlds are kept), JOBS, and thresholds.
+        arguments: ``NAME=VALUE``: OUT, STORE (the folder of worlds), JOBS, and thresholds.
         simulator: makes worlds.
-        say: called with worlds done, all worlds, and nothing more.
+        say: called with worlds done, all worlds, and an empty text.
 
     Raises:
-        ParameterError: an argument is wrong; nothing was written.
+        ParameterError: an argument is wrong; no file was written.
     """
     out, workspace, jobs, thresholds = parse_arguments(arguments)
-    out.mkdir(parents=True, exist_ok=True)  # what cannot be written ends here, not after minutes
+    out.mkdir(parents=True, exist_ok=True)  # fails now, and not after minutes
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         tasks = plan(thresholds, simulator.situations)
         worlds = [pool.submit(run_world, task, workspace / task.label, simulator) for task in tasks]
@@ -186,19 +187,21 @@ def validate(
             for seed in steering.COUNTRIES
             for way in steering.WAYS
         ]
-        of_apps = [
+        apps = [
             pool.submit(
                 scored_apps.run_world, seed, workspace / f"{seed}-apps", simulator.write_world
             )
             for seed in scored_apps.SEEDS
         ]
-        waiting: list[Future[Any]] = [*worlds, *countries, *of_apps]
+        waiting: list[Future[Any]] = [*worlds, *countries, *apps]
         for done, future in enumerate(as_completed(waiting), 1):
             future.result()
             say(done, len(waiting), "")
-    _write(out, "steering", steering.sum_up(pd.concat([one.result() for one in countries])))
-    _write(out, "apps", scored_apps.sum_up(pd.concat([one.result() for one in of_apps])))
-    results = [one.result() for one in worlds]
+    weeks = pd.concat([future.result() for future in countries])
+    _write(out, "steering", steering.sum_up(weeks))
+    comparisons = pd.concat([future.result() for future in apps])
+    _write(out, "apps", scored_apps.sum_up(comparisons))
+    results = [future.result() for future in worlds]
     results.sort(key=lambda result: (result.task.seed, result.task.level))
     write_situations(out, [r for r in results if r.task.level not in LEVELS], simulator.situations)
     write_results(out, [r for r in results if r.task.level in LEVELS], thresholds)
@@ -206,27 +209,28 @@ def validate(
 
 
 def parse_arguments(arguments: Iterable[str]) -> tuple[Path, Path, int, Thresholds]:
-    """OUT, STORE, JOBS and the thresholds.
+    """Parse OUT, STORE, JOBS and the thresholds.
 
     Raises:
-        ParameterError: an argument is none of these, or its value is not accepted.
+        ParameterError: an argument is not one of these, or has an invalid value.
     """
     options = {"OUT": str(RESULTS), "STORE": str(WORKSPACE), "JOBS": str(cpu_count() or 1)}
-    given = {name: value.strip() for name, _, value in (one.partition("=") for one in arguments)}
-    for name, value in given.items():
+    parts = (argument.partition("=") for argument in arguments)
+    values = {name: value.strip() for name, _, value in parts}
+    for name, value in values.items():
         if name not in options and name not in DECLARATIONS:
             accepted = ", ".join([*options, *DECLARATIONS])
             raise ParameterError(name, value, f"validate takes {accepted}")
-    options |= {name: given[name] for name in options if given.get(name)}
+    options |= {name: values[name] for name in options if values.get(name)}
     jobs = whole_number("JOBS", options["JOBS"], range(1, 1025))
     out, store = (Path(options[name]).expanduser().absolute() for name in ("OUT", "STORE"))
-    numbers = {name: value for name, value in given.items() if name in DECLARATIONS}
+    numbers = {name: value for name, value in values.items() if name in DECLARATIONS}
     return out, store, jobs, Thresholds().changed_by(numbers)
 
 
 def plan(thresholds: Thresholds, situations: Iterable[str] = ()) -> list[Task]:
-    """All worlds, the longest first, so that the last one to end is a short one."""
-    tried = tuple(
+    """Return all worlds, the largest first, so that no large one is left for the end."""
+    variants_to_try = tuple(
         (name, value)
         for name, declared in DECLARATIONS.items()
         for value in declared.tried_in_worlds
@@ -236,10 +240,10 @@ def plan(thresholds: Thresholds, situations: Iterable[str] = ()) -> list[Task]:
     for part, countries in COUNTRIES.items():
         for seed, country in countries.items():
             for level in _HARD_LEVELS if part == "hard" else LEVELS:
-                variants = tried if part == "fit" else ()
+                variants = variants_to_try if part == "fit" else ()
                 has_forging = level == "middle" and part != "hard"
                 tasks.append(Task(part, seed, level, country, thresholds, variants, has_forging))
-    draws = [(EXAMINED, *one) for one in enumerate(situations, FIRST_EXAMINED)]
+    draws = [(EXAMINED, seed, name) for seed, name in enumerate(situations, FIRST_EXAMINED)]
     draws += [(NULL, seed, NOBODY_BLOCKS) for seed in NULL_SEEDS]
     for part, seed, situation in draws:
         tasks.append(Task(part, seed, part, {**SITUATION, "situation": situation}, thresholds))
@@ -247,27 +251,27 @@ def plan(thresholds: Thresholds, situations: Iterable[str] = ()) -> list[Task]:
 
 
 def run_world(task: Task, folder: Path, simulator: Simulator) -> Result:
-    """Simulate, read, judge and score one world; then sweep or forge, as the task says.
+    """Simulate, ingest, judge and score one world; then try thresholds or forgeries if required.
 
-    ``folder`` holds the world, its store and its tables afterwards, and those with other forgers.
+    The worlds, their stores and tables are kept in ``folder``.
     """
     design, thresholds = task.design, task.thresholds
 
-    def judge(place: Path, **changed: Any) -> tuple[Study, Mapping[str, int], scores.Score]:
-        made = simulator.write_world(place / "world", **{**design, **changed})
+    def judge(target: Path, **changed: Any) -> tuple[Study, Mapping[str, int], scores.Score]:
+        counts = simulator.write_world(target / "world", **{**design, **changed})
         parameters = (design["probe_cc"], design["since"], design["until"])
-        study = open_world(place / "world", place / "store", *parameters)
-        judge_world(study, thresholds, place / "tables")
-        return study, made, scores.score(place / "tables", place / "world" / "truth")
+        study = open_world(target / "world", target / "store", *parameters)
+        judge_world(study, thresholds, target / "tables")
+        return study, counts, scores.score(target / "tables", target / "world" / "truth")
 
-    study, made, scored = judge(folder)
-    result = Result(task, made, scored, scores.tally(scored))
+    study, counts, scored = judge(folder)
+    result = Result(task, counts, scored, scores.tally(scored))
     for name, value in task.variants:
         judge_world(study, thresholds.changed_by({name: value}), folder / "variant")
         varied = scores.score(folder / "variant", folder / "world" / "truth")
         result.variants.append({"threshold": name, "value": value, **scores.tally(varied)})
     if task.has_forging:
-        # Those of the world, and one who knows ``sessions_to_flip``.
+        # The forgers of the world, and one who knows ``sessions_to_flip``.
         _, _, clean = judge(folder / "clean", has_forgeries=False)
         claims = choose_claims(clean.pairs, task.seed)
         _, _, ordered = judge(folder / "ordered", has_forgeries=False, claims=claims)
@@ -278,16 +282,16 @@ def run_world(task: Task, folder: Path, simulator: Simulator) -> Result:
 
 
 def choose_claims(clean: pd.DataFrame, seed: int) -> list[Claim]:
-    """Forged reports one short of what ``sessions_to_flip`` says a state bears.
+    """Choose forged reports, one fewer than the ``sessions_to_flip`` of a pair.
 
-    Blocked pairs are claimed to be open, open ones to be blocked, on as many days in a row as it
-    takes, or on days spread over the year.
+    Blocked pairs are claimed to be open, open ones to be blocked, on consecutive days or on days
+    spread over the year.
     """
     rng, since = Random(seed), date.fromisoformat(SINCE)
     claims: list[Claim] = []
     for states, claim in ((("blocked", "likely_blocked"), "open"), (("ok",), "blocked")):
         pairs = clean[clean["state"].isin(states) & (clean["sessions_to_flip"] > 1)]
-        for index in rng.sample(range(len(pairs)), min(_CLAIMS, len(pairs))):
+        for index in rng.sample(range(len(pairs)), min(_CLAIM_COUNT, len(pairs))):
             row = pairs.iloc[index]
             count = min(int(row["sessions_to_flip"]) - 1, 12)
             step = rng.choice((1, 1, 25))
@@ -298,7 +302,7 @@ def choose_claims(clean: pd.DataFrame, seed: int) -> list[Claim]:
 
 
 def write_situations(out: Path, results: Sequence[Result], situations: Mapping[str, Any]) -> None:
-    """What came of the situations, one draw of each; and of the worlds in which nobody blocks."""
+    """Write the results of the situations, and of the worlds without blocks."""
     rows = []
     for result in results:
         if result.task.part == EXAMINED:
@@ -321,7 +325,7 @@ def write_situations(out: Path, results: Sequence[Result], situations: Mapping[s
 
 
 def write_results(out: Path, results: Sequence[Result], thresholds: Thresholds) -> None:
-    """The small tables that ship with the workbook; no dates, the same bytes for the same run."""
+    """Write the tables that ship with the workbook, without dates."""
     worlds = [
         {
             "world": result.task.label,
@@ -362,7 +366,7 @@ _SUMMARIES: Mapping[str, Callable[[scores.Score], pd.DataFrame]] = {
 
 
 def sensitivity(results: Sequence[Result], thresholds: Thresholds) -> pd.DataFrame:
-    """One row per threshold and value, counted over the worlds for fitting."""
+    """Return one row per threshold and value, counted on the worlds for fitting."""
     fitted = [result for result in results if result.task.part == "fit"]
     rows = [
         {"threshold": name, "value": getattr(thresholds, name), "is_used": True, **result.counts}
@@ -376,8 +380,8 @@ def sensitivity(results: Sequence[Result], thresholds: Thresholds) -> pd.DataFra
 
 
 def count_moves(results: Sequence[Result]) -> pd.DataFrame:
-    """One row per forger, claim and truth: pairs, those that moved, and promises broken."""
-    moves = pd.concat([one for result in results for one in result.moves], ignore_index=True)
+    """Count per forger, claim and truth: pairs, moved ones, and those moved too early."""
+    moves = pd.concat([frame for result in results for frame in result.moves], ignore_index=True)
     moves["is_newly_listed"] = moves["is_listed_forged"] & ~moves["is_listed"]
     keys = ["forger", "claim", "is_blocked"]
     return moves.groupby(keys, sort=True, as_index=False).agg(

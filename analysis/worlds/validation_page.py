@@ -1,4 +1,4 @@
-"""What the page on validation shows: its findings and figures, with all that belongs to each."""
+"""The findings and tables of the page on validation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,22 +18,22 @@ from analysis.verdicts.floors import wilson_bounds
 from analysis.worlds import scored_apps as apps
 from analysis.worlds import steering
 
-#: Where the last validation lies.
+#: The folder of the last validation.
 RESULTS = REFERENCE / "validation"
 
 _PREFIX = "validation_"
-#: The results that the page publishes, each as the table of this name behind ``validation_``.
+#: The results that the page publishes, as tables of these names after ``validation_``.
 PUBLISHED = [
     name.removeprefix(_PREFIX) for name, page in WRITTEN_BY.items() if page == "6-validation"
 ]
 
-#: Columns of the results in which an empty cell is no number.
+#: Columns of numbers that may be empty.
 _NUMBERS = {name: [""] for name in ("share", "new_share", "width_median", "narrowest_median")}
 #: Here the column does not have the pairs that a report lists.
 _BLOCKED_PAIRS = {"blocked_pair_count": "Blocked pairs, 6 or more sessions"}
 
 
-#: What a site of a simulated country is like, by the name that its tables have for it.
+#: Situation of a site → its description.
 SITUATIONS = {
     "live": "a site that works",
     "plain_http": "served without TLS",
@@ -88,10 +88,10 @@ HARD = (
 
 @dataclass(frozen=True)
 class Results:
-    """The tables of one ``validate``, in the words of the validation page.
+    """The tables of one validation.
 
     Attributes:
-        folder: of another validation than the one that ships.
+        folder: of the tables; by default those that ship.
         lineage: the method of the report that shows them.
     """
 
@@ -99,10 +99,10 @@ class Results:
     lineage: Lineage | None = None
 
     def read(self, name: str, part: str = "") -> pd.DataFrame:
-        """A table, or the rows of it for one part: ``fit``, ``report`` or ``hard``.
+        """Read a table, or its rows for one part: ``fit``, ``report`` or ``hard``.
 
         Raises:
-            ParameterError: it is not there.
+            ParameterError: the table does not exist.
         """
         path = Path(self.folder or RESULTS) / f"{name}.csv"
         if not path.is_file():
@@ -111,54 +111,54 @@ class Results:
             )
         kinds = {"value": "str"} if name == "settings" else None
         frame = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=_NUMBERS)
-        if "trial_count" in frame:  # a share of the file is rounded, and would be rounded twice
+        if "trial_count" in frame:  # shares in the file are rounded, so compute them again
             hits, total = frame["success_count"], frame["trial_count"]
             low, high = wilson_bounds(hits, total)
             frame = frame.assign(share=hits / total, lower_share=low, upper_share=high).round(9)
         return frame[frame["part"] == part].drop(columns="part") if part else frame
 
     def shares(self, *measures: str, part: str = "report") -> pd.DataFrame:
-        """The rows of these measures, in their order."""
+        """Return the rows of these measures, in their order."""
         frame = self.read("accuracy", part)
         return pd.concat([frame[frame["measure"] == name] for name in measures], ignore_index=True)
 
     def share(self, measure: str, column: str = "share", stratum: str = "all") -> float:
-        """The share of a measure overall, whatever the coverage, or of a stratum; or its bound."""
+        """Return the share of a measure, or one of its bounds, for all rows or a stratum."""
         frame = self.shares(measure)
         return float(frame.loc[frame["stratum"] == stratum, column].iloc[0])
 
     def bounded_share(self, measure: str, stratum: str = "all") -> str:
-        """A share with its bounds, for a sentence."""
+        """Return a share with its bounds, for a sentence."""
         columns = ("share", "lower_share", "upper_share")
         share, low, high = (f"{100 * self.share(measure, name, stratum):.1f}" for name in columns)
         return f"{share} % ({low} to {high})"
 
     @property
     def country_count(self) -> int:
-        """How many countries were simulated to report on, each with several densities of tests."""
+        """The number of countries in the reported part, each with several densities of tests."""
         return int(self.read("worlds", "report")["seed"].nunique())
 
     @property
     def is_of_another_method(self) -> bool:
-        """Whether the method that was validated is not that of the report."""
-        told, lineage = self.settings, self.lineage
-        if lineage and lineage.judging_edits and told.get("method") != lineage.judging.digest:
+        """Whether the validated method differs from that of the report."""
+        settings, lineage = self.settings, self.lineage
+        if lineage and lineage.judging_edits and settings.get("method") != lineage.judging.digest:
             return True
-        return told["rules_version"] != str(RULES_VERSION)
+        return settings["rules_version"] != str(RULES_VERSION)
 
     def show(self, frame: pd.DataFrame, *, caption: str, **options: Any) -> None:
-        """Show a result as a table, marked where it is of another method than the report."""
+        """Show a result as a table, marked if it is of another method than the report."""
         if self.is_of_another_method:
             caption = ENGLISH.say("{caption} (of another method)", caption=caption)
         show_table(frame, caption=caption, **options)
 
     @property
     def settings(self) -> dict[str, str]:
-        """The ``rules_version``, digest of the ``method`` and thresholds that were judged by."""
+        """The validated ``rules_version``, digest of the ``method``, and thresholds."""
         return dict(self.read("settings").itertuples(index=False, name=None))
 
 
-#: Measures of ``accuracy``: how often the bounds of the blocked share hold the true one.
+#: Measures of ``accuracy`` on the bounds of the blocked share.
 BOUNDS = (
     "bounds of the share hold it",
     "bounds hold a share below 1",
@@ -166,8 +166,13 @@ BOUNDS = (
 
 
 def claim_precision(validation: Results) -> None:
-    """Show how often the list is right, and how much of what is blocked is on it."""
+    """Show the share of listed sites that are blocked, and of blocked pairs that are listed."""
     worlds = validation.read("worlds", "report")
+    warning = ""
+    if validation.is_of_another_method:
+        warning = " " + ENGLISH.say(
+            "This report was made by another method: how often its list is right was not measured."
+        )
     show_finding(
         "precision",
         ENGLISH.say(
@@ -186,13 +191,7 @@ def claim_precision(validation: Results) -> None:
             n=worlds["measurement_count"].sum(),
             version=validation.settings["rules_version"],
             here=RULES_VERSION,
-            other=" "
-            + ENGLISH.say(
-                "This report was made by another method: how often its list is right was not "
-                "measured."
-            )
-            if validation.is_of_another_method
-            else "",
+            other=warning,
         ),
         "The same countries were tested at each density, so one block or site counts up to three "
         "times, and the bounds are too narrow. Simulated countries contain only known faults; a "
@@ -214,12 +213,15 @@ def show_coverage(validation: Results) -> None:
 
 def show_listed_wrongly(validation: Results) -> None:
     """Show what is listed wrongly, by situation."""
-    wrong = validation.read("false_positives", "report")
-    described = wrong.assign(situation=wrong["stratum"].map(SITUATIONS).fillna(""))
-    is_told = (described["situation"] != "") | (
-        (described["stratum"] == "all") & described["measure"].str.contains("situation|claim")
+    false_positives = validation.read("false_positives", "report")
+    described = false_positives.assign(
+        situation=false_positives["stratum"].map(SITUATIONS).fillna("")
     )
-    described = described[is_told | (described["success_count"] > 0)]
+    is_total = (described["stratum"] == "all") & described["measure"].str.contains(
+        "situation|claim"
+    )
+    is_shown = is_total | (described["situation"] != "") | (described["success_count"] > 0)
+    described = described[is_shown]
     validation.show(
         described,
         caption="Unblocked pairs and sites",
@@ -264,7 +266,7 @@ def show_examined(validation: Results) -> None:
 
 
 def show_chances(validation: Results) -> None:
-    """Show how often pairs that nobody blocks have a small chance."""
+    """Show the share of unblocked pairs with a small chance."""
     table = validation.read("chances")
     note = ENGLISH.say(
         "Levels at which more pairs have such a chance than the claim allows: {over} of {n}.",
@@ -278,12 +280,12 @@ def show_chances(validation: Results) -> None:
     )
 
 
-#: From how many flips on a number counts as sharp.
+#: The number of flips from which a number counts as sensitive.
 _SHARP = 5
 
 
 def show_constants(validation: Results) -> None:
-    """Show how many pairs flip if a number of the method is moved by 30 %, up or down."""
+    """Show the number of pairs that flip if a number of the method is moved by 30 %."""
     table = validation.read("constants")
     subject = table["module"].str.rpartition("/")[2].str.removesuffix(".py")
     table["constant"] += subject.where(subject == "", " of " + subject)
@@ -320,7 +322,7 @@ def show_constants(validation: Results) -> None:
 
 
 def show_steering(validation: Results) -> None:
-    """Show how much sooner blocks are listed if volunteers follow the plan."""
+    """Show the speed at which blocks are listed if volunteers follow the plan."""
     table = validation.read("steering")
     by_way = table.pivot(index="stratum", columns="measure", values="success_count")
     plan, turns = steering.WAYS.values()
@@ -369,7 +371,7 @@ def show_steering(validation: Results) -> None:
 
 
 def claim_apps(validation: Results) -> None:
-    """Show how often blocks of apps and tools are found, and found rightly."""
+    """Show the accuracy on blocks of apps and tools."""
     table = validation.read("apps")
     rows = table[table["stratum"] == "all"].set_index("measure")
 
@@ -402,7 +404,7 @@ def claim_apps(validation: Results) -> None:
 
 
 def claim_forgery(validation: Results) -> None:
-    """Show what forged reports moved."""
+    """Show the effect of forged reports."""
     forgery = validation.read("forgery")
     is_named = forgery["claim"] != ""
     named, unnamed = forgery[is_named].sum(), forgery[~is_named].sum()

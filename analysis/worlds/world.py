@@ -1,4 +1,4 @@
-"""A year in the fictional country: who measured what and when, written as an archive."""
+"""A year of measurements in the fictional country."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,36 +35,36 @@ from analysis.worlds.examined import arrange, plain_networks
 from analysis.worlds.forgery import Claim, Forgery, LyingHelper, order_forgeries, plan_forgeries
 from analysis.worlds.session import Session, Trouble, measure, pick
 
-#: Probes run by a timer measure at these hours (UTC); two of them on most days.
+#: Hours (UTC) at which automated probes measure; on most days two of them are used.
 _HOURS = (2, 9, 14, 20)
 #: Names that a session tests.
 _BATCH_SIZE = 24
-#: Of sessions that do not say where requests went, where that is so of some.
+#: Share of sessions without addresses of requests, in the case ``no_addresses``.
 _OMISSION_SHARE = 0.33
-#: The OONI Run link of a project, whose volunteers make this share of sessions from this day on.
+#: The OONI Run link of a project, its volunteers' share of sessions, and its first day.
 RUN_LINK, _VOLUNTEER_SHARE, _VOLUNTEERS_FROM = "10999", 0.25, 60
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What is asked of a world.
+    """The parameters of a world.
 
     Attributes:
         probe_cc: a fictional country code.
-        seed: shuffles names, addresses, days, and which network does what.
+        seed: of names, addresses, days, and the roles of networks.
         sessions_per_day: sessions in the whole country on an average day.
-        network_count: 6 to 32; other numbers than the usual change the cast.
+        network_count: 6 to 32; the default has a fixed set of roles.
         name_count: 40 to 400.
-        new_share: share of probes that run web_connectivity 0.5; None for what is usual.
-        flaky_share: share of networks that are flaky; None for what is usual.
-        has_forgeries: whether somebody submits forged reports. Nothing else depends on it.
-        claims: more of these, each the domain, the network's number, ``blocked`` or ``open``, and
-            the days, of which each has a report.
-        cases: names in ``cases.CASES``; what they add changes nothing else.
-        has_apps: whether probes also test messaging apps and circumvention tools; nothing else
+        new_share: share of probes that run web_connectivity 0.5; None for the default.
+        flaky_share: share of networks that are flaky; None for the default.
+        has_forgeries: whether there are forged reports. Nothing else depends on it.
+        claims: further forged reports: the domain, the network's number, ``blocked`` or ``open``,
+            and the days, each with one report.
+        cases: names in ``censorship.CASES``; they change nothing else.
+        has_apps: whether probes also test messaging apps and circumvention tools. Nothing else
             depends on it.
-        situation: a name in ``examined.EXAMINED``, instead of the usual networks and blocks.
-        app_seed: draws which of these are blocked, where and when; None for what is usual.
+        app_seed: draws the blocks of apps; None for the default.
+        situation: a name in ``examined.EXAMINED``, instead of the default networks and blocks.
     """
 
     probe_cc: str
@@ -85,7 +85,7 @@ class Design:
 
 @dataclass(slots=True)
 class World:
-    """Everything that stays the same while probes measure."""
+    """A world before probes measure."""
 
     design: Design
     sites: list[Site]
@@ -100,17 +100,17 @@ class World:
     changes: Mapping[int, Callable[[], None]] = field(default_factory=dict)  # on these days
 
     def date_of(self, day: int) -> date:
-        """The date of a day counted from the period's first."""
+        """Return the date of a day, counted from the period's first."""
         return self.design.period.since + timedelta(days=day)
 
     def midnight(self, day: int) -> datetime:
-        """The first moment of such a day."""
+        """Return the beginning of a day, counted from the period's first."""
         return datetime.combine(self.date_of(day), time())
 
 
 @dataclass(slots=True)
 class Batch:
-    """One session's measurements, and when the collector received them."""
+    """One session's measurements, and the time at which the collector received them."""
 
     session: Session
     receipt: datetime
@@ -119,7 +119,7 @@ class Batch:
 
 
 def make_world(design: Design) -> World:
-    """Build the country: names, networks, servers, and what is blocked where and when."""
+    """Make the country: names, networks, servers and blocks."""
     seed, period, cases = design.seed, design.period, design.cases
     plan = AddressPlan(seed, design.network_count)
     if design.situation:
@@ -161,10 +161,10 @@ def make_world(design: Design) -> World:
 
 
 def _take_turns(sites: Sequence[Site], rng: Random) -> Iterator[Site]:
-    """The sites again and again, each time shuffled anew.
+    """Repeat the sites for ever, each time in another random order.
 
-    Each network works through the names in turns, as probes do with the list that they are handed,
-    so that all names come up about equally often.
+    Like a probe with its list, each network works through the names in turns, so that all names are
+    tested about equally often.
     """
     while True:
         deck = list(sites)
@@ -173,12 +173,12 @@ def _take_turns(sites: Sequence[Site], rng: Random) -> Iterator[Site]:
 
 
 def _schedule(world: World, rng: Random, day: int) -> list[tuple[Network, int]]:
-    """The sessions of a day: network and hour, in order of time."""
+    """Draw the sessions of a day: network and hour, in order of time."""
     rate = world.design.sessions_per_day
     count = int(rate) + (rng.random() < rate % 1)
     weights = []
     for network in world.networks:
-        # Probes come and go: on some networks nobody measures for a month.
+        # Volunteers come and go, so that some networks have no tests for a month.
         month = stream(world.design.seed, "zeal", network.asn, day // 30)
         weights.append(network.weight * month.choice((0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0)))
     hours = sorted(rng.sample(_HOURS, 2 if rng.random() < 0.8 else 3))
@@ -190,7 +190,7 @@ def _schedule(world: World, rng: Random, day: int) -> list[tuple[Network, int]]:
 
 
 def _deal(turns: Iterator[Site], most: int, day: int) -> list[Site]:
-    """The next names for a session; of few names that there are, no more than ``most``."""
+    """Return the next names for a session; once they repeat, ``most`` are enough."""
     hand: list[Site] = []
     while len(hand) < _BATCH_SIZE:
         site = next(turns)
@@ -202,7 +202,7 @@ def _deal(turns: Iterator[Site], most: int, day: int) -> list[Site]:
 
 
 def run_sessions(world: World) -> Iterator[Batch]:
-    """All sessions of the period, in order of their start."""
+    """Yield all sessions of the period, in order of their start."""
     rng = stream(world.design.seed, "schedule")
     turns = {network.asn: _take_turns(world.sites, rng) for network in world.networks}
     for day in range(world.design.period.day_count):
@@ -231,8 +231,8 @@ def run_sessions(world: World) -> Iterator[Batch]:
 
 
 def _keep_watch(world: World, watch: Watch, number: int, day: int) -> Iterator[Batch]:
-    """The sessions of a day on one network that test what is watched, and nothing else."""
-    network = next(one for one in world.networks if one.asn == watch.asn)
+    """Yield the sessions of a day on one network that test only the watched names."""
+    network = next(network for network in world.networks if network.asn == watch.asn)
     rng = stream(world.design.seed, "watch", number, day)
     for second in sorted(rng.randrange(86_000) for _ in range(watch.sessions_per_day)):
         start = world.midnight(day) + timedelta(seconds=second)
@@ -242,9 +242,9 @@ def _keep_watch(world: World, watch: Watch, number: int, day: int) -> Iterator[B
 
 
 def forge(world: World, forgery: Forgery, number: int) -> Batch:
-    """The measurements of a forged run."""
+    """Make the measurements of a forged run."""
     rng = stream(world.design.seed, "forged", forgery.claim, forgery.kind, forgery.day, number)
-    network = next(one for one in world.networks if one.asn == forgery.asn)
+    network = next(network for network in world.networks if network.asn == forgery.asn)
     calm = replace(
         network,
         timeout_rate=0.0,

@@ -1,7 +1,7 @@
-"""Writing a world: the archive, the reference data, and the truth.
+"""Writing of a world: the archive, the reference data, and the truth.
 
-In ``write_world`` probes work through the list by themselves. Here somebody who has read what was
-measured so far says what is tested next, so that the days are written one after another.
+In ``write_world`` probes work through the list by themselves. For ``Volunteers``, the caller
+decides from the measurements so far what to test next, so the days are written one by one.
 """
 
 import hashlib
@@ -45,14 +45,14 @@ FICTIONAL_CODES = ("AA", *(f"Q{letter}" for letter in "MNOPQRSTUVWXYZ"))
 _STAMP = "world.json"
 _NEVER = datetime.fromisoformat("9999-12-31")
 _LINES_PER_OBJECT = 120
-#: Objects with forged reports are numbered from here on.
+#: The first number of objects with forged reports.
 _FORGED_OBJECTS = 50
 
 
 def write_shipped_country(
     out: str | Path, probe_cc: str, since: str | date, until: str | date
 ) -> None:
-    """Write the fictional country of ``make report``, of which also apps are tested."""
+    """Write the fictional country of ``make report``, with tests of apps."""
     cases = ("exam_hours", "one_second")
     write_world(out, probe_cc=probe_cc, since=since, until=until, has_apps=True, cases=cases)
 
@@ -63,33 +63,33 @@ def write_world(
     probe_cc: str = "QQ",
     since: str | date = "2024-01-01",
     until: str | date = "2025-01-01",
-    **asked: Any,
+    **options: Any,
 ) -> dict[str, int]:
     """Write a fictional country's archive, reference data and truth.
 
     Args:
-        out: the folder; made whole or not at all. An equal world there is left alone.
+        out: the folder; made whole or not at all. An identical world in it is kept.
         probe_cc: a fictional country code.
         since: first day, UTC.
         until: the day after the last.
-        asked: what else ``Design`` has.
+        options: further attributes of ``Design``.
 
     Returns:
         ``line_count``, ``measurement_count`` and ``block_count`` of the world.
 
     Raises:
-        ParameterError: a parameter is wrong, or ``out`` holds something that is no world.
+        ParameterError: a parameter is wrong, or ``out`` contains something other than a world.
     """
     out = Path(out)
     if probe_cc not in FICTIONAL_CODES:
         raise ParameterError("PROBE_CC", probe_cc, "a fictional country is AA or QM to QZ")
-    design = Design(probe_cc, Period.parse(since, until), **asked)
-    is_ours = (out / _STAMP).is_file()
-    if out.exists() and not is_ours and (out.is_file() or any(out.iterdir())):
+    design = Design(probe_cc, Period.parse(since, until), **options)
+    is_world = (out / _STAMP).is_file()
+    if out.exists() and not is_world and (out.is_file() or any(out.iterdir())):
         raise ParameterError("out", out, f"a folder that is empty or holds {_STAMP} is wanted")
     parameters = json.loads(json.dumps(asdict(design), default=str))
     stamp = {"fictional": True, "parameters": parameters, "source_digest": source_digest()}
-    if is_ours:
+    if is_world:
         written = json.loads((out / _STAMP).read_text(encoding="utf-8"))
         if all(written.get(key) == stamp[key] for key in stamp):
             counts: dict[str, int] = written["counts"]
@@ -108,7 +108,7 @@ def write_world(
 
 
 def source_digest() -> str:
-    """A digest of this package's source: another version writes another world."""
+    """Return a digest of this package's source, because another version writes another world."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.*")):
         if path.suffix in (".py", ".sql"):
@@ -120,7 +120,7 @@ def _write(folder: Path, world: World) -> dict[str, int]:
     writer = _Writer(folder, world)
     for batch in run_sessions(world):
         writer.add(batch)
-    writer.flush(_NEVER)  # late uploads after the period's end included
+    writer.flush(_NEVER)  # with late uploads after the period's end
     write_reference(folder / "reference", world)
     write_truth(folder / "truth", world, writer.tally)
     return {
@@ -131,7 +131,7 @@ def _write(folder: Path, world: World) -> dict[str, int]:
 
 
 class _Writer:
-    """Collects lines by hour of receipt and writes an hour's objects once it is over."""
+    """A writer that collects lines by hour of receipt and writes an hour's objects at its end."""
 
     def __init__(self, folder: Path, world: World) -> None:
         self._root = folder / "archive"
@@ -139,16 +139,16 @@ class _Writer:
         self._spoiler = Spoiler(world.design.seed, world.design.period)
         #: (hour, number of the first object) → lines
         self._pending: defaultdict[tuple[datetime, int], list[Entry]] = defaultdict(list)
-        # One upload breaks off, somewhere around the middle.
+        # One upload is truncated, around the middle of the period.
         self._cut_from = world.midnight(world.design.period.day_count // 2)
         self.tally = Tally()
 
     def add(self, batch: Batch) -> None:
-        """Take one session's measurements; sessions come in order of their day."""
+        """Add one session's measurements; sessions must be in order of their day."""
         self.flush(self._world.midnight(batch.session.day))
         if batch.forgery is not None:
             self.tally.note_forgery(batch.session, batch.forgery)
-            # In objects of their own, so that the honest ones are the same with and without.
+            # In objects of their own, so that forgeries do not change the honest objects.
             hour = batch.receipt.replace(minute=0, second=0)
             self._pending[hour, _FORGED_OBJECTS] += batch.tests
             return
@@ -159,8 +159,8 @@ class _Writer:
             self._pending[receipt.replace(minute=0, second=0), 0].append(entry)
 
     def flush(self, before: datetime) -> None:
-        """Write the objects of all hours before a moment."""
-        for hour, first in sorted(place for place in self._pending if place[0] < before):
+        """Write the objects of all hours before a time."""
+        for hour, first in sorted(key for key in self._pending if key[0] < before):
             entries = self._pending.pop((hour, first))
             for number, start in enumerate(range(0, len(entries), _LINES_PER_OBJECT), first):
                 part = entries[start : start + _LINES_PER_OBJECT]
@@ -188,10 +188,10 @@ _HOURS = (3, 9, 13, 19)
 
 
 class Volunteers:
-    """One session a day on each access network of a country.
+    """Volunteers who run one session a day on each access network of a country.
 
-    The same days, hours, probes and faults come whatever is asked, so that two ways of asking can
-    be held against each other.
+    Days, hours, probes and faults do not depend on the sites to test, so that two ways of choosing
+    sites can be compared.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Volunteers:
         network_count: int,
         name_count: int,
     ) -> None:
-        """Write the reference data and the truth; no measurement yet."""
+        """Write the reference data and the truth, without measurements."""
         design = Design(
             probe_cc,
             period,
@@ -225,18 +225,18 @@ class Volunteers:
         """Write the archive of some days, counted from the period's first.
 
         Args:
-            days: that follow those written before.
-            wishes: (day, network) → host names to test. Where there are fewer than ``batch_size``,
-                the rest is taken from the list in turns, as a probe by itself does.
+            days: the days after those already written.
+            wishes: (day, network) → host names to test. If there are fewer than ``batch_size``,
+                the list in turns supplies the rest, as for a probe by itself.
             batch_size: names that a session tests.
         """
-        world, known = self._world, self._world.internet.sites
+        world, sites_by_host = self._world, self._world.internet.sites
         for day in days:
             for network in self._networks:
-                asked = wishes.get((day, network.asn), ())[:batch_size]
-                # A list may name what does not exist; the volunteer's time is gone all the same.
-                sites = [known[host] for host in asked if host in known]
-                sites += self._deal(network, batch_size - len(asked), sites)
+                hosts = wishes.get((day, network.asn), ())[:batch_size]
+                # The plan may have a name that does not exist, which costs a test nevertheless.
+                sites = [sites_by_host[host] for host in hosts if host in sites_by_host]
+                sites += self._deal(network, batch_size - len(hosts), sites)
                 rng = stream(world.design.seed, "volunteer session", day, network.asn)
                 hour, minute = rng.choice(_HOURS), rng.randint(0, 44)
                 start = world.midnight(day) + timedelta(hours=hour, minutes=minute)
@@ -246,7 +246,7 @@ class Volunteers:
                 write_object(archive, world.design.probe_cc, start, network.asn, data)
 
     def _deal(self, network: Network, wanted: int, taken: Sequence[Site]) -> list[Site]:
-        """The next names of the list that are not taken."""
+        """Return the next names of the list, without those in ``taken``."""
         hand: list[Site] = []
         while len(hand) < wanted:
             site = next(self._turns[network.asn])
@@ -255,7 +255,7 @@ class Volunteers:
         return hand
 
     def _take_turns(self, network: Network) -> Iterator[Site]:
-        """The list again and again, each time shuffled anew."""
+        """Repeat the list for ever, each time in another random order."""
         for turn in count(1):
             deck = list(self._world.sites)
             stream(self._world.design.seed, "deck", network.asn, turn).shuffle(deck)
