@@ -1,14 +1,13 @@
-"""From observations to verdicts, in stages that are made once and then opened from disk.
+"""Judgement of observations, in stages that are made once and then opened from disk.
 
-Each stage's tables are kept by the digest of what they are made from (``KeptTables``): the
-observations, the numbers and rules that act on it, its source code, and the stage before it. So
-a changed number makes the stages again from the one on that it acts on, and a second notebook
-makes none.
+Each stage's tables are kept by the digest of their inputs (``KeptTables``): the observations, the
+numbers and rules of the stage, its source code, and the stage before it. So a changed number makes
+again only the stages from the first one that uses it, and a second notebook makes none.
 
-The sweep judges how the list moves with each number of the method. Each number is set to other
-values while the others stay as they are published, and all sites are judged again from the first
-stage that it acts on. What each value lists is kept beside the stages as soon as it is known: a
-sweep that was interrupted goes on with the next value.
+The sweep shows how the list depends on each number of the method. Each number is set to other
+values while the others are as published, and all sites are judged again from the first stage that
+uses it. The list for each value is kept beside the stages, so that an interrupted sweep continues
+with the next value.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -40,39 +39,38 @@ from analysis.verdicts.states import STATES_BY_STRENGTH, strength
 from analysis.verdicts.verdicts import Judgement, Scope, judge_cells, list_pairs, weigh_sessions
 from analysis.vocabulary import LISTED, PERIODS
 
-#: What of a judgement is a table.
+#: The tables of a judgement.
 _FRAMES = ("verdicts", "intervals", "withheld", "chances", "defects")
 
 
 def confirm(
     study: Study, networks: pd.DataFrame | None = None, periods: Collection[str] = tuple(PERIODS)
 ) -> Judgement:
-    """Judge every site on every network, or read what the same method gave before.
+    """Judge every site on every network, or read the same judgement from an earlier run.
 
-    Then the tables that ``analysis/verdicts`` makes on the way are not there.
+    A judgement that was read has no intermediate tables of ``analysis/verdicts``.
 
     Args:
-        study: it has the rules and the numbers; ``study.variant(…)`` is judged by others. Its
-            connection afterwards holds ``outcomes`` (one row per measurement) as well, and what
-            ``evidence`` reads.
-        networks: ``Study.networks``, where it is at hand.
-        periods: which of the study's are judged; a row a pair is made for each.
+        study: with its rules and numbers. Its connection then also has ``outcomes`` (one row per
+            measurement), and the tables for ``evidence``.
+        networks: ``Study.networks``, if already computed.
+        periods: names of the study's periods; each gets one row per pair.
 
     Returns:
-        ``verdicts`` with the operator of each network; a listed site on a network that is no
+        ``verdicts`` with the operator of each network; a listed site on a network that is not an
         access network of the country is set aside as *not_domestic*. With ``WITNESSES=none`` its
-        tables lead to no single measurement.
+        tables do not identify single measurements.
     """
     if networks is None:
         networks = study.networks()
     connection, thresholds = study.connection, study.thresholds
     method = Method.of(study, networks)
     sessions = Maker(study.kept, connection, method).make_sessions()
-    judged = {name: one for name, one in study.periods.items() if name in periods}
-    spans = [[name, str(one.since), str(one.until)] for name, one in judged.items()]
+    judged = {name: period for name, period in study.periods.items() if name in periods}
+    spans = [[name, str(period.since), str(period.until)] for name, period in judged.items()]
     made_from = [method.describe("verdicts"), spans, study.is_fictional]
-    if study.kept and (place := study.kept.find(connection, "verdicts", made_from)):
-        judgement = _read_judgement(connection, place, sessions, thresholds)
+    if study.kept and (catalog := study.kept.find(connection, "verdicts", made_from)):
+        judgement = _read_judgement(connection, catalog, sessions, thresholds)
     else:
         scope = Scope(judged, thresholds, has_explorer=not study.is_fictional)
         judgement = _of_country(judge_cells(connection, sessions, scope), networks)
@@ -86,7 +84,7 @@ def confirm(
 
 
 def _of_country(judgement: Judgement, networks: pd.DataFrame) -> Judgement:
-    """A judgement with the operator of each network, and what is not the country's set aside."""
+    """Add the operator of each network, and set aside sites on networks of other countries."""
     verdicts = judgement.verdicts.merge(
         networks[["probe_asn", "operator", "is_domestic"]], on="probe_asn", how="left"
     )
@@ -94,32 +92,31 @@ def _of_country(judgement: Judgement, networks: pd.DataFrame) -> Judgement:
     is_listed = verdicts["state"].isin(LISTED)
     is_foreign = is_listed & ~verdicts["is_domestic"].astype(bool)
     verdicts.loc[is_foreign, "set_aside_reason"] = "not_domestic"
-    judged = {**{name: getattr(judgement, name) for name in _FRAMES}, "verdicts": verdicts}
-    tables = {name: _with_texts(one) for name, one in judged.items()}
+    frames = {**{name: getattr(judgement, name) for name in _FRAMES}, "verdicts": verdicts}
+    tables = {name: _with_texts(frame) for name, frame in frames.items()}
     return Judgement(**tables, weigh=judgement.weigh)
 
 
 def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Texts as texts and not as any objects, as they come back from where they are kept; numbers
-    of networks as a difference of two can be."""
+    """Return a frame with the types that it has when read from disk: texts, and int64 networks."""
     kinds = {name: "str" for name in frame if frame[name].dtype == object}
     return frame.astype({**kinds, "probe_asn": "int64"} if "probe_asn" in frame else kinds)
 
 
 def _read_judgement(
-    connection: duckdb.DuckDBPyConnection, place: str, sessions: Sessions, thresholds: Thresholds
+    connection: duckdb.DuckDBPyConnection, catalog: str, sessions: Sessions, thresholds: Thresholds
 ) -> Judgement:
-    """A judgement that was kept; what it rests on is weighed again where somebody asks for it."""
+    """Read a kept judgement, whose evidence is weighed again on demand."""
 
     def weigh() -> Country:
         return weigh_sessions(connection, sessions, thresholds)
 
-    frames = {name: read_frame(connection, place, name) for name in _FRAMES}
+    frames = {name: read_frame(connection, catalog, name) for name in _FRAMES}
     return Judgement(**frames, weigh=weigh)
 
 
 def count_states(whole: pd.DataFrame) -> pd.DataFrame:
-    """Pairs by state, the strongest first, on the country's access networks and on others.
+    """Count pairs by state, the strongest first, on the country's access networks and on others.
 
     Args:
         whole: the contract's ``verdicts`` of one period, with the ``kind`` of each network.
@@ -135,14 +132,14 @@ def count_states(whole: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:
-    """Notes that say through whose resolver a DNS block was seen.
+    """Return the notes with the networks of the resolvers through which a DNS block was seen.
 
-    A forged answer that seems to come from a public resolver was put in on the path, so the note
-    names the way that was measured and accuses nobody.
+    A forged answer that seems to come from a public resolver was injected on the path, so the note
+    only tells the path of the lookup and accuses no network.
     """
-    told = verdicts.loc[verdicts["resolver_asns"] != "", ["probe_asn", "resolver_asns", "note"]]
+    rows = verdicts.loc[verdicts["resolver_asns"] != "", ["probe_asn", "resolver_asns", "note"]]
     notes = {}
-    for row, own, asns, note in zip(told.index, *(told[name] for name in told), strict=True):
+    for row, own, asns, note in zip(rows.index, *(rows[name] for name in rows), strict=True):
         names = [asn for asn in asns.split(";") if asn and asn != f"AS{own}"]
         words = f"seen through the resolver of {', '.join(names)}" if names else ""
         notes[row] = "; ".join(filter(None, (note, words)))
@@ -150,34 +147,35 @@ def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:
 
 
 def spans_by_site(intervals: pd.DataFrame) -> pd.DataFrame:
-    """One row per stretch of days in which a site was seen blocked on some network.
+    """Return one row per stretch of days in which a site was seen blocked on any network.
 
-    Intervals of one site are joined where they share a day or follow each other. A stretch begins
-    and ends where the network does that saw it first and last, and takes its last and first open
-    day from there. Several blocks of one site remain several rows.
+    Intervals of one site are joined if they share a day or are on consecutive days. The last open
+    day before a stretch is that of the networks on which it begins, and the first open day after it
+    that of the networks on which it ends.
 
     Args:
         intervals: ``domain, probe_asn, state, blocked_from, blocked_until, last_seen_open,
-            first_seen_open_again``; a missing ``blocked_until`` means blocked to the end, of the
-            other two that no such day was seen.
+            first_seen_open_again``; a missing ``blocked_until`` means blocked to the end, the
+            other two may be unknown.
 
     Returns:
-        The same columns by site and first day, but ``network_count`` for ``probe_asn``: the
-        networks of all the site's stretches. ``state`` is blocked where one interval is.
+        The same columns by site and first day, with ``network_count`` (networks of all stretches of
+        the site) instead of ``probe_asn``. ``state`` is blocked if that of any interval is.
     """
     rows = intervals.sort_values(["domain", "blocked_from"], ignore_index=True)
     until, since = rows["blocked_until"].fillna(_NEVER), rows["blocked_from"]
-    seen = until.groupby(rows["domain"]).cummax().groupby(rows["domain"]).shift()
-    stretch = (seen.isna() | (since > seen + pd.Timedelta(days=1))).cumsum()
+    until_before = until.groupby(rows["domain"]).cummax().groupby(rows["domain"]).shift()
+    is_apart = until_before.isna() | (since > until_before + pd.Timedelta(days=1))
+    stretch = is_apart.cumsum()
     is_opening = since == since.groupby(stretch).transform("min")
     is_closing = until == until.groupby(stretch).transform("max")
     rows["network_count"] = rows.groupby("domain")["probe_asn"].transform("nunique")
     spans = rows.groupby(stretch)[["domain", "network_count", "state", "blocked_from"]].min()
-    again = rows["first_seen_open_again"].where(is_closing)
+    open_again = rows["first_seen_open_again"].where(is_closing)
     spans = spans.assign(
         blocked_until=until.groupby(stretch).max().replace(_NEVER, pd.NaT),
         last_seen_open=rows["last_seen_open"].where(is_opening).groupby(stretch).max(),
-        first_seen_open_again=again.groupby(stretch).min(),
+        first_seen_open_again=open_again.groupby(stretch).min(),
     )
     return spans.reset_index(drop=True)
 
@@ -188,7 +186,7 @@ SPAN_DAYS = ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open
 _NEVER = pd.Timestamp("9999-12-31")
 
 
-#: The way of a measurement: table → what one row is.
+#: Table, in the order of processing → what one row is.
 _ROWS = {
     "observations": "a measurement: what it recorded",
     "profiled": "a measurement: the columns that rules ask (outcomes/features.md)",
@@ -206,21 +204,21 @@ _ROWS = {
 
 
 def name_tables(connection: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -> pd.DataFrame:
-    """The tables worth asking, those on a measurement's way first.
+    """List the main tables, in the order of processing.
 
-    Steps between have tables of their own, named beside the SQL that makes them, in
-    ``analysis/outcomes`` and ``analysis/verdicts``.
+    Intermediate tables are described beside their SQL in ``analysis/outcomes`` and
+    ``analysis/verdicts``.
 
     Args:
-        connection: that of a study, after ``confirm``.
-        frames: frames that can be asked beside them, by name.
+        connection: of a study, after ``confirm``.
+        frames: further frames, by name.
 
     Returns:
-        One row per table that is there: ``table, row_count, column_count, one_row_is``.
+        One row per existing table: ``table, row_count, column_count, one_row_is``.
     """
     counts = {name: (len(frame), len(frame.columns)) for name, frame in frames.items()}
     for name in _ROWS:
-        with suppress(duckdb.CatalogException):  # it is not there
+        with suppress(duckdb.CatalogException):  # it does not exist
             relation = connection.table(name)
             counts[name] = (relation.count("*").fetchall()[0][0], len(relation.columns))
     return pd.DataFrame(
@@ -229,7 +227,7 @@ def name_tables(connection: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -
     )
 
 
-#: What the rules rest on, by name, with what the reader is told.
+#: Tables on which the rules are based, with their captions.
 EVIDENCE = {
     "answers": "Answers that the lookup's control did not get, by resolver network and quarter",
     "pages": "Pages served in place of several sites, by network",
@@ -253,21 +251,18 @@ _QUERIES = {
 
 
 def evidence(study: Study, name: str) -> pd.DataFrame:
-    """One of the tables that the rules rest on, in an order that does not change.
+    """Return one of the tables on which the rules are based, in a fixed order.
 
     Args:
         study: after ``confirm``.
         name: ``answers`` (one row per resolver network, answer address and quarter),
-            ``pages`` (per network and page), ``broken_sessions`` (per network: no session is
-            listed by its report), ``rules_fired`` (per rule).
-
-    Returns:
-        The table.
+            ``pages`` (per network and page), ``broken_sessions`` (per network, without report
+            IDs), ``rules_fired`` (per rule).
     """
     return study.connection.execute(_QUERIES[name]).df()
 
 
-#: Stage → the modules that make it, and all stages after it.
+#: Stage → the modules on which it, and all stages after it, depend.
 _MADE_BY: Mapping[str, tuple[str, ...]] = {
     "features": (
         *("hosts", "sql", "observations/schema", "observations/messaging_tests"),
@@ -276,20 +271,20 @@ _MADE_BY: Mapping[str, tuple[str, ...]] = {
     ),
     "sessions": ("period", "vocabulary", "verdicts/", "study/confirmation"),
 }
-#: The stages that leave tables in a connection; the last one leaves a judgement.
+#: The stages that make tables; the last stage makes a judgement.
 TABLES = STAGES[:-1]
 _LIBRARIES = ("duckdb", "publicsuffixlist")
 
 
 @dataclass(frozen=True)
 class Method:
-    """What decides, besides the observations, what they show.
+    """The inputs of a judgement besides the observations.
 
     Attributes:
         thresholds: the method's numbers.
         rules: the method's rules, in order.
         fingerprints: OONI's blocking fingerprints.
-        operators: who runs each network.
+        operators: of the networks.
     """
 
     thresholds: Thresholds
@@ -299,26 +294,27 @@ class Method:
 
     @classmethod
     def of(cls, study: Study, networks: pd.DataFrame) -> "Method":
-        """That of a study; ``networks`` has ``probe_asn`` (number), ``operator, is_domestic``."""
+        """Return the method of a study; ``networks`` has ``probe_asn, operator, is_domestic``."""
         return cls(study.thresholds, study.rules, study.fingerprints, Operators.of(networks))
 
     def describe(self, last: Stage) -> list[object]:
-        """All that decides a stage's result, as JSON can say it."""
+        """Return all inputs of a stage besides the observations, as values for JSON."""
+        stages = STAGES[: STAGES.index(last) + 1]
         return [
             [
                 stage,
                 digest_modules(_MADE_BY.get(stage, ())),
                 self._numbers(stage),
-                self._given(stage),
+                self._inputs(stage),
             ]
-            for stage in STAGES[: STAGES.index(last) + 1]
+            for stage in stages
         ]
 
     def _numbers(self, stage: Stage) -> dict[str, float]:
         numbers = vars(self.thresholds).items()
         return {name: value for name, value in numbers if stage in DECLARATIONS[name].stages}
 
-    def _given(self, stage: Stage) -> object:
+    def _inputs(self, stage: Stage) -> object:
         if stage == "features":
             return [version(library) for library in _LIBRARIES]
         if stage == "profiles":
@@ -331,13 +327,13 @@ class Method:
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes the stages of a study, or finds those that were made earlier.
+    """A maker of the stages of a study, which finds those that were made earlier.
 
     Attributes:
-        kept: where the tables are kept; without it they are made in memory.
-        connection: holds ``observations`` in its own database.
-        method: what decides the tables.
-        in_memory: stages that are made in memory all the same, if they have to be made.
+        kept: the tables on disk; if None, tables are made in memory.
+        connection: with ``observations`` in its own database.
+        method: the other inputs.
+        in_memory: stages that are made in memory nevertheless.
     """
 
     kept: KeptTables | None
@@ -346,43 +342,46 @@ class Maker:
     in_memory: Collection[Stage] = ()
 
     def make_sessions(self) -> Sessions:
-        """``sessions``, and all that they are made of."""
+        """Return ``sessions`` and the tables on which they depend."""
         outcomes, method = self.make_outcomes(), self.method
-        given = (self.connection, outcomes, method.operators, method.thresholds)
-        return Sessions.beside(outcomes, self._place("sessions", partial(add_sessions, *given)))
+        arguments = (self.connection, outcomes, method.operators, method.thresholds)
+        return Sessions.beside(
+            outcomes, self._provide("sessions", partial(add_sessions, *arguments))
+        )
 
     def make_outcomes(self) -> Outcomes:
-        """``outcomes``, and all that they are made of."""
+        """Return ``outcomes`` and the tables on which they depend."""
         profiles, method = self.make_profiles(), self.method
-        given = (self.connection, profiles, method.thresholds, method.rules)
-        make = partial(apply_rules, *given, speaking=method.operators.domestic_asns)
-        return Outcomes.beside(profiles, self._place("rules", make))
+        arguments = (self.connection, profiles, method.thresholds, method.rules)
+        make = partial(apply_rules, *arguments, speaking=method.operators.domestic_asns)
+        return Outcomes.beside(profiles, self._provide("rules", make))
 
     def make_profiles(self) -> Profiles:
-        """The profiles of answers and pages, and the features."""
+        """Return the profiles of answers and pages, and the features."""
         features, method = self.make_features(), self.method
-        given = (self.connection, features, method.thresholds, method.fingerprints)
-        return Profiles.beside(features, self._place("profiles", partial(add_profiles, *given)))
+        arguments = (self.connection, features, method.thresholds, method.fingerprints)
+        return Profiles.beside(
+            features, self._provide("profiles", partial(add_profiles, *arguments))
+        )
 
     def make_features(self) -> Features:
-        """``features``, and what else they are made of."""
+        """Return ``features`` and the tables on which they depend."""
         own = Tables.of(self.connection)
-        given = (self.connection, own, self.method.thresholds)
-        return Features.at(self._place("features", partial(add_features, *given)), own)
+        arguments = (self.connection, own, self.method.thresholds)
+        return Features.at(self._provide("features", partial(add_features, *arguments)), own)
 
-    def _place(self, stage: Stage, make: Callable[[str], object]) -> str:
-        """The catalog with the tables of a stage."""
+    def _provide(self, stage: Stage, make: Callable[[str], object]) -> str:
+        """Return the catalog of a stage's tables, and make them if necessary."""
         if self.kept is None or stage in self.in_memory:
-            place = add_room(self.connection, stage)
-            make(place)
-            return place
+            catalog = add_room(self.connection, stage)
+            make(catalog)
+            return catalog
         return self.kept.provide(self.connection, stage, self.method.describe(stage), make)
 
 
-#: Threshold → the values that it is tried at, beside the published one. A number that moves no
-#: state has none.
+#: Threshold → values to try besides the published one. A number on which no state depends has none.
 Grid = Mapping[str, Sequence[float]]
-GRID: Grid = {name: one.tried for name, one in DECLARATIONS.items() if one.tried}
+GRID: Grid = {name: declared.tried for name, declared in DECLARATIONS.items() if declared.tried}
 #: The lowest and the highest of them.
 ENDS: Grid = {name: (min(values), max(values)) for name, values in GRID.items()}
 
@@ -393,12 +392,12 @@ def sweep(
     grid: Grid = ENDS,
     say: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
-    """List the sites again with each threshold at each value, the others as they are published.
+    """Judge the sites with each threshold at each value, the others as published.
 
-    Values of which the list is known from an earlier call, finished or not, are not judged again.
+    Values whose list is kept from an earlier call, even an interrupted one, are not judged again.
 
     Args:
-        study: its rules count, and none of its own numbers.
+        study: its own numbers are ignored.
         networks: ``Study.networks``.
         grid: threshold → values; the published value is added.
         say: called with ``(done, total)``, in judgements, when one begins and after the last.
@@ -407,11 +406,11 @@ def sweep(
         One row per threshold and value, in the order of the grid and by value: ``threshold,
         value, is_standing`` (the published value), ``blocked_domain_count`` and
         ``blocked_pair_count`` (listed sites, and pairs of site and access network),
-        ``gained_count, lost_count`` and ``gained, lost`` (sites against those of the published
-        numbers, joined by ``;``).
+        ``gained_count, lost_count`` and ``gained, lost`` (sites compared with those of the
+        published numbers, joined by ``;``).
 
     Raises:
-        SourceError: there is no room in any folder for the stages.
+        SourceError: no folder can take the stages.
     """
     judged = dict.fromkeys([Thresholds(), *_changed(grid).values()])
     for done, thresholds in enumerate(judged):
@@ -424,9 +423,9 @@ def sweep(
 
 
 def find_sweep(study: Study, networks: pd.DataFrame, grid: Grid = ENDS) -> pd.DataFrame | None:
-    """What ``sweep`` returns, where each of its values has been judged before; else nothing.
+    """Return the result of ``sweep`` if each of its values was judged before, else None.
 
-    It judges nothing and makes no stage. Arguments as of ``sweep``.
+    Nothing is judged, and no stage is made. Arguments are those of ``sweep``.
     """
     standing = _find_list(study, _method(study, networks, Thresholds()))
     rows = []
@@ -441,22 +440,21 @@ def find_sweep(study: Study, networks: pd.DataFrame, grid: Grid = ENDS) -> pd.Da
 def try_numbers(
     study: Study, grid: Grid, say: Callable[[int, int], None] = lambda done, total: None
 ) -> pd.DataFrame:
-    """Judge by every combination of the values of one or two thresholds.
+    """Judge with every combination of the values of one or two thresholds.
 
     Args:
-        study: all that the grid does not name is as in it; it stays as it is.
+        study: has the other thresholds and the rules; it is not changed.
         grid: threshold → values.
         say: called with ``(done, total)``, in judgements, when one begins and after the last.
 
     Returns:
         One row per combination, in the order of the grid: the thresholds by name;
         ``listed_domain_count``; a column per state, such as ``likely_blocked_pair_count``, pairs of
-        site and access network in the whole period; ``gained, lost``, the sites that come on the
-        list of the study or leave it, joined by ``;``.
+        site and access network in the whole period; ``gained, lost``, the sites added to and
+        removed from the list of the study, joined by ``;``.
 
     Raises:
-        ParameterError: more than two thresholds, no such threshold, or a value that is not
-            accepted.
+        ParameterError: more than two thresholds, no such threshold, or an invalid value.
     """
     if not 1 <= len(grid) <= 2:
         raise ParameterError("grid", ", ".join(grid), "one threshold or two are accepted")
@@ -489,13 +487,13 @@ def try_numbers(
 
 
 def _access_pairs(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts on access networks, of the whole period."""
+    """Return the verdicts on access networks in the whole period."""
     verdicts = confirm(study, networks, ["all"]).verdicts
     return verdicts[verdicts["is_domestic"].astype(bool)]
 
 
 def _changed(grid: Grid) -> dict[tuple[str, float], Thresholds]:
-    """Threshold and value → all numbers, with that one in its place."""
+    """Return (threshold, value) → the published numbers with this one changed."""
     published = Thresholds()
     return {
         (name, value): published.changed_by({name: value})
@@ -509,22 +507,22 @@ def _method(study: Study, networks: pd.DataFrame, thresholds: Thresholds) -> Met
 
 
 def _find_list(study: Study, method: Method) -> pd.DataFrame | None:
-    """The pairs of site and access network that are listed, where that is known."""
-    place = study.kept.find(study.connection, "listed", [method.describe("verdicts")])
-    return read_frame(study.connection, place, "listed") if place else None
+    """Return the listed pairs of site and access network, or None if not judged yet."""
+    catalog = study.kept.find(study.connection, "listed", [method.describe("verdicts")])
+    return read_frame(study.connection, catalog, "listed") if catalog else None
 
 
 def _keep_list(study: Study, method: Method) -> None:
-    """Judge, unless it has been done before, and keep the listed pairs: ``domain, probe_asn``."""
+    """Judge, unless done before, and keep the listed pairs: ``domain, probe_asn``."""
     connection, made_from = study.connection, [method.describe("verdicts")]
     if study.kept.find(connection, "listed", made_from):
         return
     published = replace(method, thresholds=Thresholds())
-    tried = [one for one in TABLES if method.describe(one) != published.describe(one)]
-    sessions = Maker(study.kept, connection, method, in_memory=tried).make_sessions()
+    changed = [stage for stage in TABLES if method.describe(stage) != published.describe(stage)]
+    sessions = Maker(study.kept, connection, method, in_memory=changed).make_sessions()
     pairs = list_pairs(connection, sessions, method.thresholds)
     pairs = pairs[pairs["probe_asn"].isin(method.operators.domestic_asns)]
-    for catalog in sessions.catalogs[: len(tried)]:
+    for catalog in sessions.catalogs[: len(changed)]:
         connection.execute(f"DETACH {catalog}")
     study.kept.provide(
         connection, "listed", made_from, partial(keep_frames, connection, {"listed": pairs})

@@ -1,8 +1,8 @@
-"""Which method made a result: its parts, their one digest, and what differs from another method.
+"""The lineage of a result: the parts of its method, their digest, and differences from another.
 
-The parts are rules, thresholds, code, shipped lists that decide something, and, of a report, its
-notebooks. The digest is of all but the notebooks: one that is edited in JupyterLab has read the
-tables of the others, and would refuse them.
+The parts are rules, thresholds, code, shipped lists that affect results, and, for a report, its
+notebooks. The digest does not cover notebooks, because an edited one must still accept the tables
+of the others.
 """
 
 import ast
@@ -34,21 +34,21 @@ from analysis.tables import TABLES
 _LISTS = ("categories.csv", "countries.csv", "local_filters.csv", "messaging_causes.csv")
 #: The declaration of columns.
 _COLUMNS = "columns.csv"
-#: So many differences are named; of more the others are counted.
+#: The most differences that are named; further ones are counted.
 _MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """The parts of a method: name → digest, and of a threshold its value.
+    """The parts of a method: name → digest, or value of a threshold.
 
     Attributes:
         rules: by id.
-        order: the ids of the rules in order.
+        order: digest of the ids of the rules in order.
         thresholds: the numbers in use.
         modules: the code.
         lists: shipped lists.
-        notebooks: those of a report; empty of a study.
+        notebooks: of a report; empty for a study.
     """
 
     rules: Mapping[str, str]
@@ -60,7 +60,7 @@ class Lineage:
 
     @classmethod
     def of(cls, rules: Iterable[Rule], thresholds: Thresholds) -> "Lineage":
-        """That of the code that runs here, with some rules and numbers."""
+        """Return the lineage of the running code with these rules and numbers."""
         digests = {rule.rule_id: _digest_rule(rule) for rule in rules}
         return cls(
             rules=digests,
@@ -72,7 +72,7 @@ class Lineage:
 
     @classmethod
     def read(cls, run: Mapping[str, Any]) -> "Lineage | None":
-        """That of a report, by its ``run.json``; None of one that does not say it, or otherwise."""
+        """Read the lineage of a report from its ``run.json``; None if missing or malformed."""
         try:
             return msgspec.convert(run.get("method"), cls)
         except msgspec.ValidationError:
@@ -80,43 +80,43 @@ class Lineage:
 
     @classmethod
     def of_release(cls) -> "Lineage":
-        """That of the release."""
-        told = read_release()
-        return cls(**{name: told[name] for name in _PARTS})
+        """Return the lineage of the release."""
+        release = read_release()
+        return cls(**{name: release[name] for name in _PARTS})
 
     def with_notebooks(self) -> "Lineage":
-        """With the notebooks of a report, as they are stored."""
+        """Return the lineage with the notebooks as they are stored."""
         paths = sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))
         return replace(self, notebooks={path.stem: _digest_notebook(path) for path in paths})
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen hex digits."""
+        """Sixteen hex digits of all parts but the notebooks."""
         parts = {name: getattr(self, name) for name in _PARTS if name != "notebooks"}
         return digest_text(json.dumps(parts, sort_keys=True))
 
     @cached_property
     def edits(self) -> tuple[str, ...]:
-        """What differs from the release, each in words; nothing where nothing does."""
+        """The differences from the release, in words."""
         return tuple(name_differences(Lineage.of_release(), self, "published"))
 
     @property
     def judging(self) -> "Lineage":
-        """Without the notebooks and the code that only say and draw what was found."""
-        said = set(list_modules(SAYING))
-        modules = {name: one for name, one in self.modules.items() if name not in said}
+        """The lineage without notebooks and without code that only presents results."""
+        presenting = set(list_modules(SAYING))
+        modules = {name: digest for name, digest in self.modules.items() if name not in presenting}
         return replace(self, modules=modules, notebooks={})
 
     @property
     def judging_edits(self) -> tuple[str, ...]:
-        """What of ``judging`` differs from the release."""
+        """The differences of ``judging`` from the release, in words."""
         return tuple(name_differences(Lineage.of_release().judging, self.judging, "published"))
 
     def digest_edit(self, only: str) -> str:
-        """The digest of ``judging``, where more of it than numbers was edited; else empty.
+        """Return the digest of ``judging`` if more than its numbers was edited, else ``""``.
 
         Args:
-            only: the condition of a part of the measurements, which is another basis of decisions.
+            only: the condition of a part of the measurements, which counts as an edit.
         """
         if only:
             return digest_text(f"{self.judging.digest} {only}")
@@ -125,12 +125,12 @@ class Lineage:
 
     @property
     def in_words(self) -> str:
-        """The digest, and what was edited."""
+        """The digest and the edits."""
         edited = f", edited: {shorten(self.edits)}" if self.edits else ", as released"
         return f"digest {self.digest}{edited}"
 
     def for_run(self) -> dict[str, Any]:
-        """What ``run.json`` says of it."""
+        """Return the lineage as in ``run.json``."""
         parts = {name: getattr(self, name) for name in _PARTS}
         return {"digest": self.digest, "edits": list(self.edits), **parts}
 
@@ -139,7 +139,7 @@ _PARTS = tuple(Lineage.__dataclass_fields__)
 
 
 def name_differences(before: Lineage, after: Lineage, known_as: str = "before") -> Iterator[str]:
-    """What differs between two methods, each in words: rules first, by id."""
+    """Yield the differences between two methods in words: rules first, by id."""
     yield from _compare("rule", before.rules, after.rules)
     if before.order != after.order and before.rules.keys() == after.rules.keys():
         yield "order of the rules changed"
@@ -164,17 +164,17 @@ def _compare(what: str, before: Mapping[str, str], after: Mapping[str, str]) -> 
 
 
 def shorten(differences: Sequence[str]) -> str:
-    """Differences in one line; of many the first."""
+    """Return differences in one line, the first ones if there are many."""
     more = len(differences) - _MOST_NAMED
     named = "; ".join(differences[:_MOST_NAMED])
     return f"{named}; and {more} more" if more > 0 else named
 
 
 def check_imported() -> None:
-    """Refuse to judge by code that was edited since: Python goes on with what it imported.
+    """Refuse to judge by code that was edited after its import, because the old code would run.
 
     Raises:
-        ParameterError: a file was edited; says to restart the kernel.
+        ParameterError: a file was edited; advises to restart the kernel.
     """
     if edited := find_edited(list_modules(MODULES)):
         accepted = "edited after this kernel imported it: restart the kernel and run all cells"
@@ -183,7 +183,7 @@ def check_imported() -> None:
 
 
 def _digest_rule(rule: Rule) -> str:
-    """All of a rule but its comment."""
+    """Return the digest of a rule without its comment."""
     bare = replace(rule, comment="", condition=drop_sql_comments(rule.condition))
     return digest_text(repr(astuple(bare)))
 
@@ -193,18 +193,17 @@ def _digest_list(name: str) -> str:
 
 
 def _digest_columns() -> str:
-    """What each column of a table holds: it decides how its numbers are written and read."""
+    """Return the digest of the types of all columns, which decide how numbers are written."""
     kinds = {name: list(table.columns.items()) for name, table in TABLES.items()}
     return digest_text(json.dumps(kinds))
 
 
 def _digest_notebook(path: Path) -> str:
-    """The code of a notebook. Of the cell of parameters what is no plain assignment: the run states
-    the values."""
+    """Return the digest of a notebook's code, without the values of its parameters."""
     cells = nbformat.read(path, as_version=4).cells  # type: ignore[no-untyped-call]
     try:
         return digest_code("\n".join(map(_read_code, cells)))
-    except SyntaxError:  # a magic of IPython's
+    except SyntaxError:  # an IPython magic
         return digest_text("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
 
 
@@ -214,11 +213,11 @@ def _read_code(cell: nbformat.NotebookNode) -> str:
     if "parameters" not in cell.metadata.get("tags", []):
         return str(cell.source)
     body = ast.parse(cell.source).body
-    return "\n".join(
-        ast.unparse(one)
-        for one in body
-        if not (isinstance(one, ast.Assign | ast.AnnAssign) and isinstance(one.value, _PLAIN))
-    )
+    return "\n".join(ast.unparse(node) for node in body if not _is_parameter(node))
+
+
+def _is_parameter(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, _PLAIN)
 
 
 #: Values of parameters.

@@ -1,11 +1,10 @@
 """The parameters of a study, declared once: name, help, default and check of each.
 
-The command line (``PROBE_CC=KH``) and a notebook's parameters cell (``probe_cc = "KH"``) are two
-ways to give them; ``StudyParameters.of`` reads either. ``tools/parameters_cells.py`` writes the
-cells from the declarations.
+``StudyParameters.of`` reads them from the command line (``PROBE_CC=KH``) or a notebook's parameters
+cell (``probe_cc = "KH"``). ``tools/parameters_cells.py`` writes the cells from the declarations.
 
-A country's totals are everybody's. ``PROJECT`` counts a project's own measurements apart: those of
-its OONI Run links, whose number the probes send along, and of its networks.
+A country's totals have the measurements of all volunteers. ``PROJECT`` counts a project's own
+separately: those of its OONI Run links, whose numbers the probes send, and of its networks.
 """
 
 import hashlib
@@ -36,12 +35,12 @@ from analysis.study.lineage import Lineage
 from analysis.study.variants import Variant, load_variant
 
 _LINK, _NETWORK = re.compile(r"[0-9]{1,18}", re.ASCII), re.compile(r"AS[0-9]{1,10}", re.ASCII)
-_MOST = 100  # of either
+_CAMPAIGN_LIMIT = 100  # links and networks
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """What counts as a project's own: measurements of a link, or on a network."""
+    """A project's own measurements: those of its links, and on its networks."""
 
     run_links: tuple[int, ...] = ()
     asns: tuple[int, ...] = ()
@@ -55,7 +54,7 @@ class Campaign:
         """
         parts = [part.strip().upper() for part in text.split(",") if part.strip()]
         wrong = [part for part in parts if not (_LINK.fullmatch(part) or _NETWORK.fullmatch(part))]
-        if wrong or len(parts) > _MOST:
+        if wrong or len(parts) > _CAMPAIGN_LIMIT:
             accepted = "numbers of OONI Run links and of networks are accepted, as in 10182,AS38901"
             raise ParameterError("PROJECT", text, accepted)
         links = {int(part) for part in parts if _LINK.fullmatch(part)}
@@ -70,17 +69,17 @@ class Campaign:
 
     @property
     def condition(self) -> str:
-        """SQL over the columns of an observation: whether it is the project's own."""
+        """The condition of the project's own measurements, as SQL over an observation."""
         parts = []
         if self.run_links:
-            # a probe that followed no link has none
+            # null if the probe followed no link
             parts.append(f"coalesce(run_link_id IN ({', '.join(map(str, self.run_links))}), false)")
         if self.asns:
             parts.append(f"probe_asn IN ({', '.join(map(str, self.asns))})")
         return f"({' OR '.join(parts) or 'false'})"
 
 
-#: What is meant where no country is given: made by ``make report``, all of one year.
+#: The default country, which ``make report`` makes, and its year.
 FICTIONAL_COUNTRY = "QQ"
 _FICTIONAL_PERIOD = ("2024-01-01", "2025-01-01")
 _FICTIONAL = REPOSITORY / "data" / "fictional"
@@ -90,20 +89,20 @@ _WORK = REPOSITORY / "data" / "work"
 #: The value of WITNESSES with which a report names no single measurement.
 NO_WITNESSES = "none"
 
-#: The lists that can be given: as parameters, or together as a snapshot.
+#: The lists, which are given as parameters, or together as a snapshot.
 LISTS = ("test_list", "networks", "fingerprints", "network_names", "events")
-_LONGEST_NAME = 200  # file systems take 255 bytes, and publication adds some
-_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_NAME_LENGTH = 200  # file systems take 255 bytes, and publication adds some
+_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What is known of a parameter besides its name, type and default.
+    """The declaration of a parameter besides its name, type and default.
 
     Attributes:
-        help: what it is, in one line.
-        is_variable: whether the command line takes it, in capital letters.
-        needs_country: whether it means something only with ``probe_cc``.
+        help: in one line.
+        is_variable: whether the command line accepts it, in capital letters.
+        needs_country: whether it requires ``probe_cc``.
     """
 
     help: str
@@ -124,9 +123,9 @@ def _declare(
 
 @dataclass(frozen=True)
 class StudyParameters:
-    """What a study is of, where it lies, and with which lists and numbers it is judged.
+    """The country, period, source, lists and numbers of a study.
 
-    ``of`` fills in defaults; an instance made directly is taken as it is.
+    ``of`` checks values and fills in defaults; the constructor does not.
     """
 
     probe_cc: str = _declare(
@@ -201,12 +200,12 @@ class StudyParameters:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "StudyParameters":
-        """The parameters among some values, checked, with every default filled in.
+        """Read the parameters among some values, check them, and fill in the defaults.
 
         Args:
             values: name in lower case → value, such as a notebook's ``globals()``; other names
-                are passed over. ``""`` is the default. ``thresholds`` is a mapping; relative
-                paths are meant from the working folder.
+                are ignored. ``""`` is the default. ``thresholds`` is a mapping; relative paths
+                start at the working folder.
 
         Raises:
             ParameterError: a value is wrong, or one is missing.
@@ -244,60 +243,60 @@ class StudyParameters:
 
     @property
     def campaign(self) -> Campaign:
-        """What counts as the project's own measurements."""
+        """The project's own measurements."""
         return Campaign.of(self.project)
 
     @property
     def has_witnesses(self) -> bool:
-        """Whether a report names single measurements, and gives times to the second."""
+        """Whether a report names single measurements and gives times to the second."""
         return not self.witnesses
 
     @property
     def published_label(self) -> str:
-        """A folder for the study, by the published method: ``kh/2023-07-01--2024-07-01``."""
+        """The study's folder by the published method: ``kh/2023-07-01--2024-07-01``."""
         return f"{self.probe_cc.lower()}/{self.period}"
 
     @property
     def label(self) -> str:
-        """A folder for the study, which says what was changed of the method.
+        """The study's folder, with the changes to the method.
 
-        ``kh/2023-07-01--2024-07-01.floor_sessions=6``; of many changes only a digest fits. The
-        label of a variant says what the variant changes.
+        ``kh/2023-07-01--2024-07-01.floor_sessions=6``; many changes are shortened to a digest. A
+        variant's own changes are replaced by its label.
         """
         changes = "".join(
             f".{name}={value}"
             for name, value in self.thresholds.changes().items()
             if not (self.variant and name in self.variant.thresholds)
         )
-        if len(changes) > _LONGEST_NAME:
+        if len(changes) > _NAME_LENGTH:
             changes = f".thresholds={hashlib.sha256(changes.encode()).hexdigest()[:12]}"
         variant = f".{self.variant.folder}" if self.variant else ""
         return f"{self.published_label}{variant}{changes}"
 
     @property
     def fictional_folder(self) -> Path:
-        """Where the fictional country with this code and period is written.
+        """The folder of the fictional country with this code and period.
 
-        That of another period than the usual one has a folder of its own.
+        A period other than the default has a folder of its own.
         """
         code = self.probe_cc.lower()
-        is_usual = (self.since, self.until) == _FICTIONAL_PERIOD
-        return _FICTIONAL / (code if is_usual else f"{code}-{self.period}")
+        is_default = (self.since, self.until) == _FICTIONAL_PERIOD
+        return _FICTIONAL / (code if is_default else f"{code}-{self.period}")
 
     def with_snapshot(self, snapshot: Snapshot) -> "StudyParameters":
-        """With the lists of a snapshot, wherever none was given."""
+        """Return the parameters with a snapshot's lists for those that were not given."""
         lists = {name.lower(): path for name, path in snapshot.parameters().items()}
         missing = {name: path for name, path in lists.items() if not getattr(self, name)}
         return replace(self, **missing)  # type: ignore[arg-type]
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The rules that it is judged by, in order."""
+        """The rules of the study's method, in order."""
         return self.variant.rules if self.variant else RULES
 
     @cached_property
     def lineage(self) -> Lineage:
-        """The method that it is judged by."""
+        """The lineage of the study's method."""
         return Lineage.of(self.rules, self.thresholds)
 
     @property
@@ -306,7 +305,7 @@ class StudyParameters:
         return self.lineage.digest_edit(self.variant.only if self.variant else "")
 
     def describe_method(self) -> dict[str, object]:
-        """What a page's provenance says of the method."""
+        """Return the method for a page's provenance."""
         variant = self.variant
         return {
             "method": f"rules version {RULES_VERSION}, {self.lineage.in_words}",
@@ -314,22 +313,24 @@ class StudyParameters:
         }
 
     def name_changes(self) -> list[tuple[str, str]]:
-        """What differs from the published method, and what it is; nothing where nothing does."""
-        variant, rules = self.variant, {rule.rule_id: rule.comment for rule in self.rules}
-        known = {**rules, **{name: one.meaning for name, one in DECLARATIONS.items()}}
-        told = [(f"variant “{variant.label}”", "")] if variant else []
+        """Return the changes to the published method, each with its meaning."""
+        variant = self.variant
+        meanings = {rule.rule_id: rule.comment for rule in self.rules}
+        meanings |= {name: threshold.meaning for name, threshold in DECLARATIONS.items()}
+        changes = [(f"variant “{variant.label}”", "")] if variant else []
         if variant and variant.only:
             words = f"only measurements of web sites with {variant.only}"
-            told.append((words, "the others are left out; apps and tools are of all measurements"))
+            meaning = "the others are left out; apps and tools are of all measurements"
+            changes.append((words, meaning))
         for edit in self.lineage.with_notebooks().edits:
-            words = edit.removeprefix("rule ").partition(" ")[0]
-            told.append((edit, known.get(words, "")))
-        return told
+            name = edit.removeprefix("rule ").partition(" ")[0]
+            changes.append((edit, meanings.get(name, "")))
+        return changes
 
     def for_notebooks(self) -> dict[str, object]:
-        """Every parameter by name, as a notebook's cell takes it; ``tables`` is the caller's."""
+        """Return every parameter but ``tables`` by name, as a notebook's cell sets it."""
         values = {name: getattr(self, name) for name in PARAMETERS if name != "tables"}
-        # the lists are filled in by now, and a snapshot would fill in others
+        # ``reference`` stays empty, because the lists of the snapshot are filled in already.
         variant = self.variant.file if self.variant else ""
         return {
             **values,
@@ -339,20 +340,20 @@ class StudyParameters:
         }
 
 
-#: Name → what is known of the parameter, in the order of the notebooks' cells.
+#: Name → declaration of the parameter, in the order of the notebooks' cells.
 PARAMETERS: Mapping[str, Parameter] = {
-    one.name: one.metadata["parameter"] for one in fields(StudyParameters)
+    declared.name: declared.metadata["parameter"] for declared in fields(StudyParameters)
 }
 
 
 def check_names(values: Mapping[str, Any]) -> None:
-    """Refuse a name of a notebook that is nearly a parameter's: a misspelt one changes nothing.
+    """Refuse misspelt parameters, which would have no effect.
 
     Args:
-        values: a notebook's ``globals()``, which may hold other names, or parameters alone.
+        values: a notebook's ``globals()``, which may have other names, or only parameters.
 
     Raises:
-        ParameterError: there is one, with a number or a text.
+        ParameterError: the name of a number or text is nearly that of a parameter.
     """
     is_notebook = "__name__" in values
     known = [*PARAMETERS, *DECLARATIONS]
@@ -370,13 +371,13 @@ def check_names(values: Mapping[str, Any]) -> None:
 
 
 def find_lists(parameters: StudyParameters) -> StudyParameters:
-    """With the snapshot of lists that is asked for, or that a study of OONI's archive needs.
+    """Return the parameters with the requested snapshot, or the latest for OONI's archive.
 
-    No network is touched: where none was fetched before, such a study goes without.
+    No network is used; if no snapshot was fetched, a study of OONI's archive has none.
 
     Raises:
         ParameterError: there is no such snapshot.
-        ContractError: a file of it is not what was fetched.
+        ContractError: a file of it is not the one that was fetched.
     """
     if parameters.reference:
         return parameters.with_snapshot(find(parameters.reference, parameters.probe_cc))
@@ -386,15 +387,15 @@ def find_lists(parameters: StudyParameters) -> StudyParameters:
 
 
 def wants_snapshot(parameters: StudyParameters) -> bool:
-    """Whether lists of today are meant: OONI's measurements are read with those."""
+    """Test whether a study needs the latest lists: it is of OONI's archive and lacks lists."""
     return parameters.source == OONI and not (parameters.test_list and parameters.fingerprints)
 
 
 def whole_number(name: str, value: object, accepted: range) -> int:
-    """A whole number within a range, given as such or as text.
+    """Parse a whole number in a range, from a number or a text.
 
     Raises:
-        ParameterError: it is none.
+        ParameterError: it is not such a number.
     """
     text = str(value)
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) in accepted):
@@ -412,8 +413,7 @@ def _read_witnesses(value: object) -> str:
 
 
 def _read_variant(values: Mapping[str, Any]) -> Variant | None:
-    """The variant of a file, or that of a study whose parameters are read once more; a notebook may
-    call something else so."""
+    """Return the variant of a file, or one that was read before; ignore other values."""
     given = values.get("variant")
     if isinstance(given, str | Path) and str(given):
         return load_variant(absolute("variant", given))
@@ -421,8 +421,7 @@ def _read_variant(values: Mapping[str, Any]) -> Variant | None:
 
 
 def _read_thresholds(values: Mapping[str, Any]) -> Thresholds:
-    """Of a notebook whose cells ran before, the thresholds themselves; of papermill's ``-p`` the
-    mapping as a text."""
+    """Read thresholds: a mapping, papermill's text of one, or ``Thresholds`` of an earlier cell."""
     given = thresholds = values.get("thresholds", {})
     if isinstance(thresholds, Thresholds):
         return thresholds
@@ -436,7 +435,7 @@ def _read_thresholds(values: Mapping[str, Any]) -> Thresholds:
 
 
 def _check_country_is_given(given: Mapping[str, Any]) -> None:
-    """Refuse a period, a source or a list of no country: the fictional one was hardly meant."""
+    """Refuse a period, a source or a list without a country, which was probably forgotten."""
     if "probe_cc" in given:
         return
     defaults = vars(StudyParameters())
@@ -451,7 +450,7 @@ def _check_country_is_given(given: Mapping[str, Any]) -> None:
 
 
 def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Period, archive and lists of the fictional country, where others are not given."""
+    """Return the values with defaults of the fictional country: period, archive and lists."""
     if not is_fictional(code):
         missing = [name.upper() for name in ("since", "until") if name not in given]
         also = f" (with {' and '.join(missing)}, UTC dates)" if missing else ""
@@ -476,13 +475,13 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _read_period(code: str, given: Mapping[str, Any]) -> Period:
-    """The whole period, which ``split`` can halve where it is more than a day."""
+    """Read the period, and check ``split`` if it has more than one day."""
     for name in ("since", "until"):
         if name not in given:
             accepted = "must be given with SOURCE: a UTC date, YYYY-MM-DD"
             raise ParameterError(name.upper(), "", accepted)
     period = Period.parse(given["since"], given["until"])
-    # Not cut short: what a report is of, and where it lies, does not hang on the day it is made.
+    # Refused instead of shortened, because a report must not depend on the day when it is made.
     if period.until > today() and not is_fictional(code):
         accepted = f"lies ahead; {today()} is accepted at the latest: its eve is over (UTC)"
         raise ParameterError("UNTIL", period.until, accepted)
@@ -492,7 +491,7 @@ def _read_period(code: str, given: Mapping[str, Any]) -> Period:
 
 
 def _read_paths(given: Mapping[str, Any]) -> dict[str, str]:
-    """Source, store and lists with absolute paths; of test lists there may be several."""
+    """Return source, store and lists with absolute paths; there may be several test lists."""
     names = ("source", "store", "test_counts", "outages", *LISTS)
     paths = {name: absolute(name, given.get(name, "")) for name in names}
     lists = [part for part in str(given.get("test_list", "")).split(",") if part]
@@ -500,10 +499,10 @@ def _read_paths(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def absolute(name: str, path: str | Path) -> str:
-    """An absolute path for a relative one; URLs and ``ooni`` stay as they are.
+    """Make a path absolute; URLs and ``ooni`` are returned unchanged.
 
     Raises:
-        ParameterError: it holds control characters or is not UTF-8, or nobody has that home.
+        ParameterError: it has control characters or is not UTF-8, or its user does not exist.
     """
     text = str(path)
     try:
@@ -511,17 +510,16 @@ def absolute(name: str, path: str | Path) -> str:
             text = str(Path(text).expanduser().absolute())
     except RuntimeError as error:
         raise ParameterError(name.upper(), path, str(error)) from None
-    if _NO_TEXT.search(text):
+    if _NOT_PRINTABLE.search(text):
         accepted = "a path or URL in UTF-8, without control characters, is accepted"
         raise ParameterError(name.upper(), path, accepted)
     return text
 
 
 def replies_folder(store: str) -> Path:
-    """Where OONI's replies are kept.
+    """Return the folder of OONI's replies.
 
-    Beside a store that is no folder it is the repository's own: replies are small, and each machine
-    can ask.
+    If the store is a bucket, it is in the repository, because each machine can fetch the replies.
     """
     base = REPOSITORY / "data" if "://" in store else Path(store)
     return base / "raw" / "api"

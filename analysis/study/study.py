@@ -1,7 +1,7 @@
-"""A study: a country, a period with its halves, the observations, and the lists it is read with.
+"""A study: a country, a period with its halves, the observations, and the lists.
 
 ``Study`` is of web sites. ``MessagingStudy`` is of apps and circumvention tools, and needs no
-measurement of a web site. The counts are of what was tested, by month, site and network.
+measurement of a web site. The functions ``count_…`` count tests by month, site and network.
 """
 
 import hashlib
@@ -55,9 +55,9 @@ from analysis.verdicts.app_verdicts import Elsewhere, look_elsewhere
 
 @dataclass(frozen=True)
 class ReferenceLists:
-    """All lists of one study; one that was not given is empty, or the one that ships.
+    """All lists of one study; a list that was not given is empty, or the shipped one.
 
-    Names that are ``withheld`` have given way to their placeholders in all of them.
+    Withheld names are replaced by placeholders in all of them.
     """
 
     fingerprints: Fingerprints
@@ -84,31 +84,31 @@ class ReferenceLists:
         return [*self.test_lists.files, *(file for file in files if file)]
 
     def name_networks(self, measured: pd.DataFrame) -> dict[int, str]:
-        """Number → name, of networks in the lists and of those that measured.
+        """Return number → name of networks in the lists and of those that measured.
 
         Args:
             measured: ``probe_asn`` (number) and ``network``.
         """
-        listed = {asn: one.network for asn, one in self.networks.networks.items()}
+        listed = {asn: network.network for asn, network in self.networks.networks.items()}
         own = dict(zip(measured["probe_asn"], measured["network"], strict=True))
         return {**self.network_names.names, **listed, **own}
 
     @property
     def fingerprint_file(self) -> ReferenceFile | None:
-        """The fingerprints that are looked for, as one file; None where there are none."""
-        known = self.fingerprints
-        count = len(known.dns) + len(known.http) - len(known.left_out)
-        if known.is_empty:
+        """The supported fingerprints as one file; None if there are none."""
+        marks = self.fingerprints
+        count = len(marks.dns) + len(marks.http) - len(marks.left_out)
+        if marks.is_empty:
             return None
-        return ReferenceFile("fingerprints", "fingerprints", known.digest, count)
+        return ReferenceFile("fingerprints", "fingerprints", marks.digest, count)
 
 
 def load_lists(parameters: StudyParameters) -> ReferenceLists:
-    """Read the lists that the parameters name.
+    """Read the lists of the parameters.
 
     Raises:
-        ParameterError: a list is missing or has another shape.
-        ContractError: one that ships has.
+        ParameterError: a list is missing or has another format.
+        ContractError: a shipped list has another format.
     """
     code = parameters.probe_cc
     lists = ReferenceLists(
@@ -126,7 +126,7 @@ def load_lists(parameters: StudyParameters) -> ReferenceLists:
 
 
 def _withhold(lists: ReferenceLists, probe_cc: str) -> ReferenceLists:
-    """The lists with placeholders for the names that are withheld."""
+    """Return the lists with placeholders for withheld names."""
     return replace(
         lists,
         test_lists=lists.withheld.rename_lists(lists.test_lists),
@@ -195,18 +195,18 @@ FROM observations GROUP BY 1 ORDER BY 1
 def count_by_month(
     connection: duckdb.DuckDBPyConnection, *, has_fingerprints: bool
 ) -> pd.DataFrame:
-    """The contract's ``measurements_by_month``: one row per month that was measured.
+    """Return the contract's ``measurements_by_month``: one row per month with measurements.
 
     Args:
-        connection: holds ``observations``.
-        has_fingerprints: without a fingerprint list nothing can be confirmed, and
-            ``confirmed_count`` is empty rather than 0.
+        connection: with ``observations``.
+        has_fingerprints: without a fingerprint list no measurement can be confirmed, and
+            ``confirmed_count`` is empty instead of 0.
     """
     frame = connection.execute(_BY_MONTH).df()
     parts = [f"{flag}_count" for flag in DISJOINT]
-    off = frame[frame[parts].sum(axis=1) != frame["measurement_count"]]
-    if len(off):
-        month = off["month"].iloc[0]
+    mismatches = frame[frame[parts].sum(axis=1) != frame["measurement_count"]]
+    if len(mismatches):
+        month = mismatches["month"].iloc[0]
         raise ContractError(f"measurements_by_month: the flags of {month} do not sum")
     if not has_fingerprints:
         frame["confirmed_count"] = pd.array([pd.NA] * len(frame), dtype="Int64")
@@ -214,14 +214,14 @@ def count_by_month(
 
 
 def count_by_network(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """One row per ``probe_asn``: ``measurement_count, domain_count, day_count``."""
+    """Return one row per ``probe_asn``: ``measurement_count, domain_count, day_count``."""
     return connection.execute(_BY_NETWORK).df()
 
 
 def read_reported_names(
     connection: duckdb.DuckDBPyConnection, table: str = "observations"
 ) -> dict[int, dict[str, int]]:
-    """``networks.ReportedNames`` of the measurements of a table, which has ``run``."""
+    """Return ``networks.ReportedNames`` of the measurements of a table with ``run``."""
     reported: dict[int, dict[str, int]] = {}
     rows = connection.execute(_REPORTED_NAMES.format(table=table)).fetchall()
     for asn, name, days in rows:
@@ -232,18 +232,20 @@ def read_reported_names(
 def count_by_network_and_month(
     connection: duckdb.DuckDBPyConnection, networks: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row per ``probe_asn`` × ``month`` that was measured: ``measurement_count, network``.
+    """Return one row per ``probe_asn`` and ``month``: ``measurement_count, network``.
 
-    ``network`` is the name in ``networks`` with the number, since several may have one name.
+    ``network`` is the name in ``networks`` with the number, because names are not unique.
     """
-    frame = connection.execute(_BY_NETWORK_MONTH).df().merge(networks[["probe_asn", "network"]])
-    return frame.assign(network=list(map(name_network, frame["network"], frame["probe_asn"])))
+    frame = connection.execute(_BY_NETWORK_MONTH).df()
+    frame = frame.merge(networks[["probe_asn", "network"]])
+    names = list(map(name_network, frame["network"], frame["probe_asn"]))
+    return frame.assign(network=names)
 
 
 def count_by_domain(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """One row per ``domain``: counts and the ``inputs`` it was tested by.
+    """Return one row per ``domain``: counts and the measured ``inputs``.
 
-    Measurements whose input has no usable host name stand under the domain ``""``.
+    Measurements whose input has no usable host name are under the domain ``""``.
     """
     return connection.execute(_BY_DOMAIN).df()
 
@@ -251,7 +253,7 @@ def count_by_domain(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 def count_in_halves(
     connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period]
 ) -> pd.DataFrame:
-    """One row per network with its measurements in each half.
+    """Return one row per network with its measurements in each half.
 
     Columns: ``probe_asn, first_measurement_count, second_measurement_count``.
     """
@@ -261,11 +263,11 @@ def count_in_halves(
 def count_in_periods(
     connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period]
 ) -> dict[str, dict[str, object]]:
-    """Period → ``measurement_count, domain_count`` and ``network_asns``."""
+    """Return period → ``measurement_count, domain_count`` and ``network_asns``."""
     counts: dict[str, dict[str, object]] = {}
     for name, period in periods.items():
-        inside = {"since": period.since, "until": period.until}
-        ((measurements, domains, asns),) = connection.execute(_IN_PERIOD, inside).fetchall()
+        parameters = {"since": period.since, "until": period.until}
+        ((measurements, domains, asns),) = connection.execute(_IN_PERIOD, parameters).fetchall()
         counts[name] = {
             "measurement_count": measurements,
             "domain_count": domains,
@@ -276,13 +278,13 @@ def count_in_periods(
 
 @dataclass(frozen=True)
 class Opened:
-    """A country and a period, with what is read once.
+    """An opened study of a country and a period.
 
     Attributes:
-        parameters: what it was opened with.
+        parameters: of the study.
         periods: ``all``, and its halves ``first`` and ``second``.
-        collection: the measurements of the source, of whatever period.
-        lists: what is known besides.
+        collection: the measurements of the source in any period.
+        lists: reference data.
     """
 
     parameters: StudyParameters = field(repr=False)
@@ -307,23 +309,23 @@ class Opened:
 
     @property
     def is_from_ooni(self) -> bool:
-        """Whether the source is OONI's own archive, rather than another in its layout."""
+        """Whether the source is OONI's own archive, and not another in its layout."""
         return self.parameters.source == OONI
 
     @property
     def credit(self) -> str:
-        """Source, country and period, as the foot of a figure says them."""
+        """Source, country and period, for the footer of a figure."""
         source = "OONI" if self.is_from_ooni else "an archive in OONI's format"
         return f"{source}, {self.title}"
 
     def footer(self, count: int, what: str) -> str:
-        """The same with n."""
+        """Return the footer of a figure with n."""
         return ENGLISH.say(
             "Source: {credit}. n = {n} {what}.", credit=self.credit, n=count, what=what
         )
 
     def _describe_networks(self, counts: pd.DataFrame, names: ReportedNames) -> pd.DataFrame:
-        """Counts by ``probe_asn``, with what is known of each network."""
+        """Return counts by ``probe_asn`` with name, operator and kind of each network."""
         described = describe(names, self.lists.networks, self.lists.network_names.names)
         described["is_domestic"] = described["kind"].isin(DOMESTIC)
         return described.merge(counts, on="probe_asn")
@@ -335,40 +337,42 @@ class Study(Opened):
 
     Attributes:
         observations: each measurement once.
-        part: in words, which of its measurements these are (``only``, ``resample``); empty of a
-            whole study.
+        part: the part of its measurements in words (``only``, ``resample``); empty for all.
     """
 
     observations: Observations
     part: str = ""
 
     def __repr__(self) -> str:
-        """Five lines for whoever looks at it in a notebook."""
+        """Return five lines for a notebook."""
         ((rows,),) = self.connection.execute("SELECT count(*) FROM observations").fetchall()
         variant = self.parameters.variant
-        return (
-            f"{self.title}{f', {variant.label}' if variant else ''}"
-            f"{f', {self.part}' if self.part else ''}\n"
-            f"{rows:,} measurements on {len(self.networks())} network(s)\n"
-            f"lists: {', '.join(file.name for file in self.lists.files) or 'none'}\n"
-            f"method: {self.parameters.lineage.in_words}\n"
-            "study.connection: DuckDB with the table observations; after confirm with outcomes, too"
+        title = [self.title, variant.label if variant else "", self.part]
+        files = ", ".join(file.name for file in self.lists.files)
+        lines = (
+            ", ".join(filter(None, title)),
+            f"{rows:,} measurements on {len(self.networks())} network(s)",
+            f"lists: {files or 'none'}",
+            f"method: {self.parameters.lineage.in_words}",
+            "study.connection: DuckDB with the table observations; after confirm with outcomes, "
+            "too",
         )
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         return str(Markup("<pre>{}</pre>").format(repr(self)))
 
     def only(self, condition: str) -> "Study":
-        """The same study of some measurements alone: ``study.only("probe_asn = 64498")``.
+        """Return the study of some measurements only: ``study.only("probe_asn = 64498")``.
 
-        It is judged as if nothing else had been measured. No table of the whole study is used for
-        it, and notebooks hand its tables on through a folder of its own.
+        It is judged as if there were no other measurements. No table of the whole study is used,
+        and notebooks share its tables through a folder of its own.
 
         Args:
             condition: SQL over the columns of an observation (docs/library.md).
 
         Raises:
-            ParameterError: it is no such condition, or true of no measurement.
+            ParameterError: it is not such a condition, or is true for no measurement.
         """
         if not condition.strip():
             raise ParameterError("only", condition, "it is no condition, such as probe_asn = 1")
@@ -376,7 +380,7 @@ class Study(Opened):
         return self._take_part(condition)._apart(f"only-{digest}")
 
     def _take_part(self, condition: str) -> "Study":
-        """``only``, with the same folder for tables; all of it where there is no condition."""
+        """Return a part with the same folder for tables; the whole without a condition."""
         if not condition:
             return self
         observations = self.observations.only(condition)
@@ -390,7 +394,7 @@ class Study(Opened):
         return replace(self, observations=observations, part=part)
 
     def _apart(self, suffix: str) -> "Study":
-        """With a folder for tables of its own."""
+        """Return the study with a folder for tables of its own."""
         parameters = replace(self.parameters, tables=f"{self.parameters.tables}.{suffix}")
         return replace(self, parameters=parameters)
 
@@ -403,27 +407,31 @@ class Study(Opened):
         only: str = "",
         baseline: Callable[["Study"], pd.DataFrame] | None = None,
     ) -> "Study":
-        """The same study, judged otherwise: ``study.variant("strict", thresholds={…})``.
+        """Return the study with another method: ``study.variant("strict", thresholds={…})``.
 
-        It has a connection and a folder for tables of its own, so nothing that is done with it
-        touches this study. What is not given is as in this study.
+        It has a connection and a folder for tables of its own, so it does not affect this study.
+        Arguments that are not given are as in this study.
 
         Args:
-            label: a few words that name it.
+            label: a few words as its name.
             rules: all rules, in order: ``[*study.rules, my_rule]``.
-            thresholds: the numbers to change, by name; or ``Thresholds()``, those as published.
+            thresholds: the numbers to change, by name; or ``Thresholds()`` for the published ones.
             only, baseline: see ``variants.Variant``.
 
         Raises:
-            ParameterError: the label is no name, or one of the others cannot work.
+            ParameterError: the label or another argument is invalid.
         """
-        before = self.parameters.variant
+        current = self.parameters.variant
+        if baseline is None and current:
+            baseline = current.baseline
+        if isinstance(thresholds, Thresholds):
+            thresholds = vars(thresholds)
         variant = Variant(
             label,
             rules=self.rules if rules is None else tuple(rules),
-            thresholds=vars(thresholds) if isinstance(thresholds, Thresholds) else thresholds or {},
+            thresholds=thresholds or {},
             only=only,
-            baseline=baseline or (before.baseline if before else None),
+            baseline=baseline,
         )
         parameters = replace(
             self.parameters,
@@ -435,23 +443,23 @@ class Study(Opened):
         return judged._take_part(variant.only)
 
     def resample(self, seed: int, by: str = "run") -> "Study":
-        """The same study of as many runs, drawn from its own with replacement.
+        """Return a bootstrap sample of the study: as many runs, drawn with replacement.
 
-        A run that is drawn twice is there as two runs, so its sessions count twice; about a third
-        of the runs are not drawn. What differs between the lists of many such studies is what
-        depends on which runs were made (docs/library.md). Its tables are apart, as those of a
-        part are (``only``).
+        A run that is drawn twice appears as two runs, so its sessions count twice; about a third of
+        the runs are not drawn. The lists of many such studies show how far the list depends on
+        which runs were made (docs/library.md). Its tables have a folder of their own, as for
+        ``only``.
 
         Args:
             seed: a whole number, not below 0; the same one draws the same runs on every machine.
-            by: what is drawn; only runs are known, since nothing says who made them.
+            by: only ``run`` is accepted, because measurements do not tell who made them.
 
         Raises:
-            ParameterError: something else is to be drawn, or the seed is no such number.
+            ParameterError: ``by`` is not ``run``, or the seed is not such a number.
         """
         if by != "run":
-            why = 'only "run" can be drawn: no measurement says who made it'
-            raise ParameterError("by", by, why)
+            accepted = 'only "run" can be drawn: no measurement says who made it'
+            raise ParameterError("by", by, accepted)
         if not isinstance(seed, int) or seed < 0:
             raise ParameterError("seed", seed, "a whole number from 0 on is accepted")
         words = f"resampled by run, seed {seed}"
@@ -464,12 +472,12 @@ class Study(Opened):
 
     @property
     def kept(self) -> KeptTables:
-        """The tables that were made of the observations before."""
+        """The stages on disk that were made from the observations."""
         return self.observations.kept
 
     @property
     def fingerprints(self) -> Fingerprints:
-        """OONI's signs of blocking: empty where none are given."""
+        """OONI's fingerprints; empty if none were given."""
         return self.lists.fingerprints
 
     @property
@@ -488,7 +496,7 @@ class Study(Opened):
         return self.parameters.rules
 
     def networks(self) -> pd.DataFrame:
-        """One row per network that measured, by number.
+        """Return one row per network that measured, by number.
 
         Columns: ``probe_asn`` (number), ``network, operator, kind, kind_source, is_domestic,
         measurement_count, domain_count, day_count`` (days with a measurement).
@@ -497,11 +505,11 @@ class Study(Opened):
         return self._describe_networks(count_by_network(self.connection), names)
 
     def network_names(self) -> dict[int, str]:
-        """Number → name, of networks that measured or that a list names."""
+        """Return number → name of networks that measured or are on a list."""
         return self.lists.name_networks(self.networks())
 
     def domains(self) -> pd.DataFrame:
-        """One row per domain that was tested, by name; ``""`` where an input has no host name.
+        """Return one row per tested domain, by name; ``""`` for inputs without a host name.
 
         Columns: ``domain, category_code, category, is_local, measurement_count, anomaly_count``
         (flagged, failures among them) and ``flagged_count`` (failures left out).
@@ -520,37 +528,39 @@ class Study(Opened):
         return frame.drop(columns="inputs")
 
     def sources(self) -> dict[str, object]:
-        """What the study read, for the provenance section: digests and dates, no path."""
+        """Return the inputs of the study for the provenance section: digests and dates, no path."""
         return {
             **self.parameters.describe_method(),
             **({"measurements": self.part} if self.part else {}),
             "observations": f"sha256 {self.collection.digest}",
-            "fingerprints": "none given"
-            if self.fingerprints.is_empty
-            else f"{len(self.fingerprints.dns)} DNS, {len(self.fingerprints.http)} HTTP, "
-            f"sha256 {self.fingerprints.digest}" + _left_out(self.fingerprints),
-            **{
-                f"{file.role}, {file.name}": f"{file.row_count} rows, sha256 {file.digest}"
-                + (f", newest entry {file.date}" if file.date else "")
-                for file in self.lists.files
-            },
+            "fingerprints": _describe_fingerprints(self.fingerprints),
+            **{f"{file.role}, {file.name}": _describe_file(file) for file in self.lists.files},
         }
 
 
-def _left_out(fingerprints: Fingerprints) -> str:
-    names = fingerprints.left_out
-    return f"; left out, of more than literals, . and .*: {', '.join(names)}" if names else ""
+def _describe_file(file: ReferenceFile) -> str:
+    newest = f", newest entry {file.date}" if file.date else ""
+    return f"{file.row_count} rows, sha256 {file.digest}{newest}"
+
+
+def _describe_fingerprints(fingerprints: Fingerprints) -> str:
+    if fingerprints.is_empty:
+        return "none given"
+    counts = f"{len(fingerprints.dns)} DNS, {len(fingerprints.http)} HTTP"
+    names = ", ".join(fingerprints.left_out)
+    left_out = f"; left out, of more than literals, . and .*: {names}" if names else ""
+    return f"{counts}, sha256 {fingerprints.digest}{left_out}"
 
 
 def study_of(values: Mapping[str, Any]) -> Study:
-    """Open the study that a notebook's parameters describe: ``study_of(globals())``.
+    """Open the study of a notebook's parameters: ``study_of(globals())``.
 
-    Prints which numbers differ from the published method.
+    Prints the changes to the published method.
 
     Raises:
         ParameterError: a parameter is wrong or misspelt, a file of the method was edited after this
             kernel imported it, or the fictional country has not been made yet.
-        SourceError: the source has nothing for the country in the period, or could not be read.
+        SourceError: the source has no measurement of the study, or could not be read.
     """
     parameters = _read_parameters(values)
     archive = parameters.fictional_folder / "archive"
@@ -573,7 +583,7 @@ def _read_parameters(values: Mapping[str, Any]) -> StudyParameters:
     return parameters
 
 
-#: The ledger's reason for a line without it → a field without which no line is a measurement.
+#: The ledger's reason for a line → the required field that it lacks.
 _IDENTITY = {
     "invalid:no_test_name": "test_name",
     "invalid:no_start_time": "measurement_start_time",
@@ -583,11 +593,11 @@ _IDENTITY = {
 
 
 def open_observations(collection: Collection, probe_cc: str, period: Period) -> Observations:
-    """The observations of a country and a period, of which there is at least one.
+    """Open the observations of a country and a period, at least one.
 
     Raises:
-        SourceError: the source has none.
-        ContractError: it has none because most lines lack a field that all must have.
+        SourceError: there is none.
+        ContractError: there is none because most lines lack a required field.
     """
     observations = Observations(collection, probe_cc, period)
     if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
@@ -608,27 +618,27 @@ def open_observations(collection: Collection, probe_cc: str, period: Period) -> 
     return observations
 
 
-def request_of(parameters: StudyParameters, **how: Any) -> Request:
-    """What a study reads; ``how`` are the other attributes of a request."""
+def request_of(parameters: StudyParameters, **options: Any) -> Request:
+    """Return the request to ingest a study; ``options`` are its other attributes."""
     return Request(
         parameters.source,
         parameters.store,
         parameters.probe_cc,
         parameters.period,
         parameters.receipt_margin,
-        **how,
+        **options,
     )
 
 
 def open_study(parameters: StudyParameters, *, jobs: int | None = None) -> Study:
-    """Open the period, from the store where the source has been read before.
+    """Open a study, from the store if the source has been read before.
 
-    A folder is looked through each time. A server is asked only where the store does not hold what
-    it listed for the country, and with ``ooni`` for the period, when it was last read:
-    ``python -m analysis ingest`` brings that up to date.
+    A folder is listed each time. A server is listed only if the store lacks objects of its last
+    listing for the country (with ``ooni``, and the period); ``python -m analysis ingest`` lists it
+    again.
 
     Args:
-        parameters: what the study is of, where it lies, with which lists.
+        parameters: of the study.
         jobs: processes for reading; by default one per processor.
 
     Raises:
@@ -648,11 +658,11 @@ def study_on(
     collection: Collection,
     lists: ReferenceLists,
 ) -> Study:
-    """The study of what was read, or of the part of it that a variant is about.
+    """Return the study of a collection, or of the part that its variant selects.
 
     Raises:
-        SourceError: the source has nothing for the country in the period.
-        ParameterError: the variant's condition is none, or true of no measurement.
+        SourceError: the source has no measurement of the country in the period.
+        ParameterError: the variant's condition is invalid, or true for no measurement.
     """
     observations = open_observations(collection, parameters.probe_cc, parameters.period)
     study = Study(parameters, periods, collection, lists, observations)
@@ -671,10 +681,10 @@ class MessagingStudy(Opened):
 
     Attributes:
         rows: the measurements of the country and the period.
-        here: counts of the country, one row a test and day: ``test_counts.COLUMNS``; empty where
-            nobody counted.
-        elsewhere: what other countries say.
-        digests: of OONI's replies, by what was asked for; empty where it was not asked.
+        here: counts of the country, one row per test and day: ``test_counts.COLUMNS``; empty if
+            not available.
+        elsewhere: results of other countries.
+        digests: of OONI's replies, by question; empty if it was not asked.
     """
 
     rows: MessagingRows = field(repr=False)
@@ -688,7 +698,7 @@ class MessagingStudy(Opened):
         return self.rows.connection
 
     def networks(self) -> pd.DataFrame:
-        """One row a network that ran any of these tests, by number.
+        """Return one row per network that ran any of these tests, by number.
 
         Columns: ``probe_asn`` (number), ``network, operator, kind, is_domestic,
         measurement_count``.
@@ -697,22 +707,26 @@ class MessagingStudy(Opened):
         return self._describe_networks(self.connection.execute(_NAMES).df(), names)
 
     def network_names(self) -> dict[int, str]:
-        """Number → name, of networks that ran these tests or that a list names."""
+        """Return number → name of networks that ran these tests or are on a list."""
         return self.lists.name_networks(self.networks())
 
     def sources(self) -> dict[str, object]:
-        """What was read, for the provenance section: digests and dates, no path."""
+        """Return the inputs for the provenance section: digests and dates, no path."""
         file = self.lists.test_counts.file
+        counts = {file.name: f"{file.row_count} rows, sha256 {file.digest}"} if file else {}
+        replies = {
+            f"OONI's counts of {name}": f"sha256 {digest}" for name, digest in self.digests.items()
+        }
         return {
             **self.parameters.describe_method(),
             "observations": f"sha256 {self.collection.digest}",
-            **({file.name: f"{file.row_count} rows, sha256 {file.digest}"} if file else {}),
-            **{f"OONI's counts of {name}": f"sha256 {d}" for name, d in self.digests.items()},
+            **counts,
+            **replies,
         }
 
 
 def messaging_study_of(values: Mapping[str, Any]) -> MessagingStudy:
-    """Open what a notebook's parameters describe: ``messaging_study_of(globals())``.
+    """Open the study of apps of a notebook's parameters: ``messaging_study_of(globals())``.
 
     Raises:
         ParameterError: a parameter is wrong.
@@ -722,7 +736,7 @@ def messaging_study_of(values: Mapping[str, Any]) -> MessagingStudy:
 
 
 def open_messaging(parameters: StudyParameters, *, jobs: int | None = None) -> MessagingStudy:
-    """Open a study of apps and tools, from the store where the source has been read before."""
+    """Open a study of apps and tools, from the store if the source has been read before."""
     period, lists = parameters.period, load_lists(parameters)
     first, second = period.split(parameters.split)
     collection = ingest_messaging(request_of(parameters, reopen=True, jobs=jobs))
@@ -742,7 +756,7 @@ def open_messaging(parameters: StudyParameters, *, jobs: int | None = None) -> M
 def read_counts(
     parameters: StudyParameters, lists: ReferenceLists
 ) -> tuple[pd.DataFrame, pd.DataFrame, Mapping[str, str]]:
-    """The country's counts, all countries', and the digests of OONI's replies."""
+    """Return the country's counts, all countries' counts, and the digests of OONI's replies."""
     code, period = parameters.probe_cc, parameters.period
     counted = None
     if parameters.source == OONI and lists.test_counts.file is None:

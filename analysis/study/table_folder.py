@@ -1,7 +1,7 @@
-"""The folder through which notebooks hand tables on: it holds those of one study, and says which.
+"""The folder through which notebooks share tables; it is labelled with their study.
 
-The notebooks that read no other's tables begin it and the others check it, so that none reads
-what another country, another period or another threshold left there.
+Notebooks that read no tables of others start the folder, and the others check it, so that none
+reads tables of another country, period or threshold.
 """
 
 import json
@@ -20,17 +20,17 @@ from analysis.tables import WRITTEN_BY, write_json
 #: These need nothing of the others and no web site, so that they may write before the folder is
 #: begun.
 _APART = ("6-validation", "8-messaging-circumvention")
-#: Lies among the tables; what begins with a dot is not published.
+#: The label of the folder; files that begin with a dot are not published.
 MADE_FROM = ".made-from.json"
 #: Held by the notebook that begins the folder: two may start side by side.
 _LOCK = ".lock"
 
 
 def start_tables(study: Study) -> str:
-    """The study's folder for tables, emptied of those of another study.
+    """Start the study's folder for tables, remove tables of another study, and return its path.
 
     Raises:
-        ParameterError: it holds tables that no notebook left there.
+        ParameterError: it has tables that no notebook wrote.
     """
     folder = Path(study.parameters.tables)
     with hold_lock(folder / _LOCK):
@@ -55,39 +55,40 @@ def _begin(folder: Path, now: dict[str, Any]) -> None:
 
 
 def check_tables(study: Study) -> str:
-    """The study's folder for tables, where the notebooks before this one left them.
+    """Check that the study's folder has the tables of earlier notebooks, and return its path.
 
     Raises:
-        ParameterError: there are none, or they were made of something else; says what to run.
+        ParameterError: there are none, or they are of another study; names the notebooks to run.
     """
     folder = Path(study.parameters.tables)
     before, now = _read_made_from(folder), made_from(study)
     run = f"run 1-ingestion and 2-confirmation first, with {_parameters_in_words(study)}"
     if before is None:
         raise ParameterError("tables", folder, f"there are no tables of this study; {run}")
-    other = [what for what, value in now.items() if before.get(what) != value]
-    if other:
-        if "method" in other and (was := Lineage.read(before)):
-            changed = shorten(list(name_differences(was, study.parameters.lineage)))
-            other[other.index("method")] = f"method ({changed})"
-        said = f"the tables in it are of a study that differs in {' and '.join(other)}; {run}"
-        raise ParameterError("tables", folder, said)
+    differences = [item for item, value in now.items() if before.get(item) != value]
+    if differences:
+        if "method" in differences and (lineage := Lineage.read(before)):
+            changes = shorten(list(name_differences(lineage, study.parameters.lineage)))
+            differences[differences.index("method")] = f"method ({changes})"
+        text = " and ".join(differences)
+        accepted = f"the tables in it are of a study that differs in {text}; {run}"
+        raise ParameterError("tables", folder, accepted)
     return str(folder)
 
 
 def keep_note(tables: str | Path, name: str, frame: pd.DataFrame) -> None:
-    """Hand a frame to those who come after within the run; it is not published."""
+    """Write a frame for later notebooks of the run; it is not published."""
     path = Path(tables) / note_file(name)
-    aside = path.with_suffix(".part")
-    frame.to_parquet(aside, index=False)
-    aside.replace(path)
+    part = path.with_suffix(".part")
+    frame.to_parquet(part, index=False)
+    part.replace(path)
 
 
 def read_note(tables: str | Path, name: str) -> pd.DataFrame:
-    """What a notebook before this one handed on.
+    """Read a frame of an earlier notebook.
 
     Raises:
-        ParameterError: it has not run.
+        ParameterError: that notebook has not run.
     """
     path = Path(tables) / note_file(name)
     if not path.is_file():
@@ -96,12 +97,12 @@ def read_note(tables: str | Path, name: str) -> pd.DataFrame:
 
 
 def note_file(name: str) -> str:
-    """The file of a note in the folder of the tables."""
+    """Return the file name of a note in the folder of tables."""
     return f".{name}.parquet"
 
 
 def made_from(study: Study) -> dict[str, Any]:
-    """All that a study's tables depend on, by what it is; digests, no path."""
+    """Return all inputs of a study's tables by name, as digests and without paths."""
     second, withheld = study.periods["second"], study.lists.withheld
     variant = study.parameters.variant
     files = [*study.lists.files, study.lists.fingerprint_file]
@@ -118,7 +119,7 @@ def made_from(study: Study) -> dict[str, Any]:
 
 
 def _read_made_from(folder: Path) -> dict[str, Any] | None:
-    """What the tables in a folder were made from; None where nothing says so."""
+    """Read the inputs of the tables in a folder; None if it is not labelled."""
     try:
         content = json.loads((folder / MADE_FROM).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -127,9 +128,9 @@ def _read_made_from(folder: Path) -> dict[str, Any] | None:
 
 
 def _parameters_in_words(study: Study) -> str:
-    given = study.parameters
-    changes = given.thresholds.changes()
+    parameters = study.parameters
+    changes = parameters.thresholds.changes()
     numbers = f", thresholds={json.dumps(changes)}" if changes else ""
-    variant = f', variant="{given.variant.file}"' if given.variant else ""
-    period = f'since="{given.since}", until="{given.until}"'
-    return f'probe_cc="{given.probe_cc}", {period}{numbers}{variant}'
+    variant = f', variant="{parameters.variant.file}"' if parameters.variant else ""
+    period = f'since="{parameters.since}", until="{parameters.until}"'
+    return f'probe_cc="{parameters.probe_cc}", {period}{numbers}{variant}'

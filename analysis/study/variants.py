@@ -1,7 +1,7 @@
 """A variant of a study: other rules or numbers, a part of the measurements, an own baseline.
 
-``study.variant(…)`` makes one in a notebook; for ``make report VARIANT=…`` the same stands in a
-Python file, under the name ``variant``::
+``study.variant(…)`` makes one in a notebook; for ``make report VARIANT=…`` a Python file sets the
+name ``variant``::
 
     from analysis.outcomes.rules import RULES
     from analysis.study.variants import Variant
@@ -25,27 +25,27 @@ from analysis.outcomes.rules import RULES, Rule, RuleError, check_rules
 from analysis.outcomes.thresholds import Thresholds
 from analysis.source_code import digest_code
 
-#: What a label may be, since a folder is named by it.
+#: Labels, which are part of a folder's name.
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _]{0,39}")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is other than in the study that it is a variant of.
+    """The changes of a variant to its study.
 
     Attributes:
         label: a few words, on every page and in the name of its folder.
-        rules: the method's rules, in order.
+        rules: all rules, in order.
         thresholds: numbers that differ from those of the study.
-        only: SQL over the columns of an observation, true of the measurements that count; empty:
-            all.
+        only: a condition in SQL over the columns of an observation; measurements for which it is
+            not true are left out. Empty: all count.
         baseline: another method to compare with, on page 5: a function of the study that returns
-            ``domain, probe_asn, is_listed, reason``, a row a pair.
-        file: where it was read; empty of one that was made in a notebook.
-        code: a digest of what the file does.
+            ``domain, probe_asn, is_listed, reason``, one row per pair.
+        file: the path of its file; empty for one made in a notebook.
+        code: a digest of the file's code.
 
     Raises:
-        ParameterError: the label is no name, a rule cannot work, or a number is not accepted.
+        ParameterError: the label, a rule or a number is invalid.
     """
 
     label: str
@@ -77,14 +77,14 @@ class Variant:
             raise ParameterError("baseline", self.baseline, "a function of a study is accepted")
 
     def for_run(self) -> dict[str, Any]:
-        """What ``run.json`` says of it."""
+        """Return the variant as in ``run.json``."""
         baseline = {"baseline": self.baseline_name, "code": self.code} if self.baseline else {}
         only = {"only": self.only} if self.only else {}
         return {"label": self.label, **only, **baseline}
 
     @property
     def baseline_name(self) -> str:
-        """What the baseline is called: its function, in words."""
+        """The name of the baseline's function, in words."""
         return getattr(self.baseline, "__name__", "baseline").replace("_", " ")
 
     @property
@@ -94,18 +94,18 @@ class Variant:
 
 
 def load_variant(file: str) -> Variant:
-    """Run a Python file, and take its ``variant``.
+    """Run a Python file and return its ``variant``.
 
     Raises:
-        ParameterError: there is no such file, it fails, or it has no variant.
+        ParameterError: the file does not exist, fails, or does not set a variant.
     """
     if not Path(file).is_file():
         raise ParameterError("VARIANT", file, "there is no such file")
     try:
-        found = runpy.run_path(file).get("variant")
+        variant = runpy.run_path(file).get("variant")
     except (Exception, SystemExit) as error:  # noqa: BLE001  it is the user's code
-        why = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ParameterError("VARIANT", file, f"the file fails with {why}") from None
-    if not isinstance(found, Variant):
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ParameterError("VARIANT", file, f"the file fails with {reason}") from None
+    if not isinstance(variant, Variant):
         raise ParameterError("VARIANT", file, "the file must set variant = Variant(…)")
-    return replace(found, file=file, code=digest_code(Path(file).read_bytes()))
+    return replace(variant, file=file, code=digest_code(Path(file).read_bytes()))
