@@ -1,1 +1,1 @@
-"""What the workbook costs, measured as ratios within one run."""
+"""Costs of the workbook, measured as ratios within one run."""

@@ -11,18 +11,18 @@ from benchmarks.ingestion import Table
 
 
 def main() -> None:
-    """Measure, and print each part when it is done."""
+    """Measure and print one part after the other."""
     parser = ArgumentParser(prog="python -m benchmarks", description="Performance figures.")
     parser.add_argument("part", nargs="*", choices=[*_MEASURE, []], help="by default all")
     for part in parser.parse_args().part or _MEASURE:
-        found = _MEASURE[part]()
-        print(f"## {part}\n\n{_as_markdown(found)}\n", flush=True)
+        table = _MEASURE[part]()
+        print(f"## {part}\n\n{_as_markdown(table)}\n", flush=True)
 
 
 def _fingerprints() -> Fingerprints:
-    """OONI's list may not be shipped. What stands in for it is as long and takes as much time."""
-    given = load(os.environ.get("FINGERPRINTS"))
-    return fingerprints() if given.is_empty else given
+    """Return the given list, else a synthetic one that takes as much time as OONI's."""
+    marks = load(os.environ.get("FINGERPRINTS"))
+    return fingerprints() if marks.is_empty else marks
 
 
 _MEASURE: dict[str, Callable[[], Table]] = {

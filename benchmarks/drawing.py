@@ -1,13 +1,13 @@
-"""``python -m benchmarks.drawing [COUNT] [SEED]``: reports of archives that are drawn at random.
+"""``python -m benchmarks.drawing [COUNT] [SEED]``: reports on random parts of archives.
 
 Each seed draws a part of an archive: some days, networks, tests, names, results and versions of
-the fictional year, of a small country that is made for it, or of whole files of OONI's archive
+the fictional year, of a small simulated country, or of whole files of OONI's archive
 (``WORKBOOK_ARCHIVE`` names a folder with some, in SOURCE's layout). The whole report on it is made
-in this process, the cells of the notebooks as well: a kernel for each would take an hour.
+in this process, including the cells of the notebooks, because kernels would take an hour.
 
-A report, or one sentence of the workbook's own, is right; anything else is printed with its seed:
-``python -m benchmarks.drawing 1 SEED``, with the same files, repeats it. The texts of a report are
-searched for what no reader should see.
+A part must give a report, or one of the workbook's own errors. Anything else is printed with its
+seed: ``python -m benchmarks.drawing 1 SEED``, with the same files, repeats it. The texts of a
+report are searched for words that no reader should see.
 """
 
 import ast
@@ -53,7 +53,7 @@ from analysis.worlds.censorship import CASES
 from analysis.worlds.examined import EXAMINED
 from analysis.worlds.writing import write_shipped_country, write_world
 
-#: So many lines are enough for every table and figure to have rows, and a report takes a second.
+#: Lines of a part: enough for rows in every table and figure, and a report takes a second.
 _MOST_LINES = 600
 _new_output: Any = nbformat.v4.new_output
 _LISTS = {
@@ -88,27 +88,27 @@ class Archive:
     lists: Path | None = None
 
     def objects(self) -> dict[date, list[Path]]:
-        """The objects by the day of their receipt."""
-        found: dict[date, list[Path]] = {}
+        """Return the objects by the day of their receipt."""
+        objects: dict[date, list[Path]] = {}
         for path in sorted(self.folder.glob(f"raw/*/*/{self.probe_cc}/*/*.gz")):
-            found.setdefault(date.fromisoformat(path.parts[-5]), []).append(path)
-        return found
+            objects.setdefault(date.fromisoformat(path.parts[-5]), []).append(path)
+        return objects
 
 
 @dataclass(frozen=True)
 class Part:
-    """What is kept of an archive, and the period that the report on it is of.
+    """A part of an archive, and the period of its report.
 
     Attributes:
-        archive: of which it is a part.
+        archive: the whole.
         since, until: of the report.
-        days: whose objects are kept.
-        networks, tests, versions: how many of each are kept; 0 for all of them.
-        names: how many names are kept; -1 for a name of its own in each measurement.
-        result: ``""``, or which measurements are kept: ``ok``, ``blocked``, ``unknown``, or
-            ``not ok``.
-        given: the lists that are given.
-        seed: chooses the networks, tests, names and lines.
+        days: of the objects to keep.
+        networks, tests, versions: numbers to keep; 0 for all.
+        names: number to keep; -1 for a different name in each measurement.
+        result: of the measurements to keep: ``ok``, ``blocked``, ``unknown``, or ``not ok``;
+            ``""`` for all.
+        given: names of the lists to use.
+        seed: of the choice of networks, tests, names and lines.
     """
 
     archive: Archive
@@ -125,22 +125,37 @@ class Part:
 
     def __str__(self) -> str:
         counts = {name: getattr(self, name) for name in ("networks", "tests", "versions", "names")}
-        kept = [f"{name}={count}" for name, count in counts.items() if count]
-        return " ".join(
-            [
-                f"{self.archive.name}, {len(self.days)} day(s) from {self.days[0]}, report",
-                f"{self.since}--{self.until}",
-                *kept,
-                self.result,
-                f"lists={len(self.given)}",
-            ]
-        )
+        words = [
+            f"{self.archive.name}, {len(self.days)} day(s) from {self.days[0]}, report",
+            f"{self.since}--{self.until}",
+            *(f"{name}={count}" for name, count in counts.items() if count),
+            self.result,
+            f"lists={len(self.given)}",
+        ]
+        return " ".join(words)
 
     def write(self, folder: Path) -> int:
-        """Write the part in SOURCE's layout; returns how many lines it has."""
-        objects, rng = self.archive.objects(), Random(self.seed)
-        texts = {path: read_lines(path) for day in self.days for path in objects.get(day, [])}
-        lines = [(path, text, _decode(text)) for path, found in texts.items() for text in found]
+        """Write the part in SOURCE's layout and return its number of lines."""
+        rng = Random(self.seed)
+        lines = self._choose_lines(rng)
+        if len(lines) > _MOST_LINES:
+            lines = sorted(rng.sample(lines, _MOST_LINES), key=lambda line: line[0])
+        folder.mkdir()
+        by_object: dict[Path, list[bytes]] = {}
+        for number, (path, text, line) in enumerate(lines):
+            is_renamed = self.names < 0 and line and line.input
+            by_object.setdefault(path, []).append(_rename(text, number) if is_renamed else text)
+        for path, texts in by_object.items():
+            target = folder / path.relative_to(self.archive.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(compress(texts))
+        return len(lines)
+
+    def _choose_lines(self, rng: Random) -> list[tuple[Path, bytes, _Line | None]]:
+        """Return object, text and decoded line of the measurements to keep."""
+        objects = self.archive.objects()
+        paths = [path for day in self.days for path in objects.get(day, [])]
+        lines = [(path, text, _decode(text)) for path in paths for text in read_lines(path)]
         for column, count in [
             ("probe_asn", self.networks),
             ("test_name", self.tests),
@@ -148,34 +163,23 @@ class Part:
             ("input", self.names),
         ]:
             if count > 0:
-                values = Counter(str(getattr(one, column)) for _, _, one in lines if one)
+                values = Counter(str(getattr(line, column)) for _, _, line in lines if line)
                 values.pop("None", None)  # tests of apps have no input
-                # those that occur often as well, since most occur once
-                most = sorted(values, key=lambda value: rng.random() / values[value])[:count]
+                # weighted by frequency, because most values occur once
+                chosen = sorted(values, key=lambda value: rng.random() / values[value])[:count]
                 lines = [
-                    line for line in lines if line[2] and str(getattr(line[2], column)) in most
+                    line for line in lines if line[2] and str(getattr(line[2], column)) in chosen
                 ]
         if self.result:
             lines = [line for line in lines if line[2] and _has(self.result, line[2])]
-        if len(lines) > _MOST_LINES:
-            lines = sorted(rng.sample(lines, _MOST_LINES), key=lambda line: line[0])
-        folder.mkdir()
-        kept: dict[Path, list[bytes]] = {}
-        for number, (path, text, one) in enumerate(lines):
-            is_renamed = self.names < 0 and one and one.input
-            kept.setdefault(path, []).append(_rename(text, number) if is_renamed else text)
-        for path, found in kept.items():
-            place = folder / path.relative_to(self.archive.folder)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(compress(found))
-        return len(lines)
+        return lines
 
     def arguments(self, source: Path, scratch: Path) -> list[str]:
-        """What is given to ``make report``."""
-        given = []
+        """Return the arguments of ``make report``."""
+        lists = []
         if self.archive.lists:
             paths = {name: self.archive.lists / _LISTS[name] for name in self.given}
-            given = [f"{name}={path}" for name, path in paths.items() if path.exists()]
+            lists = [f"{name}={path}" for name, path in paths.items() if path.exists()]
         return [
             f"PROBE_CC={self.archive.probe_cc}",
             f"SINCE={self.since}",
@@ -185,12 +189,12 @@ class Part:
             f"OUT={scratch / 'report'}",
             "JOBS=1",
             "ACCEPT_FIELDS=1",
-            *given,
+            *lists,
         ]
 
 
 def read_lines(path: Path) -> list[bytes]:
-    """The whole lines of an object, which may break off."""
+    """Return the complete lines of an object, which may be truncated."""
     lines: list[bytes] = []
     try:
         with gzip.open(path) as file:
@@ -208,28 +212,28 @@ def _decode(text: bytes) -> _Line | None:
 
 
 def _rename(text: bytes, number: int) -> bytes:
-    """A measurement whose site has a name of its own."""
+    """Return a measurement with another, unique name of its site."""
     host = re.search(rb'"input":\s*"https?://([^/:?#"]+)', text)
     return text.replace(host[1], b"n%d.%s" % (number, host[1])) if host else text
 
 
 def _has(result: str, line: _Line) -> bool:
     keys = line.test_keys or _Keys()
-    found = "blocked" if keys.blocking else "ok" if keys.accessible else "unknown"
-    return found != "ok" if result == "not ok" else found == result
+    actual = "blocked" if keys.blocking else "ok" if keys.accessible else "unknown"
+    return actual != "ok" if result == "not ok" else actual == result
 
 
 def draw(seed: int, archives: Sequence[Archive], scratch: Path) -> Part:
-    """A part of one of the archives, or of a small country that is made for it in ``scratch``."""
+    """Draw a part of one of the archives, or of a small country that is made in ``scratch``."""
     rng = Random(seed)
     archive = rng.choice([*archives, None, None])
     if archive is None:
         archive = make_country(rng, scratch)
     objects = archive.objects()
-    every = sorted(objects)
+    all_days = sorted(objects)
     length = rng.choice((1, 1, 2, 2, 5, 14, 31, 62))
-    start = rng.choice(every)
-    days = tuple(day for day in every if start <= day < start + timedelta(length))
+    start = rng.choice(all_days)
+    days = tuple(day for day in all_days if start <= day < start + timedelta(length))
     # a period that begins earlier or ends later has an empty half, or months without tests
     before, after = rng.choice(((0, 0), (0, 0), (0, 0), (1, 0), (0, 30), (45, 0), (100, 200)))
     since = days[0] - timedelta(before)
@@ -253,17 +257,17 @@ def draw(seed: int, archives: Sequence[Archive], scratch: Path) -> Part:
 
 
 def make_country(rng: Random, scratch: Path) -> Archive:
-    """A country of some days, with other networks, tests and troubles each time."""
+    """Make a country of some days, with random networks, tests and troubles."""
     since = date(2023, 12, 1) + timedelta(rng.randrange(200))
     code, count = rng.choice(("QN", "QP", "QZ")), rng.choice((2, 3, 8, 20, 45))
     network_count = rng.choice((6, 10, 14))
-    is_large = network_count == 14 and count > 30  # what these need is in no smaller country
+    is_large = network_count == 14 and count > 30  # cases and situations need such a country
     situation = rng.choice(["", "", "", *EXAMINED]) if is_large else ""
     has_cases = is_large and not situation
     cases = tuple(name for name in CASES if has_cases and rng.random() < 0.2)
     # blocks of apps need four steady networks
     has_apps = network_count > 6 and not situation and rng.random() < 0.8
-    rate = max(rng.choice((0.3, 1.0, 2.0, 4.5)), 6 / count)  # so that somebody tests anything
+    rate = max(rng.choice((0.3, 1.0, 2.0, 4.5)), 6 / count)  # at least some six sessions
     write_world(
         scratch / "country",
         probe_cc=code,
@@ -283,7 +287,7 @@ def make_country(rng: Random, scratch: Path) -> Archive:
 
 
 def fictional_year() -> Archive:
-    """The archive that ``make report`` makes; written where it is not there."""
+    """Return the archive of ``make report``, and write it if it does not exist."""
     parameters = StudyParameters.of({})
     folder = parameters.fictional_folder
     write_shipped_country(folder, parameters.probe_cc, parameters.since, parameters.until)
@@ -291,7 +295,7 @@ def fictional_year() -> Archive:
 
 
 def real_archives(folder: Path) -> list[Archive]:
-    """One for each country of which there are files of OONI's archive."""
+    """Return an archive for each country with files of OONI's archive in a folder."""
     codes = sorted({path.parts[-3] for path in folder.glob("raw/*/*/*/*/*.gz")})
     return [Archive(f"OONI's files of {code}", folder, code) for code in codes]
 
@@ -300,11 +304,13 @@ def real_archives(folder: Path) -> list[Archive]:
 
 
 def run_cells(notebook: Path, parameters: Mapping[str, object], *_: object) -> Any:
-    """Run the cells of a notebook in order and in this process, as ``publishing.execute`` does in a
-    kernel: what is shown, printed, or stands last in a cell is its output."""
-    read: Any = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    """Run the cells of a notebook in this process, as ``publishing.execute`` does in a kernel.
+
+    The outputs of a cell are what it shows and prints, and its last expression.
+    """
+    content: Any = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     names: dict[str, Any] = {"__name__": "__main__"}
-    for number, cell in enumerate(read.cells):
+    for number, cell in enumerate(content.cells):
         if cell.cell_type != "code":
             continue
         outputs: list[Any] = []
@@ -316,7 +322,7 @@ def run_cells(notebook: Path, parameters: Mapping[str, object], *_: object) -> A
         cell.outputs = outputs
         if "parameters" in cell.metadata.get("tags", []):
             names.update(parameters)
-    return read
+    return content
 
 
 def _keep(outputs: list[Any], data: Mapping[str, str], **_: object) -> None:
@@ -340,10 +346,10 @@ def _run_cell(source: str, name: str, names: dict[str, Any], outputs: list[Any])
 
 
 def report(arguments: Sequence[str]) -> Path:
-    """``python -m analysis report ARGUMENTS…`` with the notebooks' cells in this process."""
+    """Run ``python -m analysis report ARGUMENTS…`` with the notebooks' cells in this process."""
     settings = parse_settings(arguments)
-    lists, asked = load_lists(settings.study), request_of(settings.study, jobs=1)
-    collections = ingest(asked, lists.fingerprints), ingest_messaging(asked)
+    lists, request = load_lists(settings.study), request_of(settings.study, jobs=1)
+    collections = ingest(request, lists.fingerprints), ingest_messaging(request)
     inputs = Inputs(settings, lists, *collections, read_earlier(settings))
     environment = {PUBLISHING: "1"}
     mpl.use("agg")
@@ -352,21 +358,21 @@ def report(arguments: Sequence[str]) -> Path:
         patch.dict(os.environ, environment),
         warnings.catch_warnings(),
     ):
-        # of an empty frame, mostly: what a later pandas refuses, or a division by nothing
+        # mostly of empty frames: deprecated calls of pandas, and divisions by zero
         warnings.filterwarnings("error", module=r"analysis\.")
         make_report(inputs, Display())
     return settings.out
 
 
 def start(arguments: Sequence[str], scratch: Path) -> None:
-    """Run the notebook to start with, which is no page of a report."""
+    """Run the introductory notebook, which is not a page of a report."""
     values = parse_settings(arguments).study.for_notebooks()
     run_cells(NOTEBOOKS / "0-start.ipynb", {**values, "tables": str(scratch / "start")})
 
 
-# --- what no reader should see ------------------------------------------------------------------
+# --- words that no reader should see ------------------------------------------------------------
 
-#: Code and style have no sentence; of a picture there is its description.
+#: Markup to remove before the search; of a picture, the description is kept.
 _MARKUP = re.compile(
     r"<(style|script|pre|code)\b.*?</\1>|<[^>]*?\balt=\"([^\"]*)\"[^>]*>|<[^>]*>", re.DOTALL
 )
@@ -379,13 +385,13 @@ _WRONG = re.compile(
 
 
 def find_faults(folder: Path) -> Iterator[str]:
-    """Each place in the pages and tables of a report that reads wrongly, with what is around it."""
+    """Yield each fault in the texts of pages and tables of a report, with its context."""
     for path in sorted(folder.rglob("*.html")):
         text = _MARKUP.sub(r" \2 ", path.read_text(encoding="utf-8"))
         text = re.sub(r"\s+", " ", unescape(text))
-        for found in _WRONG.finditer(text):
-            around = text[max(0, found.start() - 70) : found.end() + 50]
-            yield f"{path.relative_to(folder)}: …{around}…"
+        for match in _WRONG.finditer(text):
+            context = text[max(0, match.start() - 70) : match.end() + 50]
+            yield f"{path.relative_to(folder)}: …{context}…"
     for path in sorted((folder / "tables").glob("*.csv")):
         for row in csv.reader(path.open(encoding="utf-8", newline="")):
             if {"nan", "NaN", "None", "NaT", "inf", "-inf", "<NA>"} & set(row):
@@ -393,7 +399,7 @@ def find_faults(folder: Path) -> Iterator[str]:
 
 
 def check_ledger(folder: Path, line_count: int) -> None:
-    """Every line of the part has one reason in one of the two ledgers."""
+    """Check that every line of the part has one reason in one of the two ledgers."""
     counted = 0
     for name in ("ingestion_ledger", "messaging_ledger"):
         ledger = pd.read_csv(folder / "tables" / f"{name}.csv")
@@ -405,17 +411,17 @@ def check_ledger(folder: Path, line_count: int) -> None:
 
 
 def try_part(part: Part, scratch: Path) -> tuple[str, list[str]]:
-    """How a part ends: ``report`` or the sentence; and what reads wrongly in it.
+    """Make the report on a part; return ``report`` or the error, and the faults in its texts.
 
     Raises:
-        Exception: it ends in neither.
+        Exception: any other than the workbook's own errors.
     """
     count = part.write(scratch / "part")
     arguments = part.arguments(scratch / "part", scratch)
     try:
         folder = report(arguments)
         check_ledger(folder, count)
-        if part.seed % 8 == 7:  # it judges three times
+        if part.seed % 8 == 7:  # rarely, because this notebook judges three times
             start(arguments, scratch)
     except (SourceError, ParameterError) as error:
         return f"{type(error).__name__}: {error}", []
@@ -423,7 +429,7 @@ def try_part(part: Part, scratch: Path) -> tuple[str, list[str]]:
 
 
 def main(count: int = 200, seed: int = 1) -> None:
-    """Draw, and print how each part ended that ended in no report, and all that reads wrongly."""
+    """Draw parts, and print those without a report, and the faults in texts."""
     real = Path(os.environ.get("WORKBOOK_ARCHIVE", "../shared/data/archive"))
     archives = [fictional_year(), *real_archives(real)]
     ends, faults, began = Counter[str](), Counter[str](), time.monotonic()
@@ -431,13 +437,13 @@ def main(count: int = 200, seed: int = 1) -> None:
         with TemporaryDirectory() as name:
             part = draw(number, archives, Path(name))
             try:
-                end, found = try_part(part, Path(name))
-            except Exception:  # noqa: BLE001  # whatever it is, it is what is looked for
+                end, texts = try_part(part, Path(name))
+            except Exception:  # noqa: BLE001  # any exception is a finding
                 print(f"seed {number}: {part}\n{traceback.format_exc()}", flush=True)
-                end, found = "failure", []
+                end, texts = "failure", []
         if end not in ("report", "failure"):
             print(f"seed {number}: {part}\n  {end}", flush=True)
-        for fault in found:
+        for fault in texts:
             kind = re.sub(r"[0-9][0-9,.]*|\b[\w-]+(\.[\w-]+)+", "#", fault)[-95:-25]
             faults[kind] += 1
             if faults[kind] == 1:

@@ -1,4 +1,4 @@
-"""The least that reading an archive can cost: unpack, decode some fields, nothing else."""
+"""The least cost of reading an archive: unpack it and decode some fields."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ _decode = msgspec.json.Decoder(_Measurement).decode
 
 
 def read_folder(folder: Path) -> int:
-    """Read every object of an archive on one core; returns the number of measurements."""
+    """Read every object of an archive on one core and return the number of measurements."""
     buffer = bytearray(_BUFFER)
     return sum(_read(path, buffer) for path in sorted(folder.rglob("*.jsonl.gz")))
 

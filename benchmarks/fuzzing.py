@@ -1,8 +1,8 @@
 """``python -m benchmarks.fuzzing [CASES] [SEED]``: hostile values in every field of every entry.
 
-A case may end in a result or in an error of the workbook's own, whose sentence a terminal can show.
-Whatever else comes out, a line that is in no ledger, memory or time without bound, or a file
-outside the store, ends the run with the case.
+A case may end in a result or in one of the workbook's own errors, whose sentence must be printable.
+Any other exception, a line without an entry in the ledger, excessive memory or time, or a file
+outside the store ends the run with the case.
 """
 
 import gzip
@@ -47,8 +47,8 @@ from analysis.tables import write_table
 
 _CC = "QQ"
 _KEY = f"raw/20240701/00/{_CC}/webconnectivity/2024070100_{_CC}_webconnectivity.n0.0.jsonl.gz"
-_LINES = 600  # of one object
-_SECONDS, _MEGABYTES = 30.0, 600  # for one object or file, and for all of the process
+_LINES = 600  # of each object
+_SECONDS, _MEGABYTES = 30.0, 600  # for one case, and for the process
 
 TEXTS = (
     "",
@@ -123,9 +123,9 @@ OTHERS: tuple[Any, ...] = (
 
 
 def sample(kind: types.Type) -> Any:
-    """A plain value that has every field of a type of :mod:`messages`."""
+    """Return a plain value with every field of a type of :mod:`messages`."""
     if isinstance(kind, types.UnionType):
-        return sample(max(kind.types, key=lambda one: isinstance(one, _CONTAINERS)))
+        return sample(max(kind.types, key=lambda option: isinstance(option, _CONTAINERS)))
     if isinstance(kind, types.StructType):
         return {field.encode_name: sample(field.type) for field in kind.fields}
     if isinstance(kind, types.ListType):
@@ -133,16 +133,16 @@ def sample(kind: types.Type) -> Any:
     if isinstance(kind, types.DictType):
         return {"192.0.2.10:443": sample(kind.value_type)}
     plain = ((types.IntType, 7), (types.FloatType, 0.5), (types.BoolType, False))
-    return next((value for one, value in plain if isinstance(kind, one)), "text")
+    return next((value for scalar, value in plain if isinstance(kind, scalar)), "text")
 
 
 _CONTAINERS = (types.StructType, types.ListType, types.DictType)
 
 
 def measurement(version: str) -> dict[str, Any]:
-    """A whole measurement of one version, with every field that is read."""
-    found: dict[str, Any] = sample(types.type_info(messages.Measurement))
-    found |= {
+    """Return a whole measurement of one version, with every field that is read."""
+    document: dict[str, Any] = sample(types.type_info(messages.Measurement))
+    document |= {
         "test_name": "web_connectivity",
         "input": "http://site.example/",
         "probe_cc": _CC,
@@ -151,26 +151,26 @@ def measurement(version: str) -> dict[str, Any]:
         "report_id": "r",
         "test_version": version,
     }
-    keys = found["test_keys"]
+    keys = document["test_keys"]
     answer = {"ipv4": "192.0.2.10", "ipv6": None, "hostname": None, "asn": 64500}
     keys["queries"][0] |= {"engine": "system", "hostname": "site.example", "answers": [answer]}
     keys["requests"][0]["response"] |= {"code": 200, "body": "<title>x</title>", "headers": {}}
     for name in ("queries", "tcp_connect", "tls_handshakes", "requests"):
         keys[name][0]["tags"] = ["depth=0"] if version == "0.5" else None
-    return found
+    return document
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of each value inside a plain value."""
+def list_paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of each value inside a plain value."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for name, inner in list(items):
         yield (*path, name)
         if isinstance(inner, dict | list):
-            yield from places(inner, (*path, name))
+            yield from list_paths(inner, (*path, name))
 
 
 def spoilt(chance: random.Random, value: Any, path: tuple[Any, ...]) -> Any:
-    """A copy with something hostile at one place: a value, or the name of the place."""
+    """Return a copy with a hostile value, or a hostile name, at a path."""
     copy = json.loads(json.dumps(value))
     inner = copy
     for name in path[:-1]:
@@ -183,7 +183,7 @@ def spoilt(chance: random.Random, value: Any, path: tuple[Any, ...]) -> Any:
 
 
 class Fuzzer:
-    """Entries, one method each, that take a number of cases and say how they ended."""
+    """Hostile cases for each entry of the workbook, with counts of their results in ``ends``."""
 
     def __init__(self, scratch: Path, seed: int) -> None:
         self.scratch = scratch
@@ -193,19 +193,19 @@ class Fuzzer:
         page = fingerprints.Fingerprint("f", "nat", "body", "contains", "title", (_CC,))
         self._known = fingerprints.Fingerprints(http=(page,))
         self._templates = [measurement(version) for version in ("0.4", "0.5")]
-        self._paths = [list(places(one)) for one in self._templates]
+        self._paths = [list(list_paths(template)) for template in self._templates]
         self._turn = 0
 
     def run(self, name: str, case: Callable[[], object]) -> None:
-        """One case; whatever is not foreseen is raised."""
+        """Run one case; unexpected exceptions are raised."""
         started = time.monotonic()
         try:
             case()
             end = "taken"
         except (WorkbookError, CannotRead) as error:
-            # Why an object cannot be read is said in an error of the workbook, or in a table.
-            told = error if isinstance(error, WorkbookError) else WorkbookError(error)
-            if not str(told).isprintable():
+            # The reason of a CannotRead is published in an error of the workbook, or in a table.
+            shown = error if isinstance(error, WorkbookError) else WorkbookError(error)
+            if not str(shown).isprintable():
                 raise AssertionError(f"{name}: {error!r}") from None
             end = type(error).__name__
         self.ends[f"{name}: {end}"] += 1
@@ -215,22 +215,20 @@ class Fuzzer:
         return self.chance.choice(TEXTS)
 
     def line(self) -> bytes:
-        """One line of an archive: each field in its turn; now and then with wrong bytes."""
+        """Return a line of an archive with the next field hostile, sometimes with wrong bytes."""
         self._turn += 1
-        which = self._turn % 2
-        paths = self._paths[which]
-        found = spoilt(self.chance, self._templates[which], paths[self._turn // 2 % len(paths)])
-        line = bytearray(
-            json.dumps(found, ensure_ascii=self.chance.random() < 0.5).encode(
-                "utf-8", "surrogatepass"
-            )
-        )
+        version = self._turn % 2
+        paths = self._paths[version]
+        path = paths[self._turn // 2 % len(paths)]
+        document = spoilt(self.chance, self._templates[version], path)
+        text = json.dumps(document, ensure_ascii=self.chance.random() < 0.5)
+        line = bytearray(text.encode("utf-8", "surrogatepass"))
         if self.chance.random() < 0.1:
             line[self.chance.randrange(len(line))] = self.chance.randrange(256)
         return bytes(line).replace(b"\n", b" ")
 
     def measurements(self, count: int) -> None:
-        """Every line is a row or in the ledger, and what ``judge`` says of it can be shown."""
+        """Check that every line is a row or in the ledger, and that ``judge`` prints its result."""
         folder = self.scratch / "archive"
         for _ in range(0, count, _LINES):
             lines = [self.line() for _ in range(_LINES)]
@@ -252,7 +250,7 @@ class Fuzzer:
         assert result.row_count + sum(result.ledger.values()) == count, result.ledger
 
     def listings(self, count: int) -> None:
-        """Pages of a bucket's listing with hostile keys, sizes, ETags and tokens."""
+        """Read pages of a bucket's listing with hostile keys, sizes, ETags and tokens."""
         for _ in range(count):
             fields = {
                 "Key": _KEY,
@@ -278,38 +276,39 @@ class Fuzzer:
             assert not holds_country(item.key, _CC) or ".." not in item.key.split("/")
 
     def manifests(self, count: int, manifest: bytes) -> None:
-        """A manifest with something hostile in every field."""
-        told = json.loads(manifest)
-        paths = list(places(told))
+        """Read manifests with a hostile value in each field."""
+        document = json.loads(manifest)
+        paths = list(list_paths(document))
         for number in range(count):
-            content = json.dumps(spoilt(self.chance, told, paths[number % len(paths)])).encode()
+            spoilt_document = spoilt(self.chance, document, paths[number % len(paths)])
+            content = json.dumps(spoilt_document).encode()
             self.run("manifest", partial(read_manifest, content, "M"))
 
     def shares(self, count: int, folder: Path) -> None:
-        """A share with other columns, types and values, and a manifest that says so."""
+        """Import shares with other columns, types and values, and a matching manifest."""
         months, (packed,) = sorted(folder.glob("*.parquet")), folder.glob("objects-*")
         with pa.input_stream(str(packed), compression="zstd") as stream:
             objects = json.loads(stream.read())
         targets = [(path, name) for path in months for name in pq.read_schema(path).names]
-        targets += [(packed, place) for place in places(objects)]
+        targets += [(packed, target) for target in list_paths(objects)]
         for number in range(count):
             copy = self.scratch / "share" / str(number)
             copy.mkdir(parents=True)
-            told = json.loads((folder / MANIFEST).read_text())
-            path, place = targets[number % len(targets)]
+            document = json.loads((folder / MANIFEST).read_text())
+            path, target = targets[number % len(targets)]
             for other in (*months, packed):
                 content = other.read_bytes()
                 if other == path == packed:
-                    listed = json.dumps(spoilt(self.chance, objects, place)).encode()
+                    listed = json.dumps(spoilt(self.chance, objects, target)).encode()
                     content = pa.Codec("zstd").compress(listed, asbytes=True)
                 elif other == path:
-                    content = self._table(other, place)
+                    content = self._table(other, target)
                 digest = hashlib.sha256(content).hexdigest()
                 name = re.sub(r"[0-9a-f]{16}(?=\.)", digest[:16], other.name)
-                del told["files"][other.name]
-                told["files"][name] = {"size": len(content), "sha256": digest}
+                del document["files"][other.name]
+                document["files"][name] = {"size": len(content), "sha256": digest}
                 (copy / name).write_bytes(content)
-            (copy / MANIFEST).write_text(json.dumps(told))
+            (copy / MANIFEST).write_text(json.dumps(document))
             self.run(
                 "share",
                 partial(ingest, Request(str(copy), self._store.uri, _CC, jobs=1), self._known),
@@ -317,7 +316,7 @@ class Fuzzer:
 
     def _table(self, path: Path, column: str) -> bytes:
         table = pq.read_table(path)
-        place, rows = table.schema.get_field_index(column), table.num_rows
+        index, rows = table.schema.get_field_index(column), table.num_rows
         field = table.schema.field(column)
         texts = pa.array([self.text().encode("utf-8", "replace").decode()] * rows)
         replacements: Sequence[Any] = (
@@ -330,7 +329,7 @@ class Fuzzer:
         )
         kind = self.chance.randrange(len(replacements) + 2)
         if kind < len(replacements):
-            table = table.set_column(place, column, replacements[kind])
+            table = table.set_column(index, column, replacements[kind])
         elif kind == len(replacements):
             table = table.drop_columns([column])
         else:
@@ -343,7 +342,7 @@ class Fuzzer:
         return bytes(content)
 
     def lists(self, count: int) -> None:
-        """A test list, an events file, a list of fingerprints, and a draft's statements."""
+        """Read test lists, event files, fingerprints, and statements of a draft."""
         folder = self.scratch / "lists"
         folder.mkdir()
         csv, events = folder / "qq.csv", folder / "events.yml"
@@ -388,7 +387,7 @@ class Fuzzer:
         return draft, write_table(self.scratch / "lists", "claims_audit", audit_claims(draft, None))
 
     def arguments(self, count: int) -> None:
-        """The command line: every variable, thresholds, and words that are neither."""
+        """Parse command lines with every variable, thresholds, and other words."""
         names = [*VARIABLES, "floor_sessions", "share_floor", "x", "PATH", ""]
         for number in range(count):
             words = [f"{names[number % len(names)]}={self.text()}", "PROBE_CC=QQ"]
@@ -402,13 +401,13 @@ def _write(path: Path, text: str) -> None:
 
 
 def _write_share(scratch: Path) -> Path:
-    """A small share to begin with."""
+    """Write a small honest share."""
     lines = [
         measurement(version) | {"report_id": str(n)} for n in range(5) for version in ("0.4", "0.5")
     ]
     path = scratch / "honest" / _KEY
     path.parent.mkdir(parents=True)
-    path.write_bytes(gzip.compress(b"\n".join(json.dumps(one).encode() for one in lines)))
+    path.write_bytes(gzip.compress(b"\n".join(json.dumps(line).encode() for line in lines)))
     none = fingerprints.Fingerprints()
     store = str(scratch / "honest-store")
     collection = ingest(Request(str(scratch / "honest"), store, _CC, jobs=1), none)
@@ -417,7 +416,7 @@ def _write_share(scratch: Path) -> Path:
 
 
 def fuzz(cases: int, seed: int = 1) -> Counter[str]:
-    """Run some cases, spread over all entries, and return how they ended."""
+    """Run some cases, spread over all entries, and return the counts of their results."""
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         shared = _write_share(scratch)
@@ -436,7 +435,7 @@ def fuzz(cases: int, seed: int = 1) -> Counter[str]:
 
 
 def main(cases: int = 100_000, seed: int = 1) -> None:
-    """Run, and print how cases ended."""
+    """Run, and print the results."""
     started = time.monotonic()
     for end, count in sorted(fuzz(cases, seed).items()):
         print(f"{count:8}  {end}")

@@ -1,13 +1,12 @@
-"""A seeded archive to measure with: web_connectivity 0.5 in OONI's key layout.
+"""A seeded archive for measurements of speed: web_connectivity 0.5 in OONI's key layout.
 
 Objects are like real ones: some 110 measurements of 66 KB, 1.6 MB packed. (Cambodia's first half
-of 2022 is 289,365 measurements in 2,606 objects.) Lines are written as OONI's uploader writes
-them: nothing but ASCII, slashes escaped, packed at gzip's highest level.
+of 2022 is 289,365 measurements in 2,606 objects.) Lines are written as by OONI's uploader: only
+ASCII, slashes escaped, compressed at gzip's highest level.
 
-The mix is that of a country with some blocking: nine of ten sites work, most of them over HTTPS,
-a quarter of the pages hold letters outside ASCII, and the rest meet a sinkhole, NXDOMAIN, a
-reset handshake, a block page or a dead server. Names and addresses are those set aside for
-documentation.
+The mix is that of a country with some blocking: nine of ten sites work, most of them over HTTPS, a
+quarter of the pages have letters outside ASCII, and other sites have a sinkhole, NXDOMAIN, a reset
+handshake, a block page or a dead server. Names and addresses are those reserved for documentation.
 """
 
 import base64
@@ -41,7 +40,7 @@ _BLOCK_PAGE = (
 
 @dataclass(frozen=True)
 class Size:
-    """How much to generate."""
+    """The size of an archive."""
 
     objects: int = 24
     measurements: int = 110  # in each object
@@ -49,9 +48,9 @@ class Size:
 
 
 def write_archive(folder: Path, size: Size, seed: int = 1) -> int:
-    """Write the archive; returns the bytes of JSON in it.
+    """Write the archive, one object an hour, and return its bytes of JSON.
 
-    The objects are those of successive hours. The same arguments give the same measurements.
+    The same arguments give the same measurements.
     """
     chance = random.Random(seed)
     sites = [_site(chance, number) for number in range(size.sites)]
@@ -63,7 +62,7 @@ def write_archive(folder: Path, size: Size, seed: int = 1) -> int:
 
 
 def object_path(index: int) -> Path:
-    """Where the object of an hour is, counted from July 2024."""
+    """Return the path of the object of an hour, counted from July 2024."""
     hour = _FIRST_HOUR + timedelta(hours=index)
     name = f"{hour:%Y%m%d%H}_{PROBE_CC}_webconnectivity.n0.{index}.jsonl.gz"
     return Path(f"raw/{hour:%Y%m%d}/{hour:%H}/{PROBE_CC}/webconnectivity", name)
@@ -78,21 +77,21 @@ def _write_object(folder: Path, index: int, lines: list[bytes]) -> int:
 
 
 def as_archived(measurement: dict[str, Any]) -> bytes:
-    """One line, as OONI's uploader writes it."""
+    """Return a line as OONI's uploader writes it."""
     # A slash occurs only inside strings.
     return json.dumps(measurement, separators=(",", ":")).replace("/", "\\/").encode() + b"\n"
 
 
 def fingerprints(seed: int = 1) -> Fingerprints:
-    """As many as OONI's list has, and as long; none of them is found in the archive."""
+    """Return as many fingerprints as OONI's list has, and as long; none matches the archive."""
     chance = random.Random(seed)
     starts = ("<title>", "http://", "https://", "<html>", '<div id="', '<a href="', "</", ">", "")
-    found = []
+    items = []
     for number in range(1700):
         text = chance.choice(starts) + "-".join(chance.choices(_WORDS, k=60))
         length = max(5, int(chance.lognormvariate(3.5, 0.6)))
         is_body = number < 1300
-        found.append(
+        items.append(
             Fingerprint(
                 name=f"synthetic.{number}",
                 scope="nat",
@@ -102,7 +101,7 @@ def fingerprints(seed: int = 1) -> Fingerprints:
                 expected_countries=(PROBE_CC,),
             )
         )
-    return Fingerprints(http=tuple(found))
+    return Fingerprints(http=tuple(items))
 
 
 def _site(chance: random.Random, number: int) -> dict[str, Any]:
@@ -124,12 +123,12 @@ def _site(chance: random.Random, number: int) -> dict[str, Any]:
 
 
 def _addresses(chance: random.Random) -> list[str]:
-    """One to four IPv4 addresses; two sites in five have IPv6 too."""
-    four = chance.choice((1, 1, 2, 2, 3, 4))
-    six = chance.choice((0, 0, 0, 1, 2))
-    return [f"198.51.100.{chance.randrange(1, 255)}" for _ in range(four)] + [
-        f"2001:db8::{chance.randrange(1, 1 << 16):x}" for _ in range(six)
-    ]
+    """Draw one to four IPv4 addresses; two sites in five have IPv6 too."""
+    v4_count = chance.choice((1, 1, 2, 2, 3, 4))
+    v6_count = chance.choice((0, 0, 0, 1, 2))
+    v4 = [f"198.51.100.{chance.randrange(1, 255)}" for _ in range(v4_count)]
+    v6 = [f"2001:db8::{chance.randrange(1, 1 << 16):x}" for _ in range(v6_count)]
+    return v4 + v6
 
 
 def _line(chance: random.Random, sites: list[dict[str, Any]], index: int, number: int) -> bytes:
@@ -217,38 +216,41 @@ _TAGS: dict[str, Any] = {"tags": ["depth=0", "fetch_body=true"], "transaction_id
 def _queries(
     chance: random.Random, host: str, answers: list[str], addresses: list[str], kind: str
 ) -> list[dict[str, Any]]:
-    def query(engine: str, query_type: str, found: list[str]) -> dict[str, Any]:
-        return {
-            "answers": [
-                {
-                    "answer_type": "AAAA" if ":" in a else "A",
-                    "asn": 64_511,
-                    "as_org_name": "Example Hosting",
-                    "ipv6" if ":" in a else "ipv4": a,
-                    "ttl": None,
-                }
-                for a in found
-            ]
-            or None,
-            "engine": engine,
-            "failure": None if found else "dns_nxdomain_error",
-            "hostname": host,
-            "query_type": query_type,
-            "raw_response": base64.b64encode(chance.randbytes(120)).decode(),
-            "resolver_address": "8.8.8.8:53" if engine == "udp" else "",
-            "t": 0.1,
-            **_TAGS,
-        }
+    public = [] if kind == "down" else addresses
+    by_type = {
+        "A": [address for address in public if ":" not in address],
+        "AAAA": [address for address in public if ":" in address],
+    }
+    queries = [_query(chance, host, "getaddrinfo", "ANY", answers)]
+    for engine in ("udp", "doh"):
+        queries += [_query(chance, host, engine, record, by_type[record]) for record in by_type]
+    return queries
 
-    elsewhere = [] if kind == "down" else addresses
-    return [
-        query("getaddrinfo", "ANY", answers),
-        *(
-            query(engine, record, [a for a in elsewhere if (":" in a) == (record == "AAAA")])
-            for engine in ("udp", "doh")
-            for record in ("A", "AAAA")
-        ),
-    ]
+
+def _query(
+    chance: random.Random, host: str, engine: str, query_type: str, addresses: list[str]
+) -> dict[str, Any]:
+    return {
+        "answers": [_answer(address) for address in addresses] or None,
+        "engine": engine,
+        "failure": None if addresses else "dns_nxdomain_error",
+        "hostname": host,
+        "query_type": query_type,
+        "raw_response": base64.b64encode(chance.randbytes(120)).decode(),
+        "resolver_address": "8.8.8.8:53" if engine == "udp" else "",
+        "t": 0.1,
+        **_TAGS,
+    }
+
+
+def _answer(address: str) -> dict[str, Any]:
+    return {
+        "answer_type": "AAAA" if ":" in address else "A",
+        "asn": 64_511,
+        "as_org_name": "Example Hosting",
+        "ipv6" if ":" in address else "ipv4": address,
+        "ttl": None,
+    }
 
 
 def _handshake(site: dict[str, Any], address: str, failure: str | None) -> dict[str, Any]:

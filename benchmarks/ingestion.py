@@ -1,7 +1,7 @@
-"""Reading an archive: beside the floor, and with two processes.
+"""Costs of reading an archive, compared with the floor, and with two processes.
 
-Everything is measured in turns within one run, as wall time and as processor time: on a busy
-machine only the ratios of processor time say something.
+All are measured in turns within one run, as wall time and as processor time. On a busy machine only
+the ratios of processor time are meaningful.
 """
 
 import multiprocessing
@@ -18,12 +18,12 @@ from analysis.store.ingestion import Request, ingest
 from benchmarks.floor import read_folder
 from benchmarks.generate import PROBE_CC, Size, object_path, write_archive
 
-#: The heads of columns, and rows.
+#: Column headings, and rows.
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 class Cost(NamedTuple):
-    """Seconds of the clock, and of all processors that worked."""
+    """Seconds by the clock, and of all processors."""
 
     wall: float
     cpu: float
@@ -32,34 +32,34 @@ class Cost(NamedTuple):
 def measure(fingerprints: Fingerprints, rounds: int = 3, times: int = 24) -> Table:
     """Measure speed, as medians over rounds.
 
-    The archive is repeated so many ``times`` at later hours, so that the start of the workers
-    weighs as little as in real use. ``ceiling`` is what this machine makes of two processes.
+    The archive is repeated ``times`` at later hours, so that starting workers has as little weight
+    as in real use.
     """
     size = Size()
     with TemporaryDirectory() as scratch:
         archive = Path(scratch) / "archive"
         byte_count = write_archive(archive, size) * times
         _repeat(archive, size, times)
-        found = [_one_round(archive, fingerprints) for _ in range(rounds)]
-    one = median(costs["one"].cpu for costs in found)
+        costs = [_measure_round(archive, fingerprints) for _ in range(rounds)]
+    seconds = median(by_name["one"].cpu for by_name in costs)
     measurement_count = size.objects * size.measurements * times
     return ("figure", "by the clock", "by processor time"), [
         (
             "speed against unpack + decode a dozen fields, one process",
-            *_ratio(found, "floor", "one", 1),
+            *_ratio(costs, "floor", "one", 1),
         ),
-        ("speed of two processes against one", *_ratio(found, "one", "two", 2)),
+        ("speed of two processes against one", *_ratio(costs, "one", "two", 2)),
         (
             "the same of unpack + decode: this machine's ceiling",
-            *_ratio(found, "floor_twice", "two_floors", 2),
+            *_ratio(costs, "floor_twice", "two_floors", 2),
         ),
-        ("measurements/s, one process", "", f"{measurement_count / one:,.0f}"),
-        ("MB of JSON/s, one process", "", f"{byte_count / 1e6 / one:,.0f}"),
+        ("measurements/s, one process", "", f"{measurement_count / seconds:,.0f}"),
+        ("MB of JSON/s, one process", "", f"{byte_count / 1e6 / seconds:,.0f}"),
     ]
 
 
 def cost(call: Callable[[], object]) -> Cost:
-    """What a call takes, with the processes that it starts and waits for."""
+    """Measure a call, with the processes that it starts and waits for."""
     wall, cpu = time.perf_counter(), _processor_seconds()
     call()
     return Cost(time.perf_counter() - wall, _processor_seconds() - cpu)
@@ -73,13 +73,13 @@ def _processor_seconds() -> float:
 def _ratio(
     rounds: Sequence[dict[str, Cost]], above: str, below: str, processes: int
 ) -> tuple[str, str]:
-    """Medians of one cost against another, by the clock and by the time of a processor."""
+    """Return the medians of the ratio of two costs, by the clock and by processor time."""
     wall = median(costs[above].wall / costs[below].wall for costs in rounds)
     cpu = median(costs[above].cpu / costs[below].cpu for costs in rounds)
     return f"{wall:.2f}", f"{processes * cpu:.2f}"
 
 
-def _one_round(archive: Path, fingerprints: Fingerprints) -> dict[str, Cost]:
+def _measure_round(archive: Path, fingerprints: Fingerprints) -> dict[str, Cost]:
     floor = cost(lambda: read_folder(archive))
     return {
         "floor": floor,
@@ -91,7 +91,7 @@ def _one_round(archive: Path, fingerprints: Fingerprints) -> dict[str, Cost]:
 
 
 def _two_floors(archive: Path) -> Cost:
-    """The floor in two processes at once, each over the whole archive, starts left out."""
+    """Measure the floor in two simultaneous processes, without starting them."""
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.map(_floor, [archive / "nothing"] * 2, chunksize=1)
         wall = time.perf_counter()
@@ -111,7 +111,7 @@ def _ingest(archive: Path, fingerprints: Fingerprints, jobs: int) -> None:
 
 
 def _repeat(archive: Path, size: Size, times: int) -> None:
-    """Have the objects of an archive again at later hours, by hard links."""
+    """Repeat the objects of an archive at later hours, by hard links."""
     for index in range(size.objects, size.objects * times):
         copy = archive / object_path(index)
         copy.parent.mkdir(parents=True, exist_ok=True)

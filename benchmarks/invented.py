@@ -1,7 +1,7 @@
-"""The report of the fictional year with thousands of names that somebody made up.
+"""Costs of a report on the fictional year with thousands of invented names.
 
-Anybody can upload measurements of networks, sites and resolvers that do not exist. What is invented
-may take the time of as many other measurements, and no room on the pages.
+Anybody can upload measurements of networks, sites and resolvers that do not exist. They may cost as
+much time as other measurements, but must not fill the pages.
 """
 
 import json
@@ -16,13 +16,13 @@ from benchmarks.drawing import Archive, Part, fictional_year, read_lines
 from benchmarks.ingestion import Table
 from benchmarks.reporting import publish
 
-#: Invented names of each sort, and the field of a measurement that has them.
+#: Kind of name → number of invented names.
 INVENTED = {"networks": 1_000, "sites": 30_000, "resolvers": 5_000}
 _KEY = "raw/20240630/05/QQ/webconnectivity/2024063005_QQ_webconnectivity.n0.9.jsonl.gz"
 
 
 def measure() -> Table:
-    """Reports without, with each sort of invented names, and with all of them."""
+    """Make reports without invented names, with each kind of them, and with all."""
     year, rows = fictional_year(), []
     for kinds in ((), *((kind,) for kind in INVENTED), tuple(INVENTED)):
         with tempfile.TemporaryDirectory() as scratch:
@@ -44,9 +44,9 @@ def measure() -> Table:
 def _link(year: Archive, source: Path) -> None:
     for paths in year.objects().values():
         for path in paths:
-            place = source / path.relative_to(year.folder)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(path.resolve())
+            link = source / path.relative_to(year.folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.resolve())
 
 
 def _arguments(year: Archive, source: Path, scratch: Path) -> list[str]:
@@ -56,7 +56,7 @@ def _arguments(year: Archive, source: Path, scratch: Path) -> list[str]:
 
 
 def _invent(year: Archive, kind: str) -> Iterator[bytes]:
-    """Measurements that failed, each under a name of its own, a hundred sites a run."""
+    """Yield failed measurements, each with a name of its own, a hundred sites in a run."""
     failed = cycle(_read_failed(year))
     for number in range(INVENTED[kind]):
         run = number // 100 if kind == "sites" else number
@@ -80,7 +80,7 @@ def _invent(year: Archive, kind: str) -> Iterator[bytes]:
 
 
 def _read_failed(year: Archive) -> list[dict[str, Any]]:
-    """Measurements of the first days of the year that OONI flags."""
+    """Return flagged measurements of the first days of the year."""
     paths = [path for day in sorted(year.objects())[:20] for path in year.objects()[day]]
     lines = (line for path in paths for line in read_lines(path) if b'"blocking":"' in line)
     return [json.loads(line) for line in lines if b"web_connectivity" in line]

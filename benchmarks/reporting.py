@@ -1,4 +1,4 @@
-"""A whole report at 2.4 million measurements, questions to its rows, and a notebook's loop.
+"""Costs of a report on 2.4 million measurements, of queries, and of a change in a notebook.
 
 The source is a share (``rows``): no archive is read.
 """
@@ -21,10 +21,10 @@ from benchmarks.ingestion import Table, cost
 from benchmarks.rows import PERIOD, PROBE_CC, write_share
 
 ROOT = Path(__file__).resolve().parents[1]
-#: A number that acts from the profiles of answers and pages on: observations and features stay.
+#: A number that affects the profiles of answers and pages, and later stages, but not features.
 _CHANGED, _CHANGED_IN_LAB = "floor_sessions=6", {"thresholds": {"floor_sessions": 7}}
 
-# What any report asks first.
+# The first query of any report.
 _GROUP_BY = """
 SELECT domain, probe_asn, count(*), count(*) FILTER (is_anomaly), count(*) FILTER (is_confirmed),
   count(*) FILTER (is_failure), count(DISTINCT report_id)
@@ -33,16 +33,15 @@ FROM observations GROUP BY ALL
 
 
 def measure(row_count: int = 2_400_000) -> Table:
-    """Make a report, make it again, make it with one number changed, change one in a notebook.
+    """Make a report, make it again, change a number, and change another in a notebook.
 
-    The first run finds nothing but the share; each of the others what the runs before it
-    have left in the store.
+    The first run starts with an empty store, which the other runs then use.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_share(folder / "share", row_count)
         group_by, counts = _ask(folder / "share")
-        # A day less than the country that ships: what a meeting decided of that is not of this.
+        # One day less than the shipped country, so that its meeting's decisions do not apply.
         until = PERIOD.until - timedelta(days=1)
         words = [
             f"PROBE_CC={PROBE_CC}",
@@ -51,7 +50,7 @@ def measure(row_count: int = 2_400_000) -> Table:
             f"SOURCE={folder / 'share'}",
             f"STORE={folder / 'store'}",
         ]
-        found = [
+        rows = [
             ("a group-by of its rows", "", f"{group_by:.2f}", ""),
             ("all counts of pages 1 and 3", "", f"{counts:.2f}, {counts / group_by:.1f} times", ""),
             ("a report, anew", *publish([*words, f"OUT={folder / 'first'}"])),
@@ -60,11 +59,11 @@ def measure(row_count: int = 2_400_000) -> Table:
             ("another one in notebook 2", *_run_notebook(folder, str(until)), ""),
         ]
     columns = (f"{row_count:,} measurements", "s", "s of processors", "MB of all processes")
-    return columns, found
+    return columns, rows
 
 
 def _ask(share: Path) -> tuple[float, float]:
-    """Seconds of processors that a group-by takes, and everything that pages 1 and 3 count."""
+    """Return processor seconds of a group-by, and of all counts of pages 1 and 3."""
     with duckdb.connect(config={"threads": 2}) as connection:
         months = str(share / "*.parquet")
         connection.execute("CREATE TABLE observations AS FROM read_parquet($1)", [months])
@@ -84,42 +83,42 @@ def _ask(share: Path) -> tuple[float, float]:
 
 
 def publish(words: list[str]) -> tuple[str, str, str]:
-    """Make a report in a process of its own, and look every two seconds at what it holds.
+    """Make a report in a process of its own, and measure its memory every two seconds.
 
     Returns:
-        Seconds by the clock, seconds of all processes, and the most MB that all of them held at
-        one time; a page of memory that several share counts once.
+        Seconds by the clock, processor seconds, and the most MB of all processes at one time; a
+        page of memory that several share counts once.
     """
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     largest = 0
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         command = [sys.executable, "-m", "analysis", "report", *words]
-        with subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said) as process:
+        with subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as process:
             while process.poll() is None:
                 largest = max(largest, _bytes_of_all(psutil.Process(process.pid)))
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=2)
         seconds = time.perf_counter() - started
         if process.returncode:
-            said.seek(0)
-            raise RuntimeError(said.read())
+            output.seek(0)
+            raise RuntimeError(output.read())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return f"{seconds:,.0f}", f"{cpu:,.0f}", f"{largest / 1e6:,.0f}"
 
 
 def _bytes_of_all(process: psutil.Process) -> int:
-    """What a process and those that it has started hold; nothing of one that has ended."""
-    held = 0
+    """Return the bytes of a process and its children, without those that have ended."""
+    total = 0
     with suppress(psutil.Error):
-        for one in (process, *process.children(recursive=True)):
+        for item in (process, *process.children(recursive=True)):
             with suppress(psutil.Error):
-                held += one.memory_full_info().pss
-    return held
+                total += item.memory_full_info().pss
+    return total
 
 
 def _run_notebook(folder: Path, until: str) -> tuple[str, str]:
-    """What JupyterLab takes to run the notebook of verdicts with a number nobody has tried."""
+    """Return the costs of running the notebook of verdicts with a new number, as in JupyterLab."""
     notebook = ROOT / "notebooks" / "2-confirmation.ipynb"
     parameters = {
         "probe_cc": PROBE_CC,
@@ -130,8 +129,9 @@ def _run_notebook(folder: Path, until: str) -> tuple[str, str]:
         "tables": str(folder / "tables"),
         **_CHANGED_IN_LAB,
     }
-    took = cost(
-        lambda: papermill.execute_notebook(
+
+    def run() -> None:
+        papermill.execute_notebook(
             notebook,
             folder / "done.ipynb",
             parameters=parameters,
@@ -139,5 +139,6 @@ def _run_notebook(folder: Path, until: str) -> tuple[str, str]:
             cwd=str(notebook.parent),
             progress_bar=False,
         )
-    )
-    return f"{took.wall:,.0f}", f"{took.cpu:,.0f}"
+
+    seconds = cost(run)
+    return f"{seconds.wall:,.0f}", f"{seconds.cpu:,.0f}"

@@ -1,7 +1,7 @@
-"""A share of as many observations as a year of a country has, to make reports from.
+"""A share with as many observations as a year of a country, to make reports from.
 
-The rows are those of a fictional country, whose situations every rule has work with, repeated
-under other names, networks and reports.
+The rows are those of the fictional country, which has cases for every rule, repeated under other
+names, networks and reports.
 """
 
 import json
@@ -39,8 +39,7 @@ SELECT *, row_number() OVER (PARTITION BY report_id ORDER BY object_key, line_nu
 FROM observations
 """
 
-# Copies of reports, in no order that means anything, until there are as many measurements as asked
-# for; the last one is cut.
+# Copies of reports in an arbitrary order, up to the number of measurements; the last one is cut.
 _REPORTS = """
 CREATE TEMP TABLE reports AS
 WITH copies AS (
@@ -56,7 +55,7 @@ SELECT report_id, name, network, time,
 FROM summed WHERE total - row_count < {row_count}
 """
 
-# A copy on a later day that would leave the period comes around to its beginning.
+# A copy on a day after the period is moved to its beginning.
 _ROWS = """
 COPY (
   SELECT {columns} FROM (
@@ -80,8 +79,8 @@ COPY (
 
 
 def write_share(out: Path, row_count: int) -> None:
-    """Write a share with so many observations, of one object."""
-    found = Provenance(_KEY, 0, "", "0" * 64, SCHEMA_VERSION, Fingerprints().digest, row_count)
+    """Write a share of one object with ``row_count`` observations."""
+    provenance = Provenance(_KEY, 0, "", "0" * 64, SCHEMA_VERSION, Fingerprints().digest, row_count)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         large = Store(str(folder / "large"))
@@ -92,7 +91,7 @@ def write_share(out: Path, row_count: int) -> None:
         with Observations(ingest(request, Fingerprints()), PROBE_CC, PERIOD) as observations:
             connection = observations.connection
             connection.execute(_BASE)
-            # The wide rows are joined to their copies, and not the other way.
+            # Keep the join order: copies are looked up for each wide row.
             connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
             ((base_count,),) = connection.execute("SELECT count(*) FROM base").fetchall()
             times = -(-row_count // (base_count * _NAMES * _NETWORKS))
@@ -105,10 +104,10 @@ def write_share(out: Path, row_count: int) -> None:
                     until=PERIOD.until,
                     days=PERIOD.day_count,
                     path=path,
-                    provenance=json.dumps(asdict(found), sort_keys=True),
+                    provenance=json.dumps(asdict(provenance), sort_keys=True),
                     checksum_key=CHECKSUM_KEY,
                     checksum=BLANK_CHECKSUM,
                 )
             )
         set_checksum(path)
-        share(Collection(large, _SOURCE_ID, (found,)), PROBE_CC, PERIOD, out)
+        share(Collection(large, _SOURCE_ID, (provenance,)), PROBE_CC, PERIOD, out)

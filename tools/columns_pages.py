@@ -1,9 +1,9 @@
-"""Write the tables of columns in docs/tables.md and docs/codebook.md from where these are declared.
+"""Write the tables of columns in docs/tables.md and docs/codebook.md from their declarations.
 
     .venv/bin/python tools/columns_pages.py            write them
-    .venv/bin/python tools/columns_pages.py --check    say which page differs; exit status 1
+    .venv/bin/python tools/columns_pages.py --check    name pages that differ; exit status 1
 
-A page's own text stays: only what is between the two comments is written.
+Only the text between the two comments of a page is written.
 """
 
 import sys
@@ -24,7 +24,7 @@ _WIDTH = 140
 
 
 def section(table: Table, suffix: str) -> str:
-    """A table under its name: its key, what one row is, and its columns."""
+    """Return the section of a table: its name, key, the meaning of a row, and its columns."""
     key = f"Key: {', '.join(f'`{name}`' for name in table.key)}. " if table.key else ""
     about = fill(f"{key}{table.about}", _WIDTH, break_long_words=False, break_on_hyphens=False)
     lines = [f"## {table.name.removeprefix('study.')}{suffix}", *([about, ""] if about else [])]
@@ -36,9 +36,9 @@ def section(table: Table, suffix: str) -> str:
 
 
 def expected(text: str, tables: Iterable[Table], suffix: str) -> str:
-    """A page with its tables as they are declared."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    """Return a page with its tables as they are declared."""
+    before, _, following = text.partition(BEGIN)
+    _, _, after = following.partition(END)
     written = "\n".join(section(table, suffix) for table in tables)
     return f"{before}{BEGIN}\n{written}\n{END}{after}"
 

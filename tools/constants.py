@@ -1,10 +1,10 @@
-"""How many pairs flip where one constant of the method is moved by 30 per cent, up and down.
+"""Count the pairs that flip if a constant of the method is moved by 30 per cent, up and down.
 
     .venv/bin/python tools/constants.py WORLD...
 
-WORLD is a folder that ``make validate`` leaves of a situation (data/work/validation/91-examined).
-Thresholds are moved as a user would move them; the other constants in a copy of the source, a line
-behind the one that sets them. Writes data/reference/validation/constants.csv.
+WORLD is a folder of a situation from ``make validate`` (data/work/validation/91-examined).
+Thresholds are changed like a user does; other constants in a copy of the source, by a line after
+the one that sets them. Writes data/reference/validation/constants.csv.
 """
 
 import ast
@@ -37,7 +37,7 @@ CONSTANTS = {
     "_NUMBERS.refusal_days",
     "outcomes/devices.py": "_REACHING_SHARE _NEAR_DAYS _FAR_DAYS _OWN_DAYS",
 }
-#: What a child does: judge the worlds, and print the listed pairs of each.
+#: The program of a child process: judge the worlds, and print the listed pairs of each.
 JUDGE = """
 import json, sys
 from pathlib import Path
@@ -59,7 +59,7 @@ Pairs = set[tuple[int, str, int]]
 
 
 def move(value: float, factor: float) -> float:
-    """A number by 30 per cent; a whole one by one at least, and a share at most to 0.99."""
+    """Multiply a number; a whole one changes by at least 1, a share is at most 0.99."""
     moved = round(value * factor, 9)
     if isinstance(value, int):
         return max(round(moved), value + 1) if factor > 1 else max(1, min(round(moved), value - 1))
@@ -67,15 +67,17 @@ def move(value: float, factor: float) -> float:
 
 
 def judge(folder: Path, worlds: list[str], thresholds: dict[str, float]) -> Pairs:
-    """The listed pairs of all worlds, by the source in a folder."""
+    """Return the listed pairs of all worlds, judged by the source in a folder."""
     command = [sys.executable, "-c", JUDGE, json.dumps(thresholds), str(folder / "out"), *worlds]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run(command, env=environment, cwd=folder, stdout=subprocess.PIPE, check=True)
-    return {tuple(pair) for pair in json.loads(done.stdout)}
+    process = subprocess.run(
+        command, env=environment, cwd=folder, stdout=subprocess.PIPE, check=True
+    )
+    return {tuple(pair) for pair in json.loads(process.stdout)}
 
 
 def read_blocked(worlds: list[str]) -> Pairs:
-    """The pairs that are truly blocked."""
+    """Return the pairs that are truly blocked."""
     blocked: Pairs = set()
     for number, world in enumerate(worlds):
         truth = read_truth_table(Path(world) / "world" / "truth" / "blocks.csv")
@@ -84,7 +86,7 @@ def read_blocked(worlds: list[str]) -> Pairs:
 
 
 def moved_thresholds() -> Iterator[tuple[str, float, float]]:
-    """Each threshold with its value and two others."""
+    """Yield each threshold with its value and a moved one, twice."""
     for name, value in vars(Thresholds()).items():
         for factor in (0.7, 1.3):
             moved = move(value, factor)
@@ -93,7 +95,7 @@ def moved_thresholds() -> Iterator[tuple[str, float, float]]:
 
 
 def moved_constants(folder: Path) -> Iterator[tuple[str, str, float, float]]:
-    """Each other constant, while the source in the folder has it so: module, name, both values."""
+    """Yield module, name and both values of each other constant, while the source has it moved."""
     for module, names in CONSTANTS.items():
         path = folder / "analysis" / module
         text = path.read_text(encoding="utf-8")
@@ -111,7 +113,7 @@ def moved_constants(folder: Path) -> Iterator[tuple[str, str, float, float]]:
 
 
 def find(text: str, name: str) -> tuple[int, float, bool]:
-    """Behind which line a module sets a constant, to what, and whether to its logarithm."""
+    """Return the line after which a constant is set, its value, and whether it is a logarithm."""
     name, _, key = name.partition(".")
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign):

@@ -1,9 +1,9 @@
-"""Write the parameters cell of every notebook from where parameters are declared.
+"""Write the parameters cell of every notebook from the declarations of parameters.
 
     .venv/bin/python tools/parameters_cells.py            write them
-    .venv/bin/python tools/parameters_cells.py --check    say which differ; exit status 1
+    .venv/bin/python tools/parameters_cells.py --check    name those that differ; exit status 1
 
-What a notebook declares for itself stays below the line ``# This notebook``.
+A notebook's own parameters, below the line ``# This notebook``, are kept.
 """
 
 import sys
@@ -18,14 +18,14 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 OWN = "# This notebook"
 
 
-#: The rest is documented in docs/commands.md, and accepted below these lines as well.
+#: Parameters in the cells. Others, in docs/commands.md, may be added below these lines.
 SHOWN = ("probe_cc", "since", "until", "source", "tables", "thresholds")
 HEADING = "# The study; all parameters and their defaults: docs/commands.md, in lower case here"
 
 
 def cell_text() -> str:
-    """The cell that all notebooks share: one parameter a line."""
-    defaults = {one.name: one.default for one in fields(StudyParameters)}
+    """Return the cell that all notebooks share: one parameter per line."""
+    defaults = {declared.name: declared.default for declared in fields(StudyParameters)}
     lines = [HEADING]
     for name in SHOWN:
         value = {} if defaults[name] is MISSING else defaults[name]
@@ -35,7 +35,7 @@ def cell_text() -> str:
 
 
 def expected(source: str) -> str:
-    """The source of a notebook's parameters cell as it should be."""
+    """Return the correct source of a notebook's parameters cell."""
     _, line, own = source.partition(f"\n{OWN}\n")
     return cell_text() + line + own
 

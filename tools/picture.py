@@ -3,7 +3,7 @@
     make report
     .venv/bin/python tools/picture.py [PAGE] [PICTURE]
 
-PAGE is a page of a report, with ``#anchor`` to begin further down (default: the matrix of the
+PAGE is a page of a report, with ``#anchor`` for a position in it (default: the matrix of the
 embedded fictional country). Needs a Chromium.
 """
 
@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = "reports/qq/2024-01-01--2025-01-01/2-confirmation.html#sites-and-networks"
 PICTURE = "docs/picture.png"
 SIZE = {"width": 920, "height": 860}
-LIMIT = 250_000  # bytes, so that the README opens on a thin line
+LIMIT = 250_000  # bytes, so that the README opens over a slow connection
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def take(page: str, picture: Path) -> int:
-    """Photograph a page from an anchor on, offline; returns the picture's size in bytes."""
+    """Take a screenshot of a page at an anchor, offline, and return its size in bytes."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -42,8 +42,8 @@ def take(page: str, picture: Path) -> int:
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    wanted, place = [*given, *[PAGE, PICTURE][len(given) :]]
-    taken = take(wanted, ROOT / place)
-    if taken > LIMIT:
-        sys.exit(f"the picture has {taken:,} bytes, more than {LIMIT:,}")
+    arguments = sys.argv[1:]
+    page, picture = [*arguments, *[PAGE, PICTURE][len(arguments) :]]
+    size = take(page, ROOT / picture)
+    if size > LIMIT:
+        sys.exit(f"the picture has {size:,} bytes, more than {LIMIT:,}")

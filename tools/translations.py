@@ -1,12 +1,12 @@
 """Bring every catalogue in line with the sentences in the code.
 
-    .venv/bin/python tools/translations.py            add new sentences, drop those that are gone,
-                                                      break lines in one way
-    .venv/bin/python tools/translations.py --check    say which catalogues differ; exit status 1
-    .venv/bin/python tools/translations.py lo         begin a language by its code
+    .venv/bin/python tools/translations.py            add new sentences, drop old ones, and wrap
+                                                      lines uniformly
+    .venv/bin/python tools/translations.py --check    name catalogues that differ; exit status 1
+    .venv/bin/python tools/translations.py lo         start a language by its code
 
-Sentences are found where they are said (``lang.say``, ``lang.html`` and their plurals; ``_``,
-``_n`` and ``say`` in templates); words that are data where these are defined, see ``_words``.
+Sentences are the arguments of ``lang.say``, ``lang.html`` and their plurals, and of ``_``, ``_n``
+and ``say`` in templates. Words that are data are listed by ``_words``.
 """
 
 import csv
@@ -59,31 +59,31 @@ msgstr ""
 """
 #: Notebooks none of whose tables another language shows.
 _IN_ENGLISH = {"6-validation", "9-coverage"}
-#: Of a state, what is read; the rest is how it is drawn.
+#: The attributes of a state that are texts.
 _READ = ("words", "meaning")
 
 
 def find_sentences() -> Catalog:
-    """Every sentence and word that a reader may meet in another language."""
-    found = Catalog(project="censorship-report-workbook", charset="utf-8")
-    said = extract_from_dir(
+    """Return every sentence and word to translate."""
+    catalogue = Catalog(project="censorship-report-workbook", charset="utf-8")
+    messages = extract_from_dir(
         ROOT / "analysis", METHODS, keywords=KEYWORDS, comment_tags=("Translators:",)
     )
-    for file, _line, sentence, comments, context in said:
-        found.add(sentence, None, [(f"analysis/{file}", 0)], (), comments, context=context)
-    for place, word in _words():
-        found.add(word, None, [(place, 0)])
-    return found
+    for file, _line, sentence, comments, context in messages:
+        catalogue.add(sentence, None, [(f"analysis/{file}", 0)], (), comments, context=context)
+    for path, word in _words():
+        catalogue.add(word, None, [(path, 0)])
+    return catalogue
 
 
 def _words() -> Iterator[tuple[str, str]]:
-    """Where a word that is data stands, and the word."""
+    """Yield the file and the text of each word that is data."""
     for module in (headings, vocabulary):
-        place = f"{module.__name__.replace('.', '/')}.py"
+        path = f"{module.__name__.replace('.', '/')}.py"
         for name, value in vars(module).items():
             if name.isupper():
-                told = _without_english(value) if name == "HEADINGS" else value
-                yield from ((place, word) for word in _read(told))
+                words = _without_english(value) if name == "HEADINGS" else value
+                yield from ((path, word) for word in _read(words))
     yield "analysis/review/changes.py", HEADING
     for words in OF_RUN.values():
         yield from (("analysis/review/changes.py", word) for word in words.values())
@@ -93,7 +93,7 @@ def _words() -> Iterator[tuple[str, str]]:
         yield "analysis/verdicts/rivals.py", rival.words
     yield from (("analysis/review/watch_page.py", words) for words in NOTES)
     yield from (
-        ("analysis/verdicts/intervals.py", one) for one in (TOO_FEW, *USUAL, OTHER_RESOLVERS)
+        ("analysis/verdicts/intervals.py", text) for text in (TOO_FEW, *USUAL, OTHER_RESOLVERS)
     )
     for rule in RULES_BY_ID.values():
         if rule.outcome == "blocked":
@@ -110,29 +110,31 @@ def _words() -> Iterator[tuple[str, str]]:
 
 
 def _without_english(headings: dict[str, str]) -> dict[str, str]:
-    """The headings without those of columns that only pages in English have."""
+    """Return the headings without those of columns that only pages in English have."""
     tables = [(table.name, table.columns) for table in TABLES.values()]
-    of_column = {name: {one for one, columns in tables if name in columns} for name in headings}
+    of_column = {name: {table for table, columns in tables if name in columns} for name in headings}
     return {
         name: heading
         for name, heading in headings.items()
-        if not of_column[name] or {WRITTEN_BY.get(one, "") for one in of_column[name]} - _IN_ENGLISH
+        if not of_column[name]
+        or {WRITTEN_BY.get(table, "") for table in of_column[name]} - _IN_ENGLISH
     }
 
 
 def _read(value: object) -> Iterator[str]:
-    """The words in a value of the vocabulary: those of its mappings and of its states."""
+    """Yield the words in a value of the vocabulary: those of its mappings and its states."""
     if isinstance(value, dict):
         for inner in value.values():
             yield from [inner] if isinstance(inner, str) else _read(inner)
     elif is_dataclass(value):
-        yield from (getattr(value, one.name) for one in fields(value) if one.name in _READ)
+        names = {attribute.name for attribute in fields(value)}
+        yield from (getattr(value, name) for name in _READ if name in names)
 
 
 def updated(code: str, sentences: Catalog) -> bytes:
-    """The catalogue of a language with these sentences, its translations kept."""
+    """Return the catalogue of a language with these sentences and its translations."""
     path = catalogue_path(code)
-    catalogue = read_catalogue(path) if path.exists() else _begun(code)
+    catalogue = read_catalogue(path) if path.exists() else _start(code)
     catalogue.update(sentences, no_fuzzy_matching=True)
     written = BytesIO()
     write_po(
@@ -149,8 +151,8 @@ def updated(code: str, sentences: Catalog) -> bytes:
     return header.encode() + written.getvalue()
 
 
-def _begun(code: str) -> Catalog:
-    """A catalogue without a sentence, with the plural forms of its language."""
+def _start(code: str) -> Catalog:
+    """Return an empty catalogue with the plural forms of a language."""
     locale = Locale.parse(code)
     # Babel's rules for gettext lack Indonesian, Malay and Burmese, which get those of English
     is_known = not {code, locale.language}.isdisjoint(PLURALS)
@@ -160,7 +162,7 @@ def _begun(code: str) -> Catalog:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the catalogues, or say which differ."""
+    """Write the catalogues, or name those that differ."""
     is_check = arguments == ["--check"]
     sentences = find_sentences()
     differing = 0
