@@ -238,9 +238,9 @@ def draw(seed: int, archives: Sequence[Archive], scratch: Path) -> Part:
     before, after = rng.choice(((0, 0), (0, 0), (0, 0), (1, 0), (0, 30), (45, 0), (100, 200)))
     since = days[0] - timedelta(before)
     until = max(days[-1] + timedelta(1 + after), since + timedelta(2))
-    given = tuple(_LISTS)
+    lists = tuple(_LISTS)
     if rng.random() < 0.3:
-        given = tuple(name for name in _LISTS if rng.random() < 0.5)
+        lists = tuple(name for name in _LISTS if rng.random() < 0.5)
     return Part(
         archive,
         since,
@@ -251,7 +251,7 @@ def draw(seed: int, archives: Sequence[Archive], scratch: Path) -> Part:
         versions=rng.choice((0, 0, 0, 1)),
         names=rng.choice((0, 0, 0, 0, 1, 2, 9, -1)),
         result=rng.choice(("", "", "", "", "", "ok", "blocked", "unknown", "not ok")),
-        given=given,
+        given=lists,
         seed=seed,
     )
 

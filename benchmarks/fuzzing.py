@@ -296,16 +296,16 @@ class Fuzzer:
             copy.mkdir(parents=True)
             document = json.loads((folder / MANIFEST).read_text())
             path, target = targets[number % len(targets)]
-            for other in (*months, packed):
-                content = other.read_bytes()
-                if other == path == packed:
+            for file in (*months, packed):
+                content = file.read_bytes()
+                if file == path == packed:
                     listed = json.dumps(spoilt(self.chance, objects, target)).encode()
                     content = pa.Codec("zstd").compress(listed, asbytes=True)
-                elif other == path:
-                    content = self._table(other, target)
+                elif file == path:
+                    content = self._table(file, target)
                 digest = hashlib.sha256(content).hexdigest()
-                name = re.sub(r"[0-9a-f]{16}(?=\.)", digest[:16], other.name)
-                del document["files"][other.name]
+                name = re.sub(r"[0-9a-f]{16}(?=\.)", digest[:16], file.name)
+                del document["files"][file.name]
                 document["files"][name] = {"size": len(content), "sha256": digest}
                 (copy / name).write_bytes(content)
             (copy / MANIFEST).write_text(json.dumps(document))

@@ -35,8 +35,8 @@ def measure() -> Table:
                 path.write_bytes(compress(lines))
             costs = publish(_arguments(year, source, Path(scratch)))
             sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
-            what = ", ".join(f"{INVENTED[kind]:,} {kind}" for kind in kinds) or "none"
-            rows.append((what, *costs, str(len(sizes)), f"{sum(sizes) / 1e6:.0f}"))
+            words = ", ".join(f"{INVENTED[kind]:,} {kind}" for kind in kinds) or "none"
+            rows.append((words, *costs, str(len(sizes)), f"{sum(sizes) / 1e6:.0f}"))
     columns = ("invented", "s", "s of processors", "MB of all processes", "files", "MB published")
     return columns, rows
 

@@ -321,7 +321,7 @@ class Language:
 
     def _fill(self, translated: str, english: str, values: dict[str, object]) -> str:
         lang = self if translated else ENGLISH
-        return PLACE.sub(lambda place: lang._text(values[place[1]]), translated or english)
+        return PLACE.sub(lambda field: lang._text(values[field[1]]), translated or english)
 
     def _fill_html(self, translated: str, english: str, values: dict[str, object]) -> Markup:
         lang = self if translated else ENGLISH

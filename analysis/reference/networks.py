@@ -1,4 +1,4 @@
-"""Names, operators and kinds of networks: is one an access network of the country?
+"""Names, operators and kinds of networks; the kind tells the country's access networks.
 
 A list that a person wrote (``NETWORKS``, or the shipped ``networks/<cc>.csv``) comes first. If it
 does not have a network, or its kind, words in the name decide that probes report.

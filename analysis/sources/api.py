@@ -222,8 +222,8 @@ def _is_country(probe_cc: str) -> bool:
 
 def of_country(probe_cc: str, period: Period) -> list[Question]:
     """Return the questions for the counts of a country's tests by day, one for each month."""
-    name, what = f"{probe_cc.lower()}-day", f"counts of {probe_cc} by day"
-    return [Question(name, what, part, (_WEB, *_APPS), probe_cc) for part in period.months()]
+    name, words = f"{probe_cc.lower()}-day", f"counts of {probe_cc} by day"
+    return [Question(name, words, part, (_WEB, *_APPS), probe_cc) for part in period.months()]
 
 
 def of_every_country(period: Period) -> list[Question]:
@@ -232,8 +232,8 @@ def of_every_country(period: Period) -> list[Question]:
     Weeks are whole and begin on Sunday, so that reports on other periods and countries use the
     same replies.
     """
-    what = "counts of apps and tools in every country by week"
-    return [Question("every-week", what, week, _APPS) for week in period.weeks()]
+    words = "counts of apps and tools in every country by week"
+    return [Question("every-week", words, week, _APPS) for week in period.weeks()]
 
 
 def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
@@ -300,8 +300,8 @@ class _Reply:
 def find_unasked(folder: Path, questions: Iterable[Question]) -> tuple[list[Question], bool]:
     """Return the questions that a run would ask, and whether older replies to all are kept."""
     kept = [(question, _find(folder, question)) for question in questions]
-    asked = [question for question, replies in kept if not _are_fresh(replies)]
-    return asked, all(replies is not None for _, replies in kept)
+    unanswered = [question for question, replies in kept if not _are_fresh(replies)]
+    return unanswered, all(replies is not None for _, replies in kept)
 
 
 def _are_fresh(replies: list[_Reply] | None) -> bool:
@@ -322,11 +322,11 @@ def fetch_counts(folder: Path, questions: Iterable[Question], say: Say) -> None:
         ContractError: a reply does not contain valid counts; it is not kept.
     """
     with lock_folder(folder, "reply can be kept in"):
-        asked, has_all = find_unasked(folder, questions)
+        unanswered, has_all = find_unasked(folder, questions)
         announced = ""
         server = Server("compares a report's counts with OONI's", limits=Limits(silence=90.0))
         try:
-            for question in asked:
+            for question in unanswered:
                 if question.what != announced:
                     announced = question.what
                     say(f"asking {_name_api(question.urls()[0])} for its {announced}")

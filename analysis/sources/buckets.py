@@ -300,14 +300,14 @@ class Scope:
         probe_cc: the country.
         window: days of receipt.
         notes: keeps listings, by ``Store.read_note`` and ``write_note``.
-        told: called with days listed, days in all, and the day just listed.
+        progress: called with days listed, days in all, and the day just listed.
         relist: True lists every day again, False only days without a kept listing.
     """
 
     probe_cc: str
     window: Period
     notes: Any
-    told: Callable[[int, int, str], None]
+    progress: Callable[[int, int, str], None]
     relist: bool | None = None
 
 
@@ -364,17 +364,17 @@ class OoniArchive(Bucket):
         with closing(at_once(partial(self._list_day, wanted), days, self.stop)) as listed:
             for count, (day, items) in enumerate(listed, 1):
                 objects += items
-                self._scope.told(count, len(days), day.isoformat())
+                self._scope.progress(count, len(days), day.isoformat())
         return sorted(objects)
 
     def _note(self, day: date) -> str:
         return f"listings/{self._scope.probe_cc}/all/{day}.json"
 
     def _list_day(self, wanted: Callable[[str], bool], day: date) -> list[ArchiveObject]:
-        kept = self._read_kept(day)
-        if kept is None or self._is_stale(kept):
-            kept = self._list_again(day, kept)
-        return kept.find(wanted)
+        listing = self._read_kept(day)
+        if listing is None or self._is_stale(listing):
+            listing = self._list_again(day, listing)
+        return listing.find(wanted)
 
     def _read_kept(self, day: date) -> _Listing | None:
         try:
@@ -382,11 +382,11 @@ class OoniArchive(Bucket):
         except msgspec.ValidationError:  # there is none, or one of another version
             return None
 
-    def _is_stale(self, kept: _Listing) -> bool:
+    def _is_stale(self, listing: _Listing) -> bool:
         relist = self._scope.relist
-        return self._now - kept.listed_at > FRESH if relist is None else relist
+        return self._now - listing.listed_at > FRESH if relist is None else relist
 
-    def _list_again(self, day: date, kept: _Listing | None) -> _Listing:
+    def _list_again(self, day: date, previous: _Listing | None) -> _Listing:
         items: list[ArchiveObject] = []
         is_read = partial(holds_country, probe_cc=self._scope.probe_cc, tests=FOLDERS)
         try:
@@ -394,16 +394,16 @@ class OoniArchive(Bucket):
                 hours = len(FOLDERS) if prefix.startswith("raw/") else 24
                 items += self.list_below(prefix, is_read, hours)
         except SourceError as error:
-            if kept is None:
+            if previous is None:
                 raise
-            why = str(error).removesuffix(f" {RESUMES}.").rstrip(".")
+            reason = str(error).removesuffix(f" {RESUMES}.").rstrip(".")
             raise SourceError(
-                f"{why}. RELIST=0 goes on with the listing of {kept.listed_at:%Y-%m-%d}",
+                f"{reason}. RELIST=0 goes on with the listing of {previous.listed_at:%Y-%m-%d}",
                 resumes=RESUMES in str(error),
             ) from None
         objects = [(item.key, item.size, item.etag) for item in items]
-        known = {*objects} if kept is None else {*kept.objects}
-        late = {key for key, *_ in {*objects} - known} | {*(kept.late if kept else ())}
+        earlier = {*objects} if previous is None else {*previous.objects}
+        late = {key for key, *_ in {*objects} - earlier} | {*(previous.late if previous else ())}
         listing = _Listing(objects, self._now, sorted(late & {item.key for item in items}))
         if self._now - datetime.combine(day, time.max, UTC) > SETTLED:
             self._scope.notes.write_note(self.id, self._note(day), msgspec.to_builtins(listing))

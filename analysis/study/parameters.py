@@ -211,29 +211,29 @@ class StudyParameters:
             ParameterError: a value is wrong, or one is missing.
         """
         names = [name for name in PARAMETERS if name not in ("thresholds", "variant")]
-        given = {name: values[name] for name in names if values.get(name) not in (None, "")}
-        _check_country_is_given(given)
-        code = parse_country(given.get("probe_cc", FICTIONAL_COUNTRY))
-        if "source" not in given:
-            given = _of_fictional_country(code, given)
-        period = _read_period(code, given)
-        margin = given.get("receipt_margin", RECEIPT_MARGIN)
+        chosen = {name: values[name] for name in names if values.get(name) not in (None, "")}
+        _check_country_is_given(chosen)
+        code = parse_country(chosen.get("probe_cc", FICTIONAL_COUNTRY))
+        if "source" not in chosen:
+            chosen = _of_fictional_country(code, chosen)
+        period = _read_period(code, chosen)
+        margin = chosen.get("receipt_margin", RECEIPT_MARGIN)
         variant, thresholds = _read_variant(values), _read_thresholds(values)
         study = cls(
             probe_cc=code,
             since=str(period.since),
             until=str(period.until),
-            split=str(given.get("split", "")),
+            split=str(chosen.get("split", "")),
             receipt_margin=whole_number("RECEIPT_MARGIN", margin, range(367)),
-            **_read_paths({"store": REPOSITORY / "data", **given}),
-            reference=str(given.get("reference", "")),
-            project=str(Campaign.of(str(given.get("project", "")))),
-            accept_fields=whole_number("ACCEPT_FIELDS", given.get("accept_fields", 0), range(2)),
-            witnesses=_read_witnesses(given.get("witnesses", "")),
+            **_read_paths({"store": REPOSITORY / "data", **chosen}),
+            reference=str(chosen.get("reference", "")),
+            project=str(Campaign.of(str(chosen.get("project", "")))),
+            accept_fields=whole_number("ACCEPT_FIELDS", chosen.get("accept_fields", 0), range(2)),
+            witnesses=_read_witnesses(chosen.get("witnesses", "")),
             variant=variant,
             thresholds=thresholds.changed_by(variant.thresholds if variant else {}),
         )
-        tables = given.get("tables", _WORK / study.label / "tables")
+        tables = chosen.get("tables", _WORK / study.label / "tables")
         return replace(study, tables=absolute("tables", tables))
 
     @property
@@ -356,11 +356,11 @@ def check_names(values: Mapping[str, Any]) -> None:
         ParameterError: the name of a number or text is nearly that of a parameter.
     """
     is_notebook = "__name__" in values
-    known = [*PARAMETERS, *DECLARATIONS]
+    names = [*PARAMETERS, *DECLARATIONS]
     for name, value in values.items():
-        if name in known or isinstance(value, bool) or not isinstance(value, str | int | float):
+        if name in names or isinstance(value, bool) or not isinstance(value, str | int | float):
             continue
-        if near := find_near(name.lower(), known, 0.88):
+        if near := find_near(name.lower(), names, 0.88):
             raise ParameterError(
                 name,
                 value,
@@ -414,32 +414,32 @@ def _read_witnesses(value: object) -> str:
 
 def _read_variant(values: Mapping[str, Any]) -> Variant | None:
     """Return the variant of a file, or one that was read before; ignore other values."""
-    given = values.get("variant")
-    if isinstance(given, str | Path) and str(given):
-        return load_variant(absolute("variant", given))
-    return given if isinstance(given, Variant) else None
+    variant = values.get("variant")
+    if isinstance(variant, str | Path) and str(variant):
+        return load_variant(absolute("variant", variant))
+    return variant if isinstance(variant, Variant) else None
 
 
 def _read_thresholds(values: Mapping[str, Any]) -> Thresholds:
     """Read thresholds: a mapping, papermill's text of one, or ``Thresholds`` of an earlier cell."""
-    given = thresholds = values.get("thresholds", {})
+    value = thresholds = values.get("thresholds", {})
     if isinstance(thresholds, Thresholds):
         return thresholds
-    if isinstance(given, str):
+    if isinstance(value, str):
         with suppress(ValueError):
-            thresholds = json.loads(given)
+            thresholds = json.loads(value)
     if not isinstance(thresholds, Mapping):
         accepted = 'a mapping of names to numbers is accepted, such as {"floor_sessions": 6}'
-        raise ParameterError("thresholds", given, accepted)
+        raise ParameterError("thresholds", value, accepted)
     return Thresholds.of({**values, "thresholds": thresholds})
 
 
-def _check_country_is_given(given: Mapping[str, Any]) -> None:
+def _check_country_is_given(chosen: Mapping[str, Any]) -> None:
     """Refuse a period, a source or a list without a country, which was probably forgotten."""
-    if "probe_cc" in given:
+    if "probe_cc" in chosen:
         return
     defaults = vars(StudyParameters())
-    for name, value in given.items():
+    for name, value in chosen.items():
         if PARAMETERS[name].needs_country and str(value) != str(defaults[name]):
             raise ParameterError(
                 name.upper(),
@@ -449,10 +449,10 @@ def _check_country_is_given(given: Mapping[str, Any]) -> None:
             )
 
 
-def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _of_fictional_country(code: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values with defaults of the fictional country: period, archive and lists."""
     if not is_fictional(code):
-        missing = [name.upper() for name in ("since", "until") if name not in given]
+        missing = [name.upper() for name in ("since", "until") if name not in chosen]
         also = f" (with {' and '.join(missing)}, UTC dates)" if missing else ""
         raise ParameterError(
             "SOURCE",
@@ -461,7 +461,7 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
             "s3://bucket/prefix in the archive's key layout, a share or another store",
         )
     since, until = _FICTIONAL_PERIOD
-    dated = {"since": since, "until": until, **given}
+    dated = {"since": since, "until": until, **chosen}
     period = Period.parse(dated["since"], dated["until"])
     folder = StudyParameters(code, str(period.since), str(period.until)).fictional_folder
     lists = {
@@ -474,27 +474,27 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
     return {"source": folder / "archive", **lists, "project": _FICTIONAL_PROJECT, **dated}
 
 
-def _read_period(code: str, given: Mapping[str, Any]) -> Period:
+def _read_period(code: str, chosen: Mapping[str, Any]) -> Period:
     """Read the period, and check ``split`` if it has more than one day."""
     for name in ("since", "until"):
-        if name not in given:
+        if name not in chosen:
             accepted = "must be given with SOURCE: a UTC date, YYYY-MM-DD"
             raise ParameterError(name.upper(), "", accepted)
-    period = Period.parse(given["since"], given["until"])
+    period = Period.parse(chosen["since"], chosen["until"])
     # Refused instead of shortened, because a report must not depend on the day when it is made.
     if period.until > today() and not is_fictional(code):
         accepted = f"lies ahead; {today()} is accepted at the latest: its eve is over (UTC)"
         raise ParameterError("UNTIL", period.until, accepted)
-    if "split" in given or period.day_count > 1:  # one day can be ingested and shared
-        period.split(given.get("split"))
+    if "split" in chosen or period.day_count > 1:  # one day can be ingested and shared
+        period.split(chosen.get("split"))
     return period
 
 
-def _read_paths(given: Mapping[str, Any]) -> dict[str, str]:
+def _read_paths(chosen: Mapping[str, Any]) -> dict[str, str]:
     """Return source, store and lists with absolute paths; there may be several test lists."""
     names = ("source", "store", "test_counts", "outages", *LISTS)
-    paths = {name: absolute(name, given.get(name, "")) for name in names}
-    lists = [part for part in str(given.get("test_list", "")).split(",") if part]
+    paths = {name: absolute(name, chosen.get(name, "")) for name in names}
+    lists = [part for part in str(chosen.get("test_list", "")).split(",") if part]
     return {**paths, "test_list": ",".join(absolute("test_list", part) for part in lists)}
 
 

@@ -77,11 +77,15 @@ class Spoiler:
         self._turns = cycle(range(_EVERY))
         # Kept on a device since before the period; or with a clock that is days ahead.
         early, late = f"{period.since - timedelta(days=9)} 10:00:00", f"{period.until} 00:00:00"
-        other = {"test_name": "ndt", "test_keys": {"failure": None, "protocol": 7}, "input": None}
+        other_test = {
+            "test_name": "ndt",
+            "test_keys": {"failure": None, "protocol": 7},
+            "input": None,
+        }
         #: Turn → the ledger's reason, and the changed fields of the line.
         self._changes: dict[int, tuple[str, Json]] = {
             11: ("invalid", {"measurement_start_time": "yesterday"}),
-            14: ("other_test", other),
+            14: ("other_test", other_test),
             19: ("other_country", {"probe_cc": "AA"}),
             23: ("out_of_period", {"measurement_start_time": early}),
             26: ("out_of_period", {"measurement_start_time": late}),

@@ -197,11 +197,11 @@ def _choose(rng: Random, candidates: list[Site], style: str) -> list[Site]:
         candidates = [site for site in candidates if site.is_alone and not site.edges]
     if style in ("partial", "tls_mitm", "throttle"):
         candidates = [site for site in candidates if site.is_https]
-    wanted, others = candidates[: count // 2], candidates[count // 2 :]
+    wanted, further = candidates[: count // 2], candidates[count // 2 :]
     if style == "vpn":
         # The exit is in another country, which blocks other sites.
-        wanted, others = [], candidates[::-1][:12]
-    chosen = wanted + rng.sample(others, min(count - len(wanted), len(others)))
+        wanted, further = [], candidates[::-1][:12]
+    chosen = wanted + rng.sample(further, min(count - len(wanted), len(further)))
     plain = [site for site in candidates if not site.is_https and site not in chosen]
     return chosen + plain[: 2 if style in ("blockpage", "tls_reset", "tls_timeout") else 0]
 

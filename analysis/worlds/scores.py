@@ -60,9 +60,9 @@ def read_truth(folder: str | Path) -> Truth:
     return {name: read_truth_table(Path(folder) / f"{name}.csv") for name in _TRUTH}
 
 
-def are_among(rows: pd.DataFrame, others: pd.DataFrame, keys: list[str]) -> pd.Series:
+def are_among(rows: pd.DataFrame, other: pd.DataFrame, keys: list[str]) -> pd.Series:
     """Test for each row whether ``others`` has a row with the same keys."""
-    other_keys = pd.MultiIndex.from_frame(others[keys])
+    other_keys = pd.MultiIndex.from_frame(other[keys])
     return pd.Series(pd.MultiIndex.from_frame(rows[keys]).isin(other_keys), rows.index)
 
 
@@ -177,7 +177,7 @@ def stratum_of(counts: pd.Series) -> pd.Series:
 def _compare_sites(
     pairs: pd.DataFrame, annex: pd.DataFrame, aside: pd.DataFrame, truth: Truth
 ) -> pd.DataFrame:
-    """Return one row per site: is it blocked on a domestic network, and is it in the annex?"""
+    """Return one row per site: blocked on a domestic network, in the annex, set aside."""
     domestic = pairs[pairs["kind"].isin(DOMESTIC)]
     blocked = domestic[domestic["is_blocked"]].groupby("domain")["true_session_count"].max()
     sites = pd.DataFrame({"domain": sorted(set(pairs["domain"]) - {""})})
@@ -449,12 +449,12 @@ def _share_bounds(pairs: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _edge_shares(edges: pd.DataFrame) -> list[pd.DataFrame]:
-    found = edges[edges["is_found"]]
-    tested = found[found["blocked_session_count"] >= 6]
-    inside = found[found["is_inside"]]
+    located = edges[edges["is_found"]]
+    tested = located[located["blocked_session_count"] >= 6]
+    inside = located[located["is_inside"]]
     return [
         share_by("edge found", edges, "is_found", "edge"),
-        share_by("edge inside bracket", found, "is_inside", "edge"),
+        share_by("edge inside bracket", located, "is_inside", "edge"),
         share_by("edge inside bracket, 6 or more sessions", tested, "is_inside", "edge"),
         share_by("bracket as narrow as tests allow", inside, "is_narrow", "edge"),
     ]
@@ -537,7 +537,7 @@ def tally(scored: Score) -> dict[str, int]:
     false_pairs = pairs[pairs["is_listed"] & ~pairs["is_blocked"]]
     false_sites = sites[sites["is_listed"] & ~sites["is_blocked"]]
     right = pairs[pairs["is_blocked"] & pairs["is_listed"]]
-    found = edges[edges["is_found"]]
+    located = edges[edges["is_found"]]
     counts = {
         "listed_pair_count": pairs["is_listed"].sum(),
         "false_pair_count": len(false_pairs),
@@ -547,8 +547,8 @@ def tally(scored: Score) -> dict[str, int]:
         "missed_site_count": (~tested_sites["is_listed"]).sum(),
         "wrong_mechanism_count": (right["mechanism"] != right["true_mechanism"]).sum(),
         "edge_count": len(edges),
-        "edge_not_found_count": len(edges) - len(found),
-        "edge_outside_count": (~found["is_inside"]).sum(),
+        "edge_not_found_count": len(edges) - len(located),
+        "edge_outside_count": (~located["is_inside"]).sum(),
         "false_edge_count": (~scored.claims["is_true"]).sum(),
     }
     result = {name: int(count) for name, count in counts.items()}

@@ -383,12 +383,12 @@ def measure(session: Session, url: str) -> tuple[Json, bool]:
     return document, is_sound
 
 
-def name_report(session: Session, what: str) -> str:
+def name_report(session: Session, content: str) -> str:
     """Return the report ID of a measurement."""
     if not (session.report_id and session.has_own_ids):
         return session.report_id
     head = session.report_id.rpartition("_")[0]
-    return f"{head}_{hashlib.sha256(f'{session.report_id} {what}'.encode()).hexdigest()[:16]}"
+    return f"{head}_{hashlib.sha256(f'{session.report_id} {content}'.encode()).hexdigest()[:16]}"
 
 
 def _exchange_json(target: Target, page: Page | None, failure: str | None) -> Json:
@@ -437,9 +437,9 @@ def _ends_json(ends: Mapping[str, str | None]) -> Json:
     }
 
 
-def compare_pages(seen: Page | None, control: Page | None) -> Json:
+def compare_pages(probe_page: Page | None, control: Page | None) -> Json:
     """Return the probe's five comparisons, None without a page to compare with."""
-    if seen is None or control is None:
+    if probe_page is None or control is None:
         return {
             "body_proportion": 0,
             "body_length_match": None,
@@ -447,17 +447,17 @@ def compare_pages(seen: Page | None, control: Page | None) -> Json:
             "status_code_match": None,
             "title_match": None,
         }
-    longest = max(seen.length, control.length)
-    proportion = min(seen.length, control.length) / longest if longest else 1.0
-    ours, theirs = ({name.lower() for name, _ in page.headers} for page in (seen, control))
-    seen_words, control_words = seen.title.lower().split(), control.title.lower().split()
+    longest = max(probe_page.length, control.length)
+    proportion = min(probe_page.length, control.length) / longest if longest else 1.0
+    ours, theirs = ({name.lower() for name, _ in page.headers} for page in (probe_page, control))
+    seen_words, control_words = probe_page.title.lower().split(), control.title.lower().split()
     return {
         "body_proportion": proportion,
         "body_length_match": proportion > 0.7,
         "headers_match": ours == theirs or bool((ours & theirs) - _COMMON),
-        "status_code_match": seen.code == control.code,
+        "status_code_match": probe_page.code == control.code,
         "title_match": any(len(word) > 4 and word in control_words for word in seen_words)
-        if seen.title and control.title
+        if probe_page.title and control.title
         else None,
     }
 
@@ -770,12 +770,14 @@ def _conclude_05(
     if _is_odd(run, system, control):
         return "dns", False
     is_down = system.failure is not None
-    for layer, seen, words in (
+    for layer, control_results, words in (
         ("tcp", control.tcp, "tcp_ip"),
         ("tls", control.tls, "http-failure"),
     ):
         stopped = _find_stopped(run.flows, layer)
-        outcomes = {seen.get(endpoint(flow.address, flow.port), "untried") for flow in stopped}
+        outcomes = {
+            control_results.get(endpoint(flow.address, flow.port), "untried") for flow in stopped
+        }
         if None in outcomes:
             return words, False
         is_down = is_down or bool(outcomes - {"untried"})

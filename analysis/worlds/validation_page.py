@@ -234,7 +234,7 @@ def show_examined(validation: Results) -> None:
     """Show the results of the outside examination."""
     examined = validation.read("examined").drop(columns="measurement_count")
     clear = examined[examined["undecidable"] == ""]
-    blocked, found, wrong = (
+    blocked, found_count, wrong = (
         clear[f"{name}_count"].sum() for name in ("blocked_pair", "found_pair", "false_site")
     )
     unclear = examined[examined["undecidable"] != ""]
@@ -244,7 +244,7 @@ def show_examined(validation: Results) -> None:
             "In {n} situations that measurements can decide, {found} of {blocked} blocked pairs "
             "are found, and {wrong} sites are listed wrongly.",
             n=len(clear),
-            found=found,
+            found=found_count,
             blocked=blocked,
             wrong=wrong,
         ),

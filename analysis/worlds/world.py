@@ -284,7 +284,7 @@ def _start_by_timer(world: World, day: int, hour: int, rng: Random) -> datetime:
 
 
 def open_session(world: World, network: Network, day: int, start: datetime, rng: Random) -> Session:
-    """A probe that is ready to measure: its build, its resolver, and its way out."""
+    """Open a session: draw the probe's build and the state of its network."""
     software = pick(rng, world.design.new_share, network.fleet_share)
     if "no_addresses" in world.design.cases:
         omits = stream(world.design.seed, "omits", start).random() < _OMISSION_SHARE
