@@ -23,6 +23,7 @@ from analysis.report import annex, charts, findings
 from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import (
     READ_TABLES,
+    WINDOW_DAYS,
     count_undated,
     find_coincidences,
     find_onset,
@@ -210,10 +211,18 @@ def test_the_window_with_most_sites_is_found() -> None:
     assert count_undated(frame, found) == 1
 
 
+def test_a_study_of_one_month_has_an_event() -> None:
+    """Nothing is left of the period to compare it with."""
+    found = find_onset(dated(AUGUST), Period.parse("2024-08-01", "2024-09-01"))
+    assert found is not None
+    assert len(found) == len(AUGUST)
+
+
 @pytest.mark.parametrize(
     "intervals",
     [
         AUGUST[:4],
+        [*AUGUST[:4], _begun(4, 1, date(2024, 8, 6) + timedelta(days=WINDOW_DAYS))],
         [{**one, "probe_asn": 1} for one in AUGUST],
         [{**one, "last_seen_open": ""} for one in AUGUST],
         [{**one, "last_seen_open": "2024-01-02"} for one in AUGUST],
@@ -221,7 +230,16 @@ def test_the_window_with_most_sites_is_found() -> None:
         [_begun(site, site % 5, date(2024, 1, 6) + timedelta(days=6 * site)) for site in range(50)],
         [],
     ],
-    ids=["few sites", "one network", "perhaps older", "no near test", "hours", "all year", "none"],
+    ids=[
+        "few sites",
+        "a day too long",
+        "one network",
+        "perhaps older",
+        "no near test",
+        "hours",
+        "all year",
+        "none",
+    ],
 )
 def test_less_is_no_event(intervals: list[dict[str, Any]]) -> None:
     frame = dated(intervals, [*AUGUST[0]])
