@@ -811,8 +811,8 @@ QUERIED = (
     ),
 )
 
-#: Table → the notebook that writes it. No notebook writes ``claims_audit``, ``decisions``,
-#: ``changes`` and tables that do not belong to a report.
+#: Table → the notebook that writes it. No notebook writes ``findings``, ``claims_audit``,
+#: ``decisions``, ``changes`` and tables that do not belong to a report.
 WRITTEN_BY: Mapping[str, str] = {
     name: notebook
     for notebook, names in {
@@ -822,8 +822,7 @@ WRITTEN_BY: Mapping[str, str] = {
         "networks answers pages rules broken_sessions version_failures unlisted_traces "
         "session_days",
         "3-semester-comparison": "semesters semester_changes network_changes",
-        "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
-        "findings",
+        "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories",
         "5-method-comparison": "method_comparison method_pairs",
         "6-validation": "validation_accuracy validation_apps validation_chances "
         "validation_constants validation_edge_errors validation_examined "
@@ -901,25 +900,6 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
     except (ValueError, KeyError, pa.ArrowException) as error:
         fault = f"{name}.csv is not as the workbook writes it: {error}"
         raise ParameterError("tables", folder, fault) from None
-
-
-def record_findings(tables: str | Path, stage: str, **findings: tuple[Any, str]) -> None:
-    """Write a notebook's headline numbers, which ``run.json`` collects.
-
-    Args:
-        tables: the folder of the tables; the findings are written beside it, in ``findings/``.
-        stage: the notebook's name, such as ``1-ingestion``.
-        findings: name → the value and the table that it was read from.
-    """
-    content = {
-        name: {"value": _plain(value), "table": table} for name, (value, table) in findings.items()
-    }
-    write_json(Path(tables).parent / "findings" / f"{stage}.json", content)
-
-
-def _plain(value: Any) -> Any:
-    """Return a number of pandas or numpy as Python's own."""
-    return value.item() if hasattr(value, "item") else value
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -43,7 +43,6 @@ from analysis.commands.settings import parse_settings
 from analysis.errors import ParameterError, SourceError
 from analysis.pages import publishing, show
 from analysis.pages.formats import PUBLISHING
-from analysis.pages.scheduling import Display
 from analysis.reference.reference_files import NOTEBOOKS
 from analysis.store.ingestion import ingest, ingest_messaging
 from analysis.study.parameters import StudyParameters
@@ -360,7 +359,7 @@ def report(arguments: Sequence[str]) -> Path:
     ):
         # mostly of empty frames: deprecated calls of pandas, and divisions by zero
         warnings.filterwarnings("error", module=r"analysis\.")
-        make_report(inputs, Display())
+        make_report(inputs, print)
     return settings.out
 
 

@@ -216,9 +216,8 @@ def _tables_notebook(folder: Path) -> Path:
                 "show.show_matrix(pairs, caption='Sites by network', names={1: 'One'})"
             ),
             code_cell(
-                "folder = Path(tables).parent / 'findings'\n"
-                "(folder / '1-tables.json').write_text(json.dumps({'total': {'value': "
-                "int(months.measurement_count.sum()), 'table': 'measurements_by_month.csv'}}))",
+                "total = months.measurement_count.sum()\n"
+                "show.record_findings(total=(total, 'measurements_by_month.csv'))",
                 "setup",
             ),
         ],

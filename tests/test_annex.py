@@ -26,13 +26,10 @@ from analysis.report.annex import (
 )
 from analysis.report.annex_page import fit_rows, grade_pairs, render_annex
 from analysis.report.site_pages import (
-    COMPARED,
-    FLAGS,
     Setting,
     make_pages,
 )
 from analysis.report.verdict_words import local_schedule
-from analysis.study.table_folder import keep_note
 from analysis.tables import read_table, write_json, write_table
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.reasons import BELOW_LINE
@@ -243,10 +240,8 @@ def _interval(probe_asn: int, since: str, until: str, **given: Any) -> dict[str,
 
 def _stretches(verdicts: list[dict[str, Any]], intervals: list[dict[str, Any]]) -> pd.DataFrame:
     given = dated(intervals)
-    key = ["domain", "probe_asn", "blocked_from", "blocked_from_time"]
-    reached = given[[*key, "reached_session_count"]]
     plain = given.drop(columns="reached_session_count")
-    return list_site_networks(dated(verdicts), plain, reached, FEW_NETWORKS, SITE_DOMAINS)
+    return list_site_networks(dated(verdicts), plain, given, FEW_NETWORKS, SITE_DOMAINS)
 
 
 def test_each_stretch_has_its_own_counts_dates_and_notes(tmp_path: Any) -> None:
@@ -629,33 +624,31 @@ def tables(tmp_path: Path) -> Path:
             for day in (3, 4)
         ],
         "rules": [{"rule_id": "tls.reset", "condition": "is_reset(tls_failure)", "comment": EVIL}],
+        "method_comparison": [
+            {
+                "domain": LISTED,
+                **dict.fromkeys(METHODS, False),
+                "this_method": True,
+                "ooni_anomaly": True,
+            }
+        ],
     }
     for name, rows in written.items():
         write_table(tmp_path, name, table_rows(name, *rows))
-    keep_note(
-        tmp_path,
-        FLAGS,
-        pd.DataFrame(
-            [
-                {
-                    "domain": LISTED,
-                    "measurement_count": 40,
-                    "flagged_count": 12,
-                    "confirmed_count": 0,
-                },
-            ]
-        ),
-    )
     unreached = {"kind": "everywhere", "sites": [ASIDE]}
     write_json(tmp_path / "findings.json", {"findings": [unreached], "has_fingerprints": False})
-    flags = dict.fromkeys(METHODS, False) | {"this_method": True, "ooni_anomaly": True}
-    keep_note(tmp_path, COMPARED, pd.DataFrame([{"domain": LISTED, **flags}]))
     return tmp_path
+
+
+#: What ``count_flags`` counts.
+FLAGS = pd.DataFrame(
+    [{"domain": LISTED, "measurement_count": 40, "flagged_count": 12, "confirmed_count": 0}]
+)
 
 
 @pytest.fixture
 def pages(tables: Path) -> dict[str, str]:
-    return {file: str(content) for file, _, content in make_pages(tables, SETTING, ENGLISH)}
+    return {file: str(content) for file, _, content in make_pages(tables, FLAGS, SETTING, ENGLISH)}
 
 
 def _words(html: str) -> str:
@@ -715,7 +708,7 @@ def test_what_is_not_enough_for_the_list_says_by_how_much(pages: dict[str, str])
 def test_no_text_of_a_measurement_acts(tables: Path) -> None:
     """In either language, in the frame, in attributes and in links."""
     for lang in (ENGLISH, open_language("km")):
-        for file, title, content in make_pages(tables, SETTING, lang):
+        for file, title, content in make_pages(tables, FLAGS, SETTING, lang):
             context = PageContext("Nowhere", "a year", "Draft", date(2024, 1, 1), lang=lang)
             item = SetItem(file, title, "")
             html = render_sections([("", content)], item, context, [item])

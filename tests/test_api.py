@@ -15,7 +15,7 @@ import pytest
 from analysis.errors import RESUMES, ContractError, SourceError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import DISJOINT
-from analysis.pages.publishing import Kernels, execute
+from analysis.pages.publishing import execute
 from analysis.period import Period
 from analysis.report import tieout
 from analysis.sources.api import (
@@ -658,7 +658,6 @@ def test_the_page_shows_it_where_the_source_is_oonis(
     page = execute(
         repository_root / "notebooks" / "1-ingestion.ipynb",
         {**words, **others},
-        Kernels(),
         tmp_path / "failed.ipynb",
     )
     outputs = [output for cell in page.cells for output in cell.get("outputs", [])]

@@ -12,13 +12,9 @@ import papermill
 import pytest
 
 from analysis.commands.judging import explain
-from analysis.commands.reporting import SITE_READS
 from analysis.errors import ParameterError
-from analysis.pages.publishing import find_reads
 from analysis.reference.reference_files import REPOSITORY
-from analysis.report import site_pages
 from analysis.report.findings import READ_TABLES
-from analysis.report.site_pages import COMPARED
 from analysis.tables import WRITTEN_BY, read_table
 from tests.conftest import Command
 
@@ -222,29 +218,18 @@ def _cells(notebook: Path, kind: str) -> list[Any]:
     ]
 
 
-def test_a_notebook_runs_after_those_whose_tables_it_reads() -> None:
-    """What it opens by name, and for the first page what ``summarise`` does."""
-    reads = find_reads(NOTEBOOKS[1:])
+def test_a_notebook_reads_what_those_before_it_wrote() -> None:
+    """They run in the order of their names, in a report and in JupyterLab. Each writes the tables
+    that are said to be its own."""
     for notebook in NOTEBOOKS[1:]:
         code = "\n".join(cell.source for cell in _cells(notebook, "code"))
         read = set(re.findall(r'read_table\(tables, "(\w+)"\)', code))
-        if "write_findings(" in code:
-            read |= {*READ_TABLES, "messaging_verdicts"}
-        writers = {WRITTEN_BY[name] for name in read}
-        if "read_note(tables, REACHED)" in code:
-            writers.add("2-confirmation")
-        assert writers - {notebook.stem} == set(reads[notebook.stem]), notebook.stem
-
-
-def test_the_pages_of_sites_wait_for_what_they_read() -> None:
-    code = Path(site_pages.__file__).read_text(encoding="utf-8")
-    tables = re.findall(r'read_table\(tables, "(\w+)"\)', code)
-    notes = re.findall(r"read_note\(tables, (\w+)\)", code)
-    assert len(tables) + len(notes) >= 10
-    kept = {COMPARED: "5-method-comparison"}
-    writers = {WRITTEN_BY[name] for name in tables}
-    writers |= {kept.get(vars(site_pages)[name], "2-confirmation") for name in notes}
-    assert writers == set(SITE_READS)
+        if "read_tables(" in code:
+            read |= {*READ_TABLES}
+        written = set(re.findall(r'write_table\(tables, "(\w+)"', code))
+        assert {WRITTEN_BY[name] for name in read} <= {one.stem for one in NOTEBOOKS[1:]}
+        assert max((WRITTEN_BY[name] for name in read), default="") <= notebook.stem
+        assert {WRITTEN_BY[name] for name in written} <= {notebook.stem}
 
 
 def test_one_can_look_around(fictional_report: Path, tmp_path: Path) -> None:

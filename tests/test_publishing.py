@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,9 +20,9 @@ import pytest
 
 from analysis.commands import reporting
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
-from analysis.pages.formats import css
+from analysis.pages.formats import FINDINGS, css
 from analysis.pages.paper import FORM, PARTS, join_pages, print_pages
-from analysis.pages.publishing import Contents, publish
+from analysis.pages.publishing import Contents, execute, publish
 from analysis.pages.rendering import (
     Edition,
     PageContext,
@@ -36,17 +37,14 @@ from tests.conftest import code_cell, markdown_cell, save_notebook
 PARAMETERS = "parameters"
 
 
-def _publish(notebooks: list[Path], out: Path, page: PageContext, jobs: int = 2) -> Path:
+def _publish(notebooks: list[Path], out: Path, page: PageContext) -> Path:
     """A report of these notebooks alone."""
-    return publish(Contents(notebooks, {}, {}, page, [Edition(page, "")]), out, jobs=jobs)
+    return publish(Contents(notebooks, {}, {}, page, [Edition(page, "")]), out)
 
 
-def _notebook(
-    folder: Path, *cells: Any, name: str = "1-page.ipynb", reads: list[str] | None = None
-) -> Path:
+def _notebook(folder: Path, *cells: Any, name: str = "1-page.ipynb", **metadata: Any) -> Path:
     title = markdown_cell("# A page\n\nIts question.")
-    said = {} if reads is None else {"workbook": {"reads": reads}}
-    return save_notebook(folder, name, [title, *cells], **said)
+    return save_notebook(folder, name, [title, *cells], **metadata)
 
 
 def _earlier(out: Path) -> Path:
@@ -214,7 +212,7 @@ from analysis.commands import cli
 from analysis.pages.rendering import Edition
 from analysis.pages.publishing import Contents, PageContext, publish
 page, (out, *notebooks) = PageContext("", "", "", ""), map(Path, sys.argv[1:])
-cli.app = lambda: publish(Contents(notebooks, {{}}, {{}}, page, [Edition(page, "")]), out, jobs=2)
+cli.app = lambda: publish(Contents(notebooks, {{}}, {{}}, page, [Edition(page, "")]), out)
 cli.main()
 """
 
@@ -310,11 +308,8 @@ def test_a_stopped_run_leaves_nothing_behind(
     before = contents(out)
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
-    notebooks = [
-        _notebook(tmp_path, code_cell(_ASLEEP), name=f"{n}-page.ipynb", reads=[]) for n in (1, 2)
-    ]
-    process = _start(out, *notebooks)
-    _wait(lambda: len(list(tmp_path.glob("*.number"))) == 2)
+    process = _start(out, _notebook(tmp_path, code_cell(_ASLEEP)))
+    _wait(lambda: list(tmp_path.glob("*.number")))
     process.terminate()
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said.splitlines()) == (143, ["stopped"])
@@ -370,64 +365,102 @@ def test_a_half_done_swap_is_undone(tmp_path: Path, demo_page: PageContext) -> N
     assert not aside.exists()
 
 
-# --- side by side -------------------------------------------------------------------------------
+# --- One after another. ---------------------------------------------------------------------------
 
 _AT_TABLES = 'tables: str = ""'
-_MEET = """
-import os, time
+_RECORD = """
 from pathlib import Path
-folder = Path(tables).parent / "findings"
-def wait_for(name):
-    until = time.monotonic() + 60
-    while not (folder / name).exists():
-        assert time.monotonic() < until, f"{name} never came"
-        time.sleep(0.02)
+from analysis.pages.show import record_findings
+read = [path.name for path in sorted(Path(tables).glob("*.txt"))]
+(Path(tables) / "{name}.txt").touch()
+record_findings({name}=(len(read), "{name}.txt"), last=(0.1 + 0.2, "{name}.txt"))
+print(read)
 """
 
 
-def _meeting(folder: Path, name: str, then: str, reads: list[str] | None = None) -> Path:
-    cells = (code_cell(_AT_TABLES, PARAMETERS), code_cell(_MEET + then))
-    return _notebook(folder, *cells, name=name, reads=reads)
-
-
-def test_notebooks_run_side_by_side_unless_one_needs_another(
-    tmp_path: Path, demo_page: PageContext
+def test_notebooks_run_one_after_another(
+    tmp_path: Path, demo_page: PageContext, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two wait for each other, and the one of which nothing is said begins after both."""
+    """In the order in which they are given, whatever their metadata say of others, as earlier
+    versions had it. Their findings are in ``run.json`` and nowhere else; of two with one name that
+    of the later stands."""
     notebooks = [
-        _meeting(tmp_path, "1-a.ipynb", "(folder / 'a').touch()\nwait_for('b')", []),
-        _meeting(
+        _notebook(
             tmp_path,
-            "2-b.ipynb",
-            "(folder / 'b').touch()\nwait_for('a')\ntime.sleep(0.5)\n(folder / 'c').touch()",
-            [],
-        ),
-        _meeting(tmp_path, "3-c.ipynb", "assert (folder / 'c').exists()"),
+            code_cell(_AT_TABLES, PARAMETERS),
+            code_cell(_RECORD.format(name=name)),
+            name=f"{number}-{name}.ipynb",
+            **({"workbook": {"reads": ["2-b"]}} if number == 1 else {}),
+        )
+        for number, name in enumerate("abc", 1)
     ]
     out = _publish(notebooks, tmp_path / "r", demo_page)
-    assert {"1-a.html", "2-b.html", "3-c.html"} <= contents(out).keys()
-    notebooks[1:] = [
-        _meeting(tmp_path, "2-b.ipynb", "", ["3-c"]),
-        _meeting(tmp_path, "3-c.ipynb", "", ["2-b"]),
+    run = json.loads((out / "run.json").read_bytes())
+    assert run["findings"] == {
+        "a": {"value": 0, "table": "a.txt"},
+        "b": {"value": 1, "table": "b.txt"},
+        "c": {"value": 2, "table": "c.txt"},
+        "last": {"value": 0.1 + 0.2, "table": "c.txt"},
+    }
+    page = (out / "3-c.html").read_text(encoding="utf-8")
+    assert "[&#39;a.txt&#39;, &#39;b.txt&#39;]" in page
+    assert FINDINGS not in page
+    assert [name for name in contents(out) if "findings" in name] == []
+    assert [one.getMessage() for one in caplog.records if "reads" in one.getMessage()] == [
+        "1-a: workbook.reads in its metadata is ignored; notebooks run in the order of their "
+        "names, each after all before it"
     ]
-    with pytest.raises(ContractError, match="in a circle: 2-b, 3-c"):
-        _publish(notebooks, out, demo_page)
 
 
-def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext) -> None:
-    """It is told as it is when it runs alone, at once, and no kernel is left."""
-    number = tmp_path / "number"
-    asleep = f"Path({str(number)!r}).write_text(str(os.getpid()))\n(folder / 'a').touch()"
+def test_a_kernel_that_is_killed_is_named(tmp_path: Path, demo_page: PageContext) -> None:
+    """What killed it is mostly the system, for want of memory. None after it begins, and of none
+    anything is left."""
+    killed = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
     notebooks = [
-        _meeting(tmp_path, "1-a.ipynb", asleep + "\ntime.sleep(300)", []),
-        _meeting(tmp_path, "2-b.ipynb", "wait_for('a')\n1 / 0", []),
+        _notebook(tmp_path, code_cell(killed), name="1-a.ipynb"),
+        _notebook(tmp_path, code_cell(f"open({str(tmp_path / 'b')!r}, 'w')"), name="2-b.ipynb"),
     ]
     with pytest.raises(
-        WorkbookError, match=r"2-b\.ipynb: cell 3, .* failed with ZeroDivisionError"
+        WorkbookError, match=r"1-a\.ipynb: its kernel was killed; perhaps there was"
     ):
         _publish(notebooks, tmp_path / "r", demo_page)
-    assert not _is_running(number.read_text())
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", *3 * [".ipynb"]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1-a.ipynb", "2-b.ipynb"]
+
+
+_LOOK = """
+import os, sys, tempfile, time
+print(sys.executable, "meant" in globals(), time.tzname, os.environ["PYTHONHASHSEED"])
+print(tempfile.gettempdir())
+"""
+
+
+def test_a_cell_means_the_same_whatever_a_user_has_installed(
+    tmp_path: Path, demo_page: PageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a kernel of the same name, nor a start-up file, nor the machine's time zone, nor a
+    temporary folder whose name is too long for a socket."""
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    spec = {"argv": ["false"], "display_name": "Mine", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "mine.py").write_text("meant = 'otherwise'")
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    for name, value in (
+        ("JUPYTER_PATH", str(tmp_path / "jupyter")),
+        ("IPYTHONDIR", str(tmp_path / "ipython")),
+        ("TZ", "Asia/Phnom_Penh"),
+        ("TMPDIR", str(long)),
+    ):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    notebook = _notebook(tmp_path, code_cell(_LOOK))
+    executed = execute(notebook, {}, tmp_path / "failed.ipynb")
+    looked, place = executed.cells[1].outputs[0].text.splitlines()
+    assert looked == f"{sys.executable} False ('UTC', 'UTC') 0"
+    assert Path(place).parent == long
 
 
 # --- A report on paper: one file, numbered through, with its status on each sheet; the same bytes.

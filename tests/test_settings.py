@@ -198,7 +198,7 @@ def test_a_run_states_its_changed_numbers() -> None:
     ):
         settings = parse_settings([*KH, *words])
         inputs = reporting.Inputs(settings, load_lists(settings.study), collection, collection)
-        contents = reporting.describe_contents(inputs, has_sensitivity=True)
+        contents = reporting.describe_contents(inputs, pd.DataFrame(), has_sensitivity=True)
         parameters = {**contents.parameters, "tables": ""}
         assert parameters["thresholds"] == contents.run["changed_thresholds"] == changed
         assert [text for text, _ in contents.page.method_changes] == said

@@ -20,7 +20,6 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.headings import heading
 from analysis.pages.spreadsheet import write_spreadsheet
 from analysis.period import MOMENT, Period
-from analysis.study.table_folder import keep_note, read_note
 from analysis.tables import QUERIED, TABLES, disarm, read_table, write_table
 from tests.table_rows import table_rows
 
@@ -144,14 +143,13 @@ def test_numbers_and_moments_are_such_wherever_a_table_is_read(tmp_path: Path) -
         ("26.5", "1.0e-03", "2024-10-03T14:05:06", "2024-09-30"),
         ("", "", "2024-01-01T00:00:00", ""),
     ]
-    keep_note(tmp_path, "stretches", written)
     write_spreadsheet(tmp_path, "blocking_intervals", written, title="Periods", sources={})
     book = openpyxl.load_workbook(tmp_path / "blocking_intervals.xlsx")["blocking_intervals"]
     head, *rows = book.iter_rows(min_row=2)
     shown = pd.DataFrame(
         [[cell.value for cell in row] for row in rows], columns=list(written)
     ).infer_objects()
-    for frame in (given, written, read_note(tmp_path, "stretches"), shown):
+    for frame in (given, written, shown):
         assert frame.sort_values("evidence")["domain"].tolist()[:2] == ["a.example", "b.example"]
         later = frame[frame["blocked_from"] >= "2024-02-03"]
         assert later["domain"].tolist() == ["a.example", "b.example"]

@@ -105,8 +105,8 @@ def report(arguments: AllArguments = None) -> None:
     settings.study.period.split(settings.study.split)  # what cannot be halved ends here
     refuse_foreign(settings.out, "findings")
     inputs = _gather(settings)
-    with show_status("running the notebooks") as display:
-        print(f"report: {_nearby(make_report(inputs, display))}")
+    with show_status("running the notebooks"):
+        print(f"report: {_nearby(make_report(inputs, say))}")
 
 
 @app.command("side-by-side")
@@ -139,8 +139,8 @@ def sensitivity(arguments: Arguments = None) -> None:
     inputs = _gather(settings, reopen=True)
     with show_progress("judging by other numbers") as (step,):
         judge_neighbours(inputs, step)
-    with show_status("running the notebooks") as display:
-        print(f"report: {_nearby(make_report(inputs, display))}")
+    with show_status("running the notebooks"):
+        print(f"report: {_nearby(make_report(inputs, say))}")
 
 
 def _gather(settings: Settings, *, reopen: bool = False, is_look: bool = False) -> "Inputs":

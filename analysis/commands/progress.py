@@ -7,16 +7,12 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.status import Status
-from rich.text import Text
 
 from analysis.errors import printable
-from analysis.pages.scheduling import Display
 
 Step = Callable[[int, int, str], None]
 console = Console(stderr=True)
 _EACH = 60.0  # seconds between two lines where there is no terminal
-_OFTEN = 10.0  # the same while notebooks run
 
 
 @contextmanager
@@ -49,30 +45,11 @@ def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
     return step
 
 
-class _Shown(Display):
-    """Progress: lines that stay, and what is being done, on a terminal in a line that changes, in
-    a log now and then."""
-
-    def __init__(self, status: Status) -> None:
-        self._status = status
-        self._said = time.monotonic()
-
-    def log(self, text: str) -> None:
-        self._said = time.monotonic()
-        say(text)
-
-    def update(self, text: str) -> None:
-        if console.is_terminal:
-            self._status.update(Text(printable(text), overflow="ellipsis", no_wrap=True))
-        elif time.monotonic() - self._said > _OFTEN:
-            self.log(text)
-
-
 @contextmanager
-def show_status(what: str) -> Iterator[_Shown]:
-    """Where a command says what it is doing."""
-    with console.status(what) as status:  # which is silent where there is no terminal
-        yield _Shown(status)
+def show_status(what: str) -> Iterator[None]:
+    """Say what a command is doing, on a terminal."""
+    with console.status(what):  # which is silent where there is no terminal
+        yield
 
 
 def say(text: str) -> None:

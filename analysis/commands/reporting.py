@@ -33,7 +33,6 @@ from analysis.pages.rendering import (
     write_alone,
 )
 from analysis.pages.replacing import published
-from analysis.pages.scheduling import Display
 from analysis.period import Period, day_of, parse_date, today
 from analysis.reference.reference_files import (
     NOTEBOOKS,
@@ -45,8 +44,8 @@ from analysis.reference.reference_files import (
 from analysis.reference.withheld import load_withheld, review_path
 from analysis.report.annex_page import annex_sections
 from analysis.report.fields_met import count_app_fields_met, count_fields_met, refuse_changed_fields
-from analysis.report.first_page import decide_first_page, word_first_page
-from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
+from analysis.report.first_page import decide_first_page, word_first_page, write_findings
+from analysis.report.site_pages import INDEX, Setting, count_flags, make_pages, stylesheet
 from analysis.review.audits import audit_page
 from analysis.review.changes import check_comparable, comparison_with
 from analysis.review.claims import Draft, find_draft, load_draft
@@ -98,8 +97,6 @@ from analysis.vocabulary import WATCH_CHANGES
 #: these as well: it takes nothing from what somebody saved in a notebook.
 NOTEBOOK_OPTIONS: Mapping[str, object] = {"results": ""}
 
-#: The notebooks of whose tables the pages of sites are made.
-SITE_READS = ("2-confirmation", "4-blocked-sites", "5-method-comparison")
 #: The notebook that needs ``judge_neighbours``.
 SENSITIVITY = "7-sensitivity"
 #: The page that says what the tables hold.
@@ -191,7 +188,7 @@ def read_earlier(settings: Settings) -> HeldAgainst:
     return HeldAgainst(draft, previous, decisions, publisher, corrections)
 
 
-def make_report(inputs: Inputs, display: Display) -> Path:
+def make_report(inputs: Inputs, say: Callable[[str], object]) -> Path:
     """Run the notebooks and publish their pages; returns the first page.
 
     The page of what the list depends on is made where ``judge_neighbours`` has been through with
@@ -206,10 +203,11 @@ def make_report(inputs: Inputs, display: Display) -> Path:
     study = open_sites(inputs)
     with closing(study.observations):  # which notebooks open in their turn
         is_judged = find_sweep(study, study.networks()) is not None
-    contents = describe_contents(inputs, has_sensitivity=is_judged)
+        flags = count_flags(study)
+    contents = describe_contents(inputs, flags, has_sensitivity=is_judged)
     if not is_judged:
-        display.log(f"without the page {SENSITIVITY}: 'make sensitivity' adds it")
-    return publish(contents, settings.out, display, settings.jobs) / "index.html"
+        say(f"without the page {SENSITIVITY}: 'make sensitivity' adds it")
+    return publish(contents, settings.out, say) / "index.html"
 
 
 def judge_neighbours(inputs: Inputs, step: Callable[[int, int, str], None]) -> None:
@@ -234,8 +232,14 @@ def open_sites(inputs: Inputs) -> Study:
     return study_on(study, {"all": study.period}, inputs.collection, inputs.lists)
 
 
-def describe_contents(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
-    """What a report consists of."""
+def describe_contents(inputs: Inputs, flags: pd.DataFrame, *, has_sensitivity: bool) -> Contents:
+    """What a report consists of.
+
+    Args:
+        inputs: what it is made of.
+        flags: of ``count_flags``.
+        has_sensitivity: with the notebook that needs ``judge_neighbours``.
+    """
     settings, earlier = inputs.settings, inputs.earlier
     run = describe_run(inputs)
     context = partial(page_context, settings, earlier=earlier)
@@ -253,7 +257,7 @@ def describe_contents(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
         },
         run=run,
         page=page_context(settings, earlier=earlier),
-        editions=[_write_all(edition, inputs, run) for edition in editions],
+        editions=[_write_all(edition, inputs, flags, run) for edition in editions],
         first_page=partial(_word_first_page, earlier.corrections),
         appendices=[
             *([audit_page(earlier.draft, run)] if earlier.draft else []),
@@ -264,8 +268,16 @@ def describe_contents(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
         given={
             "decisions": decision_table(earlier.decisions, Basis.of_run(run), inputs.lists.withheld)
         },
+        conclude=partial(_conclude, inputs),
         withheld=inputs.lists.withheld,
     )
+
+
+def _conclude(inputs: Inputs, tables: Path) -> None:
+    """Write the findings, which are made of the tables of all notebooks."""
+    study = open_sites(inputs)
+    with closing(study.observations):
+        write_findings(tables, study)
 
 
 def brief_page() -> Appendix:
@@ -278,17 +290,23 @@ def brief_page() -> Appendix:
     return Appendix(item, lambda *_: sections)
 
 
-def _write_all(edition: Edition, inputs: Inputs, run: Mapping[str, Any]) -> Edition:
+def _write_all(
+    edition: Edition, inputs: Inputs, flags: pd.DataFrame, run: Mapping[str, Any]
+) -> Edition:
     """The report in one of its languages, with the pages that are written anew in it."""
     lang, probe_cc = edition.page.lang, inputs.settings.study.probe_cc
-    sites = site_pages(inputs.settings.study, inputs.lists, lang, f"../{edition.up}")
+    sites = site_pages(inputs, flags, lang, f"../{edition.up}")
     # at the top, in English, the annex is the notebook's
-    annex = () if lang == ENGLISH and not edition.folder else (_annex_page(lang, edition.up),)
+    annex = (
+        ()
+        if lang == ENGLISH and not edition.folder
+        else (_annex_page(inputs.settings.study, lang, edition.up),)
+    )
     pages = (*annex, narrative_page(probe_cc, lang, edition.up), feedback_page(run, edition))
     return replace(edition, sites=sites, pages=pages)
 
 
-def _annex_page(lang: Language, up: str) -> Appendix:
+def _annex_page(study: StudyParameters, lang: Language, up: str) -> Appendix:
     """The annex in a language that the notebooks are not written in; ``up`` is the way from its
     page to the top of the report."""
     line = lang.say(
@@ -298,32 +316,32 @@ def _annex_page(lang: Language, up: str) -> Appendix:
 
     def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
         numbers = {name: one["value"] for name, one in findings.items()}
+        sections = annex_sections(tables, numbers, study.probe_cc, study.period, lang)
         return [
             (head, Markup(str(content).replace('href="tables/', f'href="{up}tables/')))
-            for head, content in annex_sections(tables, numbers, lang)
+            for head, content in sections
         ]
 
     return Appendix(SetItem(ANNEX, lang.say("Annex: blocked and likely blocked sites"), line), make)
 
 
-def site_pages(
-    study: StudyParameters, lists: ReferenceLists, lang: Language = ENGLISH, root: str = "../"
-) -> PageSet:
+def site_pages(inputs: Inputs, flags: pd.DataFrame, lang: Language, root: str) -> PageSet:
     """The pages of sites in a language; ``root`` is the way from one to the top of the report."""
+    study = inputs.settings.study
     setting = Setting(
         root=root,
         probe_cc=study.probe_cc,
         period=study.period,
-        events=lists.events.within(study.period),
+        events=inputs.lists.events.within(study.period),
     )
 
     def make(tables: Path) -> Iterator[tuple[SetItem, list[Section]]]:
-        for file, title, content in make_pages(tables, setting, lang):
+        for file, title, content in make_pages(tables, flags, setting, lang):
             yield SetItem(file, title, ""), [("", content)]
 
     line = lang.say("Every name that was tested, and what became of it.")
     item = SetItem(INDEX, lang.say("Find a site"), line)
-    return PageSet(item, make, SITE_READS, ("index.html", INDEX, ANNEX), stylesheet())
+    return PageSet(item, make, ("index.html", INDEX, ANNEX), stylesheet())
 
 
 def _word_first_page(

@@ -36,7 +36,7 @@ VARIABLES: Mapping[str, str] = {
     "PDF_SITES": "1: make pdf adds the page of each listed site",
     "KEEP_RAW": "1: keep the files that a server sends, in STORE/raw/",
     "RELIST": "1: list all days of OONI's archive again; 0: ask for nothing that was read before",
-    "JOBS": "processes for reading (default: one per processor); notebooks at once (default: two)",
+    "JOBS": "processes for reading (default: one per processor)",
     "SCHEDULER": "tcp://host:port of a Dask scheduler; its workers read instead, JOBS at once",
 }
 _LONGEST_STATUS = 40  # characters; it stands beside the country's name on a phone
@@ -58,7 +58,7 @@ class Settings:
         keep_raw: keep what a server sends.
         relist: see ``store.ingestion.Request``.
         prints_sites: print the pages of listed sites, too.
-        jobs: processes and notebooks at a time; None: one per processor, two notebooks.
+        jobs: processes for reading; None: one per processor.
         scheduler: address of a Dask scheduler, or ``""``.
         is_embedded: the source is the fictional country, to be simulated first.
         snapshot: the snapshot of reference data in use.

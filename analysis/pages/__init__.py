@@ -3,8 +3,8 @@
 In: a frame, for a table, a figure or a spreadsheet; notebooks and parameters, for a report. Out:
 pages, ``tables/`` and ``run.json``: all of them or none. Knows no study.
 Start at ``show`` for what a notebook displays, and at ``publishing.publish`` for a report: it runs
-each notebook with papermill, ``scheduling`` says which run side by side, ``rendering`` makes a page
-with the templates in ``page/``, ``replacing`` puts the new report in the place of the earlier one.
+the notebooks with papermill, one after another, ``rendering`` makes a page of each with the
+templates in ``page/``, ``replacing`` puts the new report in the place of the earlier one.
 """
 
 import sys

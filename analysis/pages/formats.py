@@ -40,6 +40,8 @@ from analysis.vocabulary import STATES, value_words
 TEMPLATES = Path(__file__).parent / "templates"
 #: The environment variable that is set where a notebook is run for a page.
 PUBLISHING = "WORKBOOK_PUBLISHING"
+#: The kind of an output that holds headline numbers, and that no page and no notebook shows.
+FINDINGS = "application/vnd.censorship-report.findings+json"
 
 
 def is_publishing() -> bool:

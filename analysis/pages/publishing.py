@@ -3,48 +3,38 @@
 Nothing in a published file names the machine or the hour that made it, so two runs on the same
 input give the same bytes.
 
-What a notebook hands over, besides the tables it writes into its ``tables`` folder:
-
-* ``findings/<its name>.json``: finding name → ``{"value": …, "table": …}``; merged into
-  ``run.json`` under ``findings``.
-
-The folder ``findings`` lies beside ``tables`` and is not published, nor is a file in ``tables``
-whose name begins with a dot: a notebook's note to those after it.
-
-A notebook's metadata say whose tables it reads: ``"workbook": {"reads": ["2-confirmation"]}``. It
-begins once these are done; one that does not say begins once all before it are.
-
-Kernels are nbclient's own, the same on every machine, and end together.
+The notebooks run one after another, in the order of their names, each in a kernel of its own. One
+hands its results to the next as tables, in the folder ``tables``; a file there whose name begins
+with a dot is not published. Headline numbers (``show.record_findings``) are read from what its
+cells showed, and merged into ``run.json`` under ``findings``.
 """
 
-import json
 import logging
 import os
 import re
 import shutil
-import signal
-import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import nbformat
 import pandas as pd
 import papermill
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from markupsafe import Markup
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from traitlets import default
+from traitlets.config import Config
 
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 from analysis.languages.language import ENGLISH
 from analysis.pages.dictionary import write_datapackage
-from analysis.pages.formats import PUBLISHING
+from analysis.pages.formats import FINDINGS, PUBLISHING
 from analysis.pages.rendering import (
     INDEX,
     Appendix,
@@ -62,7 +52,6 @@ from analysis.pages.rendering import (
     write_sites,
 )
 from analysis.pages.replacing import Build, list_tables, published
-from analysis.pages.scheduling import Display, run_side_by_side
 from analysis.reference.withheld import NONE_WITHHELD, Withheld
 from analysis.tables import write_table
 from analysis.temporary_folders import TemporaryFolder
@@ -83,76 +72,39 @@ KERNEL_ENVIRONMENT = {
 _LONGEST_FOLDER = 80  # characters: the path of a socket may have some 100
 
 
-class _ThisInterpreter(KernelSpecManager):
-    """Knows one kernel: the interpreter that runs this code, whatever the user has installed."""
+class _Kernel(AsyncKernelManager):
+    """Starts a kernel on this interpreter, whatever kernels and start-up files the user has.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        super().__init__()
-        self.environment = dict(environment)
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        return KernelSpec(
-            argv=[
-                *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
-                "--HistoryManager.enabled=False",
-                "--Application.log_level=50",  # no word about its own shutdown
-            ],
-            name=kernel_name,
-            display_name="Python 3",
-            language="python",
-            env=self.environment,
-            metadata={"supported_encryption": ["curve"]},
-        )
-
-
-class Kernels:
-    """The kernels of one report, which end together.
-
-    A kernel also ends by itself within a second of this process, however that ended.
-
-    Attributes:
-        has_ended: says whether ``kill`` was called; whatever is done beside them may end too.
+    It puts all that is temporary into the folder of its ``connection_file``. It ends with the cell
+    that fails, or by itself within a second of this process, however that ended.
     """
 
-    def __init__(self) -> None:
-        self._managers: list[AsyncKernelManager] = []
-        self._end = Event()
-        self.has_ended = self._end.is_set
+    @default("kernel_spec_manager")
+    def _kernel_spec_manager_default(self) -> KernelSpecManager:
+        return KernelSpecManager(kernel_dirs=[])  # those of the user are not looked for
 
-    def manager_class(self, scratch: str) -> type[AsyncKernelManager]:
-        """A class, since nbclient makes the kernel's manager itself.
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # as its own
+        scratch = str(Path(self.connection_file).parent)
+        # a start-up file or an extension in the user's profile would change what a cell means
+        own = {**KERNEL_ENVIRONMENT, "IPYTHONDIR": scratch, "TMPDIR": scratch}
+        await super().start_kernel(env=os.environ | own, **options)
 
-        Args:
-            scratch: the kernel's folder for what is temporary. A start-up file or an extension in
-                the user's profile would change what a cell means.
-        """
-        environment = {**KERNEL_ENVIRONMENT, "IPYTHONDIR": scratch, "TMPDIR": scratch}
-        managers = self._managers
 
-        class Manager(AsyncKernelManager):
-            def __init__(self, **options: Any) -> None:
-                super().__init__(
-                    **options,
-                    kernel_spec_manager=_ThisInterpreter(environment),
-                    # Sockets in a folder of its own: of two kernels that choose one port one fails.
-                    transport="ipc" if len(scratch) < _LONGEST_FOLDER else "tcp",
-                    # ipykernel ≥ 7.3 warns of a port that is open to others on the machine
-                    transport_encryption="required",
-                    # Jupyter's own place for it, with its key, outlives a run that is killed.
-                    connection_file=str(Path(scratch) / "kernel.json"),
-                )
-                managers.append(self)
+def _describe_kernel(scratch: Path) -> Config:
+    """Return where a kernel is spoken to.
 
-        return Manager
-
-    def kill(self) -> None:
-        """End every kernel that runs, with the processes that it started."""
-        self._end.set()
-        for manager in list(self._managers):
-            process = getattr(manager.provisioner, "process", None)
-            if process is not None and process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # each is a session of its own
+    Args:
+        scratch: the kernel's folder. Jupyter's own place for a connection file, with its key,
+            outlives a run that is killed.
+    """
+    told = {
+        "connection_file": str(scratch / "kernel.json"),
+        # of two kernels of two reports that choose one port, one fails
+        "transport": "ipc" if len(str(scratch)) < _LONGEST_FOLDER else "tcp",
+        # ipykernel ≥ 7.3 warns of a port that is open to others on the machine
+        "transport_encryption": "required",
+    }
+    return Config({"KernelManager": told})
 
 
 #: What Python and DuckDB raise where a disk is full, read-only or failing.
@@ -164,7 +116,6 @@ _KNOWN_ERRORS = {error.__name__: error for error in (ContractError, SourceError,
 def execute(
     notebook: Path,
     parameters: Mapping[str, object],
-    kernels: Kernels,
     failed: Path,
 ) -> nbformat.NotebookNode:
     """Execute a notebook in its own folder; nothing is written beside it.
@@ -172,7 +123,6 @@ def execute(
     Args:
         notebook: stays as it is.
         parameters: checked already. Paths should be absolute.
-        kernels: those of the same report.
         failed: where the notebook is kept, as far as it ran, if a cell fails unforeseen.
 
     Returns:
@@ -198,7 +148,9 @@ def execute(
                 progress_bar=False,
                 request_save_on_cell_execute=False,  # at its end, or where it fails, is enough
                 resources={"metadata": {"path": str(notebook.parent.resolve())}},
-                kernel_manager_class=kernels.manager_class(str(scratch)),
+                kernel_manager_class=_Kernel,
+                config=_describe_kernel(scratch),
+                extra_arguments=["--Application.log_level=50"],  # no word about its own shutdown
                 shutdown_kernel="immediate",
             )
         except PapermillExecutionError as failure:
@@ -254,8 +206,6 @@ def _place(failure: PapermillExecutionError, source: nbformat.NotebookNode) -> s
 
 
 _log = logging.getLogger(__name__)
-#: Kernels at a time: each loads the whole of pandas.
-_JOBS = 2
 
 
 @dataclass(frozen=True)
@@ -273,6 +223,8 @@ class Contents:
         appendices: pages in English that follow those of the notebooks.
         comparison: with an earlier report, if there is one.
         given: tables that the notebooks find, by name.
+        conclude: is given the folder of the tables once all notebooks have run, and adds those
+            that are made of them.
         withheld: names that nothing published may spell.
     """
 
@@ -285,19 +237,17 @@ class Contents:
     appendices: Sequence[Appendix] = ()
     comparison: Comparison | None = None
     given: Mapping[str, pd.DataFrame] | None = None
+    conclude: Callable[[Path], object] = lambda _: None
     withheld: Withheld = NONE_WITHHELD
 
 
-def publish(
-    contents: Contents, out: Path, display: Display | None = None, jobs: int | None = None
-) -> Path:
-    """Execute the notebooks, side by side where they may, and publish their pages.
+def publish(contents: Contents, out: Path, say: Callable[[str], object] = _log.info) -> Path:
+    """Execute the notebooks one after another, and publish their pages.
 
     Args:
         contents: of the report.
         out: the report's folder; an earlier report there is replaced, anything else is refused.
-        display: where it is said what is being done.
-        jobs: how many notebooks run at a time; by default two.
+        say: is told a line when a notebook is done.
 
     Returns:
         ``out``, resolved.
@@ -315,8 +265,8 @@ def publish(
             write_table(build.tables, name, frame)
         items = [*map(describe, contents.notebooks), *(one.item for one in contents.appendices)]
         every = list_items(contents.editions[0], items)
-        _run_notebooks(contents, build, every, display or Display(), jobs, failed)
-        build.run = dict(contents.run) | {"findings": _take_findings(build.folder)}
+        build.run = {**contents.run, "findings": {}}
+        _run_notebooks(contents, build, every, say, failed)
         _write_pages(contents, build, every)
     return out.resolve()
 
@@ -325,79 +275,73 @@ def _run_notebooks(
     contents: Contents,
     build: Build,
     every: Sequence[SetItem],
-    display: Display,
-    jobs: int | None,
+    say: Callable[[str], object],
     failed: Path,
 ) -> None:
-    """Write the pages of the notebooks, and those of sites, of which there may be thousands."""
-    (build.folder / "findings").mkdir()
-    kernels = Kernels()
-    reads = find_reads(contents.notebooks)
+    """Write the pages of the notebooks, then those of sites, of which there may be thousands."""
     values = {**contents.parameters, "tables": str(build.tables)}
     works: dict[str, Callable[[], object]] = {}
     for notebook in contents.notebooks:
-        make = partial(_make_page, contents, notebook, values)
-        works[notebook.stem] = partial(make, build.folder, every, kernels, failed)
+        works[notebook.stem] = partial(_make_page, contents, notebook, values, build, every, failed)
+    works["findings"] = partial(contents.conclude, build.tables)
     for edition in contents.editions:
         if edition.sites:
             name = f"pages of sites, {edition.page.lang.code}"
-            reads[name] = edition.sites.reads
-            works[name] = partial(write_sites, build.folder, edition, every, kernels.has_ended)
-    at_once = jobs or min(_JOBS, os.cpu_count() or 1)
-    run_side_by_side(works, reads, at_once, kernels.kill, display)
-
-
-def find_reads(notebooks: Sequence[Path]) -> dict[str, Collection[str]]:
-    """Notebook → those whose tables it reads, among these."""
-    names = [notebook.stem for notebook in notebooks]
-    reads: dict[str, Collection[str]] = {}
-    for place, notebook in enumerate(notebooks):
-        read: Any = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
-        said = read.metadata.get("workbook", {}).get("reads", names[:place])
-        reads[notebook.stem] = [name for name in said if name in names]
-    return reads
+            works[name] = partial(write_sites, build.folder, edition, every)
+    for number, (name, work) in enumerate(works.items(), 1):
+        begun = time.monotonic()
+        work()
+        say(f"{name}: done in {time.monotonic() - begun:.0f} s, {number} of {len(works)}")
 
 
 def _make_page(
     contents: Contents,
     notebook: Path,
     values: Mapping[str, object],
-    folder: Path,
+    build: Build,
     every: Sequence[SetItem],
-    kernels: Kernels,
     failed: Path,
 ) -> None:
-    executed = execute(notebook, values, kernels, failed)
+    executed = execute(notebook, values, failed)
     _report_warnings(notebook.stem, executed)
+    build.run["findings"] |= _take_findings(executed)
     item, top = describe(notebook), contents.editions[0]
     twins = {page.item.file for edition in contents.editions for page in edition.pages}
     languages = top.page.languages if item.file in twins else ()
     page = replace(contents.page, languages=languages)
-    write_page(folder / item.file, render_page(executed, item, page, every))
+    write_page(build.folder / item.file, render_page(executed, item, page, every))
 
 
 def _report_warnings(stem: str, executed: Any) -> None:
     """Pass on what a notebook wrote to stderr: a page would show paths of this machine."""
+    if "reads" in executed.metadata.get("workbook", {}):
+        _log.warning(
+            "%s: workbook.reads in its metadata is ignored; notebooks run in the order of their "
+            "names, each after all before it",
+            stem,
+        )
     for cell in executed.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "stream" and output.name == "stderr":
                 _log.warning("%s: %s", stem, output.text.strip())
 
 
-def _take_findings(folder: Path) -> dict[str, Any]:
-    """Every notebook's findings as one mapping."""
+def _take_findings(executed: Any) -> dict[str, Any]:
+    """Remove a notebook's findings from what its cells showed, and return them."""
     findings: dict[str, Any] = {}
-    for path in sorted((folder / "findings").glob("*.json")):
-        findings |= json.loads(path.read_text(encoding="utf-8"))
-    shutil.rmtree(folder / "findings")
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            findings |= output.get("data", {}).get(FINDINGS, {})
+        if cell.cell_type == "code":
+            cell.outputs = [one for one in cell.outputs if FINDINGS not in one.get("data", {})]
     return findings
 
 
 def _write_pages(contents: Contents, build: Build, every: Sequence[SetItem]) -> None:
     """Write the pages that are made of all tables, the first ones last."""
     folder, tables, findings = build.folder, build.tables, build.run["findings"]
-    for note in tables.glob(".*"):
-        note.unlink()
+    for hidden in tables.glob(".*"):
+        hidden.unlink()
     pages = [("", contents.page, every, one) for one in contents.appendices]
     for edition in contents.editions:
         placed = edition.place_items(every)

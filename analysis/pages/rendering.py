@@ -477,14 +477,12 @@ class PageSet:
     Attributes:
         item: the first one.
         make: is given the folder of the tables; each page with its sections.
-        reads: the notebooks of whose tables they are made.
         beside: files of the pages that the navigation of these names.
         style: what they need besides the style of every page.
     """
 
     item: SetItem
     make: Callable[[Path], Iterable[tuple[SetItem, Sequence[Section]]]]
-    reads: Collection[str]
     beside: Collection[str]
     style: str = ""
 
@@ -539,19 +537,13 @@ def list_editions(
     ]
 
 
-def write_sites(
-    build: Path,
-    edition: Edition,
-    every: Sequence[SetItem],
-    has_ended: Callable[[], bool],
-) -> None:
+def write_sites(build: Path, edition: Edition, every: Sequence[SetItem]) -> None:
     """Write the pages of sites, one at a time, since there may be thousands; they share a font.
 
     Args:
         build: the folder that the report is built in.
         edition: whose they are.
         every: all pages of the report.
-        has_ended: asked before each page; once it is true no more are written.
     """
     sites = edition.sites
     assert sites is not None
@@ -562,8 +554,6 @@ def write_sites(
         (build / edition.folder / "fonts").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(font, build / edition.folder / "fonts" / font.name)
     for item, sections in sites.make(build / "tables"):
-        if has_ended():
-            return
         html = render_sections(sections, item, edition.page, beside, sites.style, "../fonts")
         write_page(build / edition.folder / item.file, html)
 

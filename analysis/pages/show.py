@@ -1,4 +1,5 @@
-"""What a notebook calls to show something. Each call displays and returns nothing.
+"""What a notebook calls to show something, and to record its headline numbers. Each call displays
+and returns nothing.
 
 Everything is escaped here, at the source; no string that comes in can act as markup. A page brings
 the style sheet that gives it its look; to an open notebook the style is sent along each time.
@@ -9,13 +10,13 @@ import warnings
 from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from IPython.display import display
 from markupsafe import Markup
 
-from analysis.pages.formats import is_page, is_publishing, link, notebook_style, plain
+from analysis.pages.formats import FINDINGS, is_page, is_publishing, link, notebook_style, plain
 from analysis.pages.html_tables import blocks, render_matrix, render_table
 from analysis.tables import disarm
 from analysis.vocabulary import MATRIX_STATES
@@ -144,6 +145,19 @@ def show_markup(html: Markup) -> None:
     look = "" if is_publishing() else notebook_style()
     wrapped = Markup('<div class="workbook">{}</div>').format(html)
     display({"text/html": f"{look}{wrapped}"}, raw=True)  # type: ignore[no-untyped-call]
+
+
+def record_findings(**findings: tuple[Any, str]) -> None:
+    """Hand a notebook's headline numbers to ``run.json``. Nothing is shown.
+
+    Args:
+        findings: name → the value and the table that it was read from.
+    """
+    content = {
+        name: {"value": value.item() if hasattr(value, "item") else value, "table": table}
+        for name, (value, table) in findings.items()
+    }
+    display({FINDINGS: content}, raw=True)  # type: ignore[no-untyped-call]
 
 
 def show_progress(what: str) -> Callable[[int, int], None]:

@@ -538,7 +538,7 @@ _WITHOUT_CONCLUSION = ("down", "impaired", "mixed", "few_days", "few_sessions")
 def list_site_networks(
     verdicts: pd.DataFrame,
     intervals: pd.DataFrame,
-    reached: pd.DataFrame,
+    judged: pd.DataFrame,
     networks: pd.DataFrame,
     domains: pd.DataFrame,
 ) -> pd.DataFrame:
@@ -549,8 +549,8 @@ def list_site_networks(
 
     Args:
         verdicts, intervals, networks: the contract's (``blocking_intervals``).
-        reached: the key of ``intervals`` and ``reached_session_count``, sessions inside that
-            reached the site.
+        judged: ``Judgement.intervals``, which has ``reached_session_count`` as well: the sessions
+            inside that reached the site.
         domains: ``Study.domains``.
     """
     listed = listed_domestic(verdicts[verdicts["period"] == "all"], networks)
@@ -565,6 +565,7 @@ def list_site_networks(
     ]
     of_pair = listed[[*_PAIR, *columns]].rename(columns={name: f"pair_{name}" for name in columns})
     key = [*_KEY, "blocked_from_time"]
+    reached = judged[[*key, "reached_session_count"]]
     table = intervals.merge(of_pair, on=_PAIR).merge(reached, on=key, how="left")
     table = _join_beginnings(table.sort_values(key, ignore_index=True))
     facts = domains.set_index("domain")

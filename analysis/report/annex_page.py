@@ -22,7 +22,7 @@ from analysis.report.findings import (
     find_unlisted,
     read_tables,
 )
-from analysis.report.first_page import read_decided, read_summary, show_decision
+from analysis.report.first_page import read_decided, show_decision
 from analysis.report.verdict_words import (
     Row,
     add_local_hours,
@@ -80,17 +80,20 @@ def render_annex(
 
 
 def annex_sections(
-    tables: str | Path, numbers: Mapping[str, Any], lang: Language = ENGLISH
+    tables: str | Path,
+    numbers: Mapping[str, Any],
+    probe_cc: str,
+    period: Period,
+    lang: Language = ENGLISH,
 ) -> list[tuple[str, Markup]]:
     """The annex section by section, each with its heading; the same in every language.
 
     Args:
-        tables: the folder of a report's tables, with ``findings.json``.
+        tables: the folder of a report's tables.
         numbers: the headline numbers of ``run.json``.
+        probe_cc, period: of the report.
         lang: of the words.
     """
-    summary = read_summary(Path(tables))
-    period = Period.parse(summary["since"], summary["until"])
     read = read_tables(tables)
     stretches, categories = read_table(tables, "blocked_site_networks"), read["categories"]
     networks, aside = read["networks"], read["set_aside"]
@@ -103,7 +106,7 @@ def annex_sections(
     columns = ["domain", "reason", "measurement_count", "flagged_count", "network_count"]
     told = counted.loc[is_told, columns]
     others = len(aside) - len(told)
-    linked = link_countries(told, summary["probe_cc"], period)
+    linked = link_countries(told, probe_cc, period)
     reasons = [
         (lang.html(words), lang.html(REASON_SENTENCES[reason]))
         for reason, words in SET_ASIDE_REASONS.items()
@@ -113,7 +116,7 @@ def annex_sections(
         stretches,
         categories,
         networks,
-        summary["probe_cc"],
+        probe_cc,
         read_decided(tables),
         grade_pairs(read["pairs"]),
         lang,

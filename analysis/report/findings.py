@@ -5,7 +5,7 @@ finding has one number for its kind, the same in every report, so that a meeting
 means the same in the next draft, whatever the order there.
 
 The headline numbers of a report are made here alone, from tables. A notebook hands those that it
-counts to ``run.json`` (``tables.record_findings``), where pages, sentences and other commands
+counts to ``run.json`` (``show.record_findings``), where pages, sentences and other commands
 read them. A number has one name everywhere.
 """
 
@@ -85,7 +85,7 @@ _TABLES: Mapping[str, str] = {
 
 
 def name_tables(numbers: Numbers) -> dict[str, tuple[int, str]]:
-    """Each number with the table that it was read from, as ``tables.record_findings`` takes it."""
+    """Each number with the table that it was read from, as ``show.record_findings`` takes it."""
     return {name: (count, _TABLES.get(name, "verdicts")) for name, count in numbers.items()}
 
 
@@ -402,7 +402,7 @@ def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
 
     Args:
         read: of ``read_tables``.
-        tables: the folder with the tables of all notebooks up to the annex.
+        tables: the folder with the tables of all notebooks.
         study: its country, period and known events.
 
     Returns:

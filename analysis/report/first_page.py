@@ -152,15 +152,12 @@ def show_decisions(tables: Path, lang: Language = ENGLISH) -> list[tuple[str, Ma
 _DATA = "findings.json"
 
 
-def write_findings(tables: str | Path, study: Study) -> dict[str, int]:
+def write_findings(tables: str | Path, study: Study) -> None:
     """Write ``findings.json``, all that the first page tells, and ``findings.csv``.
 
     Args:
-        tables: the folder with the tables of all notebooks up to the annex.
+        tables: the folder with the tables of all notebooks.
         study: its country, period and known events.
-
-    Returns:
-        The headline numbers by name, for the words of the annex.
     """
     read = read_tables(tables)
     numbers, summary = count_headlines(read, study), summarise(read, tables, study)
@@ -175,7 +172,6 @@ def write_findings(tables: str | Path, study: Study) -> dict[str, int]:
         rows.append({**finding, "claim": claim, "decision": decision})
     columns = ["id", "kind", "rank", "claim", "evidence", "decision"]
     write_table(tables, "findings", pd.DataFrame(rows, columns=columns))
-    return numbers
 
 
 def read_summary(tables: Path) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """All pages of sites: one for each that is listed, or set aside and tested enough, and the
 index of names.
 
-Besides the tables they show what was flagged. The notebook that judges hands this on as a note
-(``table_folder.keep_note``), so that nothing is judged twice. A note is not published.
+They are made of the tables, and of OONI's flags, which ``count_flags`` counts.
 """
 
 from collections import Counter
@@ -35,10 +34,8 @@ from analysis.report.verdict_words import (
 )
 from analysis.report.verdict_words import Row as Cell
 from analysis.study.study import Study
-from analysis.study.table_folder import keep_note, read_note
 from analysis.tables import list_rows, read_table, tell_network
 from analysis.verdicts.states import STATES_BY_STRENGTH
-from analysis.verdicts.verdicts import Judgement
 from analysis.verdicts.witnesses import countries_url
 from analysis.vocabulary import (
     INSUFFICIENT,
@@ -48,9 +45,6 @@ from analysis.vocabulary import (
     SET_ASIDE_REASONS,
 )
 
-#: Notes by name.
-REACHED, FLAGS, COMPARED = "reached_sessions", "site_flags", "compared"
-
 _FLAGS = """
 SELECT domain, count(*) AS measurement_count,
   count(*) FILTER (NOT is_failure AND (is_anomaly OR is_confirmed IS TRUE)) AS flagged_count,
@@ -59,17 +53,13 @@ FROM observations WHERE domain <> '' GROUP BY domain ORDER BY domain
 """
 
 
-def keep_site_evidence(study: Study, judgement: Judgement, tables: str) -> None:
-    """Hand on what the pages of sites show.
+def count_flags(study: Study) -> pd.DataFrame:
+    """Count OONI's flags: a row for each site, by name.
 
-    Args:
-        study: its observations.
-        judgement: what ``confirm`` returned.
-        tables: the folder of the tables.
+    Columns: ``domain, measurement_count``; of the measurements that are no failures
+    ``flagged_count`` (anomaly or confirmed) and ``confirmed_count``.
     """
-    columns = ["domain", "probe_asn", "blocked_from", "blocked_from_time", "reached_session_count"]
-    keep_note(tables, REACHED, judgement.intervals[columns])
-    keep_note(tables, FLAGS, study.connection.execute(_FLAGS).df())
+    return study.connection.execute(_FLAGS).df()
 
 
 INDEX, INDEX_TITLE = "sites/index.html", "Find a site"
@@ -112,7 +102,7 @@ class SiteRecord:
         withheld: probe_asn → its rows of ``withheld_intervals``.
         days: probe_asn → its rows of ``session_days``.
         flags: OONI's counts of flags, if there are any.
-        methods: which methods list it, a row of ``differences.compare_methods``; None: none does.
+        methods: which methods list it, its row of ``method_comparison``; None: none does.
         note: why it is set aside, in a sentence.
     """
 
@@ -135,12 +125,15 @@ class SiteRecord:
 # --- what the tables say --------------------------------------------------------------------------
 
 
-def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord]:
+def read_records(
+    tables: str | Path, sites: pd.DataFrame, flags: pd.DataFrame
+) -> Iterator[SiteRecord]:
     """What is known of each site with a page, by name.
 
     Args:
-        tables: the folder of a report's tables, with the notes of its notebooks.
+        tables: the folder of a report's tables.
         sites: the contract's.
+        flags: what ``count_flags`` counted.
     """
     categories = read_table(tables, "categories").set_index("category_code")["category"]
     networks = read_table(tables, "networks")
@@ -158,7 +151,7 @@ def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord
     )
     flags_of, methods_of, aside_of = map(
         _group_rows,
-        (read_note(tables, FLAGS), read_note(tables, COMPARED), read_table(tables, "set_aside")),
+        (flags, read_table(tables, "method_comparison"), read_table(tables, "set_aside")),
     )
     rows: Any = sites[sites["page"] != ""].itertuples(index=False)
     for site in rows:
@@ -201,13 +194,14 @@ def _order(cell: Cell) -> tuple[float, int, int]:
 
 
 def make_pages(
-    tables: str | Path, setting: Setting, lang: Language
+    tables: str | Path, flags: pd.DataFrame, setting: Setting, lang: Language
 ) -> Iterator[tuple[str, str, Markup]]:
     """Every page of a site in a language, and the index, which comes first: its file below the
     report's folder, its title, and its content without a frame.
 
     Args:
-        tables: the folder of a report's tables, with the notes of its notebooks.
+        tables: the folder of a report's tables.
+        flags: what ``count_flags`` counted.
         setting: what is the same for all.
         lang: of the pages.
     """
@@ -221,7 +215,7 @@ def make_pages(
         site for one in summary["findings"] if one["kind"] == "everywhere" for site in one["sites"]
     }
     yield INDEX, lang.say("Find a site"), list_names(sites, lang)
-    for record in read_records(tables, sites):
+    for record in read_records(tables, sites, flags):
         domain = record.site.domain
         content = open_template("site.html.j2", lang).render(
             **_describe(record, setting, lang, rules),

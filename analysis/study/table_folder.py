@@ -9,10 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from analysis.errors import ParameterError
-from analysis.files import hold_lock
 from analysis.study.lineage import Lineage, name_differences, shorten
 from analysis.study.study import Study
 from analysis.tables import WRITTEN_BY, write_json
@@ -22,8 +19,6 @@ from analysis.tables import WRITTEN_BY, write_json
 _APART = ("6-validation", "8-messaging-circumvention")
 #: The label of the folder; files that begin with a dot are not published.
 MADE_FROM = ".made-from.json"
-#: Held by the notebook that begins the folder: two may start side by side.
-_LOCK = ".lock"
 
 
 def start_tables(study: Study) -> str:
@@ -33,8 +28,8 @@ def start_tables(study: Study) -> str:
         ParameterError: it has tables that no notebook wrote.
     """
     folder = Path(study.parameters.tables)
-    with hold_lock(folder / _LOCK):
-        _begin(folder, made_from(study))
+    folder.mkdir(parents=True, exist_ok=True)
+    _begin(folder, made_from(study))
     return str(folder)
 
 
@@ -42,14 +37,13 @@ def _begin(folder: Path, now: dict[str, Any]) -> None:
     before = _read_made_from(folder)
     own = [name for name, notebook in WRITTEN_BY.items() if notebook not in _APART]
     tables = [path for name in own for path in folder.glob(f"{name}.*")]
-    notes = list(folder.glob(note_file("*")))
     if tables and before is None:
         accepted = f"{tables[0].name} in it is not of a notebook; give a folder of its own"
         raise ParameterError("tables", folder, accepted)
     if before != now:
         if before is not None:
             tables += [p for name in WRITTEN_BY.keys() - own for p in folder.glob(f"{name}.*")]
-        for path in (*tables, *notes):
+        for path in tables:
             path.unlink()
         write_json(folder / MADE_FROM, now)
 
@@ -74,31 +68,6 @@ def check_tables(study: Study) -> str:
         accepted = f"the tables in it are of a study that differs in {text}; {run}"
         raise ParameterError("tables", folder, accepted)
     return str(folder)
-
-
-def keep_note(tables: str | Path, name: str, frame: pd.DataFrame) -> None:
-    """Write a frame for later notebooks of the run; it is not published."""
-    path = Path(tables) / note_file(name)
-    part = path.with_suffix(".part")
-    frame.to_parquet(part, index=False)
-    part.replace(path)
-
-
-def read_note(tables: str | Path, name: str) -> pd.DataFrame:
-    """Read a frame of an earlier notebook.
-
-    Raises:
-        ParameterError: that notebook has not run.
-    """
-    path = Path(tables) / note_file(name)
-    if not path.is_file():
-        raise ParameterError("tables", tables, f"{path.name} is not in it; run the notebooks anew")
-    return pd.read_parquet(path)
-
-
-def note_file(name: str) -> str:
-    """Return the file name of a note in the folder of tables."""
-    return f".{name}.parquet"
 
 
 def made_from(study: Study) -> dict[str, Any]:
