@@ -75,8 +75,9 @@ _LONGEST_FOLDER = 80  # characters: the path of a socket may have some 100
 class _Kernel(AsyncKernelManager):
     """Starts a kernel on this interpreter, whatever kernels and start-up files the user has.
 
-    It puts all that is temporary into the folder of its ``connection_file``. It ends with the cell
-    that fails, or by itself within a second of this process, however that ended.
+    It puts all that is temporary into the folder of its ``connection_file``. nbclient ends it, with
+    the processes that it started, however the notebook ended; if this process is killed, the kernel
+    ends by itself within a second.
     """
 
     @default("kernel_spec_manager")

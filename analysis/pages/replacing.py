@@ -5,8 +5,9 @@ every file, so that nothing else is ever replaced.
 
 Before that, the names of sites get their links: to a page, to a line in the index, or to
 nothing; what stands for a site on a network leads to that network on the page, or nowhere. A page
-that names a site cannot know which sites will have a page: notebooks run side by side. So each name
-leads to the page and the line that it would have, and once the index is there this puts it right.
+that names a site cannot know which sites will have a page: the annex decides it, after the pages
+that judge and compare. So each name leads to the page and the line that it would have, and once the
+index is there this puts it right.
 The index decides, not the file: of two names with one file only one has the page. The bars of a
 figure lead to a place on another page, which another language may have only at the top.
 """
