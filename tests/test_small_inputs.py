@@ -216,7 +216,7 @@ def _evidence(judgement: Judgement) -> float:
 
 def test_only_other_operators_say_what_fails_elsewhere() -> None:
     """A network of the same operator, and one that is no access network, are no witnesses of a
-    defect; an operator that tests much is one; failures of another month are none."""
+    defect, nor are failures of another month; where others fail as well, a failure tells less."""
     late = range(30, 60)
     alone = _judge({64500: late})
     listed = alone.intervals[["domain", "probe_asn", "mechanism"]].values.tolist()
@@ -224,7 +224,5 @@ def test_only_other_operators_say_what_fails_elsewhere() -> None:
     same = _judge({64500: late, 64501: late, 64510: late})
     assert _evidence(same) == _evidence(alone) > 3
     assert _evidence(_judge({64500: late, 64502: range(15)})) == _evidence(alone)
-    # Half of the others fail, so that nothing is told, however often the other half tests.
-    half = _judge({64500: late, 64503: late}, {64502: 4})
-    assert not half.intervals["probe_asn"].isin([64500]).any()
-    assert not _evidence(half) > 1
+    half = _judge({64500: late, 64502: late})  # and so does half of the others
+    assert not _evidence(half) >= _evidence(alone) - 1
