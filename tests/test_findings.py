@@ -86,7 +86,7 @@ def test_failures_with_and_without_a_time_of_day_are_one_row() -> None:
     ]
     withheld = table_rows("withheld_intervals", *rows).rename(columns={"reason": "why"})
     study: Any = SimpleNamespace(probe_cc="KH")
-    (shown,) = charts.gather_alike(charts._dated(withheld, study)).to_dict("records")
+    (shown,) = charts.gather_alike(charts.describe_edges(withheld, study)).to_dict("records")
     assert (shown["blocked_from"], shown["blocked_until"]) == ("2024-02-02 10:00", "2024-02-09")
 
 

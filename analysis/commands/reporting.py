@@ -380,53 +380,77 @@ def page_context(
 
 
 def describe_run(inputs: Inputs) -> dict[str, Any]:
-    """What ``run.json`` says of the run; no path of this machine."""
-    settings, lists, apps, earlier = inputs.settings, inputs.lists, inputs.apps, inputs.earlier
+    """Return what ``run.json`` says of the run; no path of this machine is in it."""
+    study = inputs.settings.study
+    return {
+        "parameters": _describe_parameters(inputs.settings),
+        "changed_thresholds": study.thresholds.changes(),
+        **_describe_method(study),
+        "input_digest": inputs.collection.digest,
+        **({"apps_digest": inputs.apps.digest} if inputs.apps.files else {}),
+        **_describe_reference(inputs),
+        **_describe_earlier(inputs.earlier),
+        "status": status_in_words(study.probe_cc, inputs.settings.status),
+        "is_fictional": is_fictional(study.probe_cc),
+    }
+
+
+def _describe_parameters(settings: Settings) -> dict[str, Any]:
+    """Return the parameters that decide what is in the report, with the changed thresholds."""
     study = settings.study
     _, second = study.period.split(study.split)
-    changes = study.thresholds.changes()
+    optional = {
+        "receipt_margin": study.receipt_margin if study.source == OONI else None,
+        "reference": str(settings.snapshot.day) if settings.snapshot else None,
+        "project": study.project or None,
+        "accept_fields": 1 if study.accept_fields else None,
+        "witnesses": study.witnesses or None,
+    }
     return {
-        "parameters": {
-            "probe_cc": study.probe_cc,
-            "since": study.since,
-            "until": study.until,
-            "split": second.since.isoformat(),
-            **({"receipt_margin": study.receipt_margin} if study.source == OONI else {}),
-            **({"reference": str(settings.snapshot.day)} if settings.snapshot else {}),
-            **({"project": study.project} if study.project else {}),
-            **({"accept_fields": 1} if study.accept_fields else {}),
-            **({"witnesses": study.witnesses} if study.witnesses else {}),
-            **changes,
-        },
-        "changed_thresholds": changes,
+        "probe_cc": study.probe_cc,
+        "since": study.since,
+        "until": study.until,
+        "split": second.since.isoformat(),
+        **{name: value for name, value in optional.items() if value is not None},
+        **study.thresholds.changes(),
+    }
+
+
+def _describe_method(study: StudyParameters) -> dict[str, Any]:
+    """Return the method that judged, with its versions."""
+    return {
         "method": study.lineage.with_notebooks().for_run(),
         **({"variant": study.variant.for_run()} if study.variant else {}),
         "code_version": version("censorship-report-workbook"),
         "rules_version": RULES_VERSION,
-        "input_digest": inputs.collection.digest,
-        **({"apps_digest": apps.digest} if apps.files else {}),
-        # the names of networks stand with the snapshot that they are of
-        "reference": [
-            asdict(file)
-            for file in (*lists.files, lists.fingerprint_file)
-            if file and file != lists.network_names.file
-        ],
-        **(
-            {"reference_snapshot": _describe_snapshot(settings.snapshot, study)}
-            if settings.snapshot
-            else {}
-        ),
-        **({"claims": asdict(earlier.draft.file)} if earlier.draft else {}),
-        **({"previous_digest": earlier.previous.digest} if earlier.previous else {}),
-        **({"publisher": dict(earlier.publisher)} if earlier.publisher else {}),
-        **(
-            {"corrections": [str(one) for one in earlier.corrections]}
-            if earlier.corrections
-            else {}
-        ),
-        "status": status_in_words(study.probe_cc, settings.status),
-        "is_fictional": is_fictional(study.probe_cc),
     }
+
+
+def _describe_reference(inputs: Inputs) -> dict[str, Any]:
+    """Return the files of reference data that the run read, and their snapshot if there is one."""
+    lists, snapshot = inputs.lists, inputs.settings.snapshot
+    files = [file for file in (*lists.files, lists.fingerprint_file) if file]
+    described: dict[str, Any] = {
+        # the snapshot has the names of networks
+        "reference": [asdict(file) for file in files if file != lists.network_names.file]
+    }
+    if snapshot:
+        described["reference_snapshot"] = _describe_snapshot(snapshot, inputs.settings.study)
+    return described
+
+
+def _describe_earlier(earlier: HeldAgainst) -> dict[str, Any]:
+    """Return what people wrote or decided before this run, as far as there is any."""
+    described: dict[str, Any] = {}
+    if earlier.draft:
+        described["claims"] = asdict(earlier.draft.file)
+    if earlier.previous:
+        described["previous_digest"] = earlier.previous.digest
+    if earlier.publisher:
+        described["publisher"] = dict(earlier.publisher)
+    if earlier.corrections:
+        described["corrections"] = [str(correction) for correction in earlier.corrections]
+    return described
 
 
 def status_in_words(probe_cc: str, status: str, lang: Language = ENGLISH) -> str:

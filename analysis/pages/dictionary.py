@@ -96,29 +96,37 @@ def write_datapackage(tables: Path, run: Mapping[str, Any]) -> None:
         tables: the folder with all of them.
         run: what ``run.json`` says of country, period, rules, lists and licence.
     """
-    given, is_fictional = run["parameters"], run["is_fictional"]
-    licence, place = _LICENCES[is_fictional]
-    source = {"title": "OONI", "path": "https://ooni.org/data/"}
+    licence, address = _LICENCES[run["is_fictional"]]
+    files = [tables / f"{name}.csv" for name in _in_order(_OF_REPORTS)]
     package = {
         "profile": "tabular-data-package",
-        "name": f"internet-censorship-{given['probe_cc'].lower()}-{given['since']}",
-        "title": f"Internet censorship in {country_name(given['probe_cc'])}: tables of a report",
-        "description": f"Measurements from {given['since']} to {given['until']}, the day after the "
-        "last. A listed site was seen blocked or likely blocked; no table says who ordered it.",
+        **_entitle(run["parameters"]),
         "version": f"rules-{run['rules_version']}",
         "method": run["method"]["digest"],
-        "licenses": [{"name": licence, "path": place}],
-        "sources": [
-            {"title": "simulated measurements"} if is_fictional else source,
-            *({"title": f"{one['role']} {one['name']}"} for one in run["reference"]),
-        ],
-        "resources": [
-            _describe(tables / f"{name}.csv")
-            for name in _in_order(_OF_REPORTS)
-            if (tables / f"{name}.csv").is_file()
-        ],
+        "licenses": [{"name": licence, "path": address}],
+        "sources": _list_sources(run),
+        "resources": [_describe(file) for file in files if file.is_file()],
     }
     write_json(tables / DATAPACKAGE, package)
+
+
+def _entitle(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the name, title and description of the package."""
+    cc, since, until = (parameters[name] for name in ("probe_cc", "since", "until"))
+    return {
+        "name": f"internet-censorship-{cc.lower()}-{since}",
+        "title": f"Internet censorship in {country_name(cc)}: tables of a report",
+        "description": f"Measurements from {since} to {until}, the day after the last. A listed "
+        "site was seen blocked or likely blocked; no table says who ordered it.",
+    }
+
+
+def _list_sources(run: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return where the measurements and the reference data come from."""
+    source = {"title": "OONI", "path": "https://ooni.org/data/"}
+    if run["is_fictional"]:
+        source = {"title": "simulated measurements"}
+    return [source, *({"title": f"{file['role']} {file['name']}"} for file in run["reference"])]
 
 
 def _describe(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is tested, what to test next, and the care of the test lists: for whoever steers volunteers.
+"""Coverage of the tests, plans for volunteers, and corrections of the test lists.
 
 In: the opened study, its verdicts and lists. Out: ``coverage_by_month``, ``indicators``,
 ``what_to_test``, ``testing_plan`` and ``list_care``, and files that a coordinator can paste.

@@ -10,13 +10,13 @@ from datetime import date, timedelta
 
 import duckdb
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.hosts import is_placeholder
 from analysis.languages.language import ENGLISH, elided
 from analysis.observations.messaging_tests import TESTS
 from analysis.outcomes.steps import create_tables, create_type
-from analysis.pages.formats import number, percent
-from analysis.pages.show import show_finding, show_markup, show_table, show_text
+from analysis.pages.formats import number
 from analysis.pages.tracks import (
     Bar,
     Row,
@@ -104,7 +104,7 @@ def add_tested(
 
 
 def find_list(lists: TestLists, domain: str) -> str:
-    """The list that names a site: ``country``, ``general``, or ``none``."""
+    """Return the list that names a site: ``country``, ``general``, or ``none``."""
     if lists.is_on_country_list(domain):
         return "country"
     return "general" if lists.is_listed(domain) else "none"
@@ -113,7 +113,8 @@ def find_list(lists: TestLists, domain: str) -> str:
 def count_coverage(
     connection: duckdb.DuckDBPyConnection, period: Period, names: Mapping[int, str]
 ) -> pd.DataFrame:
-    """The contract's ``coverage_by_month``: one row per month, scope and item that was tested.
+    """Return the contract's ``coverage_by_month``: one row per month, scope and item that was
+    tested.
 
     Args:
         connection: with the tables of ``add_tested``.
@@ -130,7 +131,7 @@ def count_coverage(
 
 
 def list_tested_days(connection: duckdb.DuckDBPyConnection) -> dict[int | None, list[date]]:
-    """Network → the days on which it tested anything; None for any network."""
+    """Return the days on which each network was tested; the key None has those of all networks."""
     return dict(connection.execute(_DAYS_BY_NETWORK).fetchall())
 
 
@@ -144,7 +145,8 @@ SELECT count(*) FILTER (is_single), count(*) FROM network
 
 
 def count_single_runs(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-    """Networks with one run on most of the days on which they were tested, and all networks.
+    """Count the networks with one run on most of the days on which they were tested, and all
+    networks.
 
     Args:
         connection: holds what ``add_tested`` makes.
@@ -154,7 +156,7 @@ def count_single_runs(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
 
 
 def find_gaps(days: Iterable[date], period: Period) -> list[Period]:
-    """The stretches of a period without any test, in order.
+    """Return the stretches of a period without any test, in order.
 
     Args:
         days: those with a test, in order, within the period.
@@ -169,7 +171,9 @@ def find_gaps(days: Iterable[date], period: Period) -> list[Period]:
 
 
 def find_stretches(days: Iterable[date], period: Period) -> list[Period]:
-    """The stretches of a period with a test on each day, in order. Arguments as of ``find_gaps``"""
+    """Return the stretches of a period with a test on each day, in order. Arguments as of
+    ``find_gaps``.
+    """
     gaps = find_gaps(days, period)
     edges = [period.since, *(edge for gap in gaps for edge in (gap.since, gap.until)), period.until]
     return [
@@ -182,8 +186,8 @@ def find_stretches(days: Iterable[date], period: Period) -> list[Period]:
 def tabulate_stretches(
     days: Mapping[int | None, Sequence[date]], ranked: pd.DataFrame, period: Period
 ) -> pd.DataFrame:
-    """The contract's ``tested_stretches``: those of all networks together and of each that the page
-    draws.
+    """Return the contract's ``tested_stretches``: those of all networks together and of each that
+    the page draws.
 
     Args:
         days: ``list_tested_days``.
@@ -199,13 +203,13 @@ def tabulate_stretches(
 
 
 def _choose_drawn(days: Mapping[int | None, Sequence[date]], ranked: pd.DataFrame) -> list[int]:
-    """The access networks with tests on most days."""
+    """Return the access networks with tests on most days."""
     access = list_access_networks(ranked)["probe_asn"]
     return sorted(map(int, access), key=lambda asn: (-len(days.get(asn, ())), asn))[:_MOST_ROWS]
 
 
 def _count_days(days: Sequence[date], period: Period) -> dict[str, int]:
-    """How many days have a test, how many have none, and the longest gap."""
+    """Count the days with a test and without one, and find the longest gap."""
     gaps = [gap.day_count for gap in find_gaps(days, period)]
     return {
         "day_count": len(days),
@@ -222,7 +226,7 @@ MOST_NETWORKS = 100
 
 
 def list_access_networks(ranked: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the contract's ``networks`` for which tests are planned.
+    """Return the rows of the contract's ``networks`` for which tests are planned.
 
     They are access networks of the country that were tested on several days; of very many, those
     with most days. Anybody can make up others. What an unknown network (AS0) measured cannot be
@@ -234,7 +238,7 @@ def list_access_networks(ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_floor(verdicts: pd.DataFrame, ranked: pd.DataFrame, site_count: int) -> pd.DataFrame:
-    """One row per access network: how many of its pairs reach the evidence floor.
+    """Count the pairs of each access network that reach the evidence floor, a row a network.
 
     Args:
         verdicts: the contract's ``verdicts``.
@@ -267,11 +271,11 @@ def count_floor(verdicts: pd.DataFrame, ranked: pd.DataFrame, site_count: int) -
 
 # --- how many hands -------------------------------------------------------------------------------
 
-# How far one or two sources dominate. Sources are groups that nobody is alone in naming: a network,
-# a version of the probe, a platform. Probes that share all three are counted together and not
-# named: the group may be one person's.
+# The share of the largest sources. A source is a group of probes: those of a network, of a version
+# or of a platform. Probes that share all three are one group, which is not named, because it may be
+# one person's.
 
-#: What may dominate → the words for it. The last is never named.
+#: Kind of source → its words. A source of the last kind is never named.
 SOURCES = {
     "probe_asn": "Network",
     "software": "Version of the probe",
@@ -307,7 +311,7 @@ ORDER BY list_position(['probe_asn', 'software', 'platform', 'like'], source)
 
 
 def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[int, str]) -> pd.DataFrame:
-    """One row per kind of source: the share of the largest and of the two largest.
+    """Return one row per kind of source: the share of the largest and of the two largest.
 
     Args:
         connection: with the tables of ``add_tested``.
@@ -327,9 +331,9 @@ def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[int, str
 
 # --- the test lists -------------------------------------------------------------------------------
 
-#: A site that nobody lists counts as tested widely from so many networks, and days, on.
+#: A site on no list counts as widely tested from these numbers of networks and of days on.
 _LEAST_NETWORKS, _LEAST_DAYS = 3, 10
-#: Without a test for so many days before the end of the period, its tests have stopped.
+#: Its tests have stopped if there was none in this number of days before the end of the period.
 _QUIET_DAYS = 28
 
 _FIRST_TESTS = """
@@ -349,7 +353,7 @@ ORDER BY last_tested, tested.domain
 
 
 def count_list_changes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the lists' own dates say.
+    """Count the lines that were added to the lists, by the dates in the lists.
 
     Args:
         study: whose tables ``add_tested`` has made.
@@ -393,7 +397,7 @@ def count_list_changes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def find_unlisted(study: Study) -> pd.DataFrame:
-    """Sites that several networks tested for some time and then no more, and no list names.
+    """Return sites on no list that several networks tested for some time and then no more.
 
     Args:
         study: whose tables ``add_tested`` has made.
@@ -426,14 +430,17 @@ FROM messaging GROUP BY GROUPING SETS ((month), (quarter)) ORDER BY ALL
 
 
 def open_app_tests(study: Study) -> duckdb.DuckDBPyConnection:
-    """The tests of apps and tools of the same source and period, as the table ``messaging``."""
+    """Return the tests of apps and tools of the same source and period, as the table
+    ``messaging``.
+    """
     return open_messaging(study.parameters).connection
 
 
 def count_test_coverage(
     connection: duckdb.DuckDBPyConnection, coverage: pd.DataFrame, period: Period
 ) -> pd.DataFrame:
-    """The rows of scope ``test`` of the contract's ``coverage_by_month``: one per month and test.
+    """Return the rows of scope ``test`` of the contract's ``coverage_by_month``: one per month and
+    test.
 
     Args:
         connection: of ``open_app_tests``.
@@ -466,7 +473,7 @@ def count_test_coverage(
 def count_app_tests(
     connection: duckdb.DuckDBPyConnection, project: Campaign
 ) -> Mapping[tuple[str, str], int]:
-    """How many tests of apps and tools each month and quarter has, of everybody and of a project.
+    """Count the tests of apps and tools of each month and quarter, of everybody and of a project.
 
     Args:
         connection: of ``open_app_tests``.
@@ -483,7 +490,7 @@ def count_app_tests(
     }
 
 
-#: Counts of which the change from the month or quarter before is given.
+#: Counts for which the change from the month or quarter before is given.
 CHANGES = {
     "measurement_count": "measurement_change_share",
     "session_count": "session_change_share",
@@ -518,7 +525,7 @@ def count_indicators(
     *,
     has_project: bool,
 ) -> pd.DataFrame:
-    """The contract's ``indicators``: one row per scope and month or quarter of the period.
+    """Return the contract's ``indicators``: one row per scope and month or quarter of the period.
 
     A month without a test is a row with zeros: a plan asks for it. What changed is left empty
     where one of the two is cut by the edge of the study, and so are the sites newly tested in the
@@ -532,9 +539,11 @@ def count_indicators(
     """
     frames = []
     for scope in ("country", *(["project"] if has_project else [])):
-        given = {"is_project": scope == "project"}
-        counted = connection.execute(_BY_PERIOD, given).df().set_index("label")
-        first_tests = [day.date() for day in connection.execute(_FIRST_DAYS, given).df()["day"]]
+        parameters = {"is_project": scope == "project"}
+        counted = connection.execute(_BY_PERIOD, parameters).df().set_index("label")
+        first_tests = [
+            day.date() for day in connection.execute(_FIRST_DAYS, parameters).df()["day"]
+        ]
         frames += [
             _count_spans(counted, first_tests, period, scope, spans, app_tests)
             for spans in (list_spans(period, "M"), list_spans(period, "Q"))
@@ -543,7 +552,7 @@ def count_indicators(
 
 
 def list_spans(period: Period, grain: str) -> Iterator[tuple[str, Period, bool]]:
-    """The calendar months (``M``) or quarters (``Q``) that a study touches, in order.
+    """Yield the calendar months (``M``) or quarters (``Q``) that a study touches, in order.
 
     Yields:
         Label, days within the study, and whether the whole month or quarter lies in it.
@@ -563,11 +572,15 @@ def _count_spans(
     spans: Iterable[tuple[str, Period, bool]],
     app_tests: Mapping[tuple[str, str], int],
 ) -> pd.DataFrame:
-    """The months or the quarters of one scope, in order of time, with what changed."""
+    """Count the months or the quarters of one scope, in order of time, with their changes."""
     rows = []
     for label, span, is_whole in spans:
-        found = counted.loc[label] if label in counted.index else None
-        days = [] if found is None else [day.date() for day in pd.to_datetime(found["days"])]
+        counts_of_span = counted.loc[label] if label in counted.index else None
+        days = (
+            []
+            if counts_of_span is None
+            else [day.date() for day in pd.to_datetime(counts_of_span["days"])]
+        )
         rows.append(
             {
                 "scope": scope,
@@ -575,9 +588,9 @@ def _count_spans(
                 "since": span.since,
                 "until": span.until,
                 "is_whole": is_whole,
-                **{name: 0 if found is None else found[name] for name in _COUNTS},
+                **{name: 0 if counts_of_span is None else counts_of_span[name] for name in _COUNTS},
                 "app_measurement_count": app_tests.get((scope, label), 0),
-                # what was tested before the first tests is not known
+                # earlier tests are not known, so no site of the first period is new
                 "new_domain_count": sum(day in span for day in first_tests)
                 if min(first_tests, default=span.until) < span.since
                 else pd.NA,
@@ -592,420 +605,91 @@ def _count_spans(
 
 
 def _changes(counts: pd.Series, is_whole: pd.Series) -> pd.Series:
-    """By what share of the one before each count grew; empty where they cannot be compared."""
+    """Return the share by which each count grew; empty where two counts cannot be compared."""
     before = counts.shift()
     comparable = is_whole & is_whole.shift(fill_value=False) & (before > 0)
     return ((counts - before) / before.where(before > 0)).where(comparable).round(3)
 
 
 _LONGEST = 60  # characters of a name
-#: Networks that are drawn; the table has them all.
+#: The most networks that are drawn; the table has all of them.
 _MOST_ROWS = 20
 #: Columns of the indicators for which a page is too narrow; the file has them.
-_NOT_SHOWN = ("scope", "since", "until", "app_measurement_change_share")
+NOT_SHOWN = ("scope", "since", "until", "app_measurement_change_share")
 
 
-def claim_floor(floor: pd.DataFrame, ranked: pd.DataFrame) -> None:
-    """Show how much of what could be judged was tested enough.
-
-    Args:
-        floor: ``count_floor``.
-        ranked: the contract's ``networks``.
-    """
-    others = ranked["kind"].isin(DOMESTIC).sum() - len(floor)
-    enough, few, none = (
-        int(floor[f"{name}_pair_count"].sum()) for name in ("floor", "below", "untested")
-    )
-    total = enough + few + none
-    show_finding(
-        "floor",
-        ENGLISH.say(
-            "{enough} of {total} pairs of a tested site and an access network ({share}) were "
-            "tested enough.",
-            enough=enough,
-            total=total,
-            share=percent(enough / total),
-        )
-        if total
-        else "No access network of the country was tested on several days.",
-        ENGLISH.say(
-            "Pairs tested, but not enough: {few}. Pairs not tested at all: {none}. On these pairs "
-            "the site may be blocked or open. Where the tests of a pair disagree, it has no "
-            "conclusion, even if there are enough of them.",
-            few=few,
-            none=none,
-        ),
-        "Only sites that were tested on some network in the period are counted."
-        + (
-            ENGLISH.say(
-                " Access networks that are not counted, here or in the plan, because they were "
-                "tested on fewer than {days} days: {n}. At most {most} networks are counted.",
-                n=int(others),
-                most=MOST_NETWORKS,
-                days=SEVERAL_DAYS,
-            )
-            if others
-            else ""
-        ),
-    )
-
-
-def show_floor(floor: pd.DataFrame) -> None:
-    """Show how many pairs of each access network were tested enough.
-
-    Args:
-        floor: ``count_floor``.
-    """
-    show_table(
-        floor,
-        caption="Pairs of a site and an access network, by how much was tested",
-        fold_after=_MOST_ROWS,
-        headings={
-            "floor_pair_count": "Enough tests",
-            "below_pair_count": "Tested, not enough",
-            "untested_pair_count": "No test",
-            "floor_share": "Enough tests, share",
-        },
-    )
-
-
-def show_months(coverage: pd.DataFrame) -> None:
-    """Show what was tested month by month.
-
-    Args:
-        coverage: the contract's ``coverage_by_month``.
-    """
-    months = coverage[coverage["scope"] == "all"].drop(columns=["scope", "item", "name"])
-    show_table(months, caption="Measurements by month")
-
-
-def show_tests(coverage: pd.DataFrame) -> None:
-    """Show how often each of OONI's tests was run, month by month.
+def tabulate_months_by_test(coverage: pd.DataFrame) -> pd.DataFrame:
+    """Return the measurements of each month, a column for each of OONI's tests that was run.
 
     Args:
         coverage: the contract's ``coverage_by_month``.
     """
     of_tests = coverage[coverage["scope"] == "test"]
     counts = of_tests.pivot(index="month", columns="item", values="measurement_count")
-    order = [WEB, *(test.name for test in TESTS)]
     titles = {WEB: "Web sites", **{test.name: test.title for test in TESTS}}
-    some = counts.reindex(columns=[name for name in order if name in counts])
-    table = some.fillna(0).astype("int64").rename(columns=titles).reset_index()
-    show_table(
-        table,
-        caption="Measurements by month and test",
-        headings={title: title for title in titles.values()},
-        note="Tests without a column were not run. coverage_by_month.csv also has the sessions, "
-        "networks, days and gaps of each test.",
-    )
+    counts = counts.reindex(columns=[name for name in titles if name in counts])
+    return counts.fillna(0).astype("int64").rename(columns=titles).reset_index()
 
 
-def show_gaps(
-    study: Study, days: Mapping[int | None, Sequence[date]], ranked: pd.DataFrame
-) -> None:
-    """Show on which days each access network tested anything.
+def draw_tested_days(
+    days: Mapping[int | None, Sequence[date]],
+    ranked: pd.DataFrame,
+    period: Period,
+    *,
+    title: str,
+    reading: str,
+) -> Markup:
+    """Return a figure of the days on which each access network was tested.
 
     Args:
-        study: of the period.
         days: ``list_tested_days``.
         ranked: the contract's ``networks``.
+        period: of the axis.
+        title: what the figure shows.
+        reading: stands under it.
     """
-    period = study.periods["all"]
     access = list_access_networks(ranked)
     named = dict(zip(access["probe_asn"], access["network"], strict=True))
-    order = _choose_drawn(days, ranked)
     labels: dict[int | None, str] = {
         None: "All networks together",
         # a name comes from probes and may be of any length
-        **{asn: name_network(elided(named[asn], _LONGEST), asn) for asn in order},
+        **{
+            asn: name_network(elided(named[asn], _LONGEST), asn)
+            for asn in _choose_drawn(days, ranked)
+        },
     }
     rows = [_draw_days(label, days.get(asn, ()), period) for asn, label in labels.items()]
-    daily = sum(len(days.get(asn, ())) == period.day_count for asn in named)
-    longest = max((gap.day_count for gap in find_gaps(days[None], period)), default=0)
-    title = ENGLISH.say(
-        "Days with a test: {tested} of {days}", tested=len(days[None]), days=period.day_count
-    ) + (
-        ENGLISH.say(
-            "; access networks with a test every day: {daily} of {n}", daily=daily, n=len(named)
-        )
-        if named
-        else "; no access network has a test"
+    tracks = draw_tracks(
+        rows, ("Network", "Time", "Days with a test"), month_marks(ENGLISH, period)
     )
-    reading = ENGLISH.say(
-        "A bar shows consecutive days with a test. Empty days were not tested. Longest time "
-        "without a test, all networks together, in days: {n}.",
-        n=longest,
-    )
-    alt = "; ".join(f"{row.label}: {row.words}" for row in rows)
-    heads = ("Network", "Time", "Days with a test")
-    drawn = draw_tracks(rows, heads, month_marks(ENGLISH, period))
-    show_markup(
-        draw_figure(drawn, f"A time axis with a line per network. {alt}.", reading, title=title)
-    )
+    lines = "; ".join(f"{row.label}: {row.words}" for row in rows)
+    alt = f"A time axis with a line per network. {lines}."
+    return draw_figure(tracks, alt, reading, title=title)
 
 
 def _draw_days(label: str, days: Sequence[date], period: Period) -> Row:
+    """Return the line of a network: a bar for each run of consecutive days with a test."""
     bars = tuple(
         Bar(place_of(stretch.since, period), place_of(stretch.until, period), "tested")
         for stretch in find_stretches(days, period)
     )
-    longest = max((gap.day_count for gap in find_gaps(days, period)), default=0)
-    words = ENGLISH.say(
-        "days with a test: {tested} of {days}, longest gap in days: {longest}",
-        tested=len(days),
-        days=period.day_count,
-        longest=longest,
+    words = (
+        f"days with a test: {len(days):,} of {period.day_count:,}, longest gap in days: "
+        f"{find_longest_gap(days, period):,}"
     )
     return Row(label, bars, words, number(len(days)), "1-ingestion.html#table-networks")
 
 
-def show_indicators(study: Study, indicators: pd.DataFrame) -> None:
-    """Show the indicators, quarters first.
+def find_longest_gap(days: Sequence[date], period: Period) -> int:
+    """Return the most days in a row without a test, 0 if every day has one."""
+    return max((gap.day_count for gap in find_gaps(days, period)), default=0)
+
+
+def order_periods(indicators: pd.DataFrame) -> pd.DataFrame:
+    """Return the indicators with the quarters first.
 
     Args:
-        study: whose parameters say what the project's own is.
-        indicators: the contract's ``indicators``.
+        indicators: rows of the contract's ``indicators``.
     """
-    for scope, whose in (("country", "of the country"), ("project", "of the volunteer project")):
-        of = indicators[indicators["scope"] == scope].drop(columns=[*_NOT_SHOWN])
-        if len(of):
-            is_quarter = of["period"].str.contains("Q")
-            ordered = pd.concat([of[is_quarter], of[~is_quarter]])
-            show_table(
-                ordered,
-                caption=f"Indicators {whose}, by quarter and by month",
-                headings={"period": "Month or quarter"},
-                fold_after=20,
-            )
-    campaign = study.parameters.campaign
-    show_text(
-        ENGLISH.say(
-            "The parameter PROJECT names a volunteer project, whose own tests are counted "
-            "here: measurements from {source}.",
-            source=_say_campaign(study),
-        )
-        if campaign
-        else "No measurement is counted as the project's own. To count them, give the project's "
-        "OONI Run links, or networks that only the project uses, in the parameter PROJECT."
-    )
-
-
-def _say_campaign(study: Study) -> str:
-    campaign = study.parameters.campaign
-    links = ", ".join(map(str, campaign.run_links))
-    networks = ", ".join(map(tell_network, campaign.asns))
-    parts = {"probes that followed OONI Run link": links, "network": networks}
-    return " or ".join(f"{what} {names}" for what, names in parts.items() if names)
-
-
-def show_sources(weighed: pd.DataFrame) -> None:
-    """Show how far one or two sources dominate.
-
-    Args:
-        weighed: ``weigh_sources``.
-    """
-    if weighed.empty:
-        show_text("Nothing was measured.")
-        return
-    largest = elided(weighed["largest"].iloc[0], _LONGEST)
-    network, alike = (percent(weighed["largest_share"].iloc[place]) for place in (0, -1))
-    show_finding(
-        "sources",
-        ENGLISH.say(
-            "The largest network, {largest}, made {network} of the measurements. The largest "
-            "group of probes with the same network, version and platform made {alike}.",
-            largest=largest,
-            network=network,
-            alike=alike,
-        ),
-        "A probe that keeps its network, version and platform is in one such group; a probe that "
-        "is updated is in several. Verdicts count sessions and days, so even many rows of one "
-        "probe have little weight.",
-    )
-    show_table(weighed, caption="Shares of the largest sources")
-
-
-def show_single_runs(single: int, every: int) -> None:
-    """Say on how many networks a row may be one volunteer's.
-
-    Args:
-        single, every: ``count_single_runs``.
-    """
-    show_text(
-        ENGLISH.say(
-            "Networks with a single run on most of the days on which they were tested: {n} of "
-            "{all}. On such a network, a row with its days and hours may show the habit of one "
-            "volunteer. Consider this before you name the network in a text.",
-            n=single,
-            all=every,
-        )
-    )
-
-
-def show_list_changes(months: pd.DataFrame, added: pd.DataFrame, unlisted: pd.DataFrame) -> None:
-    """Show what was added to the test lists within the period, and whether it was tested.
-
-    Args:
-        months, added: ``count_list_changes``.
-        unlisted: ``find_unlisted``.
-    """
-    show_table(
-        months,
-        caption="Lines added to the test lists, by month",
-        headings={"line_count": "Lines added"},
-    )
-    show_table(
-        added,
-        caption="Lines added in the period",
-        fold_after=15,
-        headings={"days_untested": "Days from its addition to the first test, 0 if tested before"},
-        is_printed=False,
-    )
-    if unlisted.empty:
-        return
-    show_table(
-        unlisted,
-        caption="Sites on no list whose tests stopped",
-        fold_after=15,
-        is_printed=False,
-        note="Probes test sites from the lists, from a link, or from a person. Several networks "
-        "tested these sites, and no network in the last four weeks. They were perhaps removed from "
-        "a list.",
-    )
-
-
-# --- what comes next ------------------------------------------------------------------------------
-
-_SHOWN = 20
-#: Of so many networks the files are shown at once.
-_MOST_FILES = 60
-
-
-def claim_what_to_test(pairs: pd.DataFrame) -> None:
-    """Show how many pairs are worth a test, and the best of them.
-
-    Args:
-        pairs: the contract's ``what_to_test``.
-    """
-    first = pairs.sort_values("rank")
-    suspected = (pairs["test_reason"] == "suspected").sum()
-    elsewhere = (pairs["test_reason"] == "listed_elsewhere").sum()
-    show_finding(
-        "what-to-test",
-        ENGLISH.say(
-            "Pairs of a site and an access network that are worth a test: {n}. Pairs among them "
-            "with too few tests, but with a test that failed as it would in a block: {suspected}.",
-            n=len(pairs),
-            suspected=suspected,
-        ),
-        ENGLISH.say(
-            "Only sites on a test list or in the annex can be here, without names that do not "
-            "exist. Pairs that are here because the site is listed on another network, and that "
-            "have too few tests or none: {n}.",
-            n=elsewhere,
-        ),
-        "The table does not say that a site is blocked. It says which tests would tell the most.",
-        "tables/what_to_test.csv",
-    )
-    reasons = first.groupby("test_reason").agg(
-        pair_count=("domain", "size"),
-        site_count=("domain", "nunique"),
-        network_count=("probe_asn", "nunique"),
-    )
-    ordered = reasons.sort_values("pair_count", ascending=False).reset_index()
-    show_table(ordered, caption="Pairs worth a test, by reason")
-    columns = [
-        "domain",
-        "network",
-        "test_reason",
-        "score",
-        "blocked_session_count",
-        "session_count",
-        "tests_needed",
-        "days_untested",
-    ]
-    show_table(
-        first[columns],
-        caption="Pairs worth a test, the highest scores first",
-        fold_after=_SHOWN,
-        file="what_to_test.csv",
-    )
-
-
-def show_comparison(thin: pd.DataFrame, run: Mapping[str, object]) -> None:
-    """Show the networks on which a block cannot be told from a broken connection.
-
-    Args:
-        thin: ``ranking.find_without_comparison``.
-        run: ``ranking.write_run``.
-    """
-    if thin.empty:
-        show_text(
-            "No access network has 100 measurements or more and fewer than 30 sites that were "
-            "reached. Networks with fewer measurements are not checked."
-        )
-        return
-    show_table(
-        thin,
-        caption="Networks with little to compare with",
-        headings={"tested_count": "Sites tested", "reached_count": "Sites reached"},
-        fold_after=_SHOWN,
-    )
-    show_table(pd.DataFrame([run]), caption="Everyday sites to add")
-
-
-def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:
-    """Show what a week of the plan holds, and the files to hand out.
-
-    Args:
-        plan: the contract's ``testing_plan``.
-        runs: ``ranking.write_runs``.
-    """
-    by_day = plan.assign(day=plan["day"].dt.date).pivot_table(
-        index=["probe_asn", "network"], columns="day", values="domain", aggfunc="count"
-    )
-    counts = by_day.fillna(0).astype("int64").reset_index()
-    caption = "Sites to test on each network and day"
-    show_table(counts, caption=caption, fold_after=_SHOWN, file="testing_plan.csv")
-    caption = "Files to hand out"
-    show_table(runs, caption=caption, fold_after=_MOST_FILES)
-
-
-def show_list_care(care: pd.DataFrame) -> None:
-    """Show the problems in lines of the test lists, and what to do.
-
-    Args:
-        care: the contract's ``list_care``.
-    """
-    removed = (care["action"] == "remove").sum()
-    changed = (care["action"] == "change").sum()
-    show_finding(
-        "list-care",
-        ENGLISH.say(
-            "Lines of the test lists with a problem: {n}. Problems solved by removing the line: "
-            "{removed}; by changing it: {changed}; to be checked by a person: {checked}.",
-            n=len(care[["file", "line"]].drop_duplicates()),
-            removed=removed,
-            changed=changed,
-            checked=len(care) - removed - changed,
-        ),
-        "",
-        "If no control resolved a name, the name has lapsed for now. Someone may register it "
-        "again.",
-        "tables/list_care.csv",
-    )
-    counted = care.groupby(["file", "problem", "action"]).size().rename("line_count").reset_index()
-    show_table(
-        counted,
-        caption="Lines with problems, by list",
-        note="A line with two problems is counted under each.",
-    )
-    columns = ["file", "line", "problem", "action", "url", "why"]
-    order = {"remove": 0, "change": 1}
-    first = care.sort_values(
-        ["action", "file", "line"],
-        key=lambda cells: cells.map(order).fillna(2) if cells.name == "action" else cells,
-    )
-    show_table(
-        first[columns], caption="Lines with problems", fold_after=_SHOWN, file="list_care.csv"
-    )
+    is_quarter = indicators["period"].str.contains("Q")
+    return pd.concat([indicators[is_quarter], indicators[~is_quarter]])

@@ -18,16 +18,16 @@ from analysis.planning.ranking import find_dead_names
 from analysis.reference.test_lists import LIST_COLUMNS, ListEntry, TestLists
 
 Row = dict[str, object]
-#: Letters of a registered name without its suffix; shorter ones differ in a letter by chance.
+#: The fewest letters of a registered name; shorter names differ in one letter by chance.
 _SHORTEST = 7
 
 
-#: What the measurements say of names, whatever the network.
+#: Names by their state on all networks together.
 Seen = Mapping[str, frozenset[str]]
 
 
 def find_seen(verdicts: pd.DataFrame) -> Seen:
-    """Names by what the contract's ``verdicts`` say of them.
+    """Group names by their ``verdicts``.
 
     ``tested``. ``dead``: see ``ranking.find_dead_names``. ``down``: judged, and never as anything
     but down. ``reached``: on a network at least.
@@ -44,19 +44,19 @@ def find_seen(verdicts: pd.DataFrame) -> Seen:
 
 
 def review_lists(lists: TestLists, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The contract's ``list_care``: one row per line of a list and what is wrong with it.
+    """Return the contract's ``list_care``: one row per line of a list and what is wrong with it.
 
     A line whose name is withheld has none: the number of the line would give the name away.
     """
-    seen = find_seen(verdicts)
+    states = find_seen(verdicts)
     rows = [
         row
         for row in (
             *_find_doubles(lists.entries),
             *_find_twins(lists.entries),
             *_find_other_categories(lists),
-            *_find_dead(lists.entries, seen),
-            *_find_misspelt(lists.entries, seen),
+            *_find_dead(lists.entries, states),
+            *_find_misspelt(lists.entries, states),
         )
         if not is_placeholder(str(row["domain"]))
     ]
@@ -79,14 +79,14 @@ def review_lists(lists: TestLists, verdicts: pd.DataFrame) -> pd.DataFrame:
 def _row(
     entry: ListEntry, problem: str, action: str, why: str, proposed: ListEntry | None = None
 ) -> Row:
-    """``proposed`` has the cells to change; a line to be removed has none."""
-    now = proposed_line = _as_line(entry.written)
+    """Return a row; ``proposed`` has the cells to change, and none for a line to be removed."""
+    current_line = proposed_line = _as_line(entry.written)
     if action == "remove":
         proposed_line = ""
     elif proposed:
         cells = dict(zip(LIST_COLUMNS, entry.written, strict=True))
-        other = dict(zip(LIST_COLUMNS, proposed.written, strict=True))
-        cells |= {name: other[name] for name in ("category_code", "category_description")}
+        proposed_cells = dict(zip(LIST_COLUMNS, proposed.written, strict=True))
+        cells |= {name: proposed_cells[name] for name in ("category_code", "category_description")}
         proposed_line = _as_line(cells.values())
     return {
         "file": entry.file,
@@ -96,7 +96,7 @@ def _row(
         "domain": entry.domain,
         "url": entry.written[0],
         "why": why,
-        "line_now": now,
+        "line_now": current_line,
         "line_proposed": proposed_line,
     }
 
@@ -108,14 +108,18 @@ def _as_line(cells: Iterable[str]) -> str:
 
 
 def _address(entry: ListEntry) -> str:
-    """The address in one spelling, so that two lines that are tested alike are one."""
+    """Return the address in one spelling, so that two lines that are tested in the same way are
+    equal.
+    """
     parts = urlsplit(entry.url)
-    rest = parts._replace(scheme="", netloc="").geturl().removeprefix("//")
-    return f"{parts.scheme.lower()}://{entry.domain}{rest or '/'}"
+    path = parts._replace(scheme="", netloc="").geturl().removeprefix("//")
+    return f"{parts.scheme.lower()}://{entry.domain}{path or '/'}"
 
 
 def _find_doubles(entries: Iterable[ListEntry]) -> Iterator[Row]:
-    """A line whose address stands earlier in its list, or with one category on both lists."""
+    """Yield lines whose address is in an earlier line of the list, or in both lists with one
+    category.
+    """
     first: dict[str, ListEntry] = {}
     ordered = sorted(entries, key=lambda entry: (entry.role != "general", entry.file, entry.line))
     for entry in ordered:
@@ -133,17 +137,17 @@ def _find_doubles(entries: Iterable[ListEntry]) -> Iterator[Row]:
 
 
 def _find_twins(entries: Iterable[ListEntry]) -> Iterator[Row]:
-    """Lines of one list that differ only in ``www.``, or in http and https."""
+    """Yield lines of one list that differ only in ``www.``, or in http and https."""
     groups: dict[tuple[str, str], list[ListEntry]] = defaultdict(list)
     for entry in entries:
-        _, _, rest = _address(entry).partition("://")
-        groups[entry.file, rest.removeprefix("www.")].append(entry)
+        _, _, path = _address(entry).partition("://")
+        groups[entry.file, path.removeprefix("www.")].append(entry)
     for twins in groups.values():
         secure = {entry.domain for entry in twins if _is_secure(entry)}
         for entry in twins:
-            others = [one for one in twins if _address(one) != _address(entry)]
-            lines = [str(one.line) for one in others if one.domain != entry.domain]
-            if others and not _is_secure(entry) and entry.domain in secure:
+            different = [twin for twin in twins if _address(twin) != _address(entry)]
+            lines = [str(twin.line) for twin in different if twin.domain != entry.domain]
+            if different and not _is_secure(entry) and entry.domain in secure:
                 why = "The list has the same address with https."
                 yield _row(entry, "twin", "remove", why)
             elif lines:
@@ -159,52 +163,56 @@ def _is_secure(entry: ListEntry) -> bool:
 
 
 def _find_other_categories(lists: TestLists) -> Iterator[Row]:
-    """A line of the country's list that the general list files elsewhere."""
+    """Yield lines of the country's list to which the general list gives another category."""
     general: dict[str, ListEntry] = {}
     for entry in lists.entries:
         if entry.role == "general":
             general.setdefault(_address(entry), entry)
     for entry in lists.entries:
-        other = general.get(_address(entry))
-        if entry.role == "country" and other and other.category_code != entry.category_code:
+        general_entry = general.get(_address(entry))
+        if (
+            entry.role == "country"
+            and general_entry
+            and general_entry.category_code != entry.category_code
+        ):
             yield _row(
                 entry,
                 "other_category",
                 "change",
-                f"{other.file} has it under {other.category_code}, this list under "
+                f"{general_entry.file} has it under {general_entry.category_code}, this list under "
                 f"{entry.category_code}.",
-                other,
+                general_entry,
             )
 
 
-def _find_dead(entries: Iterable[ListEntry], seen: Seen) -> Iterator[Row]:
+def _find_dead(entries: Iterable[ListEntry], states: Seen) -> Iterator[Row]:
     for entry in entries:
-        if entry.domain in seen["dead"] and entry.domain not in seen["reached"]:
+        if entry.domain in states["dead"] and entry.domain not in states["reached"]:
             why = "No control could resolve the name in the period: it has lapsed."
             yield _row(entry, "dead_name", "remove", why)
-        elif entry.domain in seen["down"]:
+        elif entry.domain in states["down"]:
             why = (
                 "On every network with a conclusion for the period, the verdict is that the site "
                 "was down, or its name did not exist. It may have been reached at other times."
             )
             yield _row(entry, "site_down", "check", why)
-        elif entry.domain not in seen["tested"]:
+        elif entry.domain not in states["tested"]:
             why = "No measurement in the period: the line may be too new, or not be handed out."
             yield _row(entry, "never_tested", "check", why)
 
 
-def _find_misspelt(entries: Collection[ListEntry], seen: Seen) -> Iterator[Row]:
-    """A name that was never reached and is a letter away from one that was."""
+def _find_misspelt(entries: Collection[ListEntry], states: Seen) -> Iterator[Row]:
+    """Yield names that were never reached and differ in one letter from a name that was."""
     listed = {entry.domain for entry in entries}
-    alike = find_look_alikes(listed - seen["reached"], listed | seen["reached"])
+    alike = find_look_alikes(listed - states["reached"], listed | states["reached"])
     for entry in entries:
-        meant = [name for name in alike.get(entry.domain, ()) if name in seen["reached"]]
-        if not meant or entry.domain in seen["reached"]:
+        meant = [name for name in alike.get(entry.domain, ()) if name in states["reached"]]
+        if not meant or entry.domain in states["reached"]:
             continue
         is_listed = any(
             registrable_domain(name) in map(registrable_domain, listed) for name in meant
         )
-        action = "remove" if is_listed and entry.domain in seen["dead"] else "check"
+        action = "remove" if is_listed and entry.domain in states["dead"] else "check"
         where = "which is on a list" if is_listed else "which is on no list"
         yield _row(
             entry, "look_alike", action, f"Never reached, and easily taken for {meant[0]}, {where}."
@@ -212,7 +220,7 @@ def _find_misspelt(entries: Collection[ListEntry], seen: Seen) -> Iterator[Row]:
 
 
 def find_look_alikes(names: Iterable[str], others: Iterable[str]) -> dict[str, list[str]]:
-    """Normalised host name → those of other names that it may be meant for, sorted.
+    """Return for each normalised host name the other names that it may be meant for, sorted.
 
     Two names are alike where a letter is left out, added, changed or exchanged with the one beside
     it. Names under one registered name are not compared, nor are names in which only a number or
@@ -222,25 +230,27 @@ def find_look_alikes(names: Iterable[str], others: Iterable[str]) -> dict[str, l
     for name in names:
         for trace in _list_traces(name):
             by_trace[trace].add(name)
-    found: dict[str, set[str]] = defaultdict(set)
-    for other in others:
-        for name in {name for trace in _list_traces(other) for name in by_trace.get(trace, ())}:
-            if _is_another(name, other):
-                found[name].add(other)
-    return {name: sorted(alike) for name, alike in sorted(found.items())}
+    matches: dict[str, set[str]] = defaultdict(set)
+    for candidate in others:
+        for name in {name for trace in _list_traces(candidate) for name in by_trace.get(trace, ())}:
+            if _is_another(name, candidate):
+                matches[name].add(candidate)
+    return {name: sorted(alike) for name, alike in sorted(matches.items())}
 
 
 def _list_traces(name: str) -> set[str]:
-    """What two names that are a letter apart have in common: one, or all but a letter of it."""
+    """Return what two names that differ in one letter share: a name, or a name without one
+    letter.
+    """
     if canonical(name) or len(registrable_domain(name).partition(".")[0]) < _SHORTEST:
         return set()
     bare = name.removeprefix("www.")
-    return {bare, *(bare[:place] + bare[place + 1 :] for place in range(len(bare)))}
+    return {bare, *(bare[:position] + bare[position + 1 :] for position in range(len(bare)))}
 
 
 def _is_another(name: str, other: str) -> bool:
-    """Whether two names differ in more than www., a number, or the suffix."""
+    """Return whether two names differ in more than www., a number, or the suffix."""
     spellings = (name, other)
-    digits = {re.sub(r"\d", "", one.removeprefix("www.")) for one in spellings}
-    stems = {one.removeprefix("www.").rpartition(".")[0] for one in spellings}
+    digits = {re.sub(r"\d", "", spelling.removeprefix("www.")) for spelling in spellings}
+    stems = {spelling.removeprefix("www.").rpartition(".")[0] for spelling in spellings}
     return min(len(set(map(registrable_domain, spellings))), len(digits), len(stems)) > 1

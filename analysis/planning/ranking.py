@@ -45,15 +45,15 @@ from analysis.tables import name_network, tell_cells
 from analysis.verdicts.states import is_tested_enough
 from analysis.vocabulary import DEAD_NAME_REASONS, LISTED
 
-#: Of sites that no other network lists: how often a test there is taken to fail.
+#: The assumed share of failing tests of a site that no other network lists.
 LEAST_SUSPICION = 0.02
 #: Days after which a pair counts as not tested for weeks.
 STALE_DAYS = 28
-#: Pairs of each network that are published: more than a week of volunteers can test.
+#: The most pairs of a network that are published: more than volunteers can test in a week.
 MOST_PAIRS = 200
-#: So many sites that are reached tell a block from a broken connection.
+#: The number of reached sites that is enough to tell a block from a broken connection.
 EVERYDAY = 30
-#: Of a network that is asked for such sites: fewer measurements are a visit.
+#: A network with fewer measurements is not checked for this: somebody only passed through.
 _LEAST_MEASUREMENTS = 100
 #: Categories of everyday sites: control content, e-commerce, culture, government, search.
 _HARMLESS = ("CTRL", "COMM", "CULTR", "GOVT", "SRCH")
@@ -69,7 +69,7 @@ FROM tested WHERE domain <> '' GROUP BY ALL ORDER BY ALL
 
 
 def find_last_tests(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """One row per site and network that was tested: ``domain, probe_asn, last_tested``."""
+    """Return one row per site and network that was tested: ``domain, probe_asn, last_tested``."""
     return connection.execute(_LAST_TESTS).df()
 
 
@@ -81,7 +81,7 @@ def rank_pairs(
     thresholds: Thresholds,
     until: date,
 ) -> pd.DataFrame:
-    """The contract's ``what_to_test``, the highest score first.
+    """Return the contract's ``what_to_test``, the highest score first.
 
     Args:
         verdicts: the contract's ``verdicts``.
@@ -98,18 +98,18 @@ def rank_pairs(
     dead = find_dead_names(whole)
     access = list_access_networks(ranked)[["probe_asn", "network", "kind"]]
     counts = ["session_count", "day_count", *_RESULTS]
-    known = whole[["domain", "probe_asn", "state", "insufficient_reason", *counts]]
+    judged = whole[["domain", "probe_asn", "state", "insufficient_reason", *counts]]
     pairs = (
         sites[~sites["domain"].isin(dead)]
         .merge(access, how="cross")
-        .merge(known, on=["domain", "probe_asn"], how="left")
+        .merge(judged, on=["domain", "probe_asn"], how="left")
         .merge(last_tests, on=["domain", "probe_asn"], how="left")
         .merge(count_others(whole, access), on=["domain"], how="left")
     )
     numbers = [*counts, "listed_network_count", "judged_network_count"]
     pairs[numbers] = pairs[numbers].fillna(0).astype("int64")
     pairs[["state", "insufficient_reason"]] = pairs[["state", "insufficient_reason"]].fillna("")
-    # counts of networks are of the others alone
+    # the pair's own network is not counted
     is_judged = ~pairs["state"].isin(["", "insufficient"])
     pairs["judged_network_count"] -= is_judged
     pairs["listed_network_count"] -= pairs["state"].isin(LISTED)
@@ -122,7 +122,7 @@ def rank_pairs(
 
 
 def find_dead_names(whole: pd.DataFrame) -> frozenset[str]:
-    """The sites that are set aside because their names do not exist.
+    """Return the sites that are set aside because their names do not exist.
 
     One that is listed anywhere is none: on other networks it may have been tested only while its
     name servers failed.
@@ -135,7 +135,7 @@ def find_dead_names(whole: pd.DataFrame) -> frozenset[str]:
 
 
 def count_others(whole: pd.DataFrame, access: pd.DataFrame) -> pd.DataFrame:
-    """One row per site: on how many access networks it is judged, and listed."""
+    """Count the access networks on which each site is judged, and listed."""
     judged = whole[
         whole["probe_asn"].isin(access["probe_asn"]) & (whole["state"] != "insufficient")
     ]
@@ -173,7 +173,9 @@ def _score(pairs: pd.DataFrame, thresholds: Thresholds, until: pd.Timestamp) -> 
 
 
 def _reasons(pairs: pd.DataFrame, is_mixed: pd.Series, is_stale: pd.Series) -> pd.Series:
-    """Why a pair scores, the most telling first; see ``vocabulary.TEST_REASONS``."""
+    """Return the reason for the score of each pair, the strongest first; see
+    ``vocabulary.TEST_REASONS``.
+    """
     is_below = ~is_tested_enough(pairs) | (pairs["state"] == "")
     conditions = [
         is_mixed,
@@ -189,13 +191,13 @@ def _reasons(pairs: pd.DataFrame, is_mixed: pd.Series, is_stale: pd.Series) -> p
 
 #: Sites that one run of the app tests in some three minutes, and the days of a plan.
 SITES_A_DAY, DAYS = 20, 7
-#: How long OONI's server takes names and short descriptions.
+#: The most characters of names and short descriptions that OONI's server accepts.
 _LONGEST_NAME, _LONGEST_LINE = 50, 200
 _PREFIX = "what_to_test"
 
 
 def plan_week(pairs: pd.DataFrame, first_day: date) -> pd.DataFrame:
-    """The contract's ``testing_plan``: one row per day, network and site.
+    """Return the contract's ``testing_plan``: one row per day, network and site.
 
     A network takes the pairs with the highest scores, as many as a week has room for; a site comes
     once a day, on as many days as it needs. Where several volunteers follow the plan on a day, it
@@ -206,32 +208,36 @@ def plan_week(pairs: pd.DataFrame, first_day: date) -> pd.DataFrame:
         first_day: of the plan, the day after the study's last.
     """
     needed = pairs[pairs["tests_needed"] > 0].sort_values("rank")
-    # No network can begin with more in a week, and anybody may make up thousands of networks.
+    # More pairs do not fit into a week, and anybody can make up thousands of networks.
     needed = needed.groupby("probe_asn").head(SITES_A_DAY * DAYS)
-    rows = [row for _, of in needed.groupby("probe_asn") for row in _plan_network(of, first_day)]
+    rows = [
+        row
+        for _, pairs_of_network in needed.groupby("probe_asn")
+        for row in _plan_network(pairs_of_network, first_day)
+    ]
     columns = ["day", "probe_asn", "network", "place", "domain", "url", "test_reason", "rank"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _plan_network(pairs: pd.DataFrame, first_day: date) -> Iterator[dict[Any, Any]]:
-    """The days of one network, whose pairs are in order of their ranks.
+    """Plan the days of one network, whose pairs are in order of their ranks.
 
     What needs most days comes first: otherwise its last test has no day left.
     """
     wanted = pairs["tests_needed"].clip(upper=DAYS)
     room = DAYS * SITES_A_DAY - (wanted.cumsum() - wanted)
-    left = dict(zip(pairs["rank"], wanted.clip(upper=room), strict=True))
+    remaining = dict(zip(pairs["rank"], wanted.clip(upper=room), strict=True))
     rows: list[dict[Any, Any]] = pairs.to_dict("records")
     for day in range(DAYS):
-        rows.sort(key=lambda row: (-left[row["rank"]], row["rank"]))
-        today = [row for row in rows[:SITES_A_DAY] if left[row["rank"]] > 0]
-        for place, row in enumerate(sorted(today, key=itemgetter("rank")), start=1):
-            left[row["rank"]] -= 1
-            yield {**row, "day": first_day + timedelta(days=day), "place": place}
+        rows.sort(key=lambda row: (-remaining[row["rank"]], row["rank"]))
+        today = [row for row in rows[:SITES_A_DAY] if remaining[row["rank"]] > 0]
+        for position, row in enumerate(sorted(today, key=itemgetter("rank")), start=1):
+            remaining[row["rank"]] -= 1
+            yield {**row, "day": first_day + timedelta(days=day), "place": position}
 
 
 def find_without_comparison(verdicts: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
-    """The access networks on which hardly anything was ever reached, by number.
+    """Return the access networks on which few sites were ever reached, by number.
 
     A session in which nothing is reached may have a broken connection. Where only suspected sites
     are tested, nothing tells the two apart.
@@ -257,7 +263,8 @@ def find_without_comparison(verdicts: pd.DataFrame, ranked: pd.DataFrame) -> pd.
 
 
 def choose_everyday(sites: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """At most ``EVERYDAY`` sites to test beside suspected ones: those that most networks reach.
+    """Choose at most ``EVERYDAY`` sites to test beside suspected ones: those that most networks
+    reach.
 
     Args:
         sites: ``choose_sites``.
@@ -281,7 +288,7 @@ def choose_everyday(sites: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame
 
 
 def describe_run(name: str, sites: pd.DataFrame, since: date) -> dict[str, object]:
-    """An OONI Run v2 descriptor: what the app tests when a volunteer follows its link.
+    """Return an OONI Run v2 descriptor: what the app tests when a volunteer follows its link.
 
     Args:
         name: shown on the volunteer's phone.
@@ -321,11 +328,11 @@ def write_runs(folder: str | Path, pairs: pd.DataFrame, plan: pd.DataFrame) -> p
             old.unlink()
     by_rank = pairs.set_index("rank")
     rows = []
-    for asn, of in plan.groupby(tell_cells(plan["probe_asn"], "asn"), sort=True):
-        sites = by_rank.loc[sorted(set(of["rank"]))]
-        name = name_network(of["network"].iloc[0], asn)
+    for asn, rows_of_network in plan.groupby(tell_cells(plan["probe_asn"], "asn"), sort=True):
+        sites = by_rank.loc[sorted(set(rows_of_network["rank"]))]
+        name = name_network(rows_of_network["network"].iloc[0], asn)
         title = f"What to test next, {asn}"
-        stem, since = f"{_PREFIX}.{asn}", pd.Timestamp(of["day"].min()).date()
+        stem, since = f"{_PREFIX}.{asn}", pd.Timestamp(rows_of_network["day"].min()).date()
         rows.append(write_run(Path(folder), stem, title, name, sites, since))
     if rows:
         planned = by_rank.loc[sorted(set(plan["rank"]))].drop_duplicates("domain")
@@ -365,7 +372,7 @@ def write_run(
 LONGEST = 500
 #: ASCII that a URL may hold (RFC 3986): no space, quote, angle bracket, backslash or control.
 _URL = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]+", re.ASCII | re.IGNORECASE)
-#: Names that lead into somebody's own network, or nowhere.
+#: Suffixes of names that lead into a private network, or nowhere.
 _NOT_PUBLIC = frozenset(
     {"local", "localhost", "internal", "intranet", "lan", "home", "corp", "arpa", "onion", "alt"}
 )
@@ -374,7 +381,7 @@ _PORTS = (None, 80, 443)
 
 
 def is_safe(url: str) -> bool:
-    """Whether an address may stand in a plan.
+    """Return whether an address may be in a plan.
 
     Plain http or https of a public name, without user and password, on the usual ports, not long.
     """
@@ -388,12 +395,12 @@ def is_safe(url: str) -> bool:
     host = normalise(url)
     if "@" in parts.netloc or port not in _PORTS or not is_public(host):
         return False
-    # read in two ways by two programs, it may lead to two places
+    # two programs may read such an address in two ways and open two sites
     return (parts.hostname or "").rstrip(".").lower() == host
 
 
 def is_public(host: str) -> bool:
-    """Whether a normalised host name is one that a public site can have."""
+    """Return whether a normalised host name is one that a public site can have."""
     if not host or special_kind(host) is not None or is_placeholder(host):
         return False
     last = host.rpartition(".")[2]
@@ -402,7 +409,8 @@ def is_public(host: str) -> bool:
 
 
 def choose_sites(lists: TestLists, verdicts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
-    """One row per site that may be tested: those of the test lists, and those that are listed.
+    """Return one row per site that may be tested: those of the test lists, and those that are
+    listed.
 
     Of several lines the country's own come first, then https, then the shortest. A listed site that
     is on no test list is tested by its front page.

@@ -1,4 +1,4 @@
-"""What the report says: its tables, its findings in words and figures, the annex, a page a site.
+"""The content of a report: tables, findings in words and figures, the annex, a page a site.
 
 In: verdicts and the opened study. Out: the tables of docs/tables.md, findings and their sentences.
 Nothing here decides a verdict.

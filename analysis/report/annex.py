@@ -68,7 +68,7 @@ def count_semesters(
     networks: pd.DataFrame,
     local_domains: set[str],
 ) -> pd.DataFrame:
-    """The contract's ``semesters``: one row per period (all, first, second).
+    """Return the contract's ``semesters``: one row per period (all, first, second).
 
     Args:
         measured: period → ``measurement_count, domain_count`` of everything measured in it, and
@@ -112,12 +112,12 @@ def on_access_networks(rows: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFra
 
 
 def listed_domestic(verdicts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``verdicts`` that the annex rests on: listed, on an access network."""
+    """Return the rows of ``verdicts`` that the annex is made of: listed, on a domestic network."""
     return on_access_networks(verdicts[verdicts["state"].isin(LISTED)], networks)
 
 
 def find_reopened(intervals: pd.DataFrame) -> set[tuple[str, int]]:
-    """The pairs that were reached between two listed stretches.
+    """Return the pairs that were reached between two listed stretches.
 
     Args:
         intervals: the contract's ``blocking_intervals``.
@@ -135,7 +135,7 @@ def compare_semesters(
     local_domains: set[str],
     reopened: Set[tuple[str, int]] = frozenset(),
 ) -> pd.DataFrame:
-    """The contract's ``semester_changes``: one row per site listed in any period.
+    """Return the contract's ``semester_changes``: one row per site listed in any period.
 
     A network counts where its tests meet the evidence floor in both halves and show the site
     blocked or open in each: what is not working for another reason cannot say that a block was
@@ -188,15 +188,15 @@ def compare_semesters(
 def count_panel(
     verdicts: pd.DataFrame, networks: pd.DataFrame, local_domains: set[str]
 ) -> pd.DataFrame:
-    """Listed sites among those that meet the floor in both halves on one access network.
+    """Count the listed sites among those that meet the floor in both halves on one access network.
 
     Returns:
         One row per half: ``period, domain_count`` (the panel), ``blocked_domain_count,
         blocked_local_domain_count``; only the matched pairs of site and network are read.
     """
     access = on_access_networks(verdicts, networks)
-    told = access[access["period"].isin(["first", "second"]) & is_tested_enough(access)]
-    matched = told[told.duplicated(["domain", "probe_asn"], keep=False)]
+    concluded = access[access["period"].isin(["first", "second"]) & is_tested_enough(access)]
+    matched = concluded[concluded.duplicated(["domain", "probe_asn"], keep=False)]
     listed = matched["domain"].where(matched["state"].isin(LISTED))
     local = listed.where(listed.isin(local_domains))
     halves = (
@@ -217,7 +217,9 @@ def _change_of(
     counts: Mapping[Hashable, int],
     names: Mapping[int, str],
 ) -> dict[str, Any]:
-    """One site's row; ``states`` are those of the halves by network, None where not tested."""
+    """Return the row of a site; ``states`` are those of the halves by network, None where not
+    tested.
+    """
     changes = {}
     for asn, (first, second) in states.items():
         if first in LISTED and second in LISTED:
@@ -249,7 +251,7 @@ def _strongest(states: Iterable[str | None]) -> str:
 
 
 def _why_not(states: Sequence[tuple[str | None, str | None]]) -> str:
-    """Why no network can be compared, in words."""
+    """Return the reason why no network can be compared, in words."""
     if all(first is None for first, _ in states):
         return "not tested in the first half"
     if all(second is None for _, second in states):
@@ -268,7 +270,7 @@ def _who(changes: Mapping[int, str], names: Mapping[int, str], change: str) -> s
 
 
 def compare_networks(counts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
-    """The contract's ``network_changes``: which networks measured in which half.
+    """Return the contract's ``network_changes``: the halves in which each network measured.
 
     Args:
         counts: ``probe_asn, first_measurement_count, second_measurement_count``.
@@ -281,7 +283,7 @@ def compare_networks(counts: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFra
 
 
 _MOST = "The most frequent known cause of its failures, or one of the most frequent: {}."
-#: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
+#: Set-aside reasons with their sentences; if two are equally frequent, the first one is given.
 REASON_SENTENCES = {
     "name_does_not_exist": _MOST.format("the controls could not resolve the name either"),
     "leftover_block": (
@@ -321,7 +323,7 @@ REASON_SENTENCES = {
 def blocked_sites(
     verdicts: pd.DataFrame, networks: pd.DataFrame, domains: pd.DataFrame
 ) -> pd.DataFrame:
-    """The contract's ``blocked_sites``: one row per domain listed on a domestic network.
+    """Return the contract's ``blocked_sites``: one row per domain listed on a domestic network.
 
     Args:
         verdicts: the contract's ``verdicts``.
@@ -376,7 +378,7 @@ def blocked_sites(
 def _summarise(
     rows: Sequence[Mapping[Hashable, Any]], names: Mapping[int, str]
 ) -> dict[str, object]:
-    """What the networks that list one site say together; these are in order."""
+    """Summarise the listed networks of a site, which are in order."""
     states = {row["state"] for row in rows}
     asns = [row["probe_asn"] for row in rows]
     endings = pd.Series([row["blocked_until"] for row in rows])
@@ -402,7 +404,7 @@ def _summarise(
 
 
 def link_countries(aside: pd.DataFrame, probe_cc: str, period: Period) -> pd.DataFrame:
-    """``set_aside`` with ``countries_url``, OONI's counts of each site in all countries.
+    """Return ``set_aside`` with ``countries_url``, OONI's counts of each site in all countries.
 
     OONI knows no fictional country: of one the table stays as it is.
     """
@@ -414,7 +416,8 @@ def link_countries(aside: pd.DataFrame, probe_cc: str, period: Period) -> pd.Dat
 def set_aside(
     verdicts: pd.DataFrame, networks: pd.DataFrame, domains: pd.DataFrame
 ) -> pd.DataFrame:
-    """The contract's ``set_aside``: domains with anomalies that are not in the annex, and why.
+    """Return the contract's ``set_aside``: domains with anomalies that are not in the annex, and
+    why.
 
     The reason is the verdicts', which have one a site, but that a site which is listed outside of
     the access networks alone is *not_domestic*; ``networks`` are those on which it failed, for
@@ -457,7 +460,8 @@ def set_aside(
 
 
 def find_reasons(whole: pd.DataFrame) -> dict[str, str]:
-    """Site → why it is set aside: one reason, the same on every page.
+    """Return the reason for which each site is set aside, by site: one reason, the same on every
+    page.
 
     Args:
         whole: the contract's ``verdicts`` of the whole period, or some of its sites.
@@ -472,7 +476,8 @@ def find_reasons(whole: pd.DataFrame) -> dict[str, str]:
 
 
 def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The contract's ``networks``: who measured, who blocks how much, and how.
+    """Return the contract's ``networks``: the measurements, listed sites and methods of each
+    network.
 
     Args:
         networks: ``Study.networks``.
@@ -508,7 +513,7 @@ def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFram
 
 
 def count_categories(domains: pd.DataFrame, blocked: pd.DataFrame) -> pd.DataFrame:
-    """The contract's ``categories``: the columns sum to all sites and all measurements.
+    """Return the contract's ``categories``: the columns sum to all sites and all measurements.
 
     Args:
         domains: ``domain, category_code, category, measurement_count``; the domain ``""`` stands
@@ -528,10 +533,10 @@ def count_categories(domains: pd.DataFrame, blocked: pd.DataFrame) -> pd.DataFra
 
 _PAIR = ["domain", "probe_asn"]
 _KEY = [*_PAIR, "blocked_from"]
-#: What the note of a verdict says of its edges.
+#: The parts of a verdict's note that are about its edges.
 SINCE, AFTER = "at least since", "not tested since"
-#: Why there is no conclusion on a site that has no sign of blocking and is open on no access
-#: network, the most telling first.
+#: Reasons why there is no conclusion on a site without a sign of blocking that is open on no
+#: access network; the first that occurs is given.
 _WITHOUT_CONCLUSION = ("down", "impaired", "mixed", "few_days", "few_sessions")
 
 
@@ -542,7 +547,7 @@ def list_site_networks(
     networks: pd.DataFrame,
     domains: pd.DataFrame,
 ) -> pd.DataFrame:
-    """The contract's ``blocked_site_networks``: a row a listed stretch on an access network.
+    """Return the contract's ``blocked_site_networks``: a row a listed stretch on an access network.
 
     Counts and shares are of the sessions inside the stretch; how many forged ones would flip it,
     resolvers and witness are those of the verdict on the pair.
@@ -599,7 +604,7 @@ def list_site_networks(
 
 
 def _join_beginnings(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for stretches of a pair that begin on one day, which the key does not tell apart."""
+    """Join stretches of a pair that begin on one day, which the key cannot tell apart."""
     if not table.duplicated(_KEY).any():
         return table
     summed = dict.fromkeys(
@@ -618,7 +623,7 @@ def _pick(place: int, values: pd.Series) -> Any:
 
 
 def _note_of(note: str, is_unbounded: bool, is_last: bool) -> str:
-    """What the pair's note says of one of its stretches."""
+    """Return the part of a pair's note that is about one of its stretches."""
     is_about = {SINCE: is_unbounded, AFTER: is_last}
     return "; ".join(part for part in note.split("; ") if part and is_about.get(part, True))
 
@@ -630,7 +635,7 @@ def list_sites(
     blocked: pd.DataFrame,
     aside: pd.DataFrame,
 ) -> pd.DataFrame:
-    """The contract's ``sites``: every tested name, and what became of it.
+    """Return the contract's ``sites``: every tested name, and its status.
 
     Args:
         verdicts, networks, blocked, aside: the contract's (``blocked_sites, set_aside``).
@@ -648,13 +653,13 @@ def list_sites(
         ["listed", "set_aside", "no_problem_seen"],
         "not_enough_tests",
     )
-    told = _why_no_conclusion(access) | dict(zip(aside["domain"], aside["reason"], strict=True))
+    reasons = _why_no_conclusion(access) | dict(zip(aside["domain"], aside["reason"], strict=True))
     is_told = {"set_aside", "not_enough_tests"}
     table = tested.assign(
         registrable_domain=names.map(registrable_domain),
         status=status,
         reason=[
-            told.get(site, "not_domestic") if one in is_told else ""
+            reasons.get(site, "not_domestic") if one in is_told else ""
             for site, one in zip(names, status, strict=True)
         ],
     )
@@ -667,32 +672,38 @@ def list_sites(
     return table.assign(page=map_texts(table["domain"], _pages(_with_page(own))))
 
 
-#: So many sites have a page of their own.
+#: The most sites that have a page of their own.
 MOST_PAGES = 3_000
 
 
 def _with_page(own: pd.DataFrame) -> Iterable[str]:
-    """The sites that have a page, the listed ones first; of too many, those with most sessions."""
+    """Return the sites that have a page, the listed ones first; of too many, those with most
+    sessions.
+    """
     own = own.assign(is_aside=own["status"] != "listed", few=-own["session_count"])
     return map(str, own.sort_values(["is_aside", "few", "domain"])["domain"].head(MOST_PAGES))
 
 
 def _pages(domains: Iterable[str]) -> dict[str, str]:
-    """The file of each site's page, by name; a name whose file would be another's has none.
+    """Return the file of each site's page, by name; a name whose file is taken already has none.
 
     File names hold eight digits of a digest and the letters of a name. Whoever makes up a name with
     underscores to leave out can find one whose file is that of a site they want to hide.
     """
     pages: dict[str, str] = {}
-    # Names that stand whole in their file's come first: no two of those can have the same.
+    # A name that is unchanged in its file's name comes first: no two such files are the same.
     for domain in sorted(domains, key=lambda one: (not site_file(one).startswith(f"{one}-"), one)):
         pages.setdefault(site_file(domain), domain)
     return {domain: f"sites/{file}" for file, domain in pages.items()}
 
 
 def _why_no_conclusion(access: pd.DataFrame) -> dict[Any, str]:
-    """Site → the state or the lack that says most about it on the access networks."""
-    told = access["state"].where(access["state"] != "insufficient", access["insufficient_reason"])
+    """Return by site the state, or the lack of tests, that explains best why it has no
+    conclusion.
+    """
+    reasons = access["state"].where(
+        access["state"] != "insufficient", access["insufficient_reason"]
+    )
     ranks = {name: rank for rank, name in enumerate(_WITHOUT_CONCLUSION)}
-    best = told.map(ranks).groupby(access["domain"]).min().dropna().astype("int64")
+    best = reasons.map(ranks).groupby(access["domain"]).min().dropna().astype("int64")
     return {site: _WITHOUT_CONCLUSION[rank] for site, rank in best.items()}

@@ -29,12 +29,13 @@ from analysis.report.verdict_words import (
     grade_certainty,
     name_resolvers,
     open_template,
+    split_parts,
     word,
 )
 from analysis.tables import list_rows, read_table
 from analysis.vocabulary import CERTAINTY, LISTED, SET_ASIDE_REASONS, STATES
 
-#: Rows that a page can hold; of more, a site shows those of fewer networks.
+#: The most rows that a page can hold; if there are more, each site shows fewer networks.
 MOST_ROWS = 1300
 
 
@@ -47,7 +48,8 @@ def render_annex(
     grades: Mapping[tuple[str, int], str],
     lang: Language = ENGLISH,
 ) -> Markup:
-    """The list, with what sorts and filters it: the country's own sites, then the others.
+    """Return the list, with the controls that sort and filter it: the country's own sites, then
+    others.
 
     Args:
         stretches: the contract's ``blocked_site_networks``.
@@ -86,7 +88,7 @@ def annex_sections(
     period: Period,
     lang: Language = ENGLISH,
 ) -> list[tuple[str, Markup]]:
-    """The annex section by section, each with its heading; the same in every language.
+    """Return the annex section by section, each with its heading; the same in every language.
 
     Args:
         tables: the folder of a report's tables.
@@ -99,14 +101,14 @@ def annex_sections(
     networks, aside = read["networks"], read["set_aside"]
     page = Telling({}, numbers, lang, period)
     ranked = networks.sort_values(["rank", "probe_asn"], na_position="last")
-    # a name without a page was tested enough on no network; anybody can make up such names
+    # a name without a page was not tested enough anywhere; anybody can make up such names
     sites = read["sites"]
     is_told = aside["domain"].isin(sites.loc[sites["page"] != "", "domain"])
     counted = aside.assign(network_count=aside["networks"].str.count(";") + 1)
     columns = ["domain", "reason", "measurement_count", "flagged_count", "network_count"]
-    told = counted.loc[is_told, columns]
-    others = len(aside) - len(told)
-    linked = link_countries(told, probe_cc, period)
+    shown_aside = counted.loc[is_told, columns]
+    left_out_count = len(aside) - len(shown_aside)
+    linked = link_countries(shown_aside, probe_cc, period)
     reasons = [
         (lang.html(words), lang.html(REASON_SENTENCES[reason]))
         for reason, words in SET_ASIDE_REASONS.items()
@@ -149,9 +151,9 @@ def annex_sections(
         lang.say_plural(
             "{n} site more was tested enough on no network; set_aside.csv has it.",
             "{n} sites more were tested enough on no network; set_aside.csv has them.",
-            others,
+            left_out_count,
         )
-        if others
+        if left_out_count
         else ""
     )
     set_aside += _show_finding(page, "unlisted", find_unlisted(read)) + render_table(
@@ -177,7 +179,8 @@ def annex_sections(
 
 
 def grade_pairs(pairs: pd.DataFrame) -> dict[tuple[str, int], str]:
-    """Site and network → a key of ``vocabulary.CERTAINTY``.
+    """Return the strength of evidence of each pair: site and network → a key of
+    ``vocabulary.CERTAINTY``.
 
     Args:
         pairs: the listed rows of ``verdicts``.
@@ -187,27 +190,15 @@ def grade_pairs(pairs: pd.DataFrame) -> dict[tuple[str, int], str]:
 
 
 def _show_opening(page: Telling) -> Markup:
-    """How many sites are on the list, and what it has of each."""
-    answer = page.lang.html(
-        "Listed sites: {blocked}; of these, {traced} blocked and {likely} likely blocked on at "
-        "least one access network.",
-        blocked=page.count("blocked_domain_count"),
-        traced=page.count("traced_domain_count"),
-        likely=page.count("likely_domain_count"),
-    )
-    what = page.lang.html(
-        "Registered domains: {names}; pairs of site and network: {pairs}. The list has each site "
-        "with its networks below it: when the block was seen there, in how many sessions, how, "
-        "and how strong the evidence is ({place}).",
-        names=page.count("blocked_registrable_domain_count"),
-        pairs=page.count("listed_access_pair_count"),
-        place=link("index.html#certainty", page.lang.say("How sure this is")),
-    )
-    return Markup(blocks(page.lang).finding("claim-annex", answer, what))
+    """Return the bottom line: the number of listed sites, and what the list has of each."""
+    how_sure = link("index.html#certainty", page.lang.say("How sure this is"))
+    opening = open_template("annex.html.j2", page.lang).module.opening(page, how_sure)
+    claim, reading = split_parts(opening)
+    return Markup(blocks(page.lang).finding("claim-annex", claim, reading))
 
 
 def _show_finding(page: Telling, kind: str, finding: Mapping[str, Any] | None) -> Markup:
-    """A finding of the first page as a section has it; nothing where there is none."""
+    """Return a finding of the first page as a section shows it; nothing if there is none."""
     if finding is None:
         return Markup("")
     words = word_finding(replace(page, finding={"kind": kind, **finding}))
@@ -217,7 +208,7 @@ def _show_finding(page: Telling, kind: str, finding: Mapping[str, Any] | None) -
 
 
 def fit_rows(counts: pd.Series, most: int) -> int:
-    """How many rows each site may have so that all together are at most ``most``; one at least."""
+    """Return the most rows for a site so that all together are at most ``most``; at least one."""
     limit = int(counts.max()) if len(counts) else 1
     while limit > 1 and counts.clip(upper=limit).sum() > most:
         limit -= 1
@@ -233,37 +224,23 @@ def _groups(
     decided: Mapping[str, Mapping[str, str]],
     grades: Mapping[tuple[str, int], str],
 ) -> Iterator[dict[str, Any]]:
-    """One site after the other, with its rows: those with most sessions first where not all fit."""
+    """Yield the sites with their rows; if not all rows fit, those with most sessions are kept."""
     by_site: dict[str, list[Row]] = {}
     for row in list_rows(stretches):
         by_site.setdefault(str(row.domain), []).append(row)
     for domain, rows in by_site.items():
-        kept = sorted(rows, key=lambda row: -int(row.blocked_session_count))[:most]
-        shown = [row for row in rows if row in kept]
-        count = len({row.probe_asn for row in rows})
-        category = categories.get(rows[0].category_code, "")
+        most_tested = sorted(rows, key=lambda row: -int(row.blocked_session_count))[:most]
+        shown = [row for row in rows if row in most_tested]
         yield {
             "name": elided(visible(domain)),
             "since": min(row.blocked_from for row in rows).date(),
-            "count": count,
-            "category": category,
+            "count": len({row.probe_asn for row in rows}),
+            "category": categories.get(rows[0].category_code, ""),
             "site": site_link(domain),
-            "facts": lang.html_plural(
-                "{category}; {n} network",
-                "{category}; {n} networks",
-                count,
-                category=word(lang, category),
-            ),
             "decision": show_decision(decided.get(domain), lang),
             "rows": [
                 (row, name_resolvers(row, names), CERTAINTY[grades[domain, row.probe_asn]])
                 for row in shown
             ],
-            "more": lang.html_plural(
-                "And {n} row more, on the page of the site.",
-                "And {n} rows more, on the page of the site.",
-                len(rows) - len(shown),
-            )
-            if len(rows) > len(shown)
-            else "",
+            "more_count": len(rows) - len(shown),
         }

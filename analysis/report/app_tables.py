@@ -33,11 +33,11 @@ from analysis.verdicts.verdicts import Judgement, Scope
 from analysis.verdicts.witnesses import hide_measurements
 from analysis.vocabulary import LISTED
 
-#: Why a test that fails is no sign of a block.
+#: The note of a failing test that is no sign of a block.
 DEFECT_NOTE = "instrument: the test fails in other countries too in these weeks"
 
 
-#: Endpoints that a cell of a table names; real parts have some dozens.
+#: The most endpoints that a cell of a table names; real parts have some dozens.
 _MOST_NAMED = 24
 _LONGEST = 64
 # How often each endpoint of a part was tried and cut off while the part was.
@@ -55,7 +55,7 @@ GROUP BY endpoint ORDER BY cut_count DESC, endpoint
 def count_endpoints(
     connection: duckdb.DuckDBPyConnection, stretch: dict[str, Any]
 ) -> dict[str, Any]:
-    """Which endpoints a stretch cut off, and of how many.
+    """Count the endpoints of a part that a stretch cut off.
 
     An endpoint counts where it was tried in at least half of the tests that the most tried one
     was in: addresses come and go. It is cut off where it was in at least half of its tries.
@@ -68,14 +68,14 @@ def count_endpoints(
     Returns:
         ``endpoint_count, cut_endpoint_count, cut_endpoints``, the latter joined by ``;``.
     """
-    given = {
+    parameters = {
         "test_name": stretch["test_name"],
         "part": stretch["part"],
         "probe_asn": stretch["probe_asn"],
         "since": stretch["blocked_from_time"],
         "until": stretch["blocked_until_time"],
     }
-    tried = connection.execute(_TRIED, given).df()
+    tried = connection.execute(_TRIED, parameters).df()
     usual = tried[2 * tried["tried_count"] >= tried["tried_count"].max()]
     cut = usual.loc[2 * usual["cut_count"] >= usual["tried_count"], "endpoint"]
     named = sorted(name[:_LONGEST].replace(";", ",") for name in cut.head(_MOST_NAMED))
@@ -105,7 +105,7 @@ FROM sessions WHERE class <> 'none' ORDER BY domain, probe_asn, time
 
 @dataclass(frozen=True)
 class Judged:
-    """All that the page shows.
+    """All tables that the page shows.
 
     Attributes:
         verdicts, intervals, months, defects: the contract's tables.
@@ -147,8 +147,8 @@ def _judge_networks(study: MessagingStudy) -> Judgement:
     scope = Scope(study.periods, thresholds, has_explorer=not study.is_fictional)
     control = study.elsewhere.by_day(study.periods["all"])
     outcomes = add_messaging_outcomes(connection)
-    place = add_room(connection, "sessions")
-    sessions = add_sessions(connection, outcomes, operators, thresholds, place)
+    room = add_room(connection, "sessions")
+    sessions = add_sessions(connection, outcomes, operators, thresholds, room)
     parts = judge_messaging(connection, sessions, scope, control)
     sessions.use(connection)
     return parts
@@ -158,7 +158,7 @@ def _judge_networks(study: MessagingStudy) -> Judgement:
 
 
 def _network_intervals(study: MessagingStudy, judgement: Judgement) -> pd.DataFrame:
-    """The listed stretches of each part on each network.
+    """Return the listed stretches of each part on each network.
 
     A stretch reaches over what failed in another way before and after it, as long as the part was
     not open in between: a block may change its manner.
@@ -187,7 +187,7 @@ def _network_intervals(study: MessagingStudy, judgement: Judgement) -> pd.DataFr
 
 
 def _reach_over(cell: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The edges of a stretch with the failures that adjoin it."""
+    """Return the edges of a stretch with the failures that adjoin it."""
     time: pd.Series = cell["time"].reset_index(drop=True)
     fails = (cell["class"] == "blocked").to_numpy()
     first, last = (
@@ -225,11 +225,11 @@ def _network_verdicts(
     intervals: pd.DataFrame,
     by_day: pd.DataFrame,
 ) -> pd.DataFrame:
-    """One row a test, network and period: that of the part that says most."""
+    """Return one row a test, network and period: that of the part with the strongest state."""
     named = study.networks().set_index("probe_asn")
     verdicts = judgement.verdicts
     parts = verdicts.join(verdicts["domain"].str.extract(TEST_AND_PART))
-    order = {(t.name, p.name): place for t in TESTS for place, p in enumerate(t.parts)}
+    order = {(t.name, p.name): position for t in TESTS for position, p in enumerate(t.parts)}
     parts["order"] = [order[key] for key in zip(parts["test_name"], parts["part"], strict=True)]
     parts["rank"] = strength(parts["state"])
     parts = parts.sort_values(["rank", "order"])
@@ -261,7 +261,9 @@ def _network_verdicts(
 
 
 def _dates(most: pd.Series, own: pd.DataFrame, period: Period) -> dict[str, Any]:
-    """From when on, over all listed stretches of the test that begin in the period."""
+    """Return the first days of blocking, over all listed stretches of the test that begin in the
+    period.
+    """
     if most["state"] not in LISTED or own.empty:
         return {"blocked_from_time": pd.NaT}
     first, since = own.sort_values("blocked_from_time").iloc[0], pd.Timestamp(period.since)
@@ -280,15 +282,15 @@ def _beside(
     is_domestic: bool,
     period: Period,
 ) -> dict[str, Any]:
-    """What the same weeks show elsewhere, and what follows for a test that fails here."""
+    """Compare a test that fails here with other countries in the same weeks."""
     since = pd.Timestamp(day_of(most["blocked_from"]) or period.since)
     until = pd.Timestamp(day_of(most["blocked_until"]) or period.last_day)
     share = share_of(test, since, until)
     has_control = not np.isnan(share)
     control = "countries" if has_control else "networks"
     failing = most["blocked_session_count"]
-    told = failing + most["ok_session_count"]
-    is_failing = bool(failing and 5 * failing >= told)
+    valid = failing + most["ok_session_count"]
+    is_failing = bool(failing and 5 * failing >= valid)
     note = str(most["note"])
     aside = ""
     if most["state"] in LISTED and not is_domestic:
@@ -309,50 +311,87 @@ def _beside(
 
 
 def _count_days(study: MessagingStudy, by_day: pd.DataFrame) -> pd.DataFrame:
-    """Each test's counts by day, by whoever counted all of them: OONI, or else this archive."""
+    """Count each test by day: from OONI's counts if these are complete, or else from this
+    archive.
+    """
     own = by_day.groupby(["test_name", "day"], as_index=False)[_COUNTS].sum()
     own = own[~own["test_name"].isin(study.here["test_name"])]
     days = pd.concat([study.here.assign(counted_by="ooni"), own.assign(counted_by="archive")])
-    order = days["test_name"].map({test.name: place for place, test in enumerate(TESTS)})
+    order = days["test_name"].map({test.name: position for position, test in enumerate(TESTS)})
     columns = ["test_name", "day", *_COUNTS, "counted_by"]
     days = days.iloc[order.argsort(kind="stable")][columns].reset_index(drop=True)
     return days.astype({"day": MOMENT, "test_name": "str"})
 
 
 def _count_months(days: pd.DataFrame) -> pd.DataFrame:
-    """A row a test and month in which it was run."""
+    """Return a row a test and month in which it was run."""
     dated = days.assign(month=days["day"].dt.strftime("%Y-%m"))
     return dated.groupby(["test_name", "month", "counted_by"], as_index=False)[_COUNTS].sum()
 
 
 def _name_defects(study: MessagingStudy) -> pd.DataFrame:
-    """When a test failed everywhere, with what is publicly known of it."""
+    """Return the weeks in which a test failed everywhere, with their publicly known causes."""
     period = study.periods["all"]
     defects = find_defects(study.elsewhere)
     begin, end = pd.Timestamp(period.since), pd.Timestamp(period.last_day)
     since = defects["since"].mask(defects["since"] < begin, begin)
     until = defects["until"].mask(defects["until"] > end, end)
-    known = [
+    causes = [
         find_causes(test, first.date(), last.date())
         for test, first, last in zip(defects["test_name"], since, until, strict=True)
     ]
     if study.is_fictional:  # what is known is of the real tests
-        known = [some[:0] for some in known]
+        causes = [rows[:0] for rows in causes]
     return defects.assign(
         since=since,
         until=until,
-        cause=["; ".join(some["cause"]) for some in known],
-        source=["; ".join(some["source"].unique()) for some in known],
+        cause=["; ".join(rows["cause"]) for rows in causes],
+        source=["; ".join(rows["source"].unique()) for rows in causes],
     )
 
 
 def title_of(test_name: str) -> str:
-    """What a reader calls a test."""
+    """Return the name by which readers know a test."""
     return BY_NAME[test_name].title
 
 
+def name_tests(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with ``test_name`` as readers know the tests."""
+    return table.assign(test_name=table["test_name"].map(title_of))
+
+
+def share_by_month(study: MessagingStudy, judged: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compare the share of anomalies with that of a typical other country.
+
+    Args:
+        study: has the counts of other countries.
+        judged: with at least one test.
+
+    Returns:
+        How many percentage points it is higher here, 0 if it is not: a row a test, a column a
+        month. And for each test in the whole period ``share`` and ``test_count``, the tests that
+        did not fail.
+    """
+    days = judged.days.assign(
+        panel=judged.days["test_name"].map(title_of),
+        month=judged.days["day"].dt.strftime("%Y-%m"),
+        test_count=judged.days["ok_count"] + judged.days["anomaly_count"],
+    )
+    months = days.groupby(["panel", "month"])[["anomaly_count", "test_count"]].sum()
+    here = months["anomaly_count"] / months["test_count"].where(months["test_count"] > 0)
+    weeks = study.elsewhere.weeks.assign(
+        panel=lambda rows: rows["test_name"].map(title_of),
+        month=lambda rows: rows["week"].dt.strftime("%Y-%m"),
+    )
+    elsewhere = weeks.groupby(["panel", "month"])["typical"].mean()
+    above = 100 * (here - elsewhere.reindex(here.index).fillna(0.0)).clip(lower=0.0)
+    whole = days.groupby("panel", sort=False)[["anomaly_count", "test_count"]].sum()
+    whole["share"] = whole["anomaly_count"] / whole["test_count"].clip(lower=1)
+    return above.astype(float).unstack(), whole
+
+
 def count_country(study: MessagingStudy) -> pd.DataFrame:
-    """The contract's ``messaging_country``: OONI's counts of the whole country, by test."""
+    """Return the contract's ``messaging_country``: OONI's counts of the whole country, by test."""
     counted = study.here.groupby("test_name", as_index=False)[_COUNTS].sum()
     period = study.periods["all"]
     since, until = pd.Timestamp(period.since), pd.Timestamp(period.last_day)
@@ -361,6 +400,8 @@ def count_country(study: MessagingStudy) -> pd.DataFrame:
 
 
 def list_elsewhere(study: MessagingStudy) -> pd.DataFrame:
-    """The contract's ``messaging_elsewhere``: what other countries say, by test and week."""
+    """Return the contract's ``messaging_elsewhere``: the share in other countries, by test and
+    week.
+    """
     weeks = study.elsewhere.weeks
     return weeks.rename(columns={"typical": "elsewhere_anomaly_share"})

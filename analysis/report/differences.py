@@ -1,4 +1,4 @@
-"""Where two judges of the same measurements disagree: other methods, and another run of ours."""
+"""Differences between verdicts on the same measurements: by other methods, or in another run."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ _CELL = ["domain", "probe_asn"]
 def compare_methods(
     verdicts: pd.DataFrame, methods: Mapping[str, pd.DataFrame], networks: pd.DataFrame
 ) -> pd.DataFrame:
-    """Which sites each method lists, and why they differ.
+    """Compare the sites that each method lists, and explain the differences.
 
     Args:
         verdicts: the contract's ``verdicts``.
@@ -52,7 +52,7 @@ def compare_methods(
 def list_method_pairs(
     verdicts: pd.DataFrame, methods: Mapping[str, pd.DataFrame], networks: pd.DataFrame
 ) -> pd.DataFrame:
-    """What each method says of the pairs of site and network that it lists, or that we list.
+    """Return the pairs of site and network that any method lists, with the answer of each method.
 
     Args:
         verdicts, methods, networks: as ``compare_methods`` takes them.
@@ -72,7 +72,7 @@ def list_method_pairs(
 
 
 def count_methods(compared: pd.DataFrame) -> pd.DataFrame:
-    """How many sites each method lists, beside ours.
+    """Count the sites that each method lists, beside ours.
 
     Args:
         compared: ``compare_methods``.
@@ -98,7 +98,7 @@ def count_methods(compared: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_reasons(compared: pd.DataFrame) -> pd.DataFrame:
-    """Why we do not list what others list: one row per reason of ours, the most frequent first.
+    """Count our reasons for the sites that only other methods list, the most frequent first.
 
     Args:
         compared: ``compare_methods``.
@@ -114,7 +114,7 @@ def count_reasons(compared: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare_verdicts(before: pd.DataFrame | Study, after: pd.DataFrame | Study) -> pd.DataFrame:
-    """What changed from one run to another.
+    """Return the verdicts that differ between two runs.
 
     Args:
         before, after: studies; or verdicts as ``confirm`` gives them or as they are read back.
@@ -127,17 +127,22 @@ def compare_verdicts(before: pd.DataFrame | Study, after: pd.DataFrame | Study) 
     """
     key = [*_CELL, "period"]
     before, after = (
-        confirm(one).verdicts if isinstance(one, Study) else one for one in (before, after)
+        confirm(run).verdicts if isinstance(run, Study) else run for run in (before, after)
     )
-    asked = ["state", "rule_id", "set_aside_reason"]
-    before = before[[*key, *asked]].rename(columns={name: f"published_{name}" for name in asked})
-    both = before.merge(after[[*key, *asked]], on=key, how="outer").fillna("")
+    reported = ["state", "rule_id", "set_aside_reason"]
+    before = before[[*key, *reported]].rename(
+        columns={name: f"published_{name}" for name in reported}
+    )
+    both = before.merge(after[[*key, *reported]], on=key, how="outer").fillna("")
     moved = both[both["published_state"] != both["state"]]
-    was, is_now = (
-        moved[f"{which}state"].isin(LISTED) & (moved[f"{which}set_aside_reason"] != "not_domestic")
-        for which in ("published_", "")
+    was_listed, is_now = (
+        moved[f"{prefix}state"].isin(LISTED)
+        & (moved[f"{prefix}set_aside_reason"] != "not_domestic")
+        for prefix in ("published_", "")
     )
-    change = np.select([is_now & ~was, was & ~is_now], ["listed", "unlisted"], default="restated")
+    change = np.select(
+        [is_now & ~was_listed, was_listed & ~is_now], ["listed", "unlisted"], default="restated"
+    )
     columns = [
         *key,
         "published_state",
@@ -151,7 +156,7 @@ def compare_verdicts(before: pd.DataFrame | Study, after: pd.DataFrame | Study) 
 
 
 def gather(flipped: pd.DataFrame) -> pd.DataFrame:
-    """The same change of one site in one row.
+    """Return one row for the same change of a site on several networks.
 
     Args:
         flipped: as :func:`compare_verdicts` gives it, of one period.
@@ -170,7 +175,7 @@ def gather(flipped: pd.DataFrame) -> pd.DataFrame:
 
 
 def _strongest(cells: pd.DataFrame) -> dict[str, str]:
-    """Site → the strongest state on any of the networks."""
+    """Return the strongest state of each site on any of the networks."""
     ranked = cells.assign(rank=strength(cells["state"])).sort_values(["domain", "rank"])
     return dict(ranked.drop_duplicates("domain")[["domain", "state"]].to_numpy())
 
@@ -181,33 +186,37 @@ def _explain(
     ours: pd.DataFrame,
     methods: Mapping[str, pd.DataFrame],
 ) -> list[str]:
-    """Why the methods differ, a text per site of ``table``."""
+    """Explain why the methods differ, a text per site of ``table``."""
     listed = table.loc[table["this_method"], "domain"]
     most = ours.sort_values(
         ["domain", "blocked_session_count", "probe_asn"], ascending=[True, False, True]
     ).drop_duplicates("domain")
     rules = dict(most[["domain", "rule_id"]].to_numpy())
-    said: dict[str, dict[str, str]] = {}
+    sentences: dict[str, dict[str, str]] = {}
     for key, frame in methods.items():
         cells = frame.merge(whole[[*_CELL, "measurement_count", "state"]], on=_CELL)
-        there = cells.merge(most[_CELL], on=_CELL)
+        differing = cells.merge(most[_CELL], on=_CELL)
         unlisted = cells[cells["is_listed"].astype(bool) & ~cells["domain"].isin(listed)]
         busiest = unlisted.sort_values(
             ["domain", "measurement_count", "probe_asn"], ascending=[True, False, True]
         )
-        chosen = pd.concat([there, busiest.drop_duplicates("domain")])
-        said[key] = {
+        chosen = pd.concat([differing, busiest.drop_duplicates("domain")])
+        sentences[key] = {
             str(row.domain): f"{row.reason} ({tell_network(row.probe_asn)}, "
             f"{STATE_WORDS[str(row.state)].words.lower()})"
             for row in chosen.itertuples(index=False)
         }
-    return [_sentences(row, rules, said) for row in table.to_dict("records")]
+    return [_sentences(row, rules, sentences) for row in table.to_dict("records")]
 
 
 def _sentences(
-    row: Mapping[Hashable, Any], rules: Mapping[str, str], said: Mapping[str, Mapping[str, str]]
+    row: Mapping[Hashable, Any],
+    rules: Mapping[str, str],
+    sentences: Mapping[str, Mapping[str, str]],
 ) -> str:
-    """Our own reason, then what those say who differ, on the network that tells most."""
+    """Yield our own reason, then those of the methods that differ, on the network that explains
+    most.
+    """
     domain, is_ours = row["domain"], row["this_method"]
     if is_ours:
         parts = [
@@ -219,7 +228,7 @@ def _sentences(
     verb = "not listed by" if is_ours else "listed by"
     parts += [
         f"{verb} {METHODS[key]}: {texts[domain]}"
-        for key, texts in said.items()
+        for key, texts in sentences.items()
         if row[key] != is_ours and domain in texts
     ]
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""What OONI sent that was not expected, counted by measurement; a run stops where a field is gone.
+"""Unexpected fields, versions and failures in OONI's measurements; a missing field stops the run.
 
 A renamed field would leave every rule without its fact, and the report would say *ok*. So each
 field that the rules read declares when it must occur (``messages``), and is counted among the
@@ -19,18 +19,18 @@ from analysis.observations.messaging_tests import BY_NAME
 from analysis.outcomes.macros import FAILURES
 from analysis.pages.formats import percent
 
-#: From this share of the measurements on that must have a field, on half of the networks, the run
-#: stops where it is missing.
+#: The run stops if a field is missing in this share of the measurements that must have it, on half
+#: of the networks.
 STOPPING_SHARE: Final = 0.2
-#: ... if it is missing in this share of all that were looked at: else it can move no verdict.
+#: ... and in this share of all measurements that were examined: fewer cannot change a verdict.
 _LEAST_SHARE = 0.01
-#: Of so many measurements at least, or of all that were looked at, but never of one: no verdict
-#: rests on an object. And judged by the networks that were measured on so many days, and on this
-#: share of the days of the network with most: a sender can invent networks.
+#: ... and in at least this number of measurements, or in all that were examined if there are fewer,
+#: but never in a single one. Only networks count that were measured on this number of days, and on
+#: this share of the days of the busiest network, because a sender can invent networks.
 _FEWEST, _FEWEST_DAYS, _SHARE_OF_DAYS = 4, 3, 0.1
-#: Names that are counted, the most frequent first: whoever uploads a line chooses its names.
+#: The most names that are counted; the sender of a line chooses its names.
 _MOST_NAMES = 200
-#: Names that a sentence gives.
+#: The most names in a sentence.
 _MOST_TOLD = 5
 _WORDS = {"missing": "no field", "retyped": "another type of"}
 
@@ -53,8 +53,8 @@ _KNOWN_FAILURES: Final = sorted(
     }
 )
 
-# What is said of each measurement, one row a name. Where its report ID says which measurements were
-# taken together, no ``test_start_time`` is missed.
+# One row a measurement and unexpected name. If the report ID shows which measurements were taken
+# together, a missing ``test_start_time`` is not counted.
 _TOLD = f"""
 WITH said AS (
   SELECT probe_asn, measurement_start_time::DATE AS day, run_known_by,
@@ -87,8 +87,8 @@ WITH given AS (
   FROM messaging
 )"""
 
-# A field is counted among the measurements in which it must occur, where that is declared. Names
-# are anybody's, of a share even more: those that can stop a run come first.
+# A field is counted among the measurements in which it must occur, if that is declared. Anybody can
+# send any name, so the names that can stop a run come first.
 _COUNTS = f"""
 , told AS (
   SELECT probe_asn, day,
@@ -147,7 +147,8 @@ ORDER BY kind, name
 
 
 def count_fields_met(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """The contract's ``fields_met``: one row a field, version or failure that was not expected.
+    """Return the contract's ``fields_met``: one row a field, version or failure that was not
+    expected.
 
     Args:
         connection: holds ``observations``.
@@ -158,24 +159,28 @@ def count_fields_met(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         many networks; ``day_share``, the mean share of a network's day; on how many of the networks
         that count it is many; and whether the run stops.
     """
-    given = {"failures": _KNOWN_FAILURES, "required": required_fields(), "table": "observations"}
-    return connection.execute(_TOLD + _COUNTS, given).df()
+    parameters = {
+        "failures": _KNOWN_FAILURES,
+        "required": required_fields(),
+        "table": "observations",
+    }
+    return connection.execute(_TOLD + _COUNTS, parameters).df()
 
 
 def count_app_fields_met(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """The same of apps and tools: ``telegram.test_keys.requests``. Of fields alone.
+    """Return the same for apps and tools (``telegram.test_keys.requests``), for fields alone.
 
     Args:
         connection: holds ``messaging``.
     """
     fields = required_fields(MessagingMeasurement)
     required = [f"{test}.{field}" for test in BY_NAME for field in fields]
-    given = {"required": required, "table": "messaging"}
-    return connection.execute(_TOLD_OF_APPS + _COUNTS, given).df()
+    parameters = {"required": required, "table": "messaging"}
+    return connection.execute(_TOLD_OF_APPS + _COUNTS, parameters).df()
 
 
 def refuse_changed_fields(met: pd.DataFrame, *, is_accepted: bool) -> None:
-    """Stop where a field that the rules read is gone from much of what was measured.
+    """Stop the run if a field that the rules read is gone from many measurements.
 
     Args:
         met: see ``count_fields_met``.
@@ -193,19 +198,19 @@ def refuse_changed_fields(met: pd.DataFrame, *, is_accepted: bool) -> None:
 
 
 def name_changes(met: pd.DataFrame) -> str:
-    """What is too much, in words, the most frequent first."""
-    many = met[met["is_too_much"]].sort_values("day_share", ascending=False, kind="stable")
-    told = [
-        f"{_WORDS[str(one.kind)]} {one.name} ({percent(one.measurement_share)} of the measurements "
-        f"that must have it, on {one.many_network_count} of {one.tested_network_count} networks)"
-        for one in many.head(_MOST_TOLD).itertuples(index=False)
+    """Name the fields that are missing in too many measurements, the most frequent first."""
+    changed = met[met["is_too_much"]].sort_values("day_share", ascending=False, kind="stable")
+    names = [
+        f"{_WORDS[str(row.kind)]} {row.name} ({percent(row.measurement_share)} of the measurements "
+        f"that must have it, on {row.many_network_count} of {row.tested_network_count} networks)"
+        for row in changed.head(_MOST_TOLD).itertuples(index=False)
     ]
-    more = [f"and {len(many) - len(told)} more"] if len(many) > len(told) else []
-    return "; ".join([*told, *more])
+    more = [f"and {len(changed) - len(names)} more"] if len(changed) > len(names) else []
+    return "; ".join([*names, *more])
 
 
 def read_fields_met(met: pd.DataFrame) -> str:
-    """What page 1 says of the table, where the run was not refused."""
+    """Describe the table in the words of page 1, for a run that was not refused."""
     if met["is_too_much"].any():
         return (
             f"The rules no longer find fields that they read: {name_changes(met)}. This report was "
@@ -214,22 +219,22 @@ def read_fields_met(met: pd.DataFrame) -> str:
     if met.empty:
         return "Every field, test version and kind of failure is one that these rules know."
     is_lost = met["kind"].isin(["missing", "retyped"])
-    said = []
+    sentences = []
     if not is_lost.all():
-        said.append(
+        sentences.append(
             "Fields, test versions and kinds of failure that these rules do not know: "
             f"{_count_names(met[~is_lost])}. They are counted and change nothing."
         )
     if is_lost.any():
-        said.append(
+        sentences.append(
             "Fields that were missing or of another type, in too few measurements to stop the "
             f"report: {_count_names(met[is_lost])}."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _count_names(met: pd.DataFrame) -> str:
-    """How many there are, and which are the most frequent."""
+    """Return the number of names, and the most frequent ones."""
     most = met.sort_values("measurement_count", ascending=False, kind="stable").head(_MOST_TOLD)
     more = ", …" if len(met) > len(most) else ""
     return f"{len(met)} ({', '.join(sorted(most['name']))}{more})"

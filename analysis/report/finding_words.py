@@ -40,9 +40,9 @@ from analysis.vocabulary import (
     STATES,
 )
 
-#: Rows of a figure; files have them all. A time axis of all sites has more.
+#: The most rows of a figure, and of a time axis of all sites; the files have all rows.
 MOST_ROWS, _MOST_SITES = 20, 100
-#: Numbers closer than this share of the axis would touch on a phone.
+#: Numbers that are closer than this share of the axis would touch on a phone.
 _TOUCHING = 0.1
 
 Span = Mapping[str, Any]
@@ -51,7 +51,7 @@ Span = Mapping[str, Any]
 def draw_timeline(
     spans: pd.DataFrame, period: Period, events: Sequence[Event], title: str, source: str
 ) -> Markup:
-    """A line per site, those on most networks first.
+    """Draw a line per site, those on most networks first.
 
     Args:
         spans: ``confirmation.spans_by_site``.
@@ -95,7 +95,7 @@ def draw_on_axis(
     reading: Markup,
     title: str = "",
 ) -> Markup:
-    """Rows on the time axis of a period, with its known events; ``head`` says what the rows are."""
+    """Draw rows on the time axis of a period, with its known events."""
     heads = (head, lang.say("Time"), lang.say("Networks"))
     tracks = draw_tracks(rows, heads, month_marks(lang, period), _mark_events(events, period))
     numbered = [
@@ -108,7 +108,7 @@ def draw_on_axis(
 def _draw_site(
     lang: Language, site: str, spans: Sequence[Span], period: Period, older: Sequence[Span] = ()
 ) -> Row:
-    """The line of a site, with the number of its networks; ``older`` spans are pale."""
+    """Return the line of a site, with the number of its networks; ``older`` spans are pale."""
     bars = [bar for span in older for bar in span_bars(span, period, "older")]
     bars += [bar for span in spans for bar in span_bars(span, period)]
     count = lang.number(int(spans[0]["network_count"]))
@@ -116,15 +116,15 @@ def _draw_site(
 
 
 def _say_shown(lang: Language, shown: int, total: int) -> Markup:
-    """That a figure has not all rows; nothing where it has."""
+    """Return a sentence that a figure has not all rows; nothing if it has."""
     if shown == total:
         return Markup("")
-    said = lang.html("Shown are the first {shown} of {total}.", shown=shown, total=total)
-    return Markup(" ") + said
+    sentence = lang.html("Shown are the first {shown} of {total}.", shown=shown, total=total)
+    return Markup(" ") + sentence
 
 
 def group_spans(spans: Iterable[Mapping[Any, Any]]) -> dict[str, list[Span]]:
-    """The stretches of each site, as they come."""
+    """Group stretches by site, in the order in which they come."""
     by_site: dict[str, list[Span]] = {}
     for span in spans:
         by_site.setdefault(span["domain"], []).append(span)
@@ -132,7 +132,7 @@ def group_spans(spans: Iterable[Mapping[Any, Any]]) -> dict[str, list[Span]]:
 
 
 def _mark_events(events: Sequence[tuple[date, str]], period: Period) -> list[Mark]:
-    """The number of each event at its day; numbers that would touch stand under each other."""
+    """Number the events at their days; numbers that would touch stand under each other."""
     marks: list[Mark] = []
     for number, (day, _) in enumerate(events, start=1):
         at = place_of(day, period)
@@ -143,7 +143,7 @@ def _mark_events(events: Sequence[tuple[date, str]], period: Period) -> list[Mar
 
 
 def say_spans(lang: Language, spans: Iterable[Span]) -> str:
-    """The stretches of a site in words."""
+    """Describe the stretches of a site in words."""
     return "; ".join(_say_span(lang, span) for span in spans)
 
 
@@ -162,7 +162,7 @@ def _say_span(lang: Language, span: Span) -> str:
 _LOOKS = {"mixed": "hollow", "not_comparable": "hollow"}
 
 
-#: Sites that a claim names; the rest is counted.
+#: The most sites that a claim names; the others are counted.
 _MOST_NAMED = 5
 
 
@@ -178,7 +178,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Telling:
-    """What the words of a finding are made from.
+    """A finding with all that its sentences are made from.
 
     Attributes:
         finding: as ``findings.summarise`` gives it.
@@ -198,29 +198,28 @@ class Telling:
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """What only this kind of finding has."""
+        """The values that only this kind of finding has."""
         values: Mapping[str, Any] = self.finding["values"]
         return values
 
     @property
     def known_count(self) -> int:
-        """How many of the sites of an onset some network blocked before these days."""
+        """The number of sites of an onset that some network had blocked before these days."""
         older, first_day = self.values["older"], self.values["first_day"]
-        known = {one["domain"] for one in older if one["blocked_from"] < first_day}
-        return len(known.intersection(one["domain"] for one in self.values["new"]))
+        blocked_before = {span["domain"] for span in older if span["blocked_from"] < first_day}
+        return len(blocked_before.intersection(span["domain"] for span in self.values["new"]))
 
     @property
     def told_rows(self) -> list[Any]:
-        """The rows of a finding on hours, but those of sites that are left out."""
+        """The rows of a finding on hours, without sites that are left out."""
         return [row for row in self.values["rows"] if row[0] not in self.left_out]
 
     def count(self, name: str) -> Markup:
-        """A headline number, marked with its name."""
+        """Return a headline number, marked with its name."""
         return counted(name, self.numbers[name], self.lang.number(self.numbers[name]))
 
     def list_grades(self, counts: Mapping[str, int] | None = None) -> list[Markup]:
-        """How many pairs have which strength of evidence: by the counts of a finding, without words
-        that no pair has, or by the headline numbers."""
+        """Return the number of pairs by strength of evidence, in words."""
         return [
             self.lang.html(
                 "{count} {grade}",
@@ -232,31 +231,31 @@ class Telling:
         ]
 
     def name_sites(self) -> Markup:
-        """A sentence with the sites that the finding is about."""
+        """Return a sentence with the sites of the finding."""
         return self.lang.html("These are {sites}.", sites=self.sites(self.finding["sites"]))
 
     def sites(self, sites: Sequence[str]) -> list[str | Markup]:
-        """The first sites, each with a link to its page, and how many more there are."""
+        """Return the first sites, each with a link to its page, and the number of the others."""
         shown = [site_link(site) for site in sites if site not in self.left_out]
         return self.first_of(shown, len(sites))
 
     def first_of(self, names: Sequence[str | Markup], total: int) -> list[str | Markup]:
-        """The first names, and how many more there are of all."""
+        """Return the first names, and the number of the others."""
         named = list(names[:_MOST_NAMED])
         more = total - len(named)
         return [*named, self.lang.html_plural("{n} other", "{n} others", more)] if more else named
 
 
-#: These speak of the same pairs as the finding on networks, which says how strong the evidence is.
+#: Findings on the same pairs as the finding on networks, which has the strength of the evidence.
 _OF_ALL_PAIRS = ("methods", "categories")
 
 
 def word_finding(telling: Telling) -> Words:
-    """A finding in words, by its kind; a last caveat says how strong its evidence is."""
+    """Return a finding in words, by its kind; the last caveat is the strength of its evidence."""
     lang, kind = telling.lang, telling.finding["kind"]
     macro = getattr(open_template("findings.html.j2", lang).module, _MACROS.get(kind, kind))
-    said = Markup(macro(telling, {"window": WINDOW_DAYS, "bracket": BRACKET_DAYS}))
-    claim, sites, *caveats = (part.strip() for part in said.split(END))
+    text = Markup(macro(telling, {"window": WINDOW_DAYS, "bracket": BRACKET_DAYS}))
+    claim, sites, *caveats = (part.strip() for part in text.split(END))
     counts = telling.finding.get("certainty")
     if counts and kind not in _OF_ALL_PAIRS:
         grades = telling.list_grades(counts)
@@ -269,24 +268,24 @@ def word_finding(telling: Telling) -> Words:
     return Words(claim, sites, draw(telling) if draw else Markup(""), tuple(caveats))
 
 
-#: Kind of finding → its macro, where that has another name: ``hours`` is a word of the templates.
+#: Kind of finding → its macro, if that has another name: templates use ``hours`` for a function.
 _MACROS = {"hours": "hours_of_the_week"}
 
 
 def _draw_onset(tell: Telling) -> Markup:
-    """A line per site on the axis of the whole period, with the events that fall in these days."""
+    """Draw a line per site on the axis of the whole period, with the events of these days."""
     lang, period, values = tell.lang, tell.period, tell.values
     older, new = group_spans(values["older"]), group_spans(values["new"])
     new = {site: spans for site, spans in new.items() if site not in tell.left_out}
     shown = sorted(new, key=lambda site: (-int(new[site][0]["network_count"]), site))[:MOST_ROWS]
     rows = [_draw_site(lang, site, new[site], period, older.get(site, [])) for site in shown]
     events = [(date.fromisoformat(day), title) for day, title, _ in values["events"]]
-    told = [f"{site}: {row.words}" for site, row in zip(shown, rows, strict=True)]
+    lines = [f"{site}: {row.words}" for site, row in zip(shown, rows, strict=True)]
     alt = lang.say(
         "A time axis with a line for each of {count} sites: the blocks first seen in these days. "
         "{lines}.",
         count=len(shown),
-        lines=Markup("; ").join(told),
+        lines=Markup("; ").join(lines),
     )
     reading = lang.html(
         "Dark bars: blocks first seen in these days, on networks that had reached the site before; "
@@ -406,7 +405,7 @@ def _draw_hours(tell: Telling) -> Markup:
 
 
 def _windows(schedule: str, look: str) -> tuple[Bar, ...]:
-    """The hours of a schedule on the axis of a day, whatever the days of the week."""
+    """Return the hours of a schedule on the axis of a day, for all days of the week together."""
     bars = []
     for window in re.finditer(r"(\d\d):(\d\d)-(\d\d):(\d\d)", schedule):
         start, end = (int(window[i]) / 24 + int(window[i + 1]) / 1440 for i in (1, 3))
@@ -459,7 +458,7 @@ class _Line:
 def _state_line(
     lang: Language, name: str, traced: int, likely: int, tested: int | None = None
 ) -> _Line:
-    """How many are blocked and likely blocked, of so many where that is told."""
+    """Return the line of a count: blocked and likely blocked, and the total if it is given."""
     if tested is None:
         note = lang.say("{traced} + {likely}", traced=traced, likely=likely)
     elif not tested:
@@ -471,7 +470,7 @@ def _state_line(
     return _Line(name, (traced, likely), note)
 
 
-#: Kind of finding → what its bars count, where a reader finds it line by line.
+#: Kind of finding → what its bars count, and the place that lists it line by line.
 _COUNTED = {
     "networks": "4-blocked-sites.html#table-networks",
     "methods": "4-blocked-sites.html#the-list",
@@ -483,7 +482,7 @@ _COUNTED = {
 
 
 def _draw_bars(tell: Telling, lines: Sequence[_Line], head: str, reading: Markup) -> Markup:
-    """The figure of some counts, the first at the top.
+    """Draw some counts as bars, the first at the top.
 
     Args:
         tell: the finding, whose kind says what the bars open.

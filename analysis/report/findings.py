@@ -31,7 +31,7 @@ from analysis.verdicts.states import is_tested_enough
 from analysis.vocabulary import CERTAINTY, CHANGES, DEAD_NAME_REASONS, LISTED
 
 Numbers = Mapping[str, int]
-#: Name → the table that ``run.json`` names beside it; the others are of ``verdicts``.
+#: Headline number → its table in ``run.json``; all others are counted from ``verdicts``.
 _TABLES: Mapping[str, str] = {
     "measurement_count": "measurements_by_month",
     "line_count": "ingestion_ledger",
@@ -85,14 +85,14 @@ _TABLES: Mapping[str, str] = {
 
 
 def name_tables(numbers: Numbers) -> dict[str, tuple[int, str]]:
-    """Each number with the table that it was read from, as ``show.record_findings`` takes it."""
+    """Return each number with the table that it was read from, for ``show.record_findings``."""
     return {name: (count, _TABLES.get(name, "verdicts")) for name, count in numbers.items()}
 
 
 def count_measured(
     months: pd.DataFrame, sites: pd.DataFrame, networks: pd.DataFrame
 ) -> dict[str, int]:
-    """How much was measured, and by how many networks.
+    """Count the measurements, sites and networks.
 
     Args:
         months: the contract's ``measurements_by_month``.
@@ -110,7 +110,7 @@ def count_measured(
 
 
 def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, int]:
-    """How many pairs of site and network were judged, and what became of them.
+    """Count the judged pairs of site and network, by state.
 
     Args:
         verdicts, networks: the contract's.
@@ -162,7 +162,7 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
 
 
 def count_halves(semesters: pd.DataFrame, changes: pd.DataFrame) -> dict[str, int]:
-    """How many sites are listed in each half, and how many changed in which way.
+    """Count the listed sites of each half, and the changes by kind.
 
     Args:
         semesters, changes: the contract's (``semester_changes``).
@@ -184,8 +184,7 @@ def count_halves(semesters: pd.DataFrame, changes: pd.DataFrame) -> dict[str, in
 def count_listed(
     blocked: pd.DataFrame, aside: pd.DataFrame, withheld: pd.DataFrame
 ) -> dict[str, int]:
-    """How many sites are on the list, how many are set aside, and of how many of these failures
-    were withheld.
+    """Count the sites that are listed, that are set aside, and whose failures were withheld.
 
     Args:
         blocked, aside, withheld: the contract's (``blocked_sites, set_aside,
@@ -207,7 +206,7 @@ def count_listed(
 
 
 def count_methods(compared: pd.DataFrame) -> dict[str, int]:
-    """How many sites only other methods list.
+    """Count the sites that only other methods list.
 
     Args:
         compared: ``differences.compare_methods``.
@@ -216,7 +215,7 @@ def count_methods(compared: pd.DataFrame) -> dict[str, int]:
 
 
 def count_apps(verdicts: pd.DataFrame) -> dict[str, int]:
-    """How many apps and tools were tested, blocked and broken.
+    """Count the apps and tools that were tested, blocked and broken.
 
     Args:
         verdicts: the contract's ``messaging_verdicts``.
@@ -242,14 +241,17 @@ def count_apps(verdicts: pd.DataFrame) -> dict[str, int]:
 
 
 def list_blocked_apps(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``messaging_verdicts`` that are blocked or likely blocked, on access networks."""
+    """Return the rows of ``messaging_verdicts`` that are blocked or likely blocked, on access
+    networks.
+    """
     is_listed = verdicts["state"].isin(LISTED)
     return verdicts[is_listed & (verdicts["set_aside_reason"] != "not_domestic")]
 
 
 def list_settled_apps(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``messaging_verdicts`` for the whole period that say something of an app on an
-    access network: tested enough, by a test that was not broken."""
+    """Return the rows of ``messaging_verdicts`` for the whole period with a result on an access
+    network: tested enough, by a test that was not broken.
+    """
     whole = verdicts[verdicts["period"] == "all"]
     broken = verdicts.loc[verdicts["set_aside_reason"] == "instrument", "test_name"]
     is_listed = whole["state"].isin(LISTED)
@@ -258,24 +260,24 @@ def list_settled_apps(verdicts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _whole(counts: Mapping[str, Any]) -> dict[str, int]:
-    """Counts as JSON knows them."""
+    """Return counts as whole numbers that JSON can hold."""
     return {name: int(count) for name, count in counts.items()}
 
 
-#: How long sites may take, one after the other, to belong to one event.
+#: The most days within which sites that are blocked belong to one event.
 WINDOW_DAYS = 31
-#: A block whose last open test lies further back may be as old as that; it tells of no day.
+#: A block whose last open test is older than this may have begun on any of these days; not counted.
 BRACKET_DAYS = 60
 _LEAST_SITES, _LEAST_NETWORKS = 5, 2
-#: How many times as many sites as in other windows of the period.
+#: An onset has this many times as many sites as any other window of the period.
 _LEAST_RATIO = 3.0
 #: A known event this long before the first block is named beside it.
 _EVENT_DAYS = 14
 
 
 def find_onset(intervals: pd.DataFrame, period: Period) -> pd.DataFrame | None:
-    """The blocks that began within the one window of days in which most sites began to be blocked,
-    if it stands out.
+    """Return the blocks of the window of days in which most sites began to be blocked, if it
+    stands out.
 
     Counted are blocks at all hours before which a test had reached the site on that network: one
     without such a test may be older. Blocks that hold at hours of the week have their own finding.
@@ -293,20 +295,20 @@ def find_onset(intervals: pd.DataFrame, period: Period) -> pd.DataFrame | None:
     best = begun.iloc[:0]
     for day in sorted(set(begun["blocked_from"])):
         inside = begun[begun["blocked_from"].between(day, day + timedelta(days=WINDOW_DAYS - 1))]
-        # of two windows with the same sites the earlier stands
+        # if two windows have equally many sites, the earlier one is taken
         if _size(inside) > _size(best):
             best = inside
     sites, networks = _size(best)
-    others = begun.drop(best.index)["domain"].nunique()
-    usual = others * WINDOW_DAYS / max(period.day_count - WINDOW_DAYS, 1)
+    other_count = begun.drop(best.index)["domain"].nunique()
+    usual = other_count * WINDOW_DAYS / max(period.day_count - WINDOW_DAYS, 1)
     if sites < _LEAST_SITES or networks < _LEAST_NETWORKS or sites < _LEAST_RATIO * usual:
         return None
     return best
 
 
 def count_undated(intervals: pd.DataFrame, begun: pd.DataFrame) -> int:
-    """Sites that were seen blocked for the first time in the days of an onset, where no test of the
-    ``BRACKET_DAYS`` days before had reached them.
+    """Count the sites that were first seen blocked in the days of an onset, without a test in the
+    ``BRACKET_DAYS`` days before that had reached them.
 
     Args:
         intervals: as ``find_onset`` takes them.
@@ -319,7 +321,8 @@ def count_undated(intervals: pd.DataFrame, begun: pd.DataFrame) -> int:
 
 
 def find_coincidences(begun: pd.DataFrame, events: Sequence[Event]) -> list[Event]:
-    """Known events in the two weeks before the first of the blocks, or between first and last.
+    """Return known events in the two weeks before the first block, or between the first and the
+    last.
 
     A published incident is none: it was read from the same measurements, and explains no block.
     """
@@ -329,7 +332,7 @@ def find_coincidences(begun: pd.DataFrame, events: Sequence[Event]) -> list[Even
 
 
 def _datable(intervals: pd.DataFrame) -> pd.DataFrame:
-    """The intervals whose beginning is known to some weeks."""
+    """Return the intervals that began within a few weeks of a test that reached the site."""
     is_near = intervals["blocked_from"] - intervals["last_seen_open"] <= pd.Timedelta(
         days=BRACKET_DAYS
     )
@@ -337,7 +340,7 @@ def _datable(intervals: pd.DataFrame) -> pd.DataFrame:
 
 
 def _size(begun: pd.DataFrame) -> tuple[int, int]:
-    """Sites, then networks."""
+    """Count the sites, then the networks."""
     return begun["domain"].nunique(), begun["probe_asn"].nunique()
 
 
@@ -375,20 +378,22 @@ Values = dict[str, Any]
 
 
 def read_tables(tables: str | Path) -> dict[str, pd.DataFrame]:
-    """The tables of which findings are made, with two parts of ``verdicts`` of the whole period:
-    ``access``, every pair on an access network, and ``pairs``, those that are listed there."""
+    """Return the tables of which findings are made, with two parts of ``verdicts`` of the whole
+    period: ``access``, every pair on an access network, and ``pairs``, those that are listed
+    there.
+    """
     return add_pairs({name: read_table(tables, name) for name in READ_TABLES})
 
 
 def add_pairs(read: Tables) -> dict[str, pd.DataFrame]:
-    """Tables with ``access`` and ``pairs``, see ``read_tables``."""
+    """Return the tables with ``access`` and ``pairs``, see ``read_tables``."""
     verdicts, networks = read["verdicts"], read["networks"]
     access = on_access_networks(verdicts[verdicts["period"] == "all"], networks)
     return {**read, "access": access, "pairs": access[access["state"].isin(LISTED)]}
 
 
 def count_headlines(read: Tables, study: Study) -> dict[str, int]:
-    """The headline numbers that words about web sites use."""
+    """Return the headline numbers on web sites."""
     return {
         **count_measured(read["measurements_by_month"], study.domains(), read["networks"]),
         **count_verdicts(read["verdicts"], read["networks"]),
@@ -398,7 +403,7 @@ def count_headlines(read: Tables, study: Study) -> dict[str, int]:
 
 
 def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
-    """What the first page tells, as values that JSON can hold; no sentence, no headline number.
+    """Return what the first page says, as values that JSON can hold, without sentences.
 
     Args:
         read: of ``read_tables``.
@@ -412,23 +417,30 @@ def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
         day with a block, empty without one; ``findings`` by rank, see ``find_all``.
     """
     period = study.periods["all"]
-    found = find_all(read, period, study.known_events, study.probe_cc)
+    by_kind = find_all(read, period, study.known_events, study.probe_cc)
     return {
         "probe_cc": study.probe_cc,
         "since": period.since.isoformat(),
         "until": period.until.isoformat(),
+        **_describe_basis(study),
+        "first_seen": _iso(read["blocked_sites"]["blocked_from"].min()),
+        "findings": rank_findings({**by_kind, "apps": find_apps(tables)}),
+    }
+
+
+def _describe_basis(study: Study) -> dict[str, bool]:
+    """Return what the findings rest on: the method, the source, the known block pages."""
+    return {
         "is_published_method": not (study.parameters.lineage.judging_edits or study.part),
         "is_from_ooni": study.is_from_ooni,
         "has_fingerprints": not study.fingerprints.is_empty,
-        "first_seen": _iso(read["blocked_sites"]["blocked_from"].min()),
-        "findings": rank_findings({**found, "apps": find_apps(tables)}),
     }
 
 
 def find_all(
     read: Tables, period: Period, events: Sequence[Event], probe_cc: str
 ) -> dict[str, Values | None]:
-    """Every finding about web sites by its kind; None where a report has none of that kind.
+    """Return every finding about web sites by its kind; None if a report has none of that kind.
 
     A finding has ``sites``, those that it names or draws; ``site_count``, the listed ones that it
     speaks of; ``values``, all that its sentences say; and ``certainty`` (``count_certainty``) of
@@ -446,27 +458,32 @@ def find_all(
     }
 
 
-def rank_findings(found: Mapping[str, Values | None]) -> list[Values]:
-    """The event of the period first, then by the listed sites that a finding speaks of.
+def rank_findings(by_kind: Mapping[str, Values | None]) -> list[Values]:
+    """Rank the event of the period first, then the findings by their listed sites.
 
     No finding is left out: what is not listed, and why, is told however much is listed.
 
     Args:
-        found: kind → the finding; None: this report has none.
+        by_kind: kind → the finding; None: this report has none.
     """
     numbered = [
-        {"kind": kind, **dict(zip(("id", "evidence", "table"), FINDINGS[kind], strict=True)), **one}
-        for kind, one in found.items()
-        if one
+        {
+            "kind": kind,
+            **dict(zip(("id", "evidence", "table"), FINDINGS[kind], strict=True)),
+            **finding,
+        }
+        for kind, finding in by_kind.items()
+        if finding
     ]
     ranked = sorted(
-        numbered, key=lambda one: (one["kind"] != "onset", -one["site_count"], one["id"])
+        numbered,
+        key=lambda finding: (finding["kind"] != "onset", -finding["site_count"], finding["id"]),
     )
-    return [{**one, "rank": rank} for rank, one in enumerate(ranked, start=1)]
+    return [{**finding, "rank": rank} for rank, finding in enumerate(ranked, start=1)]
 
 
 def count_certainty(pairs: pd.DataFrame) -> dict[str, int]:
-    """How many listed pairs have which strength of evidence, the strongest first.
+    """Count the listed pairs by strength of evidence, the strongest first.
 
     Args:
         pairs: rows of ``verdicts``.
@@ -476,18 +493,18 @@ def count_certainty(pairs: pd.DataFrame) -> dict[str, int]:
 
 
 def _split(states: pd.Series) -> list[int]:
-    """How many are blocked, and how many likely blocked."""
+    """Count the blocked and the likely blocked."""
     return [int((states == state).sum()) for state in LISTED]
 
 
 def _strongest(pairs: pd.DataFrame, by: str = "domain") -> pd.Series:
-    """The state of each site in listed pairs: blocked where any network shows it so."""
+    """Return the state of each site in listed pairs: blocked if it is blocked on any network."""
     is_blocked = (pairs["state"] == "blocked").groupby(pairs[by]).any()
     return is_blocked.map({True: "blocked", False: "likely_blocked"})
 
 
 def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Values | None:
-    """Many sites that turned from reachable to blocked within weeks."""
+    """Return the finding on many sites that turned from reachable to blocked within weeks."""
     intervals = read["blocking_intervals"].merge(read["pairs"][_PAIR])
     begun = find_onset(intervals, period)
     if begun is None:
@@ -527,7 +544,7 @@ def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Valu
 
 
 def _list_spans(intervals: pd.DataFrame) -> list[Values]:
-    """``confirmation.spans_by_site`` as JSON knows it."""
+    """Return ``confirmation.spans_by_site`` with values that JSON can hold."""
     spans = spans_by_site(intervals)
     days = {name: tell_cells(spans[name], "date") for name in SPAN_DAYS}
     records: list[Any] = spans.assign(**days).to_dict("records")
@@ -535,13 +552,14 @@ def _list_spans(intervals: pd.DataFrame) -> list[Values]:
 
 
 def _iso(day: Any) -> str:
-    """A day as JSON knows it, empty where there is none."""
+    """Return a day as ISO text, empty if there is none."""
     return str(day_of(day) or "")
 
 
 def find_networks(read: Tables) -> Values | None:
-    """Where: the access networks by listed sites, those that are not independent of each other,
-    and the sites that most networks list."""
+    """Return the finding on networks: those with listed sites, those that are not independent of
+    each other, and the sites that most networks list.
+    """
     pairs = read["pairs"]
     per_site = _by_count(pairs["domain"])
     if not per_site:
@@ -574,7 +592,7 @@ def find_networks(read: Tables) -> Values | None:
 
 
 def find_sources(pairs: pd.DataFrame, networks: pd.DataFrame) -> list[list[int]]:
-    """The networks that list a site, those together that are no independent observations.
+    """Group the networks that list a site, with those together that are not independent.
 
     Networks of one operator are one source. So are a network and the networks of the resolvers that
     gave it its false answers, where all that it lists was seen through resolvers of others.
@@ -589,9 +607,10 @@ def find_sources(pairs: pd.DataFrame, networks: pd.DataFrame) -> list[list[int]]
     operators = dict(zip(networks["probe_asn"], networks["operator"], strict=True))
     sources: list[set[Any]] = []
     for asn, resolvers in pairs.groupby("probe_asn")["resolver_asns"]:
-        through = {read_network(one) for text in resolvers for one in text.split(";")}
+        through = {read_network(number) for text in resolvers for number in text.split(";")}
         members = {asn} | (set() if through & {asn, read_network("")} else through)
-        ties = members | {f"operator {operators[one]}" for one in members if operators.get(one)}
+        named = {operators[number] for number in members if operators.get(number)}
+        ties = members | {f"operator {operator}" for operator in named}
         joined = [source for source in sources if source & ties]
         sources = [source for source in sources if not source & ties] + [ties.union(*joined)]
     listing = set(pairs["probe_asn"])
@@ -599,7 +618,7 @@ def find_sources(pairs: pd.DataFrame, networks: pd.DataFrame) -> list[list[int]]
 
 
 def find_methods(read: Tables) -> Values | None:
-    """How: pairs by mechanism, and the sites met by the most frequent one."""
+    """Return the finding on methods: pairs by mechanism, and the sites of the most frequent one."""
     pairs = read["pairs"]
     rows = [
         [mechanism, *_split(pairs.loc[pairs["mechanism"] == mechanism, "state"])]
@@ -616,8 +635,9 @@ def find_methods(read: Tables) -> Values | None:
 
 
 def find_categories(read: Tables) -> Values | None:
-    """What: listed sites by category, of those tested enough, those on no list last; None where no
-    list names any."""
+    """Return the finding on categories: listed sites by category, of those tested enough, sites
+    on no list last; None if no list names any.
+    """
     blocked = read["blocked_sites"]
     if set(blocked["category_code"]) <= {UNCATEGORISED[0]}:
         return None
@@ -625,9 +645,9 @@ def find_categories(read: Tables) -> Values | None:
     tested = set(access.loc[is_tested_enough(access), "domain"])
     sites = read["sites"]
     enough = sites[sites["domain"].isin(tested)]
-    told = enough["category_code"].value_counts()
+    tested_counts = enough["category_code"].value_counts()
     rows: list[list[Any]] = [
-        [category, *_split(of_it["state"]), int(told.get(code, 0)), code]
+        [category, *_split(of_it["state"]), int(tested_counts.get(code, 0)), code]
         for (code, category), of_it in blocked.groupby(["category_code", "category"])
     ]
     rows.sort(key=lambda row: (row[-1] == UNCATEGORISED[0], -row[1] - row[2], row[0]))
@@ -650,15 +670,17 @@ def find_categories(read: Tables) -> Values | None:
 
 
 def find_changes(read: Tables) -> Values | None:
-    """What changed between the halves, on networks that can tell."""
+    """Return the finding on changes between the halves, on networks that can be compared."""
     changes = read["semester_changes"]
     if changes.empty:
         return None
     of_change = {change: changes[changes["change"] == change] for change in CHANGES}
     new, pairs = of_change["newly_blocked"], read["pairs"]
     halves = read["semesters"].set_index("period")
-    seen = read["blocking_intervals"].merge(pairs[_PAIR])
-    early = seen.loc[seen["blocked_from"] < halves.loc["second", "since"], "domain"]
+    listed_intervals = read["blocking_intervals"].merge(pairs[_PAIR])
+    early = listed_intervals.loc[
+        listed_intervals["blocked_from"] < halves.loc["second", "since"], "domain"
+    ]
     lasting = pairs.loc[pairs["blocked_until"].isna(), "domain"]
     changed = pd.concat([new, of_change["no_longer_blocked"]])
     sites = {
@@ -670,7 +692,10 @@ def find_changes(read: Tables) -> Values | None:
         "site_count": sum(map(len, sites.values())),
         "values": {
             **sites,
-            "by_state": {name: _split(_matched_state(some)) for name, some in of_change.items()},
+            "by_state": {
+                name: _split(_matched_state(sites_changed))
+                for name, sites_changed in of_change.items()
+            },
             "early_count": int(new["domain"].isin(early).sum()),
             "ended_count": int((~new["domain"].isin(lasting)).sum()),
             "alone_count": int((~changed["matched_networks"].str.contains(";")).sum()),
@@ -679,19 +704,23 @@ def find_changes(read: Tables) -> Values | None:
 
 
 def _matched_state(changes: pd.DataFrame) -> pd.Series:
-    """The stronger state of the two halves of each site, on the networks that are compared."""
+    """Return the stronger state of the two halves of each site, on the networks that are
+    compared.
+    """
     is_blocked = (changes[["first_matched_state", "second_matched_state"]] == "blocked").any(axis=1)
     return is_blocked.map({True: "blocked", False: "likely_blocked"})
 
 
 def find_hours(read: Tables, probe_cc: str) -> Values | None:
-    """Blocks that hold at hours of the week, with the hours by the capital's clocks."""
+    """Return the finding on blocks at certain hours of the week, with the hours in the capital's
+    local time.
+    """
     intervals = read["blocking_intervals"].merge(read["pairs"][_PAIR])
-    held = intervals[intervals["schedule"] != ""]
-    if held.empty:
+    timed = intervals[intervals["schedule"] != ""]
+    if timed.empty:
         return None
     names = _names(read)
-    local = add_local_hours(held, probe_cc)
+    local = add_local_hours(timed, probe_cc)
     if "local_schedule" not in local:
         local = local.assign(local_schedule=local["schedule"])
     rows = [
@@ -706,17 +735,17 @@ def find_hours(read: Tables, probe_cc: str) -> Values | None:
         ]
         for row in local.itertuples()
     ]
-    sites = sorted(set(held["domain"]))
+    sites = sorted(set(timed["domain"]))
     return {
         "sites": sites,
         "site_count": len(sites),
-        "certainty": count_certainty(read["pairs"].merge(held[_PAIR].drop_duplicates())),
-        "values": {"rows": rows, "by_state": _split(_strongest(held))},
+        "certainty": count_certainty(read["pairs"].merge(timed[_PAIR].drop_duplicates())),
+        "values": {"rows": rows, "by_state": _split(_strongest(timed))},
     }
 
 
 def find_unlisted(read: Tables) -> Values | None:
-    """Sites with anomalies that are not listed, by reason: they speak of no listed site."""
+    """Return the finding on sites with anomalies that are not listed, by reason."""
     aside, withheld = read["set_aside"], read["withheld_intervals"]
     if aside.empty:
         return None
@@ -730,22 +759,23 @@ def find_unlisted(read: Tables) -> Values | None:
     return {"sites": [], "site_count": 0, "values": values}
 
 
-#: Methods of blocking that leave a trace.
+#: The methods of blocking that leave a trace.
 _OF_TRACES = {rule.mechanism for rule in RULES_BY_ID.values() if rule.is_artefact}
-#: A site counts as failing on all access networks if this share of their sessions at most, or a
-#: single one, reached it, on so many networks with a conclusion.
+#: A site counts as failing on all access networks if at most this share of their sessions, or a
+#: single one, reached it, and if at least this number of networks has a conclusion.
 _REACHED_SHARE, _LEAST_FAILING_NETWORKS = 0.1, 3
 
 
 def find_everywhere(read: Tables) -> Values | None:
-    """Sites that hardly any session on an access network reached, and that are reached from
-    outside: the country may block them, or they may refuse it. Only sites that are set aside
-    because the cause is not clear; for the others it is known."""
+    """Return the finding on sites that hardly any session on an access network reached, and that
+    are reached from outside: the country may block them, or they may refuse it. Only sites that
+    are set aside without a known cause are counted.
+    """
     verdicts, access, aside = read["verdicts"], read["access"], read["set_aside"]
     whole = verdicts[verdicts["period"] == "all"]
     outside = whole[~whole["probe_asn"].isin(access["probe_asn"])]
     settled = access[access["state"] != "insufficient"]
-    told = pd.DataFrame(
+    sessions = pd.DataFrame(
         {
             "network_count": settled.groupby("domain").size(),
             "open_count": (settled["state"] == "ok").groupby(settled["domain"]).sum(),
@@ -757,24 +787,24 @@ def find_everywhere(read: Tables) -> Values | None:
         }
     )
     unclear = sorted(aside.loc[aside["reason"] == "impaired", "domain"])
-    told = told.reindex(unclear).fillna(0).astype("int64")
+    sessions = sessions.reindex(unclear).fillna(0).astype("int64")
     is_met = (
-        (told["network_count"] >= _LEAST_FAILING_NETWORKS)
-        & (told["open_count"] == 0)
-        & (told["reached_count"] <= (_REACHED_SHARE * told["test_count"]).clip(lower=1))
-        & (told["reached_outside_count"] > told["failed_outside_count"])
+        (sessions["network_count"] >= _LEAST_FAILING_NETWORKS)
+        & (sessions["open_count"] == 0)
+        & (sessions["reached_count"] <= (_REACHED_SHARE * sessions["test_count"]).clip(lower=1))
+        & (sessions["reached_outside_count"] > sessions["failed_outside_count"])
     )
-    told = told[is_met]
-    if told.empty:
+    sessions = sessions[is_met]
+    if sessions.empty:
         return None
     counts = ["test_count", "reached_count", "outside_count", "reached_outside_count"]
-    kinds = outside[outside["domain"].isin(told.index)].merge(read["networks"], on="probe_asn")
+    kinds = outside[outside["domain"].isin(sessions.index)].merge(read["networks"], on="probe_asn")
     by_kind = kinds.groupby("kind")[["ok_session_count", "session_count"]].sum()
     return {
-        "sites": list(told.index),
+        "sites": list(sessions.index),
         "site_count": 0,
         "values": {
-            **{name: int(told[name].sum()) for name in counts},
+            **{name: int(sessions[name].sum()) for name in counts},
             "kinds": [
                 [kind, *map(int, row)]
                 for kind, row in zip(by_kind.index, by_kind.to_numpy(), strict=True)
@@ -784,7 +814,9 @@ def find_everywhere(read: Tables) -> Values | None:
 
 
 def find_apps(tables: str | Path) -> Values | None:
-    """Apps and tools; None where the page on them was not made, or nothing was tested."""
+    """Return the finding on apps and tools; None if the page on them was not made, or nothing
+    was tested.
+    """
     if not (Path(tables) / f"{APPS}.csv").is_file():
         return None
     verdicts = read_table(tables, APPS)
@@ -825,7 +857,7 @@ def find_apps(tables: str | Path) -> Values | None:
 
 
 def _list_cut_parts(listed: pd.DataFrame, intervals: pd.DataFrame) -> Iterator[Values]:
-    """What of each app was cut off on each network: one entry a part."""
+    """List the parts of apps that were cut off on each network: one entry a part."""
     ordered: Any = listed.sort_values(["test_name", "probe_asn"]).itertuples(index=False)
     for row in ordered:
         is_own = (intervals["test_name"] == row.test_name) & (
@@ -837,7 +869,9 @@ def _list_cut_parts(listed: pd.DataFrame, intervals: pd.DataFrame) -> Iterator[V
                 "app": _title(row.test_name),
                 "network": row.network or tell_network(row.probe_asn),
                 "part": part,
-                "open_parts": [one for one in str(row.open_parts).split(";") if one],
+                "open_parts": [
+                    part_name for part_name in str(row.open_parts).split(";") if part_name
+                ],
                 "is_at_hours": bool(last["schedule"]),
                 "cut_count": int(last["cut_endpoint_count"]),
                 "endpoint_count": int(last["endpoint_count"]),
@@ -856,7 +890,7 @@ def _title(test_name: object) -> str:
 
 
 def _names(read: Tables) -> dict[Any, str]:
-    """Number → the network's name; with its number where another has that name."""
+    """Return the name of each network by number; with the number if two networks have one name."""
     networks = read["networks"]
     is_shared = networks["network"].duplicated(keep=False)
     names = zip(networks["probe_asn"], networks["network"], is_shared, strict=True)
@@ -864,7 +898,7 @@ def _names(read: Tables) -> dict[Any, str]:
 
 
 def number_networks(networks: pd.DataFrame) -> dict[str, int]:
-    """Name of a network, as findings have it → its number.
+    """Return the number of each network by its name in findings.
 
     Args:
         networks: the contract's ``networks``.
@@ -873,6 +907,6 @@ def number_networks(networks: pd.DataFrame) -> dict[str, int]:
 
 
 def _by_count(values: pd.Series) -> list[list[Any]]:
-    """Each value and how often it stands there, the most frequent first, then by name."""
+    """Count the values, the most frequent first, then by name."""
     counts = values.value_counts().to_dict()
     return [[v, int(counts[v])] for v in sorted(counts, key=lambda v: (-counts[v], str(v)))]

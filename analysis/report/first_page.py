@@ -8,7 +8,7 @@ country's file); a folder that somebody's notebooks write into has none.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -29,24 +29,24 @@ from analysis.report.findings import (
     read_tables,
     summarise,
 )
-from analysis.report.verdict_words import END, open_template
+from analysis.report.verdict_words import open_template, split_parts
 from analysis.study.study import Study
 from analysis.tables import read_table, tell_cells, write_json, write_table
 from analysis.vocabulary import DECISIONS
 
-#: The page of the feedback form, on which every decision stands.
+#: The page of the feedback form, which lists every decision.
 FORM = "feedback.html"
 APPLIED, NOT_APPLIED = "applied", "not_applied"
 LEAVE_OUT = "leave_out"
 
-#: On the form, in every language.
+#: The anchor of the decisions on the form, in every language.
 _ANCHOR = "decided"
 _MOST = 12  # items that a sentence names
 _COLUMNS = ["decision", "reason", "date", "role"]
 
 
 def read_decided(tables: str | Path) -> dict[str, dict[str, str]]:
-    """Item → its decision in this report: ``decision, reason, date, role``."""
+    """Return the decisions of this report by item: ``decision, reason, date, role``."""
     if not (Path(tables) / "decisions.csv").is_file():
         return {}
     decisions = read_table(tables, "decisions")
@@ -59,23 +59,25 @@ def read_decided(tables: str | Path) -> dict[str, dict[str, str]]:
 
 
 def find_left_out(decided: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
-    """The findings and sites that are not to stand on the first page."""
-    return frozenset(item for item, one in decided.items() if one["decision"] == LEAVE_OUT)
+    """Return the findings and sites that a meeting has left out of the first page."""
+    return frozenset(
+        item for item, decision in decided.items() if decision["decision"] == LEAVE_OUT
+    )
 
 
 def mark_decided(frame: pd.DataFrame, tables: str | Path) -> pd.DataFrame:
-    """A table of sites whose notes say what was decided of them; no row is lost.
+    """Return a table of sites with the decisions in its notes; no row is lost.
 
     Args:
         frame: with ``domain`` and ``note``.
         tables: the folder of the tables.
     """
-    said = {
-        item: f"decided on {one['date']}: {DECISIONS[one['decision']].lower()}"
-        for item, one in read_decided(tables).items()
+    words = {
+        item: f"decided on {decision['date']}: {DECISIONS[decision['decision']].lower()}"
+        for item, decision in read_decided(tables).items()
     }
     notes = [
-        "; ".join(filter(None, (note, said.get(domain))))
+        "; ".join(filter(None, (note, words.get(domain))))
         for domain, note in zip(frame["domain"], frame["note"], strict=True)
     ]
     return frame.assign(note=notes)
@@ -84,7 +86,7 @@ def mark_decided(frame: pd.DataFrame, tables: str | Path) -> pd.DataFrame:
 def decide_first_page(
     summary: Mapping[str, Any], tables: Path, lang: Language = ENGLISH
 ) -> dict[str, Any]:
-    """The first page with what was decided of its findings; those that were left out are not on it.
+    """Return the first page with the decisions on its findings, without those that are left out.
 
     Args:
         summary: ``rendering.Summary``.
@@ -102,7 +104,7 @@ def decide_first_page(
 
 
 def show_decision(decided: Mapping[str, str] | None, lang: Language = ENGLISH) -> Markup:
-    """What stands beside an item; nothing where nothing was decided.
+    """Return the decision beside an item; nothing if there is none.
 
     Args:
         decided: its decision, of ``findings.decided.read_decided``.
@@ -120,7 +122,8 @@ def show_decision(decided: Mapping[str, str] | None, lang: Language = ENGLISH) -
 
 
 def tell_decisions(tables: Path, lang: Language = ENGLISH) -> tuple[str, Markup] | tuple[()]:
-    """The section of the first page: how many decisions hold, what was left out, where all stand.
+    """Return the section of the first page on decisions: how many apply, what was left out, and a
+    link.
 
     Nothing where no meeting has decided anything.
     """
@@ -129,13 +132,13 @@ def tell_decisions(tables: Path, lang: Language = ENGLISH) -> tuple[str, Markup]
         return ()
     count = int((decisions["status"] == APPLIED).sum())
     left_out = sorted(find_left_out(read_decided(tables)))[:_MOST]
-    place = link(f"{FORM}#{_ANCHOR}", lang.say("the feedback form"))
-    told = macros("form.html.j2", lang).told(count, left_out, len(decisions) - count, place)
-    return lang.say("What was decided"), Markup(told)
+    form_link = link(f"{FORM}#{_ANCHOR}", lang.say("the feedback form"))
+    section = macros("form.html.j2", lang).told(count, left_out, len(decisions) - count, form_link)
+    return lang.say("What was decided"), Markup(section)
 
 
 def show_decisions(tables: Path, lang: Language = ENGLISH) -> list[tuple[str, Markup]]:
-    """The section of the form with every decision of the country; none where there is none.
+    """Return the section of the form with every decision of the country; none if there is none.
 
     One that was taken on another period or method is there too, as not applied.
     """
@@ -148,12 +151,12 @@ def show_decisions(tables: Path, lang: Language = ENGLISH) -> list[tuple[str, Ma
     return [(lang.heading("What was decided before"), head)]
 
 
-#: Among the tables: all that the first page tells, as values.
+#: The file among the tables with all values of the first page.
 _DATA = "findings.json"
 
 
 def write_findings(tables: str | Path, study: Study) -> None:
-    """Write ``findings.json``, all that the first page tells, and ``findings.csv``.
+    """Write ``findings.json``, all values of the first page, and ``findings.csv``.
 
     Args:
         tables: the folder with the tables of all notebooks.
@@ -175,7 +178,7 @@ def write_findings(tables: str | Path, study: Study) -> None:
 
 
 def read_summary(tables: Path) -> dict[str, Any]:
-    """What ``findings.summarise`` found."""
+    """Read what ``findings.summarise`` returned."""
     summary: dict[str, Any] = json.loads((tables / _DATA).read_text(encoding="utf-8"))
     return summary
 
@@ -183,7 +186,7 @@ def read_summary(tables: Path) -> dict[str, Any]:
 def word_first_page(
     tables: Path, findings: Mapping[str, Any], lang: Language = ENGLISH
 ) -> dict[str, Any]:
-    """All that the first page says.
+    """Return the first page in words.
 
     Args:
         tables: the folder with ``findings.json``.
@@ -194,9 +197,9 @@ def word_first_page(
         ``publishing.first_page.Summary``.
     """
     summary = read_summary(tables)
-    numbers = {name: one["value"] for name, one in findings.items()}
+    numbers = {name: entry["value"] for name, entry in findings.items()}
     period = Period.parse(summary["since"], summary["until"])
-    by_kind = {one["kind"]: one for one in summary["findings"]}
+    by_kind = {entry["kind"]: entry for entry in summary["findings"]}
     numbered = number_networks(read_table(tables, "networks")) if "hours" in by_kind else {}
     left_out = find_left_out(read_decided(tables))
     page = Telling({}, numbers, lang, period, left_out, numbered)
@@ -217,119 +220,30 @@ def word_first_page(
         listing = page.first_of(listing, len(listing))
     fewest = min((sum(states) for _, *states in of_methods[:3]), default=0)
     methods = [code for code, *states in of_methods if sum(states) >= fewest]
+    certainty = say.certainty(page, summary["is_published_method"], shares, methods)
+    unknowns = say.unknowns(page, summary["has_fingerprints"], "apps" in by_kind)
     return {
         "answer": Markup(say.answer(page, country, summary, onset, known_count, annex)),
-        "numbers": list(_numbers(page, listing, is_from_ooni=summary["is_from_ooni"])),
-        "findings": [_finding(page, one) for one in summary["findings"]],
-        "certainty": _part(say.certainty(page, summary["is_published_method"], shares, methods)),
-        "unknowns": _part(say.unknowns(page, summary["has_fingerprints"], "apps" in by_kind)),
-        "order": lang.html(
-            "Findings keep their numbers in later drafts. A number that is missing has no finding "
-            "in this report."
-        ),
+        "numbers": _numbers(say.numbers(page, listing, summary["is_from_ooni"])),
+        "findings": [_finding(page, entry) for entry in summary["findings"]],
+        "certainty": split_parts(certainty),
+        "unknowns": split_parts(unknowns),
+        "order": Markup(say.order()),
     }
 
 
-#: Networks with listed sites that are all named beside their number; of more, some are.
+#: Up to this number, networks with listed sites are all named; of more, only the first.
 _MOST_LISTING = 8
 
 
-def _numbers(
-    page: Telling, listing: Sequence[str | Markup], *, is_from_ooni: bool
-) -> Iterator[dict[str, Markup]]:
-    """The big numbers: each with what it counts out of what, and why it may mislead.
-
-    Args:
-        page: the headline numbers.
-        listing: names of networks with listed sites.
-        is_from_ooni: where the measurements come from.
-    """
-    lang, count = page.lang, page.count
-    yield {
-        "value": count("traced_domain_count"),
-        "label": lang.html_plural(
-            "site blocked", "sites blocked", page.numbers["traced_domain_count"]
-        ),
-        "caveat": lang.html(
-            "Sites tested: {all}; of these, tested enough on at least one access network: "
-            "{tested}.",
-            tested=count("tested_enough_domain_count"),
-            all=count("domain_count"),
-        ),
-    }
-    yield {
-        "value": count("likely_domain_count"),
-        "label": lang.html_plural(
-            "site likely blocked", "sites likely blocked", page.numbers["likely_domain_count"]
-        ),
-        "caveat": lang.html(
-            "Blocked and likely blocked sites together: {blocked}; registered domains: "
-            "{registrable}.",
-            blocked=count("blocked_domain_count"),
-            registrable=count("blocked_registrable_domain_count"),
-        ),
-    }
-    yield {
-        "value": count("blocked_local_domain_count"),
-        "label": lang.html_plural(
-            "listed site of the country",
-            "listed sites of the country",
-            page.numbers["blocked_local_domain_count"],
-        ),
-        "caveat": lang.html(
-            "Sites that belong to the country by top-level domain, by its test list, or by our own "
-            "list, with a source for each site."
-        ),
-    }
-    yield {
-        "value": count("blocking_network_count"),
-        "label": lang.html_plural(
-            "access network with listed sites",
-            "access networks with listed sites",
-            page.numbers["blocking_network_count"],
-        ),
-        "caveat": (lang.html("{names}.", names=listing) + " " if listing else Markup(""))
-        + lang.html(
-            "Access networks with measurements: {access}; of these, with at least one site tested "
-            "enough: {settled}. If networks that share an operator or a DNS resolver count as one, "
-            "networks with listed sites: {sources}. Other networks with measurements (VPN, "
-            "hosting, abroad): {other}.",
-            settled=count("tested_enough_network_count"),
-            access=count("access_network_count"),
-            sources=count("independent_network_count"),
-            other=page.numbers["network_count"] - page.numbers["access_network_count"],
-        ),
-    }
-    yield {
-        "value": count("listed_access_pair_count"),
-        "label": lang.html_plural(
-            "listed pair of one site and one access network",
-            "listed pairs of one site and one access network",
-            page.numbers["listed_access_pair_count"],
-        ),
-        "caveat": lang.html(
-            "{traced} blocked and {likely} likely blocked. Pairs that were tested enough: "
-            "{tested}; of these, with tests that disagree: {mixed}. Pairs with too few tests: "
-            "{few}.",
-            traced=count("traced_access_pair_count"),
-            likely=count("likely_access_pair_count"),
-            tested=count("tested_enough_pair_count"),
-            mixed=count("disagreeing_access_pair_count"),
-            few=count("too_few_tests_pair_count"),
-        ),
-    }
-    yield {
-        "value": count("measurement_count"),
-        "label": lang.html_plural("measurement", "measurements", page.numbers["measurement_count"]),
-        "caveat": lang.html(
-            "Source: OONI. A measurement is one test of one site; one person can make many."
-        )
-        if is_from_ooni
-        else lang.html(
-            "Source: an archive in OONI’s format. A measurement is one test of one site; one "
-            "person can make many."
-        ),
-    }
+def _numbers(text: str) -> list[dict[str, Markup]]:
+    """Return the big numbers: each with what it counts, and why it may mislead."""
+    parts = split_parts(text)
+    keys = ("value", "label", "caveat")
+    return [
+        dict(zip(keys, number, strict=True))
+        for number in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    ]
 
 
 def _finding(page: Telling, finding: Mapping[str, Any]) -> dict[str, Any]:
@@ -342,8 +256,3 @@ def _finding(page: Telling, finding: Mapping[str, Any]) -> dict[str, Any]:
         "caveats": list(words.caveats),
         "evidence": finding["evidence"],
     }
-
-
-def _part(said: str) -> list[Markup]:
-    """What a template says of several things, one by one."""
-    return [part for part in map(Markup.strip, Markup(said).split(END)) if part]

@@ -39,7 +39,7 @@ FROM sessions JOIN pairs USING (domain, probe_asn) GROUP BY ALL ORDER BY ALL
 
 @dataclass(frozen=True)
 class Followed:
-    """A site on a network, with what its verdict was made from.
+    """A site on a network, with the material of its verdict.
 
     Attributes:
         verdict: the row of ``Judgement.verdicts`` for the whole period, with the ``network``.
@@ -68,7 +68,7 @@ def follow(
     domain: str = "",
     probe_asn: int | str = "",
 ) -> Followed | None:
-    """Gather what the verdict on one site was made from.
+    """Gather the material of the verdict on one site.
 
     Without a name, it prefers a pair that an access network lists, whose behaviour changed, for
     which no trace decides, which is blocked at all hours, and that has few enough sessions to be
@@ -111,7 +111,7 @@ def follow(
 
 
 def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
-    """The pairs, those with most to show first."""
+    """Return the pairs, those with most to show first."""
     seen_open = intervals[["last_seen_open", "first_seen_open_again"]].notna().any(axis=1)
     changing = pd.MultiIndex.from_frame(intervals.loc[seen_open, ["domain", "probe_asn"]])
     is_listed = whole["state"].isin(LISTED) & whole["kind"].isin(DOMESTIC)
@@ -137,7 +137,7 @@ def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_session_days(study: Study, *pairs: pd.DataFrame) -> pd.DataFrame:
-    """The contract's ``session_days``: one row per pair and day with a test, in order.
+    """Return the contract's ``session_days``: one row per pair and day with a test, in order.
 
     The counts of classes sum to less than ``session_count`` where a session says nothing.
 
@@ -145,15 +145,15 @@ def count_session_days(study: Study, *pairs: pd.DataFrame) -> pd.DataFrame:
         study: after ``confirm``, whose sessions it holds.
         pairs: frames with ``domain, probe_asn``, each pair any number of times.
     """
-    asked = pd.concat([one[["domain", "probe_asn"]] for one in pairs]).drop_duplicates()
-    study.connection.register("pairs", asked.astype({"domain": "str", "probe_asn": "int64"}))
+    wanted = pd.concat([frame[["domain", "probe_asn"]] for frame in pairs]).drop_duplicates()
+    study.connection.register("pairs", wanted.astype({"domain": "str", "probe_asn": "int64"}))
     try:
         return study.connection.execute(_DAYS).df()
     finally:
         study.connection.unregister("pairs")
 
 
-#: Rows that a frame may have in a notebook without being cut.
+#: The most rows of a frame that a notebook shows without a cut.
 _SHOWN_IN_FULL = 60
 
 
@@ -163,9 +163,9 @@ def show_followed(study: Study, followed: Followed | None) -> None:
         show_text("No site was judged, so there is no site to follow.")
         return
     title = f"{followed.name}: {STATES[followed.verdict.state].words.lower()}"
-    told = say_followed(study, followed)
-    show_finding("one-site", f"{title}.", told, "Nothing is known about days without a test.")
-    show_markup(_draw_days(study, followed, told.striptags()))
+    reading = say_followed(study, followed)
+    show_finding("one-site", f"{title}.", reading, "Nothing is known about days without a test.")
+    show_markup(_draw_days(study, followed, reading.striptags()))
 
 
 #: Class of session → the words beside its line, and how its days look.
@@ -178,7 +178,7 @@ _CLASSES = {
 
 
 def _draw_days(study: Study, followed: Followed, alt: str) -> Markup:
-    """The stretches, and a line per class of session with a bar for each day that had some."""
+    """Draw the stretches, and a line per class of session with a bar for each day that had some."""
     period, days = study.periods["all"], followed.days
     stretches = followed.stretches.to_dict("records")
     bars = [bar for stretch in stretches for bar in span_bars(stretch, period)]
@@ -197,7 +197,7 @@ def _draw_days(study: Study, followed: Followed, alt: str) -> Markup:
 
 
 def say_followed(study: Study, followed: Followed) -> Markup:
-    """The verdict in words, how much was tested, and the rule that most blocked sessions fired."""
+    """Return the verdict in words, the number of tests, and the rule of most blocked sessions."""
     verdict = followed.verdict
     stretches = followed.stretches.assign(
         blocked_session_count=followed.stretches["session_count"],
@@ -209,7 +209,7 @@ def say_followed(study: Study, followed: Followed) -> Markup:
             verdict.blocked_until,
             verdict.note,
         )
-    said = [
+    sentences = [
         ENGLISH.html(
             "Sessions that tested the site: {n}; days with a session: {days}.",
             n=verdict.session_count,
@@ -217,10 +217,10 @@ def say_followed(study: Study, followed: Followed) -> Markup:
         )
     ]
     names = study.network_names()
-    said += say_verdict(ENGLISH, verdict, list_rows(stretches), [], names, study.probe_cc)
+    sentences += say_verdict(ENGLISH, verdict, list_rows(stretches), [], names, study.probe_cc)
     if verdict.rule_id:
-        rule = next(one for one in study.rules if one.rule_id == verdict.rule_id)
-        said.append(
+        rule = next(candidate for candidate in study.rules if candidate.rule_id == verdict.rule_id)
+        sentences.append(
             ENGLISH.html(
                 "The rule {rule} explains most blocked sessions: {comment} Condition: {condition}.",
                 rule=rule.rule_id,
@@ -228,36 +228,15 @@ def say_followed(study: Study, followed: Followed) -> Markup:
                 condition=Markup("<code>{}</code>").format(rule.condition),
             )
         )
-    return Markup(" ").join(said)
+    return Markup(" ").join(sentences)
 
 
-def show_chance(judgement: Judgement, line: float) -> None:
-    """Show as a finding how many pairs are listed by their chance, without a trace.
+def count_beyond(judgement: Judgement, line: float) -> int:
+    """Return the number of pairs whose evidence reaches a threshold, on all networks.
 
     Args:
         judgement: what ``confirm`` returned.
-        line: the threshold ``chance_line``.
+        line: an e-value, such as the threshold ``chance_line``.
     """
-    whole = judgement.verdicts[judgement.verdicts["period"] == "all"]
-    is_listed = whole["state"].isin(LISTED) & whole["is_domestic"].astype(bool)
-    weighed = [pair.log_evidence for pair in judgement.country.pairs]
-    show_finding(
-        "chance",
-        ENGLISH.say(
-            "Pairs of a site and an access network that are listed because their failures are "
-            "unlikely to be accidents: {n}.",
-            n=int((is_listed & whole["chance"].notna()).sum()),
-        ),
-        ENGLISH.say(
-            "Weighed pairs, on all networks: {weighed}. Pairs whose evidence reaches {line}: "
-            "{reached}; any that are not listed have another explanation, or too few sessions or "
-            "days (next section), or are on no access network. If all failures were accidents, at"
-            " most 1 in {line} pairs would reach it. The rates of accidents are estimated from "
-            "the same measurements, so no smaller chance is given. This threshold does not apply "
-            "to pairs with a trace of blocking.",
-            weighed=len(judgement.chances),
-            line=line,
-            reached=sum(evidence is not None and evidence >= log(line) for evidence in weighed),
-        ),
-        "A lasting fault between one network and one site looks like a block.",
-    )
+    weighed = (pair.log_evidence for pair in judgement.country.pairs)
+    return sum(evidence is not None and evidence >= log(line) for evidence in weighed)

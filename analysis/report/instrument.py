@@ -17,12 +17,12 @@ from analysis.pages.formats import percent
 #: The test changed if a version's share of the measurements rises by more than this from the first
 #: half to the second.
 CHANGED_SHARE = 0.1
-#: Anyone can send any version: a table has the most frequent ones, and the others as one.
+#: Anyone can send any version, so a table has the most frequent ones and joins the others.
 _MOST_VERSIONS = 5
 _OTHER = "other versions"
 _HALVES = ["first", "second"]
 
-# The last number of a version stands for small repairs.
+# The last number of a version is left out, because it stands for small repairs.
 _COUNTS = """
 SELECT strftime(measurement_start_time, '%Y-%m') AS month,
   if(regexp_full_match(test_version, '[0-9]{1,2}[.][0-9]{1,2}([.][0-9]{1,9})?'),
@@ -43,7 +43,7 @@ class VersionChange:
 
 
 def count_versions(connection: duckdb.DuckDBPyConnection, split: date) -> pd.DataFrame:
-    """One row per ``month`` and ``version``, with its measurements ``first`` and ``second`` half.
+    """Count the measurements of each half by ``month`` and ``version``.
 
     Args:
         connection: holds ``observations``.
@@ -61,7 +61,7 @@ def count_versions(connection: duckdb.DuckDBPyConnection, split: date) -> pd.Dat
 
 
 def tabulate_versions(counts: pd.DataFrame) -> pd.DataFrame:
-    """One row per ``month``, one column of measurements per version, the oldest first.
+    """Return one row per ``month``, one column of measurements per version, the oldest first.
 
     Args:
         counts: of ``count_versions``.
@@ -77,7 +77,7 @@ def _order(version: object) -> list[int]:
 
 
 def find_version_change(counts: pd.DataFrame) -> VersionChange | None:
-    """The version whose share rose most; None where none rose by enough, or a half is empty.
+    """Return the version whose share rose most; None if none rose by enough, or a half is empty.
 
     Args:
         counts: of ``count_versions``.
@@ -94,7 +94,7 @@ def find_version_change(counts: pd.DataFrame) -> VersionChange | None:
 
 
 def say_version_change(counts: pd.DataFrame) -> str:
-    """What pages 1 and 3 say of the halves: whether the test changed between them.
+    """Return what pages 1 and 3 say of the halves: whether the test changed between them.
 
     Args:
         counts: of ``count_versions``.

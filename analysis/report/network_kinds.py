@@ -1,4 +1,4 @@
-"""What page 1 says of networks whose kind was guessed from the names that probes report."""
+"""Sentences of page 1 on networks whose kind was guessed from the names that probes report."""
 
 from collections.abc import Iterator
 
@@ -10,13 +10,13 @@ from analysis.study.study import Study, read_reported_names
 from analysis.tables import name_network
 from analysis.vocabulary import NETWORK_KINDS
 
-#: A name comes from a probe, and anybody can make up networks: so many are named.
+#: The most networks that are named, since anybody can make up networks.
 _MOST = 10
 
 
 def say_kinds(study: Study, networks: pd.DataFrame) -> Iterator[str]:
-    """The networks that count as none of the country by a reported name alone, and those that were
-    reported under names of both sorts; a sentence each, or none.
+    """Yield a sentence on networks that are no access networks only by a reported name, and one on
+    networks that were reported under names of both kinds.
 
     Args:
         study: its reported names.

@@ -35,7 +35,7 @@ _MORE_LIKELY = 0.5
 
 @dataclass(frozen=True)
 class WeightRule:
-    """One line of OONI v5: how far an observation speaks for blocked, down and ok.
+    """One line of OONI v5: how strongly an observation supports blocked, down and ok.
 
     Attributes:
         rule_id: OONI's name of the rule, after its layer.
@@ -101,26 +101,26 @@ TLS: tuple[WeightRule, ...] = (
     WeightRule("tls.no_control", "TRUE", 0, 0, 0, is_scored=False),
 )
 
-#: What can be said at all, from the least blocked on: its place here, from 1, is its rank. The
-#: first says that nothing is blocked.
+#: The possible conclusions, the least blocked first; the rank of one is its position, from 1. The
+#: first one is that nothing is blocked.
 _SCORED = sorted((rule.blocked, rule.rule_id) for rule in (*DNS, *TCP, *TLS) if rule.is_scored)
 
 
 def _find_rule(rules: tuple[WeightRule, ...]) -> str:
-    """SQL: the place, from 1, of the first rule of a layer that matches."""
+    """Return SQL for the position, from 1, of the first rule of a layer that matches."""
     arms = " ".join(f"WHEN {rule.condition} THEN {n}" for n, rule in enumerate(rules, 1))
     return f"(CASE {arms} END)::UTINYINT"
 
 
-def _look_up(values: Iterable[object], place: str) -> str:
-    """SQL: the value at a place, from 1."""
-    return f"([{', '.join(map(str, values))}])[{place}]"
+def _look_up(values: Iterable[object], position: str) -> str:
+    """Return SQL for the value at a position, from 1."""
+    return f"([{', '.join(map(str, values))}])[{position}]"
 
 
-def _rank(rules: tuple[WeightRule, ...], place: str) -> str:
-    """SQL: the rank of a layer's rule; nothing where it says that nothing can be said."""
+def _rank(rules: tuple[WeightRule, ...], position: str) -> str:
+    """Return SQL for the rank of a layer's rule; null if the rule draws no conclusion."""
     ranks = {rule_id: rank for rank, (_, rule_id) in enumerate(_SCORED, 1)}
-    return _look_up((ranks.get(rule.rule_id, "NULL") for rule in rules), place)
+    return _look_up((ranks.get(rule.rule_id, "NULL") for rule in rules), position)
 
 
 _QUERIES = read_queries(__file__)
@@ -158,8 +158,8 @@ WITH weighed AS (
 SELECT *, {_find_rule(TLS)} AS tls_rule FROM weighed_tcp
 """
 
-# A measurement is what the most blocked of its addresses and layers says. Rounded, since the order
-# in which floats are added up would decide ties.
+# The most blocked address and layer decide a measurement. The weights are rounded, because
+# otherwise the order in which floats are added would decide ties.
 _SESSIONS = f"""
 WITH measurements AS (
   SELECT domain, probe_asn, session, max(greatest({_rank(DNS, "dns_rule")},
@@ -178,7 +178,7 @@ FROM sessions
 
 
 def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -> pd.DataFrame:
-    """OONI's pipeline v5: weights per observation, the most blocked address and layer counts.
+    """Judge by OONI's pipeline v5: weights per observation, of the most blocked address and layer.
 
     OONI publishes the weights per measurement and leaves the rest to its readers. Here a
     session's weight is the mean of its measurements', a pair's that of its sessions, and the site
@@ -222,7 +222,7 @@ def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -
 
 
 def _fingerprint_table(fingerprints: Fingerprints) -> pa.Table:
-    """Country × address that OONI lists as a block answer there."""
+    """Return the addresses that OONI lists as block answers, by country."""
     rows = [
         {"probe_cc": cc, "address": fingerprint.pattern}
         for fingerprint in fingerprints.dns
@@ -242,35 +242,35 @@ _ANOMALY_SHARE = 0.3
 
 
 def find_baselines(study: Study) -> dict[str, pd.DataFrame]:
-    """What ``baselines`` returns, from where an earlier call has left it, if it has; and what the
-    variant's own baseline does.
+    """Return the result of ``baselines``, from an earlier call if there was one, with the variant's
+    own baseline.
 
     Of the study's numbers only those of the features count.
 
     Raises:
         ParameterError: the variant's own baseline returns something else.
     """
-    kept, connection, fingerprints = study.kept, study.connection, study.fingerprints
+    store, connection, fingerprints = study.kept, study.connection, study.fingerprints
     method = Method(study.thresholds, (), fingerprints, Operators(frozenset(), {}))
     made_from = [
         method.describe("features"),
         fingerprints.digest,
         digest_modules(["report/other_methods"]),
     ]
-    place = kept.find(connection, "other_methods", made_from)
-    if place is None:
-        features = Maker(kept, connection, method).make_features()
+    folder = store.find(connection, "other_methods", made_from)
+    if folder is None:
+        features = Maker(store, connection, method).make_features()
         with features.opened(connection) as opened:
             create_views(opened, features.views)
-            said = baselines(opened, fingerprints)
-        write = partial(keep_frames, connection, said)
-        place = kept.provide(connection, "other_methods", made_from, write)
+            methods = baselines(opened, fingerprints)
+        write = partial(keep_frames, connection, methods)
+        folder = store.provide(connection, "other_methods", made_from, write)
     published = [name for name in METHODS if name not in ("this_method", OWN)]
-    said = {name: read_frame(connection, place, name) for name in published}
+    methods = {name: read_frame(connection, folder, name) for name in published}
     if fingerprints.is_empty:
-        del said["ooni_confirmed"]  # nobody knows what it would list
+        del methods["ooni_confirmed"]  # nobody knows what it would list
     variant = study.parameters.variant
-    return {**said, OWN: _ask_own(study, variant)} if variant and variant.baseline else said
+    return {**methods, OWN: _ask_own(study, variant)} if variant and variant.baseline else methods
 
 
 #: The key of a baseline that a variant brings.
@@ -279,11 +279,11 @@ _COLUMNS = ("domain", "probe_asn", "is_listed", "reason")
 
 
 def _ask_own(study: Study, variant: Variant) -> pd.DataFrame:
-    """A row a pair of site and network, as the other methods give it."""
+    """Return the answer of a variant's own baseline, a row a pair of site and network."""
     assert variant.baseline
     frame = variant.baseline(study)
-    known = set(frame) if isinstance(frame, pd.DataFrame) else set()
-    if missing := [name for name in _COLUMNS if name not in known]:
+    columns = set(frame) if isinstance(frame, pd.DataFrame) else set()
+    if missing := [name for name in _COLUMNS if name not in columns]:
         accepted = f"a frame with {', '.join(_COLUMNS)} is accepted; no {', '.join(missing)} in it"
         raise ParameterError("baseline", variant.baseline_name, accepted)
     pair = ["domain", "probe_asn"]
@@ -305,7 +305,7 @@ def _ask_own(study: Study, variant: Variant) -> pd.DataFrame:
 def baselines(
     connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints
 ) -> dict[str, pd.DataFrame]:
-    """Every method but ours, by its key in ``vocabulary.METHODS``.
+    """Return every method but ours, by its key in ``vocabulary.METHODS``.
 
     Args:
         connection: holds ``observations`` and ``controlled`` (after ``features.add_features``).
@@ -322,7 +322,7 @@ def baselines(
 
 
 def weigh_flags(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """What OONI flags, and what iMAP weighs of it.
+    """Count OONI's flags, and weigh them as iMAP does.
 
     Args:
         connection: holds ``observations``.
@@ -340,7 +340,8 @@ def weigh_flags(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 
 
 def imap_2024(weighed: pd.DataFrame, *, accepts_suspects: bool) -> pd.DataFrame:
-    """iMAP's reports of 2024: suspects that a person decides on, OONI's flags, weighted shares.
+    """Judge as iMAP's reports of 2024 do: suspects that a person decides on, OONI's flags, weighted
+    shares.
 
     A network is taken to block a site where one of its measurements got an accepted address or
     body, where OONI confirmed one, or where the weighted share of anomalies is above 0.9.
@@ -366,7 +367,9 @@ def imap_2024(weighed: pd.DataFrame, *, accepts_suspects: bool) -> pd.DataFrame:
 
 
 def _imap_hit(row: Any, accepts_suspects: bool) -> str:
-    """What makes iMAP list the pair, a row of ``weigh_flags``; empty if nothing does."""
+    """Return the reason for which iMAP lists a pair, a row of ``weigh_flags``; empty if there is
+    none.
+    """
     if accepts_suspects and not pd.isna(row.address_names):
         return f"{row.address} given for {row.address_names:.0f} names"
     if accepts_suspects and not pd.isna(row.body_names):
@@ -378,7 +381,7 @@ def _imap_hit(row: Any, accepts_suspects: bool) -> str:
 
 
 def ooni_confirmed(flags: pd.DataFrame) -> pd.DataFrame:
-    """OONI's flag *confirmed*: one measurement that matches a fingerprint is enough.
+    """List by OONI's flag *confirmed*: one measurement that matches a fingerprint is enough.
 
     ``flags``: see ``weigh_flags``.
     """
@@ -386,12 +389,12 @@ def ooni_confirmed(flags: pd.DataFrame) -> pd.DataFrame:
 
 
 def ooni_anomaly(flags: pd.DataFrame) -> pd.DataFrame:
-    """OONI's flag *anomaly* (confirmed ones included) on at least 30 % of the measurements.
+    """List by OONI's flag *anomaly* (confirmed included) on at least 30 % of the measurements.
 
     ``flags``: see ``weigh_flags``.
     """
-    many = flags["anomaly_count"] >= _ANOMALY_SHARE * flags["measurement_count"]
-    return _flagged(flags, flags["anomaly_count"], many)
+    is_frequent = flags["anomaly_count"] >= _ANOMALY_SHARE * flags["measurement_count"]
+    return _flagged(flags, flags["anomaly_count"], is_frequent)
 
 
 def _flagged(frame: pd.DataFrame, counts: pd.Series, is_listed: pd.Series) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How measurements were put together to runs, as page 1 says it."""
+"""Counts of runs, by the fact that tells which measurements belong together."""
 
 import duckdb
 import pandas as pd
@@ -18,7 +18,8 @@ SELECT way AS known_by, count(*) AS run_count, sum(size)::BIGINT AS measurement_
 FROM counted GROUP BY way ORDER BY way
 """
 
-_WAYS = {
+#: ``known_by`` → the words in which page 1 says it.
+WAYS = {
     "report_id": "by a report ID under which several inputs were sent",
     "test_start_time": "by the time at which the probe started the test, with its network, "
     "software and platform; two such probes that start in one second count as one",
@@ -28,26 +29,5 @@ _WAYS = {
 
 
 def count_runs(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """The contract's ``run_counts``: how the measurements of ``observations`` were put together."""
+    """Return the contract's ``run_counts`` of the table ``observations``."""
     return connection.execute(_RUNS).df()
-
-
-def say_runs(runs: pd.DataFrame) -> str:
-    """The same as page 1 says it.
-
-    Args:
-        runs: of ``count_runs``.
-    """
-    if runs.empty:
-        return "There is no measurement, and so no run."
-    known = "; ".join(
-        f"{row.run_count:,} runs ({row.measurement_count:,} measurements) "
-        f"{_WAYS[str(row.known_by)]}"
-        for row in runs.itertuples(index=False)
-    )
-    single, repeated = (runs[f"{name}_run_count"].sum() for name in ("single", "repeated"))
-    return (
-        f"Runs were recognised in these ways: {known}. Runs of a single measurement: {single:,}. "
-        f"Runs in which an input was tested more than once: {repeated:,}; one probe may have done "
-        "so, or two that started in the same second."
-    )

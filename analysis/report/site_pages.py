@@ -64,7 +64,7 @@ def count_flags(study: Study) -> pd.DataFrame:
 
 INDEX, INDEX_TITLE = "sites/index.html", "Find a site"
 _VERDICTS = Markup('<a href="{}tables/verdicts.csv">verdicts.csv</a>')
-#: Networks of a site that is set aside: those on which most sessions failed.
+#: The most networks of a site that is set aside; those on which most sessions failed are shown.
 _FEW = 6
 _RANKS = {state: rank for rank, state in enumerate(STATES_BY_STRENGTH)}
 
@@ -74,7 +74,7 @@ _RANKS = {state: rank for rank, state in enumerate(STATES_BY_STRENGTH)}
 
 @dataclass(frozen=True)
 class Setting:
-    """What is the same for all sites of a report.
+    """The settings that all sites of a report share.
 
     Attributes:
         probe_cc: the country.
@@ -91,7 +91,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class SiteRecord:
-    """What is known of one site.
+    """All facts on one site.
 
     Attributes:
         site: its row of ``sites``.
@@ -118,7 +118,7 @@ class SiteRecord:
 
     @property
     def listed(self) -> list[Cell]:
-        """The cells that put it on the list: on access networks."""
+        """The pairs that put it on the list: on access networks."""
         return [cell for cell in self.cells if cell.probe_asn in self.stretches]
 
 
@@ -128,7 +128,7 @@ class SiteRecord:
 def read_records(
     tables: str | Path, sites: pd.DataFrame, flags: pd.DataFrame
 ) -> Iterator[SiteRecord]:
-    """What is known of each site with a page, by name.
+    """Yield the facts on each site with a page, by name.
 
     Args:
         tables: the folder of a report's tables.
@@ -147,7 +147,7 @@ def read_records(
     stretches = read_table(tables, "blocked_site_networks").join(gaps, on=key)
     stretches_of = _group_rows(stretches.fillna({"longest_gap_days": 0}))
     withheld_of, days_of = (
-        _group_rows(read_table(tables, one)) for one in ("withheld_intervals", "session_days")
+        _group_rows(read_table(tables, table)) for table in ("withheld_intervals", "session_days")
     )
     flags_of, methods_of, aside_of = map(
         _group_rows,
@@ -171,12 +171,12 @@ def read_records(
 
 
 def _group_rows(frame: pd.DataFrame) -> dict[str, list[Cell]]:
-    """Domain → its rows."""
+    """Group rows by domain."""
     return _group(list_rows(frame), "domain")
 
 
 def _group(rows: Iterable[Cell], column: str) -> dict[Any, list[Cell]]:
-    """Rows by what they have in a column."""
+    """Group rows by the value of a column."""
     grouped: dict[Any, list[Cell]] = {}
     for row in rows:
         grouped.setdefault(getattr(row, column), []).append(row)
@@ -184,7 +184,9 @@ def _group(rows: Iterable[Cell], column: str) -> dict[Any, list[Cell]]:
 
 
 def _order(cell: Cell) -> tuple[float, int, int]:
-    """Listed on access networks, then elsewhere, then by strength; the most tested first."""
+    """Return the sort key of a pair: listed on access networks, then elsewhere, then by
+    strength.
+    """
     is_listed_abroad = cell.state in LISTED and cell.kind not in DOMESTIC
     rank = _RANKS[cell.state] + (0.5 if is_listed_abroad else 0)
     return rank, -int(cell.session_count), int(cell.probe_asn)
@@ -196,8 +198,8 @@ def _order(cell: Cell) -> tuple[float, int, int]:
 def make_pages(
     tables: str | Path, flags: pd.DataFrame, setting: Setting, lang: Language
 ) -> Iterator[tuple[str, str, Markup]]:
-    """Every page of a site in a language, and the index, which comes first: its file below the
-    report's folder, its title, and its content without a frame.
+    """Yield every page of a site in a language, and first the index: its file below the report's
+    folder, its title, and its content without a frame.
 
     Args:
         tables: the folder of a report's tables.
@@ -205,14 +207,17 @@ def make_pages(
         setting: what is the same for all.
         lang: of the pages.
     """
-    told = read_table(tables, "rules").itertuples(index=False)
-    rules: dict[str, Cell] = {str(rule.rule_id): rule for rule in told}
+    rule_rows = read_table(tables, "rules").itertuples(index=False)
+    rules: dict[str, Cell] = {str(rule.rule_id): rule for rule in rule_rows}
     sites, networks = read_table(tables, "sites"), read_table(tables, "networks")
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     decided = read_decided(tables)
     summary = read_summary(Path(tables))
     unreached = {
-        site for one in summary["findings"] if one["kind"] == "everywhere" for site in one["sites"]
+        site
+        for finding in summary["findings"]
+        if finding["kind"] == "everywhere"
+        for site in finding["sites"]
     }
     yield INDEX, lang.say("Find a site"), list_names(sites, lang)
     for record in read_records(tables, sites, flags):
@@ -232,14 +237,14 @@ def make_pages(
 
 
 def stylesheet() -> str:
-    """How the pages of sites look, besides what all pages have."""
+    """Return the style of the pages of sites, besides that of all pages."""
     return read_css(TEMPLATES / "site.css")
 
 
 def _describe(
     record: SiteRecord, setting: Setting, lang: Language, rules: Mapping[str, Cell]
 ) -> dict[str, Any]:
-    """What the page of a site says besides its networks."""
+    """Return what the page of a site says besides its networks."""
     site, is_listed = record.site, record.site.status == "listed"
     unlisted = [cell for cell in record.cells if cell.probe_asn not in record.stretches]
     elsewhere = Markup("")
@@ -280,22 +285,22 @@ def _describe(
 
 
 def _count_reached(cells: Iterable[Cell]) -> tuple[int, int]:
-    """Sessions that reached the site, and all."""
+    """Count the sessions that reached the site, and all sessions."""
     counts = [(int(cell.ok_session_count), int(cell.session_count)) for cell in cells]
     return sum(reached for reached, _ in counts), sum(every for _, every in counts)
 
 
 def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Markup:
-    """When it was blocked, a line a network; what is not listed is hollow."""
+    """Draw the periods of blocking, a line a network; periods that are not listed are hollow."""
     period, rows = setting.period, []
     for cell in _told(record):
         stretches = [
-            {**one._asdict(), "blocked_until": one.last_seen_blocked}
-            for one in record.stretches.get(cell.probe_asn, [])
+            {**stretch._asdict(), "blocked_until": stretch.last_seen_blocked}
+            for stretch in record.stretches.get(cell.probe_asn, [])
         ]
-        withheld = [one._asdict() for one in record.withheld.get(cell.probe_asn, [])]
-        bars = [bar for one in stretches for bar in span_bars(one, period)]
-        bars += [bar for one in withheld for bar in span_bars(one, period, "hollow")]
+        withheld = [stretch._asdict() for stretch in record.withheld.get(cell.probe_asn, [])]
+        bars = [bar for stretch in stretches for bar in span_bars(stretch, period)]
+        bars += [bar for stretch in withheld for bar in span_bars(stretch, period, "hollow")]
         words = say_spans(lang, [*stretches, *withheld])
         anchor = tell_network(cell.probe_asn)
         rows.append(Row(network_name(cell), tuple(bars), words, opens=f"#{anchor}"))
@@ -306,36 +311,25 @@ def _draw_networks(record: SiteRecord, setting: Setting, lang: Language) -> Mark
         for event in setting.events
         if event.kind != INCIDENT or record.site.domain in event.domains
     ]
-    reading = lang.html(
-        "A bar runs from the first to the last failing test, days without a test included. "
-        "Half-filled bars: likely blocked; hollow bars: periods of failures that are not listed. "
-        "Failures that form no period are not drawn."
-    )
-    if record.stretches:
-        reading += Markup(" ") + lang.html(
-            "The dotted line leads to the nearest test that reached the site, or to the edge if "
-            "there was none."
-        )
-    if events:
-        reading += Markup(" ") + lang.html(
-            "Known events are thin lines; a day that coincides proves no cause."
-        )
+    macros = open_template("verdict.html.j2", lang).module
+    reading = Markup(macros.how_to_read_bars(bool(record.stretches), bool(events)))
     head, alt = lang.say("Network"), lang.say("Networks")
     return draw_on_axis(lang, head, rows, period, events, alt, reading)
 
 
 def _told(record: SiteRecord) -> list[Cell]:
-    """The cells that are listed, and others with a stretch that was withheld; of a site that is set
-    aside those in which most sessions failed, first those with such a stretch, and those that did
-    not work."""
+    """Return the pairs with sentences of their own: the listed ones, and others with a stretch
+    that was withheld. Of a site that is set aside, return the pairs in which most sessions
+    failed.
+    """
     if not record.listed:
         return _list_failing(record)[:_FEW]
-    others = [cell for cell in record.cells if cell.probe_asn not in record.stretches]
-    return [*record.listed, *(cell for cell in others if cell.probe_asn in record.withheld)]
+    unlisted = [cell for cell in record.cells if cell.probe_asn not in record.stretches]
+    return [*record.listed, *(cell for cell in unlisted if cell.probe_asn in record.withheld)]
 
 
 def _list_failing(record: SiteRecord) -> list[Cell]:
-    """The cells of a site in which it failed."""
+    """Return the pairs in which the site failed."""
     failing = [
         cell
         for cell in record.cells
@@ -357,7 +351,7 @@ def _list_failing(record: SiteRecord) -> list[Cell]:
 def _pair(
     cell: Cell, record: SiteRecord, setting: Setting, names: Mapping[int, str], lang: Language
 ) -> dict[str, Any]:
-    """A network with sentences of its own."""
+    """Return a network with sentences of its own."""
     asn = cell.probe_asn
     stretches, withheld = record.stretches.get(asn, []), record.withheld.get(asn, [])
     return {
@@ -376,11 +370,11 @@ def _pair(
 def _list_by_state(
     lang: Language, record: SiteRecord, cells: Sequence[Cell]
 ) -> list[tuple[Markup, list[tuple[Markup, Markup, str]]]]:
-    """State in words → the networks with that state, each with its kind where it is no access
-    network, of how many sessions so many reached the site, and its id on the page, unless the
-    network has sentences of its own."""
+    """Group networks by state in words, each with its kind if it is no access network, its
+    sessions, and its id on the page, unless the network has sentences of its own.
+    """
     groups: dict[Markup, list[tuple[Markup, Markup, str]]] = {}
-    told = {cell.probe_asn for cell in _told(record)}
+    described = {cell.probe_asn for cell in _told(record)}
     for cell in cells:
         name = network_name(cell)
         if cell.kind not in DOMESTIC:
@@ -388,7 +382,7 @@ def _list_by_state(
         reached = lang.html(
             "{ok} of {all}", ok=int(cell.ok_session_count), all=int(cell.session_count)
         )
-        anchor = "" if cell.probe_asn in told else tell_network(cell.probe_asn)
+        anchor = "" if cell.probe_asn in described else tell_network(cell.probe_asn)
         groups.setdefault(state_words(lang, cell), []).append((name, reached, anchor))
     return list(groups.items())
 
@@ -396,11 +390,13 @@ def _list_by_state(
 def _list_rules(
     lang: Language, record: SiteRecord, rules: Mapping[str, Cell]
 ) -> list[tuple[str, Markup, str, int]]:
-    """The rules that most blocked sessions fired: name, why, when, on how many networks."""
+    """Return the rules of most blocked sessions: name, comment, condition, number of networks."""
     counts = Counter(cell.rule_id for cell in record.listed)
     return [
         (rule_id, word(lang, rules[rule_id].comment), rules[rule_id].condition, count)
-        for rule_id, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+        for rule_id, count in sorted(
+            counts.items(), key=lambda rule_count: (-rule_count[1], rule_count[0])
+        )
         if rule_id in rules
     ]
 
@@ -408,13 +404,13 @@ def _list_rules(
 # --- the index ------------------------------------------------------------------------------------
 
 
-#: Names of the index: one report may hold fifty thousand that nobody ever heard of.
+#: The most names in the index; an archive may contain fifty thousand invented ones.
 _MOST_NAMES = 10_000
 
 
 def list_names(sites: pd.DataFrame, lang: Language) -> Markup:
-    """What the index holds: every tested name by its status; of very many, those with a page and
-    those with most sessions.
+    """Return the index: every tested name by its status; of very many, those with a page and those
+    with most sessions.
 
     Args:
         sites: the contract's ``sites``.
@@ -432,7 +428,7 @@ def list_names(sites: pd.DataFrame, lang: Language) -> Markup:
 
 
 def _name(lang: Language, row: Cell) -> dict[str, Any]:
-    """One name with what became of it."""
+    """Return one name with its status."""
     written = as_written(row.domain)
     return {
         "row": row,
@@ -446,7 +442,7 @@ def _name(lang: Language, row: Cell) -> dict[str, Any]:
 
 
 def _reason_words(lang: Language, status: str, reason: str) -> str:
-    """Why a site has its status, in a few words; empty where nothing has to be said."""
+    """Return the reason for the status of a site in a few words; empty if none is needed."""
     if status == "not_enough_tests" and reason == "not_domestic":
         return lang.say("Tested on no access network")
     if status == "not_enough_tests" and reason == "down":

@@ -41,12 +41,12 @@ from analysis.store.store import Collection
 from analysis.study.parameters import replies_folder
 from analysis.study.study import Study
 
-#: What a report says that has nothing to compare with.
+#: The sentence of a report whose source is not OONI's archive.
 NOT_OONI = (
     "This run did not read OONI's archive itself, so its counts are not compared with OONI's."
 )
 
-#: Name of a cause → its sign in *here − OONI*, and how it is said.
+#: Name of a cause → its sign in *here − OONI*, and its words.
 _CAUSES: Mapping[str, tuple[int, str]] = {
     "later": (1, "received after OONI was asked"),
     "no_network": (1, "from an unknown network, which OONI drops"),
@@ -79,7 +79,7 @@ Causes = Mapping[str, Mapping[str, Tally]]
 
 @dataclass(frozen=True)
 class TieOut:
-    """The comparison, and what the page says of it.
+    """The comparison, and the sentences of the page.
 
     ``counts`` has one row per month and flag in the order of time: ``month, flag`` (``all`` first),
     ``here_count, ooni_count, difference`` (here − OONI), ``unexplained`` (what is left of it) and
@@ -108,15 +108,15 @@ def tie_out(study: Study, months: pd.DataFrame, store: str) -> TieOut:
     published = read_counts(replies_folder(store), study.probe_cc, period)
     causes = find_causes(study, published.asked_at)
     counts = compare(months, published.by_month(), causes, _not_read(study.collection))
-    asked = [published.asked_at[month] for month in sorted(published.asked_at)]
+    moments = [published.asked_at[month] for month in sorted(published.asked_at)]
     caveats = [
-        _fetched(min(asked).date(), max(asked).date()),
+        _fetched(min(moments).date(), max(moments).date()),
         ENGLISH.say(
             "OONI scores a measurement once, when it is "
             "received, by the rules and fingerprints of that day. This report scores all "
             "measurements by the same rules and fingerprints."
         ),
-        *_gaps(study, counts, days_between(period.until, asked[-1].date())),
+        *_gaps(study, counts, days_between(period.until, moments[-1].date())),
     ]
     return TieOut(
         counts,
@@ -148,8 +148,8 @@ def find_causes(study: Study, asked_at: Mapping[str, datetime]) -> Causes:
     query = f"SELECT DISTINCT {_MONTH}, object_key FROM observations"
     pairs = study.connection.execute(query).fetchall()
     later = [pair for pair in pairs if _is_later(pair[1], asked_at.get(pair[0]))]
-    given = {"months": [month for month, _ in later], "keys": [key for _, key in later]}
-    rows = study.connection.execute(_NOT_AT_OONI, given).fetchall()
+    parameters = {"months": [month for month, _ in later], "keys": [key for _, key in later]}
+    rows = study.connection.execute(_NOT_AT_OONI, parameters).fetchall()
     duplicates = study.observations.duplicates().assign(cause="twice")
     rows += duplicates[["month", "cause", "flag", "line_count"]].itertuples(index=False)
     causes: dict[str, dict[str, Counter[str]]] = {}
@@ -166,7 +166,7 @@ def compare(
     causes: Causes,
     not_read: Mapping[str, int],
 ) -> pd.DataFrame:
-    """Compare cell by cell; returns ``TieOut.counts``.
+    """Compare the counts of each month and flag; returns ``TieOut.counts``.
 
     Args:
         months: the table ``measurements_by_month``.
@@ -175,10 +175,10 @@ def compare(
         not_read: month → archive objects of it that were not read, or not to their end.
     """
     columns = {f"{cell}_count": cell for cell in DISJOINT} | {"measurement_count": _TOTAL}
-    here = months.set_index("month").rename(columns=columns)[[*_CELLS]].astype("object")
+    own = months.set_index("month").rename(columns=columns)[[*_CELLS]].astype("object")
     ours: dict[str, dict[str, int]] = {
         str(month): {str(cell): int(count) for cell, count in row.dropna().items()}
-        for month, row in here.iterrows()
+        for month, row in own.iterrows()
     }
     theirs = {month: {_TOTAL: sum(by.values()), **by} for month, by in published.items()}
     rows = [
@@ -199,51 +199,51 @@ def compare(
 def _rows_of(
     month: str, ours: Tally, theirs: Tally, causes: Mapping[str, Tally], not_read: int
 ) -> Iterator[tuple[object, ...]]:
-    """The rows of a month, in the order of ``_CELLS``."""
-    left = {cell: ours.get(cell, 0) - theirs.get(cell, 0) for cell in _CELLS}
-    taken = _choose_causes(left, causes)
-    left = _without(left, taken)
-    is_moved = left[_TOTAL] == 0
+    """Yield the rows of a month, in the order of ``_CELLS``."""
+    remaining = {cell: ours.get(cell, 0) - theirs.get(cell, 0) for cell in _CELLS}
+    taken = _choose_causes(remaining, causes)
+    remaining = _without(remaining, taken)
+    is_moved = remaining[_TOTAL] == 0
     for cell in _CELLS:
-        here, ooni = ours.get(cell), theirs.get(cell)
+        own, ooni = ours.get(cell), theirs.get(cell)
         amounts = {name: part.get(cell, 0) for name, part in taken.items()}
-        amounts["moved" if is_moved else "unexplained"] = left[cell]
+        amounts["moved" if is_moved else "unexplained"] = remaining[cell]
         unexplained: int | None = amounts.get("unexplained", 0)
         if not ours:
             explanation = "this report has no measurement of this month"
         elif not theirs:
             explanation = "OONI has no measurement of this month"
-        elif here is None:
+        elif own is None:
             explanation = "this run has no fingerprints and confirms no measurement"
             unexplained = None
         else:
             explanation = _explain(amounts, not_read)
-        difference = None if here is None or ooni is None else here - ooni
-        yield month, cell, here, ooni, difference, unexplained, explanation
+        difference = None if own is None or ooni is None else own - ooni
+        yield month, cell, own, ooni, difference, unexplained, explanation
 
 
 def _choose_causes(differences: Tally, causes: Mapping[str, Tally]) -> Mapping[str, Tally]:
-    """The causes that explain most of a month; of equals the fewest.
+    """Choose the causes that explain most of a month; of equal sets, the smallest.
 
     Of the month's total, then of its flags.
     """
     certain = [name for name in causes if name in _CERTAIN]
-    others = sorted(set(causes) - _CERTAIN)
+    uncertain = sorted(set(causes) - _CERTAIN)
     sets = [
         {name: causes[name] for name in (*certain, *chosen)}
-        for size in range(len(others) + 1)
-        for chosen in combinations(others, size)
+        for size in range(len(uncertain) + 1)
+        for chosen in combinations(uncertain, size)
     ]
 
     def left_over(taken: Mapping[str, Tally]) -> tuple[int, int]:
-        left = _without(differences, taken)
-        return abs(left[_TOTAL]), sum(map(abs, left.values()))
+        remaining = _without(differences, taken)
+        return abs(remaining[_TOTAL]), sum(map(abs, remaining.values()))
 
     return min(sets, key=left_over)
 
 
 def _without(differences: Tally, taken: Mapping[str, Tally]) -> dict[str, int]:
-    """What is left of differences when causes are taken off."""
+    """Return the differences without the rows that the causes explain."""
     return {
         cell: difference - sum(cause.get(cell, 0) for cause in taken.values())
         for cell, difference in differences.items()
@@ -253,10 +253,12 @@ def _without(differences: Tally, taken: Mapping[str, Tally]) -> dict[str, int]:
 def _explain(amounts: Tally, not_read: int) -> str:
     texts = {name: text for name, (_, text) in _CAUSES.items()}
     texts |= {"moved": "under another flag at OONI", "unexplained": "unexplained"}
-    said = [f"{abs(amounts[name]):,} {text}" for name, text in texts.items() if amounts.get(name)]
+    phrases = [
+        f"{abs(amounts[name]):,} {text}" for name, text in texts.items() if amounts.get(name)
+    ]
     if amounts.get("unexplained", 0) < 0 and not_read:
-        said.append(f"{not_read:,} archive objects of this month were not read completely")
-    return "; ".join(said) or "the same"
+        phrases.append(f"{not_read:,} archive objects of this month were not read completely")
+    return "; ".join(phrases) or "the same"
 
 
 def _claim(counts: pd.DataFrame) -> str:
@@ -274,8 +276,8 @@ def _claim(counts: pd.DataFrame) -> str:
 
 
 def _reading(counts: pd.DataFrame) -> str:
-    """The whole period on both sides."""
-    here, ooni = (
+    """Return the totals of the whole period on both sides, in words."""
+    own, ooni = (
         {cell: int(counts.loc[counts["flag"] == cell, side].sum()) for cell in _CELLS}
         for side in ("here_count", "ooni_count")
     )
@@ -285,10 +287,10 @@ def _reading(counts: pd.DataFrame) -> str:
         "difference, {over} are unexplained. OONI flags {flagged} of its measurements "
         "as anomalous or confirmed, this report flags {flagged_here}.",
         ooni=ooni[_TOTAL],
-        here=here[_TOTAL],
+        here=own[_TOTAL],
         over=over,
         flagged=_flagged(ooni),
-        flagged_here=_flagged(here),
+        flagged_here=_flagged(own),
     )
 
 
@@ -299,7 +301,7 @@ def _flagged(tally: Tally) -> str:
 
 
 def _gaps(study: Study, counts: pd.DataFrame, age: int) -> list[str]:
-    """Which measurements may be missing on either side, if any."""
+    """Return sentences on measurements that may be missing on either side."""
     gaps = []
     if age < SETTLED_DAYS:
         gaps.append(
@@ -321,19 +323,19 @@ def _gaps(study: Study, counts: pd.DataFrame, age: int) -> list[str]:
 
 
 def _not_read(collection: Collection) -> Counter[str]:
-    """Archive objects that were not read, or not to their end, by month of receipt."""
+    """Count the archive objects that were not read, or not to their end, by month of receipt."""
     keys = [item.key for item in collection.not_read]
     keys += [file.key for file in collection.files if file.ledger.get("truncated_file")]
     return Counter(f"{time:%Y-%m}" for key in keys if (time := _received(key)))
 
 
 def _is_later(key: str, asked_at: datetime | None) -> bool:
-    """Whether an archive object was received after OONI was asked."""
+    """Return whether an archive object was received after OONI was asked."""
     received = _received(key)
     return received is not None and asked_at is not None and received > asked_at
 
 
 def _received(key: str) -> datetime | None:
-    """The hour in which an archive object was received, UTC."""
+    """Return the hour in which an archive object was received, UTC."""
     received = parse_receipt(key)
     return received and datetime.fromtimestamp(received.since, UTC)

@@ -1,7 +1,7 @@
-"""What could not be read of the archive, where it is enough to change what a report says.
+"""Unread parts of the archive that are large enough to change the findings of a report.
 
-A line that cannot be read names no network, so that networks are known by the objects that hold
-their measurements: how many of these break off.
+A line that cannot be read names no network. So the unread part of a network is the share of broken
+objects among those that contain its measurements.
 """
 
 from collections import Counter
@@ -9,13 +9,11 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from analysis.languages.language import ENGLISH
-from analysis.pages.show import show_table, show_text
 from analysis.sources.archive_files import parse_receipt
 from analysis.study.study import Study
 from analysis.tables import name_network
 
-#: What is missing of a month or a network is told above the numbers from this share on.
+#: A missing share of a month or a network above this is shown before the numbers.
 TOLD_SHARE = 0.01
 
 _OBJECTS = """
@@ -27,7 +25,7 @@ _COUNTS = ["object_count", "unread_object_count", "line_count", "unread_line_cou
 
 
 def find_unread(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
-    """The months and networks of which more than one object, or line, in a hundred is unread.
+    """Return the months and networks with more than one unread object, or line, in a hundred.
 
     Args:
         study: its objects and observations.
@@ -67,43 +65,13 @@ def find_unread(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
     by_network = study.connection.execute(_OBJECTS, {"cut": cut}).df()
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     by_network["item"] = [name_network(names[asn], asn) for asn in by_network["probe_asn"]]
-    found = pd.concat([by_month, by_network[["item", *_COUNTS[:2]]]], ignore_index=True)
-    is_told = found["unread_object_count"] > TOLD_SHARE * found["object_count"]
-    is_told |= found["unread_line_count"] > TOLD_SHARE * found["line_count"]
-    told = found[is_told].reset_index(drop=True)
-    return told.astype(dict.fromkeys(_COUNTS, "Int64"))
+    candidates = pd.concat([by_month, by_network[["item", *_COUNTS[:2]]]], ignore_index=True)
+    is_told = candidates["unread_object_count"] > TOLD_SHARE * candidates["object_count"]
+    is_told |= candidates["unread_line_count"] > TOLD_SHARE * candidates["line_count"]
+    unread_parts = candidates[is_told].reset_index(drop=True)
+    return unread_parts.astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
 def _month_of(key: str) -> str:
     received = parse_receipt(key)
     return f"{datetime.fromtimestamp(received.since, UTC):%Y-%m}" if received else ""
-
-
-def show_unread(unread: pd.DataFrame) -> None:
-    """Show what is missing, where it is enough to be told above the numbers; else nothing.
-
-    Args:
-        unread: ``find_unread``.
-    """
-    if unread.empty:
-        return
-    show_text(
-        ENGLISH.say(
-            "Part of the archive could not be read: in the months and networks below, more than "
-            "one in a hundred objects or lines. What they held is missing on all pages, so blocks "
-            "may be missing too.",
-        )
-    )
-    show_table(
-        unread,
-        caption="Months and networks of which much could not be read",
-        headings={
-            "item": "Month of receipt, or network",
-            "object_count": "Objects",
-            "unread_object_count": "Objects not read, or broken off",
-            "line_count": "Lines",
-            "unread_line_count": "Lines not read",
-        },
-        note="A line that cannot be read names no network. Anybody can send such lines, so they "
-        "need not be lost measurements.",
-    )

@@ -54,7 +54,8 @@ _CHANGE = "; when the clocks change: "
 
 
 def add_local_hours(table: pd.DataFrame, probe_cc: str) -> pd.DataFrame:
-    """A table with ``local_schedule`` behind its ``schedule``, where there are hours of the week.
+    """Return a table with ``local_schedule`` behind its ``schedule``, if there are hours of the
+    week.
 
     Args:
         table: ``schedule, blocked_from, blocked_until``.
@@ -68,34 +69,34 @@ def add_local_hours(table: pd.DataFrame, probe_cc: str) -> pd.DataFrame:
         local_schedule(hours, zone, first, last)
         for hours, first, last in zip(*columns, strict=True)
     ]
-    place = list(table.columns).index("schedule") + 1
+    position = list(table.columns).index("schedule") + 1
     added = table.copy()
-    added.insert(place, "local_schedule", local)
+    added.insert(position, "local_schedule", local)
     return added
 
 
 def local_schedule(
     schedule: str, zone: ZoneInfo | None, first_day: date, last_day: date | None = None
 ) -> str:
-    """A UTC schedule in the local time of a zone.
+    """Return a UTC schedule in the local time of a zone.
 
     ``Mon-Fri 22:00-24:00`` is ``Tue-Sat 05:00-07:00`` seven hours ahead; where the clocks change
     meanwhile, both are given.
     """
-    found = _SCHEDULE.fullmatch(schedule)
-    if not found or zone is None:
+    match = _SCHEDULE.fullmatch(schedule)
+    if not match or zone is None:
         return ""
     shifts = dict.fromkeys(
         datetime.combine(day, time(12), UTC).astimezone(zone).utcoffset()
         for day in map(day_of, (first_day, last_day))
         if day
     )
-    texts = [_shifted(found, shift) for shift in shifts if shift is not None]
+    texts = [_shifted(match, shift) for shift in shifts if shift is not None]
     return _CHANGE.join(texts)
 
 
 def schedule_words(schedule: str, lang: Language) -> str:
-    """A schedule, or a local one, with the days of the week as a language names them."""
+    """Return a schedule, or a local one, with the days of the week as a language names them."""
     written = [
         _DAY.sub(lambda day: lang.weekday(_DAYS.index(day[0])), text)
         for text in schedule.split(_CHANGE)
@@ -106,21 +107,21 @@ def schedule_words(schedule: str, lang: Language) -> str:
     return lang.say("{before}; when the clocks change: {after}", before=before, after=after)
 
 
-def _shifted(found: re.Match[str], shift: timedelta) -> str:
-    """The windows by the day of the week on which they then begin, each day's together."""
+def _shifted(match: re.Match[str], shift: timedelta) -> str:
+    """Return the shifted windows, by the day of the week on which they then begin."""
     minutes = int(shift.total_seconds() // 60)
     by_day: dict[int, list[str]] = {}
-    for window in found["windows"].split(", "):
+    for window in match["windows"].split(", "):
         since, until = (_minutes(edge) + minutes for edge in window.split("-"))
         text = f"{_clock(since)}-{_clock(until, is_end=True)}"
         by_day.setdefault(since // (24 * 60), []).append(text)
     return "; ".join(
-        f"{_days_of(found, step)} {', '.join(windows)}" for step, windows in sorted(by_day.items())
+        f"{_days_of(match, step)} {', '.join(windows)}" for step, windows in sorted(by_day.items())
     )
 
 
-def _days_of(found: re.Match[str], step: int) -> str:
-    first, last = found["first"], found["last"] or found["first"]
+def _days_of(match: re.Match[str], step: int) -> str:
+    first, last = match["first"], match["last"] or match["first"]
     if _DAYS.index(last) == (_DAYS.index(first) - 1) % 7:
         step = 0  # all days of the week stay all of them
     names = dict.fromkeys(_DAYS[(_DAYS.index(name) + step) % 7] for name in (first, last))
@@ -143,7 +144,7 @@ def _clock(minutes: int, *, is_end: bool = False) -> str:
 Row = Any
 #: Longer than any sentence of ours.
 _LONGEST = 600
-#: Days without a test that are worth a sentence.
+#: A gap without a test is mentioned from this number of days on.
 _LEAST_GAP = 14
 
 
@@ -155,7 +156,7 @@ def say_verdict(
     names: Mapping[int, str],
     probe_cc: str,
 ) -> list[Markup]:
-    """All that a verdict says besides its state, a text for each thing.
+    """Return the sentences on a verdict besides its state.
 
     Args:
         lang: of the words.
@@ -171,32 +172,34 @@ def say_verdict(
     """
     zone = capital_zone(probe_cc)
     timed = [
-        (one, local_schedule(one.schedule, zone, one.blocked_from, one.blocked_until))
-        for one in stretches
+        (item, local_schedule(item.schedule, zone, item.blocked_from, item.blocked_until))
+        for item in stretches
     ]
     grade = CERTAINTY[grade_certainty(verdict)] if stretches else ""
-    caveats = [one for part in _split_note(verdict.note) if (one := _read_caveat(part))]
+    caveats = [item for part in _split_note(verdict.note) if (item := _read_caveat(part))]
     resolvers = name_resolvers(verdict, names)
     template = open_template("verdict.html.j2", lang).module
-    said = template.say_verdict(verdict, timed, withheld, resolvers, caveats, grade)
-    return list(Markup(said).split(END))
+    text = template.say_verdict(verdict, timed, withheld, resolvers, caveats, grade)
+    return list(Markup(text).split(END))
 
 
 def grade_certainty(verdict: Row) -> str:
-    """The key of ``CERTAINTY`` for a listed pair; thin where one person may be behind all of it."""
+    """Return the key of ``CERTAINTY`` for a listed pair; thin if one person may have caused all
+    of it.
+    """
     if verdict.sessions_to_flip < 2 or PLATFORM.search(verdict.note):
         return "thin"
     count = verdict.blocked_session_count
     return next(word for word, least in CERTAINTY_FROM.items() if count >= least)
 
 
-#: Between what is said of one thing and of another: no value can hold it, see ``language.visible``.
+#: Separates the parts of a template's text; no value can contain it, see ``language.visible``.
 END = Markup("\x1e")
 
 
 @lru_cache(maxsize=32)
 def open_template(name: str, lang: Language) -> Any:
-    """A template of this folder, with the words of the method at hand."""
+    """Return a template of this folder, with the words of the method as globals."""
     environment = make_environment(TEMPLATES, lang=lang)
     environment.globals |= {
         "end": END,
@@ -222,10 +225,15 @@ def open_template(name: str, lang: Language) -> Any:
     return environment.get_template(name)
 
 
+def split_parts(text: str) -> list[Markup]:
+    """Return what a template says of several things, each followed by ``END``, one by one."""
+    return [part for part in map(Markup.strip, Markup(text).split(END)) if part]
+
+
 def say_rivals(
     lang: Language, stretches: Sequence[Row], withheld: Sequence[Row], note: str
 ) -> list[Markup]:
-    """What else than a block each stretch may be: what was asked, and the answers; alike ones once.
+    """Return the other explanations of each stretch, as questions and answers, without repetitions.
 
     Args:
         lang: of the words.
@@ -234,10 +242,12 @@ def say_rivals(
         note: of the verdict, which may say that one kind of probe alone tested the site.
     """
     is_of_one_platform = any(PLATFORM.fullmatch(part) for part in _split_note(note))
-    asked = [(one.mechanism, one.state, "") for one in stretches]
-    asked += [(one.mechanism, one.state, one.reason) for one in withheld if one.reason in _RIVALS]
-    said = []
-    for mechanism, state, reason in dict.fromkeys(asked):
+    cases = [(item.mechanism, item.state, "") for item in stretches]
+    cases += [
+        (item.mechanism, item.state, item.reason) for item in withheld if item.reason in _RIVALS
+    ]
+    sentences = []
+    for mechanism, state, reason in dict.fromkeys(cases):
         named = word(lang, MECHANISMS.get(mechanism, mechanism))
         answers = [
             lang.html(
@@ -250,48 +260,48 @@ def say_rivals(
             else lang.html("{question} Yes.", question=word(lang, question))
             for question, answer in answer_rivals(mechanism, state, reason)
         ]
-        said.append(
+        sentences.append(
             lang.html("Failures “{name}”: {words}", name=named, words=Markup(" ").join(answers))
         )
-    return said
+    return sentences
 
 
 _OF_PROBES = next(rival.question for rival in RIVALS if rival.words == ONE_KIND_OF_PROBE)
-#: Sentences of ours that hold what parts a note.
+#: Our sentences that contain the separator of a note.
 _RIVALS = [rival.words for rival in RIVALS]
 _WHOLE = [text for text in (*_RIVALS, BEFORE_FIRST_TEST) if "; " in text]
 _ELSEWHERE = re.compile(r"in other countries ([\d.]+ %) fail")
-#: That part of a note, with both counts.
+#: The part of a note on one platform, with both counts.
 PLATFORM = re.compile(re.sub(r"\\\{\w\\\}", r"(\\d+)", re.escape(ONE_PLATFORM)))
 
 
 def _split_note(note: str) -> list[str]:
-    """The sentences of a note."""
+    """Split a note into its sentences."""
     for whole in _WHOLE:
         note = note.replace(whole, whole.replace("; ", ";\n"))
     return [part.replace(";\n", "; ") for part in note.split("; ") if part]
 
 
 def say_note(lang: Language, note: str) -> str:
-    """A note of a verdict in a language, sentence by sentence."""
+    """Return a note of a verdict in a language, sentence by sentence."""
     if lang == ENGLISH:
         return note
-    said = []
+    sentences = []
     for part in _split_note(note):
         share, platform = _ELSEWHERE.fullmatch(part), PLATFORM.fullmatch(part)
         if share:
-            said.append(lang.say("in other countries {share} fail", share=share[1]))
+            sentences.append(lang.say("in other countries {share} fail", share=share[1]))
         elif platform:
-            said.append(lang.say(ONE_PLATFORM, n=int(platform[1]), m=int(platform[2])))
+            sentences.append(lang.say(ONE_PLATFORM, n=int(platform[1]), m=int(platform[2])))
         else:
-            said.append(lang.say(part))
-    return "; ".join(said)
+            sentences.append(lang.say(part))
+    return "; ".join(sentences)
 
 
 def _read_caveat(part: str) -> tuple[int, int] | None:
-    """What part of a note says cannot be told of a listed stretch: how many failing sessions are
-    from one platform and how many from others; zeros, if the failures began before the first
-    test."""
+    """Read from part of a note what makes a listed stretch uncertain: the failing sessions from
+    one platform and those from others; zeros, if the failures began before the first test.
+    """
     if part == BEFORE_FIRST_TEST:
         return 0, 0
     platform = PLATFORM.fullmatch(part)
@@ -299,8 +309,9 @@ def _read_caveat(part: str) -> tuple[int, int] | None:
 
 
 def word(lang: Language, text: str) -> Markup:
-    """A word or sentence of the tables in a language. What is none of ours stands as it is, inert:
-    a category is a word of somebody's list."""
+    """Return a word or sentence of the tables in a language. A text that is not ours is returned
+    as it is, inert: a category is a word of somebody's list.
+    """
     shown = elided(visible(text), _LONGEST)
     if shown != text or PLACE.search(text):
         return Markup("<bdi>{}</bdi>").format(shown)
@@ -308,7 +319,7 @@ def word(lang: Language, text: str) -> Markup:
 
 
 def network_name(cell: Row) -> Markup:
-    """A network's name and number."""
+    """Return a network's name and number."""
     return _name_and_number(cell.network, tell_network(cell.probe_asn))
 
 
@@ -321,7 +332,7 @@ def _name_and_number(name: str, number: str) -> Markup:
 
 
 def state_words(lang: Language, cell: Row) -> Markup:
-    """A state as mark and word, and why there is no conclusion where there is none."""
+    """Return a state as mark and word, with the reason if there is no conclusion."""
     why = f":{cell.insufficient_reason}" if cell.insufficient_reason else ""
     return _mark_and_word(lang, f"{cell.state}{why}")
 
@@ -334,7 +345,7 @@ def _mark_and_word(lang: Language, name: str) -> Markup:
 
 
 def name_resolvers(cell: Row, names: Mapping[int, str]) -> list[Markup]:
-    """The networks through whose resolvers a false answer came, where it was another network's.
+    """Return the networks whose resolvers gave a false answer, if these are other networks.
 
     Args:
         cell: a verdict, or a stretch.

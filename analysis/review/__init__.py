@@ -1,4 +1,4 @@
-"""What happens around a report: drafts, decisions, audits, corrections, comparison, watching.
+"""Work around a report: drafts, decisions, audits, corrections, comparison, watching.
 
 In: a report's tables, and what people wrote, claimed or decided. Out: sheets to fill in, decisions
 that apply, statements that hold or do not, what changed between two reports, what is new.

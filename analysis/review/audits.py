@@ -45,7 +45,7 @@ ITEM = SetItem(
     "What an earlier draft says, checked by arithmetic, by published counts and by the tables of "
     "the report.",
 )
-#: Columns of the page, what matters first.
+#: Columns of the page, the most important first.
 _SHOWN = ["claim_id", "claim", "arithmetic", "where", "relation"]
 _CAVEAT = (
     "A statement that holds agrees with its own sums, a published count or a table of the report. "
@@ -55,15 +55,15 @@ _CAVEAT = (
 
 
 class NotThereError(Exception):
-    """What a claim is to be held against is not at hand; says why."""
+    """A value that a claim is compared with is missing; the message says why."""
 
 
-#: The cells of a table as texts, by what kind of table it is and its name.
+#: Kind of table and its name → its cells as texts.
 _Tables = Callable[[str, str], pd.DataFrame]
 
 
 def audit_claims(draft: Draft, report: Report | None) -> pd.DataFrame:
-    """Hold each statement to its relation.
+    """Check each statement against its relation.
 
     Args:
         draft: the statements.
@@ -111,26 +111,28 @@ def _of_report(draft: Draft, report: Report | None, table: str) -> pd.DataFrame:
 
 
 def _hold(claim: Claim, read: _Tables) -> Outcome:
-    """The result, and the sum in words with the tables that its values are from."""
-    places: list[str] = []
+    """Check a statement: the result, and the sum in words with the tables of its values."""
+    sources: list[str] = []
     values: dict[str, object] = {}
     try:
         for name, value in claim.values.items():
-            given = value if isinstance(value, list) else [value]
-            places += [f"“{name}” in {one.place}" for one in given if isinstance(one, Lookup)]
-            found = [each for one in given for each in _find(one, read)]
-            if not isinstance(value, list) and len(found) != 1:
-                raise NotThereError(f"{places[-1]} has {len(found)} values where one is needed")
-            values[name] = found if isinstance(value, list) else found[0]
+            items = value if isinstance(value, list) else [value]
+            sources += [f"“{name}” in {item.place}" for item in items if isinstance(item, Lookup)]
+            numbers = [number for item in items for number in _find(item, read)]
+            if not isinstance(value, list) and len(numbers) != 1:
+                raise NotThereError(f"{sources[-1]} has {len(numbers)} values where one is needed")
+            values[name] = numbers if isinstance(value, list) else numbers[0]
     except NotThereError as error:
         return "cannot_be_checked", str(error)
     result, arithmetic = check(claim.relation, values)
-    source = f". Looked up: {', '.join(dict.fromkeys(places))}" if places else ""
+    source = f". Looked up: {', '.join(dict.fromkeys(sources))}" if sources else ""
     return result, f"{arithmetic}{source}"
 
 
 def _find(lookup: object, read: _Tables) -> list[object]:
-    """What stands at a place: one value, but for ``each``; a value stands for itself."""
+    """Return the value at a place of a table, or all of them for ``each``; a plain value as it
+    is.
+    """
     if not isinstance(lookup, Lookup):
         return [lookup]
     frame = read(lookup.kind, lookup.table)
@@ -153,12 +155,12 @@ def _find(lookup: object, read: _Tables) -> list[object]:
 
 
 def count_results(audited: pd.DataFrame) -> dict[str, int]:
-    """Result → its statements, those that do not hold first."""
+    """Count the statements by result, those that do not hold first."""
     return {name: int((audited["result"] == name).sum()) for name in AUDIT_RESULTS}
 
 
 def audit(claims: Path, folder: Path | None, out: Path | None) -> Iterator[str]:
-    """Hold a draft's statements against what is known, and write the page and its table.
+    """Check a draft's statements, and write the page and its table.
 
     Args:
         claims: the file of the statements.
@@ -192,7 +194,7 @@ def audit(claims: Path, folder: Path | None, out: Path | None) -> Iterator[str]:
 
 
 def _publish(draft: Draft, report: Report | None, audited: pd.DataFrame, out: Path) -> Path:
-    """A folder of its own: the page, its table and ``run.json``."""
+    """Write a folder of its own: the page, its table and ``run.json``."""
     item = replace(ITEM, file="index.html")
     page = PageContext(
         country=country_name(draft.probe_cc),
@@ -220,7 +222,7 @@ def _publish(draft: Draft, report: Report | None, audited: pd.DataFrame, out: Pa
 
 
 def audit_page(draft: Draft, run: Mapping[str, Any]) -> Appendix:
-    """The page of a report that is being made; ``run`` is what ``run.json`` will say."""
+    """Return the page of a report that is being made; ``run`` is what ``run.json`` will say."""
 
     def make(tables: Path, _: Mapping[str, Any]) -> list[Section]:
         audited = audit_claims(draft, Report(tables.parent, run))
@@ -231,7 +233,7 @@ def audit_page(draft: Draft, run: Mapping[str, Any]) -> Appendix:
 
 
 def show_audit(draft: Draft, audited: pd.DataFrame) -> list[Section]:
-    """The sections of the page: heading and content; the first has no heading.
+    """Return the sections of the page: heading and content; the first has no heading.
 
     Args:
         draft: the statements.

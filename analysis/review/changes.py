@@ -17,7 +17,7 @@ from analysis.languages.language import ENGLISH, Language
 from analysis.pages.html_tables import blocks, render_table
 from analysis.pages.rendering import Comparison, Section
 from analysis.reference.reference_files import country_name
-from analysis.reference.withheld import load_withheld
+from analysis.reference.withheld import Withheld, load_withheld
 from analysis.report.first_page import read_decided
 from analysis.review.decisions import is_finding
 from analysis.review.reports import Report, check_tables, read_report
@@ -33,7 +33,7 @@ KINDS = {
     "site": "Sites",
     "site_network": "Sites on one network",
 }
-#: Cause → what in ``run.json`` differs where it is one, each with its words.
+#: Cause → the keys of ``run.json`` that differ if it applies, each with its words.
 OF_RUN: Mapping[str, Mapping[str, str]] = {
     "data": {
         "input_digest": "observations",
@@ -47,14 +47,16 @@ OF_RUN: Mapping[str, Mapping[str, str]] = {
     },
     "reference": {"reference": "reference lists", "reference_snapshot": "snapshot of lists"},
 }
+#: Tables that are compared.
+_COMPARED = ("blocked_sites", "verdicts")
 _PART, _BASELINE = "part of the measurements", "baseline of the variant"
-#: Words of a change that no list of words has.
+#: Words of a change besides those of the vocabulary.
 NOT_LISTED, WITHDRAWN = "not listed", "withdrawn"
 NAMED_A_WITHHELD_SITE = "a sentence with a name that has been withheld since"
 
 
 def compare_reports(before: Report, after: Report) -> pd.DataFrame:
-    """What differs between two reports.
+    """Return the differences between two reports.
 
     Args:
         before: the earlier one.
@@ -74,34 +76,34 @@ def compare_reports(before: Report, after: Report) -> pd.DataFrame:
             f"is of {country_name(before.probe_cc)}, not of {country_name(after.probe_cc)}",
         )
     old, new = _read(before), _read(after)
-    for said in (old, new):
-        not_listed = {*old["site"], *new["site"]} & said["tested"].keys() - said["site"].keys()
-        said["site"] |= dict.fromkeys(not_listed, NOT_LISTED)
+    for texts in (old, new):
+        not_listed = {*old["site"], *new["site"]} & texts["tested"].keys() - texts["site"].keys()
+        texts["site"] |= dict.fromkeys(not_listed, NOT_LISTED)
     causes = find_causes(before, after)
-    # a difference that the runs do not explain is in what judges
+    # a difference that the runs do not explain comes from the method
     cause, note = (
         ";".join(causes) or "method",
         "; ".join(f"differs: {shorten(words)}" for words in causes.values()),
     )
     rows = {
-        (kind, item): [was, now, cause, note]
+        (kind, item): [text_before, text_after, cause, note]
         for kind in KINDS
-        for item, was, now in _differences(old[kind], new[kind])
+        for item, text_before, text_after in _differences(old[kind], new[kind])
     }
     for (kind, item), row in rows.items():
         if kind == "site_network":
-            reasons = (said["reason"].get(item, "not tested") for said in (old, new))
+            reasons = (texts["reason"].get(item, "not tested") for texts in (old, new))
             row[3] = "; ".join(filter(None, [note, "before: {}; now: {}".format(*reasons)]))
-    # a decision marks a finding or a site and moves no number; where nothing else differs between
-    # the runs, nothing else has moved the item either
-    for item, was, now in _differences(old["decision"], new["decision"]):
+    # a decision marks a finding or a site and changes no number; if nothing else differs between
+    # the runs, the decision alone has changed the item
+    for item, text_before, text_after in _differences(old["decision"], new["decision"]):
         key = "finding" if is_finding(item) else "site", item
-        decided = f"decided: {now or WITHDRAWN}"
+        decided = f"decided: {text_after or WITHDRAWN}"
         if key in rows:
             together = "; ".join(filter(None, (rows[key][3], decided)))
             rows[key] = [*rows[key][:2], ";".join([*causes, "decision"]), together]
         else:
-            rows[key] = [was, now, "decision", decided]
+            rows[key] = [text_before, text_after, "decision", decided]
     columns = list(TABLES["changes"].columns)
     frame = pd.DataFrame([(*key, *row) for key, row in rows.items()], columns=columns, dtype="str")
     return frame.sort_values(["kind", "item"], ignore_index=True)
@@ -118,7 +120,7 @@ def check_comparable(report: Report, parameter: str) -> None:
         ParameterError: it is of no web site; or a table that is compared is not the one that its
             ``run.json`` names, or not as this workbook writes it.
     """
-    check_tables(report, ("blocked_sites", "verdicts"), parameter)
+    check_tables(report, _COMPARED, parameter)
     try:
         _read(report)
     except ParameterError as error:
@@ -126,51 +128,74 @@ def check_comparable(report: Report, parameter: str) -> None:
 
 
 def _read(report: Report) -> dict[str, dict[str, str]]:
-    """Kind of change → item → what a report says of it; and its ``tested`` sites and ``decision``s.
+    """Return what a report says: kind of change → item → its words.
 
-    An earlier report may have the names that a meeting has withheld since.
+    Besides the kinds of ``changes`` there are ``tested``, the tested sites, ``reason``, why each
+    pair has its state, and ``decision``. An earlier report may have names that a meeting has
+    withheld since; these are replaced.
 
     Raises:
         ParameterError: a table is not as this workbook writes it.
     """
     withheld = load_withheld(report.probe_cc)
-    listed, verdicts = (
-        frame.assign(domain=frame["domain"].map(withheld.mask))
-        for frame in (read_table(report.tables, name) for name in ("blocked_sites", "verdicts"))
-    )
-    cells = verdicts[(verdicts["period"] == "all") & verdicts["state"].isin(LISTED)]
-    decided = read_decided(report.tables)
+    listed, verdicts = (_read_masked(report, name, withheld) for name in _COMPARED)
+    whole = verdicts[verdicts["period"] == "all"]
+    pairs = whole[whole["state"].isin(LISTED)]
     return {
-        "number": {name: str(one["value"]) for name, one in report.run.get("findings", {}).items()},
-        "finding": {
-            # where a name stood among others would give it away
-            item: NAMED_A_WITHHELD_SITE if withheld.spells(claim) else claim
-            for item, claim in report.run.get("finding_claims", {}).items()
-        },
+        "number": _read_numbers(report),
+        "finding": _read_claims(report, withheld),
         "site": _words(listed["domain"], listed["state"], report),
-        "site_network": _words(
-            cells["domain"] + " " + tell_cells(cells["probe_asn"], "asn"), cells["state"], report
-        ),
+        "site_network": _words(_name_pairs(pairs), pairs["state"], report),
         "tested": dict.fromkeys(verdicts["domain"], NOT_LISTED),
-        "reason": _reasons(verdicts[verdicts["period"] == "all"]),
-        "decision": {
-            withheld.mask(item): DECISIONS.get(one["decision"], one["decision"])
-            for item, one in decided.items()
-        },
+        "reason": _reasons(whole),
+        "decision": _read_decisions(report, withheld),
     }
 
 
+def _read_masked(report: Report, name: str, withheld: Withheld) -> pd.DataFrame:
+    """Return a table of a report with placeholders for withheld names."""
+    table = read_table(report.tables, name)
+    return table.assign(domain=table["domain"].map(withheld.mask))
+
+
+def _read_numbers(report: Report) -> dict[str, str]:
+    """Return the headline numbers by name."""
+    numbers = report.run.get("findings", {})
+    return {name: str(number["value"]) for name, number in numbers.items()}
+
+
+def _read_claims(report: Report, withheld: Withheld) -> dict[str, str]:
+    """Return the claim of each finding; of one that names a withheld site, only that it does."""
+    # a placeholder among other names would give the name away
+    return {
+        item: NAMED_A_WITHHELD_SITE if withheld.spells(claim) else claim
+        for item, claim in report.run.get("finding_claims", {}).items()
+    }
+
+
+def _read_decisions(report: Report, withheld: Withheld) -> dict[str, str]:
+    """Return what a meeting decided of each item, in words."""
+    return {
+        withheld.mask(item): DECISIONS.get(row["decision"], row["decision"])
+        for item, row in read_decided(report.tables).items()
+    }
+
+
+def _name_pairs(verdicts: pd.DataFrame) -> pd.Series:
+    """Return site and network of each row as one text, such as ``example.org AS64500``."""
+    return verdicts["domain"] + " " + tell_cells(verdicts["probe_asn"], "asn")
+
+
 def _reasons(verdicts: pd.DataFrame) -> dict[str, str]:
-    """Site and network → why a report says what it says: the mechanism, or what speaks against."""
+    """Return by site and network the reason for its state: the mechanism, or the note."""
     states = verdicts["state"].map({name: state.words.lower() for name, state in STATES.items()})
     reasons = verdicts["mechanism"].where(verdicts["mechanism"] != "", verdicts["note"])
-    told = reasons.where(reasons != "", states)
-    pairs = verdicts["domain"] + " " + tell_cells(verdicts["probe_asn"], "asn")
-    return dict(zip(pairs, told, strict=True))
+    words = reasons.where(reasons != "", states)
+    return dict(zip(_name_pairs(verdicts), words, strict=True))
 
 
 def _words(items: pd.Series, states: pd.Series, report: Report) -> dict[str, str]:
-    """Item → its state in words."""
+    """Return the state of each item in words."""
     for state in states[~states.isin(list(STATES))]:
         raise ParameterError("tables", report.tables, f"there is no state {str(state)[:40]!r}")
     return {item: STATES[state].words for item, state in zip(items, states, strict=True)}
@@ -186,26 +211,26 @@ def _differences(
 
 
 def find_causes(before: Report, after: Report) -> dict[str, list[str]]:
-    """Cause → what of it differs between the runs, each in words; empty where nothing does."""
-    found = {
+    """Return the parts of the runs that differ, by cause, each in words."""
+    differences = {
         cause: [words for key, words in keys.items() if _of_run(before, key) != _of_run(after, key)]
         for cause, keys in OF_RUN.items()
     }
-    was, now = Lineage.read(before.run), Lineage.read(after.run)
-    if was and now:  # it says more than their versions
+    lineage_before, lineage_after = Lineage.read(before.run), Lineage.read(after.run)
+    if lineage_before and lineage_after:  # it says more than their versions
         version = [OF_RUN["method"]["code_version"]]
-        found["method"] = [
-            *name_differences(was, now),
-            *(version if version[0] in found["method"] else []),
+        differences["method"] = [
+            *name_differences(lineage_before, lineage_after),
+            *(version if version[0] in differences["method"] else []),
         ]
-    elif is_told := was or now:  # one of them is older than that record
-        found["method"] += is_told.edits
-    one, other = (report.run.get("variant", {}) for report in (before, after))
-    if one.get("only") != other.get("only"):
-        found["data"].append(_PART)
-    if any(one.get(name) != other.get(name) for name in ("baseline", "code")):
-        found["method"].append(_BASELINE)
-    return {cause: words for cause, words in found.items() if words}
+    elif lineage := lineage_before or lineage_after:  # one of them is older than that record
+        differences["method"] += lineage.edits
+    variant_before, variant_after = (report.run.get("variant", {}) for report in (before, after))
+    if variant_before.get("only") != variant_after.get("only"):
+        differences["data"].append(_PART)
+    if any(variant_before.get(name) != variant_after.get(name) for name in ("baseline", "code")):
+        differences["method"].append(_BASELINE)
+    return {cause: words for cause, words in differences.items() if words}
 
 
 def _of_run(report: Report, key: str) -> Any:
@@ -219,7 +244,8 @@ def _of_run(report: Report, key: str) -> Any:
 def show_changes(
     changes: pd.DataFrame, before: Report, after: Report, lang: Language = ENGLISH
 ) -> Markup:
-    """The section of the first page: what differs between the runs, and the changes by kind.
+    """Return the section of the first page: the differences between the runs, and the changes by
+    kind.
 
     Changes on single networks are counted; the table has them. Drafts are compared in English,
     whatever the language, and so are their tables.
@@ -241,7 +267,7 @@ def show_changes(
     return Markup(blocks().paragraphs(opening)) + in_english
 
 
-#: Kind of change → what its table is, and what heads its first column.
+#: Kind of change → the caption of its table, and the heading of its first column.
 _CAPTIONS = {
     "number": ("Numbers that changed", "Number"),
     "finding": ("Findings that changed", "Finding"),
@@ -250,7 +276,7 @@ _CAPTIONS = {
 
 
 def comparison_with(previous: Report) -> Comparison:
-    """What a report that is being made says of an earlier one."""
+    """Compare a report that is being made with an earlier one."""
 
     def make(tables: Path, run: Mapping[str, Any], lang: Language) -> Section:
         now = Report(tables.parent, run)
@@ -261,12 +287,12 @@ def comparison_with(previous: Report) -> Comparison:
 
 
 def compare(before: Path, after: Path) -> Iterator[str]:
-    """What differs between two reports' folders, as lines for a terminal.
+    """Compare the folders of two reports, in lines for a terminal.
 
     Raises:
         ParameterError: one is no report, or they are of two countries.
     """
-    first, second = (read_report(one, name) for one, name in ((before, "A"), (after, "B")))
+    first, second = (read_report(folder, name) for folder, name in ((before, "A"), (after, "B")))
     for report, name in ((first, "A"), (second, "B")):
         check_comparable(report, name)
     changes = compare_reports(first, second)
@@ -284,19 +310,19 @@ def _runs(before: Report, after: Report, lang: Language = ENGLISH) -> str:
     causes = find_causes(before, after)
     if not causes:
         return lang.say("Nothing differs between the two runs that run.json tells of.")
-    known = {_PART, _BASELINE, *(words for keys in OF_RUN.values() for words in keys.values())}
+    translated = {_PART, _BASELINE, *(words for keys in OF_RUN.values() for words in keys.values())}
     parts = [
         lang.say(
             "{cause} (differs: {what})",
             cause=lang.say(CAUSES[cause]),
-            what=[lang.say(one) if one in known else one for one in words],
+            what=[lang.say(part) if part in translated else part for part in words],
         )
         for cause, words in causes.items()
     ]
-    told = lang.say("Between the two runs: {causes}.", causes=parts)
+    sentence = lang.say("Between the two runs: {causes}.", causes=parts)
     if len(causes) == 1:
-        return told
-    return f"{told} " + lang.say("Which of them caused a change is not told apart.")
+        return sentence
+    return f"{sentence} " + lang.say("Which of them caused a change is not told apart.")
 
 
 def _counts(changes: pd.DataFrame, lang: Language) -> Iterator[str]:
@@ -304,9 +330,9 @@ def _counts(changes: pd.DataFrame, lang: Language) -> Iterator[str]:
     sites = changes[changes["kind"] == "site"]
     listed = [STATES[state].words for state in LISTED]
     came = (~sites["before"].isin(listed) & sites["after"].isin(listed)).sum()
-    left = (sites["before"].isin(listed) & ~sites["after"].isin(listed)).sum()
+    unlisted_count = (sites["before"].isin(listed) & ~sites["after"].isin(listed)).sum()
     yield lang.say(
-        "Sites that came on the list: {came}; that left it: {left}.", came=came, left=left
+        "Sites that came on the list: {came}; that left it: {left}.", came=came, left=unlisted_count
     )
     yield lang.say(
         "Numbers that changed: {numbers}; findings: {findings}; pairs of site and network: {pairs} "

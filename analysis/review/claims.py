@@ -36,7 +36,7 @@ Outcome = tuple[str, str]
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation: what it says, how it is checked, and the values that it takes, by name.
+    """A relation: its words, its check, and the values that it takes, by name.
 
     Attributes:
         meaning: in words.
@@ -53,7 +53,7 @@ class Relation:
     texts: tuple[str, ...] = ()
 
 
-#: Values that are lists, and the one that is names with what each stands for, of any relation.
+#: Names of values that are lists, and of the one that maps names to what they stand for.
 LISTS = ("parts", "names", "counts")
 NAMES = "same_as"
 #: A share of numbers of 15 digits and 6 decimals has twice as many, and four more are shown.
@@ -65,7 +65,7 @@ def _result(holds: bool) -> str:
 
 
 def _say(value: object) -> str:
-    """A number with its thousands and the decimals that it has; a text in quotation marks."""
+    """Return a number with its thousands and decimals, or a text in quotation marks."""
     return f"{value.normalize():,f}" if isinstance(value, Decimal) else f"“{str(value)[:300]}”"
 
 
@@ -98,7 +98,7 @@ def _less_than(part: Decimal, whole: Decimal) -> Outcome:
 
 
 def _share(percent: Decimal, whole: Decimal, part: Decimal | None = None) -> Outcome:
-    """A percentage as printed: right where it is the share, rounded to its decimals.
+    """Check a percentage as printed: it holds if it is the share, rounded to its decimals.
 
     Without a part, that which comes nearest.
     """
@@ -114,19 +114,21 @@ def _share(percent: Decimal, whole: Decimal, part: Decimal | None = None) -> Out
 
 
 def _union(whole: Decimal, parts: Sequence[Decimal]) -> Outcome:
-    """A whole of parts that overlap: between the largest part and the sum of all."""
+    """Check a whole of parts that overlap: between the largest part and the sum of all."""
     total = sum(parts, Decimal(0))
     words = f"at least {_say(max(parts))}, at most {_say(total)}; said: {_say(whole)}"
     if not max(parts) <= whole <= total:
         return "does_not_hold", words
-    # possible is not proven, unless nothing else is
+    # a possible value is not proven, unless it is the only one
     return ("holds" if max(parts) == total else "cannot_be_checked"), words
 
 
 def _distinct(
     count: Decimal, names: Sequence[object], same_as: Mapping[str, str] | None = None
 ) -> Outcome:
-    """So many different names: in one spelling, and a misspelt one as what it stands for."""
+    """Check a number of different names: each in one spelling, a misspelt one as the name it
+    stands for.
+    """
     stands_for = {_spelling(name): _spelling(other) for name, other in (same_as or {}).items()}
     counts = Counter(stands_for.get(one, one) for one in map(_spelling, names))
     words = f"{len(names):,} names, {len(counts):,} different; said: {_say(count)}"
@@ -141,14 +143,16 @@ def _spelling(name: object) -> str:
 
 
 def _largest(counts: Sequence[Decimal], whole: Decimal, classes: Decimal) -> Outcome:
-    """The largest classes of a whole: no other class may be larger than the smallest of these."""
-    rest, others = whole - sum(counts, Decimal(0)), classes - len(counts)
-    room = others * min(counts)
+    """Check the largest classes of a whole: no other class may be larger than the smallest of
+    these.
+    """
+    remainder, other_classes = whole - sum(counts, Decimal(0)), classes - len(counts)
+    room = other_classes * min(counts)
     words = (
-        f"{_say(whole)} − {' − '.join(map(_say, counts))} = {_say(rest)} remain for the other "
-        f"{_say(others)} classes; with {_say(min(counts))} each, they have {_say(room)}"
+        f"{_say(whole)} − {' − '.join(map(_say, counts))} = {_say(remainder)} remain for the other "
+        f"{_say(other_classes)} classes; with {_say(min(counts))} each, they have {_say(room)}"
     )
-    return _result(0 <= rest <= room), words
+    return _result(0 <= remainder <= room), words
 
 
 def _not_checkable(why: object) -> Outcome:
@@ -188,7 +192,7 @@ RELATIONS: Mapping[str, Relation] = {
 
 
 def check(relation: str, values: Mapping[str, Any]) -> Outcome:
-    """Hold values to a relation.
+    """Check values against a relation.
 
     Args:
         relation: a key of ``RELATIONS``.
@@ -197,20 +201,20 @@ def check(relation: str, values: Mapping[str, Any]) -> Outcome:
     Returns:
         The result, and the sum in words.
     """
-    held = RELATIONS[relation]
+    definition = RELATIONS[relation]
     for name, value in values.items():
-        for one in value if isinstance(value, list) else [value]:
-            if name not in held.texts and not isinstance(one, Decimal):
-                return "cannot_be_checked", f"{_say(one)} is no number"
+        for item in value if isinstance(value, list) else [value]:
+            if name not in definition.texts and not isinstance(item, Decimal):
+                return "cannot_be_checked", f"{_say(item)} is no number"
     with localcontext(prec=_DIGITS):
-        return held.check(**values)
+        return definition.check(**values)
 
 
 #: The drafts that ship.
 DRAFTS = REPOSITORY / "data" / "claims"
-#: Bounded, since somebody else may have written it.
+#: The size of a draft is bounded, since somebody else may have written it.
 NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,6})?", re.ASCII)
-#: What is taken of the rows of a table: one cell, every cell, their sum, how many different ones.
+#: How rows of a table become a value: one cell, every cell, their sum, the count of different ones.
 TAKES = ("value", "each", "sum", "count")
 
 _HEAD = ("document", "source", "probe_cc", "since", "until", "claims")
@@ -308,22 +312,22 @@ def load_draft(path: Path) -> Draft:
 
 
 def _withhold(draft: Draft, withheld: Withheld) -> Draft:
-    """A draft with placeholders for the names that are withheld."""
+    """Return a draft with placeholders for the names that are withheld."""
     if not withheld:
         return draft
     mask = withheld.mask
     claims = [
         replace(
-            one,
-            id=mask(one.id),
-            where=mask(one.where),
-            text=mask(one.text),
+            claim,
+            id=mask(claim.id),
+            where=mask(claim.where),
+            text=mask(claim.text),
             relation="not_checkable",
             values={"why": "it is about a site whose name is withheld"},
         )
-        if withheld.spells(f"{one.id} {one.where} {one.text} {one.values}")
-        else one
-        for one in draft.claims
+        if withheld.spells(f"{claim.id} {claim.where} {claim.text} {claim.values}")
+        else claim
+        for claim in draft.claims
     ]
     return replace(
         draft,
@@ -335,7 +339,7 @@ def _withhold(draft: Draft, withheld: Withheld) -> Draft:
 
 
 def find_draft(probe_cc: str, period: Period) -> Path | None:
-    """The shipped draft of a country and period, if there is one."""
+    """Return the shipped draft of a country and period; None if there is none."""
     for path in sorted(DRAFTS.glob(f"{probe_cc.lower()}-*.yml")):
         if load_draft(path).period == period:
             return path
@@ -354,12 +358,16 @@ class _Reader(NodeReader):
         relation = self.plain(cells["relation"])
         if relation not in RELATIONS:
             self.fail(cells["relation"], f"{relation[:40]!r} is none of {', '.join(RELATIONS)}")
-        held = RELATIONS[relation]
-        given = self.mapping(cells["values"], held.needs, f"values of {relation}", held.may_have)
+        definition = RELATIONS[relation]
+        cells_of_values = self.mapping(
+            cells["values"], definition.needs, f"values of {relation}", definition.may_have
+        )
         values: dict[str, object] = {}
-        for name, value in given.items():
+        for name, value in cells_of_values.items():
             if name == NAMES:
-                values[name] = {key: one for key, (one, *_) in self.texts(value, name).items()}
+                values[name] = {
+                    key: first_text for key, (first_text, *_) in self.texts(value, name).items()
+                }
             elif name in LISTS:
                 values[name] = list(map(self.value, self.items(value, _MOST_ITEMS, "values")))
             else:
@@ -367,23 +375,23 @@ class _Reader(NodeReader):
         return Claim(id, where, text, relation, values)
 
     def texts(self, node: yaml.Node, what: str) -> dict[str, tuple[str, ...]]:
-        """Names, each with a text or a list of some."""
+        """Read names, each with a text or a list of texts."""
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         if not 1 <= len(pairs) <= _MOST_ITEMS:
             self.fail(node, f"{what} must be 1 to {_MOST_ITEMS} names, each with a text or several")
         return {
-            self.plain(key): tuple(map(self.plain, one.value))
-            if isinstance(one, yaml.SequenceNode)
-            else (self.plain(one),)
-            for key, one in pairs
+            self.plain(key): tuple(map(self.plain, text.value))
+            if isinstance(text, yaml.SequenceNode)
+            else (self.plain(text),)
+            for key, text in pairs
         }
 
     def value(self, node: yaml.Node) -> Decimal | str | Lookup:
-        """A number, a text, or where one stands."""
+        """Read a number, a text, or the place of one."""
         if isinstance(node, yaml.MappingNode):
             return self.lookup(node)
         text = self.bounded(node, "a value")
-        # what stands in quotes is text
+        # a scalar in quotes is text
         is_number = isinstance(node, yaml.ScalarNode) and not node.style and NUMBER.fullmatch(text)
         return Decimal(text) if is_number else text
 
@@ -395,19 +403,19 @@ class _Reader(NodeReader):
         where = self.texts(cells["where"], "where") if "where" in cells else {}
         table, column = self.plain(cells[kind]), self.plain(cells[take])
         if kind == "published":
-            known = set(self.checked(cells[kind], partial(read_published, self.path.parent)))
+            columns = set(self.checked(cells[kind], partial(read_published, self.path.parent)))
         elif table in TABLES:
-            known = set(TABLES[table].columns)
+            columns = set(TABLES[table].columns)
         else:
             self.fail(node, f"a report has no table {table[:80]!r}")
-        unknown = {column, *where} - known
+        unknown = {column, *where} - columns
         if unknown:
             self.fail(node, f"{table} has no column {', '.join(sorted(unknown))[:80]}")
         return Lookup(kind, table, take, column, where)
 
 
 def read_published(folder: Path, table: str) -> pd.DataFrame:
-    """A CSV beside the claims, or else one that ships; nothing from elsewhere.
+    """Return the path of a CSV beside the claims, or else of one that ships; refuse any other.
 
     Raises:
         ParameterError: there is none.

@@ -24,7 +24,7 @@ from analysis.verdicts.floors import wilson_bounds
 from analysis.verdicts.states import strength
 from analysis.vocabulary import LISTED
 
-#: What must be the same for numbers of two reports to stand side by side.
+#: Keys of ``run.json`` that must be equal before two reports are compared.
 _SAME = ("rules_version", "code_version", "changed_thresholds", "method", "variant")
 _READ = ("verdicts", "networks", "measurements_by_month")
 _PAGE = "index.html"
@@ -32,7 +32,7 @@ _SHOWN_SITES = 60
 
 
 def hold_side_by_side(folders: Sequence[Path], out: Path | None) -> Path:
-    """Make the page of some reports; returns it.
+    """Make the page of some reports, and return it.
 
     Args:
         folders: of the reports, one a country.
@@ -75,8 +75,8 @@ def hold_side_by_side(folders: Sequence[Path], out: Path | None) -> Path:
 def _check_comparable(reports: Sequence[Report]) -> None:
     """Refuse reports whose numbers cannot stand side by side."""
     first, codes = reports[0], [report.probe_cc for report in reports]
-    for place, report in enumerate(reports):
-        if report.probe_cc in codes[:place]:
+    for position, report in enumerate(reports):
+        if report.probe_cc in codes[:position]:
             accepted = f"is a second report of {country_name(report.probe_cc)}; one is accepted"
             raise ParameterError("REPORT", report.folder, accepted)
         if report.period != first.period:
@@ -90,7 +90,7 @@ def _check_comparable(reports: Sequence[Report]) -> None:
 
 
 def compare_countries(reports: Sequence[Report]) -> dict[str, pd.DataFrame]:
-    """The contract's tables of countries side by side, by name.
+    """Return the contract's tables of countries side by side, by name.
 
     Args:
         reports: one a country, of one method and period.
@@ -111,7 +111,7 @@ def compare_countries(reports: Sequence[Report]) -> dict[str, pd.DataFrame]:
 
 
 def _read_pairs(report: Report) -> pd.DataFrame:
-    """Each site on each access network, over the whole period: a row of ``verdicts``.
+    """Return each site on each access network, over the whole period: a row of ``verdicts``.
 
     What stands for a withheld name in two countries stands for two sites.
     """
@@ -131,7 +131,7 @@ def _read_pairs(report: Report) -> pd.DataFrame:
 
 def _count_country(report: Report, pairs: pd.DataFrame) -> dict[str, Any]:
     is_own = pairs["probe_cc"] == report.probe_cc
-    own, others = pairs[is_own], pairs[~is_own]
+    own, elsewhere = pairs[is_own], pairs[~is_own]
     listed, of_common = own[own["is_listed"]], own[own["is_common"]]
     months = read_table(report.tables, "measurements_by_month")
     networks = read_table(report.tables, "networks")
@@ -150,7 +150,7 @@ def _count_country(report: Report, pairs: pd.DataFrame) -> dict[str, Any]:
         "network_count": len(access),
         "largest_network_share": access["measurement_count"].max() / tests if tests else None,
         "domain_count": own["domain"].nunique(),
-        "own_domain_count": len({*own["domain"]} - {*others["domain"]}),
+        "own_domain_count": len({*own["domain"]} - {*elsewhere["domain"]}),
         "pair_count": len(own),
         "told_pair_count": int(own["is_told"].sum()),
         "blocked_pair_count": len(listed),
@@ -165,7 +165,7 @@ def _count_country(report: Report, pairs: pd.DataFrame) -> dict[str, Any]:
 
 
 def _add_shares(countries: pd.DataFrame) -> pd.DataFrame:
-    """The counts with their shares; nothing is a share of 0."""
+    """Return the counts with their shares; a share of 0 is empty."""
     hits, total = countries["common_blocked_domain_count"], countries["common_domain_count"]
     low, high = wilson_bounds(hits, total)
 
@@ -184,7 +184,7 @@ def _add_shares(countries: pd.DataFrame) -> pd.DataFrame:
 
 
 def _count_mechanisms(pairs: pd.DataFrame) -> pd.DataFrame:
-    """By mechanism and country: listed pairs, and which share of the country's these are."""
+    """Count the listed pairs by mechanism and country, with their share of the country's."""
     listed = pairs[pairs["is_listed"]]
     counts = listed.groupby(["mechanism", "probe_cc"]).size().rename("pair_count").reset_index()
     of_country = counts.groupby("probe_cc")["pair_count"].transform("sum")
@@ -192,7 +192,7 @@ def _count_mechanisms(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _list_sites(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Each site that a country lists, in every country that tested it."""
+    """Return each listed site, in every country that tested it."""
     cells = pairs[pairs["domain"].isin(pairs.loc[pairs["is_listed"], "domain"])]
     ranked = cells.assign(
         rank=strength(cells["state"]), listed_mechanism=cells["mechanism"].where(cells["is_listed"])
@@ -263,7 +263,7 @@ _TESTED = (
 
 
 def _show(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
-    """The sections of the page, each with its heading.
+    """Return the sections of the page, each with its heading.
 
     Args:
         tables: of ``compare_countries``, as they were written.
@@ -289,12 +289,12 @@ def _show(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
 def _show_table(
     frame: pd.DataFrame, caption: str, headings: Mapping[str, str], note: str = ""
 ) -> Markup:
-    """The columns that have headings, none of the rows folded."""
+    """Return a table of the columns that have headings, without folded rows."""
     return render_table(frame[list(headings)], caption, note, len(frame) or 1, headings)
 
 
 def _describe_opening(countries: pd.DataFrame) -> dict[str, Any]:
-    """What is compared, and which countries are made up."""
+    """Return the values of the opening: what is compared, and which countries are fictional."""
     rows: list[Any] = list(countries.itertuples(index=False))
     made_up = [row.country for row in rows if row.is_fictional]
     return {
@@ -310,7 +310,7 @@ def _describe_opening(countries: pd.DataFrame) -> dict[str, Any]:
 
 
 def _show_methods(countries: pd.DataFrame, mechanisms: pd.DataFrame) -> Markup:
-    """A row a method, a column a country that lists a pair."""
+    """Return the methods of blocking: a row a method, a column a country that lists a pair."""
     listed = countries[countries["blocked_pair_count"] > 0]
     shares = mechanisms.pivot(index="mechanism", columns="probe_cc", values="pair_share")
     shares = shares.reindex(columns=list(listed["probe_cc"])).fillna(0.0).add_suffix("_share")
@@ -324,12 +324,14 @@ def _show_methods(countries: pd.DataFrame, mechanisms: pd.DataFrame) -> Markup:
 
 
 def _name_columns(countries: pd.DataFrame, suffix: str) -> dict[str, str]:
-    """Column of a country → its name."""
+    """Return the name of each country's column."""
     return dict(zip(countries["probe_cc"] + suffix, countries["country"], strict=True))
 
 
 def _show_sites(countries: pd.DataFrame, sites: pd.DataFrame) -> Markup:
-    """A row a site, a column a country; those that most countries list stand first."""
+    """Return the listed sites: a row a site, a column a country, those that most countries list
+    first.
+    """
     states = sites.pivot(index="domain", columns="probe_cc", values="state")
     states = states.reindex(columns=list(countries["probe_cc"])).fillna("").add_suffix("_state")
     is_blocked = sites["blocked_network_count"] > 0
@@ -355,7 +357,7 @@ def _show_sites(countries: pd.DataFrame, sites: pd.DataFrame) -> Markup:
 
 
 def _find_cautions(countries: pd.DataFrame) -> dict[str, Any]:
-    """What differs in what was tested, of these countries."""
+    """Return the differences in what was tested in these countries."""
     by_tests = countries.sort_values("measurement_count", kind="stable")
     fewest, most = by_tests.iloc[0], by_tests.iloc[-1]
     times = most["measurement_count"] / max(fewest["measurement_count"], 1)

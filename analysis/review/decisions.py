@@ -48,7 +48,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,12}|e-[0-9]{1,2})?", re.ASCII)
 
 @dataclass(frozen=True)
 class Basis:
-    """A run, as far as a decision depends on it.
+    """The properties of a run that a decision depends on.
 
     Attributes:
         probe_cc: the country.
@@ -67,13 +67,13 @@ class Basis:
 
     @classmethod
     def of_run(cls, run: Mapping[str, Any]) -> "Basis":
-        """That of a report, by what its ``run.json`` says."""
-        given = run["parameters"]
-        period = Period.parse(given["since"], given["until"])
+        """Return the basis of a report from its ``run.json``."""
+        parameters = run["parameters"]
+        period = Period.parse(parameters["since"], parameters["until"])
         changed = tuple(sorted(run.get("changed_thresholds", {}).items()))
         lineage = Lineage.read(run)
         edited = lineage.digest_edit(run.get("variant", {}).get("only", "")) if lineage else ""
-        return cls(given["probe_cc"], period, run["rules_version"], changed, edited)
+        return cls(parameters["probe_cc"], period, run["rules_version"], changed, edited)
 
     @property
     def changes(self) -> str:
@@ -89,7 +89,7 @@ class Basis:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a meeting decided of one finding or site.
+    """The decision of a meeting on one finding or site.
 
     Attributes:
         item: ``F1`` or a host name.
@@ -109,11 +109,11 @@ class Decision:
 
     @property
     def key(self) -> tuple[str, object]:
-        """What no other decision has: one to withhold a name is none of a run."""
+        """The values that identify a decision: one to withhold a name is independent of the run."""
         return self.item, WITHHOLD if self.decision == WITHHOLD else self.basis
 
     def holds_in(self, basis: Basis) -> bool:
-        """Whether a run is to do what it says."""
+        """Return whether a decision applies to a run."""
         return self.decision == WITHHOLD or self.basis == basis
 
     @property
@@ -127,26 +127,28 @@ class Decision:
 
 
 def parse_number(text: str) -> float:
-    """A number that is not negative, as people and this workbook write it."""
+    """Read a number that is not negative, as people and this workbook write it."""
     if not _NUMBER.fullmatch(text):
         raise ParameterError("number", text, "a number such as 8 or 0.05 is accepted")
     return float(text)
 
 
 def parse_digest(text: str) -> str:
-    """The digest of an edited method, as ``run.json`` has it; empty of one that was not edited."""
+    """Read the digest of an edited method, as ``run.json`` has it; empty for a method without
+    edits.
+    """
     if not re.fullmatch("(?:[0-9a-f]{16})?", text):
         raise ParameterError("edited", text, "the 16 hex digits of a method are accepted")
     return text
 
 
 def is_finding(item: str) -> bool:
-    """Whether a decision is on a finding, rather than on a site."""
+    """Return whether a decision is on a finding, rather than on a site."""
     return _FINDING.fullmatch(item) is not None
 
 
 def _parse_item(text: str) -> str:
-    """A finding's id or a host name in its one spelling."""
+    """Read a finding's id or a host name, in its one spelling."""
     item = text.upper() if is_finding(text.upper()) else normalise(text)
     if not item:
         raise ParameterError("item", text, "a finding's id, such as F1, or a site is accepted")
@@ -162,7 +164,7 @@ def _parse_reason(text: str) -> str:
 
 
 def _parse_role(text: str) -> str:
-    """A role; what looks like an address of somebody is refused."""
+    """Read a role; refuse a text that looks like somebody's address."""
     if not 1 <= len(text) <= LONGEST_ROLE or "@" in text:
         raise ParameterError(
             "role",
@@ -173,7 +175,7 @@ def _parse_role(text: str) -> str:
     return text
 
 
-#: Attribute of a decision → what reads it from a text on one line, or raises ``ParameterError``.
+#: Attribute of a decision → the function that reads it from one line, or raises ``ParameterError``.
 PARSERS: Mapping[str, Callable[[str], str]] = {
     "item": _parse_item,
     "decision": parse_decision,
@@ -198,23 +200,25 @@ def load_decisions(path: Path, probe_cc: str) -> tuple[Decision, ...]:
     head = reader.mapping(reader.root(), ("probe_cc", "decisions"), "the file")
     if reader.checked(head["probe_cc"], parse_country) != probe_cc:
         reader.fail(head["probe_cc"], f"probe_cc is not {probe_cc}")
-    found: dict[tuple[str, object], Decision] = {}
+    by_key: dict[tuple[str, object], Decision] = {}
     for node in reader.items(head["decisions"], MOST_DECISIONS, "decisions"):
         cells = reader.mapping(node, (*PARSERS, *_BASIS), "a decision", ("thresholds", "edited"))
-        told = {name: reader.checked(cells[name], parse) for name, parse in PARSERS.items()}
-        one = Decision(**told, basis=_read_basis(reader, cells, probe_cc))
-        if one.decision == WITHHOLD:
+        fields_read = {name: reader.checked(cells[name], parse) for name, parse in PARSERS.items()}
+        decision = Decision(**fields_read, basis=_read_basis(reader, cells, probe_cc))
+        if decision.decision == WITHHOLD:
             reader.checked(cells["item"], parse_withheld)
-        if withheld.spells(one.reason) or withheld.spells(one.role):
+        if withheld.spells(decision.reason) or withheld.spells(decision.role):
             reader.fail(node, "its reason or role spells a name that a meeting withheld")
-        if one.key in found:
-            reader.fail(node, f"a decision on {one.item} in this period and method stands above")
-        found[one.key] = one
-    return tuple(found.values())
+        if decision.key in by_key:
+            reader.fail(
+                node, f"a decision on {decision.item} in this period and method stands above"
+            )
+        by_key[decision.key] = decision
+    return tuple(by_key.values())
 
 
 def _read_basis(reader: NodeReader, cells: Mapping[str, yaml.Node], probe_cc: str) -> Basis:
-    """The run that a decision names; an earlier method may have had numbers of other names."""
+    """Read the run that a decision names; an earlier method may have had other thresholds."""
     period = reader.period(cells["since"], cells["until"])
     version = int(reader.checked(cells["rules_version"], parse_number))
     node = cells.get("thresholds")
@@ -241,21 +245,23 @@ def merge_decisions(path: Path, brought: Sequence[Decision], *, dry_run: bool) -
     Raises:
         ParameterError: the file is malformed, or a reason spells a name that is withheld.
     """
-    known = load_decisions(path, brought[0].basis.probe_cc)
-    by_key = {one.key: one for one in known}
+    present = load_decisions(path, brought[0].basis.probe_cc)
+    by_key = {decision.key: decision for decision in present}
     changes = []
-    for one in brought:
-        before = by_key.get(one.key)
+    for decision in brought:
+        before = by_key.get(decision.key)
         if before is None:
-            changes.append(f"new: {one.line}")
-        elif before.line != one.line:
-            changes.append(f"changed: {one.line}; it was {before.line}")
+            changes.append(f"new: {decision.line}")
+        elif before.line != decision.line:
+            changes.append(f"changed: {decision.line}; it was {before.line}")
         else:
             continue
-        by_key[one.key] = one
-    withheld = Withheld(tuple(one.item for one in by_key.values() if one.decision == WITHHOLD))
-    for one in by_key.values():
-        withheld.refuse("reason", one.item, (one.reason, one.role))
+        by_key[decision.key] = decision
+    withheld = Withheld(
+        tuple(decision.item for decision in by_key.values() if decision.decision == WITHHOLD)
+    )
+    for decision in by_key.values():
+        withheld.refuse("reason", decision.item, (decision.reason, decision.role))
     if changes and not dry_run:
         _write(path, by_key.values())
     return changes
@@ -263,9 +269,12 @@ def merge_decisions(path: Path, brought: Sequence[Decision], *, dry_run: bool) -
 
 def _write(path: Path, decisions: Iterable[Decision]) -> None:
     """Write a country's file, whole or not at all; the same bytes for the same decisions."""
-    ordered = sorted(decisions, key=lambda one: (str(one.basis.period), one.basis.method, one.item))
+    ordered = sorted(
+        decisions,
+        key=lambda decision: (str(decision.basis.period), decision.basis.method, decision.item),
+    )
     probe_cc = ordered[0].basis.probe_cc
-    content = {"probe_cc": probe_cc, "decisions": [_as_mapping(one) for one in ordered]}
+    content = {"probe_cc": probe_cc, "decisions": [_as_mapping(decision) for decision in ordered]}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.part")
@@ -273,13 +282,13 @@ def _write(path: Path, decisions: Iterable[Decision]) -> None:
     aside.replace(path)
 
 
-def _as_mapping(one: Decision) -> dict[str, Any]:
-    basis = one.basis
+def _as_mapping(decision: Decision) -> dict[str, Any]:
+    basis = decision.basis
     period = {"since": str(basis.period.since), "until": str(basis.period.until)}
     changed = {"thresholds": dict(basis.thresholds)} if basis.thresholds else {}
-    told = {name: getattr(one, name) for name in PARSERS}
+    cells = {name: getattr(decision, name) for name in PARSERS}
     edited = {"edited": basis.edited} if basis.edited else {}
-    return {**told, **period, "rules_version": basis.rules_version, **changed, **edited}
+    return {**cells, **period, "rules_version": basis.rules_version, **changed, **edited}
 
 
 # A report ----------------------------------------------------------------------------------------
@@ -288,19 +297,19 @@ def _as_mapping(one: Decision) -> dict[str, Any]:
 def decision_table(
     decisions: Sequence[Decision], basis: Basis, withheld: Withheld = NONE_WITHHELD
 ) -> pd.DataFrame:
-    """The contract's ``decisions`` for one run, by item, those that apply first.
+    """Return the contract's ``decisions`` for one run, by item, those that apply first.
 
     A row is a decision; ``status`` says whether it is of this period and method, or holds in any.
     """
     rows = [
         {
-            **{name: getattr(one, name) for name in PARSERS},
-            "item": one.item if is_finding(one.item) else withheld.mask(one.item),
-            "status": APPLIED if one.holds_in(basis) else NOT_APPLIED,
-            "period": str(one.basis.period),
-            "method": one.basis.method,
+            **{name: getattr(decision, name) for name in PARSERS},
+            "item": decision.item if is_finding(decision.item) else withheld.mask(decision.item),
+            "status": APPLIED if decision.holds_in(basis) else NOT_APPLIED,
+            "period": str(decision.basis.period),
+            "method": decision.basis.method,
         }
-        for one in decisions
+        for decision in decisions
     ]
     frame = typed("decisions", rows)
     return frame.sort_values(["status", "item", "date", "period", "method"], ignore_index=True)
@@ -316,12 +325,12 @@ def check_decisions(tables: Path) -> None:
         ContractError: which decision.
     """
     decisions = read_table(tables, "decisions")
-    known = {*read_table(tables, "findings")["id"], *read_table(tables, "verdicts")["domain"]}
+    items = {*read_table(tables, "findings")["id"], *read_table(tables, "verdicts")["domain"]}
     applied = decisions[(decisions["status"] == APPLIED) & (decisions["decision"] != WITHHOLD)]
-    for row in applied[~applied["item"].isin(known)].itertuples(index=False):
-        what = "finding" if is_finding(str(row.item)) else "tested site"
+    for row in applied[~applied["item"].isin(items)].itertuples(index=False):
+        noun = "finding" if is_finding(str(row.item)) else "tested site"
         raise ContractError(
             f"decisions: {row.decision} of {day_of(row.date)} is on {row.item}, and there is no "
-            f"such {what} in this report, which has the decision's period and method; take it out "
+            f"such {noun} in this report, which has the decision's period and method; take it out "
             "of the file or correct it"
         )

@@ -41,13 +41,13 @@ from analysis.vocabulary import DECISIONS, STATES
 
 T = TypeVar("T")
 
-#: Lies among the tables.
+#: The file of the sheet, among the tables.
 SHEET = "feedback.xlsx"
-#: Its sheet that is filled in, and the one that says of what run it is.
+#: Names of its two sheets: the one that is filled in, and the one about the run.
 ITEMS, ABOUT = "feedback", "about"
-#: Columns of the sheet in order, each with its width; what an item has, by name.
+#: Columns of the sheet in order, each with its width.
 COLUMNS = {"item": 26, "claim": 60, "decision": 26, "reason": 50, "role": 24, "date": 13}
-#: The first row of the sheet that holds an item; above it stand the title and the headings.
+#: The first row with an item; the rows above have the title and the headings.
 FIRST_ROW = 3
 _MORE_ROWS = 200  # that the drop-down reaches below the last item, for other sites
 #: Bounds of a sheet, all far above what this workbook writes: bytes as sent, bytes as unpacked,
@@ -59,7 +59,7 @@ _ASKED = ("decision", "reason", "role", "date")
 
 
 def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
-    """The form of a report that is being made; beside the first one, its sheet.
+    """Return the form of a report that is being made, and write its sheet beside the first one.
 
     Args:
         run: what ``run.json`` will say.
@@ -70,7 +70,10 @@ def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
     def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
         check_decisions(tables)
         worded = word_first_page(tables, findings, lang)["findings"]
-        claims = {one["id"]: Markup(f"{one['claim']} {one['sites']}").striptags() for one in worded}
+        claims = {
+            finding["id"]: Markup(f"{finding['claim']} {finding['sites']}").striptags()
+            for finding in worded
+        }
         items = list_items(tables, claims, lang)
         if not edition.folder:
             write_sheet(
@@ -90,8 +93,8 @@ def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
 def list_items(
     tables: Path, findings: Mapping[str, str], lang: Language = ENGLISH
 ) -> list[dict[str, str]]:
-    """The findings in the order of their ids, then the listed sites by name: a line to decide on
-    each, with what stands decided of it under the names of ``COLUMNS``.
+    """List the findings in the order of their ids, then the listed sites by name: a line each, with
+    the present decision under the names of ``COLUMNS``.
 
     Args:
         tables: with ``blocked_site_networks`` and ``decisions``.
@@ -102,9 +105,9 @@ def list_items(
     claims = dict(sorted(findings.items()))
     stretches = read_table(tables, "blocked_site_networks")
     ordered = stretches.sort_values(["state", "blocked_from"])  # blocked before likely blocked
-    for site, found in ordered.groupby("domain"):
-        pairs = found.drop_duplicates("probe_asn")
-        said = [
+    for site, rows in ordered.groupby("domain"):
+        pairs = rows.drop_duplicates("probe_asn")
+        phrases = [
             lang.say(
                 "{state} on {networks}",
                 state=lang.say(STATES[str(state)].words),
@@ -112,15 +115,15 @@ def list_items(
             )
             for state, of_state in pairs.groupby("state")
         ]
-        first = found["blocked_from"].min()
-        said.append(
+        first = rows["blocked_from"].min()
+        phrases.append(
             lang.say(
                 "first seen on {day} on {networks}",
-                networks=sorted(found.loc[found["blocked_from"] == first, "network"]),
+                networks=sorted(rows.loc[rows["blocked_from"] == first, "network"]),
                 day=first.date(),
             )
         )
-        claims[str(site)] = "; ".join(said)
+        claims[str(site)] = "; ".join(phrases)
     return [
         {**dict.fromkeys(COLUMNS, ""), "item": item, "claim": claim, **decided.get(item, {})}
         for item, claim in claims.items()
@@ -128,13 +131,13 @@ def list_items(
 
 
 def _show_form(items: Sequence[Mapping[str, str]], lang: Language, up: str) -> list[Section]:
-    """The sections of the form for paper: how it is used, then the findings and the sites.
+    """Return the sections of the form for paper: how it is used, then the findings and the sites.
 
     ``up`` is the way from the page to the top of the report, where the sheet lies.
     """
     form = macros("form.html.j2", lang)
-    of_findings = [one for one in items if is_finding(one["item"])]
-    of_sites = [one for one in items if not is_finding(one["item"])]
+    of_findings = [entry for entry in items if is_finding(entry["item"])]
+    of_sites = [entry for entry in items if not is_finding(entry["item"])]
     sections: list[Section] = [("", form.opening(link(f"{up}tables/{SHEET}", SHEET)))]
     if of_findings:
         of_any = {code: words for code, words in DECISIONS.items() if code != WITHHOLD}
@@ -182,20 +185,20 @@ def _write_items(
 ) -> None:
     sheet: Any = book.add_worksheet(ITEMS)
     bold = book.add_format({"bold": True, "valign": "top"})
-    given = book.add_format({"text_wrap": True, "valign": "top"})
-    asked = book.add_format(
+    wrapped = book.add_format({"text_wrap": True, "valign": "top"})
+    unlocked = book.add_format(
         {"text_wrap": True, "valign": "top", "bg_color": "#F6F4F0", "num_format": "yyyy-mm-dd"}
     )
-    words = {code: lang.say(one) for code, one in DECISIONS.items()}
+    words = {code: lang.say(item) for code, item in DECISIONS.items()}
     for column, width in enumerate(COLUMNS.values()):
         sheet.set_column(column, column, width)
     sheet.write_row(0, 0, [as_text(title)], bold)
     sheet.write_row(1, 0, _headings(lang), bold)
-    for line, one in enumerate(items, start=FIRST_ROW - 1):
-        sheet.write_row(line, 0, [as_text(one["item"]), as_text(one["claim"])], given)
-        answers = [words.get(one["decision"], ""), one["reason"], one["role"]]
-        sheet.write_row(line, 2, map(as_text, answers), asked)
-        sheet.write(line, 5, date.fromisoformat(one["date"]) if one["date"] else None, asked)
+    for line, item in enumerate(items, start=FIRST_ROW - 1):
+        sheet.write_row(line, 0, [as_text(item["item"]), as_text(item["claim"])], wrapped)
+        answers = [words.get(item["decision"], ""), item["reason"], item["role"]]
+        sheet.write_row(line, 2, map(as_text, answers), unlocked)
+        sheet.write(line, 5, date.fromisoformat(item["date"]) if item["date"] else None, unlocked)
     first, last = FIRST_ROW - 1, FIRST_ROW + len(items) + _MORE_ROWS
     choice = {"validate": "list", "source": [*words.values()]}
     sheet.data_validation(first, 2, last, 2, choice)
@@ -206,7 +209,7 @@ def _write_items(
 
 
 def _headings(lang: Language) -> list[str]:
-    """What heads each of ``COLUMNS``."""
+    """Return the headings of ``COLUMNS``."""
     return [
         lang.say("Finding or site"),
         lang.say("What the report says"),
@@ -246,7 +249,7 @@ def review(file: Path, *, dry_run: bool) -> Iterator[str]:
 
 
 def read_filled_sheet(path: Path) -> list[Decision]:
-    """The decisions on a sheet; a row whose columns were left empty holds none.
+    """Read the decisions on a sheet; a row whose columns were left empty has none.
 
     Raises:
         ParameterError: it is no such sheet, or a cell is wrong; names the file and the cell.
@@ -254,29 +257,30 @@ def read_filled_sheet(path: Path) -> list[Decision]:
     about, rows = _read_cells(path, read_file(path, "FILE", _MOST_SENT))
     basis = _checked(path, f"sheet {ABOUT}", about, _read_basis)
     withheld = load_withheld(basis.probe_cc)
-    found: dict[str, Decision] = {}
+    by_item: dict[str, Decision] = {}
     for line, cells in rows.items():
-        places = {name: f"cell {'ABCDEF'[n]}{line}" for n, name in enumerate(COLUMNS)}
-        texts = {name: _checked(path, places[name], cells[name], _text) for name in COLUMNS}
+        cell_names = {name: f"cell {'ABCDEF'[n]}{line}" for n, name in enumerate(COLUMNS)}
+        texts = {name: _checked(path, cell_names[name], cells[name], _text) for name in COLUMNS}
         if not any(texts[name] for name in _ASKED):
             continue
         texts["item"] = withheld.restore(texts["item"])
-        told = {
-            name: _checked(path, places[name], texts[name], parse)
+        cells_read = {
+            name: _checked(path, cell_names[name], texts[name], parse)
             for name, parse in PARSERS.items()
         }
-        if told["decision"] == WITHHOLD:
-            _checked(path, places["item"], texts["item"], parse_withheld)
-        one = Decision(**told, basis=basis)
-        if one.item in found:
-            raise _fault(path, f"{places['item']}: {one.item} stands in a row above")
-        found[one.item] = one
-    return list(found.values())
+        if cells_read["decision"] == WITHHOLD:
+            _checked(path, cell_names["item"], texts["item"], parse_withheld)
+        decision = Decision(**cells_read, basis=basis)
+        if decision.item in by_item:
+            raise _fault(path, f"{cell_names['item']}: {decision.item} stands in a row above")
+        by_item[decision.item] = decision
+    return list(by_item.values())
 
 
 def _read_cells(path: Path, data: bytes) -> tuple[dict[str, str], dict[int, dict[str, Any]]]:
-    """What the sheet says of its run; line → its cells by the names of ``COLUMNS``, for the lines
-    below the headings, wherever a meeting has moved these."""
+    """Read the run of a sheet, and by line its cells under the names of ``COLUMNS``, for the
+    lines below the headings, even if a meeting has moved the columns.
+    """
     try:
         with ZipFile(BytesIO(data)) as archive:
             files = archive.infolist()
@@ -321,7 +325,7 @@ def _read_cells(path: Path, data: bytes) -> tuple[dict[str, str], dict[int, dict
 
 
 def _read_basis(cells: Mapping[str, str]) -> Basis:
-    """The run that a sheet says it is of."""
+    """Read the run that a sheet says it is of."""
     for name in ("probe_cc", "since", "until", "rules_version"):
         if not cells.get(name):
             raise ParameterError(name, "", "must stand on the sheet, as the report wrote it")
@@ -336,7 +340,7 @@ def _read_basis(cells: Mapping[str, str]) -> Basis:
 
 
 def _text(cell: Any) -> str:
-    """A cell as text; a day as ISO."""
+    """Return a cell as text; a day as ISO."""
     if getattr(cell, "data_type", "") == "f":
         raise ParameterError("formula", cell.value, "write its value")
     if isinstance(cell.value, datetime | date):
@@ -345,13 +349,13 @@ def _text(cell: Any) -> str:
 
 
 def _plain(value: object) -> str:
-    """A cell's text on one line, without what a terminal or a page would obey."""
+    """Return a cell's text on one line, without characters that a terminal or a page would obey."""
     words = "" if value is None else str(value)
-    kept = "".join(
+    text_kept = "".join(
         char if char.isprintable() or char in "\u200b\u200c\u200d" else " "
         for char in words[:40_000]
     )
-    return " ".join(kept.split())
+    return " ".join(text_kept.split())
 
 
 def _checked(path: Path, place: str, given: Any, parse: Callable[[Any], T]) -> T:
@@ -362,5 +366,5 @@ def _checked(path: Path, place: str, given: Any, parse: Callable[[Any], T]) -> T
 
 
 def _fault(path: Path, message: str) -> ParameterError:
-    """What is wrong with the file, to be raised."""
+    """Return the error of a file that cannot be read, to be raised."""
     return ParameterError("FILE", path, message)

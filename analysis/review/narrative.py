@@ -1,4 +1,4 @@
-"""What people write around the findings: background, law, recommendations, how to contribute.
+"""Texts that people write around the findings: background, law, recommendations, contributing.
 
 The texts lie in ``data/narrative/<cc>/<language>/``, one file each, in Markdown. A number of the
 report stands in them as ``{findings.key}``, by its name in ``run.json``, so that it cannot be out
@@ -34,7 +34,7 @@ _PART, _LOWEST = 2, 6
 
 
 def load_narrative(probe_cc: str, code: str, folder: Path = NARRATIVES) -> dict[str, str]:
-    """The texts of a country in a language, in the order of the page.
+    """Read the texts of a country in a language, in the order of the page.
 
     Returns:
         Where it lies, as whoever writes it knows the place → the text, empty where there is none.
@@ -42,18 +42,18 @@ def load_narrative(probe_cc: str, code: str, folder: Path = NARRATIVES) -> dict[
     Raises:
         ParameterError: a file is no UTF-8, too large, or is none of the parts; names the file.
     """
-    place = folder / probe_cc.lower() / code
-    for path in sorted(place.glob("*.md")):
+    language_folder = folder / probe_cc.lower() / code
+    for path in sorted(language_folder.glob("*.md")):
         if path.stem not in PARTS:
             raise ParameterError(
                 "narrative", path, f"{', '.join(f'{part}.md' for part in PARTS)} are accepted"
             )
     known_as = f"data/narrative/{probe_cc.lower()}/{code}"
-    return {f"{known_as}/{part}.md": _read(place / f"{part}.md") for part in PARTS}
+    return {f"{known_as}/{part}.md": _read(language_folder / f"{part}.md") for part in PARTS}
 
 
 def find_unwritten(texts: Mapping[str, str], english: Mapping[str, str]) -> list[str]:
-    """Where the texts would lie that a page says are missing: in its language and in English.
+    """Return the files of the texts that a page says are missing, in its language and in English.
 
     Args:
         texts, english: of :func:`load_narrative`, in the language of the page and in English.
@@ -63,7 +63,7 @@ def find_unwritten(texts: Mapping[str, str], english: Mapping[str, str]) -> list
 
 
 def narrative_page(probe_cc: str, lang: Language, up: str) -> Appendix:
-    """The page of a report that is being made; ``up`` leads from it to the English pages."""
+    """Return the page of a report that is being made; ``up`` leads from it to the English pages."""
 
     def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
         texts, english = load_narrative(probe_cc, lang.code), load_narrative(probe_cc, "en")
@@ -80,7 +80,7 @@ def show_narrative(
     lang: Language,
     up: str = "",
 ) -> list[Section]:
-    """The sections of the page: a part each, its numbers filled in; a missing one says so.
+    """Return the sections of the page: a part each, with its numbers; a missing part says so.
 
     Args:
         texts: of :func:`load_narrative`, in the language of the page.
@@ -124,7 +124,7 @@ def _check_places(place: str, source: str, findings: Mapping[str, Any]) -> None:
 
 
 def _render(source: str, findings: Mapping[str, Any], lang: Language, up: str = "") -> Markup:
-    """A text as HTML, each number in its place."""
+    """Return a text as HTML, with its numbers filled in."""
     html = str(mistune.create_markdown(renderer=_Renderer(up))(source)).strip()
 
     def fill(place: re.Match[str]) -> str:
@@ -137,7 +137,7 @@ def _render(source: str, findings: Mapping[str, Any], lang: Language, up: str = 
 
 
 class _Renderer(mistune.HTMLRenderer):
-    """Markdown in which nothing acts: no raw HTML, no image, no link but to a page or over TLS."""
+    """Markdown without active content: no raw HTML, no image, links only to pages or over TLS."""
 
     def __init__(self, up: str) -> None:
         super().__init__(escape=True)
@@ -148,7 +148,7 @@ class _Renderer(mistune.HTMLRenderer):
         return super().text(visible(text))
 
     def heading(self, text: str, level: int, **attributes: Any) -> str:
-        # "##" is right below the part's own; no level is left out, whatever was written
+        # "##" is the level below the part's heading; no level is skipped, whatever was written
         self.above = min(max(level, _PART) + 1, self.above + 1, _LOWEST)
         return f"<h{self.above}>{text}</h{self.above}>\n"
 
@@ -169,7 +169,7 @@ def _read(path: Path) -> str:
 
 
 def _places(source: str) -> Iterator[tuple[int, str]]:
-    """What stands in braces, each with its line."""
+    """Return the names in braces, each with its line."""
     for number, line in enumerate(source.splitlines(), start=1):
         for inside in _ANY_PLACE.findall(line):
             yield number, inside

@@ -1,4 +1,4 @@
-"""Who publishes a report, and what was found wrong in one that is out.
+"""The publisher of a report, and the errors that were found in a published one.
 
 ``data/publisher/<cc>.yml`` says who publishes, whom to write to, and until when objections are
 heard. A draft without it says so; a final report needs all of it, an answer to each request for
@@ -35,12 +35,12 @@ _FINAL = "final"
 
 
 def publisher_path(probe_cc: str) -> Path:
-    """The file that says who publishes the reports on a country."""
+    """Return the file that names the publisher of the reports on a country."""
     return PUBLISHERS / f"{probe_cc.lower()}.yml"
 
 
 def load_publisher(path: Path) -> dict[str, str]:
-    """Who publishes: key of :data:`PUBLISHER` → text, days as ISO; empty where there is no file.
+    """Read the publisher: key of :data:`PUBLISHER` → text, days as ISO; empty without such a file.
 
     Raises:
         ParameterError: the file is malformed; names file and line.
@@ -48,13 +48,13 @@ def load_publisher(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     reader = NodeReader(path, "publisher")
-    found = reader.mapping(reader.root(), (), "the file", tuple(PUBLISHER))
+    cells = reader.mapping(reader.root(), (), "the file", tuple(PUBLISHER))
     return {
-        key: reader.checked(found[key], lambda text: str(parse_date("day", text)))
+        key: reader.checked(cells[key], lambda text: str(parse_date("day", text)))
         if key in _DAYS
-        else reader.text(found[key], key, _LONGEST)
+        else reader.text(cells[key], key, _LONGEST)
         for key in PUBLISHER
-        if key in found
+        if key in cells
     }
 
 
@@ -65,7 +65,7 @@ def check_final(
     reworded: Collection[str] = (),
     unwritten: Collection[str] = (),
 ) -> None:
-    """Refuse a status that begins with *Final* where something is open.
+    """Refuse a status that begins with *Final* if something is still open.
 
     Args:
         status: any.
@@ -81,9 +81,9 @@ def check_final(
     if not status.strip().lower().startswith(_FINAL):
         return
     missing = [key for key in PUBLISHER if key not in publisher]
-    place = path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
+    file = path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
     for is_open, needed in (
-        (missing, f"needs {', '.join(missing)} in {place}"),
+        (missing, f"needs {', '.join(missing)} in {file}"),
         (
             reworded,
             f"needs an answer to each reword: {', '.join(reworded)}. Change the words, then "
@@ -96,7 +96,7 @@ def check_final(
 
 
 def word_publisher(publisher: Mapping[str, str], lang: Language) -> tuple[tuple[str, str], ...]:
-    """The box under the title: label and text; nothing where nobody is named."""
+    """Return the box under the title: label and text; nothing if no publisher is named."""
     return tuple(
         (lang.say(PUBLISHER[key]), lang.date(date.fromisoformat(text)) if key in _DAYS else text)
         for key, text in publisher.items()
@@ -123,12 +123,12 @@ class Correction:
 
 
 def corrections_path(probe_cc: str) -> Path:
-    """The file of the errors that were found in the reports on a country."""
+    """Return the file of the errors that were found in the reports on a country."""
     return REVIEWS / f"{probe_cc.lower()}-corrections.yml"
 
 
 def load_corrections(path: Path, period: Period) -> tuple[Correction, ...]:
-    """The errors found in the report of a period, by day; none where there is no such file.
+    """Read the errors found in the report of a period, by day; none without such a file.
 
     Raises:
         ParameterError: the file is malformed; names file and line.
@@ -137,11 +137,11 @@ def load_corrections(path: Path, period: Period) -> tuple[Correction, ...]:
         return ()
     reader = NodeReader(path, "corrections")
     head = reader.mapping(reader.root(), ("corrections",), "the file")
-    found = []
+    corrections = []
     for node in reader.items(head["corrections"], _MOST, "corrections"):
         keys = ("date", "since", "until", "wrong", "right", "noticed_by")
         cells = reader.mapping(node, keys, "a correction")
-        found.append(
+        corrections.append(
             Correction(
                 day=reader.checked(cells["date"], lambda text: parse_date("date", text)),
                 period=reader.period(cells["since"], cells["until"]),
@@ -150,36 +150,41 @@ def load_corrections(path: Path, period: Period) -> tuple[Correction, ...]:
                 role=reader.checked(cells["noticed_by"], PARSERS["role"]),
             )
         )
-        one = found[-1]
-        if _plain(one.wrong) == _plain(one.right):
+        correction = corrections[-1]
+        if _plain(correction.wrong) == _plain(correction.right):
             reader.fail(cells["right"], "right says the same as wrong")
-        if one.day < one.period.until:
-            reader.fail(cells["date"], f"date {one.day} is before the report's period is over")
-        if one.day > today() + timedelta(days=1):  # it may be tomorrow already where they are
-            reader.fail(cells["date"], f"date {one.day} is in the future")
-    of_period = (one for one in found if one.period == period)
-    return tuple(sorted(of_period, key=lambda one: (one.day, one.wrong)))
+        if correction.day < correction.period.until:
+            reader.fail(
+                cells["date"], f"date {correction.day} is before the report's period is over"
+            )
+        if correction.day > today() + timedelta(
+            days=1
+        ):  # it may be tomorrow already where they are
+            reader.fail(cells["date"], f"date {correction.day} is in the future")
+    of_period = (correction for correction in corrections if correction.period == period)
+    return tuple(sorted(of_period, key=lambda correction: (correction.day, correction.wrong)))
 
 
 def check_edition(corrections: Sequence[Correction], publisher: Mapping[str, str]) -> None:
-    """Refuse an edition that was published before errors were announced that it calls corrected.
+    """Refuse an edition that was published before the errors were announced that it says it
+    corrects.
 
     Raises:
         ParameterError: which error.
     """
     published = publisher.get("published", "")
-    for one in corrections:
-        if published and one.day > parse_date("published", published):
+    for correction in corrections:
+        if published and correction.day > parse_date("published", published):
             raise ParameterError(
                 "published",
                 published,
-                f"the error announced on {one.day} cannot be corrected in "
+                f"the error announced on {correction.day} cannot be corrected in "
                 "an edition of that day; give the day of the new edition in the publisher's file",
             )
 
 
 def check_corrected(corrections: Sequence[Correction], texts: Mapping[str, str]) -> None:
-    """Refuse an edition that still says, word for word, what it calls corrected.
+    """Refuse an edition that still contains, word for word, a text that it says it corrects.
 
     Args:
         corrections: what its pages carry.
@@ -188,12 +193,12 @@ def check_corrected(corrections: Sequence[Correction], texts: Mapping[str, str])
     Raises:
         ContractError: which error, and where.
     """
-    for one in corrections:
-        for place, text in texts.items():
-            if _plain(one.wrong) in _plain(text):
+    for correction in corrections:
+        for name, text in texts.items():
+            if _plain(correction.wrong) in _plain(text):
                 raise ContractError(
-                    f"corrections: the error announced on {one.day} is to be corrected in this "
-                    f"edition, and {place} still says: {one.wrong}"
+                    f"corrections: the error announced on {correction.day} is to be corrected in "
+                    f"this edition, and {name} still says: {correction.wrong}"
                 )
 
 
@@ -204,11 +209,18 @@ def _plain(text: str) -> str:
 def word_corrections(
     corrections: Sequence[Correction], lang: Language, *, is_corrected: bool
 ) -> tuple[Markup, ...]:
-    """A sentence for each error, for the report in which it is corrected or for the wrong one."""
-    said = []
-    for one in corrections:
-        values = {"day": one.day, "wrong": one.wrong, "right": one.right, "role": one.role}
-        said.append(
+    """Return a sentence for each error, for the report in which it is corrected or for the wrong
+    one.
+    """
+    sentences = []
+    for correction in corrections:
+        values = {
+            "day": correction.day,
+            "wrong": correction.wrong,
+            "right": correction.right,
+            "role": correction.role,
+        }
+        sentences.append(
             lang.html(
                 "Corrected on {day}. An earlier edition said: {wrong} Correct is: {right} The "
                 "error was noticed by: {role}.",
@@ -221,11 +233,11 @@ def word_corrections(
                 **values,
             )
         )
-    return tuple(said)
+    return tuple(sentences)
 
 
 def add_notice(folder: Path) -> int:
-    """Put errors that were found in a published report on each of its pages; all else stays.
+    """Put errors that were found in a published report on each of its pages; all else is unchanged.
 
     What this edition itself corrects is not announced as its error. The checksums are written
     again, and the earlier ones are kept beside them.
@@ -238,23 +250,23 @@ def add_notice(folder: Path) -> int:
             was announced before it was published.
     """
     report = read_report(folder, "OUT")
-    known = load_corrections(corrections_path(report.probe_cc), report.period)
-    told = report.run.get("corrections", [])
-    corrected = [one for one in known if str(one) in told]
-    corrections = [one for one in known if one not in corrected]
+    announced = load_corrections(corrections_path(report.probe_cc), report.period)
+    applied = report.run.get("corrections", [])
+    corrected = [correction for correction in announced if str(correction) in applied]
+    corrections = [correction for correction in announced if correction not in corrected]
     published_on = report.run.get("publisher", {}).get("published", "")
-    for one in corrections:
-        if str(one.day) < published_on:
+    for correction in corrections:
+        if str(correction.day) < published_on:
             raise ParameterError(
                 "OUT",
                 report.folder,
                 f"it was published on {published_on}, after the error that "
-                f"was announced on {one.day}; correct the date in "
+                f"was announced on {correction.day}; correct the date in "
                 f"{corrections_path(report.probe_cc).name}, or make the edition again",
             )
-    day = max((one.day for one in corrections), default=None)
-    kept = f"{SUMS}.before-{day}"
-    if day is None or (report.folder / kept).exists():
+    day = max((correction.day for correction in corrections), default=None)
+    backup = f"{SUMS}.before-{day}"
+    if day is None or (report.folder / backup).exists():
         open_state = "corrects every error" if corrected else "has no error on record"
         state = "carries its notice already" if day else open_state
         raise ParameterError(
@@ -267,18 +279,18 @@ def add_notice(folder: Path) -> int:
         for page in pages:
             code = page.relative_to(build.folder).parts[0]
             lang = open_language(code) if code in list_translated() else ENGLISH
-            said = (
+            notices = (
                 *word_corrections(corrected, lang, is_corrected=True),
                 *word_corrections(corrections, lang, is_corrected=False),
             )
-            page.write_text(_with_notice(page.read_text("utf-8"), said), "utf-8", newline="\n")
+            page.write_text(_with_notice(page.read_text("utf-8"), notices), "utf-8", newline="\n")
         if (report.folder / SUMS).is_file():
-            (build.folder / SUMS).rename(build.folder / kept)
+            (build.folder / SUMS).rename(build.folder / backup)
     return len(pages)
 
 
-def _with_notice(html: str, said: Sequence[Markup]) -> str:
-    """A page with the notices below its title, in the place of earlier ones."""
+def _with_notice(html: str, notices: Sequence[Markup]) -> str:
+    """Return a page with the notices below its title, in place of earlier ones."""
     html = re.sub(r'<p class="correction">.*?</p>\n', "", html, flags=re.DOTALL)
-    notice = "".join(f'<p class="correction">{one}</p>\n' for one in said)
+    notice = "".join(f'<p class="correction">{sentence}</p>\n' for sentence in notices)
     return re.sub(r"</h1>\n", lambda _: f"</h1>\n{notice}", html, count=1)

@@ -16,7 +16,7 @@ from analysis.reference.reference_files import read_file
 
 @dataclass(frozen=True)
 class Report:
-    """A report's folder, and what its ``run.json`` says."""
+    """A report's folder, and the content of its ``run.json``."""
 
     folder: Path
     run: Mapping[str, Any]
@@ -51,7 +51,7 @@ class _Table(msgspec.Struct):
 
 
 class _Record(msgspec.Struct):
-    """What must hold of a ``run.json``."""
+    """The fields that a ``run.json`` must have."""
 
     parameters: dict[str, Any]
     findings: dict[str, _Finding] = {}
@@ -63,7 +63,7 @@ class _Record(msgspec.Struct):
 
 
 def read_report(folder: Path, parameter: str) -> Report:
-    """A report by its folder.
+    """Read a report by its folder.
 
     Args:
         folder: holds ``run.json`` and ``tables``.
@@ -86,7 +86,7 @@ def read_report(folder: Path, parameter: str) -> Report:
 
 
 def check_tables(report: Report, names: Iterable[str], parameter: str) -> None:
-    """Refuse a report some of whose tables are not those that its ``run.json`` names.
+    """Refuse a report with tables that are not those that its ``run.json`` names.
 
     Args:
         report: it.
@@ -101,8 +101,8 @@ def check_tables(report: Report, names: Iterable[str], parameter: str) -> None:
         path = report.tables / f"{name}.csv"
         if not path.is_file():
             raise ParameterError(parameter, report.folder, f"its tables/{name}.csv is missing")
-        known = noted.get(f"{name}.csv", {}).get("sha256")
-        if known and known != digest_file(path):
+        checksum = noted.get(f"{name}.csv", {}).get("sha256")
+        if checksum and checksum != digest_file(path):
             raise ParameterError(
                 parameter,
                 report.folder,

@@ -30,13 +30,13 @@ from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.verdicts import Judgement, Scope, judge_cells
 from analysis.vocabulary import INSUFFICIENT, LISTED, STATES
 
-#: What a pair is known by: the test, what it is on, and the network.
+#: The key of a pair: the test, the site or app, and the network.
 KEY = ["test_name", "item", "probe_asn"]
 #: The test of web sites; other tests have rows of their own.
 WEB = "web_connectivity"
-#: What is enough for a hint: sessions, days, and the lower bound of the failing ones' share.
+#: Thresholds of a hint: sessions, days, and the lower bound of the share that fails.
 _FLOOR = {"floor_sessions": 2, "floor_days": 2, "share_floor": 0.3}
-#: How surprising a hint must be: one in so many accidents looks so.
+#: The evidence that a hint needs: one in this number of accidents has it.
 CHANCE_LINE = 10
 _PAIR = ["domain", "probe_asn"]
 _APP = ["test_name", "probe_asn"]
@@ -55,7 +55,7 @@ GROUP BY ALL
 
 
 class Other(NamedTuple):
-    """What a pair is that does not stand."""
+    """The status of a pair that is not blocked."""
 
     state: str
     is_thin: bool  # too few sessions or days to say anything
@@ -68,7 +68,7 @@ UNTESTED = Other("", True, "not tested in the period")
 
 @dataclass(frozen=True)
 class Standing:
-    """What a look finds.
+    """The result of a look.
 
     Attributes:
         pairs: one row a pair of site and access network that somebody should know of: the
@@ -81,7 +81,7 @@ class Standing:
 
 
 def find_standing(study: Study) -> Standing:
-    """Judge the period as a report does, and say of each pair where it stands at its end.
+    """Judge the period as a report does, and return the status of each pair at its end.
 
     ``blocked``: listed, and not seen open since. ``seen_open``: listed, and reached afterwards, in
     too few sessions to call it lifted. ``lifted``: reached in as many sessions and days as the
@@ -101,8 +101,8 @@ def find_standing(study: Study) -> Standing:
     lower = lower_floor(numbers)
     method = Method.of(study, networks)
     outcomes = Maker(study.kept, study.connection, method).make_outcomes()
-    place = add_room(study.connection, "sessions")
-    sessions = add_sessions(study.connection, outcomes, method.operators, lower, place)
+    room = add_room(study.connection, "sessions")
+    sessions = add_sessions(study.connection, outcomes, method.operators, lower, room)
     whole = {"all": study.periods["all"]}
     scope = Scope(whole, lower, has_explorer=not study.is_fictional)
     hints = judge_cells(study.connection, sessions, scope)
@@ -114,7 +114,7 @@ def find_standing(study: Study) -> Standing:
 
 
 def find_apps_standing(study: MessagingStudy) -> Standing:
-    """Judge the tests as a report does, against other countries where these are at hand.
+    """Judge the tests as a report does, against other countries if there are counts of them.
 
     A row is about an app or tool on an access network. ``suspicious`` is what the same judge would
     list by the lower floor of web sites and nobody has seen open since: what fails elsewhere too is
@@ -137,16 +137,21 @@ def find_apps_standing(study: MessagingStudy) -> Standing:
 
 
 def join_standings(*standings: Standing) -> Standing:
-    """All pairs of some looks at the same days, and all others."""
-    others = {key: other for one in standings for key, other in one.others.items()}
-    return Standing(_together([one.pairs for one in standings]), others)
+    """Join all pairs of several looks at the same days."""
+    others = {key: status for standing in standings for key, status in standing.others.items()}
+    return Standing(_together([standing.pairs for standing in standings]), others)
 
 
 def _stand(
-    found: list[pd.DataFrame], verdicts: pd.DataFrame, is_thin: pd.Series, reasons: pd.Series
+    listed: list[pd.DataFrame],
+    verdicts: pd.DataFrame,
+    is_thin: pd.Series,
+    reasons: pd.Series,
 ) -> Standing:
-    """What stands, and of every other verdict what it is: its note, the reason, or its state."""
-    pairs = _together(found)
+    """Split the pairs into those that are listed and all others, with their note, reason or
+    state.
+    """
+    pairs = _together(listed)
     stands = set(pairs[KEY].itertuples(index=False, name=None))
     note = verdicts["note"].astype("str")
     states = verdicts["state"].astype("str")
@@ -155,18 +160,18 @@ def _stand(
     keys = verdicts[KEY].itertuples(index=False, name=None)
     others = map(Other, states, is_thin, words)
     return Standing(
-        pairs, {key: one for key, one in zip(keys, others, strict=True) if key not in stands}
+        pairs, {key: status for key, status in zip(keys, others, strict=True) if key not in stands}
     )
 
 
 def _together(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Rows of the contract's ``watch_standing``."""
+    """Return rows of the contract's ``watch_standing``."""
     every = [typed("watch_standing", frame) for frame in frames]
     return pd.concat(every, ignore_index=True)
 
 
 def lower_floor(numbers: Thresholds) -> Thresholds:
-    """The numbers with which the judge finds what is suspicious."""
+    """Return the thresholds with which the judge finds suspicious pairs."""
     return numbers.changed_by(
         {name: min(value, vars(numbers)[name]) for name, value in _FLOOR.items()}
         | {"chance_line": min(CHANCE_LINE, numbers.chance_line)}
@@ -174,7 +179,7 @@ def lower_floor(numbers: Thresholds) -> Thresholds:
 
 
 def _of_access(judgement: Judgement, access: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts of the whole period, on access networks."""
+    """Return the verdicts of the whole period, on access networks."""
     verdicts = judgement.verdicts
     is_shown = (verdicts["period"] == "all") & verdicts["probe_asn"].isin(access["probe_asn"])
     shown = verdicts[is_shown]
@@ -183,7 +188,7 @@ def _of_access(judgement: Judgement, access: pd.DataFrame) -> pd.DataFrame:
 
 
 def _list_sites(judgement: Judgement, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The last listed stretch of each listed pair, with what the verdict says of the pair."""
+    """Return the last listed stretch of each listed pair, with the verdict on the pair."""
     ordered = judgement.intervals.sort_values([*_PAIR, "blocked_from_time"])
     last = ordered.drop_duplicates(_PAIR, keep="last").drop(columns=["chance", "schedule"])
     of_pair = verdicts.loc[
@@ -200,16 +205,16 @@ def _list_sites(judgement: Judgement, verdicts: pd.DataFrame) -> pd.DataFrame:
             "blocked_until",
         ],
     ].rename(columns={"blocked_until": "ended"})
-    found = last.merge(of_pair, on=_PAIR)
-    return found.assign(
-        blocked_until=found["blocked_until"].where(found["ended"].notna()),
-        blocked_session_count=found["session_count"],
-        session_count=found["session_count"] + found["reached_session_count"],
+    sites = last.merge(of_pair, on=_PAIR)
+    return sites.assign(
+        blocked_until=sites["blocked_until"].where(sites["ended"].notna()),
+        blocked_session_count=sites["session_count"],
+        session_count=sites["session_count"] + sites["reached_session_count"],
     )
 
 
 def _apps_of_access(judged: Judged) -> pd.DataFrame:
-    """The verdicts of the whole period, without networks that are not the country's."""
+    """Return the verdicts of the whole period, on networks of the country."""
     verdicts = judged.verdicts
     is_domestic = verdicts["set_aside_reason"] != "not_domestic"
     shown = verdicts[(verdicts["period"] == "all") & is_domestic]
@@ -217,7 +222,7 @@ def _apps_of_access(judged: Judged) -> pd.DataFrame:
 
 
 def _list_apps(judged: Judged) -> pd.DataFrame:
-    """Each listed test and network with its last stretch."""
+    """Return each listed test and network with its last stretch."""
     verdicts = _apps_of_access(judged)
     of_last = [
         "part",
@@ -229,22 +234,22 @@ def _list_apps(judged: Judged) -> pd.DataFrame:
     ordered = judged.intervals.sort_values([*_APP, "blocked_from_time", "blocked_from"])
     last = ordered.drop_duplicates(_APP, keep="last")[[*_APP, *of_last]]
     listed = verdicts[verdicts["state"].isin(LISTED)].drop(columns="day_count")
-    found = listed.merge(last, on=_APP, validate="1:1")
-    compared = found["elsewhere_anomaly_share"].astype("float64") * 100
+    apps = listed.merge(last, on=_APP, validate="1:1")
+    compared = apps["elsewhere_anomaly_share"].astype("float64") * 100
     shares = compared.map("; in other countries {:.1f} % fail".format).astype("str")
-    return found.assign(
-        domain=found["test_name"] + "/" + found["part"],
-        last_seen_open=found["last_seen_open_time"].dt.normalize(),
-        first_seen_open_again=found["first_seen_open_again_time"].dt.normalize(),
+    return apps.assign(
+        domain=apps["test_name"] + "/" + apps["part"],
+        last_seen_open=apps["last_seen_open_time"].dt.normalize(),
+        first_seen_open_again=apps["first_seen_open_again_time"].dt.normalize(),
         sessions_to_flip=None,
-        note=(found["note"] + shares.where(compared.notna(), "")).str.removeprefix("; "),
+        note=(apps["note"] + shares.where(compared.notna(), "")).str.removeprefix("; "),
     )
 
 
 def _find_status(
     connection: duckdb.DuckDBPyConnection, listed: pd.DataFrame, thresholds: Thresholds
 ) -> pd.Series:
-    """Blocked, seen open, or lifted.
+    """Return the status of each pair: blocked, seen open, or lifted.
 
     A block at hours is at most seen open: outside of them the site is open all the time, and the
     floor is not counted at its hours.
@@ -266,15 +271,15 @@ def _find_status(
 
 
 def _find_suspicious(hints: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
-    """What only the lower floor lists, and nobody has seen open since."""
+    """Return the pairs that only the lower floor lists, and that were not reached since."""
     is_known = pd.MultiIndex.from_frame(hints[KEY]).isin(pd.MultiIndex.from_frame(listed[KEY]))
-    found = hints[hints["first_seen_open_again"].isna() & ~is_known]
-    # no state, and no count of forgers: a verdict has these
-    return found.assign(status="suspicious", state="insufficient", sessions_to_flip=None)
+    suspicious = hints[hints["first_seen_open_again"].isna() & ~is_known]
+    # a state and a number of forged sessions belong to verdicts alone
+    return suspicious.assign(status="suspicious", state="insufficient", sessions_to_flip=None)
 
 
 LOG, STANDING = "watch", "watch_standing"
-#: Where ``run.json`` says that a folder is a look's.
+#: The key of ``run.json`` that marks the folder of a look.
 RECORD = "watch"
 UNSEEN = "not tested enough since"
 _COPIED = (
@@ -295,7 +300,7 @@ _COPIED = (
     "witness_url",
     "note",
 )
-#: Status now → status at the last look → what that is. What is not named here is no news.
+#: Status now → status at the last look → the change. Other combinations are no news.
 _NEWS: Mapping[str, Mapping[str, str]] = {
     "blocked": {
         "": "newly_blocked",
@@ -330,7 +335,7 @@ class Look:
 
 
 def read_last_look(out: Path, probe_cc: str, period: Period) -> Look | None:
-    """What the last look kept in its folder; None where nobody has looked yet.
+    """Read the last look that was kept in its folder; None if there was none.
 
     Args:
         out: the folder.
@@ -365,7 +370,7 @@ def read_last_look(out: Path, probe_cc: str, period: Period) -> Look | None:
 
 
 def _withhold(pairs: pd.DataFrame, withheld: Withheld) -> pd.DataFrame:
-    """What an earlier look kept, without the names that a meeting has withheld since."""
+    """Return the tables of an earlier look without the names that a meeting has withheld since."""
     if not withheld:
         return pairs
     is_own = pairs["item"].map(withheld.spells).astype(bool)
@@ -374,7 +379,7 @@ def _withhold(pairs: pd.DataFrame, withheld: Withheld) -> pd.DataFrame:
 
 
 def carry_over(before: pd.DataFrame, now: Standing) -> Standing:
-    """With what an earlier look knew of pairs that were tested too little since.
+    """Add the pairs of an earlier look that were tested too little since.
 
     The period moves on; a block that nobody tests does not end by that, nor begin when somebody
     tests again. Such a pair keeps the evidence of the look that saw it, as ``unseen``.
@@ -383,11 +388,11 @@ def carry_over(before: pd.DataFrame, now: Standing) -> Standing:
         before: the contract's ``watch_standing`` at the last look.
         now: what this look found.
     """
-    found = _by_pair(now.pairs)
-    rows = dict(found)
+    by_pair = _by_pair(now.pairs)
+    rows = dict(by_pair)
     for key, old in _by_pair(before).items():
-        is_thin = key not in found and now.others.get(key, UNTESTED).is_thin
-        is_hint = key in found and found[key]["status"] == "suspicious"
+        is_thin = key not in by_pair and now.others.get(key, UNTESTED).is_thin
+        is_hint = key in by_pair and by_pair[key]["status"] == "suspicious"
         if old["status"] in ("blocked", "unseen") and (is_thin or is_hint):
             note = "; ".join(dict.fromkeys(filter(None, (*old["note"].split("; "), UNSEEN))))
             rows[key] = {**old, "status": "unseen", "note": note}
@@ -397,7 +402,7 @@ def carry_over(before: pd.DataFrame, now: Standing) -> Standing:
 
 
 def find_news(before: pd.DataFrame | None, now: Standing) -> pd.DataFrame:
-    """What is new, a row a change of a pair.
+    """Return the news, a row a change of a pair.
 
     Args:
         before: the pairs at the last look, the contract's ``watch_standing``; None where nobody
@@ -409,17 +414,19 @@ def find_news(before: pd.DataFrame | None, now: Standing) -> pd.DataFrame:
         or of the last one where the pair does not stand any more.
     """
     earlier = {} if before is None else _by_pair(before)
-    found = _by_pair(now.pairs)
+    by_pair = _by_pair(now.pairs)
     rows = []
-    for key in sorted(earlier.keys() | found.keys()):
-        row = found.get(key) or earlier[key]
+    for key in sorted(earlier.keys() | by_pair.keys()):
+        row = by_pair.get(key) or earlier[key]
         note = row["note"]
-        was, stands = (of[key]["status"] if key in of else "" for of in (earlier, found))
-        change = _NEWS[stands].get(was)
-        if key not in found:
-            other = now.others.get(key, UNTESTED)
-            note = other.words
-            if change == "unlisted" and other.state == "ok":
+        status_before, stands = (
+            standings[key]["status"] if key in standings else "" for standings in (earlier, by_pair)
+        )
+        change = _NEWS[stands].get(status_before)
+        if key not in by_pair:
+            status = now.others.get(key, UNTESTED)
+            note = status.words
+            if change == "unlisted" and status.state == "ok":
                 change = "lifted"  # the block lies before the period by now
         if change:
             rows.append({**row, "change": change, "note": note})
@@ -427,7 +434,7 @@ def find_news(before: pd.DataFrame | None, now: Standing) -> pd.DataFrame:
 
 
 def add_to_log(last: Look | None, news: pd.DataFrame, report: Report) -> pd.DataFrame:
-    """The contract's ``watch``: what was new at earlier looks, and at this one.
+    """Return the contract's ``watch``: the news of earlier looks, and of this one.
 
     Args:
         last: the look before.
@@ -437,12 +444,12 @@ def add_to_log(last: Look | None, news: pd.DataFrame, report: Report) -> pd.Data
     dated = news.assign(look=report.period.last_day, earlier_look=None, cause="")
     if last is None:
         return typed(LOG, dated)
-    # where nothing differs between the runs, neither does what they say
+    # if nothing differs between the runs, their results are the same
     cause = ";".join(find_causes(last.report, report))
     dated = dated.assign(earlier_look=last.report.period.last_day, cause=cause)
-    kept = last.log[last.log["look"] >= pd.Timestamp(report.period.since)]
-    both = pd.concat([kept, typed(LOG, dated)], ignore_index=True)
-    # two looks on one day: what was told last
+    earlier_news = last.log[last.log["look"] >= pd.Timestamp(report.period.since)]
+    both = pd.concat([earlier_news, typed(LOG, dated)], ignore_index=True)
+    # of two looks on one day, the last news counts
     return both.drop_duplicates(list(TABLES[LOG].key), keep="last", ignore_index=True)
 
 

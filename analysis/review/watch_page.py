@@ -31,7 +31,7 @@ from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
 PAGE = "watch.html"
 #: The news as an Atom feed, beside the page.
 FEED = "watch.atom.xml"
-#: Notes of pairs that other languages have words for; those of withheld stretches have them anyway.
+#: Notes of pairs that are translated; notes of withheld stretches are translated elsewhere.
 NOTES = (SINCE, AFTER, UNSEEN, UNTESTED.words, DEFECT_NOTE, ONE_PLATFORM, BEFORE_FIRST_TEST)
 _SHOWN, _FEW = 40, 12
 _BEGINNING = [
@@ -74,7 +74,7 @@ _HINT = [
     "witness_url",
 ]
 _WITHDRAWN = ["domain", "network", "mechanism", "blocked_from", "note"]
-#: Change → the columns that tell of it, in the order in which changes are shown.
+#: Change → the columns that are shown, in the order in which changes are shown.
 _COLUMNS = {
     "newly_blocked": _BEGINNING,
     "blocked_again": _BEGINNING,
@@ -89,7 +89,7 @@ _COLUMNS = {
 def show_watch(
     log: pd.DataFrame, standing: pd.DataFrame, look: Report, lang: Language
 ) -> list[tuple[str, Markup]]:
-    """The sections of the page, each with its heading.
+    """Return the sections of the page, each with its heading.
 
     Args:
         log: the contract's ``watch``.
@@ -124,7 +124,8 @@ def show_watch(
 
 
 def write_feed(log: pd.DataFrame, look: Report) -> str:
-    """The news as an Atom feed (RFC 4287), an entry a change of a pair, the latest look first.
+    """Return the news as an Atom feed (RFC 4287), an entry a change of a pair, the latest look
+    first.
 
     Args:
         log: the contract's ``watch``.
@@ -132,8 +133,8 @@ def write_feed(log: pd.DataFrame, look: Report) -> str:
     """
     cc = look.probe_cc.lower()
     kinds = TABLES["watch"].columns.items()
-    told = {name: tell_cells(log[name], kind) for name, kind in kinds if kind in ("asn", "date")}
-    entries: list[dict[Any, Any]] = log.assign(**told).map(printable).to_dict("records")
+    texts = {name: tell_cells(log[name], kind) for name, kind in kinds if kind in ("asn", "date")}
+    entries: list[dict[Any, Any]] = log.assign(**texts).map(printable).to_dict("records")
     for entry in entries:
         key = (cc, *(entry[name] for name in ("look", "item", "test_name", "probe_asn", "change")))
         entry["key"] = hashlib.sha256(repr(key).encode()).hexdigest()
@@ -147,7 +148,9 @@ def write_feed(log: pd.DataFrame, look: Report) -> str:
 
 
 def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
-    """A network by name and number in one cell, a site or app under one heading, notes in words."""
+    """Return a table with a network in one cell, a site or app under one heading, notes in
+    words.
+    """
     titles = {name: test.title for name, test in BY_NAME.items()}
     is_site = frame["test_name"] == WEB
     return frame.assign(
@@ -158,7 +161,7 @@ def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
 
 
 def _describe_news(news: pd.DataFrame, lang: Language) -> dict[str, Any]:
-    """How much of what is new, and when and why it was: as the template takes it."""
+    """Return the values of the opening: the number of news by kind, and when and why they came."""
     counts = news["change"].value_counts()
     first = next(news.itertuples(index=False), None)
     last, earlier = (day_of(getattr(first, name, None)) for name in ("look", "earlier_look"))
@@ -193,7 +196,7 @@ def _show_news(news: pd.DataFrame, lang: Language) -> Iterator[tuple[Heading, Ma
                 "{n} pairs of a site or an app and a network",
                 len(rows),
             )
-            # a column that is empty throughout tells nothing
+            # a column without any value is left out
             shown = [
                 name for name in columns if name == "chance" or not rows[name].map(is_empty).all()
             ]

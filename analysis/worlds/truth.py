@@ -82,6 +82,18 @@ class Tally:
             sound.add(document["test_start_time"])
 
 
+#: Table of the truth → its columns.
+_HEADERS = {
+    "ledger": "reason,line_count",
+    "blocks": "domain,probe_asn,mechanism,since,until,since_time,until_time,schedule,detail,"
+    "session_count,day_count,sound_session_count,share",
+    "names": "domain,situation,category_code,is_local,since,until,tested_since,authority",
+    "networks": "probe_asn,network,operator,kind,role,resolver_asn,measurement_count",
+    "forgeries": "report_id,day,probe_asn,domain,claim,kind",
+    "tests": "domain,probe_asn,day,hour,session_count,sound_session_count",
+}
+
+
 def write_truth(folder: Path, world: World, tally: Tally) -> None:
     """Write the truth of every block, name, network, forged report and test, and the ledger."""
     sites = sorted(world.sites, key=lambda site: site.host)
