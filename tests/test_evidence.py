@@ -30,6 +30,7 @@ from analysis.verdicts.hours import (
     fit_schedule,
 )
 from analysis.verdicts.intervals import round_chance, round_evidence
+from analysis.verdicts.judge import judge_pair
 from analysis.verdicts.pairs import ANY, Series, Session, find_series
 from analysis.verdicts.sessions import SESSION_VIEWS, Operators
 from analysis.verdicts.stretches import find_edges
@@ -311,6 +312,15 @@ def test_the_fast_judge_agrees_with_the_plain_one(seed: int) -> None:
     for pair, kinds in plain.items():
         blocks = list_blocks(kinds, cells[pair])
         assert found[pair] == {tuple(one) for one in blocks}, pair
+    for one in country.pairs:
+        alone = judge_pair(one.sessions, one.lessons, thresholds, one.schedules)
+        assert [_sum_up(series) for series in alone] == [_sum_up(series) for series in one.series]
+
+
+def _sum_up(series: Series) -> tuple[object, ...]:
+    """What is judged of a series by its sessions alone."""
+    stretches = [(stretch.first, stretch.last, stretch.is_block) for stretch in series.stretches]
+    return series.kind, series.fails, series.log_evidence, series.days, stretches
 
 
 def test_what_counts_for_a_kind() -> None:

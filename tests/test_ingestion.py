@@ -555,8 +555,6 @@ def test_a_terminal_obeys_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     with telling.show_progress("reading") as (step,):
         step(1, 2, "[red]key[/red]\x1b]0;title\x07")
     telling.say("[red]\x1b]0;title\x07")
-    with telling.show_status("notebooks") as display:
-        display.update("[bold]\x1b]0;title\x07")
     assert "[red]key[/red]�]0;title" in shown.getvalue()
     assert "\x1b]0;" not in shown.getvalue()
     error = str(ParameterError("SOURCE", "\x1b[31m", "\x1b[31m" * 9_999))

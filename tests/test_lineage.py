@@ -171,7 +171,7 @@ def test_edits_are_named() -> None:
     other = Lineage.of(rules, numbers).with_notebooks()
     other = replace(
         other,
-        modules={**other.modules, "verdicts/blocks": "another"},
+        modules={**other.modules, "verdicts/floors": "another"},
         notebooks={**other.notebooks, "4-blocked-sites": "another"},
     )
     assert other.edits == (
@@ -179,7 +179,7 @@ def test_edits_are_named() -> None:
         f"rule {RULES[0].rule_id} left out",
         "rule session.own added",
         "floor_days 2 (published: 3)",
-        "module verdicts/blocks changed",
+        "module verdicts/floors changed",
         "notebook 4-blocked-sites changed",
     )
     assert here.digest != other.digest
@@ -197,7 +197,7 @@ def test_code_that_only_says_what_was_found_changes_no_decision() -> None:
         ("report/charts", False),
         ("review/claims", False),
         ("report/annex", True),
-        ("verdicts/blocks", True),
+        ("verdicts/floors", True),
     ):
         edited = replace(here, modules={**here.modules, module: "another"})
         assert edited.edits == (f"module {module} changed",)

@@ -34,8 +34,7 @@ from analysis.review.audits import ITEM
 from analysis.review.changes import HEADING, OF_RUN
 from analysis.review.watch_page import NOTES
 from analysis.tables import TABLES, WRITTEN_BY
-from analysis.verdicts.intervals import TOO_FEW, USUAL
-from analysis.verdicts.reasons import OTHER_RESOLVERS
+from analysis.verdicts.reasons import OTHER_RESOLVERS, TOO_FEW, USUAL
 from analysis.verdicts.rivals import RIVALS
 
 ROOT = Path(__file__).resolve().parents[1]
