@@ -94,6 +94,9 @@ def test_a_listing_leads_down_to_its_sessions(
         f"witness: {row.witness_report_id}",
     ):
         assert words in said
+    assert re.search(
+        r"^    any: \d+ of \d+ sessions that count failed\n      .* sessions failed", said, re.M
+    )
     assert re.search(r"Seen from .*: \d+ of \d+ sessions could not reach the site \(.*\)\. ", said)
     sessions = re.findall(
         r"^    \d{4}-\d\d-\d\d  (blocked|reachable|down|unclear|tells)", said, re.M

@@ -38,6 +38,7 @@ from analysis.period import Period
 from analysis.reference.reference_files import country_name, is_fictional
 from analysis.reference.withheld import Withheld, load_withheld
 from analysis.report.annex import REASON_SENTENCES
+from analysis.report.one_pair import find_pair, tabulate_series, tabulate_stretches
 from analysis.report.verdict_words import say_rivals, say_verdict
 from analysis.review.reports import read_report
 from analysis.sources.archive_files import OONI
@@ -49,6 +50,7 @@ from analysis.study.parameters import find_lists
 from analysis.study.study import Study, open_study, request_of
 from analysis.tables import TABLES, list_rows, read_network, read_table, tell_cells, tell_network
 from analysis.verdicts.floors import wilson_bounds
+from analysis.verdicts.judge import judge_pair
 from analysis.verdicts.states import strength
 from analysis.verdicts.witnesses import countries_url, measurement_url
 from analysis.vocabulary import (
@@ -295,7 +297,7 @@ def explain(
         annex.get(site),
         aside[site].reason if site in aside else "",
         "" if is_fictional(code) else countries_url(site, period),
-        list(_describe_pairs(tables, rows, parameters, study)),
+        list(_describe_pairs(tables, rows, parameters, study, has_steps=bool(asn))),
         why_none,
         is_every=bool(asn),
     )
@@ -374,6 +376,8 @@ def _describe_pairs(
     rows: pd.DataFrame,
     parameters: Mapping[str, Any],
     study: Study | None,
+    *,
+    has_steps: bool,
 ) -> Iterator[dict[str, Any]]:
     """The verdict on each network, in words and counts, and its sessions if they are at hand."""
     thresholds = Thresholds.read(read_table(tables, "thresholds"))
@@ -398,6 +402,7 @@ def _describe_pairs(
             "rivals": [
                 text.striptags() for text in say_rivals(ENGLISH, stretches, others, row.note)
             ],
+            "steps": [] if study is None or not has_steps else _list_steps(study, row, thresholds),
             "sessions": [] if study is None else _list_sessions(study, row),
         }
 
@@ -503,6 +508,16 @@ def _read_pair(study: Study, site: str, probe_asn: int) -> Iterator[dict[str, An
     hidden = set() if study.parameters.has_witnesses else _PLACES
     for result in read_results(study.connection, site, probe_asn):
         yield {name: value for name, value in result.items() if name not in hidden}
+
+
+def _list_steps(study: Study, row: Row, thresholds: Thresholds) -> list[tuple[Row, list[Row]]]:
+    """Judge a pair again by its sessions: the kinds of failure, each with its stretches."""
+    pair = find_pair(study, confirm(study), row.domain, int(row.probe_asn))
+    if pair is None:
+        return []
+    judged = judge_pair(pair.sessions, pair.lessons, thresholds, pair.schedules)
+    stretches = [list_rows(tabulate_stretches([series], thresholds)) for series in judged]
+    return list(zip(list_rows(tabulate_series(judged)), stretches, strict=True))
 
 
 def _list_sessions(study: Study, row: Row) -> list[tuple[date, str, list[dict[str, Any]]]]:

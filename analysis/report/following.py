@@ -52,6 +52,11 @@ class Followed:
     stretches: pd.DataFrame
 
     @property
+    def key(self) -> tuple[str, int]:
+        """The site, and the number of the network."""
+        return self.verdict.domain, int(self.verdict.probe_asn)
+
+    @property
     def name(self) -> str:
         """The site and the network, in words."""
         return ENGLISH.say(

@@ -24,7 +24,7 @@ from analysis.verdicts.verdicts import Judgement
 _TEN = log(10)
 
 
-def find_pair(study: Study, judgement: Judgement, followed: Followed) -> Pair | None:
+def find_pair(study: Study, judgement: Judgement, domain: str, probe_asn: int) -> Pair | None:
     """Find a pair with its sessions, and with what other pairs teach about it.
 
     All pairs of the country are judged for this, if that has not been done yet.
@@ -32,13 +32,12 @@ def find_pair(study: Study, judgement: Judgement, followed: Followed) -> Pair | 
     Args:
         study: after ``confirm``, whose sessions its connection holds.
         judgement: what ``confirm`` returned.
-        followed: of ``follow``.
+        domain, probe_asn: the pair; its site was tested.
 
     Returns:
         Nothing if too few sessions failed for any state but *ok*.
     """
-    names = read_type(study.connection, "host_name").tolist()
-    key = names.index(followed.verdict.domain), int(followed.verdict.probe_asn)
+    key = read_type(study.connection, "host_name").tolist().index(domain), probe_asn
     pairs = judgement.country.pairs
     return next((pair for pair in pairs if (pair.domain, pair.probe_asn) == key), None)
 
