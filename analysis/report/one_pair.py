@@ -53,29 +53,43 @@ def tabulate_series(judged: Iterable[Series]) -> pd.DataFrame:
     """Return how often each kind of failure would occur by accident, and how surprising it is.
 
     A row is a kind of failure with enough sessions for a state: the ``sessions`` that count and
-    those that ``failed``; what other operators at the site (``site_…``) and other sites on the
-    network (``network_…``) teach; the share of sessions in which any site fails so
-    (``usual_share``); the ``base_rate`` of accidents; the ``evidence`` (log10 of E); and the hours
-    of the week, if it has any (``schedule``).
+    those that ``failed``. If it is weighed: the failures and sessions of other operators at the
+    site (``site_…``) and of the network at other sites (``network_…``), with both shares; the
+    share of sessions in which any site fails so (``usual_share``); the base rate of accidents
+    (``base_share``); the ``evidence`` (log10 of E); and the hours of the week, if it has any
+    (``schedule``).
     """
-    return pd.DataFrame(
-        {
-            "kind": series.kind,
+    rows = []
+    for series in judged:
+        row = {
+            "failure_kind": series.kind,
             "sessions": len(series.sessions),
             "failed": sum(series.fails),
-            "site_failures": series.lessons.site_failures,
-            "site_sessions": series.lessons.site_sessions,
-            "site_share": series.lessons.site_share(),
-            "network_failures": series.lessons.network_failures,
-            "network_sessions": series.lessons.network_sessions,
-            "network_share": series.lessons.network_share(),
-            "usual_share": series.lessons.usual,
-            "base_rate": max(base_rates(series)),
-            "evidence": series.log_evidence / _TEN if series.is_weighed else None,
-            "schedule": str(series.schedule or ""),
         }
-        for series in judged
-    )
+        if series.is_weighed:
+            lessons = series.lessons
+            row |= {
+                "site_failures": lessons.site_failures,
+                "site_sessions": lessons.site_sessions,
+                "site_share": lessons.site_share(),
+                "network_failures": lessons.network_failures,
+                "network_sessions": lessons.network_sessions,
+                "network_share": lessons.network_share(),
+                "usual_share": lessons.usual,
+                "base_share": max(base_rates(series)),
+                "evidence": series.log_evidence / _TEN,
+                "schedule": str(series.schedule or ""),
+            }
+        rows.append(row)
+    return pd.DataFrame(rows, columns=_SERIES)
+
+
+_SERIES = [
+    *("failure_kind", "sessions", "failed"),
+    *("site_failures", "site_sessions", "site_share"),
+    *("network_failures", "network_sessions", "network_share"),
+    *("usual_share", "base_share", "evidence", "schedule"),
+]
 
 
 def tabulate_sessions(series: Series, *, has_witnesses: bool = True) -> pd.DataFrame:
@@ -123,14 +137,15 @@ def tabulate_days(series: Series) -> pd.DataFrame:
 def tabulate_stretches(judged: Iterable[Series], thresholds: Thresholds) -> pd.DataFrame:
     """Return the stretches of a pair, a row a stretch, beside the line and the floors.
 
-    The days of the first and last failure; the sessions inside that ``failed``, all of them
-    (``sessions``) and the ``days`` with a failure; the lower bound of the ``share``; the
-    ``evidence`` (log10 of E) of its series; and whether it is a block, unless a rival explains it.
+    The days of the ``first`` and the ``last`` failure; the sessions inside that ``failed``, all of
+    them (``sessions``), and the ``days`` with a failure; the lower bound of the share of failures
+    (``lower_share``); the ``evidence`` (log10 of E) of its series; and whether it is a block,
+    unless a rival explains it.
     """
     stretches = [stretch for series in judged for stretch in series.stretches]
     table = pd.DataFrame(
         {
-            "kind": stretch.kind,
+            "failure_kind": stretch.kind,
             "first": stretch.failures[0].day,
             "last": stretch.failures[-1].day,
             "failed": len(stretch.failures),
@@ -144,7 +159,7 @@ def tabulate_stretches(judged: Iterable[Series], thresholds: Thresholds) -> pd.D
     if table.empty:
         return table
     low, _ = wilson_bounds(table["failed"], table["sessions"])
-    table.insert(6, "share_at_least", low)
+    table.insert(6, "lower_share", low)
     dates = {name: pd.to_datetime(table[name], unit="D") for name in ("first", "last")}
     return table.assign(**dates)
 
