@@ -34,7 +34,7 @@ from analysis.verdicts.judge import judge_pair
 from analysis.verdicts.pairs import ANY, Series, Session, find_series
 from analysis.verdicts.sessions import SESSION_VIEWS, Operators
 from analysis.verdicts.stretches import find_edges
-from analysis.verdicts.verdicts import weigh_sessions
+from analysis.verdicts.verdicts import judge_without_rivals
 from tests import plain_judge
 from tests.letters import ALL_NETWORKS, FOURTH, VPN, days, study_of
 from tests.observations import Row
@@ -283,7 +283,7 @@ def test_the_fast_judge_agrees_with_the_plain_one(seed: int) -> None:
     thresholds = Thresholds()
     method = Method(thresholds, RULES, study.fingerprints, Operators.of(study.networks()))
     made = Maker(None, study.connection, method).make_sessions()
-    country = weigh_sessions(study.connection, made, thresholds)
+    country = judge_without_rivals(study.connection, made, thresholds)
     with made.opened(study.connection) as opened:
         create_views(opened, SESSION_VIEWS)
         told = sessions_of(opened.execute(_TOLD).fetchall())

@@ -28,7 +28,7 @@ OUT = ROOT / "data" / "reference" / "validation" / "constants.csv"
 #: Module → its constants, or the entries of one that is a mapping. A threshold has no module.
 CONSTANTS = {
     "verdicts/pairs.py": "CANDIDATE_GAIN PSEUDO_SESSIONS",
-    "verdicts/rates.py": "LEAST _PRIOR _STRAY _EVEN",
+    "verdicts/rates.py": "LEAST_RATE _PRIOR _STRAY _EVEN",
     "verdicts/evidence.py": "LEAST_SHARE MOST_SHARE _SHARE_WORTH _BASE_WORTH OF_DAYS",
     "verdicts/floors.py": "LOWER_LINE",
     "verdicts/probes.py": "_SHARE CHANCE",

@@ -36,7 +36,13 @@ from analysis.study.study import Study
 from analysis.verdicts.pairs import Country
 from analysis.verdicts.sessions import Operators, Sessions, add_sessions
 from analysis.verdicts.states import STATES_BY_STRENGTH, strength
-from analysis.verdicts.verdicts import Judgement, Scope, judge_cells, list_pairs, weigh_sessions
+from analysis.verdicts.verdicts import (
+    Judgement,
+    Scope,
+    judge_cells,
+    judge_without_rivals,
+    list_pairs,
+)
 from analysis.vocabulary import LISTED, PERIODS
 
 #: The tables of a judgement.
@@ -109,7 +115,7 @@ def _read_judgement(
     """Read a kept judgement, whose evidence is weighed again on demand."""
 
     def weigh() -> Country:
-        return weigh_sessions(connection, sessions, thresholds)
+        return judge_without_rivals(connection, sessions, thresholds)
 
     frames = {name: read_frame(connection, catalog, name) for name in _FRAMES}
     return Judgement(**frames, weigh=weigh)

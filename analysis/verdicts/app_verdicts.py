@@ -25,7 +25,7 @@ from analysis.outcomes.steps import read_type
 from analysis.period import Period
 from analysis.sql import read_queries
 from analysis.verdicts.pairs import Country
-from analysis.verdicts.rates import MOST
+from analysis.verdicts.rates import MOST_RATE
 from analysis.verdicts.sessions import Sessions
 from analysis.verdicts.verdicts import Judgement, Scope, judge_cells
 
@@ -103,7 +103,7 @@ def _share_on_other_networks(
     number = sessions.groupby(list(sessions)).ngroup()
     asked = sessions.assign(number=number).drop_duplicates("number")
     connection.register("asked_at_hand", asked)
-    given = {"days": NEAR_DAYS, "heard": _HEARD, "pseudo": _PSEUDO, "most": MOST}
+    given = {"days": NEAR_DAYS, "heard": _HEARD, "pseudo": _PSEUDO, "most": MOST_RATE}
     shares = connection.execute(_QUERIES["near_shares"], given).df()["share"].to_numpy(np.float64)
     return np.asarray(shares[number], np.float64)
 

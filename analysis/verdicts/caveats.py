@@ -23,5 +23,5 @@ def add_caveats(connection: duckdb.DuckDBPyConnection, country: Country) -> None
     for stretch, (failing, others) in find_heavy_probes(connection, country, listed).items():
         stretch.caveat = ONE_PLATFORM.format(n=failing, m=others)
     for stretch in listed:
-        if stretch.may_refuse:
+        if stretch.site_may_refuse:
             stretch.caveat = BEFORE_FIRST_TEST

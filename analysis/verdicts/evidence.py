@@ -6,16 +6,14 @@ drawn towards 0.95 by the failures in a row just before. A session with r ≥ q 
 weight of a day is the product of its sessions, but at most the square of the largest: ten tests of
 one day by one probe are not ten witnesses.
 
-Nobody knows when a block begins and ends. Half of E is the mean, over all stretches of days, of the
-product of the days of the stretch. The other half is for a site that is blocked from the first test
-on, or again after an opening: a chain of two states, in which each of n tested days is open or
-blocked, the first with even odds, and the state changes between two tested days with probability
-1/n; the mean, over all its paths, of the product of the blocked days. If failures were accidents at
-these rates, E would be at most 1 on average. (Vovk and Wang 2021; the chain is the *fixed share* of
-Herbster and Warmuth 1998.)
-
-Hours of the week are asked for as well, so days have nine tenths of E and hours one tenth: the
-larger of two e-values could be 2 on average.
+Nobody knows when a block begins and ends, so E is a mean over all the ways in which it may lie:
+E = 0.45 · S + 0.45 · C + 0.1 · H. S is the mean, over all stretches of days, of the product of the
+days of the stretch. C is for a site that is blocked from the first test on, or again after an
+opening: a chain of two states, in which each of n tested days is open or blocked, the first with
+even odds, and the state changes between two tested days with probability 1/n; the mean, over all
+its paths, of the product of the blocked days. H is the evidence of hours of the week (``hours``).
+If failures were accidents at these rates, E would be at most 1 on average. (Vovk and Wang 2021; the
+chain is the *fixed share* of Herbster and Warmuth 1998.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -63,7 +61,8 @@ def weigh_sessions(series: Series, forged: int = 0) -> Iterator[Weight]:
 
     Args:
         series: with its ``lessons``.
-        forged: failures that are added before the first session, elsewhere and on the network.
+        forged: failures that are added before the first session, where they begin a run of
+            failures, and to what the site elsewhere and the network teach.
     """
     failures = in_a_row = forged
     bases = base_rates(series, forged)

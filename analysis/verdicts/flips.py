@@ -10,8 +10,8 @@ Anybody may submit a measurement. Each number is the least of these ways:
 - of sites and pages, two reports that hold every site upset what is known of an address or a page;
 - the sessions that the floor of another state still lacks.
 
-A well device, a page or a coincidence takes two networks with the floor of sessions each, which is
-more than is told apart here.
+To change what is known of a device, a page or a coincidence takes two networks with the floor of
+sessions each, which is more than ``MOST_FORGED``.
 """
 
 from math import floor, inf, log
@@ -19,16 +19,17 @@ from typing import Any
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.evidence import MOST_SHARE, average_over_blocks, weigh_days
-from analysis.verdicts.floors import Counted, is_most
+from analysis.verdicts.floors import StretchPart, is_most
 from analysis.verdicts.pairs import MARK, Series
 from analysis.vocabulary import LISTED
 
-#: More than so many are not told apart.
-MOST = 6
+#: Larger numbers are not distinguished.
+MOST_FORGED = 6
 #: Traces on so many days: a pair that is not listed all the same is not *ok*.
 MARKED_DAYS = 2
 #: What one session that reaches the site can take from ln E: its own weight, and what the failures
-#: after it count less, since the run of failures begins again.
+#: after it count less, since the run of failures begins again: the sum of ln(0.95 / q) until q is
+#: 0.95 once more, rounded up.
 _STEP = log(1 / (1 - MOST_SHARE)) + 1.03
 #: Two reports that hold every site upset what is known of an address or a page.
 _OF_PROFILE = 2
@@ -43,7 +44,7 @@ _PROFILED = {
 }
 
 
-def sessions_to_flip(counts: Any, rests_on: Counted | None, thresholds: Thresholds) -> int:
+def sessions_to_flip(counts: Any, rests_on: StretchPart | None, thresholds: Thresholds) -> int:
     """Return the smallest number of forged sessions that could change a state.
 
     Args:
@@ -55,7 +56,7 @@ def sessions_to_flip(counts: Any, rests_on: Counted | None, thresholds: Threshol
         thresholds: of the floors and the line.
 
     Returns:
-        1 to ``MOST`` + 1, which stands for more than ``MOST``.
+        1 to ``MOST_FORGED`` + 1, which stands for more than ``MOST_FORGED``.
     """
     made_up = _to_make_up(counts, thresholds)
     if rests_on is None:
@@ -72,13 +73,18 @@ def sessions_to_flip(counts: Any, rests_on: Counted | None, thresholds: Threshol
     else:
         failure_count = len(rests_on.failures)
         thin = _to_thin_out(failure_count, len(rests_on.sessions), thresholds)
+        # the bound of docs/method.md for successes that cut a stretch in two
         cut = (failure_count - thresholds.floor_sessions - 2) // 2
         is_listed = counts.state in LISTED
-        ways = [thin, cut, *(_of_listed(counts, rests_on, thresholds) if is_listed else [made_up])]
-    return int(min(max(floor(min(*ways, MOST + 1)), 1), MOST + 1))
+        ways = [
+            thin,
+            cut,
+            *(_ways_of_listed(counts, rests_on, thresholds) if is_listed else [made_up]),
+        ]
+    return int(min(max(floor(min(*ways, MOST_FORGED + 1)), 1), MOST_FORGED + 1))
 
 
-def _of_listed(counts: Any, rests_on: Counted, thresholds: Thresholds) -> list[float]:
+def _ways_of_listed(counts: Any, rests_on: StretchPart, thresholds: Thresholds) -> list[float]:
     """Return the ways that concern a listed pair alone."""
     stretch = rests_on.stretch
     ways = [count_to_chance(stretch.series, thresholds), stretch.to_probe, stretch.margin]
@@ -90,9 +96,9 @@ def _of_listed(counts: Any, rests_on: Counted, thresholds: Thresholds) -> list[f
         ways.append(lacking)
     if counts.state != "blocked":
         # what else the pair shows, with a few traces, makes a likely block a sure one
-        through = counts.ok_session_count + counts.down_session_count
-        others = counts.session_count - through - counts.listed_session_count
-        ways.append(thresholds.floor_sessions - others)
+        reached_or_down = counts.ok_session_count + counts.down_session_count
+        other_failures = counts.session_count - reached_or_down - counts.listed_session_count
+        ways.append(thresholds.floor_sessions - other_failures)
     return ways
 
 
@@ -100,24 +106,24 @@ def count_to_chance(series: Series, thresholds: Thresholds) -> float:
     """Return the fewest forged sessions after which a series may be no surprise.
 
     Each of them counts as a failure before the first session, elsewhere and on the network, and as
-    a success here. One more than ``MOST`` if more are needed; without end of a mark.
+    a success here. One more than ``MOST_FORGED`` if more are needed; without end of a mark.
     """
     if series.kind == MARK:
         return inf
     line = log(thresholds.chance_line)
-    for count in range(1, MOST + 1):
+    for count in range(1, MOST_FORGED + 1):
         weights = [weight for _, weight in weigh_days(series, count)]
         evidence = average_over_blocks(weights) + series.hours_evidence
         if evidence - count * _STEP < line:
             return count
-    return MOST + 1
+    return MOST_FORGED + 1
 
 
 def _to_thin_out(failures: int, total: int, thresholds: Thresholds) -> float:
     """Return how many other sessions bring the share of failures below its floor."""
-    counts = range(MOST + 1)
+    counts = range(MOST_FORGED + 1)
     enough = (count for count in counts if not is_most(failures, total + count, thresholds))
-    return next(enough, MOST + 1)
+    return next(enough, MOST_FORGED + 1)
 
 
 def _to_make_up(counts: Any, thresholds: Thresholds) -> float:

@@ -20,8 +20,7 @@ from analysis.verdicts.pairs import ANY, MARK, Pair, Series, Session, Stretch
 
 #: Two-sided 95 %.
 Z_95 = 1.959963984540054
-#: ln of the evidence that is enough if something else speaks for a block as well: the pair is
-#: listed already.
+#: ln of the evidence that is enough for the other series of a pair that has a block already.
 LOWER_LINE = log(20)
 
 
@@ -73,7 +72,7 @@ def lie_between(sessions: Sequence[Session], since: int, until: int) -> Sequence
     return sessions[bisect_left(sessions, since, key=day) : bisect_left(sessions, until, key=day)]
 
 
-class Counted(NamedTuple):
+class StretchPart(NamedTuple):
     """A stretch, as far as it counts: as a whole, or its sessions in some period.
 
     Attributes:
@@ -94,60 +93,59 @@ class Counted(NamedTuple):
 
     @classmethod
     def inside(cls, stretch: Stretch, since: int, until: int) -> Self:
-        """Count what lies in some days. A stretch is judged once, so no line is asked again."""
-        sessions, failures = (
-            lie_between(some, since, until) for some in (stretch.sessions, stretch.failures)
-        )
-        return cls(stretch, sessions, failures, inf)
+        """Count what lies in some days; the line is not asked again."""
+        sessions = lie_between(stretch.sessions, since, until)
+        return cls(stretch, sessions, lie_between(stretch.failures, since, until), inf)
 
     @property
     def day_count(self) -> int:
-        """How many days have a failure."""
+        """The number of days with a failure."""
         return len({session.day for session in self.failures})
 
     def meets_floor(self, thresholds: Thresholds) -> bool:
         """Return whether its failures alone meet the evidence floor."""
-        return bool(meets_floor(len(self.failures), self.day_count, len(self.sessions), thresholds))
+        failures, sessions = len(self.failures), len(self.sessions)
+        return bool(meets_floor(failures, self.day_count, sessions, thresholds))
 
 
-def find_likely(counted: Sequence[Counted], line: float, thresholds: Thresholds) -> list[Counted]:
+def find_surprising(
+    parts: Sequence[StretchPart], line: float, thresholds: Thresholds
+) -> list[StretchPart]:
     """Find the stretches of a pair that are surprising and mostly fail, alone or with others.
 
     What is blocked, opened for a while and blocked again is no weaker a block for the opening. So
     stretches of one kind in which a share of ``share_floor`` fails may reach the bound together.
 
     Args:
-        counted: those that are asked about.
+        parts: the stretches, of one pair.
         line: ln of the evidence that a series needs; a mark needs none.
         thresholds: ``share_floor``.
     """
-    likely = [
-        one
-        for one in counted
-        if one.failures
-        and len(one.failures) >= thresholds.share_floor * len(one.sessions)
-        and one.stretch.kind != ANY
-        and (one.stretch.kind == MARK or one.log_evidence >= line)
+    surprising = [
+        part
+        for part in parts
+        if part.failures
+        and len(part.failures) >= thresholds.share_floor * len(part.sessions)
+        and part.stretch.kind != ANY
+        and (part.stretch.kind == MARK or part.log_evidence >= line)
     ]
-    by_series: dict[Series, list[Counted]] = {}
-    for one in likely:
-        by_series.setdefault(one.stretch.series, []).append(one)
+    by_series: dict[Series, list[StretchPart]] = {}
+    for part in surprising:
+        by_series.setdefault(part.stretch.series, []).append(part)
 
-    def is_mostly_failing(some: Sequence[Counted]) -> bool:
-        failures, sessions = (
-            sum(map(len, column))
-            for column in zip(*((one.failures, one.sessions) for one in some), strict=True)
-        )
+    def mostly_fail(together: Sequence[StretchPart]) -> bool:
+        failures = sum(len(part.failures) for part in together)
+        sessions = sum(len(part.sessions) for part in together)
         return bool(is_most(failures, sessions, thresholds))
 
     return [
-        one
-        for one in likely
-        if is_mostly_failing([one]) or is_mostly_failing(by_series[one.stretch.series])
+        part
+        for part in surprising
+        if mostly_fail([part]) or mostly_fail(by_series[part.stretch.series])
     ]
 
 
-def find_blocks(counted: Sequence[Counted], line: float, thresholds: Thresholds) -> list[Stretch]:
+def find_blocks(parts: Sequence[StretchPart], line: float, thresholds: Thresholds) -> list[Stretch]:
     """Find the stretches of a pair that are blocks: surprising, mostly failing, and enough.
 
     All of them meet the floor of sessions and days together: a site that is blocked for two days
@@ -156,26 +154,26 @@ def find_blocks(counted: Sequence[Counted], line: float, thresholds: Thresholds)
     pair need no more than ``LOWER_LINE``.
 
     Args:
-        counted: those that are asked about.
+        parts: the stretches, of one pair.
         line: ln of the evidence that the pair needs.
         thresholds: of the floor.
     """
 
     def meet(line: float) -> list[Stretch]:
-        likely = find_likely(counted, line, thresholds)
-        days = [session.day for one in likely for session in one.failures]
+        surprising = find_surprising(parts, line, thresholds)
+        days = [session.day for part in surprising for session in part.failures]
         is_enough = (
             len(days) >= thresholds.floor_sessions and len(set(days)) >= thresholds.floor_days
         )
-        return [one.stretch for one in likely] if is_enough else []
+        return [part.stretch for part in surprising] if is_enough else []
 
     return meet(min(line, LOWER_LINE)) if meet(line) else []
 
 
 def mark_blocks(pair: Pair, thresholds: Thresholds) -> None:
     """Fill in which stretches of a pair are blocks, unless a rival explains them: ``is_block``."""
-    counted = [Counted.whole(stretch) for stretch in pair.stretches]
-    for stretch in find_blocks(counted, log(thresholds.chance_line), thresholds):
+    parts = [StretchPart.whole(stretch) for stretch in pair.stretches]
+    for stretch in find_blocks(parts, log(thresholds.chance_line), thresholds):
         stretch.is_block = True
 
 
@@ -194,11 +192,11 @@ def list_blocks(pair: Pair, thresholds: Thresholds) -> None:
         if series in explained:
             own = [_weigh_alone(other) for other in left if other.series is series]
             stretch.log_evidence = add_logs(*own)
-    counted = [
-        Counted(stretch, stretch.sessions, stretch.failures, stretch.log_evidence)
+    parts = [
+        StretchPart(stretch, stretch.sessions, stretch.failures, stretch.log_evidence)
         for stretch in left
     ]
-    for stretch in find_blocks(counted, log(thresholds.chance_line), thresholds):
+    for stretch in find_blocks(parts, log(thresholds.chance_line), thresholds):
         stretch.is_listed = True
 
 

@@ -107,13 +107,15 @@ def _find_intervals(pair: Pair) -> Iterator[list[Stretch]]:
     )
     interval: list[Stretch] = []
     for stretch in listed:
-        if interval and stretch.failures[0].row > max(one.failures[-1].row for one in interval):
+        if interval and stretch.failures[0].row > max(
+            earlier.failures[-1].row for earlier in interval
+        ):
             yield interval
             interval = []
         interval.append(stretch)
     if interval:
         yield interval
-    yield from ([one] for one in pair.stretches if one.reason and not one.is_listed)
+    yield from ([other] for other in pair.stretches if other.reason and not other.is_listed)
 
 
 def _failures_of(interval: Iterable[Stretch]) -> list[Session]:
@@ -131,7 +133,7 @@ def _describe(pair: Pair, interval: Sequence[Stretch], name: str) -> dict[str, o
         max(interval, key=lambda stretch: stretch.failures[-1].row),
     )
     schedules = {str(stretch.series.schedule or "") for stretch in interval}
-    is_listed, is_mark = interval[0].is_listed, any(one.kind == MARK for one in interval)
+    is_listed, is_mark = interval[0].is_listed, any(stretch.kind == MARK for stretch in interval)
     state = "blocked" if is_mark else "likely_blocked"
     evidence = np.nan if is_mark else max(_evidence_of(pair, stretch) for stretch in interval)
     return {

@@ -25,7 +25,7 @@ from analysis.verdicts.pairs import (
     find_series,
     read_country,
 )
-from analysis.verdicts.rates import Elsewhere, teach
+from analysis.verdicts.rates import LeastRates, teach
 from analysis.verdicts.rivals import EVERYWHERE, ask_rivals
 from analysis.verdicts.sessions import SESSION_VIEWS
 from analysis.verdicts.stretches import find_stretches
@@ -75,7 +75,7 @@ def _judge_series(pair: Pair, thresholds: Thresholds) -> None:
 def judge_country(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Thresholds,
-    elsewhere: Elsewhere | None = None,
+    elsewhere: LeastRates | None = None,
 ) -> Country:
     """Judge every pair by its sessions, as ``judge_pair`` does.
 

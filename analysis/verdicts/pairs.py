@@ -98,8 +98,9 @@ class Series:
         kind: one of ``KINDS``, or ``ANY``.
         sessions: those that failed in this way, and those that reached the site or do not say.
         fails: whether each failed in this way.
-        lessons: what others teach about this kind; of marks and of ``ANY`` nothing is asked.
-        least_rates: of each session, a rate of accidents that is known besides (apps); or nothing.
+        lessons: what others teach about this kind; not filled for marks and ``ANY``.
+        least_rates: of each session, a lower bound of its rate of accidents, from other countries
+            (apps); or nothing.
         schedule: the hours of the week at which the site fails, if it fails at any (``hours``).
         log_evidence: ln E (``evidence``); −∞ of ``ANY``.
         hours_evidence: how much of it the hours of the week have added.
@@ -141,9 +142,10 @@ class Stretch:
         failures: those of them that failed.
         is_block: it meets the line and the floors (``floors``).
         mechanism: of most of its failures.
-        reason: why it is not listed; empty if it is, or if nobody would expect it to be.
+        reason: why it is not listed; empty if it is listed, or neither surprising nor mostly
+            failing.
         margin: how many forged sessions elsewhere would let a rival explain it (``rivals``).
-        may_refuse: it began before the first test, and the site may refuse the network.
+        site_may_refuse: it began before the first test, and the site may refuse the network.
         log_evidence: ln E of its series, without the stretches that a rival explains.
         is_listed: it is a block, and no rival explains it.
         caveat: what cannot be told of it (``caveats``).
@@ -159,7 +161,7 @@ class Stretch:
     mechanism: str = ""
     reason: str = ""
     margin: float = inf
-    may_refuse: bool = False
+    site_may_refuse: bool = False
     log_evidence: float = -inf
     is_listed: bool = False
     caveat: str = ""
@@ -173,7 +175,7 @@ class Stretch:
 
 @dataclass(eq=False)
 class Pair:
-    """A site on a network in which enough sessions failed for a state other than ok.
+    """A site on a network on which at least ``floor_sessions`` sessions did not reach it.
 
     Attributes:
         domain: the number of the site's name (the enumeration ``host_name``).

@@ -27,7 +27,7 @@ from analysis.verdicts.pairs import (
 from analysis.verdicts.sessions import KINDS
 
 #: A rate lies between these: nothing fails never or always.
-LEAST, MOST = 0.005, 0.99
+LEAST_RATE, MOST_RATE = 0.005, 0.99
 #: The usual share of failures where nothing teaches.
 _PRIOR = 0.02
 #: Marks and ``ANY`` are no question of chance. For the edges of their stretches: how often a mark
@@ -39,11 +39,11 @@ _TAUGHT = ("site_failures", "site_sessions", "network_failures", "network_sessio
 
 #: Returns, for each session of a country by its row, a rate of accidents that is known besides; its
 #: connection finds ``sessions`` and ``networks``.
-Elsewhere = Callable[[duckdb.DuckDBPyConnection, Country], NDArray[np.float64]]
+LeastRates = Callable[[duckdb.DuckDBPyConnection, Country], NDArray[np.float64]]
 
 
 def teach(
-    connection: duckdb.DuckDBPyConnection, country: Country, elsewhere: Elsewhere | None = None
+    connection: duckdb.DuckDBPyConnection, country: Country, elsewhere: LeastRates | None = None
 ) -> None:
     """Let each weighed series know what other operators and other sites teach about it.
 
@@ -103,5 +103,5 @@ def _combine(site: float, network: float) -> float:
 
 
 def limit_rate(rate: float) -> float:
-    """Return the rate, within ``LEAST`` and ``MOST``."""
-    return min(max(rate, LEAST), MOST)
+    """Return the rate, within ``LEAST_RATE`` and ``MOST_RATE``."""
+    return min(max(rate, LEAST_RATE), MOST_RATE)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.floors import LOWER_LINE, Counted, find_likely
+from analysis.verdicts.floors import LOWER_LINE, StretchPart, find_surprising
 from analysis.verdicts.pairs import ANY, Country, Pair
 from analysis.verdicts.rivals import EVERYWHERE
 
@@ -45,9 +45,9 @@ def _is_everywhere(pair: Pair) -> bool:
 
 def _find_too_few(pair: Pair, thresholds: Thresholds) -> None:
     """Say of what is surprising that it has too few sessions or days."""
-    counted = [Counted.whole(stretch) for stretch in pair.stretches]
-    likely = find_likely(counted, log(thresholds.chance_line), thresholds)
-    for stretch in (one.stretch for one in likely):
+    parts = [StretchPart.whole(stretch) for stretch in pair.stretches]
+    surprising = find_surprising(parts, log(thresholds.chance_line), thresholds)
+    for stretch in (part.stretch for part in surprising):
         is_small = not stretch.is_block and len(stretch.failures) > 1
         is_left_over = stretch.is_block and not stretch.reason and not stretch.is_listed
         if is_small or is_left_over:
@@ -55,9 +55,9 @@ def _find_too_few(pair: Pair, thresholds: Thresholds) -> None:
 
 
 def _explain_failing(pair: Pair, is_away: bool, thresholds: Thresholds) -> None:
-    """Say why a pair mostly fails, if nothing else is said of these sessions.
+    """Say why a pair mostly fails as if blocked, if nothing else is said of these sessions.
 
-    Not if it mostly fails for the control too.
+    Nothing is said if most failures are the control's too, or if no rule says what they are.
     """
     explained = {
         session.row
@@ -66,7 +66,7 @@ def _explain_failing(pair: Pair, is_away: bool, thresholds: Thresholds) -> None:
         for session in stretch.sessions
     }
     for stretch in pair.stretches:
-        if stretch.kind != ANY or not Counted.whole(stretch).meets_floor(thresholds):
+        if stretch.kind != ANY or not StretchPart.whole(stretch).meets_floor(thresholds):
             continue
         blocked = sum(session.result == "blocked" for session in stretch.sessions)
         is_explained = any(session.row in explained for session in stretch.sessions)

@@ -4,9 +4,10 @@ A stretch that a rival explains is withheld, with its dates and the rival's sent
 the last one are asked in ``rivals.sql``, of all blocks at once, since each of them depends on what
 other networks saw meanwhile. The last one is asked in ``probes``.
 
-A rival is added in three places: a query in ``rivals.sql`` that returns the stretches that it
-explains; a row of ``RIVALS`` with its question and its sentence; and a row of the table in
-docs/method.md.
+To add a rival, write a query in ``rivals.sql`` that returns the stretches that it explains, a row
+of ``RIVALS`` with its question and its sentence, and a row of the table in docs/method.md. Say in
+``margins`` how many forged sessions would let it apply, and in ``refusals`` whether the fifth rival
+is asked of what it explains.
 """
 
 from collections.abc import Sequence
@@ -132,7 +133,7 @@ RIVALS: tuple[Rival, ...] = (
 def ask_rivals(
     connection: duckdb.DuckDBPyConnection, country: Country, thresholds: Thresholds
 ) -> None:
-    """Fill in which blocks a rival explains: ``reason``, ``margin``, ``may_refuse``.
+    """Fill in which blocks a rival explains: ``reason``, ``margin``, ``site_may_refuse``.
 
     Args:
         connection: holds ``sessions, networks, site_networks``.
@@ -162,7 +163,7 @@ def ask_rivals(
     unopened = "SELECT stretch FROM refusals WHERE others = 0 AND is_unopened"
     for (number,) in connection.execute(unopened).fetchall():
         _, stretch = blocks[number]
-        stretch.may_refuse = True
+        stretch.site_may_refuse = True
 
 
 #: One row is one block, see ``_describe_block``.

@@ -75,9 +75,9 @@ def _count_defects(states: Sequence[PairState]) -> pd.DataFrame:
     """
     counts: Counter[int] = Counter()
     for state in states:
-        for counted in state.counted:
-            if counted.stretch.reason == ONE_KIND_OF_PROBE:
-                counts[state.pair.domain] += len(counted.failures)
+        for part in state.parts:
+            if part.stretch.reason == ONE_KIND_OF_PROBE:
+                counts[state.pair.domain] += len(part.failures)
     table = pd.DataFrame(counts.items(), columns=["domain", "problem_count"])
     return table[table["problem_count"] > 0].astype("int64")
 

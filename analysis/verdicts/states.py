@@ -14,7 +14,7 @@ import pandas as pd
 from analysis import vocabulary
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts.floors import Counted, find_blocks, lie_between, meets_floor
+from analysis.verdicts.floors import StretchPart, find_blocks, lie_between, meets_floor
 from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Pair, Session
 
 STATES_BY_STRENGTH = tuple(state for state in vocabulary.STATES if state)
@@ -49,7 +49,7 @@ class PairState:
         pair: the pair.
         state: *blocked*, *likely_blocked*, *down* or *impaired*; empty if no stretch says so.
         rests_on: the stretch that the state rests on, as far as it lies in the period.
-        counted: its stretches, as far as they lie in the period.
+        parts: its stretches, as far as they lie in the period.
         listed: those of them that are listed in the period.
         failures: the failed sessions inside the listed stretches, in order of time.
         reached_count: how many sessions inside of them reached the site.
@@ -61,9 +61,9 @@ class PairState:
 
     pair: Pair
     state: str
-    rests_on: Counted | None
-    counted: Sequence[Counted]
-    listed: Sequence[Counted]
+    rests_on: StretchPart | None
+    parts: Sequence[StretchPart]
+    listed: Sequence[StretchPart]
     failures: Sequence[Session]
     reached_count: int
     is_open: bool
@@ -80,50 +80,50 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> PairStat
         thresholds: of the floors.
     """
     since, until = (day.toordinal() - _EPOCH for day in (period.since, period.until))
-    counted = [Counted.inside(stretch, since, until) for stretch in pair.stretches]
-    blocks = find_blocks([one for one in counted if one.stretch.is_listed], -inf, thresholds)
-    listed = [one for one in counted if one.stretch in blocks]
-    states = [(_state_of(one, one in listed, thresholds), one) for one in counted]
+    parts = [StretchPart.inside(stretch, since, until) for stretch in pair.stretches]
+    blocks = find_blocks([part for part in parts if part.stretch.is_listed], -inf, thresholds)
+    listed = [part for part in parts if part.stretch in blocks]
+    states = [(_state_of(part, part in listed, thresholds), part) for part in parts]
     state, rests_on = min(
-        ((state, one) for state, one in states if state), key=_rank, default=("", None)
+        ((state, part) for state, part in states if state), key=_rank, default=("", None)
     )
-    failures = sorted({session for one in listed for session in one.failures})
-    inside = {session for one in listed for session in one.sessions}
+    failures = sorted({session for part in listed for session in part.failures})
+    inside = {session for part in listed for session in part.sessions}
     telling = _find_telling(pair, since, until)
     reached = [session.day for session in telling if session.result == "ok"]
-    has_hours = any(one.stretch.series.schedule for one in listed)
+    has_hours = any(part.stretch.series.schedule for part in listed)
     return PairState(
         pair,
         state,
         rests_on,
-        counted,
+        parts,
         listed,
         failures,
         sum(session.result == "ok" for session in inside),
         bool(meets_floor(len(reached), len(set(reached)), len(telling), thresholds)),
         bool(failures) and not has_hours and _ends_otherwise(telling, failures[-1]),
-        next((one.stretch.reason for one in counted if one.stretch.reason and one.failures), ""),
+        next((part.stretch.reason for part in parts if part.stretch.reason and part.failures), ""),
     )
 
 
-def _state_of(counted: Counted, is_listed: bool, thresholds: Thresholds) -> str:
-    """Return the state that a stretch gives its pair in a period; none if it gives none."""
-    failure_count = len(counted.failures)
+def _state_of(part: StretchPart, is_listed: bool, thresholds: Thresholds) -> str:
+    """Return the state that a stretch gives its pair in a period; empty if it gives none."""
+    failure_count = len(part.failures)
     if is_listed:
-        return "blocked" if counted.stretch.kind == MARK else "likely_blocked"
-    if counted.stretch.kind == ANY and counted.meets_floor(thresholds):
-        down_count = sum(session.result == "down" for session in counted.sessions)
+        return "blocked" if part.stretch.kind == MARK else "likely_blocked"
+    if part.stretch.kind == ANY and part.meets_floor(thresholds):
+        down_count = sum(session.result == "down" for session in part.sessions)
         return "down" if 2 * down_count >= failure_count else "impaired"
-    is_withheld = counted.stretch.reason and failure_count >= thresholds.floor_sessions
-    return "impaired" if is_withheld and counted.day_count >= thresholds.floor_days else ""
+    is_withheld = part.stretch.reason and failure_count >= thresholds.floor_sessions
+    return "impaired" if is_withheld and part.day_count >= thresholds.floor_days else ""
 
 
-def _rank(found: tuple[str, Counted]) -> tuple[int, int, int, int]:
+def _rank(found: tuple[str, StretchPart]) -> tuple[int, int, int, int]:
     """Return the order of states: the strongest, of most failures, by kind and time."""
-    state, counted = found
-    stretch = counted.stretch
+    state, part = found
+    stretch = part.stretch
     strongest = STATES_BY_STRENGTH.index(state)
-    return strongest, -len(counted.failures), KIND_ORDER[stretch.kind], stretch.first
+    return strongest, -len(part.failures), KIND_ORDER[stretch.kind], stretch.first
 
 
 def _find_telling(pair: Pair, since: int, until: int) -> list[Session]:

@@ -15,13 +15,13 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import MOMENT, Period
 from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.caveats import add_caveats
-from analysis.verdicts.flips import MARKED_DAYS, MOST, sessions_to_flip
+from analysis.verdicts.flips import MARKED_DAYS, MOST_FORGED, sessions_to_flip
 from analysis.verdicts.floors import meets_floor, wilson_bounds
 from analysis.verdicts.intervals import PAIR, interval_tables, round_chance, round_evidence
 from analysis.verdicts.judge import decide, explain_failures, judge_country
 from analysis.verdicts.pairs import MARK, Country
 from analysis.verdicts.probes import count_to_explain
-from analysis.verdicts.rates import Elsewhere
+from analysis.verdicts.rates import LeastRates
 from analysis.verdicts.reasons import OTHER_RESOLVERS, count_heard, give_reasons, why_insufficient
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.verdicts.sessions import Sessions
@@ -44,7 +44,8 @@ class Judgement:
         verdicts: one row per ``domain, probe_asn, period``; the contract's ``verdicts.csv``
             without ``operator``.
         intervals: one row per listed interval; the contract's ``blocking_intervals.csv``.
-        withheld: one row per surprising stretch that is not listed; ``withheld_intervals.csv``.
+        withheld: one row per stretch that is surprising or mostly fails, and is not listed;
+            ``withheld_intervals.csv``.
         chances: one row per ``domain, probe_asn`` with enough failures of one kind to be weighed,
             marks left out: ``evidence, chance`` of the most surprising.
         defects: one row per ``software, kind`` that failed in one kind of probe alone:
@@ -104,7 +105,7 @@ def _add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[P
 def list_pairs(
     connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
 ) -> pd.DataFrame:
-    """Return the pairs that are listed for the whole period: ``domain, probe_asn``.
+    """Return the pairs of web sites that are listed for the whole period: ``domain, probe_asn``.
 
     They are those that ``judge_cells`` lists, without what it says of them.
     """
@@ -120,7 +121,7 @@ def list_pairs(
     return pd.DataFrame(listed, columns=PAIR).astype({"domain": "str", "probe_asn": "int64"})
 
 
-def weigh_sessions(
+def judge_without_rivals(
     connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
 ) -> Country:
     """Judge the pairs by their sessions alone, without rivals and what is known besides."""
@@ -132,7 +133,7 @@ def judge_cells(
     connection: duckdb.DuckDBPyConnection,
     sessions: Sessions,
     scope: Scope,
-    elsewhere: Elsewhere | None = None,
+    elsewhere: LeastRates | None = None,
 ) -> Judgement:
     """Judge every site on every network, over stretches of time, for each named period.
 
@@ -140,7 +141,7 @@ def judge_cells(
         connection: to all tables.
         sessions: what is judged.
         scope: of which periods, and by which numbers.
-        elsewhere: see ``rates.Elsewhere``.
+        elsewhere: see ``rates.LeastRates``.
     """
     with sessions.opened(connection) as opened:
         country = judge_country(opened, scope.thresholds, elsewhere)
@@ -155,7 +156,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, country: Country, scope: Scope
     decide(connection, country, thresholds, has_control=scope.has_control)
     give_reasons(country, thresholds)
     add_caveats(connection, country)
-    count_to_explain(connection, country, MOST)
+    count_to_explain(connection, country, MOST_FORGED)
     names = read_type(connection, "host_name")
     verdicts = pd.concat(
         [
@@ -272,7 +273,7 @@ def _describe_states(
             "evidence": _evidence_of(state),
             "schedule": _schedule_of(state),
             # empty, unless each stretch has one
-            "caveat": min((one.stretch.caveat for one in state.listed), default=""),
+            "caveat": min((part.stretch.caveat for part in state.listed), default=""),
             "listed_session_count": len(state.failures),
             "reached_inside": state.reached_count,
             "first_failure": state.failures[0].day if state.failures else None,
@@ -311,7 +312,7 @@ _DESCRIBED = [
 
 def _evidence_of(state: PairState) -> float | None:
     """Return ln E of the most surprising way to fail; nothing if a mark decides."""
-    stretches = [one.stretch for one in state.listed]
+    stretches = [part.stretch for part in state.listed]
     if any(stretch.kind == MARK for stretch in stretches):
         return None
     return max((stretch.log_evidence for stretch in stretches), default=state.pair.log_evidence)
@@ -319,7 +320,7 @@ def _evidence_of(state: PairState) -> float | None:
 
 def _schedule_of(state: PairState) -> str:
     """Return the hours of the listed stretches; empty unless all of them have the same."""
-    schedules = {str(one.stretch.series.schedule or "") for one in state.listed}
+    schedules = {str(part.stretch.series.schedule or "") for part in state.listed}
     return schedules.pop() if len(schedules) == 1 else ""
 
 
