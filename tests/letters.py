@@ -163,6 +163,12 @@ def verdict(
     return as_written(rows).iloc[0]
 
 
+def intervals(found: Judgement, domain: str = NAME, asn: int = PROBE_NETWORK) -> pd.DataFrame:
+    """The blocking intervals of a site on a network, by time."""
+    table = found.intervals
+    return as_written(table[(table["domain"] == domain) & (table["probe_asn"] == asn)])
+
+
 def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Row]:
     """The same days on every access network, of a site in a hoster's network."""
     return [
@@ -191,3 +197,29 @@ def site(
         control_answers=[control_answer("192.0.2.10", number)],
         **options,
     )
+
+
+def usual_sites() -> list[Row]:
+    """Seven sites that every access network reaches: beside them a failure is not usual."""
+    return [
+        row
+        for asn in ALL_NETWORKS
+        for n in range(7)
+        for row in site(f"usual-{n}", "O" * 12, asn=asn)
+    ]
+
+
+def site_at(name: str, letter: str, *, day: int, hour: int, asn: int = PROBE_NETWORK) -> list[Row]:
+    """One session of a site, at half past an hour of a day; both are counted from 0."""
+    return site(
+        name,
+        letter,
+        asn=asn,
+        measurement_start_time=datetime(2024, 1, 1, hour, 30) + timedelta(days=day),
+        report_id=f"{name}-{asn}-{day}-{hour}",
+    )
+
+
+def through(resolver_asn: int, rows: Iterable[Row]) -> list[Row]:
+    """The same sessions, as the resolver of a named network answers them."""
+    return [{**row, "resolver_asn": resolver_asn} for row in rows]
