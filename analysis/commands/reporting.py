@@ -265,7 +265,7 @@ def describe_contents(inputs: Inputs, flags: pd.DataFrame, *, has_sensitivity: b
             brief_page(),
         ],
         comparison=comparison_with(earlier.previous) if earlier.previous else None,
-        given={
+        inputs={
             "decisions": decision_table(earlier.decisions, Basis.of_run(run), inputs.lists.withheld)
         },
         conclude=partial(_conclude, inputs),

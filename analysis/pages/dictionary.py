@@ -1,7 +1,7 @@
-"""What the published tables and their columns mean: for a spreadsheet, for a page beside the tables
-and for programs, as ``datapackage.json``.
+"""Meanings of the published tables and their columns.
 
-Source of the last: the Data Package standard, version 1, https://specs.frictionlessdata.io/.
+They are written into a spreadsheet, a page beside the tables and, for programs,
+``datapackage.json``. Source of its format: the Data Package standard, version 1, https://specs.frictionlessdata.io/.
 """
 
 import re
@@ -22,12 +22,12 @@ from analysis.reference.reference_files import country_name
 from analysis.tables import TABLES, write_json
 
 DATAPACKAGE = "datapackage.json"
-#: Those that most readers want, named first.
+#: The tables that most readers want, which are listed first.
 MAIN = ("blocked_sites", "blocked_site_networks", "set_aside", "verdicts", "measurements_by_month")
-#: Code, emphasis and links, of which the words stay.
+#: Markup of code, emphasis and links; group 1 is the words in it.
 _MARKUP = re.compile(r"(?:`|\*|\[)([^`*\]]+)(?:`|\*|\]\([^)]*\))")
 _FLAG = {"type": "boolean", "trueValues": ["true"], "falseValues": ["false"]}
-#: Kind of a column → its words on the page, and its type for programs; all others are texts.
+#: Kind of a column → its words on the page, and its Data Package type; all other kinds are texts.
 _KINDS: Mapping[Kind, tuple[str, dict[str, Any]]] = {
     "list": ("list", {"type": "string"}),
     "link": ("link", {"type": "string"}),
@@ -50,38 +50,39 @@ _LICENCES = {
 
 
 def column_meaning(table: str, column: str) -> str:
-    """What a column of a published table means, without markup."""
+    """Return the meaning of a column of a published table, without markup."""
     return _MARKUP.sub(r"\1", column_of(table, column).meaning)
 
 
 def type_words(column: Column) -> str:
-    """What a column holds, and what is counted or measured."""
+    """Return the kind of a column's values, and their unit if they have one."""
     words, _ = _KINDS.get(column.kind, _TEXT)
     return f"{words}, {column.unit}" if column.unit else words
 
 
 def dictionary_page(file: str) -> Appendix:
-    """The page that says what each table of a report holds, column by column."""
+    """Return the page that describes each table of a report, column by column."""
     line = ENGLISH.say("What each table of a report holds, column by column.")
     sections = [(f"{name}.csv", _show(name)) for name in _in_order(_OF_REPORTS)]
     return Appendix(SetItem(file, "Tables: what they hold", line), lambda *_: sections)
 
 
-#: Tables of a report, rather than of a look or of several countries.
+#: Tables of a report; the others are those of a watch or of a comparison of countries.
 _OF_REPORTS = [name for name in TABLES if not name.startswith(("watch", "side_by_side"))]
 
 
 def _in_order(names: Iterable[str]) -> list[str]:
-    """Names of tables, the main ones first."""
-    place = {name: number for number, name in enumerate(MAIN)}
-    return sorted(names, key=lambda name: (place.get(name, len(MAIN)), name))
+    """Return names of tables, the main ones first."""
+    rank = {name: number for number, name in enumerate(MAIN)}
+    return sorted(names, key=lambda name: (rank.get(name, len(MAIN)), name))
 
 
 def _show(name: str) -> Markup:
+    """Return a table of the columns of a published table."""
     columns = {column: column_of(name, column) for column in TABLES[name].columns}
     rows = [
-        (column, type_words(one), heading(column), column_meaning(name, column))
-        for column, one in columns.items()
+        (column, type_words(declared), heading(column), column_meaning(name, column))
+        for column, declared in columns.items()
     ]
     frame = pd.DataFrame(rows, columns=["name", "type", "heading", "meaning"], dtype="str")
     headings = {"name": "Column", "heading": "On pages"}
@@ -94,7 +95,7 @@ def write_datapackage(tables: Path, run: Mapping[str, Any]) -> None:
 
     Args:
         tables: the folder with all of them.
-        run: what ``run.json`` says of country, period, rules, lists and licence.
+        run: the content of ``run.json``: country, period, rules, lists and licence.
     """
     licence, address = _LICENCES[run["is_fictional"]]
     files = [tables / f"{name}.csv" for name in _in_order(_OF_REPORTS)]
@@ -130,6 +131,7 @@ def _list_sources(run: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _describe(path: Path) -> dict[str, Any]:
+    """Return the Data Package resource of a published CSV file."""
     table = TABLES[path.stem]
     fields = [_describe_field(table.name, column) for column in table.columns]
     key = {"primaryKey": list(table.key)} if table.key else {}
@@ -148,6 +150,7 @@ def _describe(path: Path) -> dict[str, Any]:
 
 
 def _describe_field(table: str, name: str) -> dict[str, Any]:
+    """Return the Data Package field of a column."""
     column = column_of(table, name)
     return {
         "name": name,

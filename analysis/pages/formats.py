@@ -1,10 +1,10 @@
-"""Values and texts → inert HTML; and the fonts that come with a page.
+"""Inert HTML of values and texts, and the fonts of a page.
 
-Any text may come from a measurement and be hostile. The templates escape whatever is put in, and
-control and reordering characters are written out before, so that none can act.
+Any text may come from a measurement and be hostile. The templates escape every value, and control
+and reordering characters are spelled out before, so that none takes effect.
 
-A page brings a font if its reader may have none for the language's script. The files in
-``fonts/`` hold that script alone; Latin letters are those of the reader's own font.
+A page brings a font if its reader may have none for the language's script. The files in ``fonts/``
+have the characters of that script only; Latin letters are set in the reader's own font.
 """
 
 import math
@@ -38,30 +38,30 @@ from analysis.tables import read_network, tell_network
 from analysis.vocabulary import STATES, value_words
 
 TEMPLATES = Path(__file__).parent / "templates"
-#: The environment variable that is set where a notebook is run for a page.
+#: The environment variable that is set while a notebook runs for a page.
 PUBLISHING = "WORKBOOK_PUBLISHING"
-#: The kind of an output that holds headline numbers, and that no page and no notebook shows.
+#: The MIME type of an output with headline numbers, which neither a page nor a notebook shows.
 FINDINGS = "application/vnd.censorship-report.findings+json"
 
 
 def is_publishing() -> bool:
-    """Whether this notebook is run for a page of a report, rather than by somebody who looks."""
+    """Return whether this notebook runs for a page of a report, and not in a reader's hands."""
     return bool(os.environ.get(PUBLISHING))
 
 
 def css(text: str) -> Markup:
-    """The text between quotes in a style sheet: nothing in it ends the quotes or the element."""
+    """Return a text as it stands in quotes in a style sheet, where it cannot end the quotes."""
     return Markup(
         "".join(c if c.isalnum() or c == " " else f"\\{ord(c):x} " for c in visible(str(text)))
     )
 
 
 def make_environment(*folders: Path, lang: Language = ENGLISH) -> Environment:
-    """An environment of the templates in some folders and of those here.
+    """Return an environment of the templates in some folders and in this package.
 
-    It escapes every value, and writes out what would act as a control. A name that is not handed
-    in is an error (jinja2.UndefinedError), not an empty text. Its templates say their own sentences
-    in a language: ``{{ _("…") }}``, see ``languages``.
+    It escapes every value and spells out control characters. A name without a value is an error
+    (jinja2.UndefinedError), not an empty text. The sentences of a template are translated into the
+    language: ``{{ _("…") }}``, see ``languages``.
     """
     environment = Environment(
         loader=FileSystemLoader([*folders, TEMPLATES]),
@@ -76,55 +76,55 @@ def make_environment(*folders: Path, lang: Language = ENGLISH) -> Environment:
 
 @lru_cache(maxsize=16)
 def macros(template: str, lang: Language = ENGLISH) -> Any:
-    """The macros of a template as functions that return ``Markup``."""
+    """Return the macros of a template, as functions that return ``Markup``."""
     return make_environment(lang=lang).get_template(template).module
 
 
 @lru_cache(maxsize=8)
 def read_css(path: Path) -> str:
-    """A style sheet without comments and indents: a report of thousands of pages has it in each."""
+    """Return a style sheet without comments and indents, since thousands of pages embed it."""
     rules = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     rules = re.sub(r"\s*\n\s*", "\n", rules).strip()
     return re.sub(r"(?<=[;:,{]) | (?=[{}])", "", rules) + "\n"
 
 
 def block_rules() -> str:
-    """How tables, findings, matrices and lists look, on a page as in a notebook."""
+    """Return the style of tables, findings, matrices and lists, for pages and notebooks."""
     return read_css(TEMPLATES / "blocks.css")
 
 
 def notebook_style() -> Markup:
-    """The same look for an open notebook, for what stands in an element of class ``workbook``."""
+    """Return the same style for elements of class ``workbook`` in an open notebook."""
     rules = block_rules().replace(":root", "&")
     return Markup(macros("notebook.html.j2").style(Markup(rules)))
 
 
 FOLDER = Path(__file__).parent / "fonts"
-#: Language → the family's files by weight, and the characters that they hold.
+#: Language → the font files by weight, and the range of their characters.
 _FONTS = {
     "km": (
         {400: "NotoSansKhmer-Regular.woff2", 700: "NotoSansKhmer-Bold.woff2"},
         "U+1780-17FF, U+19E0-19FF, U+200B-200D, U+25CC",
     ),
 }
-#: What the style sheets call the font of a page's script, whichever it is.
+#: The name of the font of a page's script in the style sheets, whatever the script.
 FAMILY = "Script"
 
 
 def list_fonts(code: str) -> list[Path]:
-    """The font files of a language; none where every reader has one."""
+    """Return the font files of a language; none if every reader has a font for its script."""
     files, _ = _FONTS.get(code, ({}, ""))
     return [FOLDER / name for name in files.values()]
 
 
 @lru_cache(maxsize=8)
 def font_faces(code: str, folder: str = "") -> Markup:
-    """The style that brings a language's font.
+    """Return the style rules that load a language's font.
 
     Args:
         code: of the language.
-        folder: where the files lie as seen from the page, for pages that share them; by default
-            they are embedded, so that the page can be handed on alone.
+        folder: relative URL of the font files, for pages that share them; by default they are
+            embedded, so that the page works without other files.
     """
     files, characters = _FONTS.get(code, ({}, ""))
     return Markup("\n").join(
@@ -141,16 +141,16 @@ def _embedded(name: str) -> str:
     return f"data:font/woff2;base64,{content}"
 
 
-#: Longer text is elided in the middle; the whole stands in the element's title.
+#: Longer text is elided in the middle; the element's title has all of it.
 LONGEST_TEXT = 120
 LONGEST_NOTE = 600
 
 _SITES = {"gained", "lost"}
 _NETWORKS = {"probe_asns", "resolver_asns", "matched_networks"}
-#: Columns of networks on which the site of the row was tested: each opens that pair.
+#: Columns of networks on which the site of the row was tested; each network links to that pair.
 _TESTED_ON = {"probe_asn", "probe_asns", "matched_networks"}
 _NO_NAMES: Mapping[int, str] = {}
-#: What the links of a column lead to.
+#: Column → the words of its links.
 _SHOWN = {
     "witness_url": "measurement",
     "countries_url": "by country",
@@ -162,7 +162,7 @@ _PAGE = re.compile(r"(?:\.\./){0,2}[A-Za-z0-9][A-Za-z0-9_.-]*\.html(?:#[\w-]+)?"
 _TABLE = re.compile(r"(?:\.\./){0,2}tables/[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:csv|xlsx|json|txt)")
 _HOSTS = {"domain", "registrable_domain", "address"}
 _FLAGS = {"true": "yes", "false": "no", "1": "yes", "0": "no"}
-#: Columns of names that are written with dots and underscores, and may break after these.
+#: Columns of names with dots and underscores, after which a line may break.
 _CODES = {"rule_id", "published_rule_id"}
 _AFTER = re.compile("(?<=[._])")
 _WHOLE_HOST = 32  # a host name up to this long is not broken on screen
@@ -170,7 +170,7 @@ _SHORT_ITEM = 24
 
 
 def is_empty(value: object) -> bool:
-    """Whether a cell holds nothing: None, NaN, NaT, NA or an empty string."""
+    """Return whether a cell is empty: None, NaN, NaT, NA or an empty string."""
     if value is None or value is pd.NA or value is pd.NaT:
         return True
     if isinstance(value, float):
@@ -179,7 +179,7 @@ def is_empty(value: object) -> bool:
 
 
 def column_kind(name: Hashable, values: pd.Series) -> Kind:
-    """How a column is shown: as what it is declared to be, else by its name or its type."""
+    """Return the kind as which a column is shown: as declared, else by its name or its type."""
     column = str(name)
     declared = COLUMNS.get(column)
     named: tuple[tuple[bool, Kind], ...] = (
@@ -196,12 +196,12 @@ def column_kind(name: Hashable, values: pd.Series) -> Kind:
     return next((kind for applies, kind in named if applies), "text")
 
 
-#: Kinds that say nothing of how a value is shown.
+#: Declared kinds that leave the format to the name and the type of the column.
 _BY_TYPE: tuple[Kind, ...] = ("text", "number", "score")
 
 
 def is_sentence(column: str) -> bool:
-    """Whether a column holds sentences rather than names."""
+    """Return whether the values of a column are sentences rather than names."""
     return column in COLUMNS and COLUMNS[column].kind == "sentence"
 
 
@@ -213,15 +213,15 @@ def cell(
     lang: Language = ENGLISH,
     site: str = "",
 ) -> Markup:
-    """One value as HTML. A value that does not fit its column's kind is shown as text.
+    """Return a value as HTML. A value that does not fit its column's kind is shown as text.
 
     Args:
-        column: its name.
-        kind: how the column is shown.
-        value: what it holds.
+        column: name of the column.
+        kind: the kind as which the column is shown.
+        value: value of the cell.
         networks: number → name of the network.
         lang: of the words for a state.
-        site: the site of the row; networks on which it was tested lead to the sessions there.
+        site: the site of the row; networks on which it was tested link to the sessions there.
     """
     text = "" if is_empty(value) else str(value)
     if kind == "state":
@@ -240,7 +240,7 @@ def cell(
         case "list":
             items = [_say_code(column, item.strip(), lang) for item in text.split(";")]
             return _macro("items", [_item(column, item, networks, site) for item in items])
-        case "link":  # of a source the host tells a reader on paper who says so
+        case "link":  # on paper, the host names the source
             host = text.removeprefix("https://").partition("/")[0]
             return link(text, _SHOWN.get(column, host))
         case "text" | "sentence":
@@ -257,13 +257,13 @@ def _macro(name: str, *values: Any, **named: Any) -> Markup:
 
 
 def number(value: object) -> str:
-    """A number as every page writes it; a text that is none as it is."""
-    found = _find_number(value)
-    return str(value) if found is None else ENGLISH.number(found)
+    """Return a number in the format of all pages; a text that is no number is unchanged."""
+    parsed = _find_number(value)
+    return str(value) if parsed is None else ENGLISH.number(parsed)
 
 
 def plain(value: object) -> str:
-    """Any value of a program's own: a yes or no, a number, a list, or a text."""
+    """Return any value of the program in words: a yes or no, a number, a list, or a text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
@@ -274,53 +274,55 @@ def plain(value: object) -> str:
 
 
 def counted(name: str, value: object, text: str = "") -> Markup:
-    """A headline number, marked with the name that it has in ``run.json``.
+    """Return a headline number, marked with its name in ``run.json``.
 
-    What stands on two pages under one name can so be held against each other.
+    The mark makes it possible to check that pages agree on a number of the same name.
     """
     bare = value.item() if hasattr(value, "item") else value
     return _macro("counted", name, bare, text or number(bare))
 
 
 def marked(counts: Mapping[str, object]) -> dict[str, object]:
-    """Values for a sentence: the headline numbers, whose names have *count* in them, are marked."""
+    """Return values for a sentence, of which those named ``…_count…`` are marked."""
     return {
         name: counted(name, value) if "_count" in name else value for name, value in counts.items()
     }
 
 
 def percent(value: object) -> str:
-    """A share from 0 to 1 as per cent; a text that is none as it is."""
-    found = _find_number(value)
-    return str(value) if found is None else ENGLISH.share(float(found))
+    """Return a share from 0 to 1 as per cent; a text that is no number is unchanged."""
+    parsed = _find_number(value)
+    return str(value) if parsed is None else ENGLISH.share(float(parsed))
 
 
 def chance_words(value: object, lang: Language = ENGLISH) -> str:
-    """A chance, such as 0.031, as at most 1 in so many; a text that is none as it is."""
-    found = _find_number(value)
-    if found is None:
+    """Return a chance, such as 0.031, as 1 in a number; a text that is no number is unchanged."""
+    parsed = _find_number(value)
+    if parsed is None:
         return visible(str(value))
-    if float(found) > 0.5:
+    if float(parsed) > 0.5:
         return lang.say("more than 1 in 2")
-    return lang.say("1 in {many}", many=pairs_of_chance(float(found)))
+    return lang.say("1 in {many}", many=pairs_of_chance(float(parsed)))
 
 
 def _network_cell(number: Any, names: Mapping[int, str]) -> Markup:
-    """A network: its name, and its number small behind it; the number alone where none names it."""
+    """Return a network's name and, in small type, its number; the number if it has no name."""
     asn = tell_network(number)
     name = names.get(number) or asn
     return _macro("whole", asn) if name == asn else _macro("network", text_cell("", name), asn)
 
 
 def _say_code(column: str, code: str, lang: Language) -> str:
-    """The words of a language for a code of the vocabulary; any other text as it is."""
+    """Return the words for a code of the vocabulary; any other text is unchanged."""
     words = value_words(column, code)
     return words if words == code else lang.say(words)
 
 
 def _item(column: str, item: str, networks: Mapping[int, str], site: str) -> dict[str, object]:
-    """One of a list, kept whole where it is short. Of a network the name: its number is shown where
-    the pointer rests."""
+    """Return the item of a list, with whether it is short enough to stay on one line.
+
+    A network is shown by its name; its number is in the tooltip.
+    """
     name = networks.get(read_network(item), "") if column in _NETWORKS else ""
     if column in _SITES:
         content = site_link(item)
@@ -333,7 +335,7 @@ def _item(column: str, item: str, networks: Mapping[int, str], site: str) -> dic
 
 
 def link(target: str, words: str) -> Markup:
-    """A link to an https address or to a file of the same report; anything else is plain text."""
+    """Return a link to an https address or a file of this report; anything else is plain text."""
     if not is_link(target):
         return text_cell("", target)
     if _LINK.fullmatch(target):
@@ -342,10 +344,10 @@ def link(target: str, words: str) -> Markup:
 
 
 def _link_in_notebook(target: str, words: str) -> Markup:
-    """An open notebook has no pages beside it, and its tables are where it hands them on.
+    """Return a link to a table that an open notebook has written; plain text for other targets.
 
-    JupyterLab follows a link from the notebook's folder, and to no file outside of its root, the
-    repository (``make lab``).
+    An open notebook has no pages beside it. JupyterLab resolves a link from the notebook's folder,
+    and opens no file outside its root, the repository (``make lab``).
     """
     names = getattr(get_ipython(), "user_ns", {})
     folder = names.get("tables")  # as the parameters cell calls it
@@ -358,34 +360,33 @@ def _link_in_notebook(target: str, words: str) -> Markup:
 
 
 def is_link(target: str) -> bool:
-    """Whether :func:`link` makes a link to it."""
+    """Return whether :func:`link` makes a link to a target."""
     return any(kind.fullmatch(target) for kind in (_LINK, _PAGE, _TABLE))
 
 
 def site_link(domain: str) -> Markup:
-    """The name of a site, which leads to what the report says of it.
+    """Return the name of a site with a link to its page; in a notebook, the name alone.
 
-    A notebook has no such pages. In a report publication leads the names that have no page of
-    their own to their line in the index.
+    On publication, the names of sites without a page are linked to their line in the index.
     """
     name = text_cell("domain", domain)
     return _macro("site", site_target(domain), name) if is_page() else name
 
 
 def is_page() -> bool:
-    """Whether what is shown goes to a page, which has others beside it, and to no open notebook."""
+    """Return whether the output is for a page of a report, and not for an open notebook."""
     return get_ipython() is None or is_publishing()
 
 
 def site_target(domain: str) -> str:
-    """Where a link to a site leads until publication knows whether it has a page."""
+    """Return the target of a link to a site, which publication corrects if there is no page."""
     return f"sites/{site_file(domain)}#{site_anchor(domain)}"
 
 
 def pair_target(domain: str, network: object) -> str:
-    """The same for the sessions of a site on a network, which have an id on the site's page.
+    """Return the target of a link to the sessions of a site on a network, on the site's page.
 
-    Empty in a notebook, without a site, and for what is no number of a network.
+    Empty in a notebook, without a site, and if ``network`` is no number of a network.
     """
     if not domain or read_network(tell_network(network)) < 0 or not is_page():
         return ""
@@ -393,13 +394,13 @@ def pair_target(domain: str, network: object) -> str:
 
 
 def pair_link(domain: str, network: object, content: Markup) -> Markup:
-    """What stands for a pair, leading to its sessions; where that cannot be, the content alone."""
+    """Return content with a link to the sessions of a pair, if they have a target."""
     target = pair_target(domain, network)
     return _macro("pair", target, content) if target else content
 
 
 def text_cell(column: str, text: str, lang: Language = ENGLISH) -> Markup:
-    """Text in its own direction, elided in the middle where it is long."""
+    """Return text in its own direction of writing, elided in the middle if it is long."""
     words = _say_code(column, text, lang)
     longest = LONGEST_NOTE if is_sentence(column) else LONGEST_TEXT
     if len(words) > longest:
@@ -409,9 +410,9 @@ def text_cell(column: str, text: str, lang: Language = ENGLISH) -> Markup:
 
 
 def _find_number(value: object) -> Decimal | None:
-    """What a cell holds, if that is a finite number."""
+    """Return the value of a cell if it is a finite number, else None."""
     try:
-        found = Decimal(str(value))
-        return found if math.isfinite(float(found)) else None
+        parsed = Decimal(str(value))
+        return parsed if math.isfinite(float(parsed)) else None
     except (InvalidOperation, ValueError):
         return None

@@ -8,18 +8,18 @@ except *session*, *pair*, *listed*, *tested enough*, *trace*, *chance* and *forg
 from analysis import columns
 from analysis.vocabulary import METHODS
 
-#: Column → its words, of those whose name does not say it.
+#: Column → its heading, if that differs from the words of its name.
 HEADINGS: dict[str, str] = METHODS | {
     name: column.heading for name, column in columns.COLUMNS.items() if column.heading
 }
 
 
 def heading(column: str) -> str:
-    """The words for a column; a column not in the vocabulary reads as its own name."""
+    """Return the heading of a column; without a declared one, the words of its name."""
     return HEADINGS.get(column) or column.replace("_", " ").strip().capitalize() or column
 
 
-#: File of a page → its words in the menu; all others stand under *Methods*.
+#: File of a page → its words in the menu; all other pages are listed under *Methods*.
 MENU = {
     "index.html": "Summary",
     "sites/index.html": "Find a site",
@@ -28,7 +28,7 @@ MENU = {
     "8-messaging-circumvention.html": "Apps",
 }
 
-#: Word → what it means, in the order in which a reader meets them.
+#: Term → its meaning, in the order in which a reader meets the terms.
 GLOSSARY: dict[str, str] = {
     "OONI": (
         "The Open Observatory of Network Interference. Volunteers run its app, the probe; it "

@@ -1,4 +1,4 @@
-"""A frame → HTML: a table, or a matrix with a row and a column for each pair."""
+"""HTML of a frame: a table, or a matrix of sites and networks."""
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,26 +24,26 @@ from analysis.tables import name_network
 from analysis.vocabulary import LISTED, MATRIX_STATES, State
 
 _NUMBERS: tuple[Kind, ...] = ("number", "count", "share", "score", "evidence")
-#: What its class lets the style sheet do with a column's cells.
+#: Kind of a column → the CSS class of its cells.
 _CLASSES: dict[Kind, str] = {
     **{kind: kind for kind in ("list", "text", "state")},
     "chance": "text",
     **dict.fromkeys(_NUMBERS, "number"),
     "asn": "network",
 }
-#: Columns that fit a page upright, and across; notes beside many need the latter sooner.
+#: The number of columns that fit a page upright, across, and across with a column of notes.
 _UPRIGHT, _ACROSS, _ACROSS_WITH_NOTES = 8, 11, 8
 _MANY_NETWORKS, _MOST_NETWORKS = 12, 20
-#: Rows that a page holds besides those shown at once, where they can be had elsewhere.
+#: Folded rows on a page, if a file has all rows.
 MOST_FOLDED = 100
-#: So many networks stand side by side.
+#: Networks in a matrix, at most.
 MOST_NETWORKS = 50
-#: Rows of a table that a page holds in any case: whoever makes up names makes up rows.
+#: Rows of a table, at most: somebody who invents names of sites adds rows.
 MOST_ROWS = 2_000
 
 
 def blocks(lang: Language = ENGLISH) -> Any:
-    """The templates of what stands on a page."""
+    """Return the template macros of tables, findings, figures and lists."""
     return macros("blocks.html.j2", lang)
 
 
@@ -60,7 +60,7 @@ def render_table(
     lang: Language = ENGLISH,
     anchor: str = "",
 ) -> Markup:
-    """A frame as a table, its headings and codes in a language; see ``show.show_table``."""
+    """Return a frame as a table, its headings and codes in a language; see ``show.show_table``."""
     form = blocks(lang)
     frame, networks = _join_names(frame, networks or {})
     if frame.empty:
@@ -98,7 +98,10 @@ def render_table(
 def _join_names(
     frame: pd.DataFrame, networks: Mapping[int, str]
 ) -> tuple[pd.DataFrame, Mapping[int, str]]:
-    """A network has one column: its own name stands with its number, where a frame has both."""
+    """Return the frame without a column of names, and these added to the names of networks.
+
+    A network has one column: its name and number are shown together.
+    """
     if not {"probe_asn", "network"} <= set(frame):
         return frame, networks
     own = dict(zip(frame["probe_asn"], frame["network"].astype(str), strict=True))
@@ -106,7 +109,7 @@ def _join_names(
 
 
 def _head(name: str, networks: Mapping[int, str]) -> str:
-    """What heads a column; numbers of networks that have names are networks."""
+    """Return the heading of a column; a network's number is headed *Network* if it is named."""
     named = {"probe_asn": "Network", "probe_asns": "Networks"} if networks else {}
     return named.get(name) or heading(name)
 
@@ -122,21 +125,21 @@ def render_matrix(
     counted: Collection[str] | None = None,
     anchor: str = "",
 ) -> Markup:
-    """Sites × networks as marks; see ``show.show_matrix``."""
+    """Return a matrix of sites × networks with the mark of each state; see ``show.show_matrix``."""
     if "insufficient_reason" in frame:
         reason = frame["insufficient_reason"]
         words = frame["state"] + (":" + reason).where(reason != "", "")
         frame = frame.assign(state=words)
     states = ordered_matrix(frame, counted)
     network_count = len(states.columns)
-    states = states[_find_told(states)]
+    states = states[_choose_networks(states)]
     heads = [name_network(names.get(asn), asn) for asn in states.columns]
     looks = {
         code: MATRIX_STATES.get(code, State(code, "", "", "", ""))
         for code in sorted(pd.unique(states.to_numpy().ravel()))
     }
     prefix = hashlib.sha256(caption.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-    ids = {code: f"k{prefix}-{place}" for place, code in enumerate(looks)}
+    ids = {code: f"k{prefix}-{index}" for index, code in enumerate(looks)}
     left_out = {
         "rows": max(len(states) - fold_after - MOST_FOLDED, 0),
         "all": len(states),
@@ -147,15 +150,15 @@ def render_matrix(
     parts = []
     most = states.iloc[: fold_after + MOST_FOLDED]
     for shown, part in _folded(most, caption, fold_after, "sites", len(states)):
-        # the totals of what is unfolded are those of all
+        # the first part, which is not folded, has the totals of all rows
         summed = states if shown.index[0] == states.index[0] else shown
         is_counted = [counted is None or asn in counted for asn in states.columns]
         totals = summed.isin(LISTED).sum()
         column = "test" if first_head else "domain"
         rows = list(_matrix_rows(shown, looks, ids, column, is_counted))
         counts = [
-            number(int(count)) if is_told else ""
-            for count, is_told in zip(totals, is_counted, strict=True)
+            number(int(count)) if has_total else ""
+            for count, has_total in zip(totals, is_counted, strict=True)
         ]
         total = number(int(totals[is_counted].sum()))
         content = blocks().matrix(
@@ -167,14 +170,14 @@ def render_matrix(
     return Markup(symbols) + Markup(blocks().parts(parts, width, note, left_out, anchor))
 
 
-def _find_told(states: pd.DataFrame) -> pd.Index:
-    """The networks that a matrix shows: those on which most is known, where there are very many.
+def _choose_networks(states: pd.DataFrame) -> pd.Index:
+    """Return the networks in a matrix: if there are very many, those with most known states.
 
-    Anybody may make up networks, one a measurement.
+    Anybody can invent networks, one for each measurement.
     """
     is_known = states.map(lambda state: state.partition(":")[0] not in ("", "insufficient"))
-    most = is_known.sum().sort_values(ascending=False, kind="stable").index[:MOST_NETWORKS]
-    return states.columns[states.columns.isin(most)]
+    chosen = is_known.sum().sort_values(ascending=False, kind="stable").index[:MOST_NETWORKS]
+    return states.columns[states.columns.isin(chosen)]
 
 
 def _folded(
@@ -185,26 +188,26 @@ def _folded(
     whole: int,
     lang: Language = ENGLISH,
 ) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
-    """The first rows, and those that are folded, with what each part is called."""
-    first, rest = frame.iloc[:fold_after], frame.iloc[fold_after:]
+    """Iterate over the first rows and the folded rows, each with caption and summary."""
+    first, folded = frame.iloc[:fold_after], frame.iloc[fold_after:]
     yield first, {"caption": caption}
-    if len(rest):
+    if len(folded):
         what = {"rows": lang.say("rows"), "sites": lang.say("sites")}[what]
         named = lang.say(
             "{caption} – {what} from {first}", caption=caption, what=what, first=fold_after + 1
         )
         summary = (
-            lang.say("Show the other {n} of {all} {what}", n=len(rest), all=whole, what=what)
+            lang.say("Show the other {n} of {all} {what}", n=len(folded), all=whole, what=what)
             if len(frame) == whole
-            else lang.say("Show {n} more of {all} {what}", n=len(rest), all=whole, what=what)
+            else lang.say("Show {n} more of {all} {what}", n=len(folded), all=whole, what=what)
         )
-        yield rest, {"caption": named, "summary": summary}
+        yield folded, {"caption": named, "summary": summary}
 
 
 def _rows(
     frame: pd.DataFrame, kinds: Mapping[str, Kind], networks: Mapping[int, str], lang: Language
 ) -> Iterator[dict[str, Any]]:
-    """The cells of each row; the first one heads it, unless it is empty."""
+    """Iterate over the rows as cells, of which the first heads the row unless it is empty."""
     sites = frame["domain"].astype(str) if "domain" in frame else [""] * len(frame)
     for site, row in zip(sites, frame.itertuples(index=False, name=None), strict=True):
         yield {
@@ -217,7 +220,7 @@ def _rows(
 
 
 def _width(count: int, upright: int, across: int) -> str:
-    """How much of a page so many columns need: upright, upright and small, or across."""
+    """Return the CSS class for a number of columns: upright, upright and small, or across."""
     return "" if count <= upright else " wide" if count <= across else " widest"
 
 
@@ -228,7 +231,7 @@ def _matrix_rows(
     column: str,
     is_counted: Sequence[bool],
 ) -> Iterator[dict[str, Any]]:
-    """The cells of each row; that of a tested pair leads to its sessions."""
+    """Iterate over the rows of a matrix; the cell of a tested pair links to its sessions."""
     square = blocks().square
     for site, row in zip(states.index, states.itertuples(index=False, name=None), strict=True):
         domain = str(site) if column == "domain" else ""
@@ -244,7 +247,7 @@ def _matrix_rows(
 
 
 def ordered_matrix(frame: pd.DataFrame, counted: Collection[str] | None = None) -> pd.DataFrame:
-    """Sites down, networks across, ordered so that blocks gather.
+    """Return a matrix of states in which sites and networks with most blocks come first.
 
     Args:
         frame: ``domain, probe_asn, state``, one row per pair.

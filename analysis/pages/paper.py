@@ -1,8 +1,8 @@
-"""Pages of a report → one PDF: numbered, tagged, with an outline and the status on each sheet.
+"""A PDF of a report: numbered, tagged, with an outline and the status on each sheet.
 
-The pages are joined into one document, which is printed once: so its numbers run through, and a
-link from one part to another leads there. A link to what is not in the document becomes plain
-text: on somebody else's machine it would lead nowhere, and it would name a folder of this one.
+The pages are joined into one document before printing, so that page numbers run through and links
+between the parts work. A link to a page outside the document becomes plain text: it would be
+broken on another machine, and would name a folder of this one.
 """
 
 import os
@@ -19,12 +19,12 @@ from bs4 import BeautifulSoup, Tag
 from analysis.errors import SourceError
 
 PDF = "report.pdf"
-#: What is in it, by file name, in order.
+#: File names of the pages in it, in order.
 FORM = "feedback.html"
 PARTS = ("index.html", "4-blocked-sites.html", "3-semester-comparison.html", FORM)
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-#: Attributes that are an id, or name one or several.
+#: Attributes whose value is an id or a list of ids.
 _NAMING = ("id", "for", "headers", "aria-labelledby", "aria-describedby", "aria-controls")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _DATED = re.compile(rb"/(CreationDate|ModDate) \(D:\d{14}([^)]*)\)")
@@ -33,22 +33,22 @@ _JOINED = ".joined.html"
 
 
 def find_browser() -> str:
-    """The Chromium that prints.
+    """Return the path of Chromium, which prints the PDF.
 
-    WeasyPrint needs no browser, but breaks lines of Khmer at wrong places and draws Latin names
+    WeasyPrint needs no browser, but breaks lines of Khmer in wrong places and draws Latin names
     over them.
 
     Raises:
         SourceError: there is none.
     """
-    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if found is None:
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if browser is None:
         raise SourceError(
             "a PDF is printed by Chromium, and there is none on this machine (Debian and Ubuntu: "
             "apt install chromium)",
             resumes=False,
         )
-    return found
+    return browser
 
 
 def print_pages(
@@ -60,20 +60,20 @@ def print_pages(
         folder: of the pages in one language.
         fallback: the report's folder, for a page that this language does not have.
         browser: of :func:`find_browser`.
-        day: that the file is dated by; the same pages and day give the same bytes.
-        sites: files of pages of sites that are to follow, below the folder.
+        day: the date in the file; the same pages and day give the same bytes.
+        sites: files of the pages of sites to append, relative to the folder.
     """
     from playwright.sync_api import sync_playwright  # of the development environment
 
-    found = {
+    pages = {
         name: path
         for name in (*PARTS, *sites)
-        for path in (fallback / name, folder / name)  # of both the latter
+        for path in (fallback / name, folder / name)  # the latter, if both exist
         if path.is_file()
     }
     joined = folder / _JOINED
-    joined.write_text(join_pages(found), encoding="utf-8", newline="\n")
-    # root has no sandbox in Chromium; the page can run nothing and reach nothing either way
+    joined.write_text(join_pages(pages), encoding="utf-8", newline="\n")
+    # Chromium refuses to run its sandbox as root; scripts and network are off in any case
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=browser, args=flags)
@@ -88,18 +88,22 @@ def print_pages(
 
 
 def _same_every_time(printed: bytes, day: date) -> bytes:
-    """The file without what differs between two runs: when it was made, and where its numbers of
-    elements begin. The length of nothing changes, since the file's own index counts bytes."""
+    """Return the file with a fixed date, and with numbers of elements that begin at 0.
+
+    Both differ between two runs. Replacements have the same length as the original, because the
+    index in the file counts bytes.
+    """
     stamp = day.strftime("%Y%m%d000000").encode()
     least = min((int(number) for number in _ELEMENT.findall(printed)), default=0)
     dated = _DATED.sub(rb"/\1 (D:" + stamp + rb"\2)", printed)
-    return _ELEMENT.sub(lambda found: b"(node%08d)" % (int(found[1]) - least), dated)
+    return _ELEMENT.sub(lambda match: b"(node%08d)" % (int(match[1]) - least), dated)
 
 
 def join_pages(pages: Mapping[str, Path]) -> str:
-    """The pages as the parts of one document, each on a new sheet.
+    """Return one HTML document with each page as a part on a new sheet.
 
-    The first gives the head. Ids are made different, and links between the parts kept.
+    It has the head of the first page. Ids get a prefix for each part, and links between the parts
+    follow.
     """
     soups: dict[str, Any] = {
         name: BeautifulSoup(page.read_bytes(), "html.parser", multi_valued_attributes=None)
@@ -117,7 +121,10 @@ def join_pages(pages: Mapping[str, Path]) -> str:
 
 
 def _part(soup: Any, name: str, prefixes: dict[str, str]) -> Tag:
-    """What is printed of a page: its header and its content; of the form also where to send it."""
+    """Return the printed part of a page: header and content; of the form also the footer.
+
+    The footer of the form says where to send it.
+    """
     for element in soup.select("script, nav, .skip"):
         element.decompose()
     part: Tag = soup.new_tag("section", attrs={"class": "part", "lang": soup.html.get("lang", "")})
@@ -125,12 +132,13 @@ def _part(soup: Any, name: str, prefixes: dict[str, str]) -> Tag:
     if name == FORM:
         part.append(soup.footer.extract())
     part["id"] = prefixes[name] + "top"
-    for each in part.find_all(True):
-        _rename(each, name, prefixes)
+    for descendant in part.find_all(True):
+        _rename(descendant, name, prefixes)
     return part
 
 
 def _rename(element: Tag, name: str, prefixes: dict[str, str]) -> None:
+    """Add the part's prefix to the ids that an element has or refers to."""
     own = prefixes[name]
     for attribute, value in list(element.attrs.items()):
         text = str(value)
@@ -145,7 +153,7 @@ def _rename(element: Tag, name: str, prefixes: dict[str, str]) -> None:
 
 
 def _target(link: str, name: str, prefixes: dict[str, str]) -> str | None:
-    """Where a link leads in the document; None where that is not in it."""
+    """Return the target of a link in the document; None if it is not in the document."""
     if link.startswith(("https://", "data:")):
         return link
     file, _, anchor = link.partition("#")

@@ -1,8 +1,8 @@
-"""Figures: a frame of the contract's tables in, a figure out. One style, in one place.
+"""Figures of frames, all in one style.
 
 Every function takes ``title``, which states the finding, and ``footer``, which gives source,
 period and n. A frame without rows gives a figure that says so. Strings in a frame may be
-hostile: they are drawn as they are, never read as mathematics.
+hostile: they are drawn as text and never parsed as mathematics.
 """
 
 import textwrap
@@ -56,13 +56,13 @@ STYLE: dict[str, Any] = {
 }
 
 _Rest = ParamSpec("_Rest")
-#: What a figure was drawn from.
+#: The attribute of a figure that has the frame from which it was drawn.
 DRAWN = "drawn_frame"
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The project's style and nothing of the user's matplotlibrc."""
+    """Apply the project's style, without the user's matplotlibrc."""
     with mpl_style.context(["default", STYLE]):
         yield
 
@@ -70,9 +70,9 @@ def style() -> Iterator[None]:
 def styled(
     draw: Callable[Concatenate[pd.DataFrame, _Rest], Figure],
 ) -> Callable[Concatenate[pd.DataFrame, _Rest], Figure]:
-    """Draw in the project's style; a frame without rows gives a figure that says so.
+    """Return a function that draws in the project's style.
 
-    The figure has the frame under the name ``DRAWN``.
+    A frame without rows gives a figure that says so. The frame is the figure's attribute ``DRAWN``.
     """
 
     @wraps(draw)
@@ -89,11 +89,12 @@ def styled(
 
 
 def short_label(text: object) -> str:
-    """A text of anybody's as a figure holds it: one short line, nothing in it acts."""
+    """Return an untrusted text as one short line without control characters."""
     return elided(visible(" ".join(str(text).split())), LONGEST_LABEL)
 
 
 def new_canvas(title: str, footer: str, height: float) -> tuple[Figure, Axes]:
+    """Return an empty figure with title and footer, and its axes; ``height`` is in inches."""
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08)
     figure = Figure(figsize=(WIDTH, height + 0.5), layout=layout)
     figure.suptitle(
@@ -114,21 +115,21 @@ def _empty_figure(title: str, footer: str) -> Figure:
 
 
 def set_count_axis(axes: Axes, axis: Literal["x", "y"], words: str) -> None:
-    """Counts with thousands on one axis, and lines through them."""
-    which = axes.yaxis if axis == "y" else axes.xaxis
-    which.set_major_locator(ticker.MaxNLocator(5, integer=True))
-    which.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
-    which.set_label_text(words)
+    """Format an axis for counts, with thousands separators and grid lines."""
+    scale = axes.yaxis if axis == "y" else axes.xaxis
+    scale.set_major_locator(ticker.MaxNLocator(5, integer=True))
+    scale.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    scale.set_label_text(words)
     axes.grid(axis=axis)
     axes.tick_params(length=0)
 
 
 def add_legend(axes: Axes, columns: int, drop: float) -> None:
-    """A legend under the axes, ``drop`` points below them, where no bar or mark can lie."""
+    """Add a legend ``drop`` points below the axes, where it covers no bar or mark."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     below = ScaledTranslation(0, -drop / 72, figure.dpi_scale_trans)
-    # from the figure's left edge: long labels leave the axes too narrow for it
+    # It begins at the figure's left edge, because axes beside long labels are too narrow for it.
     anchor = blended_transform_factory(figure.transFigure, axes.transAxes) + below
     axes.legend(
         ncols=columns,
@@ -142,16 +143,16 @@ def add_legend(axes: Axes, columns: int, drop: float) -> None:
     )
 
 
-#: Rows of a heat map; of more, the largest are shown.
+#: Rows of a heat map, at most; those with the largest sums are shown.
 _MOST_ROWS = 60
 
 
 @styled
 def heat_map(counts: pd.DataFrame, *, title: str, footer: str) -> Figure:
-    """Counts with a shade for each, the row with the largest sum first; an empty cell is empty.
+    """Draw counts as shades, the row with the largest sum first; a missing count has no shade.
 
     Args:
-        counts: what is counted by name (rows) and by something else (columns).
+        counts: counts by name (rows) and by another property (columns).
     """
     order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:_MOST_ROWS]
     shown = counts.loc[order]
@@ -187,7 +188,7 @@ FLAGS: dict[str, tuple[str, str, str]] = {
 
 @styled
 def results_by_month(measurements_by_month: pd.DataFrame, *, title: str, footer: str) -> Figure:
-    """Stacked bars of OONI's flags, one bar a month; a month without measurements is a gap.
+    """Draw a stacked bar of OONI's flags for each month; one without measurements is a gap.
 
     Args:
         measurements_by_month: ``month, ok_count, anomaly_count, confirmed_count,
@@ -217,11 +218,11 @@ def results_by_month(measurements_by_month: pd.DataFrame, *, title: str, footer:
     is_named = len(months) <= 24
     labels = [
         f"{month:%b}\n{month.year}"
-        if place == 0 or month.month == 1
+        if index == 0 or month.month == 1
         else f"{month:%b}"
         if is_named
         else ""
-        for place, month in enumerate(months)
+        for index, month in enumerate(months)
     ]
     set_count_axis(axes, "y", "Measurements")
     axes.set_xticks(range(len(months)), labels)

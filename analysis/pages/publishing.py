@@ -1,12 +1,12 @@
-"""Notebooks → a published report: whole or not at all.
+"""Publication of a report from notebooks: whole or not at all.
 
-Nothing in a published file names the machine or the hour that made it, so two runs on the same
-input give the same bytes.
+A published file names neither the machine nor the hour at which it was made, so two runs on the
+same input give the same bytes.
 
-The notebooks run one after another, in the order of their names, each in a kernel of its own. One
-hands its results to the next as tables, in the folder ``tables``; a file there whose name begins
-with a dot is not published. Headline numbers (``show.record_findings``) are read from what its
-cells showed, and merged into ``run.json`` under ``findings``.
+The notebooks run one after another, in the order of their names, each in a new kernel. A notebook
+passes its results to the next ones as tables in the folder ``tables``; a file there whose name
+begins with a dot is not published. Headline numbers (``show.record_findings``) are read from the
+outputs of its cells and merged into ``run.json`` under ``findings``.
 """
 
 import logging
@@ -56,14 +56,14 @@ from analysis.reference.withheld import NONE_WITHHELD, Withheld
 from analysis.tables import write_table
 from analysis.temporary_folders import TemporaryFolder
 
-#: What the result must not depend on is fixed for the kernel.
+#: Environment of the kernel; the result must not depend on the user's.
 KERNEL_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "TZ": "UTC",
     "LC_ALL": "C.UTF-8",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "OMP_NUM_THREADS": "2",
-    # what a stage has freed goes back to the machine, where the next notebook needs it
+    # memory that a stage frees must return to the system, since the next notebook needs it
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
@@ -73,42 +73,42 @@ _LONGEST_FOLDER = 80  # characters: the path of a socket may have some 100
 
 
 class _Kernel(AsyncKernelManager):
-    """Starts a kernel on this interpreter, whatever kernels and start-up files the user has.
+    """Manager of a kernel on this interpreter, whatever kernels and start-up files the user has.
 
-    It puts all that is temporary into the folder of its ``connection_file``. nbclient ends it, with
-    the processes that it started, however the notebook ended; if this process is killed, the kernel
-    ends by itself within a second.
+    Temporary files are in the folder of the ``connection_file``. nbclient ends the kernel, with the
+    processes that it started, however the notebook ends; if this process is killed, the kernel ends
+    by itself within a second.
     """
 
     @default("kernel_spec_manager")
     def _kernel_spec_manager_default(self) -> KernelSpecManager:
-        return KernelSpecManager(kernel_dirs=[])  # those of the user are not looked for
+        return KernelSpecManager(kernel_dirs=[])  # the user's kernels are ignored
 
-    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # as its own
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # asynchronous, as declared there
         scratch = str(Path(self.connection_file).parent)
-        # a start-up file or an extension in the user's profile would change what a cell means
+        # a start-up file or an extension in the user's profile could change the result of a cell
         own = {**KERNEL_ENVIRONMENT, "IPYTHONDIR": scratch, "TMPDIR": scratch}
         await super().start_kernel(env=os.environ | own, **options)
 
 
 def _describe_kernel(scratch: Path) -> Config:
-    """Return where a kernel is spoken to.
+    """Return the configuration of the connection to a kernel.
 
     Args:
-        scratch: the kernel's folder. Jupyter's own place for a connection file, with its key,
-            outlives a run that is killed.
+        scratch: the kernel's folder. In Jupyter's default folder the connection file, with its key,
+            would remain after a run that is killed.
     """
-    told = {
+    options = {
         "connection_file": str(scratch / "kernel.json"),
-        # of two kernels of two reports that choose one port, one fails
+        # with TCP, kernels of two reports may choose the same port, and one of them fails
         "transport": "ipc" if len(str(scratch)) < _LONGEST_FOLDER else "tcp",
-        # ipykernel ≥ 7.3 warns of a port that is open to others on the machine
+        # without it, ipykernel ≥ 7.3 warns that other users of the machine can connect
         "transport_encryption": "required",
     }
-    return Config({"KernelManager": told})
+    return Config({"KernelManager": options})
 
 
-#: What Python and DuckDB raise where a disk is full, read-only or failing.
+#: Errors of Python and DuckDB if a disk is full, read-only or failing.
 _OF_THE_DISK = {"OSError", "PermissionError", "IOException", "OutOfMemoryException"}
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _KNOWN_ERRORS = {error.__name__: error for error in (ContractError, SourceError, ParameterError)}
@@ -119,15 +119,16 @@ def execute(
     parameters: Mapping[str, object],
     failed: Path,
 ) -> nbformat.NotebookNode:
-    """Execute a notebook in its own folder; nothing is written beside it.
+    """Execute a notebook in its own folder; nothing is written there.
 
     Args:
-        notebook: stays as it is.
-        parameters: checked already. Paths should be absolute.
-        failed: where the notebook is kept, as far as it ran, if a cell fails unforeseen.
+        notebook: the file, which is not changed.
+        parameters: values that were checked. Paths should be absolute.
+        failed: path at which the partly executed notebook is saved if a cell raises an error that
+            is not the project's own.
 
     Returns:
-        The executed notebook, free of errors.
+        The executed notebook, without errors.
 
     Raises:
         ContractError, SourceError, ParameterError: a cell raised it; the message is the same.
@@ -136,7 +137,7 @@ def execute(
     for name in ("papermill", "papermill.translators", "traitlets"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     source = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
-    # Ours, so that nothing is left of a kernel that was killed.
+    # The kernel's files are in this folder, which is removed even if the kernel was killed.
     with TemporaryFolder("workbook-kernel-") as scratch:
         ran = scratch / notebook.name
         try:
@@ -147,11 +148,13 @@ def execute(
                 kernel_name="python3",
                 language="python",
                 progress_bar=False,
-                request_save_on_cell_execute=False,  # at its end, or where it fails, is enough
+                request_save_on_cell_execute=False,  # it is saved at its end or where it fails
                 resources={"metadata": {"path": str(notebook.parent.resolve())}},
                 kernel_manager_class=_Kernel,
                 config=_describe_kernel(scratch),
-                extra_arguments=["--Application.log_level=50"],  # no word about its own shutdown
+                extra_arguments=[
+                    "--Application.log_level=50"
+                ],  # the kernel logs nothing when it shuts down
                 shutdown_kernel="immediate",
             )
         except PapermillExecutionError as failure:
@@ -174,32 +177,37 @@ def execute(
 def _as_known_error(
     failure: PapermillExecutionError, notebook: str, source: nbformat.NotebookNode, failed: Path
 ) -> WorkbookError:
-    """The project's own error that a cell raised, with its message as it was; of any other, where
-    it was raised."""
-    known = _KNOWN_ERRORS.get(failure.ename)
-    if known is None:
-        where = f"{notebook}: {_place(failure, source)} failed with"
+    """Return the project's own error that a cell raised, with its message.
+
+    For any other error, return one that names the cell and line.
+    """
+    known_class = _KNOWN_ERRORS.get(failure.ename)
+    if known_class is None:
+        where = f"{notebook}: {_name_cell(failure, source)} failed with"
         if failure.ename in _OF_THE_DISK:
-            said, *_ = failure.evalue.splitlines() or [failure.ename]
+            message, *_ = failure.evalue.splitlines() or [failure.ename]
             resumes = failure.ename != "OutOfMemoryException"
-            return SourceError(f"{where} {said}", resumes=resumes)
-        kept = f"The notebook, as far as it ran: {failed}"
-        return WorkbookError(f"{where} {failure.ename}: {failure.evalue}. {kept}")
-    error = known.__new__(known)  # the constructors would add to a message that is complete
+            return SourceError(f"{where} {message}", resumes=resumes)
+        saved = f"The notebook, as far as it ran: {failed}"
+        return WorkbookError(f"{where} {failure.ename}: {failure.evalue}. {saved}")
+    error = known_class.__new__(known_class)  # its constructor would add to the complete message
     Exception.__init__(error, failure.evalue)
     if isinstance(error, ParameterError):
         error.name = failure.evalue.partition("=")[0]
     return error
 
 
-def _place(failure: PapermillExecutionError, source: nbformat.NotebookNode) -> str:
-    """``cell 13, line 2, under “When”``: as they are numbered in the stored notebook."""
+def _name_cell(failure: PapermillExecutionError, source: nbformat.NotebookNode) -> str:
+    """Return the cell of a failure, numbered as in the stored notebook.
+
+    Such as ``cell 13, line 2, under “When”``.
+    """
     heading, number = "", 0
     for cell in source.cells:
         number += 1
         if cell.cell_type == "markdown":
-            _, *found = re.split(r"^#+ (.*)$", cell.source, flags=re.MULTILINE)
-            heading = found[-2] if found else heading
+            _, *headings = re.split(r"^#+ (.*)$", cell.source, flags=re.MULTILINE)
+            heading = headings[-2] if headings else heading
         elif cell.source == failure.source:
             break
     line = re.search(r"Cell In\[\d+\], line (\d+)", _ANSI.sub("", "\n".join(failure.traceback)))
@@ -211,22 +219,22 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Contents:
-    """What a report is made of.
+    """Contents of a report before it is made.
 
     Attributes:
-        notebooks: in the order of their pages.
-        parameters: of every notebook. ``tables`` is set here. Paths
-            should be absolute: a notebook runs in its own folder.
-        run: what ``run.json`` says besides ``findings``, files and tables; no absolute path.
-        page: what the header of each page in English says.
-        editions: what is written in each language, the first of which lies at the top.
-        first_page: what the first page says; by default only how to read the report.
+        notebooks: paths, in the order of their pages.
+        parameters: of every notebook, without ``tables``, which is added. Paths should be
+            absolute, because a notebook runs in its own folder.
+        run: content of ``run.json`` without ``findings``, files and tables; no absolute path.
+        page: header of each page in English.
+        editions: one for each language; the first is at the top of the report.
+        first_page: content of the first page; by default only how to read the report.
         appendices: pages in English that follow those of the notebooks.
         comparison: with an earlier report, if there is one.
-        given: tables that the notebooks find, by name.
-        conclude: is given the folder of the tables once all notebooks have run, and adds those
-            that are made of them.
-        withheld: names that nothing published may spell.
+        inputs: tables that are written before the first notebook runs, by name.
+        conclude: writes the tables that are made from those of all notebooks; its argument is the
+            folder of the tables.
+        withheld: names that must not appear in any published file.
     """
 
     notebooks: Sequence[Path]
@@ -237,7 +245,7 @@ class Contents:
     first_page: FirstPage = lambda *_: {}
     appendices: Sequence[Appendix] = ()
     comparison: Comparison | None = None
-    given: Mapping[str, pd.DataFrame] | None = None
+    inputs: Mapping[str, pd.DataFrame] | None = None
     conclude: Callable[[Path], object] = lambda _: None
     withheld: Withheld = NONE_WITHHELD
 
@@ -246,25 +254,28 @@ def publish(contents: Contents, out: Path, say: Callable[[str], object] = _log.i
     """Execute the notebooks one after another, and publish their pages.
 
     Args:
-        contents: of the report.
+        contents: contents of the report.
         out: the report's folder; an earlier report there is replaced, anything else is refused.
-        say: is told a line when a notebook is done.
+        say: called with a line after each notebook.
 
     Returns:
         ``out``, resolved.
 
     Raises:
-        ParameterError: ``out`` holds something else than a report; nothing was written.
-        ContractError, SourceError: a notebook raised it, or a file spells a withheld name; the
-            earlier report is still in place.
+        ParameterError: ``out`` has something else than a report in it; nothing was written.
+        ContractError, SourceError: a notebook raised it, or a file has a withheld name in it; the
+            earlier report is not changed.
         WorkbookError: a cell failed otherwise; likewise.
     """
     failed = out.with_name(f"{out.name}.failed.ipynb")
     failed.unlink(missing_ok=True)
     with published(out, "findings", withheld=contents.withheld) as build:
-        for name, frame in (contents.given or {}).items():
+        for name, frame in (contents.inputs or {}).items():
             write_table(build.tables, name, frame)
-        items = [*map(describe, contents.notebooks), *(one.item for one in contents.appendices)]
+        items = [
+            *map(describe, contents.notebooks),
+            *(appendix.item for appendix in contents.appendices),
+        ]
         every = list_items(contents.editions[0], items)
         build.run = {**contents.run, "findings": {}}
         _run_notebooks(contents, build, every, say, failed)
@@ -279,7 +290,7 @@ def _run_notebooks(
     say: Callable[[str], object],
     failed: Path,
 ) -> None:
-    """Write the pages of the notebooks, then those of sites, of which there may be thousands."""
+    """Run the notebooks and write their pages, then those of sites."""
     values = {**contents.parameters, "tables": str(build.tables)}
     works: dict[str, Callable[[], object]] = {}
     for notebook in contents.notebooks:
@@ -303,6 +314,7 @@ def _make_page(
     every: Sequence[SetItem],
     failed: Path,
 ) -> None:
+    """Run a notebook, take its findings, and write its page."""
     executed = execute(notebook, values, failed)
     _report_warnings(notebook.stem, executed)
     build.run["findings"] |= _take_findings(executed)
@@ -314,7 +326,7 @@ def _make_page(
 
 
 def _report_warnings(stem: str, executed: Any) -> None:
-    """Pass on what a notebook wrote to stderr: a page would show paths of this machine."""
+    """Log what a notebook wrote to stderr, which on a page could show paths of this machine."""
     if "reads" in executed.metadata.get("workbook", {}):
         _log.warning(
             "%s: workbook.reads in its metadata is ignored; notebooks run in the order of their "
@@ -328,13 +340,15 @@ def _report_warnings(stem: str, executed: Any) -> None:
 
 
 def _take_findings(executed: Any) -> dict[str, Any]:
-    """Remove a notebook's findings from what its cells showed, and return them."""
+    """Remove the findings from the outputs of a notebook, and return them."""
     findings: dict[str, Any] = {}
     for cell in executed.cells:
         for output in cell.get("outputs", []):
             findings |= output.get("data", {}).get(FINDINGS, {})
         if cell.cell_type == "code":
-            cell.outputs = [one for one in cell.outputs if FINDINGS not in one.get("data", {})]
+            cell.outputs = [
+                output for output in cell.outputs if FINDINGS not in output.get("data", {})
+            ]
     return findings
 
 
@@ -343,17 +357,17 @@ def _write_pages(contents: Contents, build: Build, every: Sequence[SetItem]) -> 
     folder, tables, findings = build.folder, build.tables, build.run["findings"]
     for hidden in tables.glob(".*"):
         hidden.unlink()
-    pages = [("", contents.page, every, one) for one in contents.appendices]
+    pages = [("", contents.page, every, appendix) for appendix in contents.appendices]
     for edition in contents.editions:
         placed = edition.place_items(every)
-        pages += [(edition.folder, edition.page, placed, one) for one in edition.pages]
-    for place, page, items, one in pages:
-        html = render_sections(one.make(tables, findings), one.item, page, items)
-        write_page(folder / place / one.item.file, html)
-    # drafts are compared by their claims in English, whatever language they are read in
+        pages += [(edition.folder, edition.page, placed, appendix) for appendix in edition.pages]
+    for subfolder, page, items, appendix in pages:
+        html = render_sections(appendix.make(tables, findings), appendix.item, page, items)
+        write_page(folder / subfolder / appendix.item.file, html)
+    # drafts are compared by their claims in English, whatever the languages of the report
     claims = {
-        one["id"]: Markup(f"{one['claim']} {one.get('sites', '')}").striptags()
-        for one in contents.first_page(tables, findings, ENGLISH).get("findings", [])
+        finding["id"]: Markup(f"{finding['claim']} {finding.get('sites', '')}").striptags()
+        for finding in contents.first_page(tables, findings, ENGLISH).get("findings", [])
     }
     build.run |= {
         "finding_claims": claims,
@@ -363,7 +377,7 @@ def _write_pages(contents: Contents, build: Build, every: Sequence[SetItem]) -> 
         contents.comparison(tables, build.run, edition.page.lang) if contents.comparison else None
         for edition in contents.editions
     ]
-    if "rules_version" in build.run:  # a report, rather than notebooks of somebody's own
+    if "rules_version" in build.run:  # a report, and not notebooks of another project
         write_datapackage(tables, build.run)
     counts = {name: facts.get("row_count") for name, facts in list_tables(tables).items()}
     for edition, section in zip(contents.editions, changes, strict=True):

@@ -1,12 +1,11 @@
-"""An executed notebook → one self-contained HTML page; the findings → the report's first page.
+"""Pages of a report in HTML: one for each executed notebook, and the first page.
 
-No script, no font and no style sheet from elsewhere: each page holds all it shows, and its
-content security policy lets nothing else load. Code is folded under the output that it led to.
+Each page includes all scripts, fonts and styles that it needs, and its content security policy
+lets nothing else load. Code is folded under its output.
 
-A report in several languages: which of its pages each has, where they lie and how they link.
-
-The first language lies at the top of the report, each other in a folder of its own, with the same
-file names. What is not written anew, such as the notebooks' pages, stays in English at the top.
+The pages in the first language of a report are at its top, those in each other language in a folder
+of their own with the same file names. Pages that are not translated, such as those of notebooks,
+are in English at the top.
 """
 
 import base64
@@ -46,20 +45,20 @@ from analysis.vocabulary import STATES
 
 TEMPLATES = Path(__file__).parent / "page"
 
-#: Cells that are not shown: they hold paths and job counts, which differ between machines.
+#: Tags of cells that are not shown: their paths and job counts differ between machines.
 HIDDEN_TAGS = frozenset({"setup", "parameters", "injected-parameters"})
 _SHOWN = {"text/html", "text/plain"}
 
 
 @dataclass(frozen=True)
 class PageContext:
-    """What the header of every page says."""
+    """Header of every page of a report in one language."""
 
     country: str  # name of the country
     period: str  # in words: "1 July 2023 to 30 June 2024"
     status: str  # in words: "Fictional country", "Draft 2"
     data_date: date | str  # day the data were fetched, or the last day that they hold
-    #: numbers that differ from the published method: each with its value, and what it decides
+    #: numbers that differ from the published method: each with its value, and its meaning
     method_changes: tuple[tuple[str, str], ...] = ()
     title: str = "Internet censorship report"
     #: whether pages and tables name single measurements
@@ -69,13 +68,13 @@ class PageContext:
     publisher: tuple[tuple[str, str], ...] | None = None
     #: errors of an earlier edition that are corrected in this one, a sentence each
     corrections: tuple[Markup, ...] = ()
-    #: the languages in which this page is there, see ``language.find_twins``
+    #: the languages that have this page, see ``language.find_twins``
     languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class SetItem:
-    """One page of the set, as navigation and the first page name it."""
+    """Entry of a page in the navigation and on the first page."""
 
     file: str
     title: str  # the notebook's first heading
@@ -84,22 +83,22 @@ class SetItem:
 
     @property
     def number(self) -> str:
-        """What sentences call a notebook's page: *page 2*; empty for other pages."""
+        """Number of a notebook's page, as in *page 2*; empty for other pages."""
         digits = self.file.removeprefix("../").partition("-")[0]
         return digits if digits.isdecimal() else ""
 
     @property
     def menu(self) -> str:
-        """Its words in the menu; none for a page that stands under *Methods*."""
+        """Words for the page in the menu; empty for a page listed under *Methods*."""
         return MENU.get(self.file.removeprefix("../"), "")
 
 
-#: A heading (none: the page's opening), and what stands under it.
+#: A heading (empty: the page's opening), and the content under it.
 Section = tuple[str, Markup]
 
 
 def describe(notebook: Path) -> SetItem:
-    """How a notebook is named in the set: its first heading and first paragraph.
+    """Return the entry of a notebook in the navigation: its first heading and first paragraph.
 
     Raises:
         ContractError: the notebook does not start with a heading of the first level.
@@ -116,7 +115,7 @@ def describe(notebook: Path) -> SetItem:
 def render_page(
     executed: nbformat.NotebookNode, item: SetItem, page: PageContext, every: Sequence[SetItem]
 ) -> str:
-    """An executed notebook as a page.
+    """Return the page of an executed notebook.
 
     Raises:
         ContractError: a figure has no alternative text, or an output is of a kind that a page
@@ -125,7 +124,7 @@ def render_page(
     hide = TagRemovePreprocessor(remove_cell_tags=set(HIDDEN_TAGS), enabled=True)
     shown, _ = hide.preprocess(deepcopy(executed), {})
     _check_outputs(shown.cells, item.file)
-    prose, contents = _prose(shown.cells, {one.file for one in every})
+    prose, contents = _prose(shown.cells, {entry.file for entry in every})
     resources = {
         "item": item,
         "page": page,
@@ -148,11 +147,11 @@ def render_sections(
     style: str = "",
     fonts: str = "",
 ) -> str:
-    """A page that is no notebook's: sections, each with its heading and what stands under it.
+    """Return a page of sections, each with a heading.
 
     Args:
-        style: what its content needs besides the style of every page.
-        fonts: the folder of its language's font, for pages that share it.
+        style: style rules of its content besides those of every page.
+        fonts: relative URL of the folder with its language's font, for pages that share it.
     """
     named = [
         {"id": slug(getattr(head, "english", head)), "head": head, "content": body}
@@ -171,7 +170,7 @@ def render(
     style: Markup | None = None,
     **content: Any,
 ) -> str:
-    """Any page: a template within the frame of all of them."""
+    """Return a page from a template, in the frame of all pages."""
     html = (
         _templates(page.lang)
         .get_template(template)
@@ -187,7 +186,7 @@ def render(
 
 
 class _Exporter(TemplateExporter):
-    """nbconvert with the template of these pages, whose environment escapes what a cell shows."""
+    """nbconvert's exporter with the template of these pages, which escapes outputs of cells."""
 
     template_file = "notebook_page.html.j2"
 
@@ -270,18 +269,18 @@ class _Prose(mistune.HTMLRenderer):
 
 
 def slug(words: str) -> str:
-    """An id from a heading: letters, their marks and digits of any script, joined by hyphens."""
-    kept = "".join(
+    """Return an id for a heading: letters, marks and digits of any script, joined by hyphens."""
+    joined = "".join(
         c if unicodedata.category(c)[0] in "LMN" else "-"
         for c in unicodedata.normalize("NFC", words)
     )
-    return re.sub("-+", "-", kept).strip("-").lower() or "section"
+    return re.sub("-+", "-", joined).strip("-").lower() or "section"
 
 
 def _prose(
     cells: Sequence[nbformat.NotebookNode], pages: Collection[str]
 ) -> tuple[dict[str, Markup], list[dict[str, Any]]]:
-    """Cell id → its text as HTML; and the headings of all of them."""
+    """Return the HTML of each Markdown cell by the cell's id, and the headings of all."""
     renderer = _Prose(pages)
     markdown = mistune.create_markdown(renderer=renderer, plugins=["table", "footnotes"])
     prose = {
@@ -293,8 +292,10 @@ def _prose(
 
 
 def _code(cells: Sequence[nbformat.NotebookNode]) -> dict[str, str]:
-    """Cell id → the code to fold under its output: its own, after that of the silent cells
-    before it."""
+    """Return the code to fold under the output of each cell, by the cell's id.
+
+    It follows the code of the cells without output that precede it.
+    """
     code: dict[str, str] = {}
     waiting: list[str] = []
     for cell in cells:
@@ -309,15 +310,20 @@ def _code(cells: Sequence[nbformat.NotebookNode]) -> dict[str, str]:
 
 
 def _shown_parameters(executed: nbformat.NotebookNode) -> str:
-    """What the notebook was given, a line each, but for addresses and folders, which differ between
-    machines."""
-    given = executed.metadata.get("papermill", {}).get("parameters", {})
+    """Return the parameters of the notebook, one a line.
+
+    Addresses and folders are left out, because they differ between machines.
+    """
+    parameters = executed.metadata.get("papermill", {}).get("parameters", {})
     return "\n".join(
-        f"{name} = {value!r}" for name, value in given.items() if value and "/" not in str(value)
+        f"{name} = {value!r}"
+        for name, value in parameters.items()
+        if value and "/" not in str(value)
     )
 
 
 def _check_outputs(cells: Sequence[nbformat.NotebookNode], file: str) -> None:
+    """Refuse pictures without alternative text, and outputs that need a script."""
     for cell in cells:
         for output in cell.get("outputs", []):
             kinds = set(output.get("data", {}))
@@ -334,12 +340,12 @@ def _check_outputs(cells: Sequence[nbformat.NotebookNode], file: str) -> None:
 
 
 def _tidy(html: str) -> str:
-    """No trailing space, one line feed at the end: the same bytes from any template layout."""
+    """Return HTML without trailing spaces and with one line feed at the end."""
     lines = map(str.rstrip, html.replace("\r\n", "\n").split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
-#: What a page holds that needs a script. No text of a measurement looks so: its quotes are escaped.
+#: Script → the element that needs it. No measured text can match: its quotes are escaped.
 _NEEDED_BY = {
     "search.js": '<div class="search" hidden>',
     "annex.js": '<div class="annex-controls" hidden>',
@@ -349,34 +355,35 @@ _POLICY = "default-src 'none';"
 
 @lru_cache(maxsize=4)
 def _read(name: str) -> tuple[str, str]:
-    """A script, and its digest as a policy writes it."""
+    """Return a script, and its digest in the syntax of a content security policy."""
     text = (TEMPLATES / name).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return text, f"'sha256-{digest}'"
 
 
 def add_scripts(html: str) -> str:
-    """A page with the scripts for what it holds, each allowed by its digest.
+    """Return a page with the scripts that its elements need, each allowed by its digest.
 
     Args:
-        html: a whole page, with its policy.
+        html: a whole page, with its content security policy.
     """
     needed = [_read(name) for name, mark in _NEEDED_BY.items() if mark in html]
     if not needed:
         return html
     digests = " ".join(digest for _, digest in needed)
     allowed = html.replace(_POLICY, f"{_POLICY} script-src {digests};", 1)
-    body, end, rest = allowed.rpartition("</body>")
-    return body + "".join(f"<script>{text}</script>\n" for text, _ in needed) + end + rest
+    body, end, after = allowed.rpartition("</body>")
+    return body + "".join(f"<script>{text}</script>\n" for text, _ in needed) + end + after
 
 
-#: The content of the first page, in one language, by the names of ``_NOTHING``; what is no
-#: ``Markup`` is escaped. ``answer``: one sentence that answers the report's question. ``numbers``:
-#: each is what it is, what it counts out of what, and why it may mislead (``value, label,
-#: caveat``). ``findings``: each has an id that is the same in every draft, and for ``evidence``
-#: ``4-blocked-sites.html#by-network`` or ``tables/verdicts.csv``. ``decided``: the section on what
-#: meetings decided, or nothing. ``order``: how findings are ordered and numbered. ``certainty``:
-#: how sure the report is. ``unknowns``: what it cannot say.
+#: Content of the first page in one language, by the names of ``_NOTHING``; text that is not
+#: ``Markup`` is escaped. ``answer``: a sentence that answers the report's question. ``numbers``:
+#: headline numbers, each with ``value, label, caveat``. ``findings``: each has an ``id`` that is
+#: the same in every draft, and as ``evidence`` a target such as
+#: ``4-blocked-sites.html#by-network`` or ``tables/verdicts.csv``. ``decided``: the section on
+#: decisions of meetings, or empty. ``order``: the order and numbering of findings in words.
+#: ``certainty``: sentences on the certainty of the report. ``unknowns``: questions that the report
+#: cannot answer.
 Summary: TypeAlias = Mapping[str, Any]
 _NOTHING: Summary = {
     **dict.fromkeys(("answer", "order", "decided"), ""),
@@ -384,7 +391,7 @@ _NOTHING: Summary = {
 }
 
 
-#: What most readers want, named first.
+#: The tables that most readers want, which are listed first.
 _MAIN_FILES = (
     "blocked_sites.xlsx",
     "blocked_sites.csv",
@@ -402,17 +409,24 @@ def render_summary(
     changes: Section | None = None,
     up: str = "",
 ) -> str:
-    """The report's first page.
+    """Return the report's first page.
 
     Args:
+        summary: its content.
+        page: its header.
+        every: all pages of the report.
         tables: file name → number of rows, None for a file that is no table.
-        changes: what changed since an earlier draft; stands after the findings.
-        up: the way from the page to the top of the report.
+        changes: the section on changes since an earlier draft, which follows the findings.
+        up: relative URL of the top of the report.
     """
     of_networks = [name for name in tables if ".AS" in name]
     findings = [
-        {"decision": "", **one, "evidence": _link_evidence(one["evidence"], page, every, up)}
-        for one in summary.get("findings", ())
+        {
+            "decision": "",
+            **finding,
+            "evidence": _link_evidence(finding["evidence"], page, every, up),
+        }
+        for finding in summary.get("findings", ())
     ]
     return render(
         "summary.html.j2",
@@ -432,38 +446,39 @@ def render_summary(
 
 
 def _link_evidence(target: str, page: PageContext, every: Sequence[SetItem], up: str) -> Markup:
-    """A link to a page of the set, where it lies in this language, in the page's own title."""
+    """Return a link to a page of the report, in this language if there is one, with its title."""
     file, _, anchor = target.partition("#")
     for item in every:
         if item.file in (file, f"{up}{file}"):
-            place = anchor.replace("-", " ")
-            if place and item.language == page.lang.code != ENGLISH.code:
-                place = page.lang.say(place.capitalize())  # the heading of the section
-            words: str | Markup = f"{item.title}, {place}" if place else item.title
+            section = anchor.replace("-", " ")
+            if section and item.language == page.lang.code != ENGLISH.code:
+                section = page.lang.say(section.capitalize())  # the heading of the section
+            words: str | Markup = f"{item.title}, {section}" if section else item.title
             if item.language != page.lang.code:
                 words = Markup('<bdi lang="{}">{}</bdi>').format(item.language, words)
             return link(f"{item.file}{f'#{anchor}' if anchor else ''}", words)
-    way = "" if file.startswith("sites/") else up
-    return link(f"{way}{target}", file)
+    root = "" if file.startswith("sites/") else up
+    return link(f"{root}{target}", file)
 
 
 INDEX = "index.html"
-#: Words the first page: is given the folder of the tables, the findings of ``run.json`` and the
-#: language.
+#: Function that writes the content of the first page from the folder of the tables, the findings of
+#: ``run.json`` and the language.
 FirstPage = Callable[[Path, Mapping[str, Any], Language], Summary]
-#: Compares with an earlier report: is given the folder of the tables, where it may leave its own,
-#: what ``run.json`` will say and the language; returns the section that stands after the findings.
+#: Function that compares with an earlier report. Its arguments are the folder of the tables, to
+#: which it may add, the content of ``run.json`` and the language; it returns the section after the
+#: findings.
 Comparison = Callable[[Path, Mapping[str, Any], Language], Section]
 
 
 @dataclass(frozen=True)
 class Appendix:
-    """A page that is no notebook's: made of the tables once all notebooks have run.
+    """Page that is made from the tables once all notebooks have run.
 
     Attributes:
-        item: the page.
-        make: is given the folder of the tables, where it may leave its own, and the findings of
-            ``run.json``; returns the page's sections.
+        item: its entry in the navigation.
+        make: returns the page's sections; its arguments are the folder of the tables, to which it
+            may add, and the findings of ``run.json``.
     """
 
     item: SetItem
@@ -475,10 +490,10 @@ class PageSet:
     """Many pages in a folder of their own, of which the navigation names the first.
 
     Attributes:
-        item: the first one.
-        make: is given the folder of the tables; each page with its sections.
-        beside: files of the pages that the navigation of these names.
-        style: what they need besides the style of every page.
+        item: entry of the first page.
+        make: iterates over the pages and their sections; its argument is the folder of the tables.
+        beside: files of the pages in the navigation of these pages.
+        style: style rules of their content besides those of every page.
     """
 
     item: SetItem
@@ -489,13 +504,13 @@ class PageSet:
 
 @dataclass(frozen=True)
 class Edition:
-    """What is written anew in one language.
+    """Pages of a report in one language.
 
     Attributes:
-        page: what each page's header says.
-        folder: where its pages lie below the report: ``""``, or the language's code.
+        page: header of each page.
+        folder: folder of the pages below the report: ``""``, or the language's code.
         sites: a page for each site, and their index, if there are any.
-        pages: others; one of a notebook's name takes its place.
+        pages: other pages; one with the file name of a notebook's page replaces it.
     """
 
     page: PageContext
@@ -505,30 +520,32 @@ class Edition:
 
     @property
     def up(self) -> str:
-        """The way from its pages to the top of the report."""
+        """Relative URL of the top of the report from its pages."""
         return "../" if self.folder else ""
 
     @property
     def item(self) -> SetItem:
-        """Its first page."""
+        """Entry of its first page."""
         return SetItem(INDEX, self.page.lang.say("Summary"), "", self.page.lang.code)
 
     def place_items(self, every: Sequence[SetItem]) -> list[SetItem]:
-        """Every page of the report as the pages of this language name it."""
+        """Return the entry of every page of the report, as seen from the pages of this language."""
         own = [self.item, *(page.item for page in self.pages)]
         own += [self.sites.item] if self.sites else []
-        by_file = {one.file: replace(one, language=self.page.lang.code) for one in own}
-        return [by_file.get(one.file) or replace(one, file=f"{self.up}{one.file}") for one in every]
+        by_file = {item.file: replace(item, language=self.page.lang.code) for item in own}
+        return [
+            by_file.get(item.file) or replace(item, file=f"{self.up}{item.file}") for item in every
+        ]
 
 
 def list_editions(
     languages: Sequence[Language], describe: Callable[[Language], PageContext]
 ) -> list[Edition]:
-    """The first language at the top, each other in a folder of its code.
+    """Return an edition for each language: the first at the top, the others in folders.
 
     Args:
-        languages: of the report.
-        describe: what the header of each page says in a language.
+        languages: languages of the report, in order.
+        describe: returns the header of each page in a language.
     """
     codes = tuple(lang.code for lang in languages)
     return [
@@ -541,14 +558,14 @@ def write_sites(build: Path, edition: Edition, every: Sequence[SetItem]) -> None
     """Write the pages of sites, one at a time, since there may be thousands; they share a font.
 
     Args:
-        build: the folder that the report is built in.
-        edition: whose they are.
+        build: the folder in which the report is built.
+        edition: the edition with these pages.
         every: all pages of the report.
     """
     sites = edition.sites
     assert sites is not None
     placed = edition.place_items(every)
-    beside = [item for one, item in zip(every, placed, strict=True) if one.file in sites.beside]
+    beside = [own for item, own in zip(every, placed, strict=True) if item.file in sites.beside]
     fonts = list_fonts(edition.page.lang.code)
     for font in fonts:
         (build / edition.folder / "fonts").mkdir(parents=True, exist_ok=True)
@@ -559,37 +576,39 @@ def write_sites(build: Path, edition: Edition, every: Sequence[SetItem]) -> None
 
 
 def write_alone(build: Path, edition: Edition, item: SetItem, sections: Sequence[Section]) -> None:
-    """Write a page that belongs to no report's set.
+    """Write a page that is not part of a report.
 
     Args:
-        build: the top of what is published, where the tables lie that it names.
-        edition: whose it is.
-        item: the page.
-        sections: what it holds.
+        build: the published folder, which has the tables that the page names.
+        edition: its language and header.
+        item: its file and title.
+        sections: its content.
     """
     html = render_sections(sections, item, edition.page, [])
-    # a measurement's text has no quotation mark of its own here
+    # measured text cannot match, because its quotation marks are escaped
     html = html.replace('href="tables/', f'href="{edition.up}tables/')
     write_page(build / edition.folder / item.file, html)
 
 
 def write_page(path: Path, html: str) -> None:
-    """Write a page, the same bytes on every system."""
+    """Write a page, with the same bytes on every system."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8", newline="\n")
 
 
-def list_items(top: Edition, others: Sequence[SetItem]) -> list[SetItem]:
-    """Every page of a report in the order of its navigation, as the top of the report names it.
+def list_items(top: Edition, more: Sequence[SetItem]) -> list[SetItem]:
+    """Return the entries of a report's pages in the order of its navigation.
+
+    Their files are relative to the top of the report.
 
     Args:
         top: the edition in the first language.
-        others: the pages of notebooks, and those after them.
+        more: the pages of notebooks, and those after them.
     """
     own = {page.item.file: page.item for page in top.pages}
-    named = {item.file for item in others}
+    named = {item.file for item in more}
     first = [top.item, *([top.sites.item] if top.sites else [])]
     added = [item for file, item in own.items() if file not in named]
-    items = top.place_items([*first, *others, *added])
+    items = top.place_items([*first, *more, *added])
     order = list(MENU)
-    return sorted(items, key=lambda one: order.index(one.file) if one.menu else len(order))
+    return sorted(items, key=lambda item: order.index(item.file) if item.menu else len(order))

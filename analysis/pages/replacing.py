@@ -1,15 +1,15 @@
-"""What is published is made in a folder beside its place and put there in one step, or not at all.
+"""Replacement of a published folder in one step, or not at all.
 
-``run.json`` is the record of a published folder: it says what kind of pages these are and names
-every file, so that nothing else is ever replaced.
+The new folder is made beside the old one. ``run.json`` is the record of a published folder: its
+keys show the kind of pages, and it lists every file, so that nothing else is ever replaced.
 
-Before that, the names of sites get their links: to a page, to a line in the index, or to
-nothing; what stands for a site on a network leads to that network on the page, or nowhere. A page
-that names a site cannot know which sites will have a page: the annex decides it, after the pages
-that judge and compare. So each name leads to the page and the line that it would have, and once the
-index is there this puts it right.
-The index decides, not the file: of two names with one file only one has the page. The bars of a
-figure lead to a place on another page, which another language may have only at the top.
+Before the replacement, the links of sites' names are corrected: to a page, to a line in the index,
+or to nothing. A link to a site on a network leads to that network on the site's page, or to
+nothing. The annex decides which sites have a page, and is written after the pages that name sites.
+So each name is first linked to the page and line that it would have, and corrected once the index
+exists. The index decides, and not the file, because two names may share a file and only one has
+the page. The bars of a figure link to an anchor of another page, which another language may have
+only at the top.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ from analysis.temporary_folders import TemporaryFolder
 RECORD = "run.json"
 #: SHA-256 of every other file, as ``sha256sum --check`` reads it.
 SUMS = "SHA256SUMS"
-#: What file managers put into a folder that somebody looks at.
+#: Files that file managers put into an open folder.
 _OF_THE_DESKTOP = {".DS_Store", "Thumbs.db"}
 
 
@@ -44,8 +44,8 @@ class Build:
     """A folder that is being made.
 
     Attributes:
-        folder: where it is made.
-        run: what its ``run.json`` will say besides its files and tables.
+        folder: its temporary path.
+        run: content of its ``run.json`` without files and tables.
     """
 
     folder: Path
@@ -61,16 +61,16 @@ class Build:
 def published(
     out: Path, kind: str, *, is_copy: bool = False, withheld: Withheld = NONE_WITHHELD
 ) -> Iterator[Build]:
-    """Make a folder that takes the place of ``out`` once the block ends; an error leaves ``out``.
+    """Make a folder that replaces ``out`` when the block ends; after an error ``out`` is unchanged.
 
     Args:
         out: an earlier folder of the same kind there is replaced, anything else is refused.
-        kind: an entry of ``run.json`` that folders of this kind have and others have not.
-        is_copy: begin with what lies there, to add to it.
-        withheld: names that nothing in it may spell.
+        kind: a key of ``run.json`` that only folders of this kind have.
+        is_copy: begin with a copy of ``out``.
+        withheld: names that must not appear in any of its files.
 
     Raises:
-        ParameterError: ``out`` holds something else, or came to while the block ran.
+        ParameterError: ``out`` has something else in it, before the block or after it.
         ContractError: a page names the folder that it was made in, or a withheld name.
     """
     out = out.resolve()
@@ -91,8 +91,10 @@ def published(
 
 
 def write_run(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write ``run.json``, which names every other file, and the checksums of all; the same bytes
-    for the same record."""
+    """Write ``run.json``, which lists every other file, and the checksums of all files.
+
+    The same record gives the same bytes.
+    """
     written = {*_files(folder)} - {RECORD, SUMS}
     files = sorted({*written, SUMS})
     whole = {"tables": list_tables(folder / "tables"), **record, "files": files}
@@ -103,7 +105,7 @@ def write_run(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
-    """File name → digest, and the number of rows where it is a CSV."""
+    """Return the digest of each file by name, with the number of rows if it is a CSV."""
     facts: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_file():
@@ -142,7 +144,7 @@ def refuse_foreign(out: Path, kind: str) -> None:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """Every file below a folder, and every link, wherever it leads: relative names."""
+    """Iterate over the relative names of all files and symbolic links below a folder."""
     for parent, folders, files in os.walk(folder, onerror=_cannot_list):
         folders.sort()
         links = (name for name in folders if Path(parent, name).is_symlink())
@@ -155,7 +157,7 @@ def _cannot_list(error: OSError) -> NoReturn:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    """What a record says; nothing where it is of another program."""
+    """Return the content of a record; empty if another program wrote it."""
     try:
         record: Any = json.loads(path.read_bytes()) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
@@ -165,10 +167,10 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def recover(out: Path, kind: str) -> None:
-    """Undo what an interrupted run left: put an old folder back.
+    """Restore the old folder after an interrupted run.
 
     Raises:
-        ParameterError: something else stands there, or where the old one would.
+        ParameterError: ``out`` or the path of the old folder is something else.
     """
     old = _aside(out)
     if old.exists():
@@ -181,18 +183,19 @@ def recover(out: Path, kind: str) -> None:
 
 
 def _aside(out: Path) -> Path:
+    """Return the path of the old folder while the new one replaces it."""
     return out.with_name(f".{out.name}.previous")
 
 
 def _swap(build: Path, out: Path, kind: str) -> None:
-    """Put the new folder in place of the old one; at any moment one of them is there whole.
+    """Replace the old folder by the new one; at any moment one of them is complete.
 
     Raises:
-        ParameterError: somebody has put something there meanwhile.
+        ParameterError: something else was put at ``out`` meanwhile.
     """
     refuse_foreign(out, kind)
     if not out.exists():
-        with suppress(OSError):  # another run was quicker: its report is replaced
+        with suppress(OSError):  # another run was faster: its report is replaced
             build.rename(out)
             return
     if _exchange(build, out):
@@ -207,20 +210,21 @@ def _swap(build: Path, out: Path, kind: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change names in one step, where the system can (Linux)."""
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange the names of two folders in one step; return whether the system can."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
         return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+    working_folder, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    old, new = os.fsencode(first), os.fsencode(second)
+    return bool(rename(working_folder, old, working_folder, new, exchange) == 0)
 
 
 def _refuse_build_folder(build: Path) -> None:
-    """No published text may name the folder that it was made in.
+    """Refuse published text with the name of the folder in which it was made.
 
-    Its name is drawn when the run begins, so that no measurement can hold it.
+    The name is random, so that no measurement can contain it.
     """
     for path in sorted(build.rglob("*")):
         if path.is_file() and build.name.encode() in path.read_bytes():
@@ -228,11 +232,11 @@ def _refuse_build_folder(build: Path) -> None:
 
 
 def _refuse_names(build: Path, withheld: Withheld) -> None:
-    """No published file or its name may spell a name that a meeting withheld.
+    """Refuse published files in which a name appears that a meeting withheld.
 
-    Names were taken out where measurements and lists were opened. This finds what comes another
-    way, now or in a later version. It looks into spreadsheets; not into the compressed parts of a
-    PDF, which is printed from these pages.
+    Names are replaced when measurements and lists are opened; this check finds any that come from
+    elsewhere. It reads spreadsheets, but not the compressed parts of a PDF, which is printed from
+    these pages.
     """
     if not withheld:
         return
@@ -245,7 +249,7 @@ def _refuse_names(build: Path, withheld: Withheld) -> None:
 
 
 def _read_texts(path: Path) -> Iterator[str]:
-    """What a file holds, as text; of a spreadsheet each of its parts."""
+    """Iterate over the texts of a file: all of it, or each part of a spreadsheet."""
     if path.suffix != ".xlsx":
         yield path.read_text("utf-8", "replace")
         return
@@ -255,64 +259,66 @@ def _read_texts(path: Path) -> Iterator[str]:
 
 
 _FOLDER, _INDEX = "sites", "index.html"
-#: A link to a site, or to one of its networks; what its bar looks like is of no matter here.
+#: A link to a site, or to a network on the site's page.
 _LINK = re.compile(
     r'<a class="(site|pair|bar)" href="((?:\.\./)*)sites/[^"/#]+\.html#(s-[0-9a-f]{16})'
     r'(?:-(AS[0-9]+))?"([^>]*)>(.*?)</a>',
     re.DOTALL,
 )
-#: A line of the index; with the page of the site, if it has one.
+#: A line of the index, with the page of the site if it has one.
 _LINE = re.compile(r'<li id="(s-[0-9a-f]{16})" data-name="[^"]*">(?:<a href="([^"]+)">)?')
-#: A link from a figure to what it counts.
+#: A link from a figure to the page or table with its counts.
 _BAR = re.compile(r'<a class="bar" href="([^"#]*)(?:#([^"]*))?"([^>]*)>(.*?)</a>', re.DOTALL)
 
 
 def lead_to_sites(folder: Path) -> None:
-    """Put right every link to a site, and those of figures, in each language of a published folder.
+    """Correct the links to sites and those of figures, in each language of a published folder.
 
     Args:
-        folder: the pages of sites lie in ``sites/`` of it and of its languages; without these, the
-            names lead nowhere.
+        folder: the pages of sites are in ``sites/`` of it and of its languages; without these, the
+            names have no link.
     """
     of_languages = {path.parent for path in folder.glob("*/*.html")}
     ids = lru_cache(maxsize=None)(_read_ids)
-    for each in (folder, *(path for path in sorted(of_languages) if path.name != _FOLDER)):
-        index = each / _FOLDER / _INDEX
+    for edition in (folder, *(path for path in sorted(of_languages) if path.name != _FOLDER)):
+        index = edition / _FOLDER / _INDEX
         pages = dict(_LINE.findall(index.read_text("utf-8"))) if index.is_file() else None
-        for path in sorted(each.glob("*.html")):
+        for path in sorted(edition.glob("*.html")):
             before = path.read_text(encoding="utf-8")
             named = _LINK.sub(partial(_lead, pages), before)
-            after = _BAR.sub(partial(_lead_on, path, each != folder, ids), named)
+            after = _BAR.sub(partial(_lead_on, path, edition != folder, ids), named)
             path.write_text(after, encoding="utf-8", newline="\n")
 
 
 def _lead(pages: Mapping[str, str] | None, link: re.Match[str]) -> str:
-    """What stands for a link: one to a page, one to the index, or the bare name.
+    """Return a link to the site's page or to the index, or the name alone.
 
     Args:
-        pages: line of the index → file of the site's page, or nothing; None without an index.
-        link: as a page has it.
+        pages: line of the index → file of the site's page, or empty; None without an index.
+        link: the link in a page.
     """
     kind, root, line, network, more, name = link.groups()
     page = (pages or {}).get(line, "")
     if pages is None or (network and not page):
         return name
-    place = page or (f"{_INDEX}#{line}" if line in pages else _INDEX)
+    target = page or (f"{_INDEX}#{line}" if line in pages else _INDEX)
     anchor = f"#{network}" if network else ""
-    return f'<a class="{kind}" href="{root}{_FOLDER}/{place}{anchor}"{more}>{name}</a>'
+    return f'<a class="{kind}" href="{root}{_FOLDER}/{target}{anchor}"{more}>{name}</a>'
 
 
 def _lead_on(
     page: Path, is_below: bool, ids: Callable[[Path], Set[str]], link: re.Match[str]
 ) -> str:
-    """What stands for the link of a figure on a page: one to the place, in this language or at the
-    top, or the bars alone where the report does not have the place."""
+    """Return the link of a figure, in this language or at the top of the report.
+
+    If the report does not have the target, return the bars alone.
+    """
     file, anchor, more, content = link.groups()
-    for way in ("", "../") if is_below and file else ("",):
-        target = page.parent / f"{way}{file}" if file else page
+    for root in ("", "../") if is_below and file else ("",):
+        target = page.parent / f"{root}{file}" if file else page
         if target.is_file() and (not anchor or anchor in ids(target)):
-            place = f"{way}{file}#{anchor}" if anchor else f"{way}{file}"
-            return f'<a class="bar" href="{place}"{more}>{content}</a>'
+            address = f"{root}{file}#{anchor}" if anchor else f"{root}{file}"
+            return f'<a class="bar" href="{address}"{more}>{content}</a>'
     return content
 
 

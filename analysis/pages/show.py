@@ -1,8 +1,7 @@
-"""What a notebook calls to show something, and to record its headline numbers. Each call displays
-and returns nothing.
+"""Functions with which a notebook shows tables, figures and text, and records headline numbers.
 
-Everything is escaped here, at the source; no string that comes in can act as markup. A page brings
-the style sheet that gives it its look; to an open notebook the style is sent along each time.
+Each call displays and returns nothing. All strings are escaped here, so that none acts as markup. A
+page has a style sheet; in an open notebook each output includes the style.
 """
 
 import re
@@ -40,18 +39,18 @@ def show_table(
     """Show a frame as a table; the index is not shown, the first column heads each row.
 
     Args:
-        frame: any frame; columns named as in the contract are shown as what they are: counts
-            with thousands, shares as per cent, states as mark and word, ``true`` as yes.
-        caption: what the table is, in one line; unique on the page.
+        frame: any frame; columns named as in the contract are shown by their kind: counts with
+            thousands separators, shares as per cent, states as mark and word, ``true`` as yes.
+        caption: description of the table in one line, unique on the page.
         note: a sentence under it.
-        fold_after: rows past this many are folded.
-        headings: words for columns that differ from the vocabulary (``headings.HEADINGS``).
+        fold_after: the number of rows that are not folded.
+        headings: headings of columns that differ from ``headings.HEADINGS``.
         file: a published table that has all rows.
-        is_printed: whether the rows that are folded are printed; by default where no file has
-            them. Where not, some more are folded, and the file or the notebook has all.
-        networks: number → name: numbers of networks stand behind their names. Where the frame
-            has ``network`` beside ``probe_asn``, the two are one column anyway.
-        anchor: an id, where bars of a figure open this table.
+        is_printed: whether all folded rows are on the page and printed; by default if no file has
+            them. Otherwise the page has a limited number of rows.
+        networks: number → name: numbers of networks are shown after their names. If the frame
+            has ``network`` and ``probe_asn``, the two are one column in any case.
+        anchor: id of the table, for links from a figure.
     """
     table = render_table(
         frame,
@@ -70,24 +69,24 @@ def show_table(
 def show_figure(figure: "Figure", *, alt: str, caption: str, opens: str = "") -> None:
     """Show a figure as a picture and close it; the same figure gives the same bytes on every run.
 
-    A page offers it as SVG and PNG, and what was drawn as CSV; the files are in the page.
+    A page offers it as SVG and PNG, and its data as CSV; the files are embedded in the page.
 
     Args:
-        alt: what a reader who cannot see it needs to know.
+        alt: the content of the figure in words, for readers who cannot see it.
         caption: one or two sentences under the figure.
-        opens: the place that the picture leads to: what it counts, as on a page or in a table
-            (``#table-networks``). An open notebook has no such place.
+        opens: target of a link on the picture, such as the table of its counts
+            (``#table-networks``); an open notebook has no such link.
     """
-    from matplotlib import pyplot  # here, since a page without a figure starts sooner
+    from matplotlib import pyplot  # slow to import, and not needed by a page without a figure
 
     from analysis.pages.plots import DRAWN, style
 
     svg, png = BytesIO(), BytesIO()
-    # a name may have letters that the font lacks
+    # matplotlib warns of letters that the font does not have
     with style(), warnings.catch_warnings(action="ignore"):
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
         if is_publishing():
-            figure.set_layout_engine("none")  # it stays as the other picture has it
+            figure.set_layout_engine("none")  # the same layout as in the SVG
             figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
     pyplot.close(figure)
     drawn = _as_uri("image/svg+xml", svg.getvalue())
@@ -116,13 +115,13 @@ def _disarmed(value: object) -> object:
 def show_finding(
     name: str, claim: str, reading: str = "", caveat: str = "", evidence: str = ""
 ) -> None:
-    """Show what a page finds: the claim in bold, how to read it, its caveat, its evidence.
+    """Show a finding of a page: the claim in bold, how to read it, its caveat, its evidence.
 
-    The numbered findings of the report stand on its first page alone.
+    Only the first page has the numbered findings of the report.
 
     Args:
-        name: of the anchor: ``coverage`` is ``#claim-coverage``.
-        claim, reading, caveat: text, or what ``numbered`` makes of it.
+        name: name of the anchor: ``coverage`` gives ``#claim-coverage``.
+        claim, reading, caveat: text, or the result of ``numbered``.
         evidence: a file of the report (``4-blocked-sites.html#set-aside``,
             ``tables/verdicts.csv``), which becomes a link, or plain words.
 
@@ -136,22 +135,22 @@ def show_finding(
 
 
 def show_text(*paragraphs: str) -> None:
-    """Show plain paragraphs; nothing in them is markup."""
+    """Show paragraphs of plain text."""
     show_markup(blocks().paragraphs(paragraphs))
 
 
 def show_markup(html: Markup) -> None:
-    """Show what is markup already, with every text in it inert."""
+    """Show markup in which every text is escaped."""
     look = "" if is_publishing() else notebook_style()
     wrapped = Markup('<div class="workbook">{}</div>').format(html)
     display({"text/html": f"{look}{wrapped}"}, raw=True)  # type: ignore[no-untyped-call]
 
 
 def record_findings(**findings: tuple[Any, str]) -> None:
-    """Hand a notebook's headline numbers to ``run.json``. Nothing is shown.
+    """Record a notebook's headline numbers for ``run.json``. Nothing is shown.
 
     Args:
-        findings: name → the value and the table that it was read from.
+        findings: name → the value, and the table from which it was read.
     """
     content = {
         name: {"value": value.item() if hasattr(value, "item") else value, "table": table}
@@ -160,38 +159,38 @@ def record_findings(**findings: tuple[Any, str]) -> None:
     display({FINDINGS: content}, raw=True)  # type: ignore[no-untyped-call]
 
 
-def show_progress(what: str) -> Callable[[int, int], None]:
-    """Show in an open notebook how far a long cell is, in a line that changes.
+def show_progress(task: str) -> Callable[[int, int], None]:
+    """Show the progress of a long cell in an open notebook, in a line that changes.
 
-    A page has nothing of it.
+    On a page nothing is shown.
 
     Args:
-        what: what is being done.
+        task: words for the work, with which the line begins.
 
     Returns:
-        To be called with how much is done, and of how much.
+        A function of two numbers: the steps done, and all steps.
     """
     if is_page():
         return lambda done, total: None
-    line = display({"text/plain": f"{what} …"}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+    line = display({"text/plain": f"{task} …"}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def say(done: int, total: int) -> None:
-        line.update({"text/plain": f"{what}: {done:,} of {total:,}"}, raw=True)
+        line.update({"text/plain": f"{task}: {done:,} of {total:,}"}, raw=True)
 
     return say
 
 
 def show_provenance(mapping: Mapping[str, object]) -> None:
-    """Show where a page comes from: versions, digests, counts. Values may be lists or mappings."""
+    """Show the provenance of a page: versions, digests, counts; values may be lists or mappings."""
     show_markup(blocks().definitions(mapping, "provenance"))
 
 
 def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> None:
-    """Show the parameters that decide a result, with what each one means.
+    """Show the parameters that decide a result, with their meanings.
 
     Args:
         mapping: name → value. Leave out folders and job counts: they differ between machines.
-        help: name → one sentence.
+        help: name → its meaning, in a sentence.
     """
     frame = pd.DataFrame(
         {
@@ -204,7 +203,7 @@ def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> N
 
 
 def show_states() -> None:
-    """Show the legend: every state with its mark and what it means."""
+    """Show the legend: every state with its mark and meaning."""
     show_markup(
         blocks().legend(state for code, state in MATRIX_STATES.items() if code != "insufficient")
     )
@@ -223,16 +222,16 @@ def show_matrix(
 ) -> None:
     """Show sites × networks as marks, the most blocked first; every cell has words as well.
 
-    On a page the cell of a tested pair opens its sessions, where the site has a page.
+    On a page the cell of a tested pair links to its sessions, if the site has a page.
 
     Args:
-        frame: ``domain, probe_asn, state``, and ``insufficient_reason`` where the words shall say
-            it; one row per pair, a missing pair is not tested.
+        frame: ``domain, probe_asn, state``, and ``insufficient_reason`` if the words of a cell
+            include it; one row per pair, a missing pair is not tested.
         names: number → name of the network.
-        first_head: what heads the rows, where they are no sites.
+        first_head: heading of the rows, if they are no sites.
         file: the published table that has all rows.
         counted: the networks that count in the totals; by default all.
-        anchor: an id, where bars of a figure open this table.
+        anchor: id of the table, for links from a figure.
     """
     if frame.empty:
         show_table(frame, caption=caption, note=note, anchor=anchor)

@@ -15,10 +15,10 @@ from analysis.period import day_of
 from analysis.tables import TABLES, disarm, tell_cells
 from analysis.vocabulary import STATES
 
-#: A file that is made twice from the same table is the same to the byte.
+#: A fixed date, so that the same table gives the same bytes.
 CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
-#: No text in a book becomes a formula, a link or a number. It is made in memory and written in one
-#: go: the library's own error about a full disk is no OSError.
+#: Options by which no text becomes a formula, a link or a number. The file is made in memory,
+#: because the library's error about a full disk is no OSError.
 INERT = {
     "strings_to_formulas": False,
     "strings_to_urls": False,
@@ -47,15 +47,17 @@ def write_spreadsheet(
     title: str,
     sources: Mapping[str, object],
 ) -> None:
-    """Write a contract's table as ``folder/name.xlsx``: dates as dates, texts as texts, the header
-    frozen and with a filter; what each column means and what it was made of on two more sheets.
+    """Write a table of the contract as ``folder/name.xlsx``.
+
+    Dates are dates, texts are texts, the header is frozen and has a filter. Two more sheets have
+    the meaning of each column and the sources.
 
     Args:
-        folder: where the tables are.
+        folder: the folder of the tables.
         name: the table's name, which decides the kind of each column.
         frame: the table as ``tables.read_table`` gives it.
         title: the document's title, also said in its first row.
-        sources: what the table rests on: name → version, digest or day.
+        sources: sources of the table: name → version, digest or day.
 
     Raises:
         OSError: it cannot be written.
@@ -80,36 +82,36 @@ def write_spreadsheet(
         shown.to_excel(writer, sheet_name=name, startrow=1, index=False, freeze_panes=(2, 1))
         sheet: Any = writer.sheets[name]
         sheet.write_string(0, 0, title, book.add_format({"bold": True}))
-        for place, (column, kind) in enumerate(kinds.items()):
+        for index, (column, kind) in enumerate(kinds.items()):
             width = max([10, *(len(str(value)) + 2 for value in shown[words[column]])])
             look = book.add_format({"num_format": _FORMATS.get(kind, "@")})
-            sheet.set_column(place, place, min(width, _WIDEST), look)
+            sheet.set_column(index, index, min(width, _WIDEST), look)
         sheet.autofilter(1, 0, len(shown) + 1, len(kinds) - 1)
-        for other, heads, rows in (
+        for extra, heads, rows in (
             ("definitions", ["Column", "Meaning"], meanings),
             ("provenance", ["Source", "Version, digest or day"], made_of),
         ):
             pairs = pd.DataFrame(rows, columns=heads)
-            pairs.to_excel(writer, sheet_name=other, index=False, freeze_panes=(1, 0))
-            beside: Any = writer.sheets[other]
+            pairs.to_excel(writer, sheet_name=extra, index=False, freeze_panes=(1, 0))
+            beside: Any = writer.sheets[extra]
             beside.set_column(0, 1, 60, book.add_format({"text_wrap": True}))
     (Path(folder) / f"{name}.xlsx").write_bytes(made.getvalue())
 
 
 def as_text(text: str) -> str:
-    """A text as a cell may hold it: nothing that a spreadsheet would run, and not too long."""
+    """Return a text that a spreadsheet does not run as a formula, cut to the longest cell."""
     return disarm(text)[:_LONGEST]
 
 
 def _values(values: pd.Series, column: str, kind: Kind) -> list[object]:
-    """A column as a reader sees it: numbers and days as such, all else as text."""
+    """Return the cells of a column: numbers and days as such, all others as text."""
     if kind == "date":
         return list(map(day_of, values))
     if kind in _FORMATS:
         return list(values)
     words: dict[Any, str] = {True: "yes", False: "no"} if kind == "flag" else {}
     if column == "state":
-        words = {code: f"{one.mark} {one.words}".strip() for code, one in STATES.items()}
+        words = {code: f"{state.mark} {state.words}".strip() for code, state in STATES.items()}
     return [
         (words.get(value) or text)[:_LONGEST]
         for value, text in zip(values, tell_cells(values, kind), strict=True)

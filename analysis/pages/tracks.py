@@ -1,7 +1,7 @@
-"""Bars and time axes as a table with drawn cells: each name in them is text, whatever its script.
+"""Bars and time axes as an HTML table, in which names are text of any script.
 
-``matplotlib`` draws letters by a font of its own, which has no Khmer, and by a width of its own,
-which no phone has. Here the browser sets the words, and only the bars are drawn.
+``matplotlib`` draws letters from its own font, which has no Khmer, and at a fixed width, which is
+too wide for a phone. Here the browser sets the words, and only the bars are drawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from analysis.period import Period, day_of, days_between
 
 @dataclass(frozen=True)
 class Bar:
-    """A part of a track, from 0 to 1.
+    """Part of a track, from 0 to 1.
 
-    ``look`` is a state, *hollow*, *older*, *tested*, *unknown* (a dotted line) or *edge* (where it
-    ends).
+    ``look`` is a state, *hollow*, *older*, *tested*, *unknown* (a dotted line) or *edge* (the end
+    of such a line).
     """
 
     start: float
@@ -31,8 +31,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """One line: what it is of, its bars, the same in words, what stands behind it, and the place
-    that its bars open: the sessions of a pair, a site's page, or what is counted."""
+    """Line of a figure: a label, its bars, the same in words, and a note after it.
+
+    ``opens`` is the target of a link on the bars: the sessions of a pair, a site's page, or a
+    table.
+    """
 
     label: str | Markup
     bars: tuple[Bar, ...]
@@ -43,11 +46,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Mark:
-    """A place on the axis with what is written there."""
+    """Label on the axis, at a position from 0 to 1."""
 
     at: float
     label: str
-    level: int = 0  # how many labels it stands under, where they would touch
+    level: int = 0  # the number of labels above it, if they would touch otherwise
 
 
 def draw_tracks(
@@ -56,13 +59,13 @@ def draw_tracks(
     ticks: Sequence[Mark] = (),
     lines: Sequence[Mark] = (),
 ) -> Markup:
-    """Rows over one another, with the axis above them.
+    """Return rows of bars with the axis above them.
 
     Args:
         rows: the first at the top.
-        heads: of the names, of the tracks where they have no axis, and of what stands behind.
-        ticks: the axis; thin verticals through all rows.
-        lines: what is to be seen first, such as known events; stronger verticals.
+        heads: headings of the labels, of the tracks if they have no axis, and of the notes.
+        ticks: the axis; thin vertical lines through all rows.
+        lines: stronger vertical lines, such as those of known events.
     """
     has_notes = any(row.note for row in rows)
     if not is_page():
@@ -77,43 +80,44 @@ def draw_figure(
     key: Sequence[tuple[str, str]] = (),
     title: str = "",
 ) -> Markup:
-    """Tracks with what they show in words, what each line marks, and how to read them.
+    """Return a figure of tracks with its text alternative, its key and how to read it.
 
     Args:
-        content: of ``draw_tracks``.
-        alt: what is seen, with values.
-        reading: stands under it.
+        content: result of ``draw_tracks``.
+        alt: description of the figure, with values.
+        reading: sentence under the figure.
         key: number and words of each line.
-        title: what the figure shows; a finding has its claim instead.
+        title: title of the figure; in a finding, the claim is its title.
     """
     return Markup(macros("tracks.html.j2").figure(alt, content, key, reading, title))
 
 
 def place_of(day: date, period: Period) -> float:
-    """Where a day begins on an axis of the whole period."""
+    """Return the position from 0 to 1 at which a day begins on an axis of the whole period."""
     return min(max(days_between(period.since, day) / period.day_count, 0.0), 1.0)
 
 
 def month_marks(lang: Language, period: Period) -> list[Mark]:
-    """The months of a period; named every third where there are many."""
+    """Return a mark for each month of a period; if there are many, only some have a label."""
     months = [month.since for month in period.months()]
     names = [lang.short_month(month) for month in months]
     every = 1 if len(months) <= 12 and max(map(len, names)) <= 4 else -(-len(months) // 4)
     return [
-        Mark(place_of(month, period), name if place % every == 0 else "")
-        for place, (month, name) in enumerate(zip(months, names, strict=True))
+        Mark(place_of(month, period), name if index % every == 0 else "")
+        for index, (month, name) in enumerate(zip(months, names, strict=True))
     ]
 
 
 def span_bars(span: Mapping[Any, Any], period: Period, look: str = "") -> tuple[Bar, ...]:
-    """A stretch of blocking on the axis: a bar, and thin lines to the nearest tests that reached
-    the site; to the axis' ends where there is none.
+    """Return a stretch of blocking as a bar, with dotted lines to the nearest tests that were open.
+
+    Without such a test the line extends to the end of the axis.
 
     Args:
         span: ``state, blocked_from, blocked_until, last_seen_open, first_seen_open_again``, as
             cells or ISO texts; no ``blocked_until`` means blocked to the end.
-        period: of the axis.
-        look: of the bar alone, without lines; by default that of the state.
+        period: the period of the axis.
+        look: look of a bar without lines; by default the state's, with lines.
     """
     day = 1 / period.day_count
     first, last, opened, again = map(day_of, (span[name] for name in _EDGES))
@@ -137,4 +141,5 @@ _EDGES = ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_ag
 
 
 def _place(day: date | None, period: Period, otherwise: float) -> float:
+    """Return the position of a day, or ``otherwise`` without a day."""
     return place_of(day, period) if day else otherwise
