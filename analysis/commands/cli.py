@@ -27,9 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Make a national internet-censorship report from a country's OONI measurements.",
 )
-#: What goes on where it stopped, when it is given again.
+#: Commands that continue an interrupted run when they are given again.
 _RESUMABLE = ("report", "sensitivity", "ingest", "share", "pdf", "watch")
-#: The exit status of a look that finds something new.
+#: Exit status of ``watch`` if anything changed.
 _NEWS = 10
 _HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
 _SAME = "those of the report: 'report --help' has them all"
@@ -39,19 +39,19 @@ Arguments = Annotated[list[str] | None, typer.Argument(help=_SAME, metavar=_META
 
 
 class _Stopped(SystemExit):
-    """A signal has come."""
+    """Raised when a signal is received."""
 
 
 def main() -> None:
-    """Run the command line; a mistake foreseen is one line and its exit status."""
+    """Run the command line; a foreseen error prints one line and has its own exit status."""
     received = _stop_by_signals()
-    for stream in (sys.stdout, sys.stderr):  # where a terminal lacks a sign, another stands for it
+    for stream in (sys.stdout, sys.stderr):  # a sign that the terminal lacks is replaced by another
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
         _run()
     except BaseException:
-        # What a library makes of the exception that a signal raises in the midst of it is its own.
+        # A library may turn the exception of a signal into one of its own.
         if not received:
             raise
         resumes = f". {RESUMES}." if sys.argv[1:2] and sys.argv[1] in _RESUMABLE else ""
@@ -60,36 +60,37 @@ def main() -> None:
 
 
 def _run() -> None:
+    """Run a command; report the project's errors and those of files in one line."""
     try:
         app()
     except WorkbookError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except OSError as error:  # a disk that is full, read-only or failing
-        what = error.filename or "a file cannot be read or written"
-        known = SourceError(f"{what}: {error.strerror or error}", resumes=False)
-        print(f"{type(known).__name__}: {known}", file=sys.stderr)
-        sys.exit(known.exit_status)
+        subject = error.filename or "a file cannot be read or written"
+        source_error = SourceError(f"{subject}: {error.strerror or error}", resumes=False)
+        print(f"{type(source_error).__name__}: {source_error}", file=sys.stderr)
+        sys.exit(source_error.exit_status)
 
 
 def _stop_by_signals() -> list[int]:
-    """Let a signal end the program as an exception does: everything unfinished is cleared away.
+    """Raise an exception on a signal, so that unfinished files are removed.
 
     Returns:
-        Its number is put there when it comes.
+        A list to which the number of the signal is added when it is received.
     """
     received: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        for one in heard:
-            signal.signal(one, signal.SIG_IGN)  # a second one would cut the clearing short
+        for handled in handled_numbers:
+            signal.signal(handled, signal.SIG_IGN)  # a second signal would interrupt the removal
         raise _Stopped(128 + number)
 
-    # what nohup has told to be ignored stays ignored
+    # a signal that nohup ignores remains ignored
     every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heard = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
-    for number in heard:
+    handled_numbers = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in handled_numbers:
         signal.signal(number, stop)
     return received
 
@@ -97,12 +98,12 @@ def _stop_by_signals() -> list[int]:
 @app.command()
 def report(arguments: AllArguments = None) -> None:
     """Make a report: read the archive, run the notebooks, publish the pages."""
-    # These take a second to load.
+    # These modules take a second to load.
     from analysis.commands.reporting import make_report
     from analysis.pages.replacing import refuse_foreign
 
     settings = parse_settings(arguments or [])
-    settings.study.period.split(settings.study.split)  # what cannot be halved ends here
+    settings.study.period.split(settings.study.split)  # an error if SPLIT is outside the period
     refuse_foreign(settings.out, "findings")
     inputs = _gather(settings)
     with show_status("running the notebooks"):
@@ -143,13 +144,18 @@ def sensitivity(arguments: Arguments = None) -> None:
         print(f"report: {_nearby(make_report(inputs, say))}")
 
 
-def _gather(settings: Settings, *, reopen: bool = False, is_look: bool = False) -> "Inputs":
-    """Read all that a report is made of, or a look, which is held against nothing that people
-    wrote; with ``reopen`` a server that was read is not asked."""
-    from analysis.commands.reporting import HeldAgainst, Inputs, read_earlier
+def _gather(settings: Settings, *, reopen: bool = False, is_watch: bool = False) -> "Inputs":
+    """Read the inputs of a report or of ``watch``.
+
+    Args:
+        settings: settings of the run.
+        reopen: do not ask a server that was read before.
+        is_watch: leave out what people wrote before, which ``watch`` does not use.
+    """
+    from analysis.commands.reporting import EarlierWork, Inputs, read_earlier
     from analysis.study.study import load_lists
 
-    earlier = HeldAgainst() if is_look else read_earlier(settings)
+    earlier = EarlierWork() if is_watch else read_earlier(settings)
     _simulate_embedded(settings)
     settings = with_lists(settings, say)
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
@@ -181,9 +187,9 @@ def watch(arguments: Arguments = None) -> None:
 
     settings = watch_settings(arguments or [])
     last = read_last_look(settings.out, settings.study.probe_cc, settings.study.period)
-    inputs = _gather(settings, is_look=True)
+    inputs = _gather(settings, is_watch=True)
     with show_status("judging"):
-        news_count = look(inputs, last, _tell)
+        news_count = look(inputs, last, _print_lines)
     print(f"watch: {_nearby(settings.out / PAGE)}")
     if news_count:
         raise typer.Exit(_NEWS)
@@ -231,8 +237,8 @@ def refresh(
     from analysis.reference.reference_files import SNAPSHOTS
     from analysis.sources.reference_data import refresh as fetched
 
-    given = read_values(arguments or [], ("PROBE_CC",))
-    print(f"snapshot: {_nearby(fetched(given.get('PROBE_CC', ''), SNAPSHOTS, say).folder)}")
+    values = read_values(arguments or [], ("PROBE_CC",))
+    print(f"snapshot: {_nearby(fetched(values.get('PROBE_CC', ''), SNAPSHOTS, say).folder)}")
 
 
 @app.command()
@@ -331,8 +337,8 @@ def pack(
     *loose, out = files
     if not loose:
         raise ParameterError("OUT", out, "give the files first, then the folder to write")
-    for what, count in sorted(packed(loose, parse_country(country), out).items()):
-        print(f"{what:<24}{count:>12,}")
+    for result, count in sorted(packed(loose, parse_country(country), out).items()):
+        print(f"{result:<24}{count:>12,}")
     print(f"archive: {_nearby(out)}")
 
 
@@ -360,10 +366,10 @@ def audit(
     from analysis.review.audits import audit as audited
 
     values = read_values(arguments or [], ("CLAIMS", "REPORT", "OUT"))
-    given = {name: Path(absolute(name, value)) for name, value in values.items() if value}
-    if "CLAIMS" not in given:
+    paths = {name: Path(absolute(name, value)) for name, value in values.items() if value}
+    if "CLAIMS" not in paths:
         raise ParameterError("CLAIMS", "", "must be given: a file such as data/claims/….yml")
-    _tell(audited(given["CLAIMS"], given.get("REPORT"), given.get("OUT")))
+    _print_lines(audited(paths["CLAIMS"], paths.get("REPORT"), paths.get("OUT")))
 
 
 @app.command()
@@ -374,7 +380,7 @@ def compare(
     """Compare two reports: numbers, findings and sites that differ, and what may be the cause."""
     from analysis.review.changes import compare as compared
 
-    _tell(compared(before, after))
+    _print_lines(compared(before, after))
 
 
 @app.command()
@@ -384,10 +390,10 @@ def notice(
     """Put a notice of errors in a published report, OUT, on each of its pages."""
     from analysis.review.publication import add_notice
 
-    given = read_values(arguments or [], ("OUT",))
-    if not given.get("OUT"):
+    values = read_values(arguments or [], ("OUT",))
+    if not values.get("OUT"):
         raise ParameterError("OUT", "", "must be given: the folder of a published report")
-    out = Path(given["OUT"]).resolve()
+    out = Path(values["OUT"]).resolve()
     print(f"notice: on {add_notice(out)} pages of {_nearby(out)}")
 
 
@@ -399,11 +405,11 @@ def review(
     """Copy a meeting's feedback sheet into data/review/<cc>.yml, and print what changes."""
     from analysis.review.feedback import review as reviewed
 
-    _tell(reviewed(file, dry_run=dry_run))
+    _print_lines(reviewed(file, dry_run=dry_run))
 
 
-def _tell(lines: Iterable[str]) -> None:
-    """Print lines; what cannot be written fails here, and not when the program ends."""
+def _print_lines(lines: Iterable[str]) -> None:
+    """Print lines and flush, so that an error of writing is raised here."""
     for line in lines:
         print(line)
     sys.stdout.flush()
@@ -425,7 +431,7 @@ def _simulate(settings: Settings) -> None:
 
 
 def _nearby(path: Path) -> Path:
-    """A path as short as a reader wants it."""
+    """Return a path relative to the working folder if it is inside."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
@@ -433,7 +439,7 @@ def _nearby(path: Path) -> Path:
 
 
 def read_all(settings: Settings, *, reopen: bool = False) -> tuple["Collection", "Collection"]:
-    """Bring the store up to date: web sites, and apps and tools.
+    """Read new measurements of web sites, and of apps and tools, into the store.
 
     Raises:
         SourceError: the source has no web site, or could not be read.
@@ -441,12 +447,12 @@ def read_all(settings: Settings, *, reopen: bool = False) -> tuple["Collection",
     from analysis.store.ingestion import ingest_messaging
 
     collection = read_sites(settings, reopen=reopen)
-    with show_progress("reading apps and tools", "listing apps and tools") as told:
-        return collection, ingest_messaging(_request(settings, reopen, *told))
+    with show_progress("reading apps and tools", "listing apps and tools") as steps:
+        return collection, ingest_messaging(_request(settings, reopen, *steps))
 
 
 def read_sites(settings: Settings, *, reopen: bool = False) -> "Collection":
-    """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
+    """Read new measurements of web sites into the store; for OONI's archive, also OONI's counts."""
     from analysis.observations.fingerprints import load
     from analysis.sources.archive_files import OONI
     from analysis.store.ingestion import ingest, was_read
@@ -455,11 +461,11 @@ def read_sites(settings: Settings, *, reopen: bool = False) -> "Collection":
     is_repeated = settings.relist is False and was_read(request_of(settings.study))
     is_asked = settings.study.source == OONI and not (reopen or is_repeated)
     trouble = _ask_for_counts(settings) if is_asked else None
-    with show_progress("reading the archive", "listing the archive") as told:
+    with show_progress("reading the archive", "listing the archive") as steps:
         fingerprints = load(settings.study.fingerprints or None)
         if left_out := ", ".join(fingerprints.left_out):
             say(f"fingerprints left out, of more than literals, . and .*: {left_out}")
-        collection = ingest(_request(settings, reopen, *told), fingerprints)
+        collection = ingest(_request(settings, reopen, *steps), fingerprints)
     if trouble:
         raise trouble
     return collection
@@ -482,9 +488,10 @@ def _request(settings: Settings, reopen: bool, progress: Step, listing: Step) ->
 
 
 def _ask_for_counts(settings: Settings) -> SourceError | None:
-    """Ask before the archive is read, so that all that OONI has counted is in it.
+    """Fetch OONI's counts before the archive is read, so that the archive has all that they count.
 
-    Reading takes the longest, and need not wait for a service that is away.
+    An error is returned and not raised: reading takes longest, and can begin while the service is
+    down.
     """
     from analysis.sources.api import fetch_counts, of_country, of_every_country
     from analysis.study.parameters import replies_folder
@@ -501,12 +508,12 @@ def _ask_for_counts(settings: Settings) -> SourceError | None:
 
 
 def objects_in_words(collection: "Collection") -> str:
-    """How many objects a run found, and what became of them."""
+    """Return the numbers of objects that a run listed, by result, in words."""
     missing = len(collection.not_read)
-    known = len(collection.files) + missing - collection.read_count
+    known_count = len(collection.files) + missing - collection.read_count
     late = f"; {len(collection.late):,} came late, with {collection.count_late_lines():,} lines"
     return (
-        f"{len(collection.files) + missing:,} objects: {known:,} known, "
+        f"{len(collection.files) + missing:,} objects: {known_count:,} known, "
         f"{collection.read_count - missing:,} new, {missing:,} not read"
         f"{late if collection.late else ''}"
     )

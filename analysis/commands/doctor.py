@@ -1,7 +1,7 @@
-"""``doctor``: what a run would meet, said in two minutes and a few MB, before anybody waits for it.
+"""``doctor``: a check in two minutes and a few MB of what a run needs.
 
-Nothing is kept. Each finding is *ok*, *look* (a run goes on, and something would be better) or
-*stop* (a run would fail), with the next step.
+Nothing is stored. Each finding is *ok*, *look* (a run would work, but could be improved) or *stop*
+(a run would fail), with the next step.
 """
 
 import os
@@ -55,13 +55,13 @@ from analysis.study.study import read_reported_names
 from analysis.tables import tell_cells, tell_network
 from analysis.temporary_folders import TemporaryFolder
 
-#: Seconds for the list servers and the API together, for the listing, and for the objects.
+#: Time limits in seconds: for the list servers and the API, for the listing, for the objects.
 _ASKING, _LISTING, _FETCHING = 20.0, 40.0, 30.0
-#: Days that are listed of OONI's archive, and objects that are read, of this size at most (bytes).
-#: As many days as a server is asked for at a time: one more would take as long again.
+#: Days of OONI's archive that are listed, objects that are read, and their largest size in bytes.
+#: The days are as many as one server is asked for at the same time, so that they take one round.
 _DAYS, _SAMPLED, _LARGEST = CONNECTIONS, 8, 1_000_000
-#: Bytes of the store and of the tables made of it, for a measurement; and what a report takes.
-_BYTES_OF_A_ROW, _BYTES_OF_A_REPORT = 720, 1_000_000_000
+#: Bytes of a measurement in the store and in the tables made from it; bytes of a report.
+_ROW_BYTES, _REPORT_BYTES = 720, 1_000_000_000
 _MEMORY = 4_000_000_000  # bytes
 _CLOCK = 120  # seconds by which a clock may be off
 _MOST = 8  # names in a line
@@ -74,7 +74,7 @@ _Item = TypeVar("_Item")
 
 
 class Finding(NamedTuple):
-    """One line of the doctor's."""
+    """Line of the result."""
 
     level: Level
     text: str
@@ -84,13 +84,13 @@ class Finding(NamedTuple):
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """What a run with these settings would meet, in the order in which it would.
+    """Iterate over the findings about a run with these settings, in the order of its steps.
 
     Raises:
         ParameterError: a parameter or a list is wrong.
     """
     yield from _examine_machine()
-    # A server may ask for minutes between attempts; here are three, and no pause.
+    # A server may ask for pauses of minutes; a check makes three attempts without any.
     with (
         stamina.set_testing(True, attempts=3),
         TemporaryFolder("workbook-doctor-") as folder,
@@ -100,6 +100,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _examine_machine() -> Iterator[Finding]:
+    """Iterate over findings about Python, memory and Chromium."""
     yield Finding("ok", f"Python {sys.version.split()[0]}")
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     enough: Level = "ok" if memory >= _MEMORY else "look"
@@ -114,18 +115,18 @@ def _examine_machine() -> Iterator[Finding]:
 # --- the servers ----------------------------------------------------------------------------------
 
 
-class _Asked(NamedTuple):
-    """A server to be asked.
+class _Request(NamedTuple):
+    """Request to a server.
 
     Attributes:
-        what: for what.
-        urls: where, each if the one before it does not answer.
-        without: *look* where a run goes on without it.
-        may_lack: whether it may have nothing of this country.
-        read: raises an error where a reply, its status and body, is not as it should be.
+        subject: name of the data.
+        urls: URLs, each of which is tried if the one before it fails.
+        without: *look* if a run works without the data, else *stop*.
+        may_lack: whether the server may have no data of this country.
+        read: raises an error if status and body of a reply are wrong.
     """
 
-    what: str
+    subject: str
     urls: tuple[str, ...]
     without: Level
     may_lack: bool = False
@@ -133,28 +134,28 @@ class _Asked(NamedTuple):
 
 
 def _ask_servers(settings: Settings) -> Iterator[Finding]:
-    """Whether the API and the list servers answer, each asked once."""
-    study, asked = settings.study, []
+    """Iterate over findings about the API and the list servers, each of which is asked once."""
+    study, requests = settings.study, []
     if study.source == OONI:
         questions, has_all = _find_questions(settings)
         if not questions:
             yield Finding("ok", "OONI's counts of this period are in the store")
         for question in questions:
             without: Level = "look" if has_all else "stop"
-            read, what = partial(_read_counts, question), f"OONI's API for {question.what}"
-            asked.append(_Asked(what, tuple(question.urls()), without, read=read))
+            read, subject = partial(_read_counts, question), f"OONI's API for {question.what}"
+            requests.append(_Request(subject, tuple(question.urls()), without, read=read))
     if wants_snapshot(study) and not study.reference:
         is_held = bool(held(study.probe_cc))
         for item in reference_data.items(study.probe_cc, today()):
             without = "look" if item.may_fail or is_held else "stop"
             urls = (item.urls[-1],)
-            asked.append(_Asked(f"the {item.role}", urls, without, item.may_not_exist))
-    if not asked:
+            requests.append(_Request(f"the {item.role}", urls, without, item.may_not_exist))
+    if not requests:
         return
     yield Finding("ok", f"the proxy that servers are asked through: {find_proxy() or 'none'}")
     server = Server("checks whether it answers", "gzip", Limits(10.0, 10.0, _ASKING))
     ahead: list[float] = []
-    with closing(at_once(partial(_ask, server, ahead), asked, server.stop)) as answers:
+    with closing(at_once(partial(_ask, server, ahead), requests, server.stop)) as answers:
         yield from sorted(finding for _, finding in answers)
     if ahead:
         off = min(ahead, key=abs)
@@ -166,13 +167,13 @@ def _ask_servers(settings: Settings) -> Iterator[Finding]:
 
 
 def _find_questions(settings: Settings) -> tuple[list[api.Question], bool]:
-    """What a run would ask OONI's API, a day of each kind; and whether it could do without."""
+    """Return a day of each kind of question to OONI's API, and whether old replies suffice."""
     study = settings.study
     questions = api.of_country(study.probe_cc, study.period)
     if not study.test_counts:
         questions += api.of_every_country(study.period)
-    asked, has_all = api.find_unasked(replies_folder(study.store), questions)
-    kinds = {question.what: question for question in reversed(asked)}
+    unanswered, has_all = api.find_unasked(replies_folder(study.store), questions)
+    kinds = {question.what: question for question in reversed(unanswered)}
     return [
         replace(question, period=Period.ending(question.period.since + timedelta(days=1), 1))
         for question in sorted(kinds.values(), key=lambda question: question.what)
@@ -180,50 +181,55 @@ def _find_questions(settings: Settings) -> tuple[list[api.Question], bool]:
 
 
 def _read_counts(question: api.Question, status: int, body: bytes) -> None:
-    """Refuse what a run would refuse."""
+    """Raise the errors that a run would raise for a reply of the API."""
     api.refuse("OONI's API", status, body)
     question.read(body)
 
 
-def _ask(server: Server, ahead: list[float], asked: _Asked) -> Finding:
-    """Ask for one thing; by how many seconds this machine is ahead of a server is put to the
-    others.
+def _ask(server: Server, ahead: list[float], request: _Request) -> Finding:
+    """Send a request and return the finding.
+
+    Append to ``ahead`` the seconds by which this machine's clock is ahead of the server's.
     """
     deadline = server.deadline(_ASKING, f"no answer within {_ASKING:g} seconds")
     troubles, step = [], _TRY
-    for url in asked.urls:
-        where = f"{asked.what} ({urlsplit(url).netloc})"
+    for url in request.urls:
+        where = f"{request.subject} ({urlsplit(url).netloc})"
         try:
-            return Finding("ok", f"{where} {_ask_server(server, ahead, asked, url, deadline)}")
+            return Finding("ok", f"{where} {_ask_server(server, ahead, request, url, deadline)}")
         except (CannotRead, ContractError, SourceError, ValueError) as error:
             troubles.append(f"{where}: {_shorten(error)}")
             if isinstance(error, SourceError):
                 step = _LATER if RESUMES in str(error) else _NEWER
-    if asked.without == "look":
+    if request.without == "look":
         step = "a run goes on without"
-    return Finding(asked.without, f"{'; '.join(troubles)}; {step}")
+    return Finding(request.without, f"{'; '.join(troubles)}; {step}")
 
 
 def _ask_server(
-    server: Server, ahead: list[float], asked: _Asked, url: str, deadline: Deadline
+    server: Server, ahead: list[float], request: _Request, url: str, deadline: Deadline
 ) -> str:
-    """What is to be said of a server that answers as it should; errors are raised."""
+    """Return the words for a correct reply; an error is raised for any other.
+
+    Raises:
+        CannotRead: the reply is a web page or has another status than 200.
+    """
     with closing(server.open(url, deadline, accepts=range(200, 600))) as reply:
         if sent := reply.headers.get("Date"):
             ahead.append(time.time() - parsedate_to_datetime(sent).timestamp())
-        if reply.status == 404 and asked.may_lack:
+        if reply.status == 404 and request.may_lack:
             return "answers: none for this country"
         if "text/html" in reply.headers.get("Content-Type", ""):
             raise CannotRead("it sends a web page, as the login of a network does")
-        if asked.read:
-            asked.read(reply.status, b"".join(reply.blocks(_LARGEST, deadline)))
+        if request.read:
+            request.read(reply.status, b"".join(reply.blocks(_LARGEST, deadline)))
         elif reply.status != 200:
             raise CannotRead(f"it answers {reply.status}")
     return "answers"
 
 
 def _shorten(error: Exception) -> str:
-    """An error without what is said of running the same command again."""
+    """Return an error's message without the sentence on running the command again."""
     return str(error).removesuffix(".").removesuffix(f". {RESUMES}")
 
 
@@ -231,7 +237,7 @@ def _shorten(error: Exception) -> str:
 
 
 def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
-    """How much a source has, and what some of its objects hold."""
+    """Iterate over findings about the size of a source and the content of some objects."""
     code, study = settings.study.probe_cc, settings.study
     if settings.is_embedded and not Path(study.source).is_dir():
         yield Finding("ok", "the fictional country is not there yet; 'make report' simulates it")
@@ -244,12 +250,12 @@ def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
     listed, troubles = _list(list(map(open_window, windows)), code)
     seconds = time.monotonic() - started
     if troubles:
-        some = f"{len(troubles)} of {len(sampled)} sampled days: " if listed else ""
+        days_failed = f"{len(troubles)} of {len(sampled)} sampled days: " if listed else ""
         level: Level = "look" if listed else "stop"
-        yield Finding(level, f"{some}{troubles[0]}; {_TRY}")
+        yield Finding(level, f"{days_failed}{troubles[0]}; {_TRY}")
     if not listed:
         return
-    # A run asks OONI's archive for days after the period, too.
+    # A run also reads days after the period from OONI's archive.
     margin = [d for d in study.period.extended(study.receipt_margin).days() if d <= today()]
     scale = len(margin) / len(listed) if study.source == OONI else 1.0
     objects = [item for items in listed for item in items]
@@ -278,7 +284,7 @@ def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
 
 
 def spread(items: Sequence[_Item], count: int) -> list[_Item]:
-    """So many of some items, or all of fewer, at equal distances."""
+    """Return ``count`` items at equal distances, or all items if there are fewer."""
     taken = min(count, len(items))
     return [items[(2 * number + 1) * len(items) // (2 * taken)] for number in range(taken)]
 
@@ -288,8 +294,10 @@ def _open(uri: str, probe_cc: str, folder: Path, window: Period) -> Source:
 
 
 def _list(sources: Sequence[Source], probe_cc: str) -> tuple[list[list[ArchiveObject]], list[str]]:
-    """List sources at the same time: the objects of each that could be listed, and why others could
-    not.
+    """List sources at the same time.
+
+    Returns:
+        The objects of each source that could be listed, and the errors of the others.
     """
 
     def find(source: Source) -> list[ArchiveObject] | str:
@@ -307,8 +315,8 @@ def _list(sources: Sequence[Source], probe_cc: str) -> tuple[list[list[ArchiveOb
             source.stop()
 
     with _time_limit(stop, _LISTING), closing(at_once(find, sources, stop)) as results:
-        found = dict(results)
-    listed = [found[source] for source in sources]
+        by_source = dict(results)
+    listed = [by_source[source] for source in sources]
     return (
         [items for items in listed if not isinstance(items, str)],
         [why for why in listed if isinstance(why, str)],
@@ -317,7 +325,7 @@ def _list(sources: Sequence[Source], probe_cc: str) -> tuple[list[list[ArchiveOb
 
 @contextmanager
 def _time_limit(stop: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Give up after some time."""
+    """Call ``stop`` after some seconds, unless the block has ended."""
     timer = threading.Timer(seconds, stop)
     timer.start()
     try:
@@ -327,7 +335,7 @@ def _time_limit(stop: Callable[[], None], seconds: float) -> Iterator[None]:
 
 
 class _Whole(NamedTuple):
-    """What a run would read: bytes, seconds for listing, and whether all of it was listed here."""
+    """Size of a run's input in bytes, the seconds to list it, and whether all was listed here."""
 
     size: float
     seconds: float
@@ -346,14 +354,14 @@ def _examine_objects(
     whole: _Whole,
     folder: Path,
 ) -> Iterator[Finding]:
-    """Read a handful of objects, of different days, as a run would.
+    """Read a few objects of different days, as a run would.
 
     Args:
-        settings: of the run.
-        source: what the objects are fetched from.
-        objects: those that were listed.
-        whole: what a run would read.
-        folder: where objects may be kept meanwhile.
+        settings: settings of the run.
+        source: source of the objects.
+        objects: the objects that were listed.
+        whole: size of the run's input.
+        folder: folder for the objects while they are read.
     """
     sites = [item for item in objects if find_test(item.key) == WEB]
     small = [item for item in sites if 0 < item.size <= _LARGEST]
@@ -377,7 +385,7 @@ def _examine_objects(
         failed = {item: why for item, why in results if why}
     if failed:
         first = min(failed)
-        # A run names them and goes on, unless it is most of many.
+        # A run lists objects that it cannot read and goes on, unless most are unreadable.
         level: Level = "stop" if len(failed) == len(chosen) else "look"
         yield Finding(
             level,
@@ -392,10 +400,10 @@ def _examine_objects(
     sampled = sum(item.size for item in read)
     reading = (time.monotonic() - fetched) / (settings.jobs or os.cpu_count() or 1)
     seconds = max(fetched - started, reading) * whole.size / sampled + whole.seconds
-    said = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    duration = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
     yield Finding(
         "ok",
-        f"listing and reading them takes about {said} at the speed of {len(read)} objects "
+        f"listing and reading them takes about {duration} at the speed of {len(read)} objects "
         f"({sampled / 1e6:.1f} MB)",
     )
     lines = table.num_rows + len(errors)
@@ -406,22 +414,23 @@ def _examine_objects(
 
 
 def _examine_disk(settings: Settings, lines: float, size: float) -> Finding:
+    """Return the finding about space for so many lines and, if raw files are kept, bytes."""
     if "://" in settings.study.store:
         return Finding("ok", f"the store is {urlsplit(settings.study.store).hostname}, not a disk")
-    place = Path(settings.study.store)
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    needed = lines * _BYTES_OF_A_ROW + _BYTES_OF_A_REPORT + (size if settings.keep_raw else 0)
-    said = f"{free / 1e9:,.1f} GB free at {place}; some {needed / 1e9:,.1f} needed"
-    if not os.access(place, os.W_OK):
-        return Finding("stop", f"nothing can be written to {place}: give another STORE")
+    folder = Path(settings.study.store)
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    needed = lines * _ROW_BYTES + _REPORT_BYTES + (size if settings.keep_raw else 0)
+    space = f"{free / 1e9:,.1f} GB free at {folder}; some {needed / 1e9:,.1f} needed"
+    if not os.access(folder, os.W_OK):
+        return Finding("stop", f"nothing can be written to {folder}: give another STORE")
     if free < needed:
-        return Finding("stop", f"{said}: make room, or give another STORE")
-    return Finding("ok", said)
+        return Finding("stop", f"{space}: make room, or give another STORE")
+    return Finding("ok", space)
 
 
-_FOUND = """
+_EXTENT = """
 SELECT string_agg(DISTINCT probe_cc, ', ' ORDER BY probe_cc),
   min(measurement_start_time)::DATE, max(measurement_start_time)::DATE FROM observations
 """
@@ -430,25 +439,25 @@ SELECT string_agg(DISTINCT probe_cc, ', ' ORDER BY probe_cc),
 def _examine_rows(
     settings: Settings, table: pa.Table, reasons: Counter[str], is_all: bool
 ) -> Iterator[Finding]:
-    """What a run would keep of some lines, and what of it is not as known.
+    """Iterate over findings about lines of the source: those that a run would keep, and changes.
 
     Args:
-        settings: of the run.
+        settings: settings of the run.
         table: the observations.
-        reasons: how many other lines there are, by the ledger's reasons.
+        reasons: number of other lines by the ledger's reasons.
         is_all: whether these are all lines that a run would read.
     """
     period = settings.study.period
     scope = {"cc": settings.study.probe_cc, "since": period.since, "until": period.until}
     with closing(observations_from_table(table)) as connection:
-        ((countries, first, last),) = connection.execute(_FOUND).fetchall()
+        ((countries, first, last),) = connection.execute(_EXTENT).fetchall()
         connection.execute(
             f"DELETE FROM observations WHERE probe_cc <> $cc OR NOT {IN_PERIOD}", scope
         )
-        ((kept,),) = connection.execute("SELECT count(*) FROM observations").fetchall()
-        reasons["other_country or out_of_period"] = table.num_rows - kept
-        lines = reasons.total() + kept
-        if not kept:
+        ((row_count,),) = connection.execute("SELECT count(*) FROM observations").fetchall()
+        reasons["other_country or out_of_period"] = table.num_rows - row_count
+        lines = reasons.total() + row_count
+        if not row_count:
             yield Finding(
                 "stop" if is_all else "look",
                 f"none of {lines:,} lines is a measurement of {settings.study.probe_cc} in the "
@@ -456,11 +465,11 @@ def _examine_rows(
                 "and UNTIL",
             )
             return
-        others = [f"{count:,} {reason}" for reason, count in sorted(reasons.items()) if count]
+        excluded = [f"{count:,} {reason}" for reason, count in sorted(reasons.items()) if count]
         broken = sum(reasons[name] for name in ("truncated_file", "not_json", "invalid"))
-        level: Level = "look" if broken > kept / 100 else "ok"
-        told = f"; {', '.join(others)} (docs/tables.md)" if others else ""
-        yield Finding(level, f"the ledger would keep {kept:,} of {lines:,} lines{told}")
+        level: Level = "look" if broken > row_count / 100 else "ok"
+        words = f"; {', '.join(excluded)} (docs/tables.md)" if excluded else ""
+        yield Finding(level, f"the ledger would keep {row_count:,} of {lines:,} lines{words}")
         versions = [str(version) for (version,) in connection.execute(_VERSIONS).fetchall()]
         yield Finding("ok", f"test versions: {_join(versions)}")
         yield _examine_fields(settings, connection)
@@ -468,18 +477,18 @@ def _examine_rows(
 
 
 def _examine_fields(settings: Settings, connection: duckdb.DuckDBPyConnection) -> Finding:
-    """Fields, versions and failures, as a run counts them."""
-    met, is_accepted = count_fields_met(connection), settings.study.accept_fields
-    if not met["is_too_much"].any():
-        return Finding("ok" if met.empty else "look", read_fields_met(met))
+    """Return the finding about unknown fields, versions and failures."""
+    changes, is_accepted = count_fields_met(connection), settings.study.accept_fields
+    if not changes["is_too_much"].any():
+        return Finding("ok" if changes.empty else "look", read_fields_met(changes))
     step = "Use a newer version of the workbook; ACCEPT_FIELDS=1 goes on"
-    said = f"OONI's fields have changed: {name_changes(met)}. {step}"
-    return Finding("look" if is_accepted else "stop", said)
+    text = f"OONI's fields have changed: {name_changes(changes)}. {step}"
+    return Finding("look" if is_accepted else "stop", text)
 
 
 _VERSIONS = "SELECT DISTINCT coalesce(test_version, 'none') FROM observations ORDER BY 1"
 _RESOLVERS = "SELECT DISTINCT resolver_asn FROM observations WHERE resolver_asn > 0 ORDER BY 1"
-#: Networks of which hardly any measurement reached its site.
+#: Networks on which fewer than a fifth of the measurements reached the site.
 _UNREACHED = f"""
 SELECT probe_asn FROM observations GROUP BY 1
 HAVING count(*) >= {EVERYDAY}
@@ -490,23 +499,23 @@ HAVING count(*) >= {EVERYDAY}
 def _examine_networks(
     settings: Settings, connection: duckdb.DuckDBPyConnection
 ) -> Iterator[Finding]:
-    """Networks without a name or a kind, and resolvers of networks that nothing names."""
+    """Iterate over findings about networks and resolvers without a name, and other gaps."""
     study = find_lists(settings.study)
     listed = load_networks(study.networks or None, study.probe_cc)
     registered = load_network_names(study.network_names).names
     reported = read_reported_names(connection)
     described = describe(reported, listed, registered)
     unnamed = described["network"] == tell_cells(described["probe_asn"], "asn")
-    for lacking, what in ((unnamed, "name"), (described["kind"] == "unknown", "kind")):
+    for lacking, field in ((unnamed, "name"), (described["kind"] == "unknown", "kind")):
         asns = _join(map(tell_network, described.loc[lacking, "probe_asn"]))
-        said = f"{lacking.sum()} of {len(described)} networks have no {what}"
+        text = f"{lacking.sum()} of {len(described)} networks have no {field}"
         if asns:
             advice = "give NETWORKS=<CSV> (docs/user-guide.md, section 2)"
-            yield Finding("look", f"{said}: {asns}; {advice}")
+            yield Finding("look", f"{text}: {asns}; {advice}")
         else:
-            yield Finding("ok", said)
-    known = listed.networks.keys() | registered.keys() | reported.keys()
-    resolvers = [asn for (asn,) in connection.execute(_RESOLVERS).fetchall() if asn not in known]
+            yield Finding("ok", text)
+    named = listed.networks.keys() | registered.keys() | reported.keys()
+    resolvers = [asn for (asn,) in connection.execute(_RESOLVERS).fetchall() if asn not in named]
     if resolvers:
         asns = _join(map(tell_network, resolvers))
         yield Finding("ok", f"resolvers of networks that no list names: {asns}")
@@ -520,7 +529,7 @@ def _examine_networks(
 
 
 def _join(names: Iterable[str]) -> str:
-    """Some names, and how many more there are."""
+    """Return the first names, and the number of the others."""
     every = list(names)
     more = f" and {len(every) - _MOST} more" if len(every) > _MOST else ""
     return ", ".join(every[:_MOST]) + more

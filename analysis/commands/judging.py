@@ -1,13 +1,13 @@
-"""``judge`` and ``explain``: how one measurement, and how one published verdict, came out.
+"""``judge`` and ``explain``: the result of a single measurement, and of a published verdict.
 
-``judge FILE…`` reads each measurement alone, with its own control, layer by layer: what only many
-measurements can show (a sinkhole, a name that other sessions' controls miss) stays unknown. Tests
-of apps and circumvention tools are read part by part; they have no control, so only a report can
-say whether the same fails elsewhere.
+``judge FILE…`` judges each measurement alone, with its own control, layer by layer: results that
+need many measurements (a sinkhole, a name that other sessions' controls miss) are unknown. Tests of
+apps and circumvention tools are judged part by part; they have no control, so only a report can
+show whether the same test fails in other countries.
 
-``explain DOMAIN`` goes from a published verdict down to its measurements. What it says of a site,
-an app or a tool comes from the report's own tables. The measurements come from the store: they are
-judged again, and listed only if they give the counts that were published.
+``explain DOMAIN`` goes from a published verdict to its measurements. The sentences about a site, an
+app or a tool are made from the report's tables. The measurements are read from the store and judged
+again; they are listed only if they give the published counts.
 """
 
 import json
@@ -78,8 +78,8 @@ def judge_measurements(
     """Judge measurements one by one.
 
     Args:
-        observations: rows of ``schema.OBSERVATION`` with ``source_file``, where they come from, as
-            ``lines.read_files`` gives them. The same line may be there more than once.
+        observations: rows of ``schema.OBSERVATION`` with their ``source_file``, from
+            ``lines.read_files``. The same line may occur more than once.
         fingerprints: OONI's blocking fingerprints.
         thresholds: the method's numbers.
 
@@ -96,43 +96,48 @@ def judge_measurements(
 
 
 def judge_files(paths: Sequence[Path], fingerprints: str) -> Iterator[Mapping[str, Any]]:
-    """Judged measurements of files and, in their places, what could not be read: ``file, line,
-    error``. Those of apps and tools take the place of the error that they were.
+    """Judge the measurements of files, one by one.
 
     Args:
-        paths: the files, which are read again where another test is in them.
-        fingerprints: the folder of OONI's, or nothing for those that ship.
+        paths: the files, which are read again if they have measurements of other tests.
+        fingerprints: the folder of OONI's fingerprints, or empty for the included ones.
+
+    Yields:
+        One mapping per line, in order: a judged measurement, or ``file, line, error`` of a line
+        that could not be read.
     """
-    known = load(fingerprints or None)
-    table, errors = read_files(paths, known)
-    results = list(judge_measurements(table, known, Thresholds()))
-    for one in reversed(errors):
-        line = one.line_number or None
-        results.insert(one.place, {"file": one.source_file, "line": line, "error": one.error})
-    is_other = any(one.error == _OTHER_TEST for one in errors)
-    judged = judge_app_tests(paths) if is_other else {}
+    patterns = load(fingerprints or None)
+    table, errors = read_files(paths, patterns)
+    results = list(judge_measurements(table, patterns, Thresholds()))
+    for error in reversed(errors):
+        line = error.line_number or None
+        results.insert(error.place, {"file": error.source_file, "line": line, "error": error.error})
+    has_other_tests = any(error.error == _OTHER_TEST for error in errors)
+    app_results = judge_app_tests(paths) if has_other_tests else {}
     for result in results:
-        is_here = result.get("error") == _OTHER_TEST
-        yield judged.get((result["file"], result["line"]), result) if is_here else result
+        if result.get("error") == _OTHER_TEST:
+            yield app_results.get((result["file"], result["line"]), result)
+        else:
+            yield result
 
 
 def read_results(
     connection: duckdb.DuckDBPyConnection, domain: str | None = None, probe_asn: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """How measurements were judged, of one site or network or of all.
+    """Iterate over judged measurements, of a site, of a network or of all.
 
     Args:
-        connection: holds ``outcomes`` and ``controlled``.
-        domain, probe_asn: leave out all others.
+        connection: connection with ``outcomes`` and ``controlled``.
+        domain, probe_asn: the only site, and the only network; by default all.
 
     Yields:
-        What ``judge_measurements`` does, with ``day``, ``time`` and ``session`` besides.
+        The mappings of ``judge_measurements``, with ``day``, ``time`` and ``session``.
     """
     rows = connection.execute(_JUDGED, {"domain": domain, "probe_asn": probe_asn})
     columns = [column[0] for column in rows.description or []]
     judged = rows.fetchall()
-    asked = connection.execute("SELECT rule_id, class, evidence FROM rules").fetchall()
-    rules = {rule_id: (outcome, evidence) for rule_id, outcome, evidence in asked}
+    listed = connection.execute("SELECT rule_id, class, evidence FROM rules").fetchall()
+    rules = {rule_id: (outcome, evidence) for rule_id, outcome, evidence in listed}
     for values in judged:
         yield _result(dict(zip(columns, values, strict=True)), rules)
 
@@ -185,28 +190,28 @@ _KEYS = (
 
 
 def as_json(result: Mapping[str, Any]) -> str:
-    """The contract's line of ``judge --json``, with the place that it tells of."""
+    """Return a result as a line of ``judge --json``, as the contract has it."""
     return json.dumps({key: result[key] for key in _KEYS if key in result}, ensure_ascii=True)
 
 
 def as_text(result: Mapping[str, Any]) -> str:
-    """A few lines for the terminal; strings of the measurement are shown escaped."""
+    """Return a result as a few lines for the terminal, with strings of the measurement escaped."""
     if "error" in result:
         line = f":{result['line']}" if result["line"] else ""
         return printable(f"{result['file']}{line}: {result['error']}", 400)
     if "parts" in result:
-        said = _templates().app_test(result, BY_NAME[result["test_name"]])
+        text = _templates().app_test(result, BY_NAME[result["test_name"]])
     else:
-        said = _templates().measurement(result, RULES_BY_ID[result["rule_id"]])
-    return str(said).rstrip("\n")
+        text = _templates().measurement(result, RULES_BY_ID[result["rule_id"]])
+    return str(text).rstrip("\n")
 
 
 # --- apps and tools -------------------------------------------------------------------------------
 
-#: What ``ingestion`` says of a line that is a measurement of something else.
+#: The reason that ``ingestion`` gives for a measurement of another test.
 _OTHER_TEST = "other_test"
 
-# A measurement is blocked where any part of it is, else ok where any part is.
+# A measurement is blocked if any of its parts is, else ok if any part is.
 _JUDGED_APPS = """
 SELECT m.object_key, source_file AS file, m.line_number AS line, m.report_id, '' AS input,
   m.test_name, probe_cc, m.probe_asn, m.is_failure,
@@ -224,10 +229,11 @@ GROUP BY ALL ORDER BY m.object_key
 
 
 def judge_app_tests(paths: Sequence[Path]) -> dict[tuple[str, int], dict[str, Any]]:
-    """File and line → how a measurement of one of these tests is judged.
+    """Return the judged measurements of tests of apps and tools, by file and line.
 
-    ``class`` is that of the part that says most: blocked, else ok, else unknown. ``parts`` has of
-    each part ``class, mechanism, tried_count, cut_count`` and the endpoints that were not reached.
+    ``class`` is blocked if a part is blocked, else ok if a part is ok, else unknown. ``parts`` has
+    for each part ``class, mechanism, tried_count, cut_count`` and the endpoints that were not
+    reached.
     """
     tables = [read_files(paths, test=test)[0] for test in TESTS]
     read = pa.concat_tables(tables)
@@ -247,7 +253,7 @@ def judge_app_tests(paths: Sequence[Path]) -> dict[tuple[str, int], dict[str, An
     }
 
 
-#: Sessions listed per network where no network is asked for.
+#: Sessions listed for each network if no network is chosen.
 _A_FEW = 5
 _CLASSES = {"ok": "reachable", "unclear": "unclear", "none": "tells nothing"}
 
@@ -257,56 +263,61 @@ Row = Any  # one row of a table, as itertuples gives it
 def explain(
     domain: str, asn: str, out: Path | None, arguments: Sequence[str], *, as_json: bool = False
 ) -> str:
-    """Why a site is on the list of a report, or why it is not.
+    """Return the reason why a site is on the list of a report, or why it is not.
 
     Args:
         domain: a host name or URL; or an app or tool, such as ``telegram``.
-        asn: one network, as ``123`` or ``AS123``; all where it is empty.
-        out: the report's folder; by default that which the arguments name.
-        arguments: ``NAME=VALUE`` as for ``report``: STORE, SOURCE, NETWORKS, FINGERPRINTS … say
-            where the observations and lists are that the report was made from.
-        as_json: a site's verdicts and measurements for a program: ``domain, verdicts``, rows of
-            the table, and ``measurements`` by network, as ``judge --json`` gives them.
+        asn: a network, as ``123`` or ``AS123``; empty for all.
+        out: the report's folder; by default the one that the arguments name.
+        arguments: ``NAME=VALUE`` as for ``report``: STORE, SOURCE, NETWORKS, FINGERPRINTS … of the
+            observations and lists from which the report was made.
+        as_json: return a site's verdicts and measurements as JSON: ``domain``, ``verdicts`` (rows
+            of the table) and ``measurements`` by network, as in ``judge --json``.
 
     Returns:
-        Lines for a terminal; no character of a measurement can act there.
+        Lines for a terminal, without control characters.
 
     Raises:
-        ParameterError: there is no report, or the site or network was not tested in it.
+        ParameterError: there is no report, or it has no test of the site or network.
     """
     folder = out or parse_settings(arguments).out
     run = read_report(folder, "--out").run
     tables, parameters = folder / "tables", run["parameters"]
-    asked = domain.strip().lower()
-    test = next((one for one in BY_NAME.values() if asked in (one.name, one.title.lower())), None)
-    say = _templates()
+    name = domain.strip().lower()
+    test = next(
+        (test for test in BY_NAME.values() if name in (test.name, test.title.lower())), None
+    )
     if test and not as_json:
-        return str(say.app(test.title, _find_app(tables, test.name, asn))).rstrip()
+        return str(_templates().app(test.title, _find_app(tables, test.name, asn))).rstrip()
     site, rows = _find_site(tables, domain, asn, load_withheld(parameters["probe_cc"]))
     study, why_none = _open_published(site, rows, parameters, arguments)
     if as_json:
         return _site_json(site, rows, study, why_none)
     period, code = Period.parse(parameters["since"], parameters["until"]), parameters["probe_cc"]
-    annex, aside = (
-        dict(zip(table["domain"], table.itertuples(index=False), strict=True))
-        for table in (read_table(tables, name) for name in ("blocked_sites", "set_aside"))
-    )
-    about = say.site(
+    annex_row = _find_row(tables, "blocked_sites", site)
+    aside_row = _find_row(tables, "set_aside", site)
+    text = _templates().site(
         site,
         f"{country_name(code)}, {period.since} to {period.last_day}",
-        annex.get(site),
-        aside[site].reason if site in aside else "",
+        annex_row,
+        aside_row.reason if aside_row else "",
         "" if is_fictional(code) else countries_url(site, period),
         list(_describe_pairs(tables, rows, parameters, study, has_steps=bool(asn))),
         why_none,
         is_every=bool(asn),
     )
-    return str(about).rstrip()
+    return str(text).rstrip()
+
+
+def _find_row(tables: Path, name: str, site: str) -> Row | None:
+    """Return a site's row of a table with one row for each site, or None."""
+    table = read_table(tables, name)
+    return next(iter(list_rows(table[table["domain"] == site])), None)
 
 
 @cache
 def _templates() -> Any:
-    """What is said of a site or an app, as text; no character of a value can act on a terminal."""
+    """Return the template macros of texts; control characters in values are escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=StrictUndefined,
@@ -324,7 +335,7 @@ def _templates() -> Any:
         "known": pd.notna,
         "percent": percent,
         "chance_words": chance_words,
-        "telling_layer": _telling_layer,
+        "find_layer": _find_layer,
         "A_FEW": _A_FEW,
         "CLASSES": _CLASSES,
         "measurement_url": measurement_url,
@@ -334,7 +345,11 @@ def _templates() -> Any:
 
 
 def _find_site(tables: Path, domain: str, asn: str, withheld: Withheld) -> tuple[str, pd.DataFrame]:
-    """A site's name or what stands for it, and its verdicts, on one network or on all."""
+    """Return a site's name or its placeholder, and its verdicts, on one network or on all.
+
+    Raises:
+        ParameterError: the site was not tested.
+    """
     verdicts = read_table(tables, "verdicts")
     site = domain if is_placeholder(domain) else withheld.rename(normalise(domain))
     if not site:
@@ -348,7 +363,7 @@ def _find_site(tables: Path, domain: str, asn: str, withheld: Withheld) -> tuple
             f"was never tested in this report, which says nothing about its being reachable"
             f"{suggest(site, tested)}",
         )
-    return site, _of_network(rows, asn, site)
+    return site, _select_network(rows, asn, site)
 
 
 def _site_json(site: str, rows: pd.DataFrame, study: Study | None, why_none: str) -> str:
@@ -359,16 +374,16 @@ def _site_json(site: str, rows: pd.DataFrame, study: Study | None, why_none: str
         for asn in rows["probe_asn"].unique()
     }
     kinds = TABLES["verdicts"].columns
-    told = rows.assign(
+    worded = rows.assign(
         **{
             name: tell_cells(rows[name], kind)
             for name, kind in kinds.items()
             if kind in ("asn", "date")
         }
     )
-    verdicts = told.astype(object).where(rows.notna(), None).to_dict("records")
-    said = {"domain": site, "verdicts": verdicts, "measurements": measurements}
-    return json.dumps(said, default=str, indent=1)
+    verdicts = worded.astype(object).where(rows.notna(), None).to_dict("records")
+    content = {"domain": site, "verdicts": verdicts, "measurements": measurements}
+    return json.dumps(content, default=str, indent=1)
 
 
 def _describe_pairs(
@@ -379,7 +394,10 @@ def _describe_pairs(
     *,
     has_steps: bool,
 ) -> Iterator[dict[str, Any]]:
-    """The verdict on each network, in words and counts, and its sessions if they are at hand."""
+    """Iterate over the verdicts on each network, in words and counts, with their sessions.
+
+    Without a study there are no sessions.
+    """
     thresholds = Thresholds.read(read_table(tables, "thresholds"))
     networks, rules = read_table(tables, "networks"), read_table(tables, "rules")
     whys = dict(zip(rules["rule_id"], rules["comment"] + " " + rules["condition"], strict=True))
@@ -388,66 +406,65 @@ def _describe_pairs(
     listed, withheld = (
         read_table(tables, name) for name in ("blocked_site_networks", "withheld_intervals")
     )
-    for row in _in_order(rows[rows["period"] == "all"]):
+    for row in _sort(rows[rows["period"] == "all"]):
         pair = pd.DataFrame([{"domain": row.domain, "probe_asn": row.probe_asn}])
-        stretches, others = (list_rows(t.merge(pair)) for t in (listed, withheld))
-        said = say_verdict(ENGLISH, row, stretches, others, names, parameters["probe_cc"])
+        stretches, unlisted = (list_rows(t.merge(pair)) for t in (listed, withheld))
+        verdict = say_verdict(ENGLISH, row, stretches, unlisted, names, parameters["probe_cc"])
+        rivals = say_rivals(ENGLISH, stretches, unlisted, row.note)
         is_short = row.blocked_session_count or row.state == "insufficient"
         yield {
             "row": row,
             "why": whys.get(row.rule_id, ""),
             "network": records.get(row.probe_asn),
             "floor": _shortfall(row, thresholds) if row.state not in LISTED and is_short else "",
-            "said": [text.striptags() for text in said],
-            "rivals": [
-                text.striptags() for text in say_rivals(ENGLISH, stretches, others, row.note)
-            ],
+            "said": [text.striptags() for text in verdict],
+            "rivals": [text.striptags() for text in rivals],
             "steps": [] if study is None or not has_steps else _list_steps(study, row, thresholds),
             "sessions": [] if study is None else _list_sessions(study, row),
         }
 
 
-def _of_network(rows: pd.DataFrame, asn: str, what: str) -> pd.DataFrame:
-    """The verdicts on one network, or on all."""
+def _select_network(rows: pd.DataFrame, asn: str, subject: str) -> pd.DataFrame:
+    """Return the verdicts on one network, or on all if ``asn`` is empty."""
     if not asn:
         return rows
     of_network = rows[rows["probe_asn"] == read_network(asn)]
     if of_network.empty:
-        known = ", ".join(map(tell_network, sorted(set(rows["probe_asn"]))))
-        raise ParameterError("--asn", asn, f"{what} was tested on {known}")
+        networks = ", ".join(map(tell_network, sorted(set(rows["probe_asn"]))))
+        raise ParameterError("--asn", asn, f"{subject} was tested on {networks}")
     return of_network
 
 
-def _in_order(rows: pd.DataFrame) -> Iterable[Row]:
-    """Verdicts, the strongest first."""
+def _sort(rows: pd.DataFrame) -> Iterable[Row]:
+    """Return verdicts, the strongest first."""
     ranked = rows.assign(rank=strength(rows["state"])).sort_values(["rank", "probe_asn"])
     return list_rows(ranked)
 
 
 def _shortfall(row: Row, thresholds: Thresholds) -> str:
-    """What a state needs, beside the numbers that there are."""
+    """Return in words what a listed state needs, and the pair's own counts."""
     counts = pd.Series(
         [row.blocked_session_count, row.down_session_count, row.ok_session_count],
         ["blocked", "down", "reachable"],
         dtype="int64",
     )
     low, _ = wilson_bounds(counts, pd.Series(int(row.session_count), counts.index))
-    here = "; ".join(
+    present = "; ".join(
         f"{counts[name]} {name} (lower bound {percent(low[name])})" for name in counts.index
     )
     return (
         f"{thresholds.floor_sessions} sessions of one class on "
         f"{thresholds.floor_days} days, and a lower bound of {percent(thresholds.share_floor)} for "
-        f"its share; here {here}"
+        f"its share; here {present}"
     )
 
 
 def _open_published(
     site: str, rows: pd.DataFrame, parameters: Mapping[str, Any], arguments: Sequence[str]
 ) -> tuple[Study | None, str]:
-    """The study behind a report, judged as it was published; or nothing, and the reason.
+    """Return the study of a report if it gives the published counts, or None and the reason.
 
-    A store that holds nothing of the source is left alone: reading an archive takes hours.
+    If the store has nothing of the source, it is not filled: reading an archive takes hours.
     """
     alone = "From the tables alone: "
     is_named = any(argument.startswith("SOURCE=") for argument in arguments)
@@ -477,20 +494,22 @@ def _open_published(
 
 
 def _settings(arguments: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
-    """The arguments, with what the report's own run says of country and period."""
-    given = {argument.partition("=")[0]: argument for argument in arguments}
+    """Return the settings of the arguments, with country, period and method of the report."""
+    values = {argument.partition("=")[0]: argument for argument in arguments}
     for name in ("PROBE_CC", "SINCE", "UNTIL", "SPLIT"):
-        given[name] = f"{name}={parameters.get(name.lower(), '')}"
-    given |= {name: f"{name}={value}" for name, value in parameters.items() if name in DECLARATIONS}
-    if "witnesses" in parameters:  # what the report does not name, this does not name either
-        given["WITNESSES"] = f"WITNESSES={parameters['witnesses']}"
+        values[name] = f"{name}={parameters.get(name.lower(), '')}"
+    values |= {
+        name: f"{name}={value}" for name, value in parameters.items() if name in DECLARATIONS
+    }
+    if "witnesses" in parameters:  # single measurements are hidden if the report hides them
+        values["WITNESSES"] = f"WITNESSES={parameters['witnesses']}"
     if "reference" in parameters:
-        given.setdefault("REFERENCE", f"REFERENCE={parameters['reference']}")
+        values.setdefault("REFERENCE", f"REFERENCE={parameters['reference']}")
     if "receipt_margin" in parameters:
-        given.setdefault("SOURCE", f"SOURCE={OONI}")
-        given["RECEIPT_MARGIN"] = f"RECEIPT_MARGIN={parameters['receipt_margin']}"
-    given.setdefault("EVENTS", "EVENTS=")  # no event takes part in a verdict
-    return parse_settings(list(given.values()))
+        values.setdefault("SOURCE", f"SOURCE={OONI}")
+        values["RECEIPT_MARGIN"] = f"RECEIPT_MARGIN={parameters['receipt_margin']}"
+    values.setdefault("EVENTS", "EVENTS=")  # verdicts do not depend on events
+    return parse_settings(list(values.values()))
 
 
 _SESSIONS = """
@@ -499,13 +518,16 @@ ORDER BY day, session
 """
 
 
-#: What of a judged measurement finds it in OONI's archive.
-_PLACES = {"file", "line", "report_id", "time"}
+#: Keys of a judged measurement by which it can be found in OONI's archive.
+_IDENTIFIERS = {"file", "line", "report_id", "time"}
 
 
 def _read_pair(study: Study, site: str, probe_asn: int) -> Iterator[dict[str, Any]]:
-    """The judged measurements of a pair; with ``WITNESSES=none`` without their ``_PLACES``."""
-    hidden = set() if study.parameters.has_witnesses else _PLACES
+    """Iterate over the judged measurements of a pair.
+
+    With ``WITNESSES=none`` they are without their ``_IDENTIFIERS``.
+    """
+    hidden = set() if study.parameters.has_witnesses else _IDENTIFIERS
     for result in read_results(study.connection, site, probe_asn):
         yield {name: value for name, value in result.items() if name not in hidden}
 
@@ -521,7 +543,7 @@ def _list_steps(study: Study, row: Row, thresholds: Thresholds) -> list[tuple[Ro
 
 
 def _list_sessions(study: Study, row: Row) -> list[tuple[date, str, list[dict[str, Any]]]]:
-    """The sessions of a pair by day: each with its class, and its measurements as judged."""
+    """Return the sessions of a pair by day, each with its class and judged measurements."""
     pair = {"site": row.domain, "asn": int(row.probe_asn)}
     results: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for result in _read_pair(study, row.domain, int(row.probe_asn)):
@@ -530,8 +552,8 @@ def _list_sessions(study: Study, row: Row) -> list[tuple[date, str, list[dict[st
     return [(day, kind, results[session]) for session, day, kind in sessions]
 
 
-def _telling_layer(result: Mapping[str, Any]) -> str:
-    """The layer that explains a measurement; for a discarded session, the first that fails."""
+def _find_layer(result: Mapping[str, Any]) -> str:
+    """Return the layer that explains a measurement; if discarded, the first that fails."""
     own = str(result["rule_id"]).partition(".")[0]
     if own in LAYERS:
         return own
@@ -540,7 +562,7 @@ def _telling_layer(result: Mapping[str, Any]) -> str:
 
 
 def _find_app(tables: Path, test_name: str, asn: str) -> list[tuple[Row, list[Row]]]:
-    """An app or tool on each network: its verdict, and the stretches with their endpoints.
+    """Return the verdict on an app or tool on each network, and its stretches with endpoints.
 
     Raises:
         ParameterError: the test was not run in this report, or not on that network.
@@ -553,5 +575,5 @@ def _find_app(tables: Path, test_name: str, asn: str) -> list[tuple[Row, list[Ro
     own = list_rows(intervals[intervals["test_name"] == test_name])
     return [
         (row, [stretch for stretch in own if stretch.probe_asn == row.probe_asn])
-        for row in _in_order(_of_network(rows, asn, test_name))
+        for row in _sort(_select_network(rows, asn, test_name))
     ]

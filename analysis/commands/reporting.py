@@ -93,21 +93,21 @@ from analysis.tables import read_table, tell_network, write_table
 from analysis.verdicts.witnesses import hide_measurements
 from analysis.vocabulary import WATCH_CHANGES
 
-#: What single notebooks let a researcher choose besides the study's parameters. A report states
-#: these as well: it takes nothing from what somebody saved in a notebook.
+#: Parameters of single notebooks besides those of the study. A report sets them as well, so that
+#: it does not depend on values saved in a notebook.
 NOTEBOOK_OPTIONS: Mapping[str, object] = {"results": ""}
 
 #: The notebook that needs ``judge_neighbours``.
 SENSITIVITY = "7-sensitivity"
-#: The page that says what the tables hold.
+#: The page that describes the tables.
 DICTIONARY = "tables.html"
-#: The page of the notebook that is made anew in other languages.
+#: The page of a notebook that is also made in other languages.
 ANNEX = "4-blocked-sites.html"
 
 
 @dataclass(frozen=True)
-class HeldAgainst:
-    """What people said and decided before that a report is held against, each if there is one."""
+class EarlierWork:
+    """Draft, report, decisions and corrections that precede a report, each if there is one."""
 
     draft: Draft | None = None
     previous: Report | None = None
@@ -118,31 +118,31 @@ class HeldAgainst:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a report is made of.
+    """Inputs of a report.
 
     Attributes:
-        settings: of the run.
-        lists: what its parameters name.
-        collection: what was read of the source.
-        apps: what was read of apps and tools.
-        earlier: what the report is held against.
+        settings: settings of the run.
+        lists: the lists that its parameters name.
+        collection: stored measurements of web sites.
+        apps: stored measurements of apps and tools.
+        earlier: work with which the report is compared.
     """
 
     settings: Settings
     lists: ReferenceLists
     collection: Collection
     apps: Collection
-    earlier: HeldAgainst = HeldAgainst()
+    earlier: EarlierWork = EarlierWork()
 
 
-def read_earlier(settings: Settings) -> HeldAgainst:
-    """The draft and the earlier report that the settings name, and what people wrote and decided.
+def read_earlier(settings: Settings) -> EarlierWork:
+    """Read the draft and the earlier report of the settings, decisions, publisher and corrections.
 
     The fictional country has a draft.
 
     Raises:
-        ParameterError: one of them cannot be read, spells a name that a meeting withheld, or the
-            report is of another country.
+        ParameterError: a file cannot be read or has a name in it that a meeting withheld, or the
+            earlier report is of another country.
     """
     code = settings.study.probe_cc
     withheld = load_withheld(code)
@@ -165,43 +165,42 @@ def read_earlier(settings: Settings) -> HeldAgainst:
         )
     if previous:
         check_comparable(previous, "PREVIOUS")
-    # a fault in a text ends here
+    # a fault in a text must be found before the notebooks run
     texts = {lang.code: load_narrative(code, lang.code) for lang in (ENGLISH, *settings.languages)}
     for of_language in texts.values():
         check_corrected(corrections, of_language)
-        for place, text in of_language.items():
-            withheld.refuse("narrative", place, text.splitlines())
+        for section, text in of_language.items():
+            withheld.refuse("narrative", section, text.splitlines())
     changes = tuple(sorted(settings.study.thresholds.changes().items()))
     basis = Basis(code, settings.study.period, RULES_VERSION, changes, settings.study.edited)
     check_final(
         settings.status,
         publisher,
         publisher_path(code),
-        [one.item for one in decisions if one.decision == "reword" and one.basis == basis],
+        [made.item for made in decisions if made.decision == "reword" and made.basis == basis],
         [
-            place
+            section
             for lang in settings.languages
-            for place in find_unwritten(texts[lang.code], texts[ENGLISH.code])
+            for section in find_unwritten(texts[lang.code], texts[ENGLISH.code])
         ],
     )
     draft = load_draft(claims) if claims else None
-    return HeldAgainst(draft, previous, decisions, publisher, corrections)
+    return EarlierWork(draft, previous, decisions, publisher, corrections)
 
 
 def make_report(inputs: Inputs, say: Callable[[str], object]) -> Path:
     """Run the notebooks and publish their pages; returns the first page.
 
-    The page of what the list depends on is made where ``judge_neighbours`` has been through with
-    these inputs.
+    The page on sensitivity is included if ``judge_neighbours`` has run with these inputs.
 
     Raises:
         ParameterError: a parameter is unknown or wrong; nothing was written.
         SourceError: the source has nothing of the country in the period.
-        SourceError, ContractError: from a notebook; the report before is still in place.
+        SourceError, ContractError: a notebook raised it; the earlier report is not changed.
     """
     settings = inputs.settings
     study = open_sites(inputs)
-    with closing(study.observations):  # which notebooks open in their turn
+    with closing(study.observations):  # the notebooks open them again
         is_judged = find_sweep(study, study.networks()) is not None
         flags = count_flags(study)
     contents = describe_contents(inputs, flags, has_sensitivity=is_judged)
@@ -211,11 +210,11 @@ def make_report(inputs: Inputs, say: Callable[[str], object]) -> Path:
 
 
 def judge_neighbours(inputs: Inputs, step: Callable[[int, int, str], None]) -> None:
-    """Judge by the values beside the published numbers, and keep what each of them lists.
+    """Judge with values beside the published numbers, and store the list that each gives.
 
     Args:
-        inputs: of the report that stands.
-        step: is told how many judgements of how many are done.
+        inputs: inputs of the published report.
+        step: called with the number of judgements done, and of all.
     """
     study = open_sites(inputs)
     with closing(study.observations):
@@ -223,22 +222,22 @@ def judge_neighbours(inputs: Inputs, step: Callable[[int, int, str], None]) -> N
 
 
 def open_sites(inputs: Inputs) -> Study:
-    """The web sites of the whole period.
+    """Return the study of web sites over the whole period.
 
     Raises:
-        SourceError: the source has none.
+        SourceError: the source has no web sites.
     """
     study = inputs.settings.study
     return study_on(study, {"all": study.period}, inputs.collection, inputs.lists)
 
 
 def describe_contents(inputs: Inputs, flags: pd.DataFrame, *, has_sensitivity: bool) -> Contents:
-    """What a report consists of.
+    """Return the contents of a report.
 
     Args:
-        inputs: what it is made of.
-        flags: of ``count_flags``.
-        has_sensitivity: with the notebook that needs ``judge_neighbours``.
+        inputs: inputs of the report.
+        flags: result of ``count_flags``.
+        has_sensitivity: include the notebook that needs ``judge_neighbours``.
     """
     settings, earlier = inputs.settings, inputs.earlier
     run = describe_run(inputs)
@@ -274,14 +273,14 @@ def describe_contents(inputs: Inputs, flags: pd.DataFrame, *, has_sensitivity: b
 
 
 def _conclude(inputs: Inputs, tables: Path) -> None:
-    """Write the findings, which are made of the tables of all notebooks."""
+    """Write the findings, which are made from the tables of all notebooks."""
     study = open_sites(inputs)
     with closing(study.observations):
         write_findings(tables, study)
 
 
 def brief_page() -> Appendix:
-    """The method on one page, without a formula, from docs/method-in-brief.md."""
+    """Return the page with the method in brief, from docs/method-in-brief.md."""
     text = (SHIPPED / "docs" / "method-in-brief.md").read_text(encoding="utf-8")
     parts = [part.partition("\n") for part in text.split("## ")[1:]]
     sections = [(head, Markup(mistune.html(body))) for head, _, body in parts]
@@ -293,10 +292,10 @@ def brief_page() -> Appendix:
 def _write_all(
     edition: Edition, inputs: Inputs, flags: pd.DataFrame, run: Mapping[str, Any]
 ) -> Edition:
-    """The report in one of its languages, with the pages that are written anew in it."""
+    """Return an edition with the pages that are written in its language."""
     lang, probe_cc = edition.page.lang, inputs.settings.study.probe_cc
     sites = site_pages(inputs, flags, lang, f"../{edition.up}")
-    # at the top, in English, the annex is the notebook's
+    # at the top, in English, the annex is the page of the notebook
     annex = (
         ()
         if lang == ENGLISH and not edition.folder
@@ -307,15 +306,20 @@ def _write_all(
 
 
 def _annex_page(study: StudyParameters, lang: Language, up: str) -> Appendix:
-    """The annex in a language that the notebooks are not written in; ``up`` is the way from its
-    page to the top of the report."""
+    """Return the annex in another language than the notebooks'.
+
+    Args:
+        study: parameters of the study.
+        lang: the language.
+        up: relative URL of the top of the report from this page.
+    """
     line = lang.say(
         "Every site that was blocked or likely blocked on at least one of the country's access "
         "networks, with category, period, method and networks; and what was set aside, and why."
     )
 
     def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
-        numbers = {name: one["value"] for name, one in findings.items()}
+        numbers = {name: finding["value"] for name, finding in findings.items()}
         sections = annex_sections(tables, numbers, study.probe_cc, study.period, lang)
         return [
             (head, Markup(str(content).replace('href="tables/', f'href="{up}tables/')))
@@ -326,7 +330,14 @@ def _annex_page(study: StudyParameters, lang: Language, up: str) -> Appendix:
 
 
 def site_pages(inputs: Inputs, flags: pd.DataFrame, lang: Language, root: str) -> PageSet:
-    """The pages of sites in a language; ``root`` is the way from one to the top of the report."""
+    """Return the pages of sites in a language.
+
+    Args:
+        inputs: inputs of the report.
+        flags: result of ``count_flags``.
+        lang: the language.
+        root: relative URL of the top of the report from these pages.
+    """
     study = inputs.settings.study
     setting = Setting(
         root=root,
@@ -347,22 +358,27 @@ def site_pages(inputs: Inputs, flags: pd.DataFrame, lang: Language, root: str) -
 def _word_first_page(
     corrections: Sequence[Correction], tables: Path, findings: Mapping[str, Any], lang: Language
 ) -> Summary:
-    """The first page in a language, with what was decided of it.
+    """Return the content of the first page in a language, with the decisions about it.
 
     Raises:
-        ContractError: a finding still says what was to be corrected.
+        ContractError: a finding still has an error that was to be corrected.
     """
     summary = decide_first_page(word_first_page(tables, findings, lang), tables, lang)
-    told = ((one["id"], f"{one['claim']} {one.get('sites', '')}") for one in summary["findings"])
-    check_corrected(corrections, {name: Markup(text).striptags() for name, text in told})
+    claims = {
+        finding["id"]: Markup(f"{finding['claim']} {finding.get('sites', '')}").striptags()
+        for finding in summary["findings"]
+    }
+    check_corrected(corrections, claims)
     return summary
 
 
 def page_context(
-    settings: Settings, lang: Language = ENGLISH, earlier: HeldAgainst | None = None
+    settings: Settings, lang: Language = ENGLISH, earlier: EarlierWork | None = None
 ) -> PageContext:
-    """What the header of every page says; of a report also who publishes it, and what was wrong in
-    its earlier edition."""
+    """Return the header of every page.
+
+    With earlier work, it names the publisher and the errors of an earlier edition.
+    """
     study = settings.study
     corrections = earlier.corrections if earlier else ()
     return PageContext(
@@ -439,7 +455,7 @@ def _describe_reference(inputs: Inputs) -> dict[str, Any]:
     return described
 
 
-def _describe_earlier(earlier: HeldAgainst) -> dict[str, Any]:
+def _describe_earlier(earlier: EarlierWork) -> dict[str, Any]:
     """Return what people wrote or decided before this run, as far as there is any."""
     described: dict[str, Any] = {}
     if earlier.draft:
@@ -454,7 +470,7 @@ def _describe_earlier(earlier: HeldAgainst) -> dict[str, Any]:
 
 
 def status_in_words(probe_cc: str, status: str, lang: Language = ENGLISH) -> str:
-    """What every page says of a report: the words given to it, and that a country is fictional."""
+    """Return the status on every page: the given words, and that a country is fictional."""
     if not is_fictional(probe_cc):
         return status or lang.say("Draft")
     fictional = lang.say("Fictional country")
@@ -462,9 +478,9 @@ def status_in_words(probe_cc: str, status: str, lang: Language = ENGLISH) -> str
 
 
 def _describe_snapshot(snapshot: Snapshot, study: StudyParameters) -> dict[str, object]:
-    """The snapshot of reference data in use: its day and those of its files that were used."""
-    given = snapshot.parameters().items()
-    used = [name for name, path in given if getattr(study, name.lower()) == path]
+    """Return the day of the snapshot of reference data, and those of its files that were used."""
+    paths = snapshot.parameters().items()
+    used = [name for name, path in paths if getattr(study, name.lower()) == path]
     files = [asdict(file) for file in snapshot.files(study.probe_cc, used)]
     return {"date": str(snapshot.day), "files": files}
 
@@ -496,19 +512,19 @@ def print_report(settings: Settings) -> list[Path]:
     return [report.folder / file for file in files]
 
 
-#: Days of a look where SINCE is not given: half of them miss a fifth of the pairs that a year
-#: lists, twice as many find no more.
+#: Days of the period of ``watch`` without SINCE: half as many miss a fifth of the pairs that a year
+#: lists, and twice as many find no more.
 DAY_COUNT = 180
-#: What means something for a report alone.
+#: Arguments that only a report accepts.
 _OF_REPORTS = ("PREVIOUS", "CLAIMS", "SPLIT")
 _MOST_LINES = 40
 
 
 def watch_settings(arguments: Iterable[str]) -> Settings:
-    """Read the arguments of a look: a report's, with a rolling period and a folder of its own.
+    """Read the arguments of ``watch``: those of a report, with a rolling period and another folder.
 
     Raises:
-        ParameterError: one is wrong, or means something for a report alone.
+        ParameterError: an argument is wrong, or only a report accepts it.
     """
     values = read_values(arguments)
     for name in _OF_REPORTS:
@@ -530,49 +546,49 @@ def watch_settings(arguments: Iterable[str]) -> Settings:
 
 
 def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None]) -> int:
-    """Judge the period, hold it against the last look, and put page and memory in its place.
+    """Judge the period, compare it with the last run, and publish page and record.
 
-    What is new is told before it is remembered: whoever could not be told hears of it next time.
+    Changes are printed before they are recorded: if printing fails, the next run prints them again.
 
     Args:
-        inputs: what is judged, with the settings of ``watch_settings``.
-        last: see ``standing.read_last_look``.
-        tell: is handed lines for a terminal.
+        inputs: inputs with the settings of ``watch_settings``.
+        last: result of ``standing.read_last_look``.
+        tell: prints lines on a terminal.
 
     Returns:
-        The number of pairs of which something is new.
+        The number of pairs that changed.
 
     Raises:
-        OSError: from ``tell``; the look before is as it was.
+        OSError: ``tell`` raised it; the record of the last run is not changed.
         SourceError: the source has nothing of the country in the period.
     """
     settings = inputs.settings
-    found = _find_all(inputs)
-    now = carry_over(last.standing, found) if last else found
+    judged = _find_all(inputs)
+    now = carry_over(last.standing, judged) if last else judged
     news = find_news(last.standing if last else None, now)
     run = describe_run(inputs)
     with published(settings.out, RECORD, withheld=inputs.lists.withheld) as build:
         this = Report(build.folder, run)
-        pairs, told = now.pairs, add_to_log(last, news, this)
-        if not settings.study.has_witnesses:  # earlier looks may have had some
-            pairs, told = hide_measurements(pairs), hide_measurements(told)
+        pairs, entries = now.pairs, add_to_log(last, news, this)
+        if not settings.study.has_witnesses:  # earlier runs may have named some
+            pairs, entries = hide_measurements(pairs), hide_measurements(entries)
         standing = write_table(build.tables, STANDING, pairs)
-        log = write_table(build.tables, LOG, told)
+        log = write_table(build.tables, LOG, entries)
         for edition in list_editions(settings.languages, partial(page_context, settings)):
             lang = edition.page.lang
             item = SetItem(PAGE, lang.say("Early warning"), "", lang.code)
             write_alone(build.folder, edition, item, show_watch(log, standing, this, lang))
         (build.folder / FEED).write_text(write_feed(log, this), "utf-8", newline="\n")
         build.run = run | {RECORD: True}
-        lines = [*_say(news, last is None), *say_thin(found, settings.study.period)]
+        lines = [*_say(news, last is None), *say_thin(judged, settings.study.period)]
         tell(map(printable, lines))
     return len(news)
 
 
 def _find_all(inputs: Inputs) -> Standing:
-    """Where web sites stand, and apps and tools, of which there may be none.
+    """Return the standing of web sites, apps and tools.
 
-    What came after a block is asked to the second, whatever the page shows of it.
+    Measurements are compared to the second, even if the page shows no single measurement.
     """
     study = replace(inputs.settings.study, witnesses="")
     inputs = replace(inputs, settings=replace(inputs.settings, study=study))
@@ -584,10 +600,10 @@ def _find_all(inputs: Inputs) -> Standing:
     return join_standings(find_standing(sites), find_apps_standing(apps))
 
 
-def say_thin(found: Standing, period: Period) -> Iterator[str]:
-    """Which ``SINCE`` to give where most pairs were tested too little for a verdict."""
-    thin = sum(other.is_thin for other in found.others.values())
-    total = len(found.others) + len(found.pairs)
+def say_thin(standing: Standing, period: Period) -> Iterator[str]:
+    """Yield advice on ``SINCE`` if most pairs were tested too little for a verdict."""
+    thin = sum(pair.is_thin for pair in standing.others.values())
+    total = len(standing.others) + len(standing.pairs)
     if 2 * thin > total:
         longer = Period.ending(period.until, 2 * period.day_count)
         yield (
@@ -597,6 +613,7 @@ def say_thin(found: Standing, period: Period) -> Iterator[str]:
 
 
 def _say(news: pd.DataFrame, is_first: bool) -> Iterator[str]:
+    """Iterate over lines for a terminal about the changes since the last run."""
     if is_first:
         yield "first look: all that stands is new"
     elif news.empty:

@@ -25,7 +25,7 @@ from analysis.study.parameters import (
     whole_number,
 )
 
-#: Name → what it is, for the help text: a study's parameters, then what concerns the run alone.
+#: Name → its help text: first the parameters of a study, then those of the run alone.
 VARIABLES: Mapping[str, str] = {
     **{name.upper(): one.help for name, one in PARAMETERS.items() if one.is_variable},
     "OUT": "where the report or share goes (default reports/<cc>/<since>--<until>/, shared/…)",
@@ -40,24 +40,24 @@ VARIABLES: Mapping[str, str] = {
     "SCHEDULER": "tcp://host:port of a Dask scheduler; its workers read instead, JOBS at once",
 }
 _LONGEST_STATUS = 40  # characters; it stands beside the country's name on a phone
-#: Joiners and breaks that a script needs within a word; no other invisible character is taken.
+#: Joiners and breaks that scripts need within a word; other invisible characters are refused.
 _WITHIN_WORDS = "\u200b\u200c\u200d"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One run, checked as far as that is possible without reading anything.
+    """Settings of a run, checked as far as possible without reading files.
 
     Attributes:
         study: the study's parameters.
         out: the folder of the report or the share.
         status: words of whoever makes the report, such as "Draft 2", or ``""``.
-        languages: the report's, the first at its top.
+        languages: languages of the report, the first at its top.
         previous: the folder of an earlier report, or None.
         claims: the file of a draft's statements, or None.
-        keep_raw: keep what a server sends.
+        keep_raw: keep the files that a server sends.
         relist: see ``store.ingestion.Request``.
-        prints_sites: print the pages of listed sites, too.
+        prints_sites: print the pages of listed sites as well.
         jobs: processes for reading; None: one per processor.
         scheduler: address of a Dask scheduler, or ``""``.
         is_embedded: the source is the fictional country, to be simulated first.
@@ -83,28 +83,28 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
     """Read ``NAME=VALUE`` arguments.
 
     Args:
-        arguments: as they were given.
-        outputs: the folder of the repository where OUT is, unless it is given.
+        arguments: arguments of the command line.
+        outputs: the folder of the repository for a default OUT.
 
     Raises:
         ParameterError: an argument is no ``NAME=VALUE``, a name is unknown, or a value is wrong.
     """
-    given, thresholds = _split_arguments(arguments)
-    if "," in given.get("PROBE_CC", ""):
+    variables, thresholds = _split_arguments(arguments)
+    if "," in variables.get("PROBE_CC", ""):
         raise ParameterError(
             "PROBE_CC",
-            given["PROBE_CC"],
+            variables["PROBE_CC"],
             "make a report of each country, then compare them with "
             "'python -m analysis side-by-side FOLDER FOLDER'",
         )
-    values = {name.lower(): value for name, value in given.items()}
+    values = {name.lower(): value for name, value in variables.items()}
     study = StudyParameters.of({**values, "thresholds": thresholds})
-    # a list that is given as empty is none, for the fictional country too
+    # an empty value means no list, for the fictional country as well
     empty = dict.fromkeys((name for name in LISTS if values.get(name) == ""), "")
     study = replace(study, **empty)  # type: ignore[arg-type]
-    # what is shared does not depend on the method
+    # a share does not depend on the method, so that its folder is not named after changes
     label = study.label if outputs == "reports" else study.published_label
-    out = Path(absolute("out", given.get("OUT") or REPOSITORY / outputs / label)).resolve()
+    out = Path(absolute("out", variables.get("OUT") or REPOSITORY / outputs / label)).resolve()
     if "://" not in study.store and Path(study.store).resolve().is_relative_to(out):
         raise ParameterError(
             "OUT", out, f"holds the STORE {study.store}; a folder of its own will do"
@@ -112,46 +112,46 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
     return Settings(
         study=study,
         out=out,
-        status=_status(given.get("STATUS", "")),
-        languages=open_languages(given.get("REPORT_LANGUAGES", "")),
-        previous=_path("PREVIOUS", given),
-        claims=_path("CLAIMS", given),
-        keep_raw=_whole("KEEP_RAW", given, range(2)) == 1,
-        relist=None if (relist := _whole("RELIST", given, range(2))) is None else relist == 1,
-        prints_sites=_whole("PDF_SITES", given, range(2)) == 1,
-        jobs=_whole("JOBS", given, range(1, 1025)),
-        scheduler=parse_address(given["SCHEDULER"]) if given.get("SCHEDULER") else "",
-        is_embedded=not given.get("SOURCE"),
+        status=_status(variables.get("STATUS", "")),
+        languages=open_languages(variables.get("REPORT_LANGUAGES", "")),
+        previous=_path("PREVIOUS", variables),
+        claims=_path("CLAIMS", variables),
+        keep_raw=_whole("KEEP_RAW", variables, range(2)) == 1,
+        relist=None if (relist := _whole("RELIST", variables, range(2))) is None else relist == 1,
+        prints_sites=_whole("PDF_SITES", variables, range(2)) == 1,
+        jobs=_whole("JOBS", variables, range(1, 1025)),
+        scheduler=parse_address(variables["SCHEDULER"]) if variables.get("SCHEDULER") else "",
+        is_embedded=not variables.get("SOURCE"),
     )
 
 
-def read_values(arguments: Iterable[str], known: Collection[str] = ()) -> dict[str, str]:
-    """The values of ``NAME=VALUE`` arguments by name; a name given twice has its last value.
+def read_values(arguments: Iterable[str], accepted: Collection[str] = ()) -> dict[str, str]:
+    """Return the values of ``NAME=VALUE`` arguments by name; of a repeated name the last value.
 
     Raises:
-        ParameterError: one is no ``NAME=VALUE``, or its name is none of those that are known.
+        ParameterError: an argument is no ``NAME=VALUE``, or its name is not accepted.
     """
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if not equals or not name.isidentifier():
             raise ParameterError("argument", argument, "write NAME=VALUE, such as PROBE_CC=KH")
-        if known and name not in known:
-            raise ParameterError(name, value, f"only {', '.join(known)} are taken here")
-        given[name] = value.strip()
-    return given
+        if accepted and name not in accepted:
+            raise ParameterError(name, value, f"only {', '.join(accepted)} are taken here")
+        values[name] = value.strip()
+    return values
 
 
 def with_lists(settings: Settings, say: Callable[[str], None]) -> Settings:
-    """The settings with the snapshot of reference data that they ask for.
+    """Return the settings with the snapshot of reference data that they need.
 
-    For OONI's archive a snapshot of the last days is used, or one is fetched; with ``RELIST=0`` the
-    newest that is there, however old.
+    For OONI's archive this is a snapshot of the last days, which is fetched if there is none; with
+    ``RELIST=0`` it is the newest stored one, however old.
 
     Raises:
         ParameterError: there is no such snapshot.
         SourceError: it cannot be fetched.
-        ContractError: a file of it is not what was fetched.
+        ContractError: a file of it was changed after it was fetched.
     """
     from analysis.sources.reference_data import current  # takes a second to load
 
@@ -167,27 +167,29 @@ def with_lists(settings: Settings, say: Callable[[str], None]) -> Settings:
 
 
 def _split_arguments(arguments: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Variables and thresholds by name; a name given twice has its last value."""
+    """Return the variables and the thresholds by name; of a repeated name the last value."""
     values = read_values(arguments)
-    given = {name: value for name, value in values.items() if name in VARIABLES}
+    variables = {name: value for name, value in values.items() if name in VARIABLES}
     thresholds = {name: value for name, value in values.items() if name not in VARIABLES}
     for name, value in thresholds.items():
         if not name.islower() or name.upper() in VARIABLES:
-            there = f"; there are {', '.join(VARIABLES)}, and the thresholds, in lower case"
-            near = suggest(name.upper(), VARIABLES) or suggest(name.lower(), DECLARATIONS) or there
+            accepted = f"; there are {', '.join(VARIABLES)}, and the thresholds, in lower case"
+            near = (
+                suggest(name.upper(), VARIABLES) or suggest(name.lower(), DECLARATIONS) or accepted
+            )
             raise ParameterError(name, value, f"there is no such parameter{near}")
-    return given, thresholds
+    return variables, thresholds
 
 
 def _status(text: str) -> str:
-    """Words on one line; what a header or a footer could not show is refused.
+    """Return the words of a status, which must fit a header and a footer.
 
     Raises:
-        ParameterError: it is long, has no letter or digit, or holds a character that acts.
+        ParameterError: the text is long, has no letter or digit, or has a control character.
     """
-    acts = not "".join(char for char in text if char not in _WITHIN_WORDS).isprintable()
+    has_controls = not "".join(char for char in text if char not in _WITHIN_WORDS).isprintable()
     has_words = any(char.isalnum() for char in text)
-    if text and (acts or not has_words or len(text) > _LONGEST_STATUS):
+    if text and (has_controls or not has_words or len(text) > _LONGEST_STATUS):
         raise ParameterError(
             "STATUS",
             text,
@@ -197,11 +199,11 @@ def _status(text: str) -> str:
     return text
 
 
-def _whole(name: str, given: Mapping[str, str], accepted: range) -> int | None:
-    """A whole number; None where it is not given."""
-    return whole_number(name, given[name], accepted) if given.get(name) else None
+def _whole(name: str, variables: Mapping[str, str], accepted: range) -> int | None:
+    """Return the whole number of a variable; None if it has no value."""
+    return whole_number(name, variables[name], accepted) if variables.get(name) else None
 
 
-def _path(name: str, given: Mapping[str, str]) -> Path | None:
-    """A file or folder; None where it is not given."""
-    return Path(absolute(name, given[name])) if given.get(name) else None
+def _path(name: str, variables: Mapping[str, str]) -> Path | None:
+    """Return the absolute path of a variable; None if it has no value."""
+    return Path(absolute(name, variables[name])) if variables.get(name) else None

@@ -69,7 +69,7 @@ HAVING count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions 
 -- Most names must have such a page, and most sessions must see one, because names can be made up.
 WITH shown AS (
   SELECT s.address, s.registrable_domain, s.session, f.is_same_length,
-    f.http_status IS NOT NULL AS is_told
+    f.http_status IS NOT NULL AS has_status
   FROM suspects s JOIN features f USING (row_id)
   WHERE NOT s.is_missing AND (f.http_status IS NOT NULL OR f.http_failure IS NOT NULL)
 ), seen AS (
@@ -77,12 +77,12 @@ WITH shown AS (
   HAVING 2 * count(DISTINCT session) FILTER (is_same_length) > count(DISTINCT session)
 ), names AS (
   SELECT address, registrable_domain,
-    count(DISTINCT session) FILTER (is_same_length) AS alike, count(DISTINCT session) AS sessions
-  FROM shown SEMI JOIN seen USING (address) WHERE is_told GROUP BY ALL
+    count(DISTINCT session) FILTER (is_same_length) AS matching, count(DISTINCT session) AS sessions
+  FROM shown SEMI JOIN seen USING (address) WHERE has_status GROUP BY ALL
 )
 SELECT address FROM names GROUP BY address
-HAVING count(*) FILTER (alike >= 2 AND 2 * alike > sessions) >= $sinkhole_names
-   AND 2 * count(*) FILTER (alike >= 2 AND 2 * alike > sessions) > count(*)
+HAVING count(*) FILTER (matching >= 2 AND 2 * matching > sessions) >= $sinkhole_names
+   AND 2 * count(*) FILTER (matching >= 2 AND 2 * matching > sessions) > count(*)
 
 -- name: public_answers
 -- One row is one suspect address that was given for a live name of which public resolvers were
@@ -304,18 +304,18 @@ WITH live AS (
   FROM (SELECT row_id, domain, session, unnest(dns_addresses) AS address
         FROM features SEMI JOIN live USING (domain))
   SEMI JOIN live USING (domain, address) GROUP BY ALL
-), told AS MATERIALIZED (
+), answered AS MATERIALIZED (
   SELECT g.domain, session, given, dns_answers, control_answers
   FROM got g JOIN observations USING (row_id) WHERE len(control_answers) > 0
 ), given AS (
-  SELECT DISTINCT domain, session, unnest(given) AS address FROM told
+  SELECT DISTINCT domain, session, unnest(given) AS address FROM answered
 ), controls AS (
-  SELECT DISTINCT domain, session, unnest(control_answers).address AS address FROM told
+  SELECT DISTINCT domain, session, unnest(control_answers).address AS address FROM answered
 ), networks AS (
   SELECT address, mode(asn ORDER BY asn) AS asn FROM (
     SELECT DISTINCT session, a.address, a.asn FROM (
-      SELECT session, unnest(dns_answers) AS a FROM told
-      UNION ALL SELECT session, unnest(control_answers) FROM told
+      SELECT session, unnest(dns_answers) AS a FROM answered
+      UNION ALL SELECT session, unnest(control_answers) FROM answered
     ) WHERE a.asn IS NOT NULL
   ) GROUP BY address
 ), compared AS (

@@ -1,4 +1,4 @@
-"""What each measurement of a messaging or circumvention test shows of each part of the test.
+"""Outcomes of messaging and circumvention tests: one for each measurement and part of its test.
 
 In: the table ``messaging``. Out: the table ``outcomes``, as ``outcomes.add_outcomes`` makes it of
 web_connectivity, with a part of a test in the place of a site: ``telegram/web``. A part is
@@ -9,7 +9,7 @@ web_connectivity, with a part of a test in the place of a site: ``telegram/web``
 * *unknown* where those that were connected mostly gave no answer,
 * *ok* otherwise, and nothing where OONI calls the test a failure or it did not come to an end.
 
-No test has a control of its own: whether a part fails elsewhere too is asked of other networks and
+These tests have no control: whether a part also fails elsewhere is read from other networks and
 countries (``app_verdicts.messaging``).
 """
 
@@ -23,7 +23,7 @@ from analysis.outcomes.steps import create_tables, keep_table
 from analysis.sql import pick_queries, read_queries
 from analysis.store.stage_tables import Tables, add_room
 
-#: How a failure is said in the name of a mechanism: the first pattern that it matches.
+#: Suffix of a mechanism's name → pattern of the failures; the first that matches counts.
 MANNERS = (
     ("timeout", "timeout|timed_out|timed out|deadline|i/o"),
     ("nxdomain", "^dns_nxdomain"),
@@ -46,15 +46,16 @@ _STEPS = {name: query for name, query in _QUERIES.items() if name != "outcomes"}
 def add_messaging_outcomes(connection: duckdb.DuckDBPyConnection) -> Outcomes:
     """Create ``outcomes`` of ``messaging``: one row a measurement and part of its test.
 
-    Besides the columns that the judge asks for: ``test_name, test_part``, and of the part's
-    endpoints ``tried_count`` and ``cut_count``, those that ended at a layer that decides. Where
-    each ended is in ``messaging_endpoint``, what that makes of each part in ``messaging_outcome``.
+    Besides the columns that the judge reads: ``test_name, test_part``, and of the part's
+    endpoints ``tried_count`` and ``cut_count``, those that ended at a layer that decides.
+    ``messaging_endpoint`` has the end of each endpoint, ``messaging_outcome`` the result of each
+    part.
 
     Args:
-        connection: holds ``messaging`` in its own database.
+        connection: connection with ``messaging`` in its own database.
     """
-    place = add_room(connection, "outcomes")
-    outcomes = Outcomes.beside(Tables.of(connection), place)
+    catalog = add_room(connection, "outcomes")
+    outcomes = Outcomes.beside(Tables.of(connection), catalog)
     parts = [
         (test.name, part.name, LAYERS.index(part.decides_until) + 1, part.needs_all)
         for test in TESTS
@@ -62,18 +63,18 @@ def add_messaging_outcomes(connection: duckdb.DuckDBPyConnection) -> Outcomes:
     ]
     columns = ["test_name", "part", "last_layer", "needs_all"]
     frame = pd.DataFrame(parts, columns=columns).astype({"last_layer": "uint8"})
-    given = {"layers": list(LAYERS), "of_the_probe": _OF_THE_PROBE}
+    values = {"layers": list(LAYERS), "of_the_probe": _OF_THE_PROBE}
     with outcomes.opened(connection) as opened:
         arms = " ".join(f"WHEN regexp_matches(failure, '{p}') THEN '{name}'" for name, p in MANNERS)
         opened.execute(
-            f"CREATE MACRO {place}.manner_of(failure) AS CASE {arms} ELSE '{_FAILED}' END"
+            f"CREATE MACRO {catalog}.manner_of(failure) AS CASE {arms} ELSE '{_FAILED}' END"
         )
-        keep_table(opened, "messaging_part", frame, place)
-        create_tables(opened, _STEPS, given, place)
+        keep_table(opened, "messaging_part", frame, catalog)
+        create_tables(opened, _STEPS, values, catalog)
         names = {
-            "host_name": "SELECT domain AS name FROM messaging_placed",
-            "software_name": "SELECT software AS name FROM messaging_placed",
+            "host_name": "SELECT domain AS name FROM messaging_named",
+            "software_name": "SELECT software AS name FROM messaging_named",
         }
-        create_text_enumerations(opened, names, place)
-        create_tables(opened, pick_queries(_QUERIES, "outcomes"), given, place)
+        create_text_enumerations(opened, names, catalog)
+        create_tables(opened, pick_queries(_QUERIES, "outcomes"), values, catalog)
     return outcomes

@@ -42,7 +42,7 @@ SELECT c.* EXCLUDE (host_count, cut_host_count), layer, failure,
        ELSE 'ok' END AS class
 FROM counted c LEFT JOIN most USING (object_key, line_number, part)
 
--- name: messaging_told
+-- name: messaging_results
 -- One row is one part of a measurement, tried or not.
 SELECT object_key, line_number, p.part,
   coalesce(tried_count, 0) AS tried_count, coalesce(cut_count, 0) AS cut_count,
@@ -50,7 +50,7 @@ SELECT object_key, line_number, p.part,
 FROM messaging m JOIN messaging_part p USING (test_name)
   LEFT JOIN messaging_outcome o USING (object_key, line_number, part)
 
--- name: messaging_placed
+-- name: messaging_named
 -- One row is one part of a measurement, with the part in the place of a site.
 SELECT row_id, object_key, line_number, test_name, part AS test_part, '' AS input,
   measurement_start_time, measurement_start_time::DATE AS day, run AS session,
@@ -64,7 +64,7 @@ SELECT row_id, object_key, line_number, test_name, part AS test_part, '' AS inpu
   -- an address that no public server can have
   coalesce(class = 'blocked' AND failure = 'bogon', FALSE) AS is_artefact,
   FALSE AS is_about_target, '' AS set_aside
-FROM messaging JOIN messaging_told USING (object_key, line_number)
+FROM messaging JOIN messaging_results USING (object_key, line_number)
 WHERE probe_asn > 0  -- OONI drops what is of no network
 
 -- name: observations
@@ -78,4 +78,4 @@ SELECT * REPLACE (domain::host_name AS domain,
     software::software_name AS software),
   mechanism AS rule_id, mechanism AS dns_rule, '' AS tls_rule,
   coalesce(list_position($layers, split_part(mechanism, '.', 1)), 0)::UTINYINT AS rule_order
-FROM messaging_placed
+FROM messaging_named

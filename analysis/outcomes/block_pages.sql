@@ -74,7 +74,7 @@ WITH steady_pages AS (
 )
 FROM steady_pages ANTI JOIN variants USING (registrable_domain, target)
 
--- name: untold_pages
+-- name: unmatched_sites
 -- One row is one site of which some session got a page with a title, and its control did not get
 -- the page.
 SELECT DISTINCT domain FROM features
@@ -82,11 +82,11 @@ WHERE NOT control_http_ok AND http_failure IS NULL AND http_title <> ''
 
 -- name: control_pages
 -- One row is one page (status and title) of such a site that the controls of most sessions got in a
--- quarter. Probes relay the controls, so one of them vouches for nothing.
+-- quarter. Probes relay the controls, so a single one is no evidence.
 WITH shown AS (
   SELECT domain, date_trunc('quarter', day) AS quarter, session,
     control_http_status AS status, control_http_title AS title
-  FROM observed_controls SEMI JOIN untold_pages USING (domain) WHERE control_http_ok
+  FROM observed_controls SEMI JOIN unmatched_sites USING (domain) WHERE control_http_ok
 ), sessions AS (
   SELECT domain, quarter, count(DISTINCT session) AS sessions FROM shown GROUP BY ALL
 )
@@ -95,7 +95,7 @@ FROM shown JOIN sessions USING (domain, quarter) WHERE title <> ''
 GROUP BY domain, quarter, status, title
 HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value(sessions)
 
--- name: untold_days
+-- name: lone_days
 -- One row is one site on one day on which some measurement had no control.
 SELECT DISTINCT domain, day FROM features WHERE NOT has_control AND NOT is_https_own
 
@@ -103,17 +103,17 @@ SELECT DISTINCT domain, day FROM features WHERE NOT has_control AND NOT is_https
 -- One row is one of these days on which the controls of other sessions, within two days, got the
 -- page: two at least, and next to none may have failed.
 WITH near AS (
-  SELECT domain, day AS untold_day, unnest([day - 2, day - 1, day, day + 1, day + 2]) AS day
-  FROM untold_days
-), told AS (
+  SELECT domain, day AS lone_day, unnest([day - 2, day - 1, day, day + 1, day + 2]) AS day
+  FROM lone_days
+), controls AS (
   SELECT domain, day, session, bool_or(control_http_fails) AS fails
   FROM features SEMI JOIN near USING (domain, day)
   WHERE control_http_ok OR control_http_fails GROUP BY ALL
 ), counted AS (
   SELECT domain, day, count(*) FILTER (NOT fails) AS reaching, count(*) FILTER (fails) AS failing
-  FROM told GROUP BY ALL
+  FROM controls GROUP BY ALL
 )
-SELECT domain, untold_day AS day FROM near JOIN counted USING (domain, day)
+SELECT domain, lone_day AS day FROM near JOIN counted USING (domain, day)
 GROUP BY ALL HAVING sum(reaching) >= 2 AND 10 * sum(failing) <= sum(reaching)
 
 -- name: page_landings

@@ -105,38 +105,39 @@ SELECT *,
 FROM observed_attempts
 
 -- name: control_days
--- One row is one site on one day on which controls spoke of it: the sessions whose control found
+-- One row is one site on one day on which controls looked it up: the sessions whose control found
 -- the name (resolving), and missed it (missing).
 --
--- Most names are never missed; of these it is enough that somebody spoke of them.
-WITH told AS MATERIALIZED (
+-- Most names are never missed; one row a day is enough for these.
+WITH answers AS MATERIALIZED (
   SELECT domain, day, session, control_name
   FROM observed_controls WHERE domain <> '' AND control_name <> 'silent'
-), doubted AS (
-  SELECT DISTINCT domain FROM told WHERE control_name = 'missing'
+), doubtful AS (
+  SELECT DISTINCT domain FROM answers WHERE control_name = 'missing'
 ), sessions AS (
   SELECT domain, day, session,
          bool_or(control_name = 'resolves') AS resolves,
          bool_or(control_name = 'missing') AS misses
-  FROM told SEMI JOIN doubted USING (domain) GROUP BY ALL
+  FROM answers SEMI JOIN doubtful USING (domain) GROUP BY ALL
 )
 SELECT domain, day, count(*) FILTER (resolves) AS resolving, count(*) FILTER (misses) AS missing
 FROM sessions GROUP BY ALL
 UNION ALL
-SELECT DISTINCT domain, day, 1 AS resolving, 0 AS missing FROM told ANTI JOIN doubted USING (domain)
+SELECT DISTINCT domain, day, 1 AS resolving, 0 AS missing
+FROM answers ANTI JOIN doubtful USING (domain)
 
 -- name: name_pool
--- One row is one site on one day on which controls spoke of it, with what most sessions of the days
--- around say: exists or missing.
+-- One row is one site on one day on which controls looked it up, with the result of most sessions
+-- of the days around: exists or missing.
 --
 -- Probes relay the controls, so that one of them can be forged or wrong. Where nobody else tested
 -- the name, a single session has to do.
-WITH doubted AS (
+WITH doubtful AS (
   SELECT DISTINCT domain FROM control_days WHERE missing > 0
 ), around AS (
   SELECT domain, day,
          sum(resolving) OVER near AS resolving, sum(missing) OVER near AS missing
-  FROM control_days SEMI JOIN doubted USING (domain)
+  FROM control_days SEMI JOIN doubtful USING (domain)
   WINDOW near AS (PARTITION BY domain ORDER BY day
                   RANGE BETWEEN to_days($pool_days) PRECEDING AND to_days($pool_days) FOLLOWING)
 )
@@ -144,7 +145,7 @@ SELECT domain, day,
   (CASE WHEN missing > resolving THEN 'missing' ELSE 'exists' END)::pool_answer AS name_pool
 FROM around
 UNION ALL
-SELECT domain, day, 'exists'::pool_answer FROM control_days ANTI JOIN doubted USING (domain)
+SELECT domain, day, 'exists'::pool_answer FROM control_days ANTI JOIN doubtful USING (domain)
 
 -- name: broken_names
 -- One row is one site on one day on which the name's own servers failed everybody: the control's
@@ -153,13 +154,13 @@ SELECT domain, day, 'exists'::pool_answer FROM control_days ANTI JOIN doubted US
 -- It takes two sessions: one probe relays one control, which may have lost its way by itself.
 WITH lost AS (
   SELECT DISTINCT domain, day FROM observed_controls WHERE control_is_lost AND domain <> ''
-), told AS (
+), near AS (
   SELECT domain, day, session, bool_or(control_name <> 'silent') AS tells
   FROM observed_controls SEMI JOIN lost USING (domain)
   WHERE control_is_lost OR control_name <> 'silent' GROUP BY ALL
 )
 SELECT l.domain, l.day
-FROM lost l JOIN told t ON t.domain = l.domain AND t.day BETWEEN l.day - 2 AND l.day + 2
+FROM lost l JOIN near t ON t.domain = l.domain AND t.day BETWEEN l.day - 2 AND l.day + 2
 GROUP BY ALL
 HAVING count(DISTINCT session) FILTER (NOT tells) >= 2
   AND 2 * count(DISTINCT session) FILTER (tells) < count(DISTINCT session)

@@ -24,8 +24,8 @@ WHERE host <> '' ORDER BY host
 
 # Type → its names, some of them null.
 _NAMES = {
-    "host_name": "SELECT unnest([host, '']) AS name FROM hosts_at_hand",
-    "site_name": "SELECT registrable_domain AS name FROM hosts_at_hand",
+    "host_name": "SELECT unnest([host, '']) AS name FROM registered_hosts",
+    "site_name": "SELECT registrable_domain AS name FROM registered_hosts",
     "input_name": "SELECT input AS name FROM observations",
     "software_name": """
 SELECT concat_ws(' ', software_name, software_version) AS name
@@ -36,48 +36,50 @@ FROM (SELECT DISTINCT software_name, software_version FROM observations)""",
 
 # Type → its values in their order, a byte each.
 _VALUES = {
-    # what the session's control, and the controls of the days around, say of a name
+    # result of the lookup of a name by the session's control, and by those of the days around
     "control_answer": ("silent", "resolves", "missing"),
     "pool_answer": ("exists", "missing"),
     # 'address' < 'asn' < 'none': the least of them is the best match
     "match_value": MATCH_VALUES,
     "special_kind": SPECIAL_KINDS,
     "layer_word": ("dns", "tcp", "tls", "http"),
-    # What one attempt to connect or to shake hands tells, the most telling first: it works, it
-    # fails here only, it fails for the control too, the probe's own machine failed, no control
-    # says what it should have been, IPv6 that works nowhere, an address that nobody vouches for.
+    # Result of an attempt to connect or to shake hands, the most conclusive first: it works, it
+    # fails here only, it fails for the control too, the probe's own machine failed, there is no
+    # control, IPv6 works nowhere, the address may not be the site's.
     "attempt_result": ("works", "blocked", "down", "local", "untold", "no_ipv6", "untrusted"),
 }
 
 _SITES = """
 SELECT host::host_name AS host, registrable_domain::site_name AS registrable_domain
-FROM hosts_at_hand
+FROM registered_hosts
 """
 
 
-def create_enumerations(connection: duckdb.DuckDBPyConnection, place: str) -> None:
-    """The types of ``_NAMES`` and ``_VALUES``; ``sites``: each host and its registrable domain.
+def create_enumerations(connection: duckdb.DuckDBPyConnection, catalog: str) -> None:
+    """Create the types of ``_NAMES`` and ``_VALUES``, and the table ``sites``.
+
+    ``sites``: one row per host with its registrable domain.
 
     Args:
         connection: finds ``observations`` and the macros.
-        place: where they are made.
+        catalog: the catalog in which they are made.
     """
     hosts = [host for (host,) in connection.execute(_HOSTS).fetchall()]
     domains = [registrable_domain(host) for host in hosts]
     columns = {"host": hosts, "registrable_domain": domains}
     rows = pa.table({name: pa.array(texts, pa.string()) for name, texts in columns.items()})
-    connection.register("hosts_at_hand", rows)
-    create_text_enumerations(connection, _NAMES, place)
-    create_tables(connection, {"sites": _SITES}, {}, place)
-    connection.unregister("hosts_at_hand")
+    connection.register("registered_hosts", rows)
+    create_text_enumerations(connection, _NAMES, catalog)
+    create_tables(connection, {"sites": _SITES}, {}, catalog)
+    connection.unregister("registered_hosts")
     for name, values in _VALUES.items():
-        create_type(connection, name, str(values), place)
+        create_type(connection, name, str(values), catalog)
 
 
 def create_text_enumerations(
-    connection: duckdb.DuckDBPyConnection, names: Mapping[str, str], place: str
+    connection: duckdb.DuckDBPyConnection, names: Mapping[str, str], catalog: str
 ) -> None:
-    """A type for each name, of the texts that a query gives as ``name``."""
+    """Create a type for each name, of the texts in the column ``name`` of a query."""
     for name, query in names.items():
         distinct = f"SELECT DISTINCT name FROM ({query}) WHERE name IS NOT NULL ORDER BY name"
-        create_type(connection, name, f"({distinct})", place)
+        create_type(connection, name, f"({distinct})", catalog)

@@ -1,17 +1,17 @@
--- From measurements to what the rules look at.
+-- The columns of each measurement that the rules name.
 
 -- name: address_tries
 -- One row is one attempt of a session at an address that some probe got and no control: whether it
 -- met the site by its certificate or its page's title (is_good), or else how near the length of its
 -- page is to that of the control's (proportion).
 --
--- Where the controls got all addresses that the probes got, nobody needs to vouch for one.
-WITH asked AS (
+-- Attempts are read only at addresses that no control got.
+WITH unmatched AS (
   SELECT DISTINCT a.address
   FROM (SELECT unnest(dns_answers) AS a FROM observations)
   WHERE coalesce(a.match, 'none') = 'none'
 ), tried AS (
-  SELECT session, domain, t.address, t.failure IS NULL AS is_good, TRUE AS is_told,
+  SELECT session, domain, t.address, t.failure IS NULL AS is_good, TRUE AS is_decisive,
     0 AS proportion
   FROM (SELECT session, domain, unnest(tls) AS t FROM typed_observations)
   WHERE t.is_answer
@@ -26,23 +26,23 @@ WITH asked AS (
         FROM controlled WHERE http_failure IS NOT NULL OR http_status IS NOT NULL)
   WHERE is_good OR a.match = 'none' OR proportion > 0
 )
-FROM tried SEMI JOIN asked USING (address)
+FROM tried SEMI JOIN unmatched USING (address)
 
 -- name: serving
 -- One row is one address that serves sites, with the sites: most sessions that tried it got a valid
 -- certificate or the page that the control saw.
 --
 -- Most, not any: one forged session must not turn a sinkhole into a content network.
-WITH met AS (
+WITH decisive AS (
   SELECT address, session, domain, is_good OR proportion > $body_match AS is_good
-  FROM address_tries WHERE is_told OR is_good OR proportion > $body_match
+  FROM address_tries WHERE is_decisive OR is_good OR proportion > $body_match
 ), sessions AS (
-  SELECT address, bool_or(is_good) AS is_good FROM met GROUP BY address, session
+  SELECT address, bool_or(is_good) AS is_good FROM decisive GROUP BY address, session
 ), proven AS (
   SELECT address FROM sessions GROUP BY address HAVING 2 * count(*) FILTER (is_good) > count(*)
 )
 SELECT address, list_sort(list(DISTINCT domain)) AS domains
-FROM met SEMI JOIN proven USING (address) WHERE is_good GROUP BY address
+FROM decisive SEMI JOIN proven USING (address) WHERE is_good GROUP BY address
 
 -- name: certified
 -- One row is one site with addresses that are the site's by its certificate, though no control got
@@ -50,17 +50,17 @@ FROM met SEMI JOIN proven USING (address) WHERE is_good GROUP BY address
 --
 -- The control also tries the addresses that the probe was given. Here most of the sessions that got
 -- the name's certificate anywhere got it at the address, two of them at least.
-WITH told AS (
+WITH answers AS (
   SELECT domain, run, address, list_contains(control_tls_addresses, address) AS is_shown
   FROM (SELECT domain, run, control_tls_addresses,
           unnest([a.address FOR a IN dns_answers IF a.match = 'none']) AS address
         FROM observations WHERE len(control_tls_addresses) > 0)
-), found AS (
+), shown AS (
   SELECT domain, address, count(DISTINCT run) FILTER (is_shown) AS sessions
-  FROM told GROUP BY domain, address
+  FROM answers GROUP BY domain, address
   HAVING sessions >= 2 AND 2 * sessions > count(DISTINCT run)
 )
-SELECT domain::host_name AS domain, list(address) AS addresses FROM found GROUP BY domain
+SELECT domain::host_name AS domain, list(address) AS addresses FROM shown GROUP BY domain
 
 -- name: vouched
 -- One row is one site with the addresses that served it in some session: an answer that the control

@@ -9,7 +9,7 @@ import pyarrow as pa
 from analysis.outcomes.steps import keep_table
 from analysis.reference.reference_files import REFERENCE, read_csv
 
-#: The measurements that got such an answer; one is enough.
+#: Step to the measurements that got such an answer; it needs only one measurement.
 FILTER_STEPS = {
     "filtered": """
 SELECT DISTINCT f.row_id
@@ -25,17 +25,17 @@ WHERE dns_special IS NOT NULL OR dns_match = 'none'
 """
 
 
-def add_filter_addresses(connection: duckdb.DuckDBPyConnection, place: str) -> None:
-    """``filter_addresses``: the answers that belong to a well-known DNS filter."""
+def add_filter_addresses(connection: duckdb.DuckDBPyConnection, catalog: str) -> None:
+    """Create ``filter_addresses``: the answers that belong to a well-known DNS filter."""
     answers = connection.execute(_ANSWERS).fetchall()
-    found = [address for (address,) in answers if _is_of_filter(address)]
-    addresses = pa.table({"address": pa.array(found, pa.string())})
-    keep_table(connection, "filter_addresses", addresses, place)
+    matching = [address for (address,) in answers if _is_of_filter(address)]
+    addresses = pa.table({"address": pa.array(matching, pa.string())})
+    keep_table(connection, "filter_addresses", addresses, catalog)
 
 
 @cache
 def local_filters() -> tuple[IPv4Network | IPv6Network, ...]:
-    """Networks whose addresses well-known DNS filters answer with.
+    """Return the networks with addresses in the answers of well-known DNS filters.
 
     Such a filter is chosen by a user, a school or an office, not by the network.
     """

@@ -1,7 +1,7 @@
 """SQL that several steps share: DuckDB macros.
 
 A macro is an expression (or, ``AS TABLE``, a query) with a name and arguments. They belong to the
-features' tables, so that every step, every rule and every notebook can call them by name.
+features' tables, so that steps, rules and notebooks can call them by name.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import duckdb
 
 from analysis.sql import read_queries
 
-#: Macro → the failures of which it is true: OONI's words (ooni/spec df-007), and ooniprobe 2's.
+#: Macro → the failures for which it is true, in OONI's words (ooni/spec df-007) and ooniprobe 2's.
 FAILURES: Mapping[str, tuple[str, ...]] = {
     # measurement-kit says ``ssl_dirty_shutdown`` of a connection that ended without TLS's goodbye
     # (src/libmeasurement_kit/net/connection.cpp): nothing is wrong with the certificate.
@@ -23,8 +23,8 @@ FAILURES: Mapping[str, tuple[str, ...]] = {
         "response_never_received",
         "ssl_dirty_shutdown",
     ),
-    # Nobody answered: the time ran out, or a router on the way said that nothing lies there. A lost
-    # route shows as either.
+    # No answer: the time ran out, or a router on the path reported the host as unreachable. A lost
+    # route causes either.
     "is_silence": (
         "generic_timeout_error",
         "timed_out",
@@ -34,10 +34,10 @@ FAILURES: Mapping[str, tuple[str, ...]] = {
         "host_unreachable",
     ),
     "is_refusal": ("connection_refused", "connection_refused_error"),
-    # A resolver's own answer. ``dns_non_recoverable_failure`` is how the C library tells of a
-    # refusal; of a failure of the server it says that one may try again.
+    # A resolver's own answer. ``dns_non_recoverable_failure`` is the C library's name for a
+    # refusal; for a failure of the server its name is that of a temporary error.
     "is_denial": ("dns_no_answer", "dns_refused_error", "dns_non_recoverable_failure"),
-    # How a control says that there is no such name.
+    # Failures by which a control reports that a name does not exist.
     "is_name_missing": ("dns_nxdomain_error", "dns_no_answer", "dns_name_error"),
     # The probe's own machine or link: no route, no socket, no permission.
     "is_machine_fault": (
@@ -64,14 +64,14 @@ FAILURES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-#: Name and arguments → what the macro is, in an order in which each finds those that it calls.
+#: Name and arguments → body of the macro, in an order in which each follows those that it calls.
 MACROS: Mapping[str, str] = {
     **{f"{name}(failure)": f"failure IN {failures}" for name, failures in FAILURES.items()},
     **read_queries(__file__),
 }
 
 
-def create_macros(connection: duckdb.DuckDBPyConnection, place: str) -> None:
+def create_macros(connection: duckdb.DuckDBPyConnection, catalog: str) -> None:
     """Create all macros in a catalog."""
     for signature, body in MACROS.items():
-        connection.execute(f"CREATE MACRO {place}.{signature} AS {body}")
+        connection.execute(f"CREATE MACRO {catalog}.{signature} AS {body}")

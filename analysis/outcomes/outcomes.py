@@ -1,4 +1,4 @@
-"""Which rule each layer of a measurement fires, and what the measurement shows as a whole."""
+"""Outcomes: the rule that fires at each layer of a measurement, and the rule that decides."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import asdict
@@ -21,20 +21,21 @@ _QUERIES = read_queries(__file__)
 
 
 class Outcomes(Tables):
-    """``outcomes``, and what they are made of.
+    """``outcomes``, and their source tables.
 
     ``outcomes``: one row is one measurement: its identity, ``measurement_start_time`` (UTC),
     ``domain``, ``probe_asn``, ``resolver_asn``, ``site_asn`` (where the site is), ``software``
     (name and version of the probe), ``day``, ``session``, OONI's flags, the rule of each layer
     (``dns_rule`` …), and the rule that explains the whole (``rule_id``) with its ``class``
     (blocked, down, ok, unknown), ``mechanism``, ``evidence``, ``is_artefact`` and
-    ``is_about_target``; ``first_rule`` is the one before devices are asked. Order is not defined.
+    ``is_about_target``; ``first_rule`` is the rule before broken sessions are found. Order is not
+    defined.
     """
 
     @classmethod
-    def beside(cls, profiles: Tables, place: str) -> Self:
-        """Those that ``apply_rules`` makes in a catalog."""
-        return cls((place, *profiles.catalogs), profiles.views)
+    def beside(cls, profiles: Tables, catalog: str) -> Self:
+        """Return the tables that ``apply_rules`` makes in a catalog."""
+        return cls((catalog, *profiles.catalogs), profiles.views)
 
 
 def add_outcomes(
@@ -47,19 +48,19 @@ def add_outcomes(
 ) -> Outcomes:
     """Make the outcomes of the ``observations`` in a connection's own database, in memory.
 
-    With ``is_pooled`` false each measurement is judged alone: what only many measurements can
-    show (a sinkhole, a substitution, a page served for many names, a pooled control) is unknown.
+    With ``is_pooled`` false each measurement is judged alone: results that need many measurements
+    (a sinkhole, a substitution, a page served for many names, a pooled control) are unknown.
 
     Raises:
         RuleError: a rule cannot work.
     """
-    place = add_room(connection, "outcomes")
+    catalog = add_room(connection, "outcomes")
     own = Tables.of(connection)
-    features = add_features(connection, own, thresholds, place, is_pooled=is_pooled)
+    features = add_features(connection, own, thresholds, catalog, is_pooled=is_pooled)
     profiles = add_profiles(
-        connection, features, thresholds, fingerprints, place, is_pooled=is_pooled
+        connection, features, thresholds, fingerprints, catalog, is_pooled=is_pooled
     )
-    return apply_rules(connection, profiles, thresholds, rules, place, is_pooled=is_pooled)
+    return apply_rules(connection, profiles, thresholds, rules, catalog, is_pooled=is_pooled)
 
 
 def apply_rules(
@@ -67,33 +68,37 @@ def apply_rules(
     profiles: Profiles,
     thresholds: Thresholds,
     rules: Iterable[Rule],
-    place: str,
+    catalog: str,
     *,
     is_pooled: bool = True,
-    speaking: Collection[int] | None = None,
+    reference_asns: Collection[int] | None = None,
 ) -> Outcomes:
     """Create ``outcomes`` from ``profiled``: the rules alone, over features already computed.
 
-    First the layers, then the guards, which need the outcome of every measurement and take some
-    back.
+    First the layers are read, then the guards, which need the outcome of every measurement and
+    change some.
+
+    ``reference_asns`` are the networks by which others may be judged; by default all.
 
     Raises:
         RuleError: a rule cannot work.
     """
     rules = tuple(rules)
     check_rules(rules)
-    outcomes = Outcomes.beside(profiles, place)
+    outcomes = Outcomes.beside(profiles, catalog)
     with outcomes.opened(connection) as opened:
         create_views(opened, profiles.views)
-        _add_rules(opened, rules, place)
+        _add_rules(opened, rules, catalog)
         try:
             create_tables(opened, {"first_reading": _read_layers(rules)}, {})
         except duckdb.Error:
             _check_conditions(opened, [rule for rule in rules if rule.layer in LAYERS], "profiled")
             raise
-        find_broken_sessions(opened, thresholds, place, is_pooled=is_pooled, speaking=speaking)
+        find_broken_sessions(
+            opened, thresholds, catalog, is_pooled=is_pooled, reference_asns=reference_asns
+        )
         try:
-            create_tables(opened, {"outcomes": _explain(rules)}, {}, place)
+            create_tables(opened, {"outcomes": _explain(rules)}, {}, catalog)
         except duckdb.Error:
             _check_conditions(opened, rules_of("session", rules), f"({_QUERIES['guarded']})")
             raise
@@ -101,13 +106,13 @@ def apply_rules(
 
 
 def _read_layers(rules: tuple[Rule, ...]) -> str:
-    """SQL: each measurement of ``profiled`` with the rule that explains it, before the guards."""
+    """Return SQL for each measurement of ``profiled`` with its deciding rule before the guards."""
     steps = pick_queries(_QUERIES, "layer_outcomes", "first_reading")
     return chain({"fired": _fired(rules), **steps})
 
 
 def _fired(rules: tuple[Rule, ...]) -> str:
-    """SQL: each measurement of ``profiled`` with the rule of each layer."""
+    """Return SQL for each measurement of ``profiled`` with the rule of each layer."""
     firing = ",\n".join(f"{_first_match(rules_of(name, rules))} AS {name}_rule" for name in LAYERS)
     return f"""
 SELECT row_id, input, measurement_start_time, day, session,
@@ -119,7 +124,7 @@ FROM profiled
 
 
 def _explain(rules: tuple[Rule, ...]) -> str:
-    """SQL: each measurement with the rule that explains it, after the guards."""
+    """Return SQL for each measurement with its deciding rule after the guards."""
     return f"""
 WITH guarded AS ({_QUERIES["guarded"]}),
 decided AS (
@@ -133,7 +138,7 @@ FROM decided d JOIN rules r USING (rule_id)
 
 
 def _first_match(rules: tuple[Rule, ...]) -> str:
-    """SQL: the id of the first rule whose condition is met, or null."""
+    """Return SQL for the id of the first rule whose condition is met, or null."""
     arms = "\n".join(f"WHEN ({rule.condition}) THEN '{rule.rule_id}'::rule_name" for rule in rules)
     return f"CASE {arms} END" if rules else "NULL"
 
@@ -141,10 +146,10 @@ def _first_match(rules: tuple[Rule, ...]) -> str:
 def _check_conditions(
     connection: duckdb.DuckDBPyConnection, rules: Iterable[Rule], relation: str
 ) -> None:
-    """Say which rule's condition DuckDB does not understand.
+    """Find the rule whose condition DuckDB does not understand.
 
     Raises:
-        RuleError: the first such rule.
+        RuleError: of the first such rule.
     """
     for rule in rules:
         query = f"SELECT coalesce(({rule.condition}), FALSE) FROM {relation}"
@@ -156,8 +161,10 @@ def _check_conditions(
             raise RuleError(rule.rule_id, problem) from None
 
 
-def _add_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...], place: str) -> None:
-    """``rules``: one row per rule, as the SQL joins them; its texts are enumerations."""
+def _add_rules(
+    connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...], catalog: str
+) -> None:
+    """Create ``rules``, one row per rule, with its texts as enumerations."""
     table = pd.DataFrame(map(asdict, rules)).rename(columns={"outcome": "class"})
     table = table.drop(columns=["condition", "comment"]).assign(rule_order=range(len(rules)))
     types: dict[str, tuple[str, Iterable[str]]] = {
@@ -169,9 +176,9 @@ def _add_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...], p
     }
     for name, texts in types.values():
         listed = ", ".join(f"'{text}'" for text in texts)
-        create_type(connection, name, f"({listed})", place)
-    connection.register("rules_at_hand", table)
+        create_type(connection, name, f"({listed})", catalog)
+    connection.register("registered_rules", table)
     typed = ", ".join(f"{column}::{name} AS {column}" for column, (name, _) in types.items())
-    query = f"SELECT * REPLACE ({typed}, rule_order::UTINYINT AS rule_order) FROM rules_at_hand"
-    create_tables(connection, {"rules": query}, {}, place)
-    connection.unregister("rules_at_hand")
+    query = f"SELECT * REPLACE ({typed}, rule_order::UTINYINT AS rule_order) FROM registered_rules"
+    create_tables(connection, {"rules": query}, {}, catalog)
+    connection.unregister("registered_rules")

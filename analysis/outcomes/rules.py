@@ -19,7 +19,7 @@ import pandas as pd
 
 from analysis.vocabulary import MECHANISMS, SET_ASIDE_REASONS
 
-#: Counts up with every change that can move a verdict; printed with each report.
+#: Incremented with every change that can change a verdict; printed with each report.
 RULES_VERSION = 21
 
 Layer = Literal["dns", "tcp", "tls", "http"]
@@ -30,7 +30,7 @@ CATCH_ALL = "TRUE"
 
 
 class RuleError(ValueError):
-    """A rule that cannot work: names it, and says what is wrong."""
+    """Error of a rule that cannot work, with its id and the problem."""
 
     def __init__(self, rule_id: str, problem: str) -> None:
         super().__init__(f"rule {rule_id}: {problem}")
@@ -44,12 +44,12 @@ class Rule:
         rule_id: stable name, ``layer.what``.
         condition: SQL over the columns of ``features.md``; NULL counts as no match.
         outcome: blocked, down, ok or unknown.
-        comment: why, for the report's readers and for reviewers.
-        mechanism: how the block is done; blocked rules only.
-        evidence: none (no data), discarded (data that say nothing), scored.
-        is_artefact: the observation carries something only a block leaves behind.
-        is_about_target: what fails is the site that the input redirects to, not the input's own.
-        set_aside: the reason that the rule gives for an anomaly that is no block.
+        comment: the reason for the rule, for the report's readers and for reviewers.
+        mechanism: method of the block; blocked rules only.
+        evidence: none (no data), discarded (data without meaning), scored.
+        is_artefact: the observation has a trace that only a block leaves.
+        is_about_target: the failing site is the one to which the input redirects.
+        set_aside: the reason by which the rule explains an anomaly that is no block.
 
     Raises:
         RuleError: the layer, the mechanism or the reason is unknown, or they do not go together.
@@ -74,7 +74,7 @@ class Rule:
         return self.rule_id.partition(".")[0]
 
     def _problem(self) -> str:
-        """What is wrong with the rule, or nothing."""
+        """Return the problem of the rule, or an empty text."""
         is_block = self.outcome == "blocked"
         is_known_layer = self.layer in ("session", *LAYERS)
         is_known_mechanism = self.mechanism in ("", *MECHANISMS)
@@ -107,7 +107,7 @@ class Rule:
         return next((problem for is_met, problem in checks if not is_met), "")
 
 
-#: What discards a measurement whatever its layers show; asked last, of the outcome of each.
+#: Rules that discard a measurement, whatever its layers show; they are read last.
 SESSION_RULES: tuple[Rule, ...] = (
     Rule(
         rule_id="session.broken",
@@ -121,7 +121,7 @@ SESSION_RULES: tuple[Rule, ...] = (
     ),
 )
 
-#: What the lookup of the name shows.
+#: Rules for the lookup of the name.
 DNS_RULES: tuple[Rule, ...] = (
     Rule(
         rule_id="dns.not_measured",
@@ -374,7 +374,7 @@ DNS_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="dns.timeout",
-        # EAI_AGAIN is what the system says where its resolver did not answer in time
+        # EAI_AGAIN is the system's error if its resolver did not answer in time
         condition="is_silence(dns_failure) OR dns_failure = 'dns_temporary_failure'",
         outcome="blocked",
         mechanism="dns.timeout",
@@ -405,7 +405,7 @@ DNS_RULES: tuple[Rule, ...] = (
     ),
 )
 
-#: What the connections to the site's addresses show.
+#: Rules for the connections to the site's addresses.
 TCP_RULES: tuple[Rule, ...] = (
     Rule(
         rule_id="tcp.not_measured",
@@ -482,7 +482,7 @@ TCP_RULES: tuple[Rule, ...] = (
     ),
 )
 
-#: What the handshakes with the site's addresses show.
+#: Rules for the handshakes with the site's addresses.
 TLS_RULES: tuple[Rule, ...] = (
     Rule(
         rule_id="tls.not_measured",
@@ -549,7 +549,7 @@ TLS_RULES: tuple[Rule, ...] = (
     ),
 )
 
-#: What the page shows.
+#: Rules for the page.
 HTTP_RULES: tuple[Rule, ...] = (
     Rule(
         rule_id="http.not_measured",
@@ -812,11 +812,11 @@ HTTP_RULES: tuple[Rule, ...] = (
 
 
 def check_rules(rules: Iterable[Rule]) -> None:
-    """Whether rules work together.
+    """Refuse rules that do not work together.
 
     Raises:
-        RuleError: two have the same id, or a layer does not end in a rule for all that is left,
-            and a measurement that none matches would be lost.
+        RuleError: two rules have the same id, or the last rule of a layer is not the one for all
+            other measurements, so that some would have no rule.
     """
     listed = tuple(rules)
     for rule_id, count in Counter(rule.rule_id for rule in listed).items():
@@ -833,11 +833,11 @@ def check_rules(rules: Iterable[Rule]) -> None:
 
 
 def rules_of(layer: str, rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """The layer's rules in order."""
+    """Return the layer's rules in order."""
     return tuple(rule for rule in rules if rule.layer == layer)
 
 
-#: All of them, in the order in which layers explain a failure.
+#: All rules, in the order in which layers explain a failure.
 RULES: tuple[Rule, ...] = (*SESSION_RULES, *DNS_RULES, *TCP_RULES, *TLS_RULES, *HTTP_RULES)
 check_rules(RULES)
 
@@ -845,7 +845,7 @@ RULES_BY_ID = {rule.rule_id: rule for rule in RULES}
 
 
 def rule_table(rules: Iterable[Rule] = RULES) -> pd.DataFrame:
-    """One row per rule, in order: what it is called, what it decides, when, and why."""
+    """Return one row per rule, in order, with its id, outcome, condition and comment."""
     columns = ["layer", "rule_id", "outcome", "mechanism", "is_artefact", "condition", "comment"]
     rows = [[getattr(rule, column) for column in columns] for rule in rules]
     return pd.DataFrame(rows, columns=columns)

@@ -1,4 +1,4 @@
-"""A step is a named query: how it becomes a table, a view or a type; and frames as tables."""
+"""Steps, which are named queries, as tables, views and types; and frames as tables."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -16,25 +16,25 @@ def create_tables(
     connection: duckdb.DuckDBPyConnection,
     steps: Mapping[str, str],
     parameters: Mapping[str, Any],
-    place: str = "",
+    catalog: str = "",
     *,
     is_filled: bool = True,
 ) -> None:
-    """Make one table of each step, in order, in the place of the one before.
+    """Create a table of each step, in order; it replaces one of the same name.
 
     A step whose name has arguments is a macro (see ``analysis.sql``), for the steps after it; it is
     temporary.
 
     Args:
-        connection: finds what the steps read.
+        connection: connection to the tables that the steps read.
         steps: name of the table → its query, which may name ``$parameters``.
-        parameters: their values; a step is handed those that it names. A fraction counts as the
-            decimal that it is written as: 0.9 of 30 is 27, which it is not in binary.
-        place: the catalog in which they are made; without one they are temporary.
+        parameters: their values; a step receives those that it names. A fraction is passed as a
+            decimal: 0.9 of 30 is 27, which it is not in binary.
+        catalog: the catalog in which they are made; without one they are temporary.
         is_filled: false leaves the tables empty, with the same columns.
     """
     filling = "" if is_filled else "WITH NO DATA"
-    created = f"TABLE {place}." if place else "TEMP TABLE "
+    created = f"TABLE {catalog}." if catalog else "TEMP TABLE "
     for name, query in steps.items():
         if "(" in name:
             connection.execute(f"CREATE OR REPLACE TEMP MACRO {name} AS {query}")
@@ -47,35 +47,35 @@ def create_tables(
 
 
 def create_type(
-    connection: duckdb.DuckDBPyConnection, name: str, values: str, place: str = ""
+    connection: duckdb.DuckDBPyConnection, name: str, values: str, catalog: str = ""
 ) -> None:
-    """Make an enumeration of a list of values, or of a query's, in the place of the one before."""
-    created = f"TYPE {place}." if place else "TEMP TYPE "
+    """Create an enumeration of a list of values, or of those of a query."""
+    created = f"TYPE {catalog}." if catalog else "TEMP TYPE "
     connection.execute(f"CREATE OR REPLACE {created}{name} AS ENUM {values}")
 
 
 def read_type(connection: duckdb.DuckDBPyConnection, name: str) -> NDArray[np.object_]:
-    """The values of an enumeration, by their numbers."""
+    """Return the values of an enumeration, indexed by their numbers."""
     query = f"SELECT unnest(enum_range(NULL::{name}))::VARCHAR AS value"
     return connection.execute(query).df()["value"].to_numpy(object)
 
 
 def exact(value: Any) -> Any:
-    """A fraction as the decimal that it is written as, for SQL; anything else as it is."""
+    """Return a fraction as an exact decimal for SQL; any other value is unchanged."""
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, steps: Mapping[str, str]) -> None:
-    """Make one temporary view of each step, in order: name of the view → its query."""
+    """Create a temporary view of each step, in order: name of the view → its query."""
     for name, query in steps.items():
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
 
 
 def chain(steps: Mapping[str, str]) -> str:
-    """The last of some steps as one query; each reads those before it.
+    """Return the last of some steps as one query, in which each step reads those before it.
 
-    With a view of each it would be the same. But DuckDB works out a view when it is made, with all
-    that it stands on, which takes longer than to judge a small study.
+    A view of each step would give the same rows. But DuckDB binds a view, with all views below it,
+    when it is created, which takes longer than to judge a small study.
     """
     *first, last = steps.items()
     before = ", ".join(f"{name} AS NOT MATERIALIZED ({query})" for name, query in first)
@@ -83,32 +83,35 @@ def chain(steps: Mapping[str, str]) -> str:
 
 
 def keep_table(
-    connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table | pd.DataFrame, place: str = ""
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    rows: pa.Table | pd.DataFrame,
+    catalog: str = "",
 ) -> None:
-    """Keep rows at hand as a table of DuckDB, each once; without a place it is temporary."""
-    connection.register("rows_at_hand", rows)
-    create_tables(connection, {name: "SELECT DISTINCT * FROM rows_at_hand"}, {}, place)
-    connection.unregister("rows_at_hand")
+    """Create a table of distinct rows; without a catalog it is temporary."""
+    connection.register("registered_rows", rows)
+    create_tables(connection, {name: "SELECT DISTINCT * FROM registered_rows"}, {}, catalog)
+    connection.unregister("registered_rows")
 
 
 def keep_frames(
-    connection: duckdb.DuckDBPyConnection, frames: Mapping[str, pd.DataFrame], place: str
+    connection: duckdb.DuckDBPyConnection, frames: Mapping[str, pd.DataFrame], catalog: str
 ) -> None:
-    """Keep frames in a catalog, as they are to the order and the type of a column."""
+    """Store frames in a catalog, with the order and the type of their columns."""
     contents = []
     for frame in frames.values():
         sink = pa.BufferOutputStream()
         pyarrow.feather.write_feather(frame, sink, compression="zstd")
         contents.append(sink.getvalue().to_pybytes())
     rows = pa.table({"name": list(frames), "content": pa.array(contents, pa.large_binary())})
-    connection.register("rows_at_hand", rows)
-    create_tables(connection, {"frames": "FROM rows_at_hand"}, {}, place)
-    connection.unregister("rows_at_hand")
+    connection.register("registered_rows", rows)
+    create_tables(connection, {"frames": "FROM registered_rows"}, {}, catalog)
+    connection.unregister("registered_rows")
 
 
-def read_frame(connection: duckdb.DuckDBPyConnection, place: str, name: str) -> pd.DataFrame:
-    """One of those that ``keep_frames`` has kept in a catalog."""
-    query = f"SELECT content FROM {place}.frames WHERE name = $name"
+def read_frame(connection: duckdb.DuckDBPyConnection, catalog: str, name: str) -> pd.DataFrame:
+    """Return a frame that ``keep_frames`` has stored in a catalog."""
+    query = f"SELECT content FROM {catalog}.frames WHERE name = $name"
     ((content,),) = connection.execute(query, {"name": name}).fetchall()
     frame: pd.DataFrame = pyarrow.feather.read_feather(pa.BufferReader(content))
     return frame

@@ -1,7 +1,7 @@
 """Every number that the method uses, declared once: value, range, meaning, stages, values to try.
 
-What else needs to know of a threshold asks here: the command line and the notebooks whether a value
-is accepted, the sweep what to try and which stages to make again, a page what to print.
+The command line and the notebooks read here whether a value is accepted, the sweep which values to
+try and which stages to repeat, and a page the words to print.
 """
 
 from collections.abc import Mapping
@@ -15,23 +15,23 @@ from analysis.errors import ParameterError, suggest
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What is computed one after the other; a threshold acts on some of them and on all that follow.
+#: Stages in the order of computation; a threshold acts on some of them and on all that follow.
 Stage = Literal["features", "profiles", "rules", "sessions", "verdicts"]
 STAGES: tuple[Stage, ...] = ("features", "profiles", "rules", "sessions", "verdicts")
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """What is known of one threshold besides its value.
+    """Declaration of a threshold, without its value.
 
     Attributes:
-        meaning: what the number decides, in words.
-        least, most: the range that is accepted, both ends included.
-        stages: what has to be computed again where the number changes.
-        tried: the values that the sweep tries beside the one in use; none where the number moves a
-            date and never a state.
+        meaning: effect of the number, in words.
+        least, most: the accepted range, both ends included.
+        stages: stages to compute again if the number changes.
+        tried: the values that the sweep tries besides the one in use; none if the number changes
+            dates and no state.
         tried_in_worlds: the values that ``make validate`` tries on worlds whose truth is known.
-        kind: of number.
+        kind: type of the number.
     """
 
     meaning: str
@@ -186,32 +186,33 @@ class Thresholds:
     )
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            object.__setattr__(self, one.name, _checked(one.name, getattr(self, one.name)))
+        for threshold in fields(self):
+            value = _checked(threshold.name, getattr(self, threshold.name))
+            object.__setattr__(self, threshold.name, value)
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "Thresholds":
-        """The numbers of a notebook, ``Thresholds.of(globals())``.
+        """Return the numbers of a notebook, ``Thresholds.of(globals())``.
 
         Args:
-            parameters: the mapping ``thresholds`` holds the numbers that differ from the published
-                ones; a threshold that stands there by its own name, as papermill's ``-p`` puts it,
-                counts as well.
+            parameters: the mapping ``thresholds`` has the numbers that differ from the published
+                ones; a threshold may also be a parameter of its own, as with papermill's ``-p``.
 
         Raises:
             ParameterError: a name is unknown, or a value is not accepted.
         """
-        named = {one.name: parameters[one.name] for one in fields(cls) if one.name in parameters}
+        names = [threshold.name for threshold in fields(cls)]
+        named = {name: parameters[name] for name in names if name in parameters}
         return cls().changed_by({**parameters.get("thresholds", {}), **named})
 
     @classmethod
     def read(cls, table: "pd.DataFrame") -> "Thresholds":
-        """The numbers of a run, from its published table ``thresholds``."""
+        """Return the numbers of a run, from its published table ``thresholds``."""
         numbers = zip(table["name"], table["value"], strict=True)
         return cls().changed_by({name: DECLARATIONS[name].kind(value) for name, value in numbers})
 
     def changed_by(self, values: Mapping[str, object]) -> "Thresholds":
-        """These numbers with others in their place; a text is read as the number it spells.
+        """Return these numbers with some replaced; a text is read as a number.
 
         Raises:
             ParameterError: a name is unknown, or a value is not accepted.
@@ -225,16 +226,16 @@ class Thresholds:
         return replace(self, **values)  # type: ignore[arg-type]
 
     def changes(self) -> dict[str, float]:
-        """The numbers that differ from the published method, by name, in order."""
+        """Return the numbers that differ from the published method, by name, in order."""
         published = vars(Thresholds())
         return {name: value for name, value in vars(self).items() if value != published[name]}
 
     def table(self) -> "pd.DataFrame":
-        """One row per number, in order: ``name, value, meaning, published_value, least, most``.
+        """Return one row per number: ``name, value, meaning, published_value, least, most``.
 
-        The numbers are Python's own, so that a whole one is written as such.
+        The values are Python's numbers, so that whole ones are written without a point.
         """
-        import pandas as pd  # half a second to load, which the command line can do without
+        import pandas as pd  # takes half a second to load, and the command line does not need it
 
         published = vars(Thresholds())
         rows = [
@@ -245,12 +246,12 @@ class Thresholds:
         return pd.DataFrame(rows, columns=columns, dtype="object")
 
 
-#: Name → what is known of the threshold, in the order in which they stand above.
+#: Name → declaration of the threshold, in the order of the fields.
 DECLARATIONS: Mapping[str, Declaration] = {
-    one.name: one.metadata["declaration"] for one in fields(Thresholds)
+    threshold.name: threshold.metadata["declaration"] for threshold in fields(Thresholds)
 }
 
-#: Thresholds of earlier versions of the method → what became of them.
+#: Threshold of an earlier version of the method → sentence on what replaces it.
 GONE: Mapping[str, str] = {
     "chance_share": "there is no such threshold any more; the line of the list is chance_line",
     **dict.fromkeys(
@@ -261,17 +262,17 @@ GONE: Mapping[str, str] = {
 
 
 def accepted_values(name: str) -> str:
-    """What a threshold may be, in words."""
+    """Return the accepted values of a threshold in words."""
     declared = DECLARATIONS[name]
     kind = "a whole number" if declared.kind is int else "a number"
     return f"{kind} from {declared.least:g} to {declared.most:g} is accepted ({declared.meaning})"
 
 
 def _checked(name: str, value: Any) -> float:
-    """The value, or the one that a text spells, if it is of the right kind and in its range.
+    """Return a value, or the number in a text, if it has the right type and is in its range.
 
     Raises:
-        ParameterError: it is not; says what is accepted.
+        ParameterError: it is not accepted; the message has the accepted values.
     """
     declared, number = DECLARATIONS[name], value
     with suppress(ValueError):

@@ -359,7 +359,7 @@ class Maker:
         """Return ``outcomes`` and the tables on which they depend."""
         profiles, method = self.make_profiles(), self.method
         arguments = (self.connection, profiles, method.thresholds, method.rules)
-        make = partial(apply_rules, *arguments, speaking=method.operators.domestic_asns)
+        make = partial(apply_rules, *arguments, reference_asns=method.operators.domestic_asns)
         return Outcomes.beside(profiles, self._provide("rules", make))
 
     def make_profiles(self) -> Profiles:
