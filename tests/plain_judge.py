@@ -237,5 +237,5 @@ def _is_most(hits: int, total: int) -> bool:
 
 
 def sessions_of(rows: list[tuple[Any, ...]]) -> list[Session]:
-    """Rows of the judge's table ``told_sessions``, in order of time."""
+    """Rows of the judge's table ``sessions_by_resolver``, in order of time."""
     return [Session(*row) for row in rows]

@@ -22,10 +22,10 @@ from analysis.study.confirmation import Maker, Method
 from analysis.verdicts.evidence import average_over_blocks, log_ratio, weigh, weigh_alone
 from analysis.verdicts.floors import meets_floor, wilson_bounds
 from analysis.verdicts.hours import (
-    Asked,
     Schedule,
-    find_of_site,
+    TimedSessions,
     find_schedule,
+    find_site_schedules,
     fit_range,
     fit_schedule,
 )
@@ -244,7 +244,7 @@ def test_wilson_bounds() -> None:
 _TOLD = f"""
 SELECT domain::VARCHAR, probe_asn, if(probe_asn = {FOURTH}, {ALL_NETWORKS[0]}, probe_asn), session,
   (day - DATE '1970-01-01')::INTEGER, class::VARCHAR, coalesce(kind::VARCHAR, '')
-FROM told_sessions WHERE class <> 'none' AND is_heard AND probe_asn <> {VPN}
+FROM sessions_by_resolver WHERE class <> 'none' AND is_heard AND probe_asn <> {VPN}
 ORDER BY domain, probe_asn, time, session
 """
 
@@ -354,7 +354,7 @@ def test_what_counts_for_a_kind() -> None:
 MONDAY = np.datetime64("2024-01-01T00:00:00", "s")
 
 
-def _ratio(schedule: Schedule, asked: Asked) -> float:
+def _ratio(schedule: Schedule, asked: TimedSessions) -> float:
     """The likelihood ratio of sessions at the hours of a schedule, over their best days."""
     return fit_range(asked, schedule.hours).log_ratio
 
@@ -378,11 +378,13 @@ def _hour(times: NDArray[np.datetime64]) -> NDArray[np.int64]:
 
 def _draw(
     rng: np.random.Generator, times: NDArray[np.datetime64], shares: NDArray[np.float64]
-) -> Asked:
-    return Asked(times, rng.random(len(times)) < shares, np.full(len(times), 0.03))
+) -> TimedSessions:
+    return TimedSessions(times, rng.random(len(times)) < shares, np.full(len(times), 0.03))
 
 
-def _block_by_hours(seed: int, weekdays: set[int], hours: set[int], per_day: int = 10) -> Asked:
+def _block_by_hours(
+    seed: int, weekdays: set[int], hours: set[int], per_day: int = 10
+) -> TimedSessions:
     """Blocked from the third to the sixth of nine weeks at these hours."""
     rng = np.random.default_rng(seed)
     times = _times(rng, per_day)
@@ -413,26 +415,26 @@ def test_hours_are_found(weekdays: set[int], hours: set[int], text: str) -> None
     assert series.is_hit[~is_inside].mean() < 0.1
 
 
-def _stretches(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Asked:
+def _stretches(rng: np.random.Generator, times: NDArray[np.datetime64]) -> TimedSessions:
     week = (times - MONDAY).astype(np.int64) // (7 * 86_400)
     is_blocked = (week > 1) & (week < 5) | (week == 7)
     return _draw(rng, times, np.where(is_blocked, rng.choice([0.3, 0.6, 0.95]), 0.03))
 
 
-def _closed_weekdays(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Asked:
+def _closed_weekdays(rng: np.random.Generator, times: NDArray[np.datetime64]) -> TimedSessions:
     return _draw(rng, times, np.where(_weekday(times) < 5, 0.9, 0.03))
 
 
-def _overload(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Asked:
+def _overload(rng: np.random.Generator, times: NDArray[np.datetime64]) -> TimedSessions:
     return _draw(rng, times, np.full(len(times), rng.choice([0.1, 0.3, 0.5])))
 
 
-def _busy_evenings(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Asked:
+def _busy_evenings(rng: np.random.Generator, times: NDArray[np.datetime64]) -> TimedSessions:
     shares = np.where((_hour(times) > 13) & (_hour(times) < 19), 0.5, 0.02)
     return replace(_draw(rng, times, shares), rates=shares)
 
 
-def _tests_in_class(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Asked:
+def _tests_in_class(rng: np.random.Generator, times: NDArray[np.datetime64]) -> TimedSessions:
     times = times[np.isin(_hour(times), [4, 5, 6, 7]) & (_weekday(times) < 5)]
     return _stretches(rng, times)
 
@@ -441,7 +443,7 @@ def _tests_in_class(rng: np.random.Generator, times: NDArray[np.datetime64]) -> 
     "draw", [_stretches, _closed_weekdays, _overload, _busy_evenings, _tests_in_class]
 )
 def test_no_hours_are_made_up(
-    draw: Callable[[np.random.Generator, NDArray[np.datetime64]], Asked],
+    draw: Callable[[np.random.Generator, NDArray[np.datetime64]], TimedSessions],
 ) -> None:
     """Not of whole days, nor of shares, nor where failing is usual or open tests are missing."""
     for seed in range(8):
@@ -449,9 +451,9 @@ def test_no_hours_are_made_up(
         assert find_schedule(draw(rng, _times(rng, 1 + 4 * (seed % 4)))) is None
 
 
-def _find(networks: dict[int, Asked]) -> dict[int, Schedule]:
+def _find(networks: dict[int, TimedSessions]) -> dict[int, Schedule]:
     """The schedules of a site's networks, all of one kind."""
-    found = find_of_site({(0, asn): asked for asn, asked in networks.items()})
+    found = find_site_schedules({(0, asn): asked for asn, asked in networks.items()})
     return {asn: schedule for (_, asn), schedule in found.items()}
 
 
@@ -480,7 +482,7 @@ def test_at_given_hours_the_expectation_is_at_most_one() -> None:
     for outcome in product((False, True), repeat=len(times)):
         is_hit, rates = np.array(outcome), np.full(len(times), 0.3)
         probability = np.where(is_hit, rates, 1 - rates).prod()
-        held = _ratio(schedule, Asked(times, is_hit, rates)) - log(6 * 7 / 2)
+        held = _ratio(schedule, TimedSessions(times, is_hit, rates)) - log(6 * 7 / 2)
         expectation += probability * exp(held)
     assert 0.1 < expectation <= 1
 
@@ -489,4 +491,4 @@ def test_what_is_blocked_every_other_week_has_no_hours() -> None:
     """Tested in the evening while it was blocked and in the morning otherwise: weeks explain it."""
     is_hit = np.arange(42) // 7 % 2 == 0
     times = MONDAY + np.arange(42) * 86_400 + np.where(is_hit, 20, 8) * 3_600
-    assert find_schedule(Asked(times, is_hit, np.full(42, 0.02))) is None
+    assert find_schedule(TimedSessions(times, is_hit, np.full(42, 0.02))) is None

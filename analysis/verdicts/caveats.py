@@ -1,4 +1,4 @@
-"""What cannot be told of a listed stretch: said beside it, and no reason to leave it out."""
+"""Caveats of listed stretches, which are shown beside them."""
 
 import duckdb
 
@@ -13,15 +13,15 @@ BEFORE_FIRST_TEST = "began before the first test; the site may refuse this netwo
 
 
 def add_caveats(connection: duckdb.DuckDBPyConnection, country: Country) -> None:
-    """Fill in what cannot be told of each listed stretch: ``caveat``, empty of most.
+    """Fill in the ``caveat`` of each listed stretch, which is empty for most.
 
     Args:
-        connection: finds the names of software.
-        country: with its listed stretches.
+        connection: connection to the names of software.
+        country: all pairs, with their listed stretches.
     """
     listed = [stretch for stretch in country.stretches() if stretch.is_listed]
-    for stretch, (failing, others) in find_heavy_probes(connection, country, listed).items():
-        stretch.caveat = ONE_PLATFORM.format(n=failing, m=others)
+    for stretch, (failing, other_count) in find_heavy_probes(connection, country, listed).items():
+        stretch.caveat = ONE_PLATFORM.format(n=failing, m=other_count)
     for stretch in listed:
         if stretch.site_may_refuse:
             stretch.caveat = BEFORE_FIRST_TEST

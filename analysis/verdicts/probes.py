@@ -1,4 +1,4 @@
-"""Failures of one kind of probe that others do not have: an antivirus, a filter, a defect."""
+"""Failures of one kind of probe that other probes do not have: an antivirus, a filter, a defect."""
 
 import re
 from collections import defaultdict
@@ -13,18 +13,18 @@ import pandas as pd
 from analysis.outcomes.steps import read_type
 from analysis.verdicts.pairs import ANY, KIND_ORDER, Country, Series, Session, Stretch
 
-#: Of the failing sessions at least this share is of the one kind of probe, since others fail by
+#: At least this share of the failing sessions is of the one kind of probe, since others fail by
 #: accident now and then, ...
 _SHARE = 0.9
-#: ... and so few among the others are chance in less than one case in so many.
+#: ... and the probability of so few failures of other probes is below 1 in this number.
 CHANCE = 1000
-#: One probe is nearly a network where less than this share of the sessions is of others.
+#: A platform makes most tests of a network if the other platforms make less than this share.
 _OTHERS = 0.25
-#: A platform is one of the country's from so many sessions on.
+#: Sessions from which a platform counts as used in the country.
 _USED = 4
 _VERSION = re.compile(r"[-. 0-9]+$")
 _RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
-#: Said of a probe that runs by itself.
+#: Suffix of a program that runs unattended.
 _UNATTENDED = "-unattended"
 
 
@@ -33,20 +33,21 @@ def find_kinds_of_probe(
 ) -> set[Stretch]:
     """Find the blocks that one platform, or one version and older ones, explain.
 
-    All blocks of one kind of failure on one network are asked about together; and once more with
-    what else mostly fails there: a household's filter meets many sites, few of them often. Of each
-    site the sessions from its first failure to its last count, if they failed or reached it.
+    All blocks of one kind of failure on one network are tested together; and again with the other
+    stretches that mostly fail there, since a household's filter blocks many sites, of which few are
+    tested often. Sessions of a site count from its first failure to its last, if they failed or
+    reached it.
 
     Args:
         connection: finds the names of software.
         country: all pairs.
-        blocks: the stretches that are asked about.
+        blocks: the stretches to test.
     """
-    found = set()
-    for asked in (set(blocks), _add_failing(country, blocks)):
-        kinds = _count_kinds(_read_probes(connection, country, asked))
-        found |= {kind.manner for kind in kinds if _explains(kind)}
-    return {stretch for manner, stretch in _name_manners(country, blocks) if manner in found}
+    manners = set()
+    for tested in (set(blocks), _add_failing(country, blocks)):
+        kinds = _count_kinds(_read_probes(connection, country, tested))
+        manners |= {kind.manner for kind in kinds if _explains(kind)}
+    return {stretch for manner, stretch in _name_manners(country, blocks) if manner in manners}
 
 
 def _add_failing(country: Country, blocks: Collection[Stretch]) -> set[Stretch]:
@@ -79,23 +80,24 @@ def find_heavy_probes(
     If everybody in the country uses one platform, that says nothing.
 
     Returns:
-        Of each: how many sessions failed in this way on the network, at all sites that fail so, and
-        how many sessions of other platforms reached these meanwhile, less than a quarter of all.
+        For each stretch: the number of sessions that failed in this way on the network, at all
+        sites with such failures, and the number of sessions of other platforms that reached these
+        sites meanwhile, which are less than a quarter of all.
     """
     if _count_platforms(connection, country) < 2:
         return {}
     counts = {}
     for manner, sessions in _read_probes(connection, country, set(listed)).groupby("manner"):
         failing = sessions.loc[sessions["is_hit"], "platform"]
-        others = int((sessions["platform"] != failing.iloc[0]).sum())
-        if failing.nunique() == 1 and others < _OTHERS * len(sessions):
-            counts[manner] = (len(failing), others)
+        other_count = int((sessions["platform"] != failing.iloc[0]).sum())
+        if failing.nunique() == 1 and other_count < _OTHERS * len(sessions):
+            counts[manner] = (len(failing), other_count)
     manners = _name_manners(country, listed)
     return {stretch: counts[manner] for manner, stretch in manners if manner in counts}
 
 
 def _count_platforms(connection: duckdb.DuckDBPyConnection, country: Country) -> int:
-    """Count the platforms of the country: anybody can make one up for a session."""
+    """Count the platforms of the country that are used; anybody can invent one for a session."""
     platforms = np.array([_platform_of(name) for name in read_type(connection, "software_name")])
     columns = country.columns
     used = pd.Series(columns["session"]).groupby(platforms[columns["software"]]).nunique()
@@ -103,14 +105,14 @@ def _count_platforms(connection: duckdb.DuckDBPyConnection, country: Country) ->
 
 
 def _read_probes(
-    connection: duckdb.DuckDBPyConnection, country: Country, asked: set[Stretch]
+    connection: duckdb.DuckDBPyConnection, country: Country, chosen: set[Stretch]
 ) -> pd.DataFrame:
-    """Return the sessions that say something of stretches, each once for a ``manner``.
+    """Return the sessions that failed in stretches or reached the site, once per ``manner``.
 
     Columns: ``is_hit, program, platform, release``.
     """
     spans: dict[Series, tuple[int, list[Stretch]]] = {}
-    for manner, stretch in _name_manners(country, asked):
+    for manner, stretch in _name_manners(country, chosen):
         spans.setdefault(stretch.series, (manner, []))[1].append(stretch)
     rows = [
         (manner, fails, session.row)
@@ -147,28 +149,30 @@ def _cut_out(series: Series, stretches: Sequence[Stretch]) -> Iterator[tuple[Ses
 
 
 def _program_of(software: str) -> str:
-    """A program without its version."""
+    """Return the name of a program without its version."""
     return _VERSION.sub("", software)
 
 
 def _platform_of(software: str) -> str:
-    """The same, whoever starts it."""
+    """Return the program, whether a person or a schedule starts it."""
     return _program_of(software).removesuffix(_UNATTENDED)
 
 
 def _release_of(software: str) -> tuple[tuple[int, ...], str]:
-    """The version, for comparison.
+    """Return the version of a program, for comparison.
 
-    Platforms share the engine, and so its faults, by number. What has no number is oldest, by name.
+    Platforms with the same version share the engine and its faults. A program without a version is
+    older than all others.
     """
-    found = _RELEASE.search(software)
-    return (tuple(map(int, found[0].split("."))), "") if found else ((), software)
+    match = _RELEASE.search(software)
+    return (tuple(map(int, match[0].split("."))), "") if match else ((), software)
 
 
 def _count_kinds(sessions: pd.DataFrame) -> list[Any]:
-    """Kinds of probe that fail: a program, a platform, a version, or one with the older ones.
+    """Return the kinds of probe that fail: a program, a platform, a version, or all up to a
+    version.
 
-    Of each ``own`` failures of ``own_total`` sessions, ``hits`` of ``total`` in its ``manner``.
+    Each has ``own`` failures in ``own_total`` sessions, of ``hits`` in ``total`` of its ``manner``.
     """
     counts = {"own": ("is_hit", "sum"), "own_total": ("is_hit", "size")}
     parts = [
@@ -182,19 +186,21 @@ def _count_kinds(sessions: pd.DataFrame) -> list[Any]:
 
 
 def _explains(kind: Any, forged: int = 0) -> bool:
-    """Whether a kind of probe fails alone.
+    """Return whether a kind of probe fails alone.
 
-    Were so many sessions forged, of that kind that fail or of others that do not: what helps more.
+    ``forged`` sessions are added where they help most: failures of that kind of probe, or open
+    sessions of others.
     """
     own, hits = int(kind.own), int(kind.hits)
     if own + forged < _SHARE * (hits + forged) or 2 * own + forged <= kind.own_total:
         return False
-    others = int(kind.total - kind.own_total) + forged
-    return has_so_few(hits - own, others, hits, int(kind.total) + forged) * CHANCE <= 1
+    other_count = int(kind.total - kind.own_total) + forged
+    chance = chance_of_few(hits - own, other_count, hits, int(kind.total) + forged)
+    return chance * CHANCE <= 1
 
 
 def count_to_explain(connection: duckdb.DuckDBPyConnection, country: Country, most: int) -> None:
-    """Fill in how many forged sessions make a listed stretch the failure of one kind of probe.
+    """Fill in the number of forged sessions that make a listed stretch the failure of one kind.
 
     ``to_probe`` is one more than ``most`` if more are needed.
     """
@@ -208,18 +214,24 @@ def count_to_explain(connection: duckdb.DuckDBPyConnection, country: Country, mo
         stretch.to_probe = fewest[manner]
 
 
-def has_so_few(found: int, others: int, hits: int, total: int) -> float:
-    """How likely no more than ``found`` of the hits are among the others by chance.
+def chance_of_few(most: int, size: int, hits: int, total: int) -> float:
+    """Return the probability that a random part of the sessions has at most some number of hits.
 
-    Were any session as likely to be a hit as any other: the hypergeometric distribution.
+    The distribution is hypergeometric: every session is equally likely to be a hit.
+
+    Args:
+        most: the number of hits in the part.
+        size: the number of sessions in the part.
+        hits: the number of hits in all sessions.
+        total: the number of sessions.
     """
-    rest, ways = total - others, _log_ways(total, hits)
+    outside, log_all = total - size, _log_ways(total, hits)
     return sum(
-        exp(_log_ways(others, count) + _log_ways(rest, hits - count) - ways)
-        for count in range(max(0, hits - rest), found + 1)
+        exp(_log_ways(size, count) + _log_ways(outside, hits - count) - log_all)
+        for count in range(max(0, hits - outside), most + 1)
     )
 
 
 def _log_ways(n: int, k: int) -> float:
-    """Ln of the number of ways to choose ``k`` of ``n``; whole numbers of that size are slow."""
+    """Return ln of the number of ways to choose ``k`` of ``n``; exact integers would be slow."""
     return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)

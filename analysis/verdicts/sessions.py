@@ -1,8 +1,7 @@
-"""Sessions: the measurements of a site in one run, the unit that the evidence is counted in.
+"""Sessions: the measurements of a site in one run, which are the unit of evidence.
 
 One person may run hundreds of tests a day, and send each of them many times. A run (see
-``store.runs``; here its number is the column ``session``) is the best stand-in for an independent
-witness.
+``store.runs``; its number is the column ``session``) is the nearest to an independent observation.
 """
 
 from collections.abc import Mapping
@@ -20,20 +19,21 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.store.stage_tables import Tables
 
-#: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
-#: (nothing that can be interpreted) are both *unknown* in the published tables.
+#: Results of a session. ``unclear`` (the site failed, and no rule explains why) and ``none`` (no
+#: measurement can be interpreted) are both *unknown* in the published tables.
 CLASSES = ("blocked", "down", "ok", "unclear", "none")
-#: Their places.
+#: Their indices.
 BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
-#: How a blocked session failed: what only blocking leaves (a mark); else the act that failed, a
-#: lookup, a connection, or the naming of the site in a handshake or a request (a box that reads
-#: names cuts either), and whether somebody answered or nobody did. Sessions of two kinds do not
-#: add up to one block. A lookup that fails without saying that the name is missing is silence.
+#: Kinds of failure of a blocked session: a trace that only blocking leaves (*mark*); else the step
+#: that failed, with or without an answer (*sent*, *silent*). The steps are the lookup, the
+#: connection, and the handshake or request, which both contain the site's name. Sessions of two
+#: kinds are not evidence of the same block. A failed lookup that does not report the name as
+#: missing is silent.
 KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 
 _QUERIES = read_queries(__file__)
-#: How sessions are read, see ``Sessions``: name of the view → its query.
-SESSION_VIEWS = pick_queries(_QUERIES, "told_sessions", "heard_sessions")
+#: Views of ``Sessions``: name → query.
+SESSION_VIEWS = pick_queries(_QUERIES, "sessions_by_resolver", "heard_sessions")
 _STEPS = pick_queries(
     _QUERIES,
     *("sessions", "resolver_cells", "cleared_cells", "unheard_sessions"),
@@ -43,11 +43,11 @@ _STEPS = pick_queries(
 
 @dataclass(frozen=True)
 class Operators:
-    """Who runs the networks of a country.
+    """Operators of the networks of a country.
 
     Attributes:
-        domestic_asns: its access networks, whose resolvers its subscribers are given.
-        names: who runs each network; one that is not there is its own operator.
+        domestic_asns: access networks, whose resolvers their subscribers use by default.
+        names: operator of each network; a network without one is its own operator.
     """
 
     domestic_asns: frozenset[int]
@@ -55,38 +55,39 @@ class Operators:
 
     @classmethod
     def of(cls, networks: pd.DataFrame) -> Self:
-        """Those of ``networks``: ``probe_asn`` (number), ``operator, is_domestic``."""
+        """Return the operators of ``networks`` (``probe_asn, operator, is_domestic``)."""
         domestic = networks.loc[networks["is_domestic"].astype(bool), "probe_asn"]
         names = dict(zip(map(int, networks["probe_asn"]), networks["operator"], strict=True))
         return cls(frozenset(map(int, domestic)), names)
 
 
 class Sessions(Outcomes):
-    """Runs of the probe, and which of them are heard, with the outcomes.
+    """Sessions of sites, views of those that are evidence, and the outcomes.
 
     ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` and ``time`` at
     which it first tested the site, its ``class`` (``CLASSES``), whether anything could be read
     (``is_scored``), whether the site refused (``is_refused``), and of a blocked one its ``kind``
     (``KINDS``) and whether the lookup failed (``is_dns``).
 
-    ``told_sessions``: the same, with ``is_speaking``, whether they went through a resolver that
-    answers for the network; ``is_heard``, whether they say something about it; and their ``place``,
-    the row of ``sessions``. ``heard_sessions``: those that are heard.
+    ``sessions_by_resolver``: the same, with ``is_speaking``, whether they used a resolver that is
+    typical of the network; ``is_heard``, whether they are evidence about it; and ``place``, the row
+    number in ``sessions``. ``heard_sessions``: those that are evidence.
 
-    ``unheard_sessions``: ``domain, probe_asn, day, kind`` of the rest.
+    ``unheard_sessions``: ``domain, probe_asn, day, kind`` of the others.
 
     ``site_networks``: the network that hosts each site, ``site_asn``.
 
     ``networks``: ``probe_asn``, its ``network`` (a number from 0), ``operator`` (a number: networks
-    of one operator share it), ``is_domestic``, and ``is_witness``, whether it speaks for others: an
-    access network with sessions and days enough for a state; of every network with a session.
+    of one operator share it), ``is_domestic``, and ``is_witness``, whether other networks are
+    compared with it: an access network with sessions and days enough for a state. One row per
+    network with a session.
     """
 
     @classmethod
-    def beside(cls, outcomes: Tables, place: str) -> Self:
-        """Those that ``add_sessions`` makes in a catalog."""
+    def beside(cls, outcomes: Tables, catalog: str) -> Self:
+        """Return the tables that ``add_sessions`` makes in a catalog."""
         views = {**outcomes.views, **SESSION_VIEWS}
-        return cls((place, *outcomes.catalogs), views)
+        return cls((catalog, *outcomes.catalogs), views)
 
 
 def add_sessions(
@@ -94,26 +95,27 @@ def add_sessions(
     outcomes: Outcomes,
     operators: Operators,
     thresholds: Thresholds,
-    place: str,
+    catalog: str,
 ) -> Sessions:
-    """Sum up the outcomes of each site in one run of the probe.
+    """Create the sessions of sites from the outcomes of measurements.
 
     Args:
         connection: to all tables.
         outcomes: of web sites, or of parts of tests.
         operators: of the networks that measured.
-        thresholds: ``floor_sessions`` and ``floor_days``, from which on the own resolver speaks.
-        place: the catalog in which they are made.
+        thresholds: ``floor_sessions`` and ``floor_days``, from which the network's own resolver is
+            typical.
+        catalog: the catalog in which they are made.
     """
-    sessions, numbers = Sessions.beside(outcomes, place), vars(thresholds)
+    sessions, numbers = Sessions.beside(outcomes, catalog), vars(thresholds)
     with sessions.opened(connection) as opened:
         asns = pa.array(sorted(operators.domestic_asns), pa.uint32())
-        keep_table(opened, "domestic_resolvers", pa.table({"asn": asns}), place)
-        create_type(opened, "session_class", str(CLASSES), place)
-        create_type(opened, "failure_kind", str(KINDS), place)
-        create_tables(opened, {"roaming_runs": ROAMING}, {**numbers, "rows": "outcomes"}, place)
+        keep_table(opened, "domestic_resolvers", pa.table({"asn": asns}), catalog)
+        create_type(opened, "session_class", str(CLASSES), catalog)
+        create_type(opened, "failure_kind", str(KINDS), catalog)
+        create_tables(opened, {"roaming_runs": ROAMING}, {**numbers, "rows": "outcomes"}, catalog)
         create_views(opened, pick_queries(_QUERIES, "session_measurements"))
         names = pd.DataFrame(operators.names.items(), columns=["probe_asn", "name"])
         opened.register("operator_names", names.astype({"probe_asn": "uint32", "name": "str"}))
-        create_tables(opened, _STEPS, numbers, place)
+        create_tables(opened, _STEPS, numbers, catalog)
     return sessions

@@ -1,13 +1,13 @@
--- Sessions: what the measurements of a site in one run of a probe show together, and which of them
--- say something about the network.
+-- Sessions: the joint result of the measurements of a site in one run of a probe, and whether it is
+-- evidence about the network.
 
 -- name: session_measurements
--- One row is one measurement of a site: what it says of the site in its session (shown), and how it
--- failed (kind, of a blocked one). A view.
+-- One row is one measurement of a site: the class that it gives to its session (shown), and the
+-- kind of failure if it is blocked (kind). A view.
 --
 -- Where the input redirects to another site, a failure there (is_about_target) is no evidence about
--- this site. A mark is what only blocking leaves. A lookup that fails without an answer that the
--- name is missing counts as silence.
+-- this site. A mark is a trace that only blocking leaves. A lookup that fails without an answer
+-- that the name is missing counts as silent.
 SELECT domain, probe_asn, session, day, measurement_start_time AS time, software,
   resolver_asn = probe_asn AS is_via_own,
   resolver_asn IN (FROM domestic_resolvers) AS is_via_domestic,
@@ -31,9 +31,9 @@ FROM outcomes LEFT JOIN roaming_runs r USING (session, probe_asn) WHERE domain <
 -- name: sessions
 -- One row is one session of a site: domain, probe_asn, session.
 --
--- Most sessions tested the site once, and show what that measurement shows. If a session tested the
--- site several times, it has the class of most measurements that can be interpreted; if two classes
--- have equally many, its class is unknown.
+-- Most sessions tested the site once, and have the class of that measurement. If a session tested
+-- the site several times, it has the class of most measurements that can be interpreted; if two
+-- classes have equally many, its class is unknown.
 WITH repeated AS MATERIALIZED (
   SELECT domain, probe_asn, session FROM outcomes WHERE domain <> ''
   GROUP BY domain, probe_asn, session HAVING count(*) > 1
@@ -64,11 +64,12 @@ SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domes
 FROM counted
 
 -- name: resolver_cells
--- One row is one pair of site and network in which some resolvers speak for the network and others
--- do not: the network's own speak (is_own), or, where these were hardly asked, those of the
--- country's access networks. A pair without a row has no such difference.
+-- One row is one pair of site and network in which some sessions used a resolver that is typical of
+-- the network and others did not. The network's own resolvers are typical (is_own) or, if few
+-- sessions used these, those of the country's access networks. A pair without a row has only
+-- sessions of one sort.
 --
--- A few sessions are not enough to speak for a network.
+-- A few sessions do not make a resolver typical.
 WITH counted AS (
   SELECT domain, probe_asn,
     count(*) FILTER (is_via_own AND class <> 'none') AS own_session_count,
@@ -78,21 +79,21 @@ WITH counted AS (
 ), mixed AS (
   FROM counted WHERE own_session_count >= $floor_sessions AND NOT is_all_own
 ), own_days AS (
-  -- distinct days are dear, so that they are counted only where they decide
+  -- counting distinct days is slow, so that it is done only for these pairs
   SELECT domain, probe_asn, count(DISTINCT day) AS own_day_count
   FROM sessions SEMI JOIN mixed USING (domain, probe_asn)
   WHERE is_via_own AND class <> 'none' GROUP BY ALL
-), asked AS (
+), chosen AS (
   SELECT c.*, coalesce(own_day_count, 0) >= $floor_days AS is_own
   FROM counted c LEFT JOIN own_days USING (domain, probe_asn)
 )
-SELECT domain, probe_asn, is_own FROM asked
+SELECT domain, probe_asn, is_own FROM chosen
 WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
 
 -- name: cleared_cells
--- One row is one pair in which the resolvers that speak for the network give the site, and only
--- other resolvers fail for its name. There a filter that a user chose failed, and lookups through
--- it show nothing about the network.
+-- One row is one pair in which sessions with a typical resolver reach the site, and lookups fail
+-- only through other resolvers. Those are filters that a user chose, and show nothing about the
+-- network.
 SELECT domain, probe_asn
 FROM sessions JOIN resolver_cells USING (domain, probe_asn)
 GROUP BY ALL
@@ -101,17 +102,17 @@ HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE i
   AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
 
 -- name: unheard_sessions
--- One row is one session of a cleared pair whose lookup failed through a resolver that does not
--- speak for the network. It does not count.
+-- One row is one session of a cleared pair whose lookup failed through a resolver that is not
+-- typical of the network. It does not count.
 SELECT s.domain, s.probe_asn, s.day, s.kind
 FROM sessions s JOIN cleared_cells USING (domain, probe_asn)
   JOIN resolver_cells r USING (domain, probe_asn)
 WHERE s.class = 'blocked' AND s.is_dns
   AND NOT CASE WHEN r.is_own THEN s.is_via_own ELSE s.is_via_domestic END
 
--- name: told_sessions
--- One row is one session, with its place (the row of the table sessions); is_speaking, whether it
--- went through a resolver that speaks for the network; and is_heard, whether it says something
+-- name: sessions_by_resolver
+-- One row is one session, with its place (the row number in the table sessions); is_speaking,
+-- whether it used a resolver that is typical of the network; and is_heard, whether it is evidence
 -- about the network. A view.
 --
 -- The answer of another resolver is no evidence against a block by the network's own.
@@ -123,8 +124,8 @@ FROM sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
   LEFT JOIN cleared_cells c USING (domain, probe_asn)
 
 -- name: heard_sessions
--- One row is one session that says something about the network. A view.
-SELECT * EXCLUDE (is_heard) FROM told_sessions WHERE is_heard
+-- One row is one session that is evidence about the network. A view.
+SELECT * EXCLUDE (is_heard) FROM sessions_by_resolver WHERE is_heard
 
 -- name: site_networks
 -- One row is one site, with the network that hosts it: the one in which most sessions found it.
@@ -134,8 +135,8 @@ GROUP BY domain
 
 -- name: networks
 -- One row is one network with a session: its number (network) and its operator's, both from 0;
--- is_domestic, whether it is an access network of the country; is_witness, whether it is evidence
--- for others, which takes enough sessions on enough days.
+-- is_domestic, whether it is an access network of the country; is_witness, whether other networks
+-- are compared with it, which takes enough sessions on enough days.
 --
 -- A network whose operator has no name is its own operator.
 WITH counted AS (

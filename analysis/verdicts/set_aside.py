@@ -1,4 +1,4 @@
-"""Why is a site with problems not on the list? The reason of most of its failures."""
+"""Reasons why sites with problems are not listed: that of most of a site's failures."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ def set_aside_reasons(
     period: Period,
     thresholds: Thresholds,
 ) -> pd.Series:
-    """Return why each site with problems is not listed: the reason of most of them.
+    """Return for each pair the reason why its site with problems is not listed, else an empty text.
 
-    If no reason is known of most, its states decide.
+    It is the reason of most of the site's problems. If these have none, the states decide.
 
     Args:
-        connection: holds ``outcomes, sessions`` and what they are made of, and the macro
+        connection: connection to ``outcomes, sessions`` and their source tables, and the macro
             ``is_problem`` (verdicts.sql).
         table: the pairs of the period, with their ``state`` and whether one ``has_problem``.
         states: of the pairs in which anything fails, in the period.
@@ -38,28 +38,29 @@ def set_aside_reasons(
     """
     dates = {"since": period.since, "until": period.until}
     problems = connection.execute(_QUERIES["problems"], dates).df()
-    # what the sessions show together, and no rule of one measurement explains
+    # reasons that only many sessions show, and no rule for a single measurement
     filters = (
         connection.execute(_QUERIES["chosen_filters"], dates).df().assign(problem="local_filter")
     )
-    told = pd.concat([_count_defects(states).assign(problem="instrument"), filters])
-    less = told.assign(problem="", problem_count=-told["problem_count"])
-    problems = pd.concat([problems, told, less], ignore_index=True)
-    given = {
+    explained = pd.concat([_count_defects(states).assign(problem="instrument"), filters])
+    # these sessions were counted as problems without a reason
+    less = explained.assign(problem="", problem_count=-explained["problem_count"])
+    problems = pd.concat([problems, explained, less], ignore_index=True)
+    values = {
         "refusal_share": exact(thresholds.refusal_share),
         "floor_sessions": thresholds.floor_sessions,
     }
-    refusing = connection.execute(_QUERIES["refusing_sites"], given).df()["domain"]
+    refusing = connection.execute(_QUERIES["refusing_sites"], values).df()["domain"]
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
-    # of all sessions of a site whose name does not exist one reason is given
-    left = connection.execute(_QUERIES["leftovers"], dates).df()["domain"]
-    is_left = problems["domain"].isin(left)
+    # all sessions of a site whose name does not exist get the same reason
+    leftovers = connection.execute(_QUERIES["leftovers"], dates).df()["domain"]
+    is_left = problems["domain"].isin(leftovers)
     is_dead = problems["problem"].isin(DEAD_NAME_REASONS)
     dead = is_left.map({True: "leftover_block", False: "name_does_not_exist"})
     problems["problem"] = problems["problem"].mask(is_dead, dead)
     sums = problems.groupby(["domain", "problem"], as_index=False)[["problem_count"]].sum()
-    # a reason holds if it is that of more than any other; what has none comes first of as many
+    # the reason with most sessions decides; among equals, having no reason comes first
     ranked = sums.sort_values(["domain", "problem_count", "problem"], ascending=[True, False, True])
     largest = ranked.drop_duplicates("domain").set_index("domain")["problem"]
     reason = table["domain"].map(largest.where(largest != ""))
@@ -69,7 +70,7 @@ def set_aside_reasons(
 
 
 def _count_defects(states: Sequence[PairState]) -> pd.DataFrame:
-    """Count the sessions of each site that failed in one kind of probe alone.
+    """Count the sessions of each site that failed on one kind of probe only.
 
     Columns: ``domain, problem_count``.
     """

@@ -28,12 +28,12 @@ WHERE kind IN ('mark', 'dns_sent') AND day >= $since AND day < $until
 GROUP BY ALL
 
 -- name: refusing_sites
--- One row is one site that refuses the country: on nearly all access networks that tell anything
--- about it, it refuses most sessions that do not reach it.
+-- One row is one site that refuses the country: on nearly all access networks with evidence about
+-- it, it refuses most sessions that do not reach it.
 --
 -- A challenge (a page that asks for proof of a human) meets some sessions, and not as many on each
--- network. A site that refuses the country may let hosting and VPN networks in, so these are not
--- asked.
+-- network. A site that refuses the country may let hosting and VPN networks in, so these are left
+-- out.
 WITH refused AS (
   SELECT DISTINCT domain FROM sessions WHERE is_refused
 ), cells AS (

@@ -1,13 +1,13 @@
--- What is counted of each pair of site and network in a period. Everything is counted once for each
--- part of the time that no period's edge divides (period_parts), and then added up.
+-- Counts of each pair of site and network in a period. Periods are divided into parts that no edge
+-- of a period divides (period_parts); counts are made once for each part, and then added.
 
 -- name: is_problem(is_anomaly, is_confirmed, class, set_aside)
--- A measurement that OONI flags, or that a rule reads as blocking or as a refusal.
+-- Whether OONI flags a measurement, or a rule takes it for blocking or a refusal.
 is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside = 'geo_restricted'
 
 -- name: measurement_counts
--- One row is one pair of site and network in one part of the time, by what its measurements show:
--- class, is_problem, and of blocked lookups the resolver (blocking_resolver_asn).
+-- One row is one pair of site and network in one part of the time, by class, is_problem and, of
+-- blocked lookups, the resolver (blocking_resolver_asn).
 --
 -- A session belongs to the day on which it began, and so do its measurements: else a session that
 -- runs over midnight could leave a period with measurements and without a session.
@@ -33,7 +33,7 @@ GROUP BY ALL
 -- One row is one pair of site and network in one part of the time: its sessions by class, and its
 -- days.
 --
--- Days are grouped first, because counting distinct days takes long.
+-- Days are grouped first, because counting distinct days is slow.
 WITH days AS (
   SELECT domain, probe_asn, part, day, count(*) AS sessions,
     count(*) FILTER (class = 'blocked') AS blocked, count(*) FILTER (class = 'down') AS down,
@@ -61,7 +61,7 @@ WITH inside AS (
     coalesce(sum(measurement_count) FILTER (class = 'unknown'), 0)::BIGINT AS unknown_count
   FROM inside GROUP BY ALL
 ), resolvers AS (
-  -- one report can name any number of resolvers
+  -- a single report can name any number of resolvers
   SELECT domain, probe_asn, string_agg('AS' || asn, ';' ORDER BY asn) AS resolver_asns
   FROM (
     SELECT domain, probe_asn, blocking_resolver_asn AS asn, sum(blocking_sessions) AS sessions
@@ -85,7 +85,7 @@ WITH inside AS (
   SELECT domain, probe_asn, count(*) AS unheard_sessions FROM unheard_sessions
   WHERE day >= $since AND day < $until GROUP BY ALL
 ), own AS (
-  -- what asked the network's own resolver, where others were asked as well
+  -- sessions with the network's own resolver, in pairs with others as well
   SELECT domain, probe_asn,
     count(*) FILTER (is_via_own AND class <> 'none')::DOUBLE AS own_session_count
   FROM sessions GROUP BY ALL HAVING NOT bool_and(coalesce(is_via_own, FALSE))

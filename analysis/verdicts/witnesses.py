@@ -1,4 +1,4 @@
-"""Where OONI Explorer shows what a report speaks of; a fictional country is not there."""
+"""Addresses of measurements and sites in OONI Explorer, which has no fictional country."""
 
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
@@ -16,20 +16,19 @@ _LONGEST_BY_DAY = 30  # days
 
 
 def measurement_url(report_id: str, input_url: str) -> str:
-    """The measurement's page; empty where there is no report."""
+    """Return the address of a measurement's page; empty without a report ID."""
     if not report_id:
         return ""
     return f"{_EXPLORER}/measurement/{quote(report_id, safe='')}?input={quote(input_url, safe='')}"
 
 
 def countries_url(domain: str, period: Period) -> str:
-    """OONI's own counts of a site by country, and by day or month; empty of a withheld name.
+    """Return the address of OONI's counts of a site by country; empty for a withheld name.
 
-    The grain is one that OONI's API accepts for a period of this length: months only beyond 30 days
-    (ooni/backend, ``oonimeasurements/routers/v1/aggregation.py``).
-
-    What fails in most countries is not blocked in one of them, and no measurement of that one
-    country can tell.
+    A site that fails in most countries is not blocked in one of them, and the measurements of a
+    single country cannot show that. The counts are by day or month. The grain is one that OONI's
+    API accepts for a period of this length: months only beyond 30 days (ooni/backend,
+    ``oonimeasurements/routers/v1/aggregation.py``).
     """
     if is_placeholder(domain):
         return ""
@@ -46,17 +45,19 @@ def countries_url(domain: str, period: Period) -> str:
 
 
 _QUERIES = read_queries(__file__)
-#: What names a single measurement, and how a moment's column ends, in any table.
+#: Columns that identify a single measurement, and the suffix of columns of times, in any table.
 _NAMES = ["witness_report_id", "witness_input", "witness_url"]
 _MOMENT = "_time"
 
 
 def hide_measurements(table: pd.DataFrame, of: Sequence[str] = ()) -> pd.DataFrame:
-    """A table from which nobody finds a single measurement: no witness, and moments by the hour.
+    """Return a table without witnesses and with times rounded to hours.
+
+    No single measurement can be found from it.
 
     Args:
         table: of any columns.
-        of: with ``blocked_from_time`` the key of its rows. Where several rows of a key begin in one
+        of: with ``blocked_from_time`` the key of its rows. If several rows of a key begin in one
             hour, seconds number them from 00 on, so that their keys differ.
     """
     hidden = table.assign(**dict.fromkeys(table.columns.intersection(_NAMES), ""))
@@ -77,15 +78,17 @@ def add_witness(
     *,
     has_explorer: bool,
 ) -> pd.DataFrame:
-    """A typical measurement for each listed row, with its page in OONI Explorer.
+    """Return the table with a typical measurement for each listed row, and its page in OONI
+    Explorer.
 
     Args:
-        connection: holds ``outcomes``, and ``observations`` with the report of each ``row_id``.
+        connection: connection to ``outcomes``, and to ``observations`` with the report of each
+            ``row_id``.
         table: the verdicts of all periods.
         periods: by name.
     """
     listed = table.loc[table["rule_id"] != "", [*PAIR, "rule_id", "blocked_from"]]
-    last_days = {name: pd.Timestamp(one.last_day) for name, one in periods.items()}
+    last_days = {name: pd.Timestamp(period.last_day) for name, period in periods.items()}
     until = table["blocked_until"].fillna(table["period"].map(last_days))
     connection.register("listed", listed.assign(number=listed.index, until=until))
     witnesses = connection.execute(_QUERIES["witnesses"]).df().set_index("number")

@@ -2,8 +2,8 @@
 
 -- name: witnesses
 -- One row is one listed verdict, by number, with the measurement that shows it: the middle one of
--- those that fired the verdict's rule inside its interval. It is typical, and it is not the first,
--- which is what somebody would forge.
+-- those that fired the verdict's rule inside its interval. It is typical, and not the first one,
+-- which is easiest to forge.
 WITH candidates AS (
   SELECT l.number, o.input, m.report_id,
     row_number() OVER nth AS position, count(*) OVER (PARTITION BY l.number) AS total
