@@ -15,7 +15,7 @@ from analysis.study.study import Study
 from analysis.tables import list_rows
 from analysis.verdicts.evidence import weigh_sessions
 from analysis.verdicts.floors import StretchPart, wilson_bounds
-from analysis.verdicts.pairs import Pair, Series
+from analysis.verdicts.pairs import ANY, Pair, Series
 from analysis.verdicts.rates import base_rates
 from analysis.verdicts.rivals import answer_rivals
 from analysis.verdicts.verdicts import Judgement
@@ -43,10 +43,9 @@ def find_pair(study: Study, judgement: Judgement, domain: str, probe_asn: int) -
 
 
 def most_surprising(series: Iterable[Series]) -> Series | None:
-    """Return the series with most evidence; a mark's, if no series is weighed; or nothing."""
-    return max(
-        series, key=lambda one: (one.is_weighed, one.log_evidence, len(one.sessions)), default=None
-    )
+    """Return the weighed series with most evidence; a mark's, if none is weighed; or nothing."""
+    weighed = [one for one in series if one.kind != ANY]
+    return max(weighed, key=lambda one: (one.is_weighed, one.log_evidence), default=None)
 
 
 def tabulate_series(judged: Iterable[Series]) -> pd.DataFrame:

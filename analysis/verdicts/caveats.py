@@ -19,7 +19,7 @@ def add_caveats(connection: duckdb.DuckDBPyConnection, country: Country) -> None
         connection: connection to the names of software.
         country: all pairs, with their listed stretches.
     """
-    listed = [stretch for stretch in country.stretches() if stretch.is_listed]
+    listed = {stretch for stretch in country.stretches() if stretch.is_listed}
     for stretch, (failing, other_count) in find_heavy_probes(connection, country, listed).items():
         stretch.caveat = ONE_PLATFORM.format(n=failing, m=other_count)
     for stretch in listed:

@@ -122,12 +122,14 @@ def average_over_blocks(log_weights: Sequence[float]) -> float:
 def weigh(series: Series) -> None:
     """Fill in how surprising a series is: ``log_evidence``, ``hours_evidence``, ``days``.
 
+    Of whatever does not work (``ANY``) this is not asked.
+
     Args:
         series: with its ``lessons`` and, if it fails at hours of the week, its ``schedule``.
     """
-    series.days = weigh_days(series)
     if series.kind == ANY:
         return
+    series.days = weigh_days(series)
     series.log_evidence = average_over_blocks([weight for _, weight in series.days])
     if series.schedule:
         count = len(series.days)

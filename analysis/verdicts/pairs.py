@@ -104,7 +104,7 @@ class Series:
         schedule: the hours of the week at which the site fails, if it fails at any (``hours``).
         log_evidence: ln E (``evidence``); −∞ of ``ANY``.
         hours_evidence: how much of it the hours of the week have added.
-        days: each tested day, and ln of its weight.
+        days: each tested day, and ln of its weight; none of ``ANY``.
         stretches: the periods in which the site fails (``stretches``).
     """
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import exp, lgamma
 from typing import Any
 
@@ -29,7 +29,7 @@ _UNATTENDED = "-unattended"
 
 
 def find_kinds_of_probe(
-    connection: duckdb.DuckDBPyConnection, country: Country, blocks: Collection[Stretch]
+    connection: duckdb.DuckDBPyConnection, country: Country, blocks: set[Stretch]
 ) -> set[Stretch]:
     """Find the blocks that one platform, or one version and older ones, explain.
 
@@ -44,13 +44,13 @@ def find_kinds_of_probe(
         blocks: the stretches to test.
     """
     manners = set()
-    for tested in (set(blocks), _add_failing(country, blocks)):
+    for tested in (blocks, _add_failing(country, blocks)):
         kinds = _count_kinds(_read_probes(connection, country, tested))
         manners |= {kind.manner for kind in kinds if _explains(kind)}
     return {stretch for manner, stretch in _name_manners(country, blocks) if manner in manners}
 
 
-def _add_failing(country: Country, blocks: Collection[Stretch]) -> set[Stretch]:
+def _add_failing(country: Country, blocks: set[Stretch]) -> set[Stretch]:
     """Return the blocks, and the stretches of one kind that mostly fail."""
     failing = {
         stretch
@@ -59,12 +59,10 @@ def _add_failing(country: Country, blocks: Collection[Stretch]) -> set[Stretch]:
         and len(stretch.failures) >= 2
         and 2 * len(stretch.failures) > len(stretch.sessions)
     }
-    return failing | set(blocks)
+    return failing | blocks
 
 
-def _name_manners(
-    country: Country, stretches: Collection[Stretch]
-) -> Iterator[tuple[int, Stretch]]:
+def _name_manners(country: Country, stretches: set[Stretch]) -> Iterator[tuple[int, Stretch]]:
     """Iterate over stretches, each with the number of its network and kind: its manner."""
     for pair in country.pairs:
         for series in pair.series:
@@ -73,7 +71,7 @@ def _name_manners(
 
 
 def find_heavy_probes(
-    connection: duckdb.DuckDBPyConnection, country: Country, listed: Collection[Stretch]
+    connection: duckdb.DuckDBPyConnection, country: Country, listed: set[Stretch]
 ) -> dict[Stretch, tuple[int, int]]:
     """Find listed stretches whose failures all come from one platform that makes most tests.
 
@@ -87,7 +85,7 @@ def find_heavy_probes(
     if _count_platforms(connection, country) < 2:
         return {}
     counts = {}
-    for manner, sessions in _read_probes(connection, country, set(listed)).groupby("manner"):
+    for manner, sessions in _read_probes(connection, country, listed).groupby("manner"):
         failing = sessions.loc[sessions["is_hit"], "platform"]
         other_count = int((sessions["platform"] != failing.iloc[0]).sum())
         if failing.nunique() == 1 and other_count < _OTHERS * len(sessions):

@@ -150,7 +150,7 @@ def ask_rivals(
     ]
     connection.register("blocks_at_hand", pa.Table.from_pylist(rows, _BLOCKS_AT_HAND))
     create_tables(connection, _STEPS, {**_NUMBERS, **vars(thresholds)})
-    of_probe = find_kinds_of_probe(connection, country, [stretch for _, stretch in blocks])
+    of_probe = find_kinds_of_probe(connection, country, {stretch for _, stretch in blocks})
     numbers = [number for number, (_, stretch) in enumerate(blocks) if stretch in of_probe]
     connection.register("kinds_of_probe", pd.DataFrame({"stretch": numbers}, dtype="int64"))
     for rival in RIVALS:

@@ -81,10 +81,12 @@ def _find_path(
             rate = session_rate
             of_failure, of_success = (log_ratio(way, rate, share) for way in (True, False))
         opened, closed = is_failing - price, is_open - price
-        came_from.append((opened > is_open, closed > is_failing))
+        failed_before, was_open = opened > is_open, closed > is_failing
+        came_from.append((failed_before, was_open))
+        says = of_failure if failed else of_success
         is_open, is_failing = (
-            max(is_open, opened),
-            max(is_failing, closed) + (of_failure if failed else of_success),
+            opened if failed_before else is_open,
+            (closed if was_open else is_failing) + says,
         )
     gain, fails_now = max(is_open, is_failing), is_failing > is_open
     path = []

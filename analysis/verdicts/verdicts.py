@@ -334,13 +334,29 @@ def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     return table["state"].where(table["state"].fillna("") != "", otherwise)
 
 
+#: What ``flips.sessions_to_flip`` reads of a pair.
+_FLIP_COLUMNS = [
+    "state",
+    "mechanism",
+    "session_count",
+    "blocked_session_count",
+    "down_session_count",
+    "ok_session_count",
+    "unclear_sessions",
+    "marked_days",
+    "own_session_count",
+    "listed_session_count",
+]
+
+
 def _count_flips(
     table: pd.DataFrame, states: Sequence[PairState], thresholds: Thresholds
 ) -> pd.Series:
     """Return of each pair how many forged sessions could change its state, at least."""
     rests_on = {(state.pair.domain, state.pair.probe_asn): state.rests_on for state in states}
     pairs = zip(table["domain"].tolist(), table["probe_asn"].tolist(), strict=True)
-    rows = table.fillna({"mechanism": ""}).itertuples()
+    counts = table[_FLIP_COLUMNS].fillna({"mechanism": ""}).astype(object)  # Arrow's texts are slow
+    rows = counts.itertuples()
     fewest = [
         sessions_to_flip(row, rests_on.get(pair), thresholds)
         for pair, row in zip(pairs, rows, strict=True)
