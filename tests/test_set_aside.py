@@ -1,7 +1,9 @@
 """Why a site with problems is not listed: the reason that explains most of its failures."""
 
 from datetime import timedelta
+from functools import cache
 
+from analysis.verdicts.verdicts import Judgement
 from tests.letters import (
     ALL_NETWORKS,
     DAY_ONE,
@@ -91,8 +93,9 @@ def test_the_reason_is_that_of_most_failures() -> None:
     }
 
 
-def test_a_block_of_another_site_is_not_this_sites() -> None:
-    """What fails is where the input redirects to; the verdict is not the input's."""
+@cache
+def refused_sites() -> Judgement:
+    """Judge sites that refuse this country or the measurement, and one that redirects."""
     sent_on = [
         {
             **redirected("elsewhere.example", "connection_reset"),
@@ -102,7 +105,21 @@ def test_a_block_of_another_site_is_not_this_sites() -> None:
         }
         for n in range(20)
     ]
-    found = verdict(judge([*usual_sites(), *sent_on]), domain="sent-on.example")
+    return judge(
+        [
+            *usual_sites(),
+            *sent_on,
+            *everywhere("F" * 12, "refuses.example"),
+            *site("refuses", "O" * 12, asn=VPN),
+            *everywhere("FOO" * 5, "challenge.example"),
+            *everywhere("FBB" * 5, "challenged.example"),
+        ]
+    )
+
+
+def test_a_block_of_another_site_is_not_this_sites() -> None:
+    """What fails is where the input redirects to; the verdict is not the input's."""
+    found = verdict(refused_sites(), domain="sent-on.example")
     assert (found["state"], found["blocked_session_count"], found["mechanism"]) == (
         "impaired",
         0,
@@ -113,20 +130,11 @@ def test_a_block_of_another_site_is_not_this_sites() -> None:
 def test_a_refusal_is_asked_of_the_access_networks() -> None:
     """All three are refused, and the one VPN is not; or most of what does not reach the site is
     refused by it, on each of them."""
-    found = judge(
-        [
-            *usual_sites(),
-            *everywhere("F" * 12, "refuses.example"),
-            *site("refuses", "O" * 12, asn=VPN),
-            *everywhere("FOO" * 5, "challenge.example"),
-            *everywhere("FBB" * 5, "challenged.example"),
-        ]
-    )
-    row = verdict(found, domain="refuses.example")
+    row = verdict(refused_sites(), domain="refuses.example")
     assert (row["state"], row["set_aside_reason"]) == ("impaired", "geo_restricted")
     for asn in ALL_NETWORKS:
         challenge, challenged = (
-            verdict(found, domain=f"{name}.example", asn=asn)["set_aside_reason"]
+            verdict(refused_sites(), domain=f"{name}.example", asn=asn)["set_aside_reason"]
             for name in ("challenge", "challenged")
         )
         assert challenge == "geo_restricted"

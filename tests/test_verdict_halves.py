@@ -8,8 +8,6 @@ from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
 from tests.letters import (
     ALL_NETWORKS,
-    NAME,
-    days,
     everywhere,
     intervals,
     judge,
@@ -42,6 +40,13 @@ def halved_sites() -> Judgement:
             *site("short-twice", "O" * 9, start=14),
             *site("short-twice", "LL", start=23, per_day=3),
             *site("short-twice", "O" * 40, start=25),
+            # three and four days before the split, nine after it
+            *site("late-3", "." * 42 + "B" * 12),
+            *site("late-4", "." * 41 + "B" * 13),
+            # six sessions on two days before the split, nine days after it
+            *site("two-days-before", "." * 43 + "BB", per_day=3),
+            *site("two-days-before", "." * 45 + "B" * 9),
+            *everywhere("." * 25 + "R" * 40, "away.example"),
             *_across_the_split(),
             *_begun_before_it(),
         ],
@@ -96,32 +101,15 @@ def test_a_session_across_the_split_is_of_the_day_it_began() -> None:
 def test_a_half_has_the_state_of_the_interval_that_reaches_into_it() -> None:
     """An interval is judged once. Three sessions of a block are too few for a half, and what is too
     little for the whole is so for a half; what is withheld is so in both."""
-    late = {n: days("." * (45 - n) + "B" * (n + 9), domain=f"late-{n}.example") for n in (3, 4)}
-    found = judge(
-        [
-            *everywhere("." * 25 + "R" * 40, "away.example"),
-            *late[3],
-            *late[4],
-            *days("." * 43 + "BB", per_day=3),
-            *days("." * 45 + "B" * 9),
-            *usual_sites(),
-        ],
-        split=SPLIT,
+    late, earlier, short, away = (
+        _rows_of(name) for name in ("late-3", "late-4", "two-days-before", "away")
     )
-
-    def states(name: str) -> list[str]:
-        return [verdict(found, period, name)["state"] for period in PERIODS]
-
-    assert states("late-3.example") == ["likely_blocked", "insufficient", "likely_blocked"]
-    assert states("late-4.example") == ["likely_blocked"] * 3
-    assert states(NAME)[1] == "insufficient"
-    assert states("away.example") == ["impaired"] * 3
-    reasons = {
-        period: verdict(found, period, "late-3.example")["insufficient_reason"]
-        for period in ("all", "first")
-    }
-    assert reasons == {"all": "", "first": "few_sessions"}
-    assert verdict(found, "first")["insufficient_reason"] == "few_days"
+    assert [row["state"] for row in late] == ["likely_blocked", "insufficient", "likely_blocked"]
+    assert [row["state"] for row in earlier] == ["likely_blocked"] * 3
+    assert [row["state"] for row in away] == ["impaired"] * 3
+    assert [row["insufficient_reason"] for row in late[:2]] == ["", "few_sessions"]
+    assert short[1]["state"] == "insufficient"
+    assert short[1]["insufficient_reason"] == "few_days"
 
 
 def test_short_blocks_that_meet_the_floor_together_do_so_in_the_half_that_holds_them() -> None:

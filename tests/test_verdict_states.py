@@ -1,40 +1,54 @@
 """What is enough for a state: marks of a block, failures of one kind, more than chance."""
 
 import random
+from functools import cache
 from typing import Any
 
 import pandas as pd
 
 from analysis.verdicts.states import STATES_BY_STRENGTH
+from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
 from tests.letters import ALL_NETWORKS, days, intervals, judge, site, usual_sites, verdict
 from tests.observations import Row, answer, connect, http_observation
 from tests.table_rows import as_written
 
 
-def test_marks_on_two_days_are_withheld_with_their_dates_and_never_ok() -> None:
-    """However many sessions reach the site besides: no conclusion, and the reader is told when and
-    why. One day of them is a stray."""
-    judgement = judge(
+@cache
+def near_the_floor() -> Judgement:
+    """Judge sites with few marks of a block, or with failures of several kinds."""
+    return judge(
         [
             *usual_sites(),
+            # seven marks on each of two days, one on each, and one
             *site("short-alone", "O" * 6, start=14),
             *site("short-alone", "LL", start=20, per_day=7),
             *site("short-alone", "O" * 6, start=22),
             *site("marked-twice", "O" * 20 + "L" + "O" * 20 + "L" + "O" * 20),
             *site("marked-once", "O" * 20 + "L" + "O" * 40),
+            # three failures of each kind, eight, and four to six
+            *site("mixed-kinds", "BRTBRTBRT"),
+            *site("name-and-page", "RPT" * 8),
+            *site("two-lookups", "VEWEVWE" * 2),
         ]
     )
+
+
+def test_marks_on_two_days_are_withheld_with_their_dates_and_never_ok() -> None:
+    """However many sessions reach the site besides: no conclusion, and the reader is told when and
+    why. One day of them is a stray."""
     alone, twice, once = (
-        verdict(judgement, domain=f"{name}.example")
+        verdict(near_the_floor(), domain=f"{name}.example")
         for name in ("short-alone", "marked-twice", "marked-once")
     )
     assert (alone["state"], alone["insufficient_reason"]) == ("insufficient", "mixed")
     assert "too few sessions or days" in alone["note"]
-    withheld = as_written(judgement.withheld.query("domain == 'short-alone.example'")).iloc[0]
+    withheld = as_written(near_the_floor().withheld.query("domain == 'short-alone.example'")).iloc[
+        0
+    ]
     assert (withheld["blocked_from"], withheld["blocked_until"]) == ("2024-01-21", "2024-01-22")
     assert (withheld["reason"], withheld["chance"]) == (alone["note"], "")
-    assert intervals(judgement, "short-alone.example").empty
+    assert intervals(near_the_floor(), "short-alone.example").empty
     assert (twice["state"], twice["insufficient_reason"]) == ("insufficient", "mixed")
     assert (once["state"], once["sessions_to_flip"]) == ("ok", 1)
 
@@ -42,16 +56,8 @@ def test_marks_on_two_days_are_withheld_with_their_dates_and_never_ok() -> None:
 def test_failures_of_several_kinds_are_not_one_block() -> None:
     """Three of each kind, none of them enough; a box that reads names cuts handshakes and plain
     requests, and a lookup that fails unsaid is as silent as one that times out."""
-    found = judge(
-        [
-            *usual_sites(),
-            *site("mixed-kinds", "BRTBRTBRT"),
-            *site("name-and-page", "RPT" * 8),
-            *site("two-lookups", "VEWEVWE" * 2),
-        ]
-    )
     states = [
-        verdict(found, domain=f"{name}.example")["state"]
+        verdict(near_the_floor(), domain=f"{name}.example")["state"]
         for name in ("mixed-kinds", "name-and-page", "two-lookups")
     ]
     assert states == ["impaired", "likely_blocked", "likely_blocked"]
