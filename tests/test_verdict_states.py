@@ -43,9 +43,8 @@ def test_marks_on_two_days_are_withheld_with_their_dates_and_never_ok() -> None:
     )
     assert (alone["state"], alone["insufficient_reason"]) == ("insufficient", "mixed")
     assert "too few sessions or days" in alone["note"]
-    withheld = as_written(near_the_floor().withheld.query("domain == 'short-alone.example'")).iloc[
-        0
-    ]
+    own = near_the_floor().withheld.query("domain == 'short-alone.example'")
+    withheld = as_written(own).iloc[0]
     assert (withheld["blocked_from"], withheld["blocked_until"]) == ("2024-01-21", "2024-01-22")
     assert (withheld["reason"], withheld["chance"]) == (alone["note"], "")
     assert intervals(near_the_floor(), "short-alone.example").empty
