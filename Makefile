@@ -182,7 +182,7 @@ bench: $(DEV_STAMP)  ## measure the performance, printed as ratios
 	@$(PY) -m benchmarks
 
 clean:  ## remove what make built; keep the raw data that were fetched
-	@rm -rf .venv build shared data/observations data/studies data/stages data/work data/fictional
+	@rm -rf .venv build shared data/observations data/stages data/work data/fictional
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
 	@if [ -d reports ]; then \
 	  find reports -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +; fi

@@ -1,8 +1,8 @@
 """From a country's OONI measurements to a national internet-censorship report.
 
 A folder imports only from folders above it in this list, and from the modules beside them,
-which every folder may import (``columns``, ``errors``, ``files``, ``hosts``, ``period``,
-the queries of ``sql``, ``tables``, ``temporary_folders`` and the ``vocabulary``).
+which every folder may import: ``columns``, ``errors``, ``files``, ``hosts``, ``period``, the
+digests of ``source_code``, ``sql``, ``tables``, ``temporary_folders`` and the ``vocabulary``.
 
 ``languages``     the report's own sentences in another language; numbers and dates in words
 ``observations``  one JSON line → one observation

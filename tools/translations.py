@@ -92,7 +92,7 @@ def _words() -> Iterator[tuple[str, str]]:
         yield "analysis/verdicts/rivals.py", rival.words
     yield from (("analysis/review/watch_page.py", words) for words in NOTES)
     yield from (
-        ("analysis/verdicts/intervals.py", text) for text in (TOO_FEW, *USUAL, OTHER_RESOLVERS)
+        ("analysis/verdicts/reasons.py", text) for text in (TOO_FEW, *USUAL, OTHER_RESOLVERS)
     )
     for rule in RULES_BY_ID.values():
         if rule.outcome == "blocked":

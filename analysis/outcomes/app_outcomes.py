@@ -10,7 +10,7 @@ web_connectivity, with a part of a test in the place of a site: ``telegram/web``
 * *ok* otherwise, and nothing where OONI calls the test a failure or it did not come to an end.
 
 These tests have no control: whether a part also fails elsewhere is read from other networks and
-countries (``app_verdicts.messaging``).
+countries (``app_verdicts.judge_messaging``).
 """
 
 import duckdb

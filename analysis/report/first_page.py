@@ -107,7 +107,7 @@ def show_decision(decided: Mapping[str, str] | None, lang: Language = ENGLISH) -
     """Return the decision beside an item; nothing if there is none.
 
     Args:
-        decided: its decision, of ``findings.decided.read_decided``.
+        decided: its decision, of ``read_decided``.
         lang: of the page.
     """
     if not decided:
@@ -194,7 +194,7 @@ def word_first_page(
         lang: the language.
 
     Returns:
-        ``publishing.first_page.Summary``.
+        ``rendering.Summary``.
     """
     summary = read_summary(tables)
     numbers = {name: entry["value"] for name, entry in findings.items()}

@@ -255,7 +255,7 @@ class Claim:
         id: its own among those of the draft.
         where: the place in the document.
         text: what it says; anybody may have written it.
-        relation: a key of ``relations.RELATIONS``.
+        relation: a key of ``RELATIONS``.
         values: what the relation takes, by name: a value, a list of values, or name → name.
     """
 

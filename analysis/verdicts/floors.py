@@ -1,8 +1,7 @@
 """Are the failures of a pair enough to call it blocked? The line of evidence, and the floors.
 
 A stretch is a block if it is a mark or its series' evidence reaches the line; if it mostly fails;
-and if the pair's stretches together have enough failed sessions on enough days. The evidence floor
-is in this module alone.
+and if the pair's stretches together have enough failed sessions on enough days.
 """
 
 from bisect import bisect_left
@@ -68,6 +67,8 @@ def meets_floor(hits: Any, days: Any, total: Any, thresholds: Thresholds) -> Any
 
 def lie_between(sessions: Sequence[Session], since: int, until: int) -> Sequence[Session]:
     """Return the sessions of the days from ``since`` on and before ``until``."""
+    if not sessions or (since <= sessions[0].day and sessions[-1].day < until):
+        return sessions  # no search and no copy: nearly always in the whole period
     day = attrgetter("day")
     return sessions[bisect_left(sessions, since, key=day) : bisect_left(sessions, until, key=day)]
 
@@ -124,9 +125,9 @@ def find_surprising(
     surprising = [
         part
         for part in parts
-        if part.failures
+        if part.stretch.kind != ANY
+        and part.failures
         and len(part.failures) >= thresholds.share_floor * len(part.sessions)
-        and part.stretch.kind != ANY
         and (part.stretch.kind == MARK or part.log_evidence >= line)
     ]
     by_series: dict[Series, list[StretchPart]] = {}
