@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
-from math import exp, isfinite, log
+from math import exp, inf, isfinite, log
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,15 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.study.confirmation import Maker, Method
 from analysis.verdicts.evidence import average_over_blocks, log_ratio, weigh, weigh_alone
-from analysis.verdicts.floors import meets_floor, wilson_bounds
+from analysis.verdicts.flips import count_to_chance, sessions_to_flip
+from analysis.verdicts.floors import (
+    LOWER_LINE,
+    Counted,
+    find_blocks,
+    list_blocks,
+    meets_floor,
+    wilson_bounds,
+)
 from analysis.verdicts.hours import (
     Schedule,
     TimedSessions,
@@ -29,16 +38,27 @@ from analysis.verdicts.hours import (
     fit_range,
     fit_schedule,
 )
-from analysis.verdicts.intervals import round_chance, round_evidence
+from analysis.verdicts.intervals import _find_intervals, _find_open, round_chance, round_evidence
 from analysis.verdicts.judge import judge_pair
-from analysis.verdicts.pairs import ANY, Series, Session, find_series
+from analysis.verdicts.pairs import (
+    ANY,
+    MARK,
+    Lessons,
+    Pair,
+    Series,
+    Session,
+    Stretch,
+    best_range,
+    find_candidates,
+    find_series,
+)
 from analysis.verdicts.sessions import SESSION_VIEWS, Operators
 from analysis.verdicts.stretches import find_edges
 from analysis.verdicts.verdicts import judge_without_rivals
 from tests import plain_judge
 from tests.letters import ALL_NETWORKS, FOURTH, VPN, days, study_of
 from tests.observations import Row
-from tests.plain_judge import list_blocks, sessions_of
+from tests.plain_judge import sessions_of
 
 _DAY_ONE = 19_723  # 2024-01-01
 
@@ -174,6 +194,32 @@ def test_changes_come_out_at_their_sessions(letters: str, expected: list[tuple[i
     assert find_edges(fails, [0.02] * len(fails), 2.0) == expected
 
 
+@pytest.mark.parametrize(
+    ("letters", "expected"),
+    [
+        ("oxxxxo", [(1, 5)]),
+        ("oxxxo", []),
+        ("xxoxxx", [(0, 6)]),
+        ("xxoxx", []),
+        ("ooxoxxxxoxo", [(4, 8)]),
+        ("xxxxoooooxxxx", [(0, 4), (9, 13)]),
+        ("xxxxxxoooxxxxoooxxxx", [(0, 20)]),
+        ("oooxxxxoooooxxxxxooo", [(3, 7), (12, 17)]),
+    ],
+)
+def test_what_may_be_part_of_a_block(letters: str, expected: list[tuple[int, int]]) -> None:
+    """Four failures more than other sessions; the shortest such segment, then those beside it."""
+    found = find_candidates([letter == "x" for letter in letters])
+    assert sorted(found) == [at for since, until in expected for at in range(since, until)]
+
+
+def test_the_shortest_range_with_the_largest_sum() -> None:
+    """The first of several; none where no sum is above 0."""
+    assert best_range([1, -1, 1, 1, -1, 1]) == (2, 2, 4)
+    assert best_range([1, -1, 1]) == (1, 0, 1)
+    assert best_range([-1, 0]) == best_range([]) == (0, 0, 0)
+
+
 # --- One minimum of evidence for every state, and the bounds of its share. ------------------------
 
 FLOOR = Thresholds()
@@ -237,6 +283,231 @@ def test_wilson_bounds() -> None:
     lower, upper = wilson_bounds(known["hits"], known["total"])
     assert lower.tolist() == pytest.approx(known["low"].tolist(), abs=6e-5, nan_ok=True)
     assert upper.tolist() == pytest.approx(known["high"].tolist(), abs=6e-5, nan_ok=True)
+
+
+# --- Which stretches of a pair are blocks, and what they rest on. ---------------------------------
+
+LINE = log(FLOOR.chance_line)
+
+
+def stretches_of(
+    letters: str,
+    *spans: tuple[int, int],
+    days: Sequence[int] | None = None,
+    evidence: float = LINE,
+    kind: str = "name_sent",
+) -> list[Stretch]:
+    """Stretches of one series, from a first failure to a last one; x is a failure."""
+    series = series_of([letter == "x" for letter in letters], kind, days)
+    series.log_evidence = evidence
+    series.stretches = [
+        Stretch(
+            series,
+            first,
+            last,
+            series.sessions[first : last + 1],
+            [series.sessions[at] for at in range(first, last + 1) if series.fails[at]],
+        )
+        for first, last in spans or [(0, len(letters) - 1)]
+    ]
+    return list(series.stretches)
+
+
+#: Name → the stretches of a pair, and the places of those that are blocks.
+BLOCKS: dict[str, tuple[list[Stretch], list[int]]] = {
+    "at the line": (stretches_of("xxxx"), [0]),
+    "below the line": (stretches_of("xxxx", evidence=LINE - 0.01), []),
+    "of a mark no evidence is asked": (stretches_of("xxxx", evidence=-inf, kind=MARK), [0]),
+    "whatever does not work is no block": (stretches_of("xxxx", evidence=inf, kind=ANY), []),
+    "20 is enough beside a block": (
+        stretches_of("xxxx") + stretches_of("xxxx", evidence=LOWER_LINE, kind="tcp_sent"),
+        [0, 1],
+    ),
+    "19 is not": (
+        stretches_of("xxxx") + stretches_of("xxxx", evidence=log(19), kind="tcp_sent"),
+        [0],
+    ),
+    "20 is not enough alone": (stretches_of("xxxx", evidence=LOWER_LINE), []),
+    "two days, and two more": (stretches_of("xxooooxx", (0, 1), (6, 7)), [0, 1]),
+    "three sessions": (stretches_of("xxx"), []),
+    "six sessions of two days, in two ways": (
+        stretches_of("xxx", days=[0, 0, 1]) + stretches_of("xxx", days=[0, 1, 1], kind="tcp_sent"),
+        [],
+    ),
+    "six sessions of three days, in two ways": (
+        stretches_of("xxx", days=[0, 0, 1]) + stretches_of("xxx", days=[1, 1, 2], kind="tcp_sent"),
+        [0, 1],
+    ),
+    "two of five, with others of its kind": (
+        stretches_of("xxxxxxxxxxooooxooox", (0, 9), (14, 18)),
+        [0, 1],
+    ),
+    "two of six": (stretches_of("xxxxxxxxxxooooxoooox", (0, 9), (14, 19)), [0]),
+    "two of five, with others of another kind": (
+        stretches_of("xxxxxxxxxx") + stretches_of("xooox", kind="tcp_sent"),
+        [0],
+    ),
+    "what mostly fails alone, not with others": (
+        stretches_of("xxxxooooo" + "xooox" * 20, (0, 3), (9, 108)),
+        [0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_which_stretches_of_a_pair_are_blocks(name: str) -> None:
+    """A line, a lower one beside a block, most of the sessions, and enough of them in all."""
+    stretches, expected = BLOCKS[name]
+    found = find_blocks([Counted.whole(one) for one in stretches], LINE, FLOOR)
+    assert [place for place, one in enumerate(stretches) if one in found] == expected
+
+
+def _list(*stretches: Stretch, explained: Stretch) -> list[bool]:
+    """Which of a pair's blocks are listed where a rival explains one."""
+    by_series = {stretch.series: [] for stretch in stretches}
+    explained.reason = "a rival"
+    for stretch in stretches:
+        stretch.is_block = True
+    pair = Pair(0, 0, 0, 0, [], list(by_series))
+    list_blocks(pair, FLOOR)
+    return [stretch.is_listed for stretch in stretches]
+
+
+def test_what_a_rival_explains_lends_nothing() -> None:
+    """Neither evidence nor sessions and days; other kinds keep theirs."""
+    long, short = stretches_of("x" * 8 + "o" * 30 + "x" * 12, (0, 7), (38, 49))
+    weigh(long.series)
+    alone = weigh_alone(long.series, _DAY_ONE + 38, _DAY_ONE + 49)
+    other = stretches_of("xxxx", kind="tcp_sent")[0]
+    assert _list(long, short, other, explained=long) == [False, True, True]
+    assert (short.log_evidence, other.log_evidence) == (alone, LINE)
+    assert LINE < alone < short.series.log_evidence - 1
+
+    long, short = stretches_of("x" * 8 + "o" * 30 + "x" * 8, (0, 7), (38, 45))
+    weigh(long.series)
+    assert _list(long, short, explained=long) == [False, False]
+    assert short.log_evidence < LINE < long.series.log_evidence
+
+    many, few = stretches_of("xxxxx")[0], stretches_of("xxx", kind="tcp_sent")[0]
+    assert _list(many, few, explained=many) == [False, False]
+
+
+# --- From how many forged sessions on another state would come out. -------------------------------
+
+
+def _flip(rests_on: Stretch | None, state: str, **counts: float) -> int:
+    of_none = dict.fromkeys(
+        (
+            "session_count",
+            "ok_session_count",
+            "blocked_session_count",
+            "down_session_count",
+            "unclear_sessions",
+            "listed_session_count",
+            "marked_days",
+        ),
+        0,
+    )
+    row = {**of_none, "mechanism": "", "own_session_count": float("nan"), "state": state, **counts}
+    counted = Counted.whole(rests_on) if rests_on else None
+    return sessions_to_flip(SimpleNamespace(**row), counted, FLOOR)
+
+
+def test_each_way_alone_decides_how_many_sessions_move_a_state_that_nothing_rests_on() -> None:
+    """The floor of the other states, the share of what reached the site, and traces."""
+    assert _flip(None, "insufficient") == 4
+    assert _flip(None, "insufficient", session_count=2, ok_session_count=2) == 2
+    assert _flip(None, "insufficient", session_count=3, ok_session_count=2) == 2
+    assert _flip(None, "insufficient", session_count=3, down_session_count=1) == 1
+    assert _flip(None, "insufficient", session_count=3, ok_session_count=3) == 1
+    open_ = {"session_count": 20, "ok_session_count": 20}
+    assert _flip(None, "ok", **open_) == 2, "traces on two days"
+    assert _flip(None, "ok", **open_, marked_days=1) == 1
+    assert _flip(None, "ok", session_count=23, ok_session_count=20) == 1, "three that fail"
+    # Six of eight are most of them; six of nine are not.
+    thin = {"session_count": 8, "ok_session_count": 6}
+    for name in ("blocked_session_count", "unclear_sessions"):
+        assert _flip(None, "ok", **thin, **{name: 2}) == 1
+    assert _flip(None, "ok", **{**thin, "session_count": 7}, unclear_sessions=1) == 2
+
+
+def test_each_way_alone_decides_how_many_sessions_move_a_listed_pair() -> None:
+    """Of a likely block the four that make it a sure one, where nothing else is less."""
+    (long,) = stretches_of("x" * 90)
+    long.series.least_rates = None
+    long.series.lessons = Lessons(1, 1e4, 1, 1e4, 0.001)
+    assert count_to_chance(long.series, FLOOR) == 3
+    likely = {"session_count": 100, "ok_session_count": 9, "down_session_count": 1}
+    likely["listed_session_count"] = 90
+    assert _flip(long, "likely_blocked", **likely) == 3, "until it is no surprise"
+    long.series.hours_evidence = 20
+    assert _flip(long, "likely_blocked", **likely) == 4
+    assert _flip(long, "likely_blocked", **{**likely, "session_count": 102}) == 2
+    dns = {**likely, "mechanism": "dns.nxdomain"}
+    assert _flip(long, "likely_blocked", **dns, own_session_count=3) == 1
+    assert _flip(long, "likely_blocked", **dns, own_session_count=4) == 4
+    tcp = {**likely, "mechanism": "tcp.reset"}
+    assert _flip(long, "likely_blocked", **tcp, own_session_count=3) == 4
+    assert _flip(long, "likely_blocked", **{**likely, "mechanism": "dns.blockpage"}) == 2
+    for name in ("margin", "to_probe"):
+        assert _flip(replace(long, **{name: 3}), "likely_blocked", **likely) == 3
+    mark = stretches_of("x" * 16, kind=MARK)[0]
+    assert _flip(mark, "blocked") == 5, "two stretches, each without the floor"
+    assert _flip(stretches_of("x" * 15, kind=MARK)[0], "blocked") == 4
+    # 40 of 78 are most of them; 40 of 79 are not.
+    assert _flip(stretches_of("o" * 37 + "x" * 40, kind=MARK)[0], "blocked") == 2
+
+
+def test_how_many_sessions_move_what_fails_in_no_single_way() -> None:
+    """An impaired site may become blocked, or down; one that is down may become blocked."""
+    (any_way,) = stretches_of("x" * 40, kind=ANY)
+    for state, counts, expected in (
+        ("impaired", {"session_count": 40, "down_session_count": 40}, 1),
+        ("impaired", {"session_count": 2}, 2),
+        ("impaired", {"session_count": 3, "down_session_count": 3}, 1),
+        ("impaired", {"session_count": 3, "down_session_count": 2}, 2),
+        ("down", {"session_count": 1, "down_session_count": 1}, 2),
+        ("down", {"session_count": 3, "down_session_count": 3}, 1),
+        ("down", {"session_count": 1}, 1),
+    ):
+        assert _flip(any_way, state, **counts) == expected, (state, counts)
+
+
+# --- What is said of an interval, and why something is not listed. --------------------------------
+
+
+def test_an_interval_holds_all_stretches_that_overlap() -> None:
+    """A long one, a short one inside of it, and one that begins before the long one ends."""
+    results = [("blocked", kind) for kind in "aabbabaocc"]
+    sessions = [Session(row, row, row, *shown, False, True) for row, shown in enumerate(results)]
+    stretches = []
+    for kind, since, until in (("c", 8, 9), ("a", 0, 6), ("b", 2, 3), ("b", 5, 5)):
+        series = Series(kind, sessions, [session.kind == kind for session in sessions])
+        failures = [one for one in sessions[since : until + 1] if one.kind == kind]
+        listed = Stretch(series, since, until, sessions[since : until + 1], failures)
+        listed.is_listed = True
+        series.stretches = [listed]
+        stretches.append(listed)
+    pair = Pair(0, 0, 0, 0, sessions, [one.series for one in stretches])
+    c, a, first_b, second_b = stretches
+    assert list(_find_intervals(pair)) == [[a, first_b, second_b], [c]]
+    first_b.is_listed, first_b.reason = False, "a rival"
+    assert list(_find_intervals(pair)) == [[a, second_b], [c], [first_b]]
+
+
+def test_the_nearest_session_that_reached_the_site() -> None:
+    """Not one that does not say; none where there is none."""
+    shown = ["ok", "ok", "unclear", "blocked", "blocked", "unclear", "ok", "ok"]
+    sessions = [
+        Session(row, row, row, result, "name_sent" if result == "blocked" else "", False, True)
+        for row, result in enumerate(shown)
+    ]
+    for since, until, around in ((0, 8, (1, 6)), (1, 7, (1, 6)), (2, 6, (None, None))):
+        inside = sessions[since:until]
+        series = Series("name_sent", inside, [one.result == "blocked" for one in inside])
+        stretch = Stretch(series, 3 - since, 4 - since, sessions[3:5], sessions[3:5])
+        found = (_find_open(stretch, -1), _find_open(stretch, 1))
+        assert tuple(one and one.row for one in found) == around
 
 
 # --- The fast judge agrees with a plain one on random small studies. ------------------------------
@@ -310,7 +581,7 @@ def test_the_fast_judge_agrees_with_the_plain_one(seed: int) -> None:
                 found[pair].add((kind, first, last, len(stretch.failures)))
     assert any(found.values())  # or nothing is compared
     for pair, kinds in plain.items():
-        blocks = list_blocks(kinds, cells[pair])
+        blocks = plain_judge.list_blocks(kinds, cells[pair])
         assert found[pair] == {tuple(one) for one in blocks}, pair
     for one in country.pairs:
         alone = judge_pair(one.sessions, one.lessons, thresholds, one.schedules)
