@@ -43,6 +43,7 @@ from analysis.verdicts.judge import judge_pair
 from analysis.verdicts.pairs import (
     ANY,
     MARK,
+    Country,
     Lessons,
     Pair,
     Series,
@@ -52,7 +53,18 @@ from analysis.verdicts.pairs import (
     find_candidates,
     find_series,
 )
+from analysis.verdicts.reasons import (
+    BELOW_LINE,
+    IN_MANY_WAYS,
+    NETWORK_FAILS,
+    SITE_FAILS,
+    TOO_FEW,
+    give_reasons,
+    why_insufficient,
+)
+from analysis.verdicts.rivals import EVERYWHERE
 from analysis.verdicts.sessions import SESSION_VIEWS, Operators
+from analysis.verdicts.states import judge_period
 from analysis.verdicts.stretches import find_edges
 from analysis.verdicts.verdicts import judge_without_rivals
 from tests import plain_judge
@@ -508,6 +520,172 @@ def test_the_nearest_session_that_reached_the_site() -> None:
         stretch = Stretch(series, 3 - since, 4 - since, sessions[3:5], sessions[3:5])
         found = (_find_open(stretch, -1), _find_open(stretch, 1))
         assert tuple(one and one.row for one in found) == around
+
+
+#: What else a test asks of a pair that fails: ln E; of 96 sessions elsewhere and on the network how
+#: many fail, 20 for a share of a fifth; and what is said of it.
+USUALLY = [
+    (-inf, 0, 0, IN_MANY_WAYS),
+    (LOWER_LINE - 0.01, 0, 0, IN_MANY_WAYS),
+    (LOWER_LINE, 20, 20, BELOW_LINE),
+    (LINE - 0.01, 0, 0, BELOW_LINE),
+    (LINE, 0, 0, IN_MANY_WAYS),
+    (-inf, 20, 0, SITE_FAILS),
+    (-inf, 19, 0, IN_MANY_WAYS),
+    (-inf, 0, 20, NETWORK_FAILS),
+    (-inf, 0, 19, IN_MANY_WAYS),
+    (-inf, 20, 20, SITE_FAILS),
+    (-inf, 20, 30, NETWORK_FAILS),
+]
+
+
+def _say(*stretches: Stretch, domain: int = 0, others: Sequence[Pair] = ()) -> list[str]:
+    """Why each stretch of a pair is not listed."""
+    series = list(dict.fromkeys(stretch.series for stretch in stretches))
+    give_reasons(Country([Pair(domain, 0, 0, 0, [], series), *others], {}), FLOOR)
+    return [stretch.reason for stretch in stretches]
+
+
+@pytest.mark.parametrize(("evidence", "site", "network", "expected"), USUALLY)
+def test_what_explains_failures_that_are_no_surprise(
+    evidence: float, site: int, network: int, expected: str
+) -> None:
+    """Evidence between two lines; else the site or the network, whichever fails more often."""
+    (few,) = stretches_of("ox", evidence=evidence)
+    few.series.lessons = Lessons(site, 96, network, 96)
+    (any_way,) = stretches_of("xxxx", kind=ANY, evidence=-inf)
+    assert _say(few, any_way) == ["", expected]
+
+
+def test_what_mostly_fails_is_explained_once() -> None:
+    """Not what fails for the control in half of the cases, is too little or is said already."""
+    (any_way,) = stretches_of("xxxx", kind=ANY, evidence=-inf)
+    assert _say(any_way) == [IN_MANY_WAYS]
+    for letters, tested in (("xxx", [0, 1, 2]), ("xxxx", [0, 0, 1, 1]), ("xxxxxoooo", None)):
+        assert _say(*stretches_of(letters, kind=ANY, evidence=-inf, days=tested)) == [""]
+    for down, expected in ((4, ""), (3, IN_MANY_WAYS)):
+        (half,) = stretches_of("x" * 8, kind=ANY, evidence=-inf)
+        of_control = [one._replace(result="down") for one in half.sessions[:down]]
+        half.sessions = half.failures = [*of_control, *half.sessions[down:]]
+        assert _say(half) == [expected]
+    for is_listed, reason, expected in (
+        (True, "", ""),
+        (False, "a rival", ""),
+        (False, "", IN_MANY_WAYS),
+    ):
+        (own,), (any_way,) = (
+            stretches_of("xx", evidence=-inf),
+            stretches_of("xxxx", kind=ANY, evidence=-inf),
+        )
+        own.is_listed, own.reason = is_listed, reason
+        assert _say(own, any_way) == [reason, expected]
+    # On another network, the site is withheld as one that fails everywhere.
+    for domain, expected in ((7, SITE_FAILS), (8, IN_MANY_WAYS)):
+        (away,) = stretches_of("xxxx")
+        away.is_block, away.reason = True, EVERYWHERE
+        (any_way,) = stretches_of("xxxx", kind=ANY, evidence=-inf)
+        other = Pair(7, 1, 1, 1, [], [away.series])
+        assert _say(any_way, domain=domain, others=[other]) == [expected]
+
+
+def test_what_is_surprising_and_too_little() -> None:
+    """Two failures or more that no block holds, and a block that is none without the others."""
+    assert _say(*stretches_of("xxoooox", (0, 1), (6, 6))) == [TOO_FEW, ""]
+    assert _say(*stretches_of("xxx", evidence=LINE - 0.01)) == [""]
+    for is_listed, reason, expected in (
+        (False, "", TOO_FEW),
+        (True, "", ""),
+        (False, "a rival", "a rival"),
+    ):
+        (block,) = stretches_of("xxxx")
+        block.is_block, block.is_listed, block.reason = True, is_listed, reason
+        assert _say(block) == [expected]
+
+
+# --- What a pair is in a period. ------------------------------------------------------------------
+
+_SHOWN = {"x": ("blocked", "name_sent"), "o": ("ok", ""), "d": ("down", ""), "u": ("unclear", "")}
+
+
+def _pair(letters: str, **stretch: object) -> Pair:
+    """A session a day, and a stretch from the first failure to the last one."""
+    sessions = [
+        Session(row, row * 86_400, _DAY_ONE + row, *_SHOWN[letter], False, True)
+        for row, letter in enumerate(letters)
+    ]
+    counted = [one for one in sessions if one.result != "down"]
+    series = Series("name_sent", counted, [one.result == "blocked" for one in counted])
+    failures = [one for one in counted if one.kind]
+    first, last = counted.index(failures[0]), counted.index(failures[-1])
+    inside = counted[first : last + 1]
+    series.stretches = [replace(Stretch(series, first, last, inside, failures), **stretch)]
+    return Pair(0, 0, 0, 0, sessions, [series])
+
+
+_JANUARY = Period.parse("2024-01-01", "2024-02-01")
+
+
+@pytest.mark.parametrize(
+    ("letters", "expected"),
+    [
+        ("xxxxxox", False),
+        ("xxxxxxo", True),
+        ("xxxxxxd", True),
+        ("xxxxxxu", False),
+        ("oxxxx", False),
+    ],
+)
+def test_a_block_ends_where_a_session_after_it_says_so(letters: str, expected: bool) -> None:
+    """Not where one between two failures reached the site."""
+    found = judge_period(_pair(letters, is_listed=True), _JANUARY, FLOOR)
+    assert (found.state, found.ends_otherwise) == ("likely_blocked", expected)
+    assert found.reached_count == ("ox" in letters[1:])
+
+
+def test_what_is_withheld_needs_the_floors_of_sessions_and_days() -> None:
+    """As far as it lies in the period: from its first day on and before its last one."""
+    pair = _pair("xxxxxxxx", reason="a rival")
+    for since, until, state in (
+        ("2024-01-01", "2024-01-05", "impaired"),
+        ("2024-01-01", "2024-01-04", ""),
+        ("2024-01-05", "2024-01-20", "impaired"),
+        ("2024-01-06", "2024-01-20", ""),
+        ("2024-01-09", "2024-01-20", ""),
+    ):
+        found = judge_period(pair, Period.parse(since, until), FLOOR)
+        assert found.state == state, (since, until)
+        assert found.reason == ("a rival" if since < "2024-01-09" else "")
+    assert judge_period(_pair("xxxxxxxx"), _JANUARY, FLOOR).state == ""
+
+
+def test_what_fails_in_half_of_the_cases_for_the_control_is_down() -> None:
+    """One case fewer is impaired; nothing below the floor is either."""
+    for down, state in ((4, "down"), (3, "impaired")):
+        (half,) = stretches_of("x" * 8, kind=ANY)
+        of_control = [one._replace(result="down") for one in half.sessions[:down]]
+        half.sessions = half.failures = [*of_control, *half.sessions[down:]]
+        pair = Pair(0, 0, 0, 0, half.sessions, [half.series])
+        assert judge_period(pair, _JANUARY, FLOOR).state == state
+
+
+def test_why_tests_lead_to_no_conclusion() -> None:
+    """Too few sessions that say something, too few days, or tests that disagree."""
+    names = ("blocked_session_count", "down_session_count", "ok_session_count", "unclear_sessions")
+    rows = [
+        ("insufficient", 4, 3, 0, "mixed"),
+        ("insufficient", 4, 2, 0, "few_days"),
+        ("insufficient", 3, 3, 0, "few_sessions"),
+        ("insufficient", 3, 2, 0, "few_sessions"),
+        ("insufficient", 5, 3, 2, "few_sessions"),
+        ("impaired", 3, 2, 0, ""),
+    ]
+    for name in names:
+        table = pd.DataFrame(
+            [(state, day_count, unheard) for state, _, day_count, unheard, _ in rows],
+            columns=["state", "day_count", "unheard_sessions"],
+        ).assign(**dict.fromkeys(names, 0))
+        table[name] = [row[1] for row in rows]
+        assert why_insufficient(table, FLOOR).tolist() == [row[4] for row in rows], name
 
 
 # --- The fast judge agrees with a plain one on random small studies. ------------------------------
