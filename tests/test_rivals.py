@@ -5,19 +5,27 @@ import tracemalloc
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import cache
+from math import comb
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
+from analysis.verdicts.pairs import Pair, Series, Session, Stretch
+from analysis.verdicts.probes import _explains, has_so_few
 from analysis.verdicts.rivals import (
     EVERYWHERE,
     HOST_SILENT,
+    NO,
     ONE_KIND_OF_PROBE,
     REFUSED_HERE,
     RESOLVERS,
+    RIVALS,
     ROUTE_UNKNOWN,
+    _describe_block,
+    answer_rivals,
 )
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
@@ -305,6 +313,76 @@ def test_whether_a_site_may_refuse_one_network() -> None:
     }
     assert {name for name, note in notes.items() if BEFORE_FIRST_TEST in note} == {"never"}
     assert _notes(rows, is_listed=False) == dict.fromkeys(["refused", "twice"], REFUSED_HERE)
+
+
+@pytest.mark.parametrize(
+    ("own", "own_total", "others", "other_total", "forged", "expected"),
+    [
+        (9, 9, 1, 30, 0, True),
+        (8, 8, 1, 30, 0, False),  # less than nine tenths, ...
+        (8, 8, 1, 30, 1, True),  # ... until one more is made up
+        (18, 35, 0, 60, 0, True),
+        (18, 36, 0, 60, 0, False),  # half of its own sessions reach the site
+        (18, 36, 0, 60, 1, True),
+        (4, 4, 0, 10, 0, True),  # chance in 1 case of 1,001, ...
+        (4, 4, 0, 9, 0, False),  # ... and of 715
+        (4, 4, 0, 9, 1, True),
+    ],
+)
+def test_when_one_kind_of_probe_fails_alone(
+    own: int, own_total: int, others: int, other_total: int, forged: int, expected: bool
+) -> None:
+    """Nine tenths of the failures are its own, most of its sessions fail, and it is no chance."""
+    kind = SimpleNamespace(
+        own=own, own_total=own_total, hits=own + others, total=own_total + other_total
+    )
+    assert _explains(kind, forged) == expected
+
+
+def test_chance_among_other_probes() -> None:
+    """The hypergeometric distribution, in whole numbers."""
+    for found, others, hits, total in ((0, 5, 3, 9), (1, 5, 3, 9), (2, 4, 6, 7), (3, 5, 3, 9)):
+        least = max(0, hits - (total - others))
+        ways = sum(
+            comb(others, n) * comb(total - others, hits - n) for n in range(least, found + 1)
+        )
+        assert has_so_few(found, others, hits, total) == pytest.approx(ways / comb(total, hits))
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "state", "asked"),
+    [
+        ("dns.blockpage", "blocked", 1),
+        ("tls.mitm", "likely_blocked", 1),
+        ("dns.nxdomain", "likely_blocked", 1),
+        ("tls.reset", "likely_blocked", 2),
+        ("http.reset", "likely_blocked", 2),
+        ("tcp.reset", "likely_blocked", 3),
+        ("tls.timeout", "likely_blocked", 4),
+        ("tcp.timeout", "likely_blocked", 5),
+        ("dns.timeout", "likely_blocked", 5),
+    ],
+)
+def test_the_rivals_of_each_mechanism(mechanism: str, state: str, asked: int) -> None:
+    """None explains a listed stretch; those after the one that explains it are left out."""
+    answers = answer_rivals(mechanism, state)
+    assert [answer for _, answer in answers] == [NO] * asked
+    assert [question for question, _ in answers][-1] == RIVALS[-1].question
+    told = answer_rivals("tls.timeout", "impaired", ROUTE_UNKNOWN)
+    assert [answer for _, answer in told] == [NO, NO, ROUTE_UNKNOWN]
+
+
+def test_a_stray_failure_moves_no_day_of_a_block() -> None:
+    """The days between which others are asked leave out 15 % of its failures on either side."""
+    for count, since, until in ((100, 14, 84), (20, 2, 16), (4, 0, 3), (1, 0, 0)):
+        failures = [
+            Session(day, 0, day, "blocked", "tcp_sent", False, True) for day in range(count)
+        ]
+        series = Series("tcp_sent", failures, [True] * count)
+        block = Stretch(series, 0, count - 1, failures, failures)
+        row = _describe_block(0, Pair(0, 0, 0, 0, failures, [series]), block, NAME)
+        days_of = ("first_day", "last_day", "since", "until")
+        assert [row[name] for name in days_of] == [0, count - 1, since, until]
 
 
 def test_one_session_makes_no_other_platform() -> None:
