@@ -187,6 +187,8 @@ def test_no_chance_below_one_in_a_thousand_is_told() -> None:
         ("oooxxxxoooooxxxxooo", [(3, 6), (12, 15)]),
         ("oooxxxxoooxxxxooo", [(3, 13)]),
         ("ooooo", []),
+        ("ooooo" + "xoo" * 9 + "ooo", [(5, 34)]),
+        ("ooooo" + "xoo" * 8 + "ooo", []),
     ],
     ids=[
         "imposed",
@@ -198,6 +200,8 @@ def test_no_chance_below_one_in_a_thousand_is_told() -> None:
         "open for five",
         "open for three",
         "nothing",
+        "a part of the routers",
+        "a part of them for too short a time",
     ],
 )
 def test_changes_come_out_at_their_sessions(letters: str, expected: list[tuple[int, int]]) -> None:
