@@ -474,6 +474,22 @@ def test_each_way_alone_decides_how_many_sessions_move_a_listed_pair() -> None:
     assert _flip(stretches_of("o" * 37 + "x" * 40, kind=MARK)[0], "blocked") == 2
 
 
+def test_one_to_six_forged_sessions_are_told_apart() -> None:
+    """Seven stands for more, and so does one for less; the more evidence, the more sessions."""
+    for length, expected in ((4, 1), (40, 7)):
+        assert _flip(stretches_of("x" * length, kind=MARK)[0], "blocked") == expected
+    (long,) = stretches_of("x" * 90)
+    long.series.least_rates = None
+    long.series.lessons = Lessons(1, 1e4, 1, 1e4, 0.001)
+    numbers = []
+    for evidence in range(-20, 40):
+        long.series.hours_evidence = evidence
+        numbers.append(count_to_chance(long.series, FLOOR))
+    assert numbers == sorted(numbers)
+    assert set(numbers) == set(range(1, 8))
+    assert count_to_chance(stretches_of("xxxx", kind=MARK)[0].series, FLOOR) == inf
+
+
 def test_how_many_sessions_move_what_fails_in_no_single_way() -> None:
     """An impaired site may become blocked, or down; one that is down may become blocked."""
     (any_way,) = stretches_of("x" * 40, kind=ANY)
@@ -925,6 +941,29 @@ def test_hours_of_one_network_are_tried_on_the_others() -> None:
     # Nobody else names the hours of the clear one.
     assert {asn: one.by_others is not None for asn, one in found.items()} == {1: True, 2: False}
     assert found[1].log_evidence > found[1].log_ratio - 1, "at next to no price"
+
+
+def test_networks_have_one_set_of_hours_unless_their_own_explain_much_more() -> None:
+    """Chance shifts the hours of one network of two; another order has hours of its own."""
+    exams = ({0, 1, 2, 3, 4}, {4, 5, 6, 7, 10, 11, 12, 13})
+    clear, shifted = (_block_by_hours(seed, *exams, per_day=6) for seed in (1, 5))
+    curfew = _block_by_hours(2, set(range(7)), {18, 19, 20, 21}, per_day=6)
+    assert str(find_schedule(shifted)) == "Mon-Fri 04:00-14:00"
+    found = _find({1: shifted, 2: clear, 3: curfew})
+    assert {asn: str(one) for asn, one in found.items()} == {
+        1: "Mon-Fri 04:00-08:00, 10:00-14:00",
+        2: "Mon-Fri 04:00-08:00, 10:00-14:00",
+        3: "Mon-Sun 18:00-22:00",
+    }
+
+
+def test_the_failures_of_one_day_weigh_as_much_as_two() -> None:
+    """What reached the site that day weighs in full."""
+    failed, reached = log(0.9 / 0.03), log(0.1 / 0.97)
+    for hits, expected in ((1, failed), (2, 2 * failed), (3, 2 * failed), (9, 2 * failed)):
+        times = MONDAY + np.arange(12) * 3_600
+        asked = Asked(times, np.arange(12) < hits, np.full(12, 0.03))
+        assert asked.by_hour.sum() == pytest.approx(expected + (12 - hits) * reached)
 
 
 def test_at_given_hours_the_expectation_is_at_most_one() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.pairs import Pair, Series, Session, Stretch
-from analysis.verdicts.probes import _explains, has_so_few
+from analysis.verdicts.probes import _cut_out, _explains, has_so_few
 from analysis.verdicts.rivals import (
     EVERYWHERE,
     HOST_SILENT,
@@ -337,6 +337,16 @@ def test_when_one_kind_of_probe_fails_alone(
         own=own, own_total=own_total, hits=own + others, total=own_total + other_total
     )
     assert _explains(kind, forged) == expected
+
+
+def test_the_sessions_of_several_stretches() -> None:
+    """From the first failure of the first to the last failure of the last, both included."""
+    results = [("blocked", "tcp_sent") if letter == "x" else ("ok", "") for letter in "oxxooxxo"]
+    sessions = [Session(row, row, row, *shown, False, True) for row, shown in enumerate(results)]
+    series = Series("tcp_sent", sessions, [bool(one.kind) for one in sessions])
+    stretches = [Stretch(series, *ends, [], []) for ends in ((5, 6), (1, 2))]
+    found = [(one.row, fails) for one, fails in _cut_out(series, stretches)]
+    assert found == [(row, row in (1, 2, 5, 6)) for row in range(1, 7)]
 
 
 def test_chance_among_other_probes() -> None:
