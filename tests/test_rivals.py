@@ -200,6 +200,31 @@ def test_one_report_of_failures_excuses_no_order() -> None:
     assert verdict(found, domain=DOMAINS["three hosts at once"])["state"] in LISTED
 
 
+def test_where_a_rival_begins_to_speak() -> None:
+    """Two of two dozen sessions that reach a site clear it of no fault; names of one domain are no
+    unrelated sites; a time-out is as long as it lasts at all layers; and where most of what is
+    tested fails, nothing is an order."""
+    usual = [row for n in range(7) for row in _on(f"usual-{n}", *[OPEN] * 4)]
+    cases = [
+        *_on("twice", "R" * 16, "R" * 7 + "OO" + "R" * 7, "R" * 16),
+        *_together(["a.one", "b.one", "c.one"], 20, "R", 4),
+        *_on("layers", "O" * 20 + "T" * 6 + "S" * 6 + "O" * 40, OPEN, OPEN),
+    ]
+    found = judge([*usual, *cases])
+    notes = {name: verdict(found, domain=f"{name}.example") for name in ("twice", "a.one")}
+    assert {row["note"] for row in notes.values()} == {EVERYWHERE}, notes
+    assert verdict(found, domain="layers.example")["state"] == "likely_blocked"
+
+    failing = [
+        row
+        for n in range(20)
+        for row in days("R", start=43, domain=f"once-{n}.example", report_id=f"run-{n}")
+    ]
+    orders, _ = CASES["three hosts at once"]
+    found = judge([*usual, *orders, *failing])
+    assert verdict(found, domain=DOMAINS["three hosts at once"])["note"] == EVERYWHERE
+
+
 def test_a_line_of_another_network_silences_no_run() -> None:
     """Report IDs are public: whoever likes can add a line to each of a country's reports."""
     rows = [
