@@ -24,7 +24,7 @@ from analysis.verdicts.evidence import average_over_blocks, log_ratio, weigh, we
 from analysis.verdicts.flips import count_to_chance, sessions_to_flip
 from analysis.verdicts.floors import (
     LOWER_LINE,
-    Counted,
+    StretchPart,
     find_blocks,
     list_blocks,
     meets_floor,
@@ -374,7 +374,7 @@ BLOCKS: dict[str, tuple[list[Stretch], list[int]]] = {
 def test_which_stretches_of_a_pair_are_blocks(name: str) -> None:
     """A line, a lower one beside a block, most of the sessions, and enough of them in all."""
     stretches, expected = BLOCKS[name]
-    found = find_blocks([Counted.whole(one) for one in stretches], LINE, FLOOR)
+    found = find_blocks([StretchPart.whole(one) for one in stretches], LINE, FLOOR)
     assert [place for place, one in enumerate(stretches) if one in found] == expected
 
 
@@ -425,7 +425,7 @@ def _flip(rests_on: Stretch | None, state: str, **counts: float) -> int:
         0,
     )
     row = {**of_none, "mechanism": "", "own_session_count": float("nan"), "state": state, **counts}
-    counted = Counted.whole(rests_on) if rests_on else None
+    counted = StretchPart.whole(rests_on) if rests_on else None
     return sessions_to_flip(SimpleNamespace(**row), counted, FLOOR)
 
 
@@ -964,7 +964,7 @@ def test_the_failures_of_one_day_weigh_as_much_as_two() -> None:
     failed, reached = log(0.9 / 0.03), log(0.1 / 0.97)
     for hits, expected in ((1, failed), (2, 2 * failed), (3, 2 * failed), (9, 2 * failed)):
         times = MONDAY + np.arange(12) * 3_600
-        asked = Asked(times, np.arange(12) < hits, np.full(12, 0.03))
+        asked = TimedSessions(times, np.arange(12) < hits, np.full(12, 0.03))
         assert asked.by_hour.sum() == pytest.approx(expected + (12 - hits) * reached)
 
 

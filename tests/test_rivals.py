@@ -14,7 +14,7 @@ import pytest
 
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.pairs import Pair, Series, Session, Stretch
-from analysis.verdicts.probes import _cut_out, _explains, has_so_few
+from analysis.verdicts.probes import _cut_out, _explains, chance_of_few
 from analysis.verdicts.rivals import (
     EVERYWHERE,
     HOST_SILENT,
@@ -381,7 +381,7 @@ def test_chance_among_other_probes() -> None:
         ways = sum(
             comb(others, n) * comb(total - others, hits - n) for n in range(least, found + 1)
         )
-        assert has_so_few(found, others, hits, total) == pytest.approx(ways / comb(total, hits))
+        assert chance_of_few(found, others, hits, total) == pytest.approx(ways / comb(total, hits))
 
 
 @pytest.mark.parametrize(
