@@ -52,6 +52,11 @@ def is_most(hits: Any, total: Any, thresholds: Thresholds) -> Any:
     return hits - floor * total > Z_95 * (floor * (1 - floor) * total) ** 0.5
 
 
+def is_enough(hits: Any, days: Any, thresholds: Thresholds) -> Any:
+    """Return whether so many sessions on so many days are enough for a state."""
+    return (hits >= thresholds.floor_sessions) & (days >= thresholds.floor_days)
+
+
 def meets_floor(hits: Any, days: Any, total: Any, thresholds: Thresholds) -> Any:
     """Return whether sessions of one result meet the evidence floor, of numbers or of columns.
 
@@ -61,8 +66,7 @@ def meets_floor(hits: Any, days: Any, total: Any, thresholds: Thresholds) -> Any
         total: the sessions that they are a share of.
         thresholds: ``floor_sessions``, ``floor_days``, ``share_floor``.
     """
-    is_enough = (hits >= thresholds.floor_sessions) & (days >= thresholds.floor_days)
-    return is_enough & is_most(hits, total, thresholds)
+    return is_enough(hits, days, thresholds) & is_most(hits, total, thresholds)
 
 
 def lie_between(sessions: Sequence[Session], since: int, until: int) -> Sequence[Session]:
@@ -163,10 +167,9 @@ def find_blocks(parts: Sequence[StretchPart], line: float, thresholds: Threshold
     def meet(line: float) -> list[Stretch]:
         surprising = find_surprising(parts, line, thresholds)
         days = [session.day for part in surprising for session in part.failures]
-        is_enough = (
-            len(days) >= thresholds.floor_sessions and len(set(days)) >= thresholds.floor_days
-        )
-        return [part.stretch for part in surprising] if is_enough else []
+        if not is_enough(len(days), len(set(days)), thresholds):
+            return []
+        return [part.stretch for part in surprising]
 
     return meet(min(line, LOWER_LINE)) if meet(line) else []
 

@@ -14,7 +14,7 @@ import pandas as pd
 from analysis import vocabulary
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts.floors import StretchPart, find_blocks, lie_between, meets_floor
+from analysis.verdicts.floors import StretchPart, find_blocks, is_enough, lie_between, meets_floor
 from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Pair, Session
 
 STATES_BY_STRENGTH = tuple(state for state in vocabulary.STATES if state)
@@ -114,8 +114,8 @@ def _state_of(part: StretchPart, is_listed: bool, thresholds: Thresholds) -> str
     if part.stretch.kind == ANY and part.meets_floor(thresholds):
         down_count = sum(session.result == "down" for session in part.sessions)
         return "down" if 2 * down_count >= failure_count else "impaired"
-    is_withheld = part.stretch.reason and failure_count >= thresholds.floor_sessions
-    return "impaired" if is_withheld and part.day_count >= thresholds.floor_days else ""
+    is_withheld = part.stretch.reason and is_enough(failure_count, part.day_count, thresholds)
+    return "impaired" if is_withheld else ""
 
 
 def _rank(found: tuple[str, StretchPart]) -> tuple[int, int, int, int]:
