@@ -247,7 +247,7 @@ TABLES = {
             ok_session_count day_count blocked_share blocked_share_low blocked_share_high
             blocked_from blocked_until sessions_to_flip resolver_asns operator set_aside_reason note
             witness_report_id witness_input witness_url evidence chance schedule insufficient_reason
-            last_seen_blocked""",
+            last_seen_blocked inputs""",
         ),
         _table(
             "blocking_intervals",
@@ -258,6 +258,16 @@ TABLES = {
             first_seen_open_again measurement_count session_count day_count longest_gap_days state
             schedule evidence chance last_seen_open_time blocked_from_time blocked_until_time
             first_seen_open_again_time last_seen_blocked blocked_count blocked_session_count""",
+        ),
+        _table(
+            "blocked_addresses",
+            "address probe_asn blocked_from blocked_from_time",
+            """One row per stretch in which a network cut an address that several tested sites
+            share. What is behind such an address is cut off with it, whatever it is.""",
+            """address probe_asn site_asn blocked_from mechanism last_seen_open blocked_until
+            first_seen_open_again measurement_count session_count day_count longest_gap_days
+            schedule evidence chance site_count cut_site_count cut_sites last_seen_open_time
+            blocked_from_time blocked_until_time first_seen_open_again_time last_seen_blocked""",
         ),
         _table(
             "withheld_intervals",
@@ -794,7 +804,7 @@ QUERIED = (
         "",
         """A session counts once for a site, however many measurements it has. It shows what most of
         them show; a tie shows nothing.""",
-        """domain probe_asn session day time software is_via_own is_via_domestic is_scored
+        """domain probe_asn session day time software is_asked is_via_own is_via_domestic is_scored
         is_refused class kind is_dns""",
     ),
     _table(
@@ -822,7 +832,8 @@ WRITTEN_BY: Mapping[str, str] = {
         "networks answers pages rules broken_sessions version_failures unlisted_traces "
         "session_days",
         "3-semester-comparison": "semesters semester_changes network_changes",
-        "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories",
+        "4-blocked-sites": "blocked_addresses blocked_sites blocked_site_networks sites set_aside "
+        "categories",
         "5-method-comparison": "method_comparison method_pairs",
         "6-validation": "validation_accuracy validation_apps validation_chances "
         "validation_constants validation_edge_errors validation_examined "

@@ -52,6 +52,15 @@ STATES: dict[str, State] = {
         "Failures, or tests without a result, followed each other for some time, or were too many "
         "to call the site reachable. The measurements cannot tell blocking from a fault.",
     ),
+    "unexplained": State(
+        "Fails often, unexplained",
+        "#96650A",
+        "◆",
+        '<path d="M5 .4 9.6 5 5 9.6.4 5z" fill="currentColor"/>',
+        "Many sessions failed as if the site were blocked, and nothing that the method knows "
+        "explains them, but they are not enough, or not regular enough, for the list. The site may "
+        "be blocked in a way that this method cannot see.",
+    ),
     "down": State(
         "Site down, not blocking",
         "#6E6E6E",
@@ -206,6 +215,7 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "geo_restricted": "The site seems to refuse the country",
     "down": "Failures that the control had too",
     "impaired": "Not working, cause unclear",
+    "unexplained": "Fails often, unexplained",
     "insufficient": "Not enough tests where it failed",
     "instrument": "Failures of one kind of probe",
     "broken_session": "Failures in sessions in which most sites failed",

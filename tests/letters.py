@@ -16,6 +16,7 @@ from analysis.study.parameters import StudyParameters
 from analysis.study.study import Study
 from analysis.verdicts.verdicts import Judgement
 from tests.observations import (
+    ADDRESS,
     PROBE_NETWORK,
     Row,
     connect,
@@ -56,10 +57,13 @@ NAME, VPN = "news.example", 64510
 ALL_NETWORKS = [PROBE_NETWORK, PROBE_NETWORK + 1, PROBE_NETWORK + 2]
 #: One more operator, which few tests need.
 FOURTH = PROBE_NETWORK + 3
+#: An address that OONI lists as a block answer of the country: no household can make it. One's own
+#: device (Loopback) is the answer of many filters at home.
+BLOCK_ADDRESS = fingerprints_for(1).dns[0].pattern
 #: One letter, one session: Blocked, Open, Down, Unclear, No control, Loopback, Reset, Time-out,
-#: Man in the middle, Stalled handshake, Waiting for the resolver, the same and gone Around it,
-#: Forbidden by the site, the Page reset, the Connection reset, serVer failure, the same and Gone
-#: around, the resolver latE (EAI_AGAIN).
+#: Man in the middle, Known block address, Stalled handshake, Waiting for the resolver, the same and
+#: gone Around it, Forbidden by the site, the Page reset, the Connection reset, serVer failure, the
+#: same and Gone around, the resolver latE (EAI_AGAIN).
 LETTERS: dict[str, Row] = {
     "B": unresolved(NXDOMAIN),
     "O": observation(),
@@ -70,6 +74,7 @@ LETTERS: dict[str, Row] = {
         "127.0.0.1",
         dns_answers=[{"address": "127.0.0.1", "asn": None, "special": "loopback", "match": "none"}],
     ),
+    "K": misled(BLOCK_ADDRESS),
     "R": unshaken("connection_reset"),
     "T": unconnected(TIMEOUT),
     "M": unshaken("ssl_invalid_hostname"),
@@ -99,20 +104,30 @@ def days(letters: str, *, per_day: int = 1, start: int = 0, **changes: Any) -> l
         for number in range(per_day * (letter != ".")):
             moment = DAY_ONE + timedelta(days=day, minutes=number)
             report = f"{moment:%Y%m%d}-{domain}-{asn}-{number}"
-            rows.append(
-                {
-                    **LETTERS[letter],
-                    "domain": domain,
-                    "http_host": domain,
-                    "input": f"https://{domain}/",
-                    "measurement_start_time": moment,
-                    "report_id": report,
-                    "http_body_digest": f"page of {domain}",
-                    "software_name": f"ooniprobe-{platform}",
-                    **changes,
-                }
-            )
+            row = {
+                **LETTERS[letter],
+                "domain": domain,
+                "http_host": domain,
+                "input": f"https://{domain}/",
+                "measurement_start_time": moment,
+                "report_id": report,
+                "http_body_digest": f"page of {domain}",
+                "software_name": f"ooniprobe-{platform}",
+                **changes,
+            }
+            rows.append(_at_own_address(row))
     return rows
+
+
+def _at_own_address(row: Row) -> Row:
+    """The row with an address of the site's own: what sites share is judged too."""
+    high, low = sha256(row["domain"].encode()).digest()[:2]
+    own = f"203.0.{high}.{low}"
+    changes = {
+        name: [{**one, "address": own} if one["address"] == ADDRESS else one for one in row[name]]
+        for name in ("dns_answers", "control_answers", "tcp", "tls")
+    }
+    return {**row, **changes}
 
 
 def study_of(rows: Iterable[Row], period: Period, split: str | None = None) -> Study:

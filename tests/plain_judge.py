@@ -7,10 +7,10 @@ week and no rivals.
 
 from collections import defaultdict
 from itertools import combinations_with_replacement
-from math import exp, log, sqrt
+from math import exp, inf, log, prod, sqrt
 from typing import Any, NamedTuple
 
-LEAST, MOST, STRAY, PSEUDO, PRIOR, WORTH, MOST_Q = 0.005, 0.99, 0.01, 4, 0.02, 8, 0.95
+LEAST, MOST, PSEUDO, PRIOR, WORTH, MOST_Q = 0.005, 0.99, 4, 0.02, 8, 0.95
 FLOOR_SESSIONS, FLOOR_DAYS, SHARE_FLOOR, LINE, LOWER_LINE, COST = 4, 3, 0.4, 1000, 20, 1.0
 
 
@@ -51,14 +51,47 @@ def weigh(sessions: list[Session]) -> dict[tuple[str, int], dict[str, tuple[floa
         for pair, cell in cells.items():
             series = _series(cell, kind)
             if sum(one.kind == kind for one in series) >= FLOOR_SESSIONS:
-                base = STRAY if kind == "mark" else _base(taught, cell[0], kind)
+                base = _base(taught, cell[0], kind)
                 blocks = _stretches(series, kind, base)
                 found.setdefault(pair, {})[kind] = _evidence(series, kind, base), blocks
     return found
 
 
-def list_blocks(kinds: dict[str, tuple[float, list[Block]]], cell: list[Session]) -> list[Block]:
-    """The blocks of one pair that meet the line and the floors, before rivals are asked."""
+def list_blocks(
+    found: dict[tuple[str, int], dict[str, tuple[float, list[Block]]]],
+    cells: dict[tuple[str, int], list[Session]],
+) -> dict[tuple[str, int], list[Block]]:
+    """The blocks of each pair that meet the line and the floors, before rivals are asked.
+
+    Two other operators whose evidence reaches the line together support a pair, and so does another
+    network of its operator whose evidence does: then a lower line is enough.
+    """
+    likely = {pair: _meet(kinds, cells[pair], LOWER_LINE) for pair, kinds in found.items()}
+    evidence = {
+        pair: max(inf if one.kind == "mark" else found[pair][one.kind][0] for one in blocks)
+        for pair, blocks in likely.items()
+        if blocks
+    }
+    listed = {}
+    for pair, kinds in found.items():
+        operator = cells[pair][0].operator
+        others: defaultdict[int, float] = defaultdict(float)
+        same = 0.0
+        for other, most in evidence.items():
+            by = cells[other][0].operator
+            if other[0] == pair[0] and by != operator:
+                others[by] = max(others[by], most)
+            elif other[0] == pair[0] and other != pair:
+                same = max(same, most)
+        is_supported = same >= LINE or (len(others) >= 2 and prod(others.values()) >= LINE)
+        listed[pair] = likely[pair] if is_supported else _meet(kinds, cells[pair], LINE)
+    return listed
+
+
+def _meet(
+    kinds: dict[str, tuple[float, list[Block]]], cell: list[Session], least: float
+) -> list[Block]:
+    """The blocks of one pair, if it needs so much evidence; beside a block less is enough."""
 
     def meet(line: float) -> list[Block]:
         kept = []
@@ -84,7 +117,7 @@ def list_blocks(kinds: dict[str, tuple[float, list[Block]]], cell: list[Session]
         enough = len(inside) >= FLOOR_SESSIONS and len({o.day for o in inside}) >= FLOOR_DAYS
         return kept if enough else []
 
-    return meet(LOWER_LINE) if meet(LINE) else []
+    return meet(LOWER_LINE) if meet(least) else []
 
 
 def _series(cell: list[Session], kind: str) -> list[Session]:

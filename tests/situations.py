@@ -525,6 +525,12 @@ def _private(session: int, **changes: Any) -> Row:
     return on(session, misled("10.11.12.13", dns_answers=private, **changes))
 
 
+def _at_intranet(address: str, **changes: Any) -> Row:
+    """A private address for a live name, alone in its network."""
+    private = [answer(address, None, special="private", match="none")]
+    return misled(address, dns_answers=private, **changes)
+
+
 # --- one situation, at least, for every rule --------------------------------------------------
 
 _SESSION = [
@@ -667,6 +673,60 @@ _DNS = [
             **no_response(http_failure=REFUSED),
             **site_down(),
         ),
+    ),
+    case(
+        "the name really points at 127.0.0.1, which a careful resolver leaves out",
+        "dns.special_left_out",
+        "down",
+        unresolved("dns_no_answer")
+        | {"control_answers": [control_answer("127.0.0.1", None, "loopback")], **site_down()},
+    ),
+    case(
+        "... and another resolver has a public address",
+        "dns.unmatched",
+        "down",
+        misled(
+            control_answers=[control_answer("127.0.0.1", None, "loopback")],
+            control_http_failure="unknown_error",
+        ),
+    ),
+    case(
+        "one site has a private address with three operators",
+        "dns.special_of_zone",
+        "unknown",
+        *[
+            on(n, _at_intranet("10.20.30.40", probe_asn=asn, resolver_asn=asn))
+            for n, asn in enumerate((PROBE_NETWORK, 64520, 64521))
+        ],
+    ),
+    case(
+        "... of which a fourth leaves it out",
+        "dns.special_of_zone",
+        "unknown",
+        unresolved("dns_no_answer"),
+        *[
+            on(n, _at_intranet("10.20.30.41", probe_asn=asn, resolver_asn=asn))
+            for n, asn in enumerate((64520, 64521, 64522), start=1)
+        ],
+    ),
+    case(
+        "... which two operators show alone",
+        "dns.bogon",
+        "blocked dns.bogon",
+        *[
+            on(n, _at_intranet("10.20.30.42", probe_asn=asn, resolver_asn=asn))
+            for n, asn in enumerate((PROBE_NETWORK, 64520))
+        ],
+    ),
+    case(
+        "... which has another site, too",
+        "dns.bogon",
+        "blocked dns.bogon",
+        *[
+            on(n, _at_intranet("10.20.30.43", probe_asn=asn, resolver_asn=asn, domain=domain))
+            for domain in names("news", "second")
+            for n, asn in enumerate((PROBE_NETWORK, 64520, 64521))
+        ],
     ),
     case(
         "the name's own servers fail everybody",
@@ -1215,8 +1275,8 @@ _HTTP = [
     ),
     case(
         "... while the site is down for the control",
-        "http.fails_for_control_too",
-        "down",
+        "http.no_control",
+        "unknown",
         on(1, other_page(**site_down())),
         *_by_one_network(other_page()),
     ),
@@ -2003,8 +2063,8 @@ REAL_LIFE: tuple[Situation, ...] = (
     ),
     case(
         "a page on the list while the site is down for the control",
-        "http.fails_for_control_too",
-        "down",
+        "http.no_control",
+        "unknown",
         other_page(http_fingerprints=[LISTED_PAGE], **site_down()),
     ),
     case(
@@ -2668,8 +2728,8 @@ REAL_LIFE: tuple[Situation, ...] = (
     ),
     case(
         "sent on to another site while the site is down for the control",
-        "http.fails_for_control_too",
-        "down",
+        "http.no_control",
+        "unknown",
         on(1, sent_elsewhere(**site_down())),
         *_by_one_network(sent_elsewhere()),
     ),

@@ -33,7 +33,7 @@ from analysis.report.verdict_words import local_schedule
 from analysis.tables import read_table, write_json, write_table
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.reasons import BELOW_LINE
-from analysis.verdicts.rivals import HOST_SILENT, RIVALS
+from analysis.verdicts.rivals import HOST_SILENT, ONE_KIND_OF_PROBE, RIVALS
 from analysis.vocabulary import METHODS
 from tests.table_rows import as_written, dated, table_rows
 
@@ -167,6 +167,22 @@ def test_hours_read_by_the_clocks_of_the_capital(
     schedule = "Mon-Fri 04:00-08:00, 21:00-24:00"
     assert local_schedule(schedule, ZoneInfo(zone), first, last) == local
     assert local_schedule("Mon-Sun 22:00-24:00", ZoneInfo(zone), first).startswith("Mon-Sun ")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "local"),
+    [
+        ("Wed,Sat,Sun 13:00-21:00", "Wed,Sat,Sun 20:00-04:00"),
+        (
+            "Wed,Sat,Sun 13:00-15:00, 18:00-21:00",
+            "Wed,Sat,Sun 20:00-22:00; Mon,Thu,Sun 01:00-04:00",
+        ),
+        ("Sun 20:00-21:00", "Mon 03:00-04:00"),
+    ],
+)
+def test_a_set_of_weekdays_is_told_in_local_time(schedule: str, local: str) -> None:
+    """Hours that fall on the next day take each day of the set with them, over the week's end."""
+    assert local_schedule(schedule, ZoneInfo("Asia/Phnom_Penh"), date(2026, 5, 1)) == local
 
 
 # --- Every tested name has one status, and every listed stretch one row with its own counts. ------
@@ -651,6 +667,9 @@ def pages(tables: Path) -> dict[str, str]:
     return {file: str(content) for file, _, content in make_pages(tables, FLAGS, SETTING, ENGLISH)}
 
 
+OF_PROBES = next(one.question for one in RIVALS if one.words == ONE_KIND_OF_PROBE)
+
+
 def _words(html: str) -> str:
     """What a reader sees, on one line."""
     return " ".join(re.sub(r"<[^>]*>", "", html).replace("&nbsp;", " ").split())
@@ -672,9 +691,9 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "UTC. Tests at other hours are not counted here. The sessions left a trace of blocking. "
         "The first test failed already, so the site may refuse this network. 1 forged session "
         "might be enough to change this verdict. On the annex’s scale, the evidence is thin.",
-        f"Could it be something else? Failures “TLS: reset”: {RIVALS[0].question} No. "
-        f"{RIVALS[-1].question} No.",
-        f"{RIVALS[-1].question} This cannot be told: hardly any other probe tested the site.",
+        "Could it be something else? Failures “TLS: reset”: "
+        + " ".join(f"{one.question} No." for one in RIVALS if "name_sent" in one.kinds),
+        f"{OF_PROBES} This cannot be told: hardly any other probe tested the site.",
         "Seen from 6 May 2024 on, and still at the last test: 11 of 12 sessions could not reach "
         "the site (TLS: reset). Before the first failure, no valid test reached the site. By "
         "accident, at most 1 in 32 pairs would fail so often in the whole period. With the "

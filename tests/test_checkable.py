@@ -61,6 +61,7 @@ _QUERIES = {
         for name, state in {
             "ok": "ok",
             "impaired": "impaired",
+            "unexplained": "unexplained",
             "down": "down",
             "unsettled": "insufficient",
         }.items()

@@ -320,7 +320,7 @@ def test_page_2_shows_the_steps_for_one_pair(fictional_report: Path) -> None:
         "Other explanations that were considered for this pair",
     ):
         assert caption in html
-    assert "No valid test followed the last failure." in html
+    assert "After the last failure, a valid test first reached it on 11 April 2024." in html
 
 
 def test_nothing_published_names_the_machine(fictional_report: Path) -> None:

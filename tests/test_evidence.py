@@ -385,7 +385,7 @@ def _list(*stretches: Stretch, explained: Stretch) -> list[bool]:
     for stretch in stretches:
         stretch.is_block = True
     pair = Pair(0, 0, 0, 0, [], list(by_series))
-    list_blocks(pair, FLOOR)
+    list_blocks([pair], FLOOR)
     return [stretch.is_listed for stretch in stretches]
 
 
@@ -424,7 +424,8 @@ def _flip(rests_on: Stretch | None, state: str, **counts: float) -> int:
         ),
         0,
     )
-    row = {**of_none, "mechanism": "", "own_session_count": float("nan"), "state": state, **counts}
+    none = dict.fromkeys(("own_session_count", "to_unite"), float("nan"))
+    row = {**of_none, **none, "mechanism": "", "state": state, **counts}
     counted = StretchPart.whole(rests_on) if rests_on else None
     return sessions_to_flip(SimpleNamespace(**row), counted, FLOOR)
 
@@ -452,7 +453,8 @@ def test_each_way_alone_decides_how_many_sessions_move_a_listed_pair() -> None:
     (long,) = stretches_of("x" * 90)
     long.series.least_rates = None
     long.series.lessons = Lessons(1, 1e4, 1, 1e4, 0.001)
-    assert count_to_chance(long.series, FLOOR) == 3
+    long.log_evidence = long.series.log_evidence
+    assert count_to_chance(long, FLOOR) == 3
     likely = {"session_count": 100, "ok_session_count": 9, "down_session_count": 1}
     likely["listed_session_count"] = 90
     assert _flip(long, "likely_blocked", **likely) == 3, "until it is no surprise"
@@ -467,6 +469,7 @@ def test_each_way_alone_decides_how_many_sessions_move_a_listed_pair() -> None:
     assert _flip(long, "likely_blocked", **{**likely, "mechanism": "dns.blockpage"}) == 2
     for name in ("margin", "to_probe"):
         assert _flip(replace(long, **{name: 3}), "likely_blocked", **likely) == 3
+    assert _flip(long, "likely_blocked", **likely, to_unite=3) == 3
     mark = stretches_of("x" * 16, kind=MARK)[0]
     assert _flip(mark, "blocked") == 5, "two stretches, each without the floor"
     assert _flip(stretches_of("x" * 15, kind=MARK)[0], "blocked") == 4
@@ -486,10 +489,11 @@ def test_one_to_six_forged_sessions_are_told_apart() -> None:
     numbers = []
     for evidence in range(-20, 40):
         long.series.hours_evidence = evidence
-        numbers.append(count_to_chance(long.series, FLOOR))
+        long.log_evidence = long.series.log_evidence
+        numbers.append(count_to_chance(long, FLOOR))
     assert numbers == sorted(numbers)
     assert set(numbers) == set(range(1, 8))
-    assert count_to_chance(stretches_of("xxxx", kind=MARK)[0].series, FLOOR) == inf
+    assert count_to_chance(stretches_of("xxxx", kind=MARK)[0], FLOOR) == inf
 
 
 def test_how_many_sessions_move_what_fails_in_no_single_way() -> None:
@@ -602,12 +606,17 @@ def test_what_mostly_fails_is_explained_once() -> None:
         own.is_listed, own.reason = is_listed, reason
         assert _say(own, any_way) == [reason, expected]
     # On another network, the site is withheld as one that fails everywhere.
-    for domain, expected in ((7, SITE_FAILS), (8, IN_MANY_WAYS)):
+    for domain, kind, expected in (
+        (7, "name_sent", SITE_FAILS),
+        (7, "tcp_sent", IN_MANY_WAYS),
+        (8, "name_sent", IN_MANY_WAYS),
+    ):
         (away,) = stretches_of("xxxx")
         away.is_block, away.reason = True, EVERYWHERE
+        (own,) = stretches_of("x", kind=kind, evidence=-inf)
         (any_way,) = stretches_of("xxxx", kind=ANY, evidence=-inf)
         other = Pair(7, 1, 1, 1, [], [away.series])
-        assert _say(any_way, domain=domain, others=[other]) == [expected]
+        assert _say(own, any_way, domain=domain, others=[other]) == ["", expected]
 
 
 def test_what_is_surprising_and_too_little() -> None:
@@ -681,11 +690,18 @@ def test_what_is_withheld_needs_the_floors_of_sessions_and_days() -> None:
 
 
 def test_what_fails_in_half_of_the_cases_for_the_control_is_down() -> None:
-    """One case fewer is impaired; nothing below the floor is either."""
-    for down, state in ((4, "down"), (3, "impaired")):
+    """One case fewer is unexplained, or impaired if most say nothing; so is nothing below the
+    floor."""
+    for down, unclear, state in (
+        (4, 0, "down"),
+        (3, 0, "unexplained"),
+        (3, 1, "impaired"),
+    ):
         (half,) = stretches_of("x" * 8, kind=ANY)
-        of_control = [one._replace(result="down") for one in half.sessions[:down]]
-        half.sessions = half.failures = [*of_control, *half.sessions[down:]]
+        results = ["down"] * down + ["unclear"] * unclear + ["blocked"] * (8 - down - unclear)
+        half.sessions = half.failures = [
+            one._replace(result=result) for one, result in zip(half.sessions, results, strict=True)
+        ]
         pair = Pair(0, 0, 0, 0, half.sessions, [half.series])
         assert judge_period(pair, _JANUARY, FLOOR).state == state
 
@@ -780,11 +796,13 @@ def test_the_fast_judge_agrees_with_the_plain_one(seed: int) -> None:
                 first, last = stretch.failures[0].day, stretch.failures[-1].day
                 found[pair].add((kind, first, last, len(stretch.failures)))
     assert any(found.values())  # or nothing is compared
-    for pair, kinds in plain.items():
-        blocks = plain_judge.list_blocks(kinds, cells[pair])
+    for pair, blocks in plain_judge.list_blocks(plain, cells).items():
         assert found[pair] == {tuple(one) for one in blocks}, pair
     for one in country.pairs:
-        alone = judge_pair(one.sessions, one.lessons, thresholds, one.schedules)
+        supported = one.is_supported
+        alone = judge_pair(
+            one.sessions, one.lessons, thresholds, one.schedules, is_supported=supported
+        )
         assert [_sum_up(series) for series in alone] == [_sum_up(series) for series in one.series]
 
 

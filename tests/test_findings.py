@@ -330,7 +330,7 @@ EVENT = Event(date(2024, 8, 6), "An order", "order", "invented")
 KINDS = {1: "isp", 2: "mobile", 3: "unknown", 4: "education", 5: "isp", 8: "hosting", 9: "vpn"}
 ACCESS = [asn for asn, kind in KINDS.items() if kind not in ("hosting", "vpn")]
 SITES = [f"{letter}.example" for letter in "abcdefgh"]
-STATES = ["blocked", "likely_blocked", "impaired", "down", "ok", "insufficient"]
+STATES = ["blocked", "likely_blocked", "impaired", "unexplained", "down", "ok", "insufficient"]
 Tables = Mapping[str, pd.DataFrame]
 #: Findings by kind, and what each says.
 Found = Mapping[str, dict[str, Any]]

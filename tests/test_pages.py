@@ -185,7 +185,7 @@ def test_states_differ_without_colour() -> None:
     """Every state has words and a mark of its own, in text as in drawing."""
     drawn = [state for state in STATES.values() if state.colour]
     for looks in zip(*((one.mark, one.shape, one.words) for one in drawn), strict=True):
-        assert len(set(looks)) == len(drawn) == 6
+        assert len(set(looks)) == len(drawn) == 7
 
 
 # --- Figures: they draw what the frame says, whatever strings are in it, or say that it is empty. -

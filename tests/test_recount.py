@@ -106,7 +106,7 @@ def _run_tests(rng: Random, number: int, day: date) -> Iterator[Row]:
     for site in sites:
         usual = "B" if site == "a.example" and asn == ALL_NETWORKS[0] else "O"
         for _ in range(rng.choice((1, 1, 2, 3, 4))):
-            letter = usual if rng.random() < 0.8 else rng.choice("BROUDNL")
+            letter = usual if rng.random() < 0.8 else rng.choice("BROUDNK")
             started += timedelta(minutes=rng.choice((7, 19)))
             yield {**_measure_one(rng, site, letter), **probe, "measurement_start_time": started}
 

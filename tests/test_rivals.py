@@ -14,19 +14,22 @@ import pytest
 
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
 from analysis.verdicts.pairs import Pair, Series, Session, Stretch
-from analysis.verdicts.probes import _cut_out, _explains, chance_of_few
+from analysis.verdicts.probes import _cut_out, _explains
 from analysis.verdicts.rivals import (
     EVERYWHERE,
     HOST_SILENT,
     NO,
     ONE_KIND_OF_PROBE,
+    ONE_PROBE,
     REFUSED_HERE,
     RESOLVERS,
     RIVALS,
     ROUTE_UNKNOWN,
+    SOME_USERS,
     _describe_block,
     answer_rivals,
 )
+from analysis.verdicts.together import chance_of_few
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
 from tests.letters import (
@@ -39,6 +42,7 @@ from tests.letters import (
     everywhere,
     judge,
     site,
+    usual_sites,
     verdict,
 )
 from tests.observations import PROBE_NETWORK, Row, answer, connect, control_answer, http_observation
@@ -388,21 +392,24 @@ def test_chance_among_other_probes() -> None:
     ("mechanism", "state", "asked"),
     [
         ("dns.blockpage", "blocked", 1),
-        ("tls.mitm", "likely_blocked", 1),
-        ("dns.nxdomain", "likely_blocked", 1),
-        ("tls.reset", "likely_blocked", 2),
-        ("http.reset", "likely_blocked", 2),
-        ("tcp.reset", "likely_blocked", 3),
-        ("tls.timeout", "likely_blocked", 4),
-        ("tcp.timeout", "likely_blocked", 5),
-        ("dns.timeout", "likely_blocked", 5),
+        ("tls.mitm", "likely_blocked", 3),
+        ("dns.nxdomain", "likely_blocked", 3),
+        ("tls.reset", "likely_blocked", 4),
+        ("http.reset", "likely_blocked", 4),
+        ("tcp.reset", "likely_blocked", 5),
+        ("tls.timeout", "likely_blocked", 6),
+        ("tcp.timeout", "likely_blocked", 7),
+        ("dns.timeout", "likely_blocked", 7),
     ],
 )
 def test_the_rivals_of_each_mechanism(mechanism: str, state: str, asked: int) -> None:
-    """None explains a listed stretch; those after the one that explains it are left out."""
+    """None explains a listed stretch; those after the one that explains it are left out. Of what
+    only a network can make no filter at home is asked."""
     answers = answer_rivals(mechanism, state)
     assert [answer for _, answer in answers] == [NO] * asked
-    assert [question for question, _ in answers][-1] == RIVALS[-1].question
+    last = ONE_KIND_OF_PROBE if state == "blocked" else ONE_PROBE
+    asked_last = next(rival.question for rival in RIVALS if rival.words == last)
+    assert [question for question, _ in answers][-1] == asked_last
     told = answer_rivals("tls.timeout", "impaired", ROUTE_UNKNOWN)
     assert [answer for _, answer in told] == [NO, NO, ROUTE_UNKNOWN]
 
@@ -430,17 +437,24 @@ def test_one_session_makes_no_other_platform() -> None:
 
 
 def test_one_platform_that_makes_nearly_all_tests() -> None:
-    """Two sites that fail for Apple's probes; not where another platform's fail too."""
+    """Two sites that fail for Apple's probes alone may be one household's; not where another
+    platform's fail too. A second operator with several platforms shows that it is no household."""
     own, mixed = (OPEN[:10] + "R" * 14, OPEN, OPEN), (OPEN, OPEN[:10] + "R" * 14, OPEN)
-    notes = _notes(
-        [
+    both = (own[0], own[0], OPEN)
+    sites = {"first": own, "second": own, "mixed": mixed, "too": mixed}
+
+    def rows(sites: dict[str, tuple[str, ...]]) -> list[Row]:
+        return [
             {**row, **(IPHONE if row["probe_asn"] == PROBE_NETWORK or n % 2 else {})}
-            for name, letters in (("first", own), ("second", own), ("mixed", mixed), ("too", mixed))
+            for name, letters in sites.items()
             for n, row in enumerate(_on(name, *letters))
         ]
-    )
-    assert ONE_PLATFORM.format(n=28, m=0) in notes["first"]
-    assert "platform" not in notes["mixed"]
+
+    alone = rows(sites)
+    assert set(_notes(alone)) == {"mixed", "too"}
+    assert "platform" not in _notes(alone)["mixed"]
+    assert _notes(alone, is_listed=False) == dict.fromkeys(["first", "second"], ONE_PROBE)
+    assert set(_notes(rows({**sites, "first": both}))) == {"first", "mixed", "too"}
 
 
 # --- Cases that examiners of the judging code built, each with what it showed. --------------------
@@ -658,7 +672,7 @@ def test_two_forged_reports_upset_the_page_behind_an_answer() -> None:
 
     fewest = {}
     for mechanism in ("http.blockpage", "dns.blockpage"):
-        rows: list[Row] = []
+        rows: list[Row] = usual_sites()
         for number in (1, 2, 3):
             away = f"198.51.100.{20 + number}"
             told = (
@@ -854,3 +868,38 @@ def test_whatever_is_forged_moves_no_state_before_its_number() -> None:
         assert moved.empty, (moved, after.loc[moved.index])
         tries += len(bound)
     assert tries > 100
+
+
+# --- Causes that are no pair: some users, one kind of input. --------------------------------------
+
+
+def _filtered(*, is_household: bool) -> list[Row]:
+    """Four sites of four hosts that fail in three of four sessions of a network of many.
+
+    A session tests all of them at once. With a filter of some users all fail in the same sessions;
+    of a block that a part of the routers carries out, each site fails in others.
+    """
+    return [
+        {**row, "report_id": f"run-{day}", "software_name": "ooniprobe-android"}
+        for place in range(4)
+        for day in range(70)
+        for row in site(
+            f"filtered-{place}",
+            "B" if day >= 30 and (day + place * (not is_household)) % 4 else "O",
+            start=day,
+        )
+    ] + [
+        row
+        for place in range(4)
+        for asn in ALL_NETWORKS[1:]
+        for row in site(f"filtered-{place}", OPEN, asn=asn)
+    ]
+
+
+@pytest.mark.parametrize("is_household", [True, False])
+def test_a_filter_of_some_users_is_no_block_of_the_network(is_household: bool) -> None:
+    """Some sessions fail on all of its sites and others, in between, on none: withheld. As many
+    failures that each come by themselves are the network's."""
+    rows = [*_usual(), *_filtered(is_household=is_household)]
+    row = verdict(judge(rows), domain="filtered-0.example")
+    assert (row["state"] in LISTED, row["note"] == SOME_USERS) == (not is_household, is_household)

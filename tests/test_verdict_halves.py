@@ -29,16 +29,16 @@ def halved_sites() -> Judgement:
         [
             *usual_sites(),
             *site("since-the-split", "O" * 45 + "B" * 40),
-            *site("marked-before-the-split", "." * 36 + "L" * 9 + "LBBBB"),
+            *site("marked-before-the-split", "." * 36 + "K" * 9 + "KBBBB"),
             *site("for-six-days", "O" * 20 + "T" * 6 + "O" * 54),
             *site("for-six-days", "O" * 80, asn=second),
             *site("long-over-the-split", "O" * 39 + "S" * 30),
             *site("long-over-the-split", "O" * 80, asn=second),
             # two blocks of two days, with three sessions a day
             *site("short-twice", "O" * 12),
-            *site("short-twice", "LL", start=12, per_day=3),
+            *site("short-twice", "KK", start=12, per_day=3),
             *site("short-twice", "O" * 9, start=14),
-            *site("short-twice", "LL", start=23, per_day=3),
+            *site("short-twice", "KK", start=23, per_day=3),
             *site("short-twice", "O" * 40, start=25),
             # three and four days before the split, nine after it
             *site("late-3", "." * 42 + "B" * 12),

@@ -21,6 +21,7 @@ def cited_sites() -> Judgement:
             *site("imposed", "O..." * 22, asn=ALL_NETWORKS[1]),
             *site("never-blocked", "O" * 30),
             *site("loop", "L" * 10),
+            *site("known", "K" * 10),
             *site("two-ways", "B" * 9 + "R" * 8),
             *site("tie", "BR" * 6),
             *site("all-along", "B" * 90),
@@ -35,8 +36,10 @@ def _row(name: str, period: str = "all") -> Any:
 
 
 def test_a_verdict_names_its_rule_only_if_it_is_listed() -> None:
-    """Mechanism, rule, chance and witness belong to blocks; a mark needs no chance."""
-    blocked, opened, loop = _row("imposed"), _row("never-blocked"), _row("loop")
+    """Mechanism, rule, chance and witness belong to blocks; a mark that only a network can make
+    needs no chance, and an answer that a filter at home gives as well does."""
+    blocked, opened = _row("imposed"), _row("never-blocked")
+    known, loop = _row("known"), _row("loop")
     assert (blocked["rule_id"], blocked["mechanism"]) == ("dns.nxdomain", "dns.nxdomain")
     assert blocked["witness_url"].startswith("https://explorer.ooni.org/measurement/")
     assert blocked["resolver_asns"] == f"AS{PROBE_NETWORK}"
@@ -51,7 +54,8 @@ def test_a_verdict_names_its_rule_only_if_it_is_listed() -> None:
         "schedule",
     )
     assert not any(opened[name] for name in told)
-    assert (loop["state"], loop["chance"]) == ("blocked", "")
+    assert (known["state"], known["chance"]) == ("blocked", "")
+    assert (loop["state"], loop["chance"]) == ("likely_blocked", "1.0e-03")
 
 
 def test_mechanism_and_witness_are_typical() -> None:

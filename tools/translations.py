@@ -34,7 +34,7 @@ from analysis.review.audits import ITEM
 from analysis.review.changes import HEADING, OF_RUN
 from analysis.review.watch_page import NOTES
 from analysis.tables import TABLES, WRITTEN_BY
-from analysis.verdicts.reasons import OTHER_RESOLVERS, TOO_FEW, USUAL
+from analysis.verdicts.reasons import LOST_EVIDENCE, OTHER_RESOLVERS, TOO_FEW, USUAL
 from analysis.verdicts.rivals import RIVALS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,7 +92,8 @@ def _words() -> Iterator[tuple[str, str]]:
         yield "analysis/verdicts/rivals.py", rival.words
     yield from (("analysis/review/watch_page.py", words) for words in NOTES)
     yield from (
-        ("analysis/verdicts/reasons.py", text) for text in (TOO_FEW, *USUAL, OTHER_RESOLVERS)
+        ("analysis/verdicts/reasons.py", text)
+        for text in (TOO_FEW, LOST_EVIDENCE, *USUAL, OTHER_RESOLVERS)
     )
     for rule in RULES_BY_ID.values():
         if rule.outcome == "blocked":

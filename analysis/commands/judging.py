@@ -537,7 +537,9 @@ def _list_steps(study: Study, row: Row, thresholds: Thresholds) -> list[tuple[Ro
     pair = find_pair(study, confirm(study), row.domain, int(row.probe_asn))
     if pair is None:
         return []
-    judged = judge_pair(pair.sessions, pair.lessons, thresholds, pair.schedules)
+    judged = judge_pair(
+        pair.sessions, pair.lessons, thresholds, pair.schedules, is_supported=pair.is_supported
+    )
     stretches = [list_rows(tabulate_stretches([series], thresholds)) for series in judged]
     return list(zip(list_rows(tabulate_series(judged)), stretches, strict=True))
 

@@ -206,6 +206,37 @@ SELECT p.resolver_asn, p.address, p.quarter, p.name_count,
        ELSE 'unclear' END AS profile
 FROM profiles p JOIN addresses a USING (address) LEFT JOIN live_addresses c USING (address)
 
+-- name: strange_answers
+-- One row is one address that one measurement was given in the place of a site that exists.
+-- Everybody's filters answer by 0.0.0.0 and 127.0.0.1, so these tell nothing of who answered.
+SELECT row_id, registrable_domain, probe_asn, session, dns_special,
+  unnest(dns_addresses) AS address
+FROM features ANTI JOIN roaming_sessions USING (session, probe_asn)
+WHERE control_name = 'resolves' AND control_special IS NULL
+  AND coalesce(dns_special NOT IN ('zero', 'loopback'), dns_match = 'none')
+
+-- name: shared_answers
+-- One row is one measurement that was given an address which resolvers of several networks give, so
+-- that no household's filter is behind it: on two networks and for two sites, or of private
+-- addresses, which are the same in many households, on three and for three.
+WITH given AS (
+  SELECT address, dns_special, probe_asn, registrable_domain FROM strange_answers
+  GROUP BY ALL HAVING count(DISTINCT session) >= 2
+), shared AS (
+  SELECT address FROM given GROUP BY address
+  HAVING least(count(DISTINCT probe_asn), count(DISTINCT registrable_domain))
+    >= CASE WHEN bool_or(dns_special IS NOT NULL) THEN 3 ELSE 2 END
+)
+SELECT DISTINCT row_id FROM strange_answers SEMI JOIN shared USING (address)
+
+-- name: zones
+-- One row is one site that its own zone takes away from this country: resolvers of three networks
+-- give it one private address, which they give to no other site. A block has one address for many
+-- names.
+SELECT any_value(registrable_domain) AS registrable_domain FROM strange_answers
+WHERE dns_special IS NOT NULL GROUP BY address
+HAVING count(DISTINCT registrable_domain) = 1 AND count(DISTINCT probe_asn) >= 3
+
 -- name: asked_answers
 -- One row is one session that asked a resolver for a live name between the first and the last day
 -- on which the resolver gave a suspect address; key: the name, resolver and address. is_given: the
@@ -359,7 +390,7 @@ SELECT s.row_id,
   bool_or(p.profile = 'substitution') AS is_substitution,
   coalesce(bool_or(t.is_persistent), FALSE) AS is_persistent,
   coalesce(bool_or(t.is_lone), FALSE) AS is_lone,
-  bool_or(p.is_public) AS is_public_answer,
+  bool_or(p.is_public) AS is_public_answer, bool_or(p.is_proven) AS is_serving,
   bool_or(b.address IS NOT NULL) AS is_stale,
   bool_or(p.live_name_count > 1) AS is_shared_answer
 FROM suspects s

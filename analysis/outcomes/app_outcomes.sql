@@ -55,7 +55,7 @@ FROM messaging m JOIN messaging_part p USING (test_name)
 SELECT row_id, object_key, line_number, test_name, part AS test_part, '' AS input,
   measurement_start_time, measurement_start_time::DATE AS day, run AS session,
   test_name || '/' || part AS domain, probe_asn, resolver_asn, NULL::UINTEGER AS site_asn,
-  concat_ws(' ', software_name, software_version, test_version) AS software,
+  concat_ws(' ', software_name, software_version, test_version) AS software, TRUE AS is_https,
   is_anomaly AND NOT is_failure AS is_anomaly, FALSE AS is_confirmed, is_failure,
   tried_count, cut_count, class,
   CASE WHEN class = 'blocked' THEN $layers[layer] || '.' || manner_of(failure) ELSE '' END

@@ -19,7 +19,7 @@ _REACHING_SHARE = 0.8
 #: state needs; else within the second.
 _NEAR_DAYS, _FAR_DAYS = 3, 28
 #: A name that the network's working sessions within this many days also miss may be blocked there.
-_OWN_DAYS = 7
+_OWN_DAYS = 2
 
 _QUERIES = read_queries(__file__)
 #: Steps whose tables are kept, in order; the others are temporary.

@@ -152,7 +152,8 @@ SELECT *,
          WHEN http_site <> registrable_domain THEN 'http://' || http_host
          ELSE coalesce(http_body_digest, CASE WHEN http_body_length = 0 AND http_status < 300
            AND control_http_body_length > 0 THEN 'an empty page' END) END END AS landing,
-  CASE WHEN is_https_own AND http_site = registrable_domain THEN http_body_digest END AS own_page,
+  CASE WHEN is_https_own AND http_site = registrable_domain THEN http_body_digest
+    WHEN is_https AND is_https_page THEN 'https://' || http_host END AS own_page,
   http_failure IS NOT NULL AND coalesce(redirect_site, http_site) <> registrable_domain
     AS fails_at_target,
   http_failure IS NOT NULL AND coalesce(redirect_host, http_host) <> domain

@@ -117,7 +117,7 @@ def _fired(rules: tuple[Rule, ...]) -> str:
     return f"""
 SELECT row_id, input, measurement_start_time, day, session,
   domain, registrable_domain, probe_asn, resolver_asn, site_asn, is_https,
-  software, is_anomaly, is_confirmed, is_failure,
+  software, is_anomaly, is_confirmed, is_failure, is_of_network,
   coalesce(dns_failure, http_failure) IS NOT NULL AS is_failing, {firing}
 FROM profiled
 """
@@ -132,7 +132,8 @@ decided AS (
     rule_id AS first_rule
   FROM guarded
 )
-SELECT d.* EXCLUDE (is_broken_session), r.* EXCLUDE (rule_id)
+SELECT d.* EXCLUDE (is_broken_session, is_of_network),
+  r.* EXCLUDE (rule_id) REPLACE (coalesce(is_artefact AND is_of_network, FALSE) AS is_artefact)
 FROM decided d JOIN rules r USING (rule_id)
 """
 

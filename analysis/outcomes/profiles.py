@@ -56,7 +56,8 @@ def add_profiles(
     ``page_profiles``: one row per probe network and page.
     ``profiled``: the rows of ``features`` with the columns of the profiles
     (``is_sinkhole, is_substitution, is_special_substitution, is_persistent, is_lone,
-    is_public_answer, is_stale, is_shared_answer, has_dns_fingerprint, is_local_filter,
+    is_public_answer, is_stale, is_shared_answer, has_dns_fingerprint, is_of_network, is_of_zone,
+    is_local_filter,
     is_blockpage, is_name_broken, is_page_of_controls, is_reached_by_others, is_sent_elsewhere,
     is_replaced``).
     Unless pooled, only the columns that need one measurement can be true: an address or a page on

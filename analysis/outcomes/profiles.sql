@@ -12,17 +12,24 @@ SELECT f.*,
   coalesce(s.is_stale, FALSE) AS is_stale,
   coalesce(s.is_shared_answer, FALSE) AS is_shared_answer,
   d.row_id IS NOT NULL AS has_dns_fingerprint,
+  d.row_id IS NOT NULL OR g.row_id IS NOT NULL OR coalesce(p.network_count >= 2, FALSE)
+    OR (f.dns_is_own_network AND f.resolver_asn = f.probe_asn)
+    OR o.row_id IS NOT NULL AS is_of_network,
+  f.registrable_domain IN (FROM zones) AND (f.dns_special IS NOT NULL OR f.dns_failure IS NOT NULL)
+    AS is_of_zone,
   l.row_id IS NOT NULL AS is_local_filter,
   coalesce(e.is_away, FALSE) AS is_sent_elsewhere,
   NOT coalesce(e.is_away, TRUE) AND NOT f.is_same_page AND NOT f.is_https_own AS is_replaced,
   coalesce(f.http_failure IS NULL AND NOT f.is_https_own
-    AND (p.is_blockpage OR g.row_id IS NOT NULL), FALSE) AS is_blockpage,
+    AND (p.is_blockpage AND NOT (f.dns_is_own_network AND coalesce(s.is_serving, FALSE))
+      OR g.row_id IS NOT NULL), FALSE) AS is_blockpage,
   b.domain IS NOT NULL AS is_name_broken,
   w.title IS NOT NULL AND coalesce(f.http_first_is_answer, TRUE) AS is_page_of_controls,
   NOT f.has_control AND f.is_address_trusted AND u.domain IS NOT NULL AS is_reached_by_others
 FROM features f
   LEFT JOIN suspect_flags s USING (row_id)
   LEFT JOIN listed_answers d USING (row_id)
+  LEFT JOIN shared_answers o USING (row_id)
   LEFT JOIN filtered l USING (row_id)
   LEFT JOIN special_resolvers x ON x.resolver_asn = f.resolver_asn
     AND x.quarter = date_trunc('quarter', f.day) AND f.dns_special IS NOT NULL

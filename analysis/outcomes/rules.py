@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.vocabulary import MECHANISMS, SET_ASIDE_REASONS
 
 #: Incremented with every change that can change a verdict; printed with each report.
-RULES_VERSION = 21
+RULES_VERSION = 22
 
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
@@ -117,7 +117,8 @@ SESSION_RULES: tuple[Rule, ...] = (
         set_aside="broken_session",
         comment="A broken session: most of the names that other networks reach at that time fail "
         "in it. A line that is down, a login page (captive portal), an antivirus that "
-        "breaks every handshake.",
+        "breaks every handshake; or, in many sessions at once, a cable of the network that is cut, "
+        "or a control that is wrong.",
     ),
 )
 
@@ -184,6 +185,22 @@ DNS_RULES: tuple[Rule, ...] = (
         outcome="down",
         set_aside="down",
         comment="The name really carries an address that no public site can have.",
+    ),
+    Rule(
+        rule_id="dns.special_left_out",
+        condition="dns_failure IS NOT NULL AND control_special IS NOT NULL",
+        outcome="down",
+        set_aside="down",
+        comment="The name really carries an address that no public site can have, as the control "
+        "says; a resolver that protects its users from such answers leaves it out.",
+    ),
+    Rule(
+        rule_id="dns.special_of_zone",
+        condition="is_of_zone",
+        outcome="unknown",
+        comment="A private address that the resolvers of three networks give for this site and for "
+        "no other, or a resolver that leaves such answers out: what the name's own servers say to "
+        "the country. A block has one address for many names.",
     ),
     Rule(
         rule_id="dns.no_control",
@@ -636,13 +653,14 @@ HTTP_RULES: tuple[Rule, ...] = (
     Rule(
         rule_id="http.no_control",
         condition="NOT control_http_ok AND (NOT control_http_fails OR coalesce(control_name = "
-        "'missing' AND name_pool = 'exists', FALSE)) "
+        "'missing' AND name_pool = 'exists', FALSE) "
+        "OR (http_failure IS NULL AND http_status < 400)) "
         "AND (http_failure IS NULL OR NOT is_reached_by_others)",
         outcome="unknown",
         evidence="discarded",
-        comment="The measurement's own control does not say what the page should have been, or did "
-        "not resolve a name that other controls resolve. Controls of other sessions within "
-        "two days do not settle it either.",
+        comment="The measurement's own control does not say what the page should have been, failed "
+        "where the probe got a page, or did not resolve a name that other controls resolve. "
+        "Controls of other sessions within two days do not settle it either.",
     ),
     Rule(
         rule_id="http.fails_for_control_too",

@@ -312,6 +312,11 @@ REASON_SENTENCES = {
         "time, or were too many to call the site reachable; the measurements cannot tell blocking "
         "from a fault."
     ),
+    "unexplained": (
+        "On at least one network, many sessions failed as if the site were blocked, and nothing "
+        "explains them; they are too few, or too irregular, for the list. The site may be blocked "
+        "in a way that the method cannot see."
+    ),
     "insufficient": "Something was seen only on networks with too few tests for a conclusion.",
     "anomaly_unexplained": (
         "Failures without an explanation, too few or too scattered for the list. OONI may have "
@@ -537,7 +542,7 @@ _KEY = [*_PAIR, "blocked_from"]
 SINCE, AFTER = "at least since", "not tested since"
 #: Reasons why there is no conclusion on a site without a sign of blocking that is open on no
 #: access network; the first that occurs is given.
-_WITHOUT_CONCLUSION = ("down", "impaired", "mixed", "few_days", "few_sessions")
+_WITHOUT_CONCLUSION = ("down", "impaired", "unexplained", "mixed", "few_days", "few_sessions")
 
 
 def list_site_networks(

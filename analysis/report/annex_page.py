@@ -145,6 +145,7 @@ def annex_sections(
         lang=lang,
         anchor="table-networks",
     )
+    by_address = _show_addresses(read_table(tables, "blocked_addresses"), lang)
     set_aside = _show_finding(page, "everywhere", find_everywhere(read))
     caption = lang.say("Sites with anomalies that are not listed")
     note = (
@@ -173,9 +174,34 @@ def annex_sections(
         (lang.heading("The list"), list_),
         (lang.heading("By category"), by_category + Markup(macros.category_columns())),
         (lang.heading("By network"), by_network + Markup(macros.network_columns())),
+        (lang.heading("Blocked addresses"), by_address),
         (lang.heading("Set aside"), set_aside + Markup(macros.aside_columns(reasons))),
         (lang.heading("Limits"), Markup(macros.limits())),
     ]
+
+
+def _show_addresses(addresses: pd.DataFrame, lang: Language) -> Markup:
+    """Return the addresses that networks cut off, with what is behind them."""
+    if addresses.empty:
+        none = lang.say(
+            "No network was seen to cut off an address that several tested sites share."
+        )
+        return Markup("<p>{}</p>").format(none)
+    columns = ["address", "site_asn", "probe_asn", "blocked_from", "blocked_until", "schedule"]
+    counts = ["session_count", "site_count", "cut_site_count", "chance"]
+    return render_table(
+        addresses[[*columns, *counts]],
+        lang.say("Addresses that a network cut off"),
+        lang.say(
+            "All sites behind an address are cut off with it, whatever they are, so most may "
+            "be bystanders. blocked_addresses.csv names some of them."
+        ),
+        25,
+        {},
+        file="blocked_addresses.csv",
+        lang=lang,
+        anchor="table-addresses",
+    )
 
 
 def grade_pairs(pairs: pd.DataFrame) -> dict[tuple[str, int], str]:

@@ -143,6 +143,7 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
             "blocked_domain_count": listed["domain"].nunique(),
             "unsettled_access_pair_count": (judged["state"] == "insufficient").sum(),
             "impaired_access_pair_count": (judged["state"] == "impaired").sum(),
+            "unexplained_access_pair_count": (judged["state"] == "unexplained").sum(),
             "down_access_pair_count": (judged["state"] == "down").sum(),
             "disagreeing_access_pair_count": (judged["insufficient_reason"] == "mixed").sum(),
             "single_network_domain_count": (listed.groupby("domain").size() == 1).sum(),
@@ -786,7 +787,7 @@ def find_everywhere(read: Tables) -> Values | None:
             "failed_outside_count": outside.groupby("domain")["blocked_session_count"].sum(),
         }
     )
-    unclear = sorted(aside.loc[aside["reason"] == "impaired", "domain"])
+    unclear = sorted(aside.loc[aside["reason"].isin(["impaired", "unexplained"]), "domain"])
     sessions = sessions.reindex(unclear).fillna(0).astype("int64")
     is_met = (
         (sessions["network_count"] >= _LEAST_FAILING_NETWORKS)

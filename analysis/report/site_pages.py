@@ -66,6 +66,8 @@ INDEX, INDEX_TITLE = "sites/index.html", "Find a site"
 _VERDICTS = Markup('<a href="{}tables/verdicts.csv">verdicts.csv</a>')
 #: The most networks of a site that is set aside; those on which most sessions failed are shown.
 _FEW = 6
+#: The states of pairs that fail, beside the listed ones.
+_FAILING = ("impaired", "unexplained")
 _RANKS = {state: rank for rank, state in enumerate(STATES_BY_STRENGTH)}
 
 
@@ -333,14 +335,12 @@ def _list_failing(record: SiteRecord) -> list[Cell]:
     failing = [
         cell
         for cell in record.cells
-        if cell.probe_asn in record.withheld
-        or cell.blocked_session_count
-        or cell.state == "impaired"
+        if cell.probe_asn in record.withheld or cell.blocked_session_count or cell.state in _FAILING
     ]
     failing.sort(
         key=lambda cell: (
             cell.probe_asn not in record.withheld,
-            cell.state != "impaired",
+            cell.state not in _FAILING,
             -int(cell.blocked_session_count),
             cell.probe_asn,
         )

@@ -47,7 +47,7 @@ from analysis.vocabulary import (
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
-_SCHEDULE = re.compile(r"(?P<first>\w{3})(?:-(?P<last>\w{3}))? (?P<windows>\d\d:.+)")
+_SCHEDULE = re.compile(r"(?P<days>\w{3}(?:-\w{3}|(?:,\w{3})*)) (?P<windows>\d\d:.+)")
 _DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 _DAY = re.compile("|".join(_DAYS))
 _CHANGE = "; when the clocks change: "
@@ -80,8 +80,9 @@ def local_schedule(
 ) -> str:
     """Return a UTC schedule in the local time of a zone.
 
-    ``Mon-Fri 22:00-24:00`` is ``Tue-Sat 05:00-07:00`` seven hours ahead; where the clocks change
-    meanwhile, both are given.
+    ``Mon-Fri 22:00-24:00`` is ``Tue-Sat 05:00-07:00`` seven hours ahead, and so is a set of days
+    (``Wed,Sun 22:00-24:00`` is ``Mon,Thu 05:00-07:00``); where the clocks change meanwhile, both
+    are given.
     """
     match = _SCHEDULE.fullmatch(schedule)
     if not match or zone is None:
@@ -121,11 +122,13 @@ def _shifted(match: re.Match[str], shift: timedelta) -> str:
 
 
 def _days_of(match: re.Match[str], step: int) -> str:
-    first, last = match["first"], match["last"] or match["first"]
-    if _DAYS.index(last) == (_DAYS.index(first) - 1) % 7:
+    """Return the days, a run (``Mon-Fri``) or a set (``Wed,Sat,Sun``), so many days later."""
+    days = [_DAYS.index(name) for name in re.split("[-,]", match["days"])]
+    if "-" not in match["days"]:
+        return ",".join(_DAYS[day] for day in sorted((day + step) % 7 for day in days))
+    if days[1] == (days[0] - 1) % 7:
         step = 0  # all days of the week stay all of them
-    names = dict.fromkeys(_DAYS[(_DAYS.index(name) + step) % 7] for name in (first, last))
-    return "-".join(names)
+    return "-".join(_DAYS[(day + step) % 7] for day in days)
 
 
 def _minutes(clock: str) -> int:

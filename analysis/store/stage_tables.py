@@ -34,7 +34,8 @@ class Tables:
     """A set of tables and views.
 
     Attributes:
-        catalogs: their databases. A name means the table in the first database that has it.
+        catalogs: their databases, or ``database.schema``. A name means the table in the first of
+            them that has it.
         views: name → query, in order; each may read the tables and earlier views.
     """
 
@@ -65,7 +66,7 @@ class Tables:
             connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
 
     def _set_search_path(self, connection: duckdb.DuckDBPyConnection) -> None:
-        paths = ",".join(f"{catalog}.main" for catalog in self.catalogs)
+        paths = ",".join(name if "." in name else f"{name}.main" for name in self.catalogs)
         connection.execute(f"SET search_path = '{paths}'")
 
 

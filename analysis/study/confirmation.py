@@ -33,6 +33,7 @@ from analysis.reference.networks import DOMESTIC
 from analysis.reference.release import digest_modules
 from analysis.store.stage_tables import KeptTables, Tables, add_room
 from analysis.study.study import Study
+from analysis.verdicts.addresses import add_address_sessions
 from analysis.verdicts.pairs import Country
 from analysis.verdicts.sessions import Operators, Sessions, add_sessions
 from analysis.verdicts.states import STATES_BY_STRENGTH, strength
@@ -46,7 +47,7 @@ from analysis.verdicts.verdicts import (
 from analysis.vocabulary import LISTED, PERIODS
 
 #: The tables of a judgement.
-_FRAMES = ("verdicts", "intervals", "withheld", "chances", "defects")
+_FRAMES = ("verdicts", "intervals", "addresses", "withheld", "chances", "defects")
 
 
 def confirm(
@@ -78,7 +79,7 @@ def confirm(
     if study.kept and (catalog := study.kept.find(connection, "verdicts", made_from)):
         judgement = _read_judgement(connection, catalog, sessions, thresholds)
     else:
-        scope = Scope(judged, thresholds, has_explorer=not study.is_fictional)
+        scope = Scope(judged, thresholds, has_explorer=not study.is_fictional, has_addresses=True)
         judgement = _of_country(judge_cells(connection, sessions, scope), networks)
         if study.kept:
             frames = {name: getattr(judgement, name) for name in _FRAMES}
@@ -350,10 +351,13 @@ class Maker:
     def make_sessions(self) -> Sessions:
         """Return ``sessions`` and the tables on which they depend."""
         outcomes, method = self.make_outcomes(), self.method
-        arguments = (self.connection, outcomes, method.operators, method.thresholds)
-        return Sessions.beside(
-            outcomes, self._provide("sessions", partial(add_sessions, *arguments))
-        )
+        numbers = (method.operators, method.thresholds)
+
+        def make(catalog: str) -> None:
+            sessions = add_sessions(self.connection, outcomes, *numbers, catalog)
+            add_address_sessions(self.connection, sessions, *numbers)
+
+        return Sessions.beside(outcomes, self._provide("sessions", make))
 
     def make_outcomes(self) -> Outcomes:
         """Return ``outcomes`` and the tables on which they depend."""

@@ -9,6 +9,14 @@ ONE_PLATFORM = (
     "all {n} sessions of this network that failed in this way, on any site, are of one platform "
     "(sessions of others: {m}): one household's filter would look the same"
 )
+ONE_INPUT = {
+    "http": "only http:// inputs failed, and https:// opens",
+    "https": "only https:// inputs failed, and http:// opens",
+}
+BYSTANDER = (
+    "failed at an address that other sites share and that this network cut off, so the site may be "
+    "a bystander"
+)
 BEFORE_FIRST_TEST = "began before the first test; the site may refuse this network"
 
 
@@ -23,5 +31,9 @@ def add_caveats(connection: duckdb.DuckDBPyConnection, country: Country) -> None
     for stretch, (failing, other_count) in find_heavy_probes(connection, country, listed).items():
         stretch.caveat = ONE_PLATFORM.format(n=failing, m=other_count)
     for stretch in listed:
-        if stretch.site_may_refuse:
-            stretch.caveat = BEFORE_FIRST_TEST
+        caveats = [
+            BEFORE_FIRST_TEST if stretch.site_may_refuse else "",
+            stretch.caveat,
+            BYSTANDER if stretch.series.lent else "",
+        ]
+        stretch.caveat = "; ".join(filter(None, caveats))

@@ -129,6 +129,9 @@ def weigh(series: Series) -> None:
     """
     if series.kind == ANY:
         return
+    if series.lent:
+        series.log_evidence, series.schedule = series.lent.log_evidence, series.lent.series.schedule
+        return
     series.days = weigh_days(series)
     series.log_evidence = average_over_blocks([weight for _, weight in series.days])
     if series.schedule:

@@ -6,7 +6,9 @@ Anybody may submit a measurement. Each number is the least of these ways:
 - failures before the first session, at the site elsewhere and on the network, which raise the rates
   that each session is compared with (``evidence``), and successes, which weigh against a block;
 - with other operators, sessions that make it fail everywhere (``rivals.ask_rivals``);
-- of other kinds of probe, sessions that reach the site, so that one kind fails alone;
+- of other kinds of probe, sessions that reach the site, so that one kind fails alone; of its own
+  kind, sessions that fail, so that a household's filter could be all of it;
+- with the other kind of input, sessions that fail, so that both are judged together;
 - of sites and pages, two reports that hold every site upset what is known of an address or a page;
 - the sessions that the floor of another state still lacks.
 
@@ -20,7 +22,7 @@ from typing import Any
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.evidence import MOST_SHARE, average_over_blocks, weigh_days
 from analysis.verdicts.floors import StretchPart, is_most
-from analysis.verdicts.pairs import MARK, Series
+from analysis.verdicts.pairs import MARK, Stretch
 from analysis.vocabulary import LISTED
 
 #: Larger numbers are not distinguished.
@@ -51,7 +53,7 @@ def sessions_to_flip(counts: Any, rests_on: StretchPart | None, thresholds: Thre
         counts: of the pair in the period: ``state, mechanism``; its sessions, ``session_count``, by
             result (``blocked_session_count`` …) and ``unclear_sessions``; ``marked_days``;
             ``own_session_count``, those through the network's own resolver, if others were asked
-            as well.
+            as well; ``to_unite``, those after which its two kinds of input no longer differ.
         rests_on: the stretch that the state rests on, as far as it lies in the period.
         thresholds: of the floors and the line.
 
@@ -87,7 +89,10 @@ def sessions_to_flip(counts: Any, rests_on: StretchPart | None, thresholds: Thre
 def _ways_of_listed(counts: Any, rests_on: StretchPart, thresholds: Thresholds) -> list[float]:
     """Return the ways that concern a listed pair alone."""
     stretch = rests_on.stretch
-    ways = [count_to_chance(stretch.series, thresholds), stretch.to_probe, stretch.margin]
+    judged = stretch.series.lent or stretch  # of an address, the block that it rests on
+    ways = [count_to_chance(judged, thresholds), judged.to_probe, judged.margin]
+    if counts.to_unite > 0:
+        ways.append(counts.to_unite)
     if counts.mechanism in _PROFILED:
         ways.append(_OF_PROFILE)
     # the network's own resolver answers for it, once enough sessions ask it
@@ -102,18 +107,21 @@ def _ways_of_listed(counts: Any, rests_on: StretchPart, thresholds: Thresholds) 
     return ways
 
 
-def count_to_chance(series: Series, thresholds: Thresholds) -> float:
-    """Return the fewest forged sessions after which a series may be no surprise.
+def count_to_chance(stretch: Stretch, thresholds: Thresholds) -> float:
+    """Return the fewest forged sessions after which a listed stretch may be no surprise.
 
     Each of them counts as a failure before the first session, elsewhere and on the network, and as
-    a success here. One more than ``MOST_FORGED`` if more are needed; without end of a mark.
+    a success here. One more than ``MOST_FORGED`` if more are needed; without end of a mark. A
+    stretch that needs the support of others loses it by one session there.
     """
+    series = stretch.series
     if series.kind == MARK:
         return inf
     line = log(thresholds.chance_line)
+    withheld = series.log_evidence - stretch.log_evidence  # what a rival explains of the series
     for count in range(1, MOST_FORGED + 1):
         weights = [weight for _, weight in weigh_days(series, count)]
-        evidence = average_over_blocks(weights) + series.hours_evidence
+        evidence = average_over_blocks(weights) + series.hours_evidence - withheld
         if evidence - count * _STEP < line:
             return count
     return MOST_FORGED + 1
@@ -136,6 +144,7 @@ def _to_make_up(counts: Any, thresholds: Thresholds) -> float:
     undecided = counts.session_count - down - ok  # blocked, or nothing that can be interpreted
     present = {
         "impaired": max(undecided, down),
+        "unexplained": undecided + down,
         "down": undecided + max(2, down),
         "ok": undecided + down,
     }.get(counts.state, max(undecided + down, ok))

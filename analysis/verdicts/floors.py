@@ -5,7 +5,7 @@ and if the pair's stretches together have enough failed sessions on enough days.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf, log
 from operator import attrgetter
 from typing import Any, NamedTuple, Self
@@ -19,8 +19,10 @@ from analysis.verdicts.pairs import ANY, MARK, Pair, Series, Session, Stretch
 
 #: Two-sided 95 %.
 Z_95 = 1.959963984540054
-#: ln of the evidence that is enough for the other series of a pair that has a block already.
+#: ln of the evidence that is enough for the other series of a pair that has a block already, and
+#: for a pair that so many other operators support.
 LOWER_LINE = log(20)
+_SUPPORTING = 2
 
 
 def wilson_bounds(hits: pd.Series, total: pd.Series) -> tuple[pd.Series, pd.Series]:
@@ -174,15 +176,71 @@ def find_blocks(parts: Sequence[StretchPart], line: float, thresholds: Threshold
     return meet(min(line, LOWER_LINE)) if meet(line) else []
 
 
-def mark_blocks(pair: Pair, thresholds: Thresholds) -> None:
-    """Fill in which stretches of a pair are blocks, unless a rival explains them: ``is_block``."""
-    parts = [StretchPart.whole(stretch) for stretch in pair.stretches]
-    for stretch in find_blocks(parts, log(thresholds.chance_line), thresholds):
+def find_line(thresholds: Thresholds, is_supported: bool) -> float:
+    """Return ln of the evidence that a pair needs."""
+    line = log(thresholds.chance_line)
+    return min(line, LOWER_LINE) if is_supported else line
+
+
+def mark_blocks(site: Sequence[Pair], thresholds: Thresholds) -> None:
+    """Fill in which stretches of a site are blocks, unless a rival explains them: ``is_block``.
+
+    Args:
+        site: the pairs of a site.
+        thresholds: of the line and the floors.
+    """
+    parts = [[StretchPart.whole(stretch) for stretch in pair.stretches] for pair in site]
+    for stretch in _find_supported(site, parts, thresholds):
         stretch.is_block = True
 
 
-def list_blocks(pair: Pair, thresholds: Thresholds) -> None:
-    """Fill in which blocks of a pair are listed: ``is_listed``, and ``log_evidence``.
+def list_blocks(site: Sequence[Pair], thresholds: Thresholds) -> None:
+    """Fill in which blocks of a site are listed: ``is_listed``, and ``log_evidence``.
+
+    Args:
+        site: the pairs of a site.
+        thresholds: of the line and the floors.
+    """
+    parts = [_leave_explained(pair) for pair in site]
+    for stretch in _find_supported(site, parts, thresholds):
+        stretch.is_listed = True
+
+
+def _find_supported(
+    site: Sequence[Pair], parts: Sequence[Sequence[StretchPart]], thresholds: Thresholds
+) -> Iterator[Stretch]:
+    """Iterate over the blocks of a site, by their own evidence or that of others besides.
+
+    If the evidence of two other operators reaches the line together, or that of another network of
+    the operator, a pair needs no more than ``LOWER_LINE``: what is blocked elsewhere in the country
+    is likelier to be blocked here. A forger would need the evidence and the floors there.
+
+    Args:
+        site: the pairs of a site; ``is_supported`` is filled in.
+        parts: the stretches of each pair that count.
+        thresholds: of the line and the floors.
+    """
+    line = find_line(thresholds, is_supported=False)
+    lower = find_line(thresholds, is_supported=True)
+    likely = [find_blocks(part, lower, thresholds) for part in parts]
+    evidence: dict[int, dict[int, float]] = {}  # by operator and network
+    for pair, of_pair, blocks in zip(site, parts, likely, strict=True):
+        if blocks and pair.is_witness:
+            own = {part.stretch: part.log_evidence for part in of_pair}
+            most = max(inf if block.kind == MARK else own[block] for block in blocks)
+            evidence.setdefault(pair.operator, {})[pair.network] = most
+    for pair, part, blocks in zip(site, parts, likely, strict=True):
+        others = {name: max(of.values()) for name, of in evidence.items() if name != pair.operator}
+        own_networks = evidence.get(pair.operator, {}).items()
+        same = max((most for network, most in own_networks if network != pair.network), default=0)
+        pair.is_supported = same >= line or (
+            len(others) >= _SUPPORTING and sum(others.values()) >= line
+        )
+        yield from blocks if pair.is_supported else find_blocks(part, line, thresholds)
+
+
+def _leave_explained(pair: Pair) -> list[StretchPart]:
+    """Return the blocks of a pair that no rival explains, with the evidence that is theirs.
 
     What a rival explains (``reason``) lends the other stretches neither sessions and days nor
     evidence: of E only what is theirs counts.
@@ -193,15 +251,13 @@ def list_blocks(pair: Pair, thresholds: Thresholds) -> None:
     for stretch in stretches:
         series = stretch.series
         stretch.log_evidence = series.log_evidence
-        if series in explained:
+        if series in explained and not series.lent:
             own = [_weigh_alone(other) for other in left if other.series is series]
             stretch.log_evidence = add_logs(*own)
-    parts = [
+    return [
         StretchPart(stretch, stretch.sessions, stretch.failures, stretch.log_evidence)
         for stretch in left
     ]
-    for stretch in find_blocks(parts, log(thresholds.chance_line), thresholds):
-        stretch.is_listed = True
 
 
 def _weigh_alone(stretch: Stretch) -> float:

@@ -10,6 +10,7 @@ explain the sessions better than stretches of whole days do.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from math import comb, inf, log
 from typing import Any
 
@@ -40,16 +41,23 @@ _BREADTH = 1e-9
 _RANGE_EDGES, _REFINED = 16, 6
 
 _DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-#: First and last weekday of each run, 0 is Monday; and run × weekday, whether it is in the run.
+#: First and last weekday of each run, 0 is Monday.
 _RUNS = [(0, 6), *((first, (first + n) % 7) for n in range(6) for first in range(7))]
-_RUN_DAYS: Flags = np.array([(np.arange(7) - a) % 7 <= (b - a) % 7 for a, b in _RUNS])
+_IN_RUNS = [tuple((day - a) % 7 <= (b - a) % 7 for day in range(7)) for a, b in _RUNS]
+#: Each set of weekdays, runs first × weekday, whether it is in the set.
+_RUN_DAYS: Flags = np.array(
+    [
+        *_IN_RUNS,
+        *(days for days in product((False, True), repeat=7) if any(days) and days not in _IN_RUNS),
+    ]
+)
 _RUN_BREADTHS = _BREADTH * _RUN_DAYS.sum(axis=1, keepdims=True)
 #: Number of possible half-open windows of a day's hours, and of pairs of windows.
 _ONE, _TWO = comb(25, 2), comb(25, 4)
 #: Price of a second window, because there are more pairs of windows than windows.
 SECOND_WINDOW = log(_TWO / _ONE)
 #: Ln of the number of schedules that are compared over a range of days.
-SEARCH_PRICE = log(len(_RUNS) * (_ONE + _TWO))
+SEARCH_PRICE = log(len(_RUN_DAYS) * (_ONE + _TWO))
 
 
 def _split(times: Times) -> tuple[Times, NDArray[np.int64], NDArray[np.int64]]:
@@ -117,10 +125,12 @@ class Schedule:
         return self.of_week[weekdays, hours]
 
     def __str__(self) -> str:
-        """Return the schedule in words, such as ``Mon-Fri 04:00-08:00, 10:00-14:00``."""
-        names = dict.fromkeys(_DAY_NAMES[day] for day in _RUNS[self.run])
+        """Return the schedule in words: ``Mon-Fri 04:00-08:00, 10:00-14:00`` or ``Wed,Sat …``."""
+        is_run = self.run < len(_RUNS)
+        days = _RUNS[self.run] if is_run else np.flatnonzero(_RUN_DAYS[self.run])
+        names = dict.fromkeys(_DAY_NAMES[day] for day in days)
         windows = (f"{since:02}:00-{until:02}:00" for since, until in self.windows)
-        return f"{'-'.join(names)} {', '.join(windows)}"
+        return f"{('-' if is_run else ',').join(names)} {', '.join(windows)}"
 
 
 def _hours_in(windows: Windows) -> Flags:

@@ -5,7 +5,7 @@ need the pair alone and what others teach about it. ``judge_country`` takes them
 by site. ``decide`` takes those that need all pairs at once: what else it could be.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import duckdb
 import pandas as pd
@@ -14,7 +14,13 @@ from analysis.outcomes.steps import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.evidence import weigh
-from analysis.verdicts.floors import list_blocks, mark_blocks
+from analysis.verdicts.floors import (
+    StretchPart,
+    find_blocks,
+    find_line,
+    list_blocks,
+    mark_blocks,
+)
 from analysis.verdicts.hours import Schedule, find_schedules
 from analysis.verdicts.pairs import (
     Country,
@@ -26,7 +32,7 @@ from analysis.verdicts.pairs import (
     read_country,
 )
 from analysis.verdicts.rates import LeastRates, teach
-from analysis.verdicts.rivals import EVERYWHERE, ask_rivals
+from analysis.verdicts.rivals import ask_rivals
 from analysis.verdicts.sessions import SESSION_VIEWS
 from analysis.verdicts.stretches import find_stretches
 
@@ -40,6 +46,8 @@ def judge_pair(
     lessons: Mapping[str, Lessons],
     thresholds: Thresholds,
     schedules: Mapping[str, Schedule] | None = None,
+    *,
+    is_supported: bool = False,
 ) -> list[Series]:
     """Judge a site on a network by its sessions.
 
@@ -51,6 +59,7 @@ def judge_pair(
         thresholds: the method's numbers.
         schedules: by kind of failure, the hours of the week at which the site fails, found on all
             its networks together.
+        is_supported: what others show makes less evidence enough (``Pair.is_supported``).
 
     Returns:
         A series for each kind of failure with enough sessions: how surprising it is, and its
@@ -60,22 +69,25 @@ def judge_pair(
     for series in pair.series:
         series.lessons = lessons.get(series.kind, series.lessons)
         series.schedule = (schedules or {}).get(series.kind)
-    _judge_series(pair, thresholds)
+    judge_series(pair, thresholds)
+    parts = [StretchPart.whole(stretch) for stretch in pair.stretches]
+    for stretch in find_blocks(parts, find_line(thresholds, is_supported), thresholds):
+        stretch.is_block = True
     return list(pair.series)
 
 
-def _judge_series(pair: Pair, thresholds: Thresholds) -> None:
-    """Fill in the evidence and the stretches of a pair's series, and which of them are blocks."""
+def judge_series(pair: Pair, thresholds: Thresholds) -> None:
+    """Fill in the evidence and the stretches of a pair's series."""
     for series in pair.series:
         weigh(series)
         series.stretches = find_stretches(series, thresholds.change_cost)
-    mark_blocks(pair, thresholds)
 
 
 def judge_country(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Thresholds,
     elsewhere: LeastRates | None = None,
+    lend: Callable[[Country], None] | None = None,
 ) -> Country:
     """Judge every pair by its sessions, as ``judge_pair`` does.
 
@@ -83,14 +95,19 @@ def judge_country(
         connection: finds the tables of ``sessions.Sessions``.
         thresholds: the method's numbers.
         elsewhere: what is known besides about the rate of accidents (apps).
+        lend: adds the series that met a cut address (``addresses``).
     """
     create_views(connection, SESSION_VIEWS)
     country = read_country(connection, thresholds.floor_sessions)
     teach(connection, country, elsewhere)
     for site in country.sites():
         find_schedules(site)
+    if lend:
+        lend(country)
+    for site in country.sites():
         for pair in site:
-            _judge_series(pair, thresholds)
+            judge_series(pair, thresholds)
+        mark_blocks(site, thresholds)
     return country
 
 
@@ -118,12 +135,9 @@ def decide(
     mechanisms = explain_failures(connection, country, failures)["mechanism"].to_dict()
     for number, (_, stretch) in enumerate(blocks):
         stretch.mechanism = mechanisms.get(number, "")
-    ask_rivals(connection, country, thresholds)
-    for _, stretch in blocks:
-        if has_control and stretch.reason == EVERYWHERE:
-            stretch.reason = ""
-    for pair in country.pairs:
-        list_blocks(pair, thresholds)
+    ask_rivals(connection, country, thresholds, has_control=has_control)
+    for site in country.sites():
+        list_blocks(site, thresholds)
 
 
 def explain_failures(

@@ -69,6 +69,8 @@ class Lessons:
         network_failures, network_sessions: of the network, at all sites. Each session has one vote:
             the share of its sites that failed.
         usual: the share of sessions in which any site fails.
+        other_probes_share: of the network's votes, without the kind of probe that fails most; 1 if
+            there is one kind only.
     """
 
     site_failures: float = 0.0
@@ -76,6 +78,7 @@ class Lessons:
     network_failures: float = 0.0
     network_sessions: float = 0.0
     usual: float = 0.0
+    other_probes_share: float = 1.0
 
     def site_share(self, forged: int = 0) -> float:
         """Return how often the site fails for other operators, with so many forged failures."""
@@ -106,6 +109,7 @@ class Series:
         hours_evidence: how much of it the hours of the week have added.
         days: each tested day, and ln of its weight; none of ``ANY``.
         stretches: the periods in which the site fails (``stretches``).
+        lent: the block of an address that these sessions met, which has the evidence.
     """
 
     kind: str
@@ -118,6 +122,7 @@ class Series:
     hours_evidence: float = 0.0
     days: Sequence[tuple[int, float]] = ()
     stretches: "Sequence[Stretch]" = ()
+    lent: "Stretch | None" = None
 
     @property
     def times(self) -> NDArray[np.datetime64]:
@@ -126,8 +131,8 @@ class Series:
 
     @property
     def is_weighed(self) -> bool:
-        """Evidence decides whether it is listed: a mark needs none, and ``ANY`` has none."""
-        return self.kind not in (MARK, ANY)
+        """How surprising it is is asked: not of what fails for whatever reason."""
+        return self.kind != ANY
 
 
 @dataclass(eq=False)
@@ -183,6 +188,10 @@ class Pair:
         network, operator: their numbers in the table ``networks``.
         sessions: all of them that can be interpreted, in order of time.
         series: a series for each kind with enough failures, in order of ``KIND_ORDER``.
+        is_witness: the network is evidence for others.
+        is_supported: what others show makes less evidence enough (``floors``).
+        usual: what its failures are if they are no surprise (``reasons``).
+        fails_often: many of its sessions failed as if blocked.
     """
 
     domain: int
@@ -191,16 +200,21 @@ class Pair:
     operator: int
     sessions: Sequence[Session]
     series: Sequence[Series] = field(default_factory=list)
+    is_witness: bool = True
+    is_supported: bool = False
+    usual: str = ""
+    fails_often: bool = False
 
     @property
     def lessons(self) -> dict[str, Lessons]:
         """What others teach, by kind of failure."""
-        return {series.kind: series.lessons for series in self.series}
+        return {series.kind: series.lessons for series in self.series if not series.lent}
 
     @property
     def schedules(self) -> "dict[str, Schedule]":
         """The hours of the week at which the site fails, by kind of failure."""
-        return {series.kind: series.schedule for series in self.series if series.schedule}
+        own = (series for series in self.series if series.schedule and not series.lent)
+        return {series.kind: series.schedule for series in own if series.schedule}
 
     @property
     def stretches(self) -> list[Stretch]:
@@ -284,8 +298,9 @@ def _make_pairs(columns: Mapping[str, NDArray[Any]], floor_sessions: int) -> Ite
         domain, probe_asn, network, operator = (
             int(columns[name][begin]) for name in ("domain", "probe_asn", "network", "operator")
         )
+        is_witness = bool(columns["is_witness"][begin])
         series = find_series(sessions, floor_sessions)
-        yield Pair(domain, probe_asn, network, operator, sessions, series)
+        yield Pair(domain, probe_asn, network, operator, sessions, series, is_witness)
 
 
 def find_series(sessions: Sequence[Session], floor_sessions: int) -> list[Series]:

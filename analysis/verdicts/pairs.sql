@@ -9,7 +9,7 @@ WITH told AS (
   SELECT domain, probe_asn FROM told
   GROUP BY ALL HAVING count(*) FILTER (class <> 'ok') >= $floor_sessions
 )
-SELECT enum_code(domain)::INTEGER AS domain, probe_asn, network, operator,
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn, network, operator, is_witness,
   session::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day, place,
   enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns,
   is_speaking

@@ -1,9 +1,9 @@
 """Failures of one kind of probe that other probes do not have: an antivirus, a filter, a defect."""
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from math import exp, lgamma
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from math import ceil, log, prod
 from typing import Any
 
 import duckdb
@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 
 from analysis.outcomes.steps import read_type
-from analysis.verdicts.pairs import ANY, KIND_ORDER, Country, Series, Session, Stretch
+from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Country, Pair, Series, Session, Stretch
+from analysis.verdicts.together import CHANCE, SHARE, fail_alone
 
-#: At least this share of the failing sessions is of the one kind of probe, since others fail by
-#: accident now and then, ...
-_SHARE = 0.9
-#: ... and the probability of so few failures of other probes is below 1 in this number.
-CHANCE = 1000
 #: A platform makes most tests of a network if the other platforms make less than this share.
 _OTHERS = 0.25
 #: Sessions from which a platform counts as used in the country.
 _USED = 4
+#: A site that fails in a larger share of sessions does not tell a session from another.
+_MOST_SPLIT = 0.9
+#: So many platforms are those of several households.
+_HOUSEHOLDS = 3
 _VERSION = re.compile(r"[-. 0-9]+$")
 _RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 #: Suffix of a program that runs unattended.
@@ -70,6 +70,104 @@ def _name_manners(country: Country, stretches: set[Stretch]) -> Iterator[tuple[i
             yield from ((manner, stretch) for stretch in series.stretches if stretch in stretches)
 
 
+def find_split_sessions(
+    connection: duckdb.DuckDBPyConnection, country: Country, blocks: set[Stretch]
+) -> set[Stretch]:
+    """Find the blocks of which some sessions fail on all sites, and others on none.
+
+    All sites of one kind of failure on one network are asked together, as in
+    ``find_kinds_of_probe``. If each test failed by itself, at the share of its site, many sessions
+    would meet both: so few of them would be an accident. Sites that nearly always fail, or hardly
+    ever, tell nothing. Where a run holds one measurement, nothing can be asked. Where three
+    platforms fail so, a part of the network does, and not a household.
+
+    Args:
+        connection: finds the names of software.
+        country: all pairs.
+        blocks: the stretches to explain.
+    """
+    platforms = [_platform_of(name) for name in read_type(connection, "software_name")]
+    tests: dict[int, dict[int, list[tuple[bool, float]]]] = defaultdict(lambda: defaultdict(list))
+    failing: defaultdict[int, set[tuple[str, int]]] = defaultdict(set)
+    split = {}
+    for manner, stretch in _name_manners(country, _add_failing(country, blocks)):
+        if stretch.kind == MARK or stretch.series.schedule:
+            continue  # only a network makes the one; the other clusters by time
+        reached = [session for session in stretch.sessions if session.result == "ok"]
+        share = len(stretch.failures) / (len(stretch.failures) + len(reached))
+        if share > _MOST_SPLIT:
+            continue
+        split[stretch] = manner
+        for fails, sessions in ((True, stretch.failures), (False, reached)):
+            for session in sessions:
+                run = int(country.columns["session"][session.row])
+                tests[manner][run].append((fails, share))
+                if fails:
+                    software = country.columns["software"][session.row]
+                    failing[manner].add((platforms[software], run))
+    explained = {
+        manner
+        for manner, runs in tests.items()
+        if _count_used(failing[manner]) < _HOUSEHOLDS and _is_split(runs.values())
+    }
+    return {
+        stretch for stretch, manner in split.items() if stretch in blocks and manner in explained
+    }
+
+
+def _count_used(runs: Iterable[tuple[str, int]]) -> int:
+    """Count the platforms with two runs or more."""
+    return sum(count >= 2 for count in Counter(platform for platform, _ in runs).values())
+
+
+def _is_split(runs: Iterable[Sequence[tuple[bool, float]]]) -> bool:
+    """Return whether hardly any session has both failures and successes, for all that it tested."""
+    mixed, expected = 0, 0.0
+    for tests in runs:
+        if len(tests) > 1:
+            mixed += len({fails for fails, _ in tests}) > 1
+            shares = [share for _, share in tests]
+            expected += 1 - prod(shares) - prod(1 - share for share in shares)
+    # the bound of Chernoff for so few of independent events
+    bound = mixed - expected + (mixed * log(expected / mixed) if mixed else 0.0)
+    return mixed <= (1 - SHARE) * 2 * expected and bound <= -log(CHANCE)
+
+
+def find_households(
+    connection: duckdb.DuckDBPyConnection,
+    country: Country,
+    blocks: Sequence[tuple[Pair, Stretch]],
+    least_operators: int,
+) -> set[Stretch]:
+    """Find the blocks that one household's filter could be.
+
+    One platform saw nearly all failures of this kind on the network, and made most tests. Not if
+    another operator has the block where several platforms test, or so many operators have it that
+    it is no filter that some households happen to have.
+
+    Args:
+        connection: finds the names of software.
+        country: all pairs.
+        blocks: those that nothing else explains.
+        least_operators: so many.
+    """
+    heavy = set(find_heavy_probes(connection, country, {stretch for _, stretch in blocks}))
+    every: defaultdict[int, set[int]] = defaultdict(set)
+    plain: defaultdict[int, set[int]] = defaultdict(set)
+    for pair, stretch in blocks:
+        every[pair.domain].add(pair.operator)
+        if stretch not in heavy:
+            plain[pair.domain].add(pair.operator)
+    return {
+        stretch
+        for pair, stretch in blocks
+        if stretch in heavy
+        and stretch.kind != MARK
+        and not plain[pair.domain] - {pair.operator}
+        and len(every[pair.domain]) < least_operators
+    }
+
+
 def find_heavy_probes(
     connection: duckdb.DuckDBPyConnection, country: Country, listed: set[Stretch]
 ) -> dict[Stretch, tuple[int, int]]:
@@ -86,10 +184,10 @@ def find_heavy_probes(
         return {}
     counts = {}
     for manner, sessions in _read_probes(connection, country, listed).groupby("manner"):
-        failing = sessions.loc[sessions["is_hit"], "platform"]
-        other_count = int((sessions["platform"] != failing.iloc[0]).sum())
-        if failing.nunique() == 1 and other_count < _OTHERS * len(sessions):
-            counts[manner] = (len(failing), other_count)
+        failing = sessions.loc[sessions["is_hit"], "platform"].value_counts()
+        other_count = int((sessions["platform"] != failing.index[0]).sum())
+        if failing.iloc[0] >= SHARE * failing.sum() and other_count < _OTHERS * len(sessions):
+            counts[manner] = (int(failing.iloc[0]), other_count)
     manners = _name_manners(country, listed)
     return {stretch: counts[manner] for manner, stretch in manners if manner in counts}
 
@@ -184,17 +282,9 @@ def _count_kinds(sessions: pd.DataFrame) -> list[Any]:
 
 
 def _explains(kind: Any, forged: int = 0) -> bool:
-    """Return whether a kind of probe fails alone.
-
-    ``forged`` sessions are added where they help most: failures of that kind of probe, or open
-    sessions of others.
-    """
-    own, hits = int(kind.own), int(kind.hits)
-    if own + forged < _SHARE * (hits + forged) or 2 * own + forged <= kind.own_total:
-        return False
-    other_count = int(kind.total - kind.own_total) + forged
-    chance = chance_of_few(hits - own, other_count, hits, int(kind.total) + forged)
-    return chance * CHANCE <= 1
+    """Return whether a kind of probe fails alone, with so many forged sessions."""
+    counts = (int(kind.own), int(kind.own_total), int(kind.hits), int(kind.total))
+    return fail_alone(*counts, forged=forged)
 
 
 def count_to_explain(connection: duckdb.DuckDBPyConnection, country: Country, most: int) -> None:
@@ -208,28 +298,22 @@ def count_to_explain(connection: duckdb.DuckDBPyConnection, country: Country, mo
     for kind in _count_kinds(sessions):
         while fewest[kind.manner] > 1 and _explains(kind, fewest[kind.manner] - 1):
             fewest[kind.manner] -= 1
+    # where everybody uses one platform, others must be made up first
+    least = 1 if _count_platforms(connection, country) >= 2 else _USED
+    households = {
+        manner: max(_count_to_household(tests), least)
+        for manner, tests in sessions.groupby("manner")
+    }
     for manner, stretch in _name_manners(country, listed):
-        stretch.to_probe = fewest[manner]
+        ways = [fewest[manner]]
+        if stretch.kind != MARK:
+            ways.append(households[manner])
+        stretch.to_probe = min(ways)
 
 
-def chance_of_few(most: int, size: int, hits: int, total: int) -> float:
-    """Return the probability that a random part of the sessions has at most some number of hits.
-
-    The distribution is hypergeometric: every session is equally likely to be a hit.
-
-    Args:
-        most: the number of hits in the part.
-        size: the number of sessions in the part.
-        hits: the number of hits in all sessions.
-        total: the number of sessions.
-    """
-    outside, log_all = total - size, _log_ways(total, hits)
-    return sum(
-        exp(_log_ways(size, count) + _log_ways(outside, hits - count) - log_all)
-        for count in range(max(0, hits - outside), most + 1)
-    )
-
-
-def _log_ways(n: int, k: int) -> float:
-    """Return ln of the number of ways to choose ``k`` of ``n``; exact integers would be slow."""
-    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+def _count_to_household(tests: pd.DataFrame) -> int:
+    """Return how many forged failures of one platform make them all one household's, at least."""
+    hits = tests.loc[tests["is_hit"], "platform"].value_counts()
+    others = int((tests["platform"] != hits.index[0]).sum())
+    to_share = ceil((SHARE * hits.sum() - hits.iloc[0]) / (1 - SHARE))
+    return max(int(to_share), ceil(others / _OTHERS - len(tests)))

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from analysis.sql import read_queries
 from analysis.verdicts.pairs import (
-    MARK,
     PSEUDO_SESSIONS,
     Country,
     Lessons,
@@ -30,12 +29,18 @@ from analysis.verdicts.sessions import KINDS
 LEAST_RATE, MOST_RATE = 0.005, 0.99
 #: The usual share of failures where nothing teaches.
 _PRIOR = 0.02
-#: Marks and ``ANY`` are no question of chance. For the edges of their stretches: how often a mark
-#: is a stray one, and how often anything fails for whatever reason.
-_STRAY, _EVEN = 0.01, 0.1
+#: How often anything fails for whatever reason, for the edges of stretches of ``ANY``.
+_EVEN = 0.1
 
 _LESSONS = read_queries(__file__)["lessons"]
-_TAUGHT = ("site_failures", "site_sessions", "network_failures", "network_sessions", "usual")
+_TAUGHT = (
+    "site_failures",
+    "site_sessions",
+    "network_failures",
+    "network_sessions",
+    "usual",
+    "other_probes_share",
+)
 
 #: Returns, for each session of a country by its row, a rate of accidents that is known besides; its
 #: connection finds ``sessions`` and ``networks``.
@@ -90,7 +95,7 @@ def base_rates(series: Series, forged: int = 0) -> list[float]:
         forged: failures that are added to what the site and the network teach.
     """
     if not series.is_weighed:
-        return [_STRAY if series.kind == MARK else _EVEN] * len(series.sessions)
+        return [_EVEN] * len(series.sessions)
     site, network = series.lessons.site_share(forged), series.lessons.network_share(forged)
     if series.least_rates is None:
         return [_combine(site, network)] * len(series.sessions)

@@ -3,7 +3,9 @@
 -- name: lessons
 -- One row is one series of the kind $kind, by number: how many sessions of other operators failed
 -- at its site (site_failures of site_sessions); how many votes of its network's sessions say that
--- sites fail (network_failures of network_sessions); and usual, how often any site fails.
+-- sites fail (network_failures of network_sessions); usual, how often any site fails; and
+-- other_probes_share, the share of such votes without the kind of probe that fails most on the
+-- network (null if there is one kind only).
 --
 -- Only networks that are evidence for others teach. A failure of another kind teaches nothing about
 -- this kind, and neither does a site that is down for the control. Two things are left out:
@@ -12,6 +14,7 @@
 -- order.
 WITH told AS (
   SELECT domain, probe_asn, operator, network, is_witness, session, class, place,
+    regexp_replace(software::VARCHAR, '[-. 0-9]+$', '') AS program,
     coalesce(kind::VARCHAR = $kind, FALSE) AS is_hit
   FROM heard_sessions JOIN networks USING (probe_asn) WHERE class <> 'none'
 ), mostly AS (
@@ -26,10 +29,17 @@ WITH told AS (
     count(*) AS sessions
   FROM taught GROUP BY ALL
 ), reports AS (
-  SELECT network, (count(*) FILTER (is_hit) / count(*))::DECIMAL(18, 12) AS vote
+  SELECT network, min(program) AS program,
+    (count(*) FILTER (is_hit) / count(*))::DECIMAL(18, 12) AS vote
   FROM taught GROUP BY network, session
+), programs AS (
+  SELECT network, sum(vote) AS failures, count(*) AS reports FROM reports
+  GROUP BY network, program
 ), votes AS (
-  SELECT network, sum(vote)::DOUBLE AS failures, count(*) AS reports FROM reports GROUP BY network
+  SELECT network, sum(failures)::DOUBLE AS failures, sum(reports)::BIGINT AS reports,
+    (sum(failures) - max(failures))::DOUBLE
+      / nullif(sum(reports) - max_by(reports, (failures, reports)), 0) AS other_probes_share
+  FROM programs GROUP BY network
 ), every AS (
   SELECT count(*) FILTER (is_hit) AS failures, count(*) AS sessions FROM taught
 ), elsewhere AS (
@@ -40,6 +50,7 @@ WITH told AS (
 SELECT number, coalesce(e.failures, 0)::DOUBLE AS site_failures,
   coalesce(e.sessions, 0)::DOUBLE AS site_sessions,
   coalesce(v.failures, 0) AS network_failures, coalesce(reports, 0)::DOUBLE AS network_sessions,
-  (every.failures + $pseudo * $prior) / (every.sessions + $pseudo) AS usual
+  (every.failures + $pseudo * $prior) / (every.sessions + $pseudo) AS usual,
+  coalesce(v.other_probes_share, 1) AS other_probes_share
 FROM series_at_hand LEFT JOIN elsewhere e USING (number) LEFT JOIN votes v USING (network), every
 ORDER BY number

@@ -1,24 +1,37 @@
 """Why are failures not listed? What is said of stretches that are surprising or mostly fail."""
 
+from collections import Counter
+from collections.abc import Collection
 from math import inf, log
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.floors import LOWER_LINE, StretchPart, find_surprising
-from analysis.verdicts.pairs import ANY, Country, Pair
+from analysis.verdicts.pairs import ANY, Country, Pair, Stretch
 from analysis.verdicts.rivals import EVERYWHERE
+from analysis.verdicts.together import SHARE
 
 SITE_FAILS = "the site fails in the same way for other operators"
 NETWORK_FAILS = "other sites fail in the same way on this network"
 BELOW_LINE = "fails more than accidents explain, but not by enough for the list"
 IN_MANY_WAYS = "fails, but in no single way often enough to be called blocked"
-#: What explains failures that are no surprise.
+TOO_FEW = "surprising, but too few sessions or days to say so"
+LOST_EVIDENCE = (
+    "surprising only together with failures that something else may explain, which do not count"
+)
+#: What is said of failures that are no surprise.
 USUAL = (SITE_FAILS, NETWORK_FAILS, BELOW_LINE, IN_MANY_WAYS)
+#: Those reasons that explain nothing.
+UNEXPLAINED = ("", BELOW_LINE, IN_MANY_WAYS, TOO_FEW, LOST_EVIDENCE)
 #: From this share on the failures of the site, or of the network, explain what fails.
 _USUAL_SHARE = 0.2
-TOO_FEW = "surprising, but too few sessions or days to say so"
+#: From this share of the sessions on, failures are many. At a quarter, accidents of a network with
+#: poor lines would be called unexplained: 17 pairs of the fictional year that are open; at a third,
+#: one.
+_MANY = 1 / 3
 #: Of a site that is reachable, though most sessions failed.
 OTHER_RESOLVERS = (
     "most failures came through resolvers that are not the network's, and do not count"
@@ -28,33 +41,39 @@ OTHER_RESOLVERS = (
 def give_reasons(country: Country, thresholds: Thresholds) -> None:
     """Fill in why a stretch is not listed that is surprising or mostly fails: ``reason``.
 
+    And of each pair what its failures are if they are no surprise, and whether they are many:
+    ``usual``, ``fails_often``.
+
     Args:
         country: with its listed stretches, and those that a rival explains.
         thresholds: of the line and the floors.
     """
-    away = {pair.domain for pair in country.pairs if _is_everywhere(pair)}
+    away = {
+        (pair.domain, stretch.kind)
+        for pair in country.pairs
+        for stretch in pair.stretches
+        if stretch.reason == EVERYWHERE
+    }
     for pair in country.pairs:
+        pair.usual = _find_usual(pair, away, thresholds)
+        pair.fails_often = _fails_often(pair)
         _find_too_few(pair, thresholds)
-        _explain_failing(pair, pair.domain in away, thresholds)
-
-
-def _is_everywhere(pair: Pair) -> bool:
-    """Return whether a stretch is withheld because the site fails on all networks."""
-    return any(stretch.reason == EVERYWHERE for stretch in pair.stretches)
+        _explain_failing(pair, thresholds)
 
 
 def _find_too_few(pair: Pair, thresholds: Thresholds) -> None:
-    """Say of what is surprising that it has too few sessions or days."""
+    """Say of what is surprising that it has too few sessions or days, or lost evidence."""
+    has_rival = any(stretch.is_block and stretch.reason for stretch in pair.stretches)
     parts = [StretchPart.whole(stretch) for stretch in pair.stretches]
     surprising = find_surprising(parts, log(thresholds.chance_line), thresholds)
     for stretch in (part.stretch for part in surprising):
         is_small = not stretch.is_block and len(stretch.failures) > 1
         is_left_over = stretch.is_block and not stretch.reason and not stretch.is_listed
         if is_small or is_left_over:
-            stretch.reason = TOO_FEW
+            stretch.reason = LOST_EVIDENCE if is_left_over and has_rival else TOO_FEW
 
 
-def _explain_failing(pair: Pair, is_away: bool, thresholds: Thresholds) -> None:
+def _explain_failing(pair: Pair, thresholds: Thresholds) -> None:
     """Say why a pair mostly fails as if blocked, if nothing else is said of these sessions.
 
     Nothing is said if most failures are the control's too, or if no rule says what they are.
@@ -68,22 +87,48 @@ def _explain_failing(pair: Pair, is_away: bool, thresholds: Thresholds) -> None:
     for stretch in pair.stretches:
         if stretch.kind != ANY or not StretchPart.whole(stretch).meets_floor(thresholds):
             continue
-        blocked = sum(session.result == "blocked" for session in stretch.sessions)
         is_explained = any(session.row in explained for session in stretch.sessions)
-        if 2 * blocked > len(stretch.failures) and not is_explained:
-            stretch.reason = _find_usual(pair, is_away, thresholds)
+        if is_mostly_blocked(stretch) and not is_explained:
+            stretch.reason = pair.usual
 
 
-def _find_usual(pair: Pair, is_away: bool, thresholds: Thresholds) -> str:
-    """Return what explains failures that are no surprise."""
+def is_mostly_blocked(stretch: Stretch) -> bool:
+    """Return whether most failures of a stretch of ``ANY`` are as if blocked."""
+    blocked = sum(session.result == "blocked" for session in stretch.sessions)
+    return 2 * blocked > len(stretch.failures)
+
+
+def _fails_often(pair: Pair) -> bool:
+    """Return whether many sessions failed as if blocked, and more than for the control too."""
+    counts = Counter(session.result for session in pair.sessions)
+    return counts["blocked"] >= max(_MANY * len(pair.sessions), counts["down"] + 1)
+
+
+def _find_usual(pair: Pair, away: Collection[tuple[int, str]], thresholds: Thresholds) -> str:
+    """Return what the failures of a pair are if they are no surprise.
+
+    Failures of other operators, or of other sites, explain nearly all of its own or none: those of
+    a kind that nobody else has are the pair's.
+
+    Args:
+        pair: the pair.
+        away: the sites that fail on all networks, with the kind of failure.
+        thresholds: of the line.
+    """
     evidence = pair.log_evidence if pair.log_evidence is not None else -inf
-    site = max((series.lessons.site_share() for series in pair.series), default=0.0)
-    network = max((series.lessons.network_share() for series in pair.series), default=0.0)
     if LOWER_LINE <= evidence < log(thresholds.chance_line):
         return BELOW_LINE
-    if is_away or (site >= network and site >= _USUAL_SHARE):
-        return SITE_FAILS
-    return NETWORK_FAILS if network >= _USUAL_SHARE else IN_MANY_WAYS
+    of_site = of_network = 0
+    for series in filter(attrgetter("is_weighed"), pair.series):
+        lessons = series.lessons
+        site = 1.0 if (pair.domain, series.kind) in away else lessons.site_share()
+        network = min(lessons.network_share(), lessons.other_probes_share)
+        of_site += sum(series.fails) * (site >= max(network, _USUAL_SHARE))
+        of_network += sum(series.fails) * (network > site and network >= _USUAL_SHARE)
+    explained = of_site + of_network
+    if not explained or explained < SHARE * sum(one.result == "blocked" for one in pair.sessions):
+        return IN_MANY_WAYS
+    return SITE_FAILS if of_site >= of_network else NETWORK_FAILS
 
 
 def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:

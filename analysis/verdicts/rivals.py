@@ -1,8 +1,9 @@
 """What else could it be? The rivals of a block, in the order in which they are asked.
 
-A stretch that a rival explains is withheld, with its dates and the rival's sentence. All rivals but
-the last one are asked in ``rivals.sql``, of all blocks at once, since each of them depends on what
-other networks saw meanwhile. The last one is asked in ``probes``.
+A stretch that a rival explains is withheld, with its dates and the rival's sentence. Most rivals
+are asked in ``rivals.sql``, of all blocks at once, since each of them depends on what other
+networks saw meanwhile. Those about probes are asked in ``probes``; the last of them, of the blocks
+that are left.
 
 To add a rival, write a query in ``rivals.sql`` that returns the stretches that it explains, a row
 of ``RIVALS`` with its question and its sentence, and a row of the table in docs/method.md. Say in
@@ -24,12 +25,13 @@ from analysis.outcomes.steps import create_tables, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import read_queries
 from analysis.verdicts.pairs import Country, Pair, Stretch
-from analysis.verdicts.probes import find_kinds_of_probe
+from analysis.verdicts.probes import find_households, find_kinds_of_probe, find_split_sessions
 
+_OPERATORS = 3
 _NUMBERS = {
     # "All networks" are so many operators and more, of whose sessions less than this share reached
     # the site.
-    "operators": 3,
+    "operators": _OPERATORS,
     "reached_share": 0.1,
     # So many hosts and registrable domains that begin to fail together are no host's refusal. A
     # sharp choice: on an examiner's worlds two list four sites wrongly, four lose twelve pairs.
@@ -56,7 +58,7 @@ class Rival:
     Attributes:
         question: what is asked, for the reader.
         words: why a stretch that it explains is not listed.
-        table: the stretches that it explains.
+        table: the stretches that it explains; empty of the last one.
         kinds: of failure, of which it is asked.
     """
 
@@ -95,6 +97,15 @@ ONE_KIND_OF_PROBE = (
     "failed in one kind of probe alone (one platform, or all versions up to a certain one): on "
     "this network, over all sites that failed in this way, other probes hardly ever failed"
 )
+SOME_USERS = (
+    "some sessions failed in this way on nearly all such sites that they tested, and others in "
+    "between on hardly any; a filter that some users have, or a fault of their line, would look "
+    "the same"
+)
+ONE_PROBE = (
+    "nearly all tests of these sites on this network are of one platform, and no other network "
+    "shows the block; one household's filter would look the same"
+)
 #: What a rival says that does not explain a stretch.
 NO = "No."
 #: Asked in this order; the first that speaks explains a stretch.
@@ -127,11 +138,27 @@ RIVALS: tuple[Rival, ...] = (
         "kinds_of_probe",
         ("mark", "dns_sent", *_NOT_MADE),
     ),
+    Rival(
+        "Did some sessions fail everywhere, and others nowhere?",
+        SOME_USERS,
+        "split_sessions",
+        ("dns_sent", *_NOT_MADE),
+    ),
+    Rival(
+        "Could one household be all of it?",
+        ONE_PROBE,
+        "",
+        ("dns_sent", *_NOT_MADE),
+    ),
 )
 
 
 def ask_rivals(
-    connection: duckdb.DuckDBPyConnection, country: Country, thresholds: Thresholds
+    connection: duckdb.DuckDBPyConnection,
+    country: Country,
+    thresholds: Thresholds,
+    *,
+    has_control: bool = False,
 ) -> None:
     """Fill in which blocks a rival explains: ``reason``, ``margin``, ``site_may_refuse``.
 
@@ -139,9 +166,14 @@ def ask_rivals(
         connection: holds ``sessions, networks, site_networks``.
         country: with its blocks and their mechanisms.
         thresholds: ``refusal_share``, ``floor_sessions``.
+        has_control: others than the country's own networks say what works, so the first rival is
+            not asked.
     """
     blocks = [
-        (pair, stretch) for pair in country.pairs for stretch in pair.stretches if stretch.is_block
+        (pair, stretch)
+        for pair in country.pairs
+        for stretch in pair.stretches
+        if stretch.is_block and not stretch.series.lent  # of an address, of which it was asked
     ]
     names = read_type(connection, "host_name")
     rows = [
@@ -150,13 +182,21 @@ def ask_rivals(
     ]
     connection.register("blocks_at_hand", pa.Table.from_pylist(rows, _BLOCKS_AT_HAND))
     create_tables(connection, _STEPS, {**_NUMBERS, **vars(thresholds)})
-    of_probe = find_kinds_of_probe(connection, country, {stretch for _, stretch in blocks})
-    numbers = [number for number, (_, stretch) in enumerate(blocks) if stretch in of_probe]
-    connection.register("kinds_of_probe", pd.DataFrame({"stretch": numbers}, dtype="int64"))
-    for rival in RIVALS:
+    suspected = {stretch for _, stretch in blocks}
+    of_probes = {
+        "kinds_of_probe": find_kinds_of_probe(connection, country, suspected),
+        "split_sessions": find_split_sessions(connection, country, suspected),
+    }
+    for name, stretches in of_probes.items():
+        numbers = [number for number, (_, stretch) in enumerate(blocks) if stretch in stretches]
+        connection.register(name, pd.DataFrame({"stretch": numbers}, dtype="int64"))
+    for rival in RIVALS[1:-1] if has_control else RIVALS[:-1]:
         for (number,) in connection.execute(f"SELECT stretch FROM {rival.table}").fetchall():
             _, stretch = blocks[number]
             stretch.reason = stretch.reason or rival.words
+    left = [(pair, stretch) for pair, stretch in blocks if not stretch.reason]
+    for stretch in find_households(connection, country, left, _OPERATORS):
+        stretch.reason = ONE_PROBE
     for number, margin in connection.execute("SELECT stretch, margin FROM margins").fetchall():
         _, stretch = blocks[number]
         stretch.margin = inf if margin is None else margin
@@ -226,8 +266,7 @@ def answer_rivals(mechanism: str, state: str, reason: str = "") -> list[tuple[st
         reason: why it is withheld; empty of a listed one. The answers of rivals after the one that
             explains it have no effect, and are left out.
     """
-    is_made = state == "blocked" or mechanism == "tls.mitm"
-    kind = "mark" if is_made else _kind_of(mechanism)
+    kind = "mark" if state == "blocked" else _kind_of(mechanism)
     answers = []
     for rival in RIVALS:
         if kind in rival.kinds:
@@ -238,7 +277,12 @@ def answer_rivals(mechanism: str, state: str, reason: str = "") -> list[tuple[st
 
 
 def _kind_of(mechanism: str) -> str:
-    """Return the kind of failure that a mechanism is of (``sessions.KINDS``)."""
+    """Return the kind of failure that a mechanism is of (``sessions.KINDS``).
+
+    A certificate that somebody else made is asked what a false answer is asked.
+    """
+    if mechanism == "tls.mitm":
+        return "dns_sent"
     layer, _, manner = mechanism.partition(".")
     act = layer if layer in ("dns", "tcp") else "name"
     return f"{act}_{'silent' if manner == 'timeout' else 'sent'}"

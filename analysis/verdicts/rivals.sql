@@ -33,7 +33,8 @@ QUALIFY b.kind NOT IN ('mark', 'dns_sent') AND coalesce(b.mechanism, '') <> 'tls
 -- A lost route shows as a time-out, at whichever layer a version of the probe reports it.
 WITH seen AS (
   SELECT b.stretch, n.operator, o.class, o.kind, count(*) AS sessions
-  FROM suspected b JOIN sessions o ON o.domain = b.domain AND o.day BETWEEN b.since AND b.until
+  FROM suspected b JOIN heard_sessions o ON o.domain = b.domain
+      AND o.day BETWEEN b.since AND b.until
     JOIN networks n ON n.probe_asn = o.probe_asn
   WHERE n.is_witness AND n.operator <> b.operator AND o.class IN ('blocked', 'ok', 'unclear')
     AND (b.hours IS NULL OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time)))
@@ -99,7 +100,7 @@ FROM counted
 -- on a network that is no evidence for others.
 WITH before AS (
   SELECT s.stretch, max(o.day)::DATE AS open_day
-  FROM suspected s JOIN sessions o ON o.domain = s.domain AND o.probe_asn = s.probe_asn
+  FROM suspected s JOIN heard_sessions o ON o.domain = s.domain AND o.probe_asn = s.probe_asn
     AND o.day < s.first_day
   WHERE o.class = 'ok' GROUP BY s.stretch HAVING count(*) >= 2
 ), begun AS (
@@ -130,7 +131,8 @@ FROM begun b LEFT JOIN near n USING (stretch)
 WITH seen AS (
   SELECT a.day, o.domain, 2 * count(*) FILTER (o.class = 'ok') > count(*) AS is_reached,
     count(*) >= 2 AS is_common, min(o.session) AS session
-  FROM (SELECT DISTINCT day FROM onsets) a JOIN sessions o ON o.day BETWEEN a.day AND a.day + 7
+  FROM (SELECT DISTINCT day FROM onsets) a
+    JOIN heard_sessions o ON o.day BETWEEN a.day AND a.day + 7
     JOIN networks n ON n.probe_asn = o.probe_asn
   WHERE n.is_witness AND o.class IN ('ok', 'blocked', 'unclear') GROUP BY ALL
 ), votes AS (
@@ -141,19 +143,48 @@ WITH seen AS (
 SELECT day, coalesce(sum(votes) FILTER (is_reached), 0) / sum(votes) AS share
 FROM votes GROUP BY day
 
+-- name: neighbours
+-- One row is one silent block for which other sites in the same hosting network were tested from
+-- the same network on the same days: how many of them it mostly reached (reached_count), and on how
+-- many it mostly met silence (silent_count).
+--
+-- A site counts from two sessions on: one report can make sites up.
+WITH near AS (
+  SELECT b.stretch, b.probe_asn, b.first_day, b.last_day, other.domain
+  FROM suspected b JOIN site_networks own USING (domain)
+    JOIN site_networks other ON other.site_asn = own.site_asn AND other.domain <> own.domain
+  WHERE b.is_silent
+), sites AS (
+  SELECT n.stretch, n.domain, count(*) FILTER (o.class IN ('ok', 'unclear')) AS reached,
+    count(*) FILTER (o.class = 'blocked' AND ends_with(o.kind, 'silent')) AS silent
+  FROM near n JOIN heard_sessions o ON o.domain = n.domain AND o.probe_asn = n.probe_asn
+    AND o.day BETWEEN n.first_day AND n.last_day
+  GROUP BY ALL HAVING count(*) FILTER (o.class IN ('ok', 'unclear', 'blocked')) >= 2
+)
+SELECT stretch, count(*) FILTER (reached > silent) AS reached_count,
+  count(*) FILTER (silent >= reached AND silent > 0) AS silent_count
+FROM sites GROUP BY stretch ORDER BY stretch
+
+-- name: dead_hosts
+-- One row is one block of connections at a host of which no site was reached meanwhile: the host
+-- fell silent as a whole, as by a cut cable.
+SELECT stretch FROM neighbours JOIN suspected USING (stretch)
+WHERE act = 'tcp' AND silent_count > 0 AND reached_count = 0
+
 -- name: coincide(asked, known_days, near_days, least_hosts)
 -- One row is one onset of the relation asked that is a coincidence: it begins when unrelated sites
 -- of other hosts begin to fail in the same act and manner. Then somebody blocked them together.
 --
 -- The sites were open before, the days are known well enough (known_days), and half of all tested
 -- sites were reached in the week after. The same onset then covers the failures of the same site
--- meanwhile on networks that had not tested it. A site that fails with most operators, three or
--- more, counts among the unrelated sites even if one network still reaches it: an order that one
--- network does not carry out is an order. A forger may make any number of failures begin on one
--- day, so the days are compared once.
+-- meanwhile on networks on which it failed before or had not been tested. A site that fails with
+-- most operators, three or more, counts among the unrelated sites even if one network still reaches
+-- it: an order that one network does not carry out is an order. A forger may make any number of
+-- failures begin on one day, so the days are compared once.
 TABLE
 WITH known AS (
-  FROM onsets WHERE day - open_day <= known_days AND host > 0
+  FROM onsets ANTI JOIN dead_hosts USING (stretch)
+  WHERE day - open_day <= known_days AND host > 0
     AND (is_widespread OR stretch IN (SELECT stretch FROM query_table(asked)))
 ), days AS (
   SELECT DISTINCT manner, open_day, day FROM known
@@ -166,7 +197,7 @@ WITH known AS (
   SEMI JOIN (FROM reached_after WHERE share >= 0.5) USING (day)
 )
 SELECT DISTINCT o.stretch FROM query_table(asked) o JOIN coincident c ON c.domain = o.domain
-  AND c.manner = o.manner AND o.day BETWEEN c.day - near_days AND c.last_day
+  AND c.manner = o.manner AND o.day <= c.last_day AND c.day - near_days <= o.last_day
 
 -- name: unreached
 -- One row is one onset of a block that fails in the same way with nearly all operators.
@@ -195,28 +226,6 @@ SELECT o.stretch FROM onsets o JOIN away a ON a.domain = o.domain AND a.manner =
 WHERE NOT o.is_at_hours
 GROUP BY o.stretch HAVING count(DISTINCT a.operator) >= $operators - 1
 
--- name: neighbours
--- One row is one silent block for which other sites in the same hosting network were tested from
--- the same network on the same days: how many of them it mostly reached (reached_count), and on how
--- many it mostly met silence (silent_count).
---
--- A site counts from two sessions on: one report can make sites up.
-WITH near AS (
-  SELECT b.stretch, b.probe_asn, b.first_day, b.last_day, other.domain
-  FROM suspected b JOIN site_networks own USING (domain)
-    JOIN site_networks other ON other.site_asn = own.site_asn AND other.domain <> own.domain
-  WHERE b.is_silent
-), sites AS (
-  SELECT n.stretch, n.domain, count(*) FILTER (o.class IN ('ok', 'unclear')) AS reached,
-    count(*) FILTER (o.class = 'blocked' AND ends_with(o.kind, 'silent')) AS silent
-  FROM near n JOIN sessions o ON o.domain = n.domain AND o.probe_asn = n.probe_asn
-    AND o.day BETWEEN n.first_day AND n.last_day
-  GROUP BY ALL HAVING count(*) FILTER (o.class IN ('ok', 'unclear', 'blocked')) >= 2
-)
-SELECT stretch, count(*) FILTER (reached > silent) AS reached_count,
-  count(*) FILTER (silent >= reached AND silent > 0) AS silent_count
-FROM sites GROUP BY stretch ORDER BY stretch
-
 -- name: silent_alone
 -- One row is one silent stretch that only this network saw, once, and that the host's other sites
 -- do not rule out as a lost route; with its length in days and silent_count, see neighbours.
@@ -236,8 +245,12 @@ FROM ordered o JOIN once USING (domain, probe_asn) LEFT JOIN neighbours USING (s
 WHERE company = 0 AND coalesce(reached_count < 2 AND reached_count <= silent_count, TRUE)
 
 -- name: silent_hosts
--- One row is one stretch that the second rival explains: the host's other sites were silent too.
-FROM silent_alone WHERE days < $host_days AND silent_count > 0
+-- One row is one stretch that the second rival explains: the host's other sites were silent too. On
+-- several networks at once it takes three sites that do not connect, and none that does: a cable.
+SELECT stretch FROM silent_alone WHERE days < $host_days AND silent_count > 0
+UNION
+SELECT stretch FROM dead_hosts JOIN neighbours USING (stretch) JOIN suspected USING (stretch)
+WHERE silent_count >= 2 AND last_day - first_day < $host_days
 
 -- name: lost_routes
 -- One row is one stretch that the third rival explains: it lasted a few days, and the host's other
@@ -285,7 +298,7 @@ WITH asked AS (
   FROM asked WHERE is_by_tcp GROUP BY ALL
 ), lasting AS (
   FROM pairs p WHERE days >= $refusal_days OR 2 > (
-    SELECT count(*) FROM sessions o WHERE o.domain = p.domain AND o.probe_asn = p.probe_asn
+    SELECT count(*) FROM heard_sessions o WHERE o.domain = p.domain AND o.probe_asn = p.probe_asn
       AND o.day > p.last_day AND o.class = 'ok')
 )
 SELECT stretch,

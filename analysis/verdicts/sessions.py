@@ -6,6 +6,7 @@ One person may run hundreds of tests a day, and send each of them many times. A 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import floor
 from typing import Self
 
 import duckdb
@@ -18,6 +19,7 @@ from analysis.outcomes.steps import create_tables, create_type, create_views, ke
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.store.stage_tables import Tables
+from analysis.verdicts.together import SHARE, fail_alone
 
 #: Results of a session. ``unclear`` (the site failed, and no rule explains why) and ``none`` (no
 #: measurement can be interpreted) are both *unknown* in the published tables.
@@ -30,6 +32,10 @@ BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
 #: kinds are not evidence of the same block. A failed lookup that does not report the name as
 #: missing is silent.
 KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
+
+#: Sites are judged by one kind of input if fewer such differences come by accident. This decides
+#: what is compared, and accuses nobody.
+_DIVIDING_CHANCE = 0.05
 
 _QUERIES = read_queries(__file__)
 #: Views of ``Sessions``: name → query.
@@ -75,6 +81,8 @@ class Sessions(Outcomes):
 
     ``unheard_sessions``: ``domain, probe_asn, day, kind`` of the others.
 
+    ``divided_pairs``: ``domain, probe_asn, is_https``, the kind of input that fails alone.
+
     ``site_networks``: the network that hosts each site, ``site_asn``.
 
     ``networks``: ``probe_asn``, its ``network`` (a number from 0), ``operator`` (a number: networks
@@ -88,6 +96,10 @@ class Sessions(Outcomes):
         """Return the tables that ``add_sessions`` makes in a catalog."""
         views = {**outcomes.views, **SESSION_VIEWS}
         return cls((catalog, *outcomes.catalogs), views)
+
+    def of_addresses(self) -> Self:
+        """Return the tables of shared addresses, which are beside those of web sites."""
+        return type(self)((f"{self.catalogs[0]}.addresses", *self.catalogs), self.views)
 
 
 def add_sessions(
@@ -115,7 +127,38 @@ def add_sessions(
         create_type(opened, "failure_kind", str(KINDS), catalog)
         create_tables(opened, {"roaming_runs": ROAMING}, {**numbers, "rows": "outcomes"}, catalog)
         create_views(opened, pick_queries(_QUERIES, "session_measurements"))
+        _divide_inputs(opened, thresholds.floor_sessions, catalog)
         names = pd.DataFrame(operators.names.items(), columns=["probe_asn", "name"])
         opened.register("operator_names", names.astype({"probe_asn": "uint32", "name": "str"}))
         create_tables(opened, _STEPS, numbers, catalog)
     return sessions
+
+
+def _divide_inputs(
+    connection: duckdb.DuckDBPyConnection, floor_sessions: int, catalog: str
+) -> None:
+    """Create ``divided_pairs``: the pairs in which one kind of input fails alone, and which.
+
+    One row is one ``domain, probe_asn``, with ``is_https``, whether it is ``https://``; and how
+    many forged failures of the other kind would put them together (``to_unite``).
+    """
+    counted = connection.execute(_QUERIES["input_counts"], {"floor_sessions": floor_sessions})
+    divided = []
+    for domain, probe_asn, http_failures, http_sessions, failures, sessions in counted.fetchall():
+        parts = {
+            False: (http_failures, http_sessions),
+            True: (failures - http_failures, sessions - http_sessions),
+        }
+        divided += [
+            (domain, probe_asn, is_https, floor(part[0] / SHARE) - failures + 1)
+            for is_https, part in parts.items()
+            if fail_alone(*part, failures, sessions, _DIVIDING_CHANCE)
+        ]
+    table = pd.DataFrame(divided, columns=["domain", "probe_asn", "is_https", "to_unite"])
+    connection.register(
+        "registered_inputs",
+        table.astype({"probe_asn": "uint32", "is_https": "bool", "to_unite": "int64"}),
+    )
+    query = "SELECT * REPLACE (domain::host_name AS domain) FROM registered_inputs"
+    create_tables(connection, {"divided_pairs": query}, {}, catalog)
+    connection.unregister("registered_inputs")

@@ -8,7 +8,7 @@
 -- Where the input redirects to another site, a failure there (is_about_target) is no evidence about
 -- this site. A mark is a trace that only blocking leaves. A lookup that fails without an answer
 -- that the name is missing counts as silent.
-SELECT domain, probe_asn, session, day, measurement_start_time AS time, software,
+SELECT domain, probe_asn, session, day, measurement_start_time AS time, software, is_https,
   resolver_asn = probe_asn AS is_via_own,
   resolver_asn IN (FROM domestic_resolvers) AS is_via_domestic,
   evidence = 'scored' AND r.probe_asn IS NULL AS is_scored,
@@ -28,32 +28,57 @@ SELECT domain, probe_asn, session, day, measurement_start_time AS time, software
   )::failure_kind END AS kind
 FROM outcomes LEFT JOIN roaming_runs r USING (session, probe_asn) WHERE domain <> ''
 
+-- name: input_counts
+-- One row is one pair that was tested by http:// and by https:// inputs and fails often enough for
+-- a state: in how many sessions the one and the other failed, of how many.
+WITH failing AS (
+  SELECT domain, probe_asn FROM session_measurements WHERE shown = 'blocked'
+  GROUP BY ALL HAVING count(DISTINCT session) >= $floor_sessions
+), shown AS (
+  SELECT domain, probe_asn, is_https, session, bool_or(shown = 'blocked') AS fails
+  FROM session_measurements SEMI JOIN failing USING (domain, probe_asn)
+  WHERE shown IN ('blocked', 'ok') GROUP BY ALL
+)
+SELECT domain, probe_asn, count(*) FILTER (fails AND NOT is_https) AS http_failures,
+  count(*) FILTER (NOT is_https) AS http_sessions, count(*) FILTER (fails) AS failures,
+  count(*) AS sessions
+FROM shown GROUP BY ALL HAVING bool_or(is_https) AND NOT bool_and(is_https)
+
 -- name: sessions
 -- One row is one session of a site: domain, probe_asn, session.
 --
 -- Most sessions tested the site once, and have the class of that measurement. If a session tested
 -- the site several times, it has the class of most measurements that can be interpreted; if two
--- classes have equally many, its class is unknown.
-WITH repeated AS MATERIALIZED (
+-- classes have equally many, its class is unknown. Where one kind of input fails alone
+-- (divided_pairs), a session has the class of its measurements of that input, if it has any
+-- (is_asked).
+WITH asked AS MATERIALIZED (
+  SELECT m.*, d.is_https IS NULL OR d.is_https = m.is_https AS is_asked
+  FROM session_measurements m LEFT JOIN divided_pairs d USING (domain, probe_asn)
+), repeated AS MATERIALIZED (
   SELECT domain, probe_asn, session FROM outcomes WHERE domain <> ''
   GROUP BY domain, probe_asn, session HAVING count(*) > 1
+), chosen AS (
+  SELECT *, bool_or(is_asked) OVER (PARTITION BY domain, probe_asn, session) AS has_asked
+  FROM asked SEMI JOIN repeated USING (domain, probe_asn, session)
 ), counted AS (
   SELECT domain, probe_asn, session, min(day) AS day, min(time) AS time, min(software) AS software,
+    bool_and(has_asked) AS is_asked,
     bool_and(is_via_own) AS is_via_own, bool_and(is_via_domestic) AS is_via_domestic,
     bool_or(is_scored) AS is_scored, bool_or(is_refused) AS is_refused,
     count(*) FILTER (shown = 'blocked') AS blocked, count(*) FILTER (shown = 'down') AS down,
     count(*) FILTER (shown = 'ok') AS ok, count(*) FILTER (shown = 'unclear') AS unclear,
     -- the kind of most failures; if two are equally many, the first of KINDS
     mode(kind ORDER BY kind) AS kind, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
-  FROM session_measurements SEMI JOIN repeated USING (domain, probe_asn, session)
+  FROM chosen WHERE is_asked OR NOT has_asked
   GROUP BY domain, probe_asn, session
 )
-SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domestic, is_scored,
-  is_refused, shown AS class, kind, is_dns
-FROM session_measurements ANTI JOIN repeated USING (domain, probe_asn, session)
+SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is_via_domestic,
+  is_scored, is_refused, shown AS class, kind, is_dns
+FROM asked ANTI JOIN repeated USING (domain, probe_asn, session)
 UNION ALL
-SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domestic, is_scored,
-  is_refused,
+SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is_via_domestic,
+  is_scored, is_refused,
   (CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
         WHEN down > blocked AND down > ok THEN 'down'
         WHEN ok > blocked AND ok > down THEN 'ok'
@@ -102,13 +127,16 @@ HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE i
   AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
 
 -- name: unheard_sessions
--- One row is one session of a cleared pair whose lookup failed through a resolver that is not
--- typical of the network. It does not count.
+-- One row is one session that does not count: one of a cleared pair whose lookup failed through a
+-- resolver that is not typical of the network, or one that tested only the kind of input that does
+-- not fail.
 SELECT s.domain, s.probe_asn, s.day, s.kind
 FROM sessions s JOIN cleared_cells USING (domain, probe_asn)
   JOIN resolver_cells r USING (domain, probe_asn)
 WHERE s.class = 'blocked' AND s.is_dns
   AND NOT CASE WHEN r.is_own THEN s.is_via_own ELSE s.is_via_domestic END
+UNION ALL
+SELECT domain, probe_asn, day, NULL FROM sessions WHERE NOT is_asked AND class <> 'none'
 
 -- name: sessions_by_resolver
 -- One row is one session, with its place (the row number in the table sessions); is_speaking,
@@ -119,7 +147,7 @@ WHERE s.class = 'blocked' AND s.is_dns
 SELECT s.rowid AS place, s.*,
   coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END, TRUE)
     AS is_speaking,
-  is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns AS is_heard
+  is_asked AND (is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns) AS is_heard
 FROM sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
   LEFT JOIN cleared_cells c USING (domain, probe_asn)
 

@@ -90,6 +90,7 @@ def _by_state(table: pd.DataFrame) -> pd.Series:
     )
     cases = {
         "impaired": state == "impaired",
+        "unexplained": state == "unexplained",
         "down": state == "down",
         "anomaly_unexplained": state.isin(["ok", "mixed"]),
     }

@@ -16,6 +16,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.verdicts.floors import StretchPart, find_blocks, is_enough, lie_between, meets_floor
 from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Pair, Session
+from analysis.verdicts.reasons import UNEXPLAINED, is_mostly_blocked
 
 STATES_BY_STRENGTH = tuple(state for state in vocabulary.STATES if state)
 #: Why a pair has no conclusion, where it has too few tests; tests that disagree are enough.
@@ -47,7 +48,8 @@ class PairState:
 
     Attributes:
         pair: the pair.
-        state: *blocked*, *likely_blocked*, *down* or *impaired*; empty if no stretch says so.
+        state: *blocked*, *likely_blocked*, *impaired*, *unexplained* or *down*; empty if nothing
+            says so.
         rests_on: the stretch that the state rests on, as far as it lies in the period.
         parts: its stretches, as far as they lie in the period.
         listed: those of them that are listed in the period.
@@ -56,7 +58,8 @@ class PairState:
         is_open: it is *ok*, if nothing fails.
         ends_otherwise: a session after the last failure found the site open, or down for the
             control too. Outside the hours of a schedule that says nothing.
-        reason: why something surprising is not listed.
+        reason: why the stretch on which the state rests is not listed, or else the first one that
+            has a reason; of a pair that fails often without one, what its failures are.
     """
 
     pair: Pair
@@ -83,7 +86,10 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> PairStat
     parts = [StretchPart.inside(stretch, since, until) for stretch in pair.stretches]
     blocks = find_blocks([part for part in parts if part.stretch.is_listed], -inf, thresholds)
     listed = [part for part in parts if part.stretch in blocks]
-    states = [(_state_of(part, part in listed, thresholds), part) for part in parts]
+    with_reason = [part for part in parts if part.stretch.reason and part.failures]
+    reasons = {pair.usual, *(part.stretch.reason for part in with_reason)}
+    unclear = "unexplained" if reasons.issubset(UNEXPLAINED) else "impaired"
+    states = [(_state_of(part, part in listed, unclear, thresholds), part) for part in parts]
     state, rests_on = min(
         ((state, part) for state, part in states if state), key=_rank, default=("", None)
     )
@@ -92,6 +98,14 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> PairStat
     telling = _find_telling(pair, since, until)
     reached = [session.day for session in telling if session.result == "ok"]
     has_hours = any(part.stretch.series.schedule for part in listed)
+    blocked = [session.day for session in telling if session.result == "blocked"]
+    is_often = pair.fails_often and is_enough(len(blocked), len(set(blocked)), thresholds)
+    if state in ("", "down") and is_often and unclear == "unexplained":
+        state, rests_on = "unexplained", None
+    with_reason.sort(key=lambda part: part != rests_on)
+    reason = with_reason[0].stretch.reason if with_reason else ""
+    if state == "unexplained":
+        reason = reason or pair.usual
     return PairState(
         pair,
         state,
@@ -102,20 +116,29 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> PairStat
         sum(session.result == "ok" for session in inside),
         bool(meets_floor(len(reached), len(set(reached)), len(telling), thresholds)),
         bool(failures) and not has_hours and _ends_otherwise(telling, failures[-1]),
-        next((part.stretch.reason for part in parts if part.stretch.reason and part.failures), ""),
+        reason,
     )
 
 
-def _state_of(part: StretchPart, is_listed: bool, thresholds: Thresholds) -> str:
-    """Return the state that a stretch gives its pair in a period; empty if it gives none."""
+def _state_of(part: StretchPart, is_listed: bool, unclear: str, thresholds: Thresholds) -> str:
+    """Return the state that a stretch gives its pair in a period; empty if it gives none.
+
+    Args:
+        part: the stretch, as far as it lies in the period.
+        is_listed: it is listed in the period.
+        unclear: what a pair is whose failures are neither a block nor the control's too.
+        thresholds: of the floors.
+    """
     failure_count = len(part.failures)
     if is_listed:
         return "blocked" if part.stretch.kind == MARK else "likely_blocked"
     if part.stretch.kind == ANY and part.meets_floor(thresholds):
         down_count = sum(session.result == "down" for session in part.sessions)
-        return "down" if 2 * down_count >= failure_count else "impaired"
+        if 2 * down_count >= failure_count:
+            return "down"
+        return unclear if is_mostly_blocked(part.stretch) else "impaired"
     is_withheld = part.stretch.reason and is_enough(failure_count, part.day_count, thresholds)
-    return "impaired" if is_withheld else ""
+    return unclear if is_withheld else ""
 
 
 def _rank(found: tuple[str, StretchPart]) -> tuple[int, int, int, int]:

@@ -24,7 +24,9 @@ def find_stretches(series: Series, change_cost: float) -> list[Stretch]:
         change_cost: the threshold.
     """
     count = len(series.sessions)
-    if series.schedule:
+    if series.lent:  # all of its sessions met the cut address
+        is_inside, edges = [True] * count, [(0, count - 1)]
+    elif series.schedule:
         is_inside = series.schedule.is_inside(series.times).tolist()
         edges = [(0, count - 1)]
     else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import duckdb
 import numpy as np
@@ -14,7 +14,13 @@ from analysis.outcomes.steps import create_tables, keep_table, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import MOMENT, Period
 from analysis.sql import pick_queries, read_queries
-from analysis.verdicts.caveats import add_caveats
+from analysis.verdicts.addresses import (
+    NO_ADDRESSES,
+    judge_addresses,
+    lend_cuts,
+    tabulate_addresses,
+)
+from analysis.verdicts.caveats import ONE_INPUT, add_caveats
 from analysis.verdicts.flips import MARKED_DAYS, MOST_FORGED, sessions_to_flip
 from analysis.verdicts.floors import meets_floor, wilson_bounds
 from analysis.verdicts.intervals import PAIR, interval_tables, round_chance, round_evidence
@@ -44,6 +50,7 @@ class Judgement:
         verdicts: one row per ``domain, probe_asn, period``; the contract's ``verdicts.csv``
             without ``operator``.
         intervals: one row per listed interval; the contract's ``blocking_intervals.csv``.
+        addresses: one row per listed interval of a shared address; ``blocked_addresses.csv``.
         withheld: one row per stretch that is surprising or mostly fails, and is not listed;
             ``withheld_intervals.csv``.
         chances: one row per ``domain, probe_asn`` with enough failures of one kind to be weighed,
@@ -55,6 +62,7 @@ class Judgement:
 
     verdicts: pd.DataFrame
     intervals: pd.DataFrame
+    addresses: pd.DataFrame
     withheld: pd.DataFrame
     chances: pd.DataFrame
     defects: pd.DataFrame
@@ -71,6 +79,7 @@ class Judgement:
             self,
             verdicts=hide_measurements(self.verdicts),
             intervals=hide_measurements(self.intervals, PAIR),
+            addresses=hide_measurements(self.addresses, ["address", "probe_asn"]),
             withheld=hide_measurements(self.withheld, PAIR),
         )
 
@@ -84,12 +93,14 @@ class Scope:
         thresholds: the method's numbers.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
         has_control: whether others than the country's own networks say what works elsewhere.
+        has_addresses: the sessions of shared addresses were made beside those of sites.
     """
 
     periods: Mapping[str, Period]
     thresholds: Thresholds
     has_explorer: bool
     has_control: bool = False
+    has_addresses: bool = False
 
 
 def _add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Period]) -> None:
@@ -109,8 +120,9 @@ def list_pairs(
 
     They are those that ``judge_cells`` lists, without what it says of them.
     """
+    lend, _ = _judge_addresses(connection, sessions, thresholds)
     with sessions.opened(connection) as opened:
-        country = judge_country(opened, thresholds)
+        country = judge_country(opened, thresholds, lend=lend)
         decide(opened, country, thresholds)
         names = read_type(opened, "host_name")
     listed = [
@@ -125,8 +137,18 @@ def judge_without_rivals(
     connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
 ) -> Country:
     """Judge the pairs by their sessions alone, without rivals and what is known besides."""
+    lend, _ = _judge_addresses(connection, sessions, thresholds)
     with sessions.opened(connection) as opened:
-        return judge_country(opened, thresholds)
+        return judge_country(opened, thresholds, lend=lend)
+
+
+def _judge_addresses(
+    connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
+) -> tuple[Callable[[Country], None], pd.DataFrame]:
+    """Judge the shared addresses: return what lends their blocks to sites, and a table of these."""
+    addresses, intervals = judge_addresses(connection, sessions, thresholds)
+    table = tabulate_addresses(connection, addresses, sessions, intervals)
+    return partial(lend_cuts, connection, addresses, sessions), table
 
 
 def judge_cells(
@@ -143,12 +165,17 @@ def judge_cells(
         scope: of which periods, and by which numbers.
         elsewhere: see ``rates.LeastRates``.
     """
+    lend, addresses = None, NO_ADDRESSES
+    if scope.has_addresses:
+        lend, addresses = _judge_addresses(connection, sessions, scope.thresholds)
     with sessions.opened(connection) as opened:
-        country = judge_country(opened, scope.thresholds, elsewhere)
-        return _judge(opened, country, scope)
+        country = judge_country(opened, scope.thresholds, elsewhere, lend)
+        return _judge(opened, country, scope, addresses)
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, country: Country, scope: Scope) -> Judgement:
+def _judge(
+    connection: duckdb.DuckDBPyConnection, country: Country, scope: Scope, addresses: pd.DataFrame
+) -> Judgement:
     periods, thresholds = scope.periods, scope.thresholds
     _add_period_parts(connection, periods.values())
     steps = pick_queries(_QUERIES, _IS_PROBLEM, "measurement_counts", "cell_parts")
@@ -167,9 +194,12 @@ def _judge(connection: duckdb.DuckDBPyConnection, country: Country, scope: Scope
     )
     verdicts["domain"] = names[verdicts["domain"]]
     verdicts = add_witness(connection, verdicts, periods, has_explorer=scope.has_explorer)
+    listed, withheld = interval_tables(connection, country, names)
     return Judgement(
         verdicts.sort_values([*PAIR, "period"], ignore_index=True),
-        *interval_tables(connection, country, names),
+        listed,
+        addresses,
+        withheld,
         _chances(country, names),
         _defects(connection, country),
         lambda: country,
@@ -212,6 +242,7 @@ _WORKING = [
     "unclear_sessions",
     "unheard_sessions",
     "own_session_count",
+    "to_unite",
     "last_known",
     "first_open",
     "is_open",
@@ -246,11 +277,19 @@ def _verdicts_of(
     )
     reason = table["reason"].fillna("").mask(is_chosen, OTHER_RESOLVERS)
     table["note"] = table["note"].where(is_listed, reason)
-    for column in ("rule_id", "mechanism", "resolver_asns", "schedule"):
+    table["note"] = _add_inputs(table)
+    for column in ("rule_id", "mechanism", "resolver_asns", "schedule", "inputs"):
         table[column] = table[column].where(is_listed, "").fillna("")
     is_of_resolver = table["mechanism"].str.startswith("dns.")
     table["resolver_asns"] = table["resolver_asns"].where(is_of_resolver, "")
     return table.drop(columns=_WORKING)
+
+
+def _add_inputs(table: pd.DataFrame) -> pd.Series:
+    """Return the notes, with which kind of input a listed pair is judged by, if by one alone."""
+    words = table["inputs"].map(ONE_INPUT).where(table["state"].isin(LISTED))
+    notes = zip(words.fillna(""), table["note"], strict=True)
+    return pd.Series(["; ".join(filter(None, parts)) for parts in notes], table.index, dtype=str)
 
 
 def _describe_states(
@@ -345,6 +384,7 @@ _FLIP_COLUMNS = [
     "unclear_sessions",
     "marked_days",
     "own_session_count",
+    "to_unite",
     "listed_session_count",
 ]
 

@@ -93,9 +93,11 @@ WITH inside AS (
 SELECT s.domain, m.probe_asn, m.* EXCLUDE (domain, probe_asn),
   s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns,
   coalesce(unheard_sessions, 0) AS unheard_sessions, coalesce(marked_days, 0) AS marked_days,
-  own_session_count
+  own_session_count, to_unite::DOUBLE AS to_unite,
+  CASE is_https WHEN TRUE THEN 'https' WHEN FALSE THEN 'http' ELSE '' END AS inputs
 FROM counted m JOIN days s ON enum_code(m.domain) = s.domain AND m.probe_asn = s.probe_asn
   LEFT JOIN resolvers r ON r.domain = m.domain AND r.probe_asn = m.probe_asn
   LEFT JOIN marked k ON k.domain = m.domain AND k.probe_asn = m.probe_asn
   LEFT JOIN unheard u ON u.domain = m.domain AND u.probe_asn = m.probe_asn
   LEFT JOIN own o ON o.domain = m.domain AND o.probe_asn = m.probe_asn
+  LEFT JOIN divided_pairs i ON i.domain = m.domain AND i.probe_asn = m.probe_asn
