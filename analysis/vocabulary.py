@@ -57,9 +57,8 @@ STATES: dict[str, State] = {
         "#96650A",
         "◆",
         '<path d="M5 .4 9.6 5 5 9.6.4 5z" fill="currentColor"/>',
-        "Many sessions failed as if the site were blocked, and nothing that the method knows "
-        "explains them, but they are not enough, or not regular enough, for the list. The site may "
-        "be blocked in a way that this method cannot see.",
+        "Many sessions failed as if the site were blocked, for no reason that the method knows. "
+        "They are not enough for the list.",
     ),
     "down": State(
         "Site down, not blocking",
