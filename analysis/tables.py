@@ -285,9 +285,8 @@ TABLES = {
         _table(
             "chances",
             "domain probe_asn",
-            """One row per pair that has `evidence` in `verdicts.csv`, listed or not. For a pair
-            without a row no chance was calculated: a trace of blocking decides, or failures of one
-            kind are too few.""",
+            """One row per pair with enough failures of one kind, listed or not, traces of blocking
+            included. Where a trace decides, `verdicts.csv` has no evidence.""",
             "domain probe_asn evidence chance",
         ),
         _table(

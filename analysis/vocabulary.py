@@ -31,9 +31,9 @@ STATES: dict[str, State] = {
         "#8C1127",
         "■",
         '<path d="M1 1h8v8h-8z" fill="currentColor"/>',
-        "Sessions could not reach the site and left a trace of blocking: a block page, a sinkhole, "
-        "or an address that no site can have. A trace is not enough if only one kind of probe saw "
-        "it although others tested the same sites.",
+        "Sessions could not reach the site and left a trace that only a network can leave, such as "
+        "an answer at the operator's own address. A trace is not enough if only one kind of probe "
+        "saw it although others tested the same sites.",
     ),
     "likely_blocked": State(
         "Likely blocked",

@@ -47,7 +47,8 @@ class Rule:
         comment: the reason for the rule, for the report's readers and for reviewers.
         mechanism: method of the block; blocked rules only.
         evidence: none (no data), discarded (data without meaning), scored.
-        is_artefact: the observation has a trace that only a block leaves.
+        is_artefact: it is a trace of blocking, if only a network can have left it
+            (``is_of_network``).
         is_about_target: the failing site is the one to which the input redirects.
         set_aside: the reason by which the rule explains an anomaly that is no block.
 

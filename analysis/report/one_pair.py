@@ -43,7 +43,7 @@ def find_pair(study: Study, judgement: Judgement, domain: str, probe_asn: int) -
 
 
 def most_surprising(series: Iterable[Series]) -> Series | None:
-    """Return the weighed series with most evidence; a mark's, if none is weighed; or nothing."""
+    """Return the series with most evidence, or nothing."""
     weighed = [one for one in series if one.kind != ANY]
     return max(weighed, key=lambda one: (one.is_weighed, one.log_evidence), default=None)
 

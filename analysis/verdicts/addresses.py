@@ -16,10 +16,9 @@ from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.steps import create_tables, create_views, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
-from analysis.verdicts.floors import mark_blocks
 from analysis.verdicts.hours import find_schedules
 from analysis.verdicts.intervals import interval_tables
-from analysis.verdicts.judge import decide, judge_series
+from analysis.verdicts.judge import decide, judge_sites
 from analysis.verdicts.pairs import Country, Pair, Series, Stretch, read_country
 from analysis.verdicts.rates import teach
 from analysis.verdicts.sessions import SESSION_VIEWS, Operators, Sessions, add_sessions
@@ -75,10 +74,7 @@ def judge_addresses(
         country = read_country(opened, thresholds.floor_sessions)
         teach(opened, country)
         find_schedules(country.pairs)
-        for address in country.sites():
-            for pair in address:
-                judge_series(pair, thresholds)
-            mark_blocks(address, thresholds)
+        judge_sites(country, thresholds)
         decide(opened, country, thresholds)
         listed, _ = interval_tables(opened, country, read_type(opened, "host_name"))
     return country, listed.rename(columns={"domain": "address"})

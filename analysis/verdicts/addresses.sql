@@ -1,7 +1,7 @@
 -- Connections to addresses that several sites share, with the address in the place of the site.
 
 -- name: shared_addresses
--- One row is one public address to which probes tried to connect for several sites.
+-- One row is one address to which probes tried to connect for several sites.
 SELECT address FROM (
   SELECT DISTINCT address, registrable_domain
   FROM (SELECT domain, unnest(tcp).address AS address FROM typed_observations)

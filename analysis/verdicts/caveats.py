@@ -28,7 +28,8 @@ def add_caveats(connection: duckdb.DuckDBPyConnection, country: Country) -> None
         country: all pairs, with their listed stretches.
     """
     listed = {stretch for stretch in country.stretches() if stretch.is_listed}
-    for stretch, (failing, other_count) in find_heavy_probes(connection, country, listed).items():
+    heavy = find_heavy_probes(connection, country, listed, share=1)
+    for stretch, (failing, other_count) in heavy.items():
         stretch.caveat = ONE_PLATFORM.format(n=failing, m=other_count)
     for stretch in listed:
         caveats = [

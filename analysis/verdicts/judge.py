@@ -69,14 +69,14 @@ def judge_pair(
     for series in pair.series:
         series.lessons = lessons.get(series.kind, series.lessons)
         series.schedule = (schedules or {}).get(series.kind)
-    judge_series(pair, thresholds)
+    _judge_series(pair, thresholds)
     parts = [StretchPart.whole(stretch) for stretch in pair.stretches]
     for stretch in find_blocks(parts, find_line(thresholds, is_supported), thresholds):
         stretch.is_block = True
     return list(pair.series)
 
 
-def judge_series(pair: Pair, thresholds: Thresholds) -> None:
+def _judge_series(pair: Pair, thresholds: Thresholds) -> None:
     """Fill in the evidence and the stretches of a pair's series."""
     for series in pair.series:
         weigh(series)
@@ -104,11 +104,21 @@ def judge_country(
         find_schedules(site)
     if lend:
         lend(country)
+    judge_sites(country, thresholds)
+    return country
+
+
+def judge_sites(country: Country, thresholds: Thresholds) -> None:
+    """Fill in the evidence, the stretches and the blocks of all pairs, site by site.
+
+    Args:
+        country: with what others teach, and the hours of its series.
+        thresholds: the method's numbers.
+    """
     for site in country.sites():
         for pair in site:
-            judge_series(pair, thresholds)
+            _judge_series(pair, thresholds)
         mark_blocks(site, thresholds)
-    return country
 
 
 def decide(

@@ -24,7 +24,7 @@ from analysis.verdicts.sessions import CLASSES, KINDS
 if TYPE_CHECKING:
     from analysis.verdicts.hours import Schedule
 
-#: The kind of failure that only blocking leaves: a trace.
+#: The kind of failure that only a network can make: a trace.
 MARK = "mark"
 #: Beside ``KINDS``: whatever does not work, failures of the control included.
 ANY = "any"
@@ -101,7 +101,7 @@ class Series:
         kind: one of ``KINDS``, or ``ANY``.
         sessions: those that failed in this way, and those that reached the site or do not say.
         fails: whether each failed in this way.
-        lessons: what others teach about this kind; not filled for marks and ``ANY``.
+        lessons: what others teach about this kind; not filled for ``ANY``.
         least_rates: of each session, a lower bound of its rate of accidents, from other countries
             (apps); or nothing.
         schedule: the hours of the week at which the site fails, if it fails at any (``hours``).

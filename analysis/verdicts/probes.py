@@ -169,9 +169,12 @@ def find_households(
 
 
 def find_heavy_probes(
-    connection: duckdb.DuckDBPyConnection, country: Country, listed: set[Stretch]
+    connection: duckdb.DuckDBPyConnection,
+    country: Country,
+    listed: set[Stretch],
+    share: float = SHARE,
 ) -> dict[Stretch, tuple[int, int]]:
-    """Find listed stretches whose failures all come from one platform that makes most tests.
+    """Find stretches of which so many failures come from one platform that makes most tests.
 
     If everybody in the country uses one platform, that says nothing.
 
@@ -186,7 +189,7 @@ def find_heavy_probes(
     for manner, sessions in _read_probes(connection, country, listed).groupby("manner"):
         failing = sessions.loc[sessions["is_hit"], "platform"].value_counts()
         other_count = int((sessions["platform"] != failing.index[0]).sum())
-        if failing.iloc[0] >= SHARE * failing.sum() and other_count < _OTHERS * len(sessions):
+        if failing.iloc[0] >= share * failing.sum() and other_count < _OTHERS * len(sessions):
             counts[manner] = (int(failing.iloc[0]), other_count)
     manners = _name_manners(country, listed)
     return {stretch: counts[manner] for manner, stretch in manners if manner in counts}

@@ -75,8 +75,8 @@ EVERYWHERE = (
     "or a site that refuses the country, would look the same as a block"
 )
 HOST_SILENT = (
-    "timed out on this network alone, and so did the other sites in the same hosting network; a "
-    "lost route would look the same"
+    "timed out, and so did the other sites in the same hosting network; a lost route or a cut "
+    "cable would look the same"
 )
 ROUTE_UNKNOWN = (
     "timed out for a few days, and no other site in the same hosting network was tested from this "
@@ -103,8 +103,8 @@ SOME_USERS = (
     "the same"
 )
 ONE_PROBE = (
-    "nearly all tests of these sites on this network are of one platform, and no other network "
-    "shows the block; one household's filter would look the same"
+    "nearly all tests of these sites on this network are of one platform, and no operator with "
+    "tests of several shows the block; one household's filter would look the same"
 )
 #: What a rival says that does not explain a stretch.
 NO = "No."

@@ -26,7 +26,7 @@ from analysis.verdicts.together import SHARE, fail_alone
 CLASSES = ("blocked", "down", "ok", "unclear", "none")
 #: Their indices.
 BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
-#: Kinds of failure of a blocked session: a trace that only blocking leaves (*mark*); else the step
+#: Kinds of failure of a blocked session: a trace that only a network leaves (*mark*); else the step
 #: that failed, with or without an answer (*sent*, *silent*). The steps are the lookup, the
 #: connection, and the handshake or request, which both contain the site's name. Sessions of two
 #: kinds are not evidence of the same block. A failed lookup that does not report the name as

@@ -6,7 +6,7 @@
 -- kind of failure if it is blocked (kind). A view.
 --
 -- Where the input redirects to another site, a failure there (is_about_target) is no evidence about
--- this site. A mark is a trace that only blocking leaves. A lookup that fails without an answer
+-- this site. A mark is a trace that only a network leaves. A lookup that fails without an answer
 -- that the name is missing counts as silent.
 SELECT domain, probe_asn, session, day, measurement_start_time AS time, software, is_https,
   resolver_asn = probe_asn AS is_via_own,

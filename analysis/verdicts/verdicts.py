@@ -54,7 +54,7 @@ class Judgement:
         withheld: one row per stretch that is surprising or mostly fails, and is not listed;
             ``withheld_intervals.csv``.
         chances: one row per ``domain, probe_asn`` with enough failures of one kind to be weighed,
-            marks left out: ``evidence, chance`` of the most surprising.
+            or to be a mark: ``evidence, chance`` of the most surprising.
         defects: one row per ``software, kind`` that failed in one kind of probe alone:
             ``site_count, session_count``.
         weigh: judges the pairs that all of it rests on, without their rivals.
@@ -120,7 +120,7 @@ def list_pairs(
 
     They are those that ``judge_cells`` lists, without what it says of them.
     """
-    lend, _ = _judge_addresses(connection, sessions, thresholds)
+    lend = _lend(connection, sessions, thresholds)
     with sessions.opened(connection) as opened:
         country = judge_country(opened, thresholds, lend=lend)
         decide(opened, country, thresholds)
@@ -137,18 +137,17 @@ def judge_without_rivals(
     connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
 ) -> Country:
     """Judge the pairs by their sessions alone, without rivals and what is known besides."""
-    lend, _ = _judge_addresses(connection, sessions, thresholds)
+    lend = _lend(connection, sessions, thresholds)
     with sessions.opened(connection) as opened:
         return judge_country(opened, thresholds, lend=lend)
 
 
-def _judge_addresses(
+def _lend(
     connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
-) -> tuple[Callable[[Country], None], pd.DataFrame]:
-    """Judge the shared addresses: return what lends their blocks to sites, and a table of these."""
-    addresses, intervals = judge_addresses(connection, sessions, thresholds)
-    table = tabulate_addresses(connection, addresses, sessions, intervals)
-    return partial(lend_cuts, connection, addresses, sessions), table
+) -> Callable[[Country], None]:
+    """Judge the shared addresses, and return what lends their blocks to sites."""
+    addresses, _ = judge_addresses(connection, sessions, thresholds)
+    return partial(lend_cuts, connection, addresses, sessions)
 
 
 def judge_cells(
@@ -167,7 +166,9 @@ def judge_cells(
     """
     lend, addresses = None, NO_ADDRESSES
     if scope.has_addresses:
-        lend, addresses = _judge_addresses(connection, sessions, scope.thresholds)
+        judged, intervals = judge_addresses(connection, sessions, scope.thresholds)
+        lend = partial(lend_cuts, connection, judged, sessions)
+        addresses = tabulate_addresses(connection, judged, sessions, intervals)
     with sessions.opened(connection) as opened:
         country = judge_country(opened, scope.thresholds, elsewhere, lend)
         return _judge(opened, country, scope, addresses)
