@@ -34,7 +34,7 @@ from analysis.pages.formats import (
 from analysis.period import day_of
 from analysis.reference.reference_files import capital_zone
 from analysis.tables import read_network, tell_network
-from analysis.verdicts.caveats import BEFORE_FIRST_TEST, ONE_PLATFORM
+from analysis.verdicts.caveats import BEFORE_FIRST_TEST, BYSTANDER, ONE_INPUT, ONE_PLATFORM
 from analysis.verdicts.reasons import BELOW_LINE
 from analysis.verdicts.rivals import NO, ONE_KIND_OF_PROBE, RIVALS, answer_rivals
 from analysis.vocabulary import (
@@ -179,10 +179,12 @@ def say_verdict(
         for item in stretches
     ]
     grade = CERTAINTY[grade_certainty(verdict)] if stretches else ""
-    caveats = [item for part in _split_note(verdict.note) if (item := _read_caveat(part))]
+    parts = _split_note(verdict.note)
+    caveats = [item for part in parts if (item := _read_caveat(part))]
+    remarks = [part for part in parts if part in (BYSTANDER, *ONE_INPUT.values())]
     resolvers = name_resolvers(verdict, names)
     template = open_template("verdict.html.j2", lang).module
-    text = template.say_verdict(verdict, timed, withheld, resolvers, caveats, grade)
+    text = template.say_verdict(verdict, timed, withheld, resolvers, caveats, remarks, grade)
     return list(Markup(text).split(END))
 
 

@@ -31,10 +31,13 @@ def add_caveats(connection: duckdb.DuckDBPyConnection, country: Country) -> None
     heavy = find_heavy_probes(connection, country, listed, share=1)
     for stretch, (failing, other_count) in heavy.items():
         stretch.caveat = ONE_PLATFORM.format(n=failing, m=other_count)
-    for stretch in listed:
-        caveats = [
-            BEFORE_FIRST_TEST if stretch.site_may_refuse else "",
-            stretch.caveat,
-            BYSTANDER if stretch.series.lent else "",
-        ]
-        stretch.caveat = "; ".join(filter(None, caveats))
+    for pair in country.pairs:
+        of_pair = [stretch for stretch in pair.stretches if stretch.is_listed]
+        is_bystander = any(stretch.series.lent for stretch in of_pair)
+        for stretch in of_pair:
+            caveats = [
+                BEFORE_FIRST_TEST if stretch.site_may_refuse else "",
+                stretch.caveat,
+                BYSTANDER if is_bystander else "",
+            ]
+            stretch.caveat = "; ".join(filter(None, caveats))

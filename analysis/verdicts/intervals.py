@@ -1,8 +1,10 @@
 """What is listed and what is withheld, as intervals with dates, moments and counts."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import log
+from operator import attrgetter
 from typing import Literal
 
 import duckdb
@@ -141,10 +143,10 @@ def _describe(pair: Pair, interval: Sequence[Stretch], name: str) -> dict[str, o
         "probe_asn": pair.probe_asn,
         **_date(
             {
-                "last_seen_open": _find_open(first, -1),
+                "last_seen_open": _find_open(pair, first, -1),
                 "blocked_from": failures[0],
                 "blocked_until": failures[-1],
-                "first_seen_open_again": _find_open(last, 1),
+                "first_seen_open_again": _find_open(pair, last, 1),
             }
         ),
         "session_count": len(failures),
@@ -171,18 +173,22 @@ def _evidence_of(pair: Pair, stretch: Stretch) -> float:
     return stretch.series.log_evidence
 
 
-def _find_open(stretch: Stretch, step: int) -> Session | None:
+def _find_open(pair: Pair, stretch: Stretch, step: int) -> Session | None:
     """Find the nearest session before (−1) or after (1) a stretch that reached the site.
 
-    At the hours of the week of its series, if it has any.
+    At the hours of the week of its series, if it has any. A series that met a cut address has only
+    the sessions in which it was cut, so all of the pair are asked.
     """
     series, schedule = stretch.series, stretch.series.schedule
-    is_at_hours = schedule.is_at_its_hours(series.times) if schedule else None
-    index = (stretch.first if step < 0 else stretch.last) + step
-    while 0 <= index < len(series.sessions):
+    sessions = pair.sessions if series.lent else series.sessions
+    times = np.array([session.time for session in sessions], "datetime64[s]")
+    is_at_hours = schedule.is_at_its_hours(times) if schedule else None
+    edge = stretch.failures[0 if step < 0 else -1]
+    index = bisect_left(sessions, edge.row, key=attrgetter("row")) + step
+    while 0 <= index < len(sessions):
         is_asked = is_at_hours is None or is_at_hours[index]
-        if is_asked and series.sessions[index].result == "ok":
-            return series.sessions[index]
+        if is_asked and sessions[index].result == "ok":
+            return sessions[index]
         index += step
     return None
 
