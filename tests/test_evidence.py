@@ -544,7 +544,8 @@ def test_the_nearest_session_that_reached_the_site() -> None:
         inside = sessions[since:until]
         series = Series("name_sent", inside, [one.result == "blocked" for one in inside])
         stretch = Stretch(series, 3 - since, 4 - since, sessions[3:5], sessions[3:5])
-        found = (_find_open(stretch, -1), _find_open(stretch, 1))
+        pair = Pair(0, 0, 0, 0, inside, [series])
+        found = (_find_open(pair, stretch, -1), _find_open(pair, stretch, 1))
         assert tuple(one and one.row for one in found) == around
 
 
