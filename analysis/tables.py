@@ -286,7 +286,7 @@ TABLES = {
             "chances",
             "domain probe_asn",
             """One row per pair with enough failures of one kind, listed or not, traces of blocking
-            included. Where a trace decides, `verdicts.csv` has no evidence.""",
+            included.""",
             "domain probe_asn evidence chance",
         ),
         _table(

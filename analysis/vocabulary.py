@@ -32,8 +32,7 @@ STATES: dict[str, State] = {
         "■",
         '<path d="M1 1h8v8h-8z" fill="currentColor"/>',
         "Sessions could not reach the site and left a trace that only a network can leave, such as "
-        "an answer at the operator's own address. A trace is not enough if only one kind of probe "
-        "saw it although others tested the same sites.",
+        "an answer at the operator's own address.",
     ),
     "likely_blocked": State(
         "Likely blocked",
@@ -323,6 +322,7 @@ TEST_REASONS: dict[str, str] = {
     "suspected": "A block is suspected, but tests are too few",
     "listed_elsewhere": "The site is listed on another network, and tests here are too few, or "
     "none",
+    "one_household": "Would be listed if another person, with another kind of device, saw it too",
     "mixed": "The tests disagree",
     "listed_and_stale": "Listed, but not tested for weeks",
     "stale": "Not tested for weeks",

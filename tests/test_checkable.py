@@ -25,7 +25,7 @@ CREATE VIEW listed AS FROM access WHERE state IN ('blocked', 'likely_blocked');
 CREATE VIEW tested AS FROM access
 WHERE insufficient_reason IS NULL OR insufficient_reason NOT IN ('few_sessions', 'few_days');
 CREATE VIEW graded AS SELECT CASE
-  WHEN sessions_to_flip < 2 OR note LIKE '%are of one platform%' THEN 'thin'
+  WHEN sessions_to_flip < 2 THEN 'thin'
   WHEN blocked_session_count >= 12 THEN 'very_strong'
   WHEN blocked_session_count >= 6 THEN 'strong' ELSE 'fair' END AS grade
 FROM listed;
@@ -80,8 +80,8 @@ _QUERIES = {
     "blocked_domain_count": "SELECT count(DISTINCT domain) FROM listed",
     "single_network_domain_count": "SELECT count(*) FROM "
     "(SELECT domain FROM listed GROUP BY domain HAVING count(*) = 1)",
-    "one_platform_pair_count": "SELECT count(*) FROM listed "
-    "WHERE note LIKE '%are of one platform%'",
+    "household_pair_count": "SELECT count(*) FROM access "
+    "WHERE state = 'impaired' AND note LIKE '%of one platform%'",
     "one_report_pair_count": "SELECT count(*) FROM listed WHERE sessions_to_flip = 1",
     "undated_pair_count": "SELECT count(*) FROM listed WHERE note LIKE '%at least since%'",
     "most_to_flip": "SELECT coalesce(max(sessions_to_flip), 0) FROM listed",

@@ -29,6 +29,7 @@ from analysis.planning.ranking import (
 from analysis.reference.test_lists import ListEntry, TestLists, load_test_lists
 from analysis.study.parameters import Campaign
 from analysis.tables import write_table
+from analysis.verdicts.rivals import ONE_PROBE
 from tests.archives import contents
 from tests.observations import Row, connection_with, observation
 
@@ -216,6 +217,7 @@ def _verdict(domain: str, asn: int, state: str, reason: str = "", **changes: Any
         "down_session_count": 0,
         "ok_session_count": 8,
         "day_count": 8,
+        "note": "",
         **changes,
     }
 
@@ -264,6 +266,12 @@ def test_why_a_pair_is_tested() -> None:
             2,
         ),
         (_verdict("a.test", 1, "insufficient", "mixed"), "mixed", 1),
+        (
+            _verdict("a.test", 1, "impaired", note=f"not tested since; {ONE_PROBE}"),
+            "one_household",
+            4,
+        ),
+        (_verdict("a.test", 1, "impaired"), None, 0),
         (_verdict("a.test", 1, "ok"), None, 0),
         (_verdict("a.test", 1, "blocked"), None, 0),
         (_verdict("a.test", 1, "down", set_aside_reason="name_does_not_exist"), None, 0),

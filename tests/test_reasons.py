@@ -6,7 +6,6 @@ import pytest
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts.caveats import BEFORE_FIRST_TEST
 from analysis.verdicts.pairs import ANY, Country, Lessons, Pair, Series, Session, Stretch
 from analysis.verdicts.reasons import (
     BELOW_LINE,
@@ -44,7 +43,6 @@ def small_country() -> Judgement:
         for asn, letters in ((SECOND, "OOR" * 6), (THIRD, "ORO" * 6))
         for row in site(name, letters, asn=asn)
     ]
-    only_android = {"software_name": "ooniprobe-android"}
     return judge(
         [
             *usual_sites(),
@@ -62,8 +60,6 @@ def small_country() -> Judgement:
             ),
             *site("opens-by-https", "O" * 16),
             *_http("opens-by-https", "R" * 16),
-            *site("two-caveats", "C" * 8 + "O" * 4, **only_android),
-            *site("two-caveats", "C" * 8 + "O" * 4, asn=SECOND),
         ]
     )
 
@@ -108,16 +104,6 @@ def test_inputs_that_agree_with_themselves_do_not_disagree() -> None:
     """All plain requests fail, and every one over TLS works: no *mixed*."""
     found = verdict(small_country(), domain="opens-by-https.example")
     assert (found["state"], found["insufficient_reason"]) == ("likely_blocked", "")
-
-
-def test_both_caveats_of_a_stretch_are_said() -> None:
-    """It began before the first test, and one platform tested it; elsewhere several did."""
-    notes = [
-        verdict(small_country(), domain="two-caveats.example", asn=asn)["note"]
-        for asn in (FIRST, SECOND)
-    ]
-    assert all(BEFORE_FIRST_TEST in note for note in notes)
-    assert ["of one platform" in note for note in notes] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -410,7 +410,7 @@ def _describe_pairs(
         pair = pd.DataFrame([{"domain": row.domain, "probe_asn": row.probe_asn}])
         stretches, unlisted = (list_rows(t.merge(pair)) for t in (listed, withheld))
         verdict = say_verdict(ENGLISH, row, stretches, unlisted, names, parameters["probe_cc"])
-        rivals = say_rivals(ENGLISH, stretches, unlisted, row.note)
+        rivals = say_rivals(ENGLISH, stretches, unlisted)
         is_short = row.blocked_session_count or row.state == "insufficient"
         yield {
             "row": row,

@@ -42,7 +42,7 @@ from analysis.planning.coverage import list_access_networks
 from analysis.reference.test_lists import ListEntry, TestLists
 from analysis.report.annex import listed_domestic
 from analysis.tables import name_network, tell_cells
-from analysis.verdicts.states import is_tested_enough
+from analysis.verdicts.states import is_of_household, is_tested_enough
 from analysis.vocabulary import DEAD_NAME_REASONS, LISTED
 
 #: The assumed share of failing tests of a site that no other network lists.
@@ -98,7 +98,9 @@ def rank_pairs(
     dead = find_dead_names(whole)
     access = list_access_networks(ranked)[["probe_asn", "network", "kind"]]
     counts = ["session_count", "day_count", *_RESULTS]
-    judged = whole[["domain", "probe_asn", "state", "insufficient_reason", *counts]]
+    judged = whole[["domain", "probe_asn", "state", "insufficient_reason", *counts]].assign(
+        is_of_household=is_of_household(whole)
+    )
     pairs = (
         sites[~sites["domain"].isin(dead)]
         .merge(access, how="cross")
@@ -109,6 +111,7 @@ def rank_pairs(
     numbers = [*counts, "listed_network_count", "judged_network_count"]
     pairs[numbers] = pairs[numbers].fillna(0).astype("int64")
     pairs[["state", "insufficient_reason"]] = pairs[["state", "insufficient_reason"]].fillna("")
+    pairs["is_of_household"] = pairs["is_of_household"].eq(True)
     # the pair's own network is not counted
     is_judged = ~pairs["state"].isin(["", "insufficient"])
     pairs["judged_network_count"] -= is_judged
@@ -156,7 +159,8 @@ def _score(pairs: pd.DataFrame, thresholds: Thresholds, until: pd.Timestamp) -> 
     is_mixed = pairs["insufficient_reason"] == "mixed"
     days = (until - pairs["last_tested"]).dt.days - 1
     is_stale = ~is_mixed & (missing == 0) & (days >= thresholds.not_tested_days)
-    needed = missing.mask(is_mixed, 1).mask(is_stale, thresholds.floor_sessions)
+    needed = missing.mask(is_mixed, 1)
+    needed = needed.mask(is_stale | pairs["is_of_household"], thresholds.floor_sessions)
     age = (1 + (days / STALE_DAYS).clip(upper=1).fillna(1)) / 2
     reach = pairs["kind"].map(_REACH).astype("float64").fillna(_OTHER_REACH)
     closeness = (1 / needed.where(needed > 0)).fillna(0)
@@ -178,6 +182,7 @@ def _reasons(pairs: pd.DataFrame, is_mixed: pd.Series, is_stale: pd.Series) -> p
     """
     is_below = ~is_tested_enough(pairs) | (pairs["state"] == "")
     conditions = [
+        pairs["is_of_household"],
         is_mixed,
         is_below & (pairs["blocked_session_count"] > 0),
         is_below & (pairs["listed_network_count"] > 0),
@@ -185,7 +190,8 @@ def _reasons(pairs: pd.DataFrame, is_mixed: pd.Series, is_stale: pd.Series) -> p
         is_stale,
         pairs["session_count"] == 0,
     ]
-    words = ["mixed", "suspected", "listed_elsewhere", "listed_and_stale", "stale", "never_tested"]
+    words = ["one_household", "mixed", "suspected", "listed_elsewhere", "listed_and_stale"]
+    words += ["stale", "never_tested"]
     return pd.Series(np.select(conditions, words, "thin"), index=pairs.index)
 
 

@@ -194,7 +194,7 @@ def _show_addresses(addresses: pd.DataFrame, lang: Language) -> Markup:
         lang.say("Addresses that a network cut off"),
         lang.say(
             "All sites behind an address are cut off with it, whatever they are, so most may "
-            "be bystanders. blocked_addresses.csv names some of them."
+            "be bystanders. blocked_addresses.csv names them."
         ),
         25,
         {},

@@ -23,11 +23,11 @@ from analysis.reference.events import INCIDENT, Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import UNCATEGORISED
 from analysis.report.annex import SINCE, on_access_networks
-from analysis.report.verdict_words import PLATFORM, add_local_hours, grade_certainty
+from analysis.report.verdict_words import add_local_hours, grade_certainty
 from analysis.study.confirmation import SPAN_DAYS, spans_by_site
 from analysis.study.study import Study
 from analysis.tables import name_network, read_network, read_table, tell_cells, tell_network
-from analysis.verdicts.states import is_tested_enough
+from analysis.verdicts.states import is_of_household, is_tested_enough
 from analysis.vocabulary import CERTAINTY, CHANGES, DEAD_NAME_REASONS, LISTED
 
 Numbers = Mapping[str, int]
@@ -147,7 +147,7 @@ def count_verdicts(verdicts: pd.DataFrame, networks: pd.DataFrame) -> dict[str, 
             "down_access_pair_count": (judged["state"] == "down").sum(),
             "disagreeing_access_pair_count": (judged["insufficient_reason"] == "mixed").sum(),
             "single_network_domain_count": (listed.groupby("domain").size() == 1).sum(),
-            "one_platform_pair_count": listed["note"].str.count(PLATFORM.pattern).sum(),
+            "household_pair_count": is_of_household(judged).sum(),
             "one_report_pair_count": (listed["sessions_to_flip"] == 1).sum(),
             "undated_pair_count": listed["note"].str.contains(SINCE).sum(),
             "most_to_flip": max(listed["sessions_to_flip"], default=0),

@@ -125,7 +125,7 @@ def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
         is_short=whole["session_count"] <= _SHOWN_IN_FULL,
         is_listed=is_listed,
         is_changing=is_listed & is_changing,
-        is_weighed=whole["chance"].notna() & (whole["schedule"] == ""),
+        is_weighed=(whole["state"] != "blocked") & (whole["schedule"] == ""),
     )
     return ranked.sort_values(
         [

@@ -103,6 +103,7 @@ class SiteRecord:
         stretches: probe_asn → its rows of ``blocked_site_networks``.
         withheld: probe_asn → its rows of ``withheld_intervals``.
         days: probe_asn → its rows of ``session_days``.
+        addresses: probe_asn → rows of ``blocked_addresses`` that its tests met.
         flags: OONI's counts of flags, if there are any.
         methods: which methods list it, its row of ``method_comparison``; None: none does.
         note: why it is set aside, in a sentence.
@@ -114,6 +115,7 @@ class SiteRecord:
     stretches: Mapping[int, Sequence[Cell]]
     withheld: Mapping[int, Sequence[Cell]]
     days: Mapping[int, Sequence[Cell]]
+    addresses: Mapping[int, Sequence[Cell]]
     flags: Cell | None
     methods: Cell | None
     note: str
@@ -151,6 +153,8 @@ def read_records(
     withheld_of, days_of = (
         _group_rows(read_table(tables, table)) for table in ("withheld_intervals", "session_days")
     )
+    cut = read_table(tables, "blocked_addresses").drop_duplicates(["address", "probe_asn"])
+    addresses_of = _group_rows(cut.assign(domain=cut["cut_sites"].str.split(";")).explode("domain"))
     flags_of, methods_of, aside_of = map(
         _group_rows,
         (flags, read_table(tables, "method_comparison"), read_table(tables, "set_aside")),
@@ -166,6 +170,7 @@ def read_records(
             stretches=_group(stretches_of.get(name, []), "probe_asn"),
             withheld=_group(withheld_of.get(name, []), "probe_asn"),
             days=_group(days_of.get(name, []), "probe_asn"),
+            addresses=_group(addresses_of.get(name, []), "probe_asn"),
             flags=next(iter(flags_of.get(name, [])), None),
             methods=next(iter(methods_of.get(name, [])), None),
             note=str(aside[0].note) if aside else "",
@@ -358,13 +363,27 @@ def _pair(
         "anchor": tell_network(asn),
         "network": network_name(cell),
         "state": state_words(lang, cell),
-        "sentences": say_verdict(lang, cell, stretches, withheld, names, setting.probe_cc),
-        "rivals": say_rivals(lang, stretches, withheld, cell.note),
+        "sentences": [
+            *say_verdict(lang, cell, stretches, withheld, names, setting.probe_cc),
+            *(_address(lang, address) for address in record.addresses.get(asn, [])),
+        ],
+        "rivals": say_rivals(lang, stretches, withheld),
         "days": [
             (lang.date(day.day.date()), int(day.blocked_session_count), int(day.session_count))
             for day in record.days.get(asn, [])
         ],
     }
+
+
+def _address(lang: Language, cut: Cell) -> Markup:
+    """Return what is said of an address that a network cut off."""
+    return lang.html(
+        "This network cut off the address {address}, which its tests met; of {all} tested sites "
+        "that share it there, {cut} met this.",
+        address=cut.address,
+        all=int(cut.site_count),
+        cut=int(cut.cut_site_count),
+    )
 
 
 def _list_by_state(

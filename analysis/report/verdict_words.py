@@ -34,9 +34,9 @@ from analysis.pages.formats import (
 from analysis.period import day_of
 from analysis.reference.reference_files import capital_zone
 from analysis.tables import read_network, tell_network
-from analysis.verdicts.caveats import BEFORE_FIRST_TEST, BYSTANDER, ONE_INPUT, ONE_PLATFORM
+from analysis.verdicts.caveats import BEFORE_FIRST_TEST, BYSTANDER, ONE_INPUT
 from analysis.verdicts.reasons import BELOW_LINE
-from analysis.verdicts.rivals import NO, ONE_KIND_OF_PROBE, RIVALS, answer_rivals
+from analysis.verdicts.rivals import NO, RIVALS, answer_rivals
 from analysis.vocabulary import (
     CERTAINTY,
     CERTAINTY_FROM,
@@ -180,19 +180,16 @@ def say_verdict(
     ]
     grade = CERTAINTY[grade_certainty(verdict)] if stretches else ""
     parts = _split_note(verdict.note)
-    caveats = [item for part in parts if (item := _read_caveat(part))]
     remarks = [part for part in parts if part in (BYSTANDER, *ONE_INPUT.values())]
     resolvers = name_resolvers(verdict, names)
     template = open_template("verdict.html.j2", lang).module
-    text = template.say_verdict(verdict, timed, withheld, resolvers, caveats, remarks, grade)
+    text = template.say_verdict(verdict, timed, withheld, resolvers, remarks, grade)
     return list(Markup(text).split(END))
 
 
 def grade_certainty(verdict: Row) -> str:
-    """Return the key of ``CERTAINTY`` for a listed pair; thin if one person may have caused all
-    of it.
-    """
-    if verdict.sessions_to_flip < 2 or PLATFORM.search(verdict.note):
+    """Return the key of ``CERTAINTY`` for a listed pair; thin if one session may have made it."""
+    if verdict.sessions_to_flip < 2:
         return "thin"
     count = verdict.blocked_session_count
     return next(word for word, least in CERTAINTY_FROM.items() if count >= least)
@@ -223,7 +220,6 @@ def open_template(name: str, lang: Language) -> Any:
         "pairs_of_chance": pairs_of_chance,
         "below_line": BELOW_LINE,
         "least_gap": _LEAST_GAP,
-        "platform": PLATFORM,
         "before_first_test": BEFORE_FIRST_TEST,
     }
     environment.filters["english"] = lang.english
@@ -235,18 +231,14 @@ def split_parts(text: str) -> list[Markup]:
     return [part for part in map(Markup.strip, Markup(text).split(END)) if part]
 
 
-def say_rivals(
-    lang: Language, stretches: Sequence[Row], withheld: Sequence[Row], note: str
-) -> list[Markup]:
+def say_rivals(lang: Language, stretches: Sequence[Row], withheld: Sequence[Row]) -> list[Markup]:
     """Return the other explanations of each stretch, as questions and answers, without repetitions.
 
     Args:
         lang: of the words.
         stretches, withheld: see ``say_verdict``. What was withheld for another reason than a rival
             was not asked about.
-        note: of the verdict, which may say that one kind of probe alone tested the site.
     """
-    is_of_one_platform = any(PLATFORM.fullmatch(part) for part in _split_note(note))
     cases = [(item.mechanism, item.state, "") for item in stretches]
     cases += [
         (item.mechanism, item.state, item.reason) for item in withheld if item.reason in _RIVALS
@@ -255,29 +247,21 @@ def say_rivals(
     for mechanism, state, reason in dict.fromkeys(cases):
         named = word(lang, MECHANISMS.get(mechanism, mechanism))
         answers = [
-            lang.html(
-                "{question} This cannot be told: hardly any other probe tested the site.",
-                question=word(lang, question),
-            )
-            if is_of_one_platform and answer == NO and question == _OF_PROBES
-            else lang.html("{question} No.", question=word(lang, question))
+            lang.html("{question} No.", question=word(lang, question))
             if answer == NO
             else lang.html("{question} Yes.", question=word(lang, question))
             for question, answer in answer_rivals(mechanism, state, reason)
         ]
-        sentences.append(
-            lang.html("Failures “{name}”: {words}", name=named, words=Markup(" ").join(answers))
-        )
+        if answers:  # of a mark nothing is asked
+            words = Markup(" ").join(answers)
+            sentences.append(lang.html("Failures “{name}”: {words}", name=named, words=words))
     return sentences
 
 
-_OF_PROBES = next(rival.question for rival in RIVALS if rival.words == ONE_KIND_OF_PROBE)
 #: Our sentences that contain the separator of a note.
 _RIVALS = [rival.words for rival in RIVALS]
 _WHOLE = [text for text in (*_RIVALS, BEFORE_FIRST_TEST) if "; " in text]
 _ELSEWHERE = re.compile(r"in other countries ([\d.]+ %) fail")
-#: The part of a note on one platform, with both counts.
-PLATFORM = re.compile(re.sub(r"\\\{\w\\\}", r"(\\d+)", re.escape(ONE_PLATFORM)))
 
 
 def _split_note(note: str) -> list[str]:
@@ -293,24 +277,11 @@ def say_note(lang: Language, note: str) -> str:
         return note
     sentences = []
     for part in _split_note(note):
-        share, platform = _ELSEWHERE.fullmatch(part), PLATFORM.fullmatch(part)
-        if share:
-            sentences.append(lang.say("in other countries {share} fail", share=share[1]))
-        elif platform:
-            sentences.append(lang.say(ONE_PLATFORM, n=int(platform[1]), m=int(platform[2])))
-        else:
-            sentences.append(lang.say(part))
+        share = _ELSEWHERE.fullmatch(part)
+        sentences.append(
+            lang.say("in other countries {share} fail", share=share[1]) if share else lang.say(part)
+        )
     return "; ".join(sentences)
-
-
-def _read_caveat(part: str) -> tuple[int, int] | None:
-    """Read from part of a note what makes a listed stretch uncertain: the failing sessions from
-    one platform and those from others; zeros, if the failures began before the first test.
-    """
-    if part == BEFORE_FIRST_TEST:
-        return 0, 0
-    platform = PLATFORM.fullmatch(part)
-    return (int(platform[1]), int(platform[2])) if platform else None
 
 
 def word(lang: Language, text: str) -> Markup:

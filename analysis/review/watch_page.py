@@ -25,7 +25,7 @@ from analysis.review.reports import Report
 from analysis.review.standing import UNSEEN, UNTESTED, WEB
 from analysis.study.lineage import Lineage
 from analysis.tables import TABLES, name_network, tell_cells
-from analysis.verdicts.caveats import BEFORE_FIRST_TEST, BYSTANDER, ONE_INPUT, ONE_PLATFORM
+from analysis.verdicts.caveats import BEFORE_FIRST_TEST, BYSTANDER, ONE_INPUT
 from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
 
 PAGE = "watch.html"
@@ -34,7 +34,7 @@ FEED = "watch.atom.xml"
 #: Notes of pairs that are translated; notes of withheld stretches are translated elsewhere.
 NOTES = (
     *(SINCE, AFTER, UNSEEN, UNTESTED.words, DEFECT_NOTE),
-    *(ONE_PLATFORM, BEFORE_FIRST_TEST, BYSTANDER, *ONE_INPUT.values()),
+    *(BEFORE_FIRST_TEST, BYSTANDER, *ONE_INPUT.values()),
 )
 _SHOWN, _FEW = 40, 12
 _BEGINNING = [

@@ -16,16 +16,14 @@ from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.steps import create_tables, create_views, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
-from analysis.verdicts.hours import find_schedules
 from analysis.verdicts.intervals import interval_tables
-from analysis.verdicts.judge import decide, judge_sites
+from analysis.verdicts.judge import decide, judge_sites, learn
 from analysis.verdicts.pairs import Country, Pair, Series, Stretch, read_country
-from analysis.verdicts.rates import teach
 from analysis.verdicts.sessions import SESSION_VIEWS, Operators, Sessions, add_sessions
 
 _QUERIES = read_queries(__file__)
-#: So many of the sites behind an address are named.
-_MOST_SITES = 20
+#: So many of the sites behind an address are named: as many as a cell of a spreadsheet holds.
+_MOST_SITES = 1000
 
 
 def add_address_sessions(
@@ -72,8 +70,7 @@ def judge_addresses(
     with sessions.of_addresses().opened(connection) as opened:
         create_views(opened, SESSION_VIEWS)
         country = read_country(opened, thresholds.floor_sessions)
-        teach(opened, country)
-        find_schedules(country.pairs)
+        learn(opened, country, [country.pairs])
         judge_sites(country, thresholds)
         decide(opened, country, thresholds)
         listed, _ = interval_tables(opened, country, read_type(opened, "host_name"))

@@ -360,7 +360,7 @@ _Key = tuple[Any, int]
 
 
 def find_schedules(site: Sequence[Pair]) -> None:
-    """Fill in ``Series.schedule`` of a site's series: the hours of the week at which they fail.
+    """Fill in ``schedule`` and ``site_schedules`` of a site's series: the hours at which they fail.
 
     Only a series with several runs of failures can have hours.
 
@@ -374,8 +374,12 @@ def find_schedules(site: Sequence[Pair]) -> None:
         for series in pair.series
         if series.kind == kind and count_runs(np.array(series.fails)) >= LEAST_TIMES
     }
-    for (series, _), schedule in find_site_schedules(by_series).items():
-        series.schedule = schedule
+    schedules = find_site_schedules(by_series)
+    distinct = {schedule.hours: schedule for schedule in schedules.values()}
+    for pair in site:
+        for series in pair.series:
+            series.schedule = schedules.get((series, pair.network), series.schedule)
+            series.site_schedules = tuple(distinct.values())
 
 
 def find_site_schedules(by_series: Mapping[_Key, TimedSessions]) -> dict[_Key, Schedule]:

@@ -137,7 +137,7 @@ def _describe(pair: Pair, interval: Sequence[Stretch], name: str) -> dict[str, o
     schedules = {str(stretch.series.schedule or "") for stretch in interval}
     is_listed, is_mark = interval[0].is_listed, any(stretch.kind == MARK for stretch in interval)
     state = "blocked" if is_mark else "likely_blocked"
-    evidence = np.nan if is_mark else max(_evidence_of(pair, stretch) for stretch in interval)
+    evidence = max(_evidence_of(pair, stretch) for stretch in interval)
     return {
         "domain": name,
         "probe_asn": pair.probe_asn,

@@ -99,13 +99,36 @@ def judge_country(
     """
     create_views(connection, SESSION_VIEWS)
     country = read_country(connection, thresholds.floor_sessions)
-    teach(connection, country, elsewhere)
-    for site in country.sites():
-        find_schedules(site)
+    learn(connection, country, list(country.sites()), elsewhere)
     if lend:
         lend(country)
     judge_sites(country, thresholds)
     return country
+
+
+def learn(
+    connection: duckdb.DuckDBPyConnection,
+    country: Country,
+    sites: Sequence[Sequence[Pair]],
+    elsewhere: LeastRates | None = None,
+) -> None:
+    """Fill in what others teach about each series, and the hours of the week at which it fails.
+
+    Where hours are found, both are done again: what fails at them teaches nothing, so that who
+    blocks at some hours does not excuse who does so elsewhere.
+
+    Args:
+        connection: finds the tables of ``sessions.Sessions``.
+        country: all pairs.
+        sites: the pairs in which hours are looked for together.
+        elsewhere: see ``judge_country``.
+    """
+    for _ in range(2):
+        teach(connection, country, elsewhere)
+        for site in sites:
+            find_schedules(site)
+        if not any(series.site_schedules for pair in country.pairs for series in pair.series):
+            break
 
 
 def judge_sites(country: Country, thresholds: Thresholds) -> None:

@@ -105,6 +105,7 @@ class Series:
         least_rates: of each session, a lower bound of its rate of accidents, from other countries
             (apps); or nothing.
         schedule: the hours of the week at which the site fails, if it fails at any (``hours``).
+        site_schedules: those found on any network of the site.
         log_evidence: ln E (``evidence``); −∞ of ``ANY``.
         hours_evidence: how much of it the hours of the week have added.
         days: each tested day, and ln of its weight; none of ``ANY``.
@@ -118,6 +119,7 @@ class Series:
     lessons: Lessons = Lessons()
     least_rates: Sequence[float] | None = None
     schedule: "Schedule | None" = None
+    site_schedules: "tuple[Schedule, ...]" = ()
     log_evidence: float = -inf
     hours_evidence: float = 0.0
     days: Sequence[tuple[int, float]] = ()

@@ -33,7 +33,8 @@ def find_kinds_of_probe(
 ) -> set[Stretch]:
     """Find the blocks that one platform, or one version and older ones, explain.
 
-    All blocks of one kind of failure on one network are tested together; and again with the other
+    Not a mark, which only a network makes, whatever probe sees it. All blocks of one kind of
+    failure on one network are tested together; and again with the other
     stretches that mostly fail there, since a household's filter blocks many sites, of which few are
     tested often. Sessions of a site count from its first failure to its last, if they failed or
     reached it.
@@ -47,7 +48,8 @@ def find_kinds_of_probe(
     for tested in (blocks, _add_failing(country, blocks)):
         kinds = _count_kinds(_read_probes(connection, country, tested))
         manners |= {kind.manner for kind in kinds if _explains(kind)}
-    return {stretch for manner, stretch in _name_manners(country, blocks) if manner in manners}
+    named = _name_manners(country, blocks)
+    return {stretch for manner, stretch in named if manner in manners and stretch.kind != MARK}
 
 
 def _add_failing(country: Country, blocks: set[Stretch]) -> set[Stretch]:
@@ -151,7 +153,7 @@ def find_households(
         blocks: those that nothing else explains.
         least_operators: so many.
     """
-    heavy = set(find_heavy_probes(connection, country, {stretch for _, stretch in blocks}))
+    heavy = _find_heavy_probes(connection, country, {stretch for _, stretch in blocks})
     every: defaultdict[int, set[int]] = defaultdict(set)
     plain: defaultdict[int, set[int]] = defaultdict(set)
     for pair, stretch in blocks:
@@ -168,31 +170,25 @@ def find_households(
     }
 
 
-def find_heavy_probes(
+def _find_heavy_probes(
     connection: duckdb.DuckDBPyConnection,
     country: Country,
-    listed: set[Stretch],
-    share: float = SHARE,
-) -> dict[Stretch, tuple[int, int]]:
-    """Find stretches of which so many failures come from one platform that makes most tests.
+    blocks: set[Stretch],
+) -> set[Stretch]:
+    """Find blocks of which nearly all failures come from one platform that makes most tests.
 
-    If everybody in the country uses one platform, that says nothing.
-
-    Returns:
-        For each stretch: the number of sessions that failed in this way on the network, at all
-        sites with such failures, and the number of sessions of other platforms that reached these
-        sites meanwhile, which are less than a quarter of all.
+    The failures of a kind on a network are counted together, at all its sites. If everybody in the
+    country uses one platform, that says nothing.
     """
     if _count_platforms(connection, country) < 2:
-        return {}
-    counts = {}
-    for manner, sessions in _read_probes(connection, country, listed).groupby("manner"):
+        return set()
+    heavy = set()
+    for manner, sessions in _read_probes(connection, country, blocks).groupby("manner"):
         failing = sessions.loc[sessions["is_hit"], "platform"].value_counts()
-        other_count = int((sessions["platform"] != failing.index[0]).sum())
-        if failing.iloc[0] >= share * failing.sum() and other_count < _OTHERS * len(sessions):
-            counts[manner] = (int(failing.iloc[0]), other_count)
-    manners = _name_manners(country, listed)
-    return {stretch: counts[manner] for manner, stretch in manners if manner in counts}
+        other_count = (sessions["platform"] != failing.index[0]).sum()
+        if failing.iloc[0] >= SHARE * failing.sum() and other_count < _OTHERS * len(sessions):
+            heavy.add(manner)
+    return {stretch for manner, stretch in _name_manners(country, blocks) if manner in heavy}
 
 
 def _count_platforms(connection: duckdb.DuckDBPyConnection, country: Country) -> int:
@@ -293,7 +289,7 @@ def _explains(kind: Any, forged: int = 0) -> bool:
 def count_to_explain(connection: duckdb.DuckDBPyConnection, country: Country, most: int) -> None:
     """Fill in the number of forged sessions that make a listed stretch the failure of one kind.
 
-    ``to_probe`` is one more than ``most`` if more are needed.
+    ``to_probe`` is one more than ``most`` if more are needed, and not filled in of a mark.
     """
     listed = {stretch for stretch in country.stretches() if stretch.is_listed}
     fewest: defaultdict[int, int] = defaultdict(lambda: most + 1)
@@ -308,10 +304,8 @@ def count_to_explain(connection: duckdb.DuckDBPyConnection, country: Country, mo
         for manner, tests in sessions.groupby("manner")
     }
     for manner, stretch in _name_manners(country, listed):
-        ways = [fewest[manner]]
         if stretch.kind != MARK:
-            ways.append(households[manner])
-        stretch.to_probe = min(ways)
+            stretch.to_probe = min(fewest[manner], households[manner])
 
 
 def _count_to_household(tests: pd.DataFrame) -> int:

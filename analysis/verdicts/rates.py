@@ -68,9 +68,7 @@ def teach(
         if not asked:
             continue
         rows = [
-            series.sessions[index].row
-            for _, series in asked
-            for index in find_candidates(series.fails)
+            series.sessions[index].row for _, series in asked for index in _find_suspects(series)
         ]
         pairs = [(pair.domain, pair.network, pair.operator) for pair, _ in asked]
         table = pd.DataFrame(pairs, columns=["domain", "network", "operator"])
@@ -85,6 +83,15 @@ def teach(
         for pair in country.pairs:
             for series in pair.series:
                 series.least_rates = [float(least[session.row]) for session in series.sessions]
+
+
+def _find_suspects(series: Series) -> list[int]:
+    """Find the sessions of a series that may be part of a block, of days or at the site's hours."""
+    found = find_candidates(series.fails)
+    for schedule in series.site_schedules:
+        inside = np.flatnonzero(schedule.is_at_its_hours(series.times)).tolist()
+        found += [inside[i] for i in find_candidates([series.fails[index] for index in inside])]
+    return found
 
 
 def base_rates(series: Series, forged: int = 0) -> list[float]:

@@ -133,10 +133,10 @@ RIVALS: tuple[Rival, ...] = (
         ("tcp_sent", "tcp_silent"),
     ),
     Rival(
-        "Did one kind of probe fail alone?",
+        "Did one kind of probe fail where others did not?",
         ONE_KIND_OF_PROBE,
         "kinds_of_probe",
-        ("mark", "dns_sent", *_NOT_MADE),
+        ("dns_sent", *_NOT_MADE),
     ),
     Rival(
         "Did some sessions fail everywhere, and others nowhere?",

@@ -17,11 +17,17 @@ from analysis.period import Period
 from analysis.verdicts.floors import StretchPart, find_blocks, is_enough, lie_between, meets_floor
 from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Pair, Session
 from analysis.verdicts.reasons import UNEXPLAINED, is_mostly_blocked
+from analysis.verdicts.rivals import ONE_PROBE
 
 STATES_BY_STRENGTH = tuple(state for state in vocabulary.STATES if state)
 #: Why a pair has no conclusion, where it has too few tests; tests that disagree are enough.
 _TOO_FEW = ("few_sessions", "few_days")
 _EPOCH = date(1970, 1, 1).toordinal()
+
+
+def is_of_household(verdicts: pd.DataFrame) -> pd.Series:
+    """Return whether each pair is not listed because one household's filter could be the cause."""
+    return (verdicts["state"] == "impaired") & verdicts["note"].str.contains(ONE_PROBE, regex=False)
 
 
 def is_tested_enough(verdicts: pd.DataFrame) -> pd.Series:

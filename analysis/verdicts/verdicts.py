@@ -25,7 +25,7 @@ from analysis.verdicts.flips import MARKED_DAYS, MOST_FORGED, sessions_to_flip
 from analysis.verdicts.floors import meets_floor, wilson_bounds
 from analysis.verdicts.intervals import PAIR, interval_tables, round_chance, round_evidence
 from analysis.verdicts.judge import decide, explain_failures, judge_country
-from analysis.verdicts.pairs import MARK, Country
+from analysis.verdicts.pairs import Country
 from analysis.verdicts.probes import count_to_explain
 from analysis.verdicts.rates import LeastRates
 from analysis.verdicts.reasons import OTHER_RESOLVERS, count_heard, give_reasons, why_insufficient
@@ -183,7 +183,7 @@ def _judge(
     create_tables(connection, steps, {})
     decide(connection, country, thresholds, has_control=scope.has_control)
     give_reasons(country, thresholds)
-    add_caveats(connection, country)
+    add_caveats(country)
     count_to_explain(connection, country, MOST_FORGED)
     names = read_type(connection, "host_name")
     verdicts = pd.concat(
@@ -298,10 +298,10 @@ def _describe_states(
 ) -> pd.DataFrame:
     """Return the states of a period as a frame, a row a pair in which anything fails.
 
-    Besides the state: the evidence and chance of the most surprising way to fail, unless a mark
-    decides; and of the listed stretches the rule and mechanism of most failed sessions, the hours,
-    what cannot be told of them, the days of the first and last failure, and how many sessions
-    inside failed and reached the site.
+    Besides the state: the evidence and chance of the most surprising way to fail; and of the listed
+    stretches the rule and mechanism of most failed sessions, the hours, what cannot be told of
+    them, the days of the first and last failure, and how many sessions inside failed and reached
+    the site.
     """
     rows = [
         {
@@ -351,11 +351,9 @@ _DESCRIBED = [
 
 
 def _evidence_of(state: PairState) -> float | None:
-    """Return ln E of the most surprising way to fail; nothing if a mark decides."""
-    stretches = [part.stretch for part in state.listed]
-    if any(stretch.kind == MARK for stretch in stretches):
-        return None
-    return max((stretch.log_evidence for stretch in stretches), default=state.pair.log_evidence)
+    """Return ln E of the most surprising way to fail."""
+    evidence = (part.stretch.log_evidence for part in state.listed)
+    return max(evidence, default=state.pair.log_evidence)
 
 
 def _schedule_of(state: PairState) -> str:
