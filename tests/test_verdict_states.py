@@ -46,7 +46,7 @@ def test_marks_on_two_days_are_withheld_with_their_dates_and_never_ok() -> None:
     own = near_the_floor().withheld.query("domain == 'short-alone.example'")
     withheld = as_written(own).iloc[0]
     assert (withheld["blocked_from"], withheld["blocked_until"]) == ("2024-01-21", "2024-01-22")
-    assert (withheld["reason"], withheld["chance"]) == (alone["note"], "")
+    assert (withheld["reason"], withheld["chance"]) == (alone["note"], "4.2e-03")
     assert intervals(near_the_floor(), "short-alone.example").empty
     assert (twice["state"], twice["insufficient_reason"]) == ("insufficient", "mixed")
     assert (once["state"], once["sessions_to_flip"]) == ("ok", 1)

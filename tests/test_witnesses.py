@@ -36,8 +36,7 @@ def _row(name: str, period: str = "all") -> Any:
 
 
 def test_a_verdict_names_its_rule_only_if_it_is_listed() -> None:
-    """Mechanism, rule, chance and witness belong to blocks; a mark that only a network can make
-    needs no chance, and an answer that a filter at home gives as well does."""
+    """Mechanism, rule, chance and witness belong to blocks, with or without a mark."""
     blocked, opened = _row("imposed"), _row("never-blocked")
     known, loop = _row("known"), _row("loop")
     assert (blocked["rule_id"], blocked["mechanism"]) == ("dns.nxdomain", "dns.nxdomain")
@@ -54,7 +53,7 @@ def test_a_verdict_names_its_rule_only_if_it_is_listed() -> None:
         "schedule",
     )
     assert not any(opened[name] for name in told)
-    assert (known["state"], known["chance"]) == ("blocked", "")
+    assert (known["state"], known["chance"]) == ("blocked", "1.0e-03")
     assert (loop["state"], loop["chance"]) == ("likely_blocked", "1.0e-03")
 
 

@@ -4,8 +4,9 @@ base = 1 − (1 − site) · (1 − network). *site* is how often the site fails
 operators, and *network* how often sites fail in this way on this network, each session one vote.
 Both shares are drawn towards what is usual for any site.
 
-Two things teach nothing: sessions that may be part of a block, since a block would excuse itself,
-and the failures of a pair that fails in this way in at least half of its sessions.
+Two things teach nothing: sessions that may be part of a block, of days or at hours of the week,
+since a block would excuse itself; and the failures of a pair that fails in this way in at least
+half of its sessions.
 """
 
 from collections.abc import Callable
