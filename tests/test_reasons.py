@@ -60,6 +60,8 @@ def small_country() -> Judgement:
             ),
             *site("opens-by-https", "O" * 16),
             *_http("opens-by-https", "R" * 16),
+            *site("later-by-http", "O" * 30),
+            *_http("later-by-http", "O" * 18 + "R" * 12),
         ]
     )
 
@@ -101,9 +103,12 @@ def test_a_site_whose_page_came_is_not_down() -> None:
 
 
 def test_inputs_that_agree_with_themselves_do_not_disagree() -> None:
-    """All plain requests fail, and every one over TLS works: no *mixed*."""
-    found = verdict(small_country(), domain="opens-by-https.example")
-    assert (found["state"], found["insufficient_reason"]) == ("likely_blocked", "")
+    """All plain requests fail, or those of the last days, and every one over TLS works: no
+    *mixed*."""
+    for name in ("opens-by-https", "later-by-http"):
+        found = verdict(small_country(), domain=f"{name}.example")
+        assert (found["state"], found["inputs"]) == ("likely_blocked", "http"), name
+        assert found["insufficient_reason"] == ""
 
 
 @pytest.mark.parametrize(

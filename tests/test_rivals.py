@@ -104,6 +104,25 @@ CASES: dict[str, tuple[list[Row], str]] = {
         ],
         "",
     ),
+    "a cable of two networks": (
+        _together(["cable-a", "cable-b", "cable-c"], 72, "T", 2, host="cable"),
+        HOST_SILENT,
+    ),
+    "... which spares a neighbour": (
+        [
+            *_together(["half-a", "half-b", "half-c"], 78, "T", 2, host="half"),
+            *_on("half-d", *[_since(90, "O")] * 4, host="half"),
+        ],
+        "",
+    ),
+    "... which lasts": (
+        [
+            row
+            for name in ("long-a", "long-b", "long-c")
+            for row in _on(name, *["O" * 8 + "T" * 70] * 2, OPEN, OPEN, host="long")
+        ],
+        "",
+    ),
     "silent for days": (_on("route", "O" * 20 + "T" * 6 + "O" * 40, OPEN, OPEN), ROUTE_UNKNOWN),
     "silent for days, at the handshake": (
         _on("shaken", "O" * 24 + "S" * 6 + "O" * 40, OPEN, OPEN),

@@ -281,9 +281,9 @@ def _count_kinds(sessions: pd.DataFrame) -> list[Any]:
 
 
 def _explains(kind: Any, forged: int = 0) -> bool:
-    """Return whether a kind of probe fails alone, with so many forged sessions."""
+    """Return whether a kind of probe mostly fails, and alone, with so many forged sessions."""
     counts = (int(kind.own), int(kind.own_total), int(kind.hits), int(kind.total))
-    return fail_alone(*counts, forged=forged)
+    return 2 * kind.own + forged > kind.own_total and fail_alone(*counts, forged=forged)
 
 
 def count_to_explain(connection: duckdb.DuckDBPyConnection, country: Country, most: int) -> None:

@@ -19,7 +19,7 @@ from analysis.outcomes.steps import create_tables, create_type, create_views, ke
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.store.stage_tables import Tables
-from analysis.verdicts.together import SHARE, fail_alone
+from analysis.verdicts.together import CHANCE, SHARE, fail_alone
 
 #: Results of a session. ``unclear`` (the site failed, and no rule explains why) and ``none`` (no
 #: measurement can be interpreted) are both *unknown* in the published tables.
@@ -33,8 +33,8 @@ BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
 #: missing is silent.
 KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 
-#: Sites are judged by one kind of input if fewer such differences come by accident. This decides
-#: what is compared, and accuses nobody.
+#: A site is judged by the kind of input that mostly fails if so few failures of the other have at
+#: most this probability. This decides what is compared, and accuses nobody.
 _DIVIDING_CHANCE = 0.05
 
 _QUERIES = read_queries(__file__)
@@ -149,11 +149,11 @@ def _divide_inputs(
             False: (http_failures, http_sessions),
             True: (failures - http_failures, sessions - http_sessions),
         }
-        divided += [
-            (domain, probe_asn, is_https, floor(part[0] / SHARE) - failures + 1)
-            for is_https, part in parts.items()
-            if fail_alone(*part, failures, sessions, _DIVIDING_CHANCE)
-        ]
+        for is_https, (own, own_total) in parts.items():
+            # a block of some months leaves most sessions of a year open, and must be plainer
+            chance = _DIVIDING_CHANCE if 2 * own > own_total else 1 / CHANCE
+            if fail_alone(own, own_total, failures, sessions, chance):
+                divided.append((domain, probe_asn, is_https, floor(own / SHARE) - failures + 1))
     table = pd.DataFrame(divided, columns=["domain", "probe_asn", "is_https", "to_unite"])
     connection.register(
         "registered_inputs",

@@ -1,8 +1,8 @@
 """Do failures that share something, and only they, come together? The one question of all causes.
 
 A cause is something that failures share: a kind of probe, a run, a kind of input, an address, a
-host. It explains them if nearly all of them share it, what shares it mostly fails, and so few
-failures without it would be an accident.
+host. It explains them if nearly all of them share it, and so few failures without it would be an
+accident.
 """
 
 from math import exp, lgamma
@@ -26,7 +26,7 @@ def fail_alone(
         forged: tests that are added where they help most: failures that share the cause, or
             successes of others.
     """
-    if own + forged < SHARE * (hits + forged) or 2 * own + forged <= own_total:
+    if own + forged < SHARE * (hits + forged):
         return False
     others = total - own_total + forged
     return chance_of_few(hits - own, others, hits, total + forged) <= chance
