@@ -28,10 +28,12 @@ OUT = ROOT / "data" / "reference" / "validation" / "constants.csv"
 #: Module → its constants, or the entries of one that is a mapping. A threshold has no module.
 CONSTANTS = {
     "verdicts/pairs.py": "CANDIDATE_GAIN PSEUDO_SESSIONS",
-    "verdicts/rates.py": "LEAST_RATE _PRIOR _STRAY _EVEN",
+    "verdicts/rates.py": "LEAST_RATE _PRIOR _EVEN",
+    "verdicts/together.py": "SHARE CHANCE",
+    "verdicts/sessions.py": "_DIVIDING_CHANCE",
     "verdicts/evidence.py": "LEAST_SHARE MOST_SHARE _SHARE_WORTH _BASE_WORTH OF_DAYS",
-    "verdicts/floors.py": "LOWER_LINE",
-    "verdicts/probes.py": "_SHARE CHANCE",
+    "verdicts/floors.py": "LOWER_LINE _SUPPORTING",
+    "verdicts/probes.py": "_OTHERS _MOST_SPLIT _HOUSEHOLDS",
     "verdicts/rivals.py": "_NUMBERS.operators _NUMBERS.reached_share _NUMBERS.hosts "
     "_NUMBERS.known_days _NUMBERS.near_days _NUMBERS.host_days _NUMBERS.route_days "
     "_NUMBERS.refusal_days",
