@@ -175,11 +175,18 @@ def test_a_number_loses_no_digit(tmp_path: Path) -> None:
     """A month's difference from OONI's counts may be of millions; a small one may be below 0."""
     values = [1_234_567, -7_654_321, -1e-07, 0.1]
     rows = [
-        {"name": f"n{place}", "value": value, "domain": "a.example", "probe_asn": 1}
+        {"name": f"n{place}", "value": value, "meaning": "", "published_value": 0}
         for place, value in enumerate(values)
     ]
-    frame = pd.DataFrame(rows).astype({"value": object})
-    assert write_table(tmp_path, "validation_settings", frame)["value"].tolist() == values
+    frame = pd.DataFrame(rows).assign(least=0, most=1).astype({"value": object})
+    assert write_table(tmp_path, "thresholds", frame)["value"].tolist() == values
+
+
+def test_a_digest_among_settings_is_no_number(tmp_path: Path) -> None:
+    """``make validate`` writes what judged beside the thresholds; reports on its results failed."""
+    frame = pd.DataFrame([("method", "3571251288200000"), ("floor_days", "3"), ("share", "0.4")])
+    write_table(tmp_path, "validation_settings", frame.set_axis(["name", "value"], axis=1))
+    assert set(read_table(tmp_path, "validation_settings")["value"]) == {*frame[1]}
 
 
 def test_every_column_is_declared_once_and_has_its_meaning(repository_root: Path) -> None:
