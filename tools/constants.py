@@ -34,7 +34,7 @@ CONSTANTS = {
     "verdicts/evidence.py": "LEAST_SHARE MOST_SHARE _SHARE_WORTH _BASE_WORTH OF_DAYS",
     "verdicts/floors.py": "LOWER_LINE _SUPPORTING",
     "verdicts/probes.py": "_OTHERS _MOST_SPLIT _HOUSEHOLDS",
-    "verdicts/rivals.py": "_NUMBERS.operators _NUMBERS.reached_share _NUMBERS.hosts "
+    "verdicts/rivals.py": "_OPERATORS _NUMBERS.reached_share _NUMBERS.hosts "
     "_NUMBERS.known_days _NUMBERS.near_days _NUMBERS.host_days _NUMBERS.route_days "
     "_NUMBERS.refusal_days",
     "outcomes/devices.py": "_REACHING_SHARE _NEAR_DAYS _FAR_DAYS _OWN_DAYS",
@@ -125,8 +125,10 @@ def find(text: str, name: str) -> tuple[int, float, bool]:
                 if target.id == name and (is_log := isinstance(value, ast.Call)):
                     value = value.args[0]
                 if target.id == name:
-                    number = ast.literal_eval(value)
-                    return node.end_lineno or 0, number[key] if key else number, is_log
+                    if key:
+                        entries = zip(value.keys, value.values, strict=True)
+                        value = next(entry for of, entry in entries if of.value == key)
+                    return node.end_lineno or 0, ast.literal_eval(value), is_log
     raise SystemExit(f"{name}: no such constant")
 
 
