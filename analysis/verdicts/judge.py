@@ -114,8 +114,8 @@ def learn(
 ) -> None:
     """Fill in what others teach about each series, and the hours of the week at which it fails.
 
-    Where hours are found, both are done again: what fails at them teaches nothing, so that who
-    blocks at some hours does not excuse who does so elsewhere.
+    Where hours are found, both are done again for the site: what fails at them teaches nothing, so
+    that who blocks at some hours does not excuse who does so elsewhere.
 
     Args:
         connection: finds the tables of ``sessions.Sessions``.
@@ -123,12 +123,16 @@ def learn(
         sites: the pairs in which hours are looked for together.
         elsewhere: see ``judge_country``.
     """
-    for _ in range(2):
-        teach(connection, country, elsewhere)
-        for site in sites:
+    teach(connection, country, elsewhere)
+    for site in sites:
+        find_schedules(site)
+    timed = [
+        site for site in sites if any(one.site_schedules for pair in site for one in pair.series)
+    ]
+    if timed:
+        teach(connection, country, elsewhere, [pair for site in timed for pair in site])
+        for site in timed:
             find_schedules(site)
-        if not any(series.site_schedules for pair in country.pairs for series in pair.series):
-            break
 
 
 def judge_sites(country: Country, thresholds: Thresholds) -> None:

@@ -9,7 +9,7 @@ since a block would excuse itself; and the failures of a pair that fails in this
 half of its sessions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import duckdb
 import numpy as np
@@ -21,6 +21,7 @@ from analysis.verdicts.pairs import (
     PSEUDO_SESSIONS,
     Country,
     Lessons,
+    Pair,
     Series,
     find_candidates,
 )
@@ -49,7 +50,10 @@ LeastRates = Callable[[duckdb.DuckDBPyConnection, Country], NDArray[np.float64]]
 
 
 def teach(
-    connection: duckdb.DuckDBPyConnection, country: Country, elsewhere: LeastRates | None = None
+    connection: duckdb.DuckDBPyConnection,
+    country: Country,
+    elsewhere: LeastRates | None = None,
+    pairs: Collection[Pair] | None = None,
 ) -> None:
     """Let each weighed series know what other operators and other sites teach about it.
 
@@ -57,29 +61,34 @@ def teach(
         connection: finds ``heard_sessions`` and ``networks``.
         country: its series are filled: ``lessons``, and ``least_rates`` if there is ``elsewhere``.
         elsewhere: what is known besides.
+        pairs: those that are taught, if not all.
     """
     place = country.columns["place"]
+    taught_pairs = set(country.pairs if pairs is None else pairs)
     for kind in KINDS:
-        asked = [
+        weighed = [
             (pair, series)
             for pair in country.pairs
             for series in pair.series
             if series.kind == kind and series.is_weighed
         ]
+        asked = [(pair, series) for pair, series in weighed if pair in taught_pairs]
+        if pairs is not None and not any(series.schedule for _, series in asked):
+            asked = []  # no hours of this kind were found
         if not asked:
             continue
         rows = [
-            series.sessions[index].row for _, series in asked for index in _find_suspects(series)
+            series.sessions[index].row for _, series in weighed for index in _find_suspects(series)
         ]
-        pairs = [(pair.domain, pair.network, pair.operator) for pair, _ in asked]
-        table = pd.DataFrame(pairs, columns=["domain", "network", "operator"])
+        keys = [(pair.domain, pair.network, pair.operator) for pair, _ in asked]
+        table = pd.DataFrame(keys, columns=["domain", "network", "operator"])
         connection.register("series_at_hand", table.rename_axis("number").reset_index())
         connection.register("candidates_at_hand", pd.DataFrame({"place": place[rows]}))
         numbers = {"kind": kind, "pseudo": PSEUDO_SESSIONS, "prior": _PRIOR}
         taught = connection.execute(_LESSONS, numbers).df()[[*_TAUGHT]]
         for (_, series), row in zip(asked, taught.itertuples(index=False), strict=True):
             series.lessons = Lessons(*row)
-    if elsewhere:
+    if elsewhere and pairs is None:
         least = elsewhere(connection, country)
         for pair in country.pairs:
             for series in pair.series:
