@@ -259,11 +259,9 @@ def _findings_notebook(folder: Path) -> Path:
 
 def _demo_first_page(_: Path, findings: Mapping[str, Any], __: Any) -> Any:
     return {
-        "answer": "Yes: one site of four was blocked on every network.",
-        "numbers": [
-            {"value": findings["total"]["value"], "label": "measurements", "caveat": "Few."},
-            {"value": "3 of 4", "label": "months with tests", "caveat": "No September."},
-        ],
+        "headline": "One site of four was blocked on every network",
+        "lead": ["Yes: one site of four was blocked on every network."],
+        "counting": [f"Measurements: {findings['total']['value']}.", "Months with tests: 3 of 4."],
         "findings": [
             {
                 "id": "F3",

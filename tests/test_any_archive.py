@@ -106,7 +106,7 @@ def _report(folder: Path, lines: Sequence[bytes], **changes: str) -> dict[str, s
 def test_where_nothing_was_tested_enough_no_page_counts_out_of_none(tmp_path: Path) -> None:
     """One measurement: no page says of 0 of 0 sites that they were blocked; no figure is empty."""
     pages = _report(tmp_path, [line_of()])
-    assert "no site was tested enough on any access network" in pages["index.html"]
+    assert "was tested enough to say what is blocked" in pages["index.html"]
     assert "No site is listed, so there is no figure." in pages["2-confirmation.html"]
     assert "at least 30 sites were reached" not in pages["9-coverage.html"]
     assert list(find_faults(tmp_path / "report")) == []

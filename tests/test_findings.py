@@ -139,6 +139,7 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
 def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_published: bool) -> None:
     """The shares that were measured are those of the published numbers."""
     summary = {
+        "first_seen": "",
         "probe_cc": "QQ",
         "since": "2024-01-01",
         "until": "2025-01-01",
@@ -155,6 +156,8 @@ def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_publishe
     ]
     halves = table_rows("semesters", {"period": "first"}, {"period": "second"})
     no_rows = {name: table_rows(name) for name in READ_TABLES}
+    for name in ("networks", "verdicts", "blocked_sites"):
+        write_table(tmp_path, name, no_rows[name])
     numbers = {
         **findings.count_measured(
             *(no_rows[name] for name in ("measurements_by_month", "sites", "networks"))
@@ -521,7 +524,8 @@ def first_page(
     }
     with TemporaryDirectory() as folder:
         write_json(Path(folder) / "findings.json", summary)
-        write_table(folder, "networks", read["networks"])
+        for table in ("networks", "verdicts", "blocked_sites"):
+            write_table(folder, table, read[table])
         values = {name: {"value": number} for name, number in numbers.items()}
         return word_first_page(Path(folder), values, ENGLISH)
 
@@ -636,16 +640,15 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
         assert changes.empty
         return
     first, second, both = numbers_in(
-        r"half: (\d+); in .* half: (\d+); in both, perhaps on different networks: (\d+)\.",
+        r"(\d+) sites? w.* half of the period and (\d+) in the second; (\d+) .*in both",
         said["changes"],
     )
     listed = annex.listed_domestic(read["verdicts"], read["networks"])
     sites = [set(listed.loc[listed["period"] == name, "domain"]) for name in ("first", "second")]
     assert [first, second, both] == [*map(len, sites), len(sites[0] & sites[1])]
     told = numbers_in(
-        r"each other: (\d+), of which “reachable, .*: (\d+); “listed, .*: (\d+); “listed in both "
-        r"halves”: (\d+)\. Sites for which they differ: (\d+)\. "
-        r"Sites that cannot be compared: (\d+)",
+        r"On (\d+) sites .* agree: (\d+) were reachable and then listed, (\d+) .*, and (\d+) "
+        r"listed in both halves\. On (\d+) the networks differ, and (\d+) cannot be compared\.",
         said["changes"],
     )
     agreed, *told = told
@@ -719,20 +722,29 @@ def the_answer_counts_apart_and_out_of_what_was_tested_enough(
     listed = set(pairs["domain"])
     traced = set(pairs.loc[pairs["state"] == "blocked", "domain"])
     settled = set(enough_tests(access)["domain"])
-    answer = page["answer"].striptags()
-    pattern = r"(\d+) of (\d+) sites that .* blocked \((\d+)\) or likely blocked \((\d+)\)\."
-    told = [len(listed), len(settled), len(traced), len(listed - traced)]
-    assert numbers_in(pattern, answer) == told
     assert listed <= settled
+    headline, lead = page["headline"].striptags(), Markup(" ").join(page["lead"]).striptags()
+    counting = Markup(" ").join(page["counting"]).striptags()
+    assert numbers_in(r"tested enough .*?: (\d+)\.", counting) == [len(settled)]
+    assert bool(page["matrix"]) == bool(page["story"]) == bool(listed)
     if listed:
-        still = set(read["pairs"].loc[read["pairs"]["blocked_until"].isna(), "domain"])
-        assert numbers_in(r"on at least one network: (\d+)\.", answer) == [len(still)]
-    if ranked and ranked[0]["kind"] == "onset":
-        assert numbers_in(r"blocks of (\d+) of the (\d+) sites", answer)[1] == len(listed)
-    tiles = [tile["caveat"].striptags() for tile in page["numbers"]]
-    assert numbers_in(r"tested enough .*: (\d+)\.", tiles[0]) == [len(settled)]
-    assert numbers_in(r"together: (\d+);", tiles[1]) == [len(listed)]
-    of_pairs = numbers_in(r"(\d+) blocked and (\d+) likely blocked\. .* enough: (\d+);", tiles[4])
+        assert numbers_in(r"(\d+) of (\d+) tested sites", headline) == [len(listed), len(settled)]
+        still = set(pairs.loc[pairs["blocked_until"].isna(), "domain"])
+        if still:
+            assert numbers_in(r"At the last tests, (\d+) sites? still", lead) == [len(still)]
+        else:
+            assert "none of them still failed" in lead
+        told = numbers_in(
+            r"Blocked: (\d+); likely blocked: (\d+); together: (\d+); .* network: (\d+)\.", counting
+        )
+        assert told == [len(traced), len(listed - traced), len(listed), len(still)]
+        marks = re.findall(r'href="#listed-(?:blocked|likely_blocked)"', page["matrix"])
+        assert len(marks) == len(pairs) + len(set(pairs["state"]))  # the key has one of each
+    elif settled:
+        assert f"{len(settled)} tested site" in headline or "was not found" in headline
+    of_pairs = numbers_in(
+        r": (\d+) blocked and (\d+) likely blocked\. .* tested enough: (\d+); of", counting
+    )
     assert of_pairs[0] + of_pairs[1] == len(pairs) <= of_pairs[2]
     certainty = " ".join(Markup(" ").join(page["certainty"]).striptags().split())
     if listed:
@@ -742,7 +754,7 @@ def the_answer_counts_apart_and_out_of_what_was_tested_enough(
         )
         assert len(pairs) == sum(grades)
         assert grades[3] == (pairs["sessions_to_flip"] < 2).sum()
-        single, whole = numbers_in(r"or a DNS resolver: (\d+) of (\d+)\.", certainty)
+        single, whole = numbers_in(r"(\d+) of (\d+) listed sites were .* only", certainty)
         assert single <= whole == len(listed)
 
 

@@ -377,17 +377,18 @@ def add_scripts(html: str) -> str:
 
 
 #: Content of the first page in one language, by the names of ``_NOTHING``; text that is not
-#: ``Markup`` is escaped. ``answer``: a sentence that answers the report's question. ``numbers``:
-#: headline numbers, each with ``value, label, caveat``. ``findings``: each has an ``id`` that is
-#: the same in every draft, and as ``evidence`` a target such as
-#: ``4-blocked-sites.html#by-network`` or ``tables/verdicts.csv``. ``decided``: the section on
-#: decisions of meetings, or empty. ``order``: the order and numbering of findings in words.
-#: ``certainty``: sentences on the certainty of the report. ``unknowns``: questions that the report
-#: cannot answer.
+#: ``Markup`` is escaped. ``headline``: a sentence that answers the report's question. ``lead``:
+#: what it found, in a few sentences. ``surety``: how much of it is sure. ``matrix``: the figure of
+#: the report. ``story``: headings, each with a paragraph. ``counting``: sentences on what the
+#: numbers count. ``findings``: each has an ``id`` that is the same in every draft, and as
+#: ``evidence`` a target such as ``4-blocked-sites.html#by-network`` or ``tables/verdicts.csv``.
+#: ``decided``: the section on decisions of meetings, or empty. ``order``: the order and numbering
+#: of findings in words. ``certainty``: sentences on the certainty of the report. ``unknowns``:
+#: questions that the report cannot answer.
 Summary: TypeAlias = Mapping[str, Any]
 _NOTHING: Summary = {
-    **dict.fromkeys(("answer", "order", "decided"), ""),
-    **dict.fromkeys(("numbers", "findings", "certainty", "unknowns"), ()),
+    **dict.fromkeys(("headline", "surety", "matrix", "order", "decided"), ""),
+    **dict.fromkeys(("lead", "story", "counting", "findings", "certainty", "unknowns"), ()),
 }
 
 

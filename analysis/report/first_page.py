@@ -8,9 +8,12 @@ country's file); a folder that somebody's notebooks write into has none.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from analysis.report.findings import (
     read_tables,
     summarise,
 )
+from analysis.report.listed_matrix import draw_listed
 from analysis.report.verdict_words import open_template, split_parts
 from analysis.study.study import Study
 from analysis.tables import read_table, tell_cells, write_json, write_table
@@ -205,26 +209,25 @@ def word_first_page(
     page = Telling({}, numbers, lang, period, left_out, numbered)
     say = open_template("findings.html.j2", lang).module
     country = country_name(summary["probe_cc"], lang)
-    annex = link("4-blocked-sites.html#the-list", lang.say("Annex"))
     shares = {
         name: counted(name, number, lang.share(number))
         for name, number in numbers.items()
         if name.startswith(("site_precision", "pair_recall", "precision_of"))
     }
     onset = by_kind.get("onset")
-    known_count = replace(page, finding=onset).known_count if onset else 0
+    of_categories = by_kind["categories"]["values"]["rows"] if "categories" in by_kind else []
     of_methods = by_kind["methods"]["values"]["rows"] if "methods" in by_kind else []
-    of_networks = by_kind["networks"]["values"]["rows"] if "networks" in by_kind else []
-    listing = [name for name, *states, _ in of_networks if sum(states)]
-    if len(listing) > _MOST_LISTING:
-        listing = page.first_of(listing, len(listing))
     fewest = min((sum(states) for _, *states in of_methods[:3]), default=0)
     methods = [code for code, *states in of_methods if sum(states) >= fewest]
     certainty = say.certainty(page, summary["is_published_method"], shares, methods)
     unknowns = say.unknowns(page, summary["has_fingerprints"], "apps" in by_kind)
     return {
-        "answer": Markup(say.answer(page, country, summary, onset, known_count, annex)),
-        "numbers": _numbers(say.numbers(page, listing, summary["is_from_ooni"])),
+        "headline": Markup(say.headline(page, country)),
+        "lead": split_parts(say.lead(page, of_categories, onset, summary["first_seen"])),
+        "surety": Markup(say.surety(page)),
+        "matrix": draw_listed(tables, lang, left_out),
+        "story": _tell_story(page, say, by_kind),
+        "counting": split_parts(say.counting(page, summary["is_from_ooni"])),
         "findings": [_finding(page, entry) for entry in summary["findings"]],
         "certainty": split_parts(certainty),
         "unknowns": split_parts(unknowns),
@@ -232,18 +235,49 @@ def word_first_page(
     }
 
 
-#: Up to this number, networks with listed sites are all named; of more, only the first.
-_MOST_LISTING = 8
+#: On a network with fewer of the tested sites than this share tested enough, hardly any was tested.
+_HARDLY = 0.1
 
 
-def _numbers(text: str) -> list[dict[str, Markup]]:
-    """Return the big numbers: each with what it counts, and why it may mislead."""
-    parts = split_parts(text)
-    keys = ("value", "label", "caveat")
-    return [
-        dict(zip(keys, number, strict=True))
-        for number in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+def _tell_story(
+    page: Telling, say: Any, by_kind: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[str, Markup]]:
+    """Return where, since when and how in a paragraph each, with its heading; or nothing."""
+    if "networks" not in by_kind:
+        return []
+    of_networks, lang = by_kind["networks"]["values"], page.lang
+    counts = [
+        (traced + likely, name, tested) for name, traced, likely, tested in of_networks["rows"]
     ]
+    groups = [
+        (count, [name for _, name, _ in rows])
+        for count, rows in groupby((row for row in counts if row[0]), key=itemgetter(0))
+    ]
+    none = [(name, tested) for count, name, tested in counts if not count]
+    least = _HARDLY * page.numbers["tested_enough_domain_count"]
+    hardly = [name for name, tested in none if tested < least]
+    ways: Counter[str] = Counter()
+    for code, *states in by_kind["methods"]["values"]["rows"]:
+        ways[_find_way(code)] += sum(states)
+    hardly = page.first_of(hardly, len(hardly))
+    return [
+        (
+            lang.say("Where"),
+            Markup(say.where(page, groups, len(none), hardly, of_networks["shared"])),
+        ),
+        (lang.say("Since when"), Markup(say.since_when(page, by_kind.get("onset")))),
+        (lang.say("How"), Markup(say.how(page, ways.most_common()))),
+    ]
+
+
+def _find_way(mechanism: str) -> str:
+    """Return what happens on the way to a site, of all methods in a few words."""
+    layer, _, manner = mechanism.partition(".")
+    if manner == "mitm":
+        return "certificate"
+    if layer == "http" and manner in ("blockpage", "diff"):
+        return "page"
+    return {"dns": "lookup", "tcp": "connection"}.get(layer, "name")
 
 
 def _finding(page: Telling, finding: Mapping[str, Any]) -> dict[str, Any]:
