@@ -127,9 +127,7 @@ def render_matrix(
 ) -> Markup:
     """Return a matrix of sites × networks with the mark of each state; see ``show.show_matrix``."""
     if "insufficient_reason" in frame:
-        reason = frame["insufficient_reason"]
-        words = frame["state"] + (":" + reason).where(reason != "", "")
-        frame = frame.assign(state=words)
+        frame = frame.assign(state=state_codes(frame))
     states = ordered_matrix(frame, counted)
     network_count = len(states.columns)
     states = states[_choose_networks(states)]
@@ -168,6 +166,12 @@ def render_matrix(
     width = _width(len(states.columns), _MANY_NETWORKS, _MOST_NETWORKS)
     symbols = blocks().symbols([(ids[code], look) for code, look in looks.items()])
     return Markup(symbols) + Markup(blocks().parts(parts, width, note, left_out, anchor))
+
+
+def state_codes(frame: pd.DataFrame) -> pd.Series:
+    """Return the states as keys of ``vocabulary.MATRIX_STATES``, with the reason if it is known."""
+    reason = frame["insufficient_reason"].fillna("")
+    return frame["state"] + (":" + reason).where(reason != "", "")
 
 
 def _choose_networks(states: pd.DataFrame) -> pd.Index:

@@ -10,15 +10,18 @@ from markupsafe import Markup
 
 from analysis.languages.language import Language
 from analysis.pages.formats import pair_target, site_link
+from analysis.pages.html_tables import state_codes
 from analysis.reference.networks import DOMESTIC
 from analysis.report.verdict_words import open_template
 from analysis.tables import name_network, read_table
-from analysis.vocabulary import LISTED, MATRIX_STATES
+from analysis.vocabulary import LISTED, MATRIX_STATES, State
 
 #: So many sites have a row each; of more, the rows are categories.
 MOST_SITES = 40
 #: So many networks have a column: those with most listed sites.
 _MOST_NETWORKS = 14
+#: The state of a site on a network, the id of its mark, and what it opens.
+_Cell = tuple[State, str, str]
 
 
 def draw_listed(
@@ -40,6 +43,7 @@ def draw_listed(
         return Markup("")
     networks = _order(listed["probe_asn"])[:_MOST_NETWORKS]
     shown = pairs[pairs["probe_asn"].isin(networks) & ~pairs["domain"].isin(left_out)]
+    codes = set(shown["state"])
     is_long = listed["domain"].nunique() > MOST_SITES
     draw = _count_categories if is_long else _list_sites
     macros = open_template("matrix.html.j2", lang).module
@@ -47,7 +51,7 @@ def draw_listed(
         macros.listed(
             _name(networks, names),
             draw(shown, listed, networks),
-            [(code, state) for code, state in MATRIX_STATES.items() if _has(shown, code)],
+            [(_id(code), state) for code, state in MATRIX_STATES.items() if code in codes],
             is_long,
             listed["probe_asn"].nunique() - len(networks),
             len(set(listed["domain"]) & set(left_out)),
@@ -62,10 +66,9 @@ def _read_pairs(tables: Path) -> tuple[pd.DataFrame, dict[Any, Any]]:
     access = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
     is_shown = (verdicts["period"] == "all") & verdicts["probe_asn"].isin(access)
     pairs = verdicts[is_shown].merge(sites, on="domain")
-    reason = pairs["insufficient_reason"].fillna("")
-    state = pairs["state"] + (":" + reason).where(reason != "", "")
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
-    return pairs.assign(state=state)[["domain", "category", "probe_asn", "state"]], names
+    pairs = pairs.assign(state=state_codes(pairs))
+    return pairs[["domain", "category", "probe_asn", "state"]], names
 
 
 def _name(networks: Sequence[Any], names: Mapping[Any, str]) -> list[str]:
@@ -83,22 +86,26 @@ def _order(values: pd.Series) -> list[Any]:
     return sorted(counts.index, key=lambda value: (-counts[value], value))
 
 
-def _has(pairs: pd.DataFrame, code: str) -> bool:
-    return bool((pairs["state"] == code).any()) and bool(code)
+def _id(code: str) -> str:
+    """Return the id of the mark of a state."""
+    return f"listed-{code.replace(':', '-')}"
 
 
 def _list_sites(
     pairs: pd.DataFrame, listed: pd.DataFrame, networks: list[Any]
-) -> list[tuple[str, list[tuple[Markup, list[tuple[str, str]]]]]]:
-    """Return each category with its sites: the name, and the state and target on each network."""
+) -> list[tuple[str, list[tuple[Markup, list[_Cell]]]]]:
+    """Return each category with its sites: the name, and what is shown of each network."""
     states = pairs.set_index(["domain", "probe_asn"])["state"].to_dict()
     category_of: dict[Any, str] = listed.groupby("domain")["category"].first().to_dict()
     counts = listed["domain"].value_counts().to_dict()
     categories = _order(pd.Series(category_of))
 
-    def draw(site: str) -> tuple[Markup, list[tuple[str, str]]]:
-        cells = [(states.get((site, asn), ""), pair_target(site, asn)) for asn in networks]
-        return site_link(site), cells
+    def show(site: str, asn: object) -> _Cell:
+        code = states.get((site, asn), "")
+        return MATRIX_STATES[code], _id(code), pair_target(site, asn) if code else ""
+
+    def draw(site: str) -> tuple[Markup, list[_Cell]]:
+        return site_link(site), [show(site, asn) for asn in networks]
 
     ordered = sorted(
         map(str, set(category_of) & set(pairs["domain"])),

@@ -129,8 +129,10 @@ def learn(
     timed = [
         site for site in sites if any(one.site_schedules for pair in site for one in pair.series)
     ]
+    of_timed = [series for site in timed for pair in site for series in pair.series]
+    kinds = {series.kind for series in of_timed if series.schedule}
     if timed:
-        teach(connection, country, elsewhere, [pair for site in timed for pair in site])
+        teach(connection, country, elsewhere, {one for one in of_timed if one.kind in kinds})
         for site in timed:
             find_schedules(site)
 

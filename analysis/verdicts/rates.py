@@ -21,7 +21,6 @@ from analysis.verdicts.pairs import (
     PSEUDO_SESSIONS,
     Country,
     Lessons,
-    Pair,
     Series,
     find_candidates,
 )
@@ -53,7 +52,7 @@ def teach(
     connection: duckdb.DuckDBPyConnection,
     country: Country,
     elsewhere: LeastRates | None = None,
-    pairs: Collection[Pair] | None = None,
+    only: Collection[Series] | None = None,
 ) -> None:
     """Let each weighed series know what other operators and other sites teach about it.
 
@@ -61,10 +60,9 @@ def teach(
         connection: finds ``heard_sessions`` and ``networks``.
         country: its series are filled: ``lessons``, and ``least_rates`` if there is ``elsewhere``.
         elsewhere: what is known besides.
-        pairs: those that are taught, if not all.
+        only: the series that are taught, if not all.
     """
     place = country.columns["place"]
-    taught_pairs = set(country.pairs if pairs is None else pairs)
     for kind in KINDS:
         weighed = [
             (pair, series)
@@ -72,9 +70,7 @@ def teach(
             for series in pair.series
             if series.kind == kind and series.is_weighed
         ]
-        asked = [(pair, series) for pair, series in weighed if pair in taught_pairs]
-        if pairs is not None and not any(series.schedule for _, series in asked):
-            asked = []  # no hours of this kind were found
+        asked = [one for one in weighed if only is None or one[1] in only]
         if not asked:
             continue
         rows = [
@@ -88,7 +84,7 @@ def teach(
         taught = connection.execute(_LESSONS, numbers).df()[[*_TAUGHT]]
         for (_, series), row in zip(asked, taught.itertuples(index=False), strict=True):
             series.lessons = Lessons(*row)
-    if elsewhere and pairs is None:
+    if elsewhere and only is None:
         least = elsewhere(connection, country)
         for pair in country.pairs:
             for series in pair.series:

@@ -190,7 +190,9 @@ def ask_rivals(
     for name, stretches in of_probes.items():
         numbers = [number for number, (_, stretch) in enumerate(blocks) if stretch in stretches]
         connection.register(name, pd.DataFrame({"stretch": numbers}, dtype="int64"))
-    for rival in RIVALS[1:-1] if has_control else RIVALS[:-1]:
+    for rival in RIVALS:
+        if not rival.table or (has_control and rival.words == EVERYWHERE):
+            continue
         for (number,) in connection.execute(f"SELECT stretch FROM {rival.table}").fetchall():
             _, stretch = blocks[number]
             stretch.reason = stretch.reason or rival.words
