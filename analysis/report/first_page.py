@@ -235,6 +235,8 @@ def word_first_page(
     }
 
 
+#: So many groups of networks with equally many sites are named.
+_MOST_GROUPS = 5
 #: On a network with fewer of the tested sites than this share tested enough, hardly any was tested.
 _HARDLY = 0.1
 
@@ -249,10 +251,14 @@ def _tell_story(
     counts = [
         (traced + likely, name, tested) for name, traced, likely, tested in of_networks["rows"]
     ]
+    blocking = [row for row in counts if row[0]]
     groups = [
         (count, [name for _, name, _ in rows])
-        for count, rows in groupby((row for row in counts if row[0]), key=itemgetter(0))
-    ]
+        for count, rows in groupby(blocking, key=itemgetter(0))
+    ][:_MOST_GROUPS]
+    fewer = len(blocking) - sum(len(names) for _, names in groups)
+    groups = [(count, page.first_of(names, len(names))) for count, names in groups]
+    shared = [page.first_of(names, len(names)) for names in of_networks["shared"]]
     none = [(name, tested) for count, name, tested in counts if not count]
     least = _HARDLY * page.numbers["tested_enough_domain_count"]
     hardly = [name for name, tested in none if tested < least]
@@ -263,7 +269,7 @@ def _tell_story(
     return [
         (
             lang.say("Where"),
-            Markup(say.where(page, groups, len(none), hardly, of_networks["shared"])),
+            Markup(say.where(page, groups, fewer, len(none), hardly, shared)),
         ),
         (lang.say("Since when"), Markup(say.since_when(page, by_kind.get("onset")))),
         (lang.say("How"), Markup(say.how(page, ways.most_common()))),
