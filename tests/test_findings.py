@@ -29,6 +29,7 @@ from analysis.report.findings import (
     find_onset,
 )
 from analysis.report.first_page import word_first_page
+from analysis.report.weeks import count_weeks
 from analysis.study.confirmation import spans_by_site
 from analysis.tables import read_network, write_json, write_table
 from analysis.verdicts.reasons import USUAL
@@ -128,11 +129,13 @@ def test_what_some_network_blocked_before_is_not_new() -> None:
         },
     }
     words = word_finding(Telling(finding, {}, ENGLISH, YEAR))
-    assert "blocks of 3 sites were first seen (blocked: 2; likely blocked: 1) on" in words.claim
+    assert "Blocks of 3 sites were first seen between 8 August" in words.claim
+    assert "on 2 access networks: 2 sites were blocked and 1 likely blocked." in words.claim
     before = "Other blocks of 1 of the 3 sites had been seen before"
-    assert before in words.sites
+    assert any(before in caveat for caveat in words.caveats)
     finding["values"]["older"] = []
-    assert before not in word_finding(Telling(finding, {}, ENGLISH, YEAR)).sites
+    later = word_finding(Telling(finding, {}, ENGLISH, YEAR)).caveats
+    assert not any("had been seen before" in caveat for caveat in later)
 
 
 @pytest.mark.parametrize("is_published", [True, False])
@@ -143,6 +146,7 @@ def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_publishe
         "probe_cc": "QQ",
         "since": "2024-01-01",
         "until": "2025-01-01",
+        "weeks": {"rows": [], "events": []},
         "findings": [],
         "is_published_method": is_published,
         "is_from_ooni": False,
@@ -508,6 +512,23 @@ def as_day(text: str) -> str:
     return pd.to_datetime(text, format="%d %B %Y").date().isoformat()
 
 
+def week_counts(read: Tables) -> Mapping[str, Any]:
+    """The blocks of each week: all that last, new ones and ended ones are those of the rows."""
+    blocks = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
+    weeks = count_weeks(blocks, YEAR, [EVENT])
+    for since, *told in weeks["rows"]:
+        days = set(pd.date_range(since, periods=7))
+        expected = [0, 0, 0]
+        for row in blocks.itertuples():
+            is_open_end = pd.isna(row.blocked_until)
+            last = pd.Timestamp(YEAR.last_day) if is_open_end else row.blocked_until
+            expected[0] += bool(days & set(pd.date_range(row.blocked_from, last)))
+            expected[1] += row.blocked_from in days and pd.notna(row.last_seen_open)
+            expected[2] += last in days and pd.notna(row.first_seen_open_again)
+        assert told == expected, since
+    return weeks
+
+
 def first_page(
     ranked: list[dict[str, Any]], numbers: Mapping[str, int], read: Tables
 ) -> dict[str, Any]:
@@ -520,6 +541,7 @@ def first_page(
         "is_from_ooni": True,
         "has_fingerprints": True,
         "first_seen": day(0),
+        "weeks": week_counts(read),
         "findings": ranked,
     }
     with TemporaryDirectory() as folder:
@@ -561,7 +583,7 @@ def networks_that_are_not_independent_count_once(
     if pairs.empty:
         return
     blocking, tested, sources = numbers_in(
-        r"on (\d+) of the (\d+) access networks on which .* as one, the number is (\d+)\.",
+        r"on (\d+) of (\d+) access networks\. .* as one, sites .* likely blocked on (\d+)\.",
         said["networks"],
     )
     settled = enough_tests(read["access"])
@@ -591,7 +613,7 @@ def an_event_says_when_it_was_seen_and_may_have_begun(
     open on it."""
     if "onset" not in found:
         return
-    match = re.search(r"Between (\d+ \w+ \d+) and (\d+ \w+ \d+), blocks of", said["onset"])
+    match = re.search(r"seen between (\d+ \w+ \d+) and (\d+ \w+ \d+), on \d+ access", said["onset"])
     assert match
     first, last = map(as_day, match.groups())
     sites = found["onset"]["sites"]
@@ -648,10 +670,13 @@ def the_halves_are_counted_as_their_rows(read: Tables, found: Found, said: Said)
     assert [first, second, both] == [*map(len, sites), len(sites[0] & sites[1])]
     told = numbers_in(
         r"On (\d+) sites .* agree: (\d+) were reachable and then listed, (\d+) .*, and (\d+) "
-        r"listed in both halves\. On (\d+) the networks differ, and (\d+) cannot be compared\.",
+        r"listed in both halves\.",
         said["changes"],
     )
     agreed, *told = told
+    told += numbers_in(
+        r"On (\d+) other sites the networks differ, and (\d+) cannot be compared\.", said["changes"]
+    )
     assert agreed == sum(told[:3])
     names = ("newly_blocked", "no_longer_blocked", "still_blocked", "mixed", "not_comparable")
     kinds = changes["change"].value_counts()

@@ -26,6 +26,7 @@ import mistune
 import nbformat
 from jinja2 import Environment
 from markupsafe import Markup
+from mistune.core import BlockState
 from nbconvert.exporters import TemplateExporter
 from nbconvert.preprocessors import TagRemovePreprocessor
 
@@ -243,6 +244,23 @@ class _Prose(mistune.HTMLRenderer):
             self.contents.append({"level": level, "text": words, "id": anchor})
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'
 
+    def __call__(self, tokens: Iterable[dict[str, Any]], state: BlockState) -> str:
+        """Render a cell: under each heading the first block is shown, and the others are folded."""
+        shown: list[str] = []
+        folded: list[str] = []
+        has_text = False
+        for token in tokens:
+            block = self.render_token(token, state)
+            if token["type"] == "heading":
+                shown += [*_fold(folded), block]
+                folded, has_text = [], False
+            elif has_text:
+                folded.append(block)
+            else:
+                shown.append(block)
+                has_text = bool(block.strip())
+        return "".join([*shown, *_fold(folded)])
+
     def link(self, text: str, url: str, title: str | None = None) -> str:
         file, _, anchor = url.partition("#")
         if file.endswith(".ipynb") or not file:
@@ -266,6 +284,13 @@ class _Prose(mistune.HTMLRenderer):
             anchor = f"{first}-{count}"
         self._used.add(anchor)
         return anchor
+
+
+def _fold(blocks: list[str]) -> list[str]:
+    """Return blocks of a section that are one click away, and printed."""
+    if not any(block.strip() for block in blocks):
+        return []
+    return ['<details class="more"><summary>Read more</summary>\n', *blocks, "</details>\n"]
 
 
 def slug(words: str) -> str:

@@ -7,7 +7,7 @@ page has a style sheet; in an open notebook each output includes the style.
 import re
 import warnings
 from base64 import b64encode
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,11 @@ def _disarmed(value: object) -> object:
 
 
 def show_finding(
-    name: str, claim: str, reading: str = "", caveat: str = "", evidence: str = ""
+    name: str,
+    claim: str,
+    reading: str = "",
+    caveat: str | Sequence[str] = "",
+    evidence: str = "",
 ) -> None:
     """Show a finding of a page: the claim in bold, how to read it, its caveat, its evidence.
 
@@ -121,7 +125,8 @@ def show_finding(
 
     Args:
         name: name of the anchor: ``coverage`` gives ``#claim-coverage``.
-        claim, reading, caveat: text, or the result of ``numbered``.
+        claim, reading, caveat: text, or the result of ``numbered``. Of several caveats, those after
+            the first are folded.
         evidence: a file of the report (``4-blocked-sites.html#set-aside``,
             ``tables/verdicts.csv``), which becomes a link, or plain words.
 
@@ -182,7 +187,9 @@ def show_progress(task: str) -> Callable[[int, int], None]:
 
 def show_provenance(mapping: Mapping[str, object]) -> None:
     """Show the provenance of a page: versions, digests, counts; values may be lists or mappings."""
-    show_markup(blocks().definitions(mapping, "provenance"))
+    show_markup(
+        blocks().folded("Versions and checksums", blocks().definitions(mapping, "provenance"))
+    )
 
 
 def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> None:
@@ -205,7 +212,7 @@ def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> N
 def show_states() -> None:
     """Show the legend: every state with its mark and meaning."""
     show_markup(
-        blocks().legend(state for code, state in MATRIX_STATES.items() if code != "insufficient")
+        blocks().key([state for code, state in MATRIX_STATES.items() if code != "insufficient"])
     )
 
 

@@ -92,6 +92,28 @@ def draw_figure(
     return Markup(macros("tracks.html.j2").figure(alt, content, key, reading, title))
 
 
+#: Numbers that are closer than this share of the axis would touch on a phone.
+_TOUCHING = 0.1
+
+
+def number_events(
+    events: Sequence[tuple[date, str]], period: Period, lang: Language
+) -> tuple[list[Mark], list[tuple[str, Markup]]]:
+    """Number known events: their marks on an axis of the period, and the key of a figure.
+
+    Marks that would touch stand under each other.
+    """
+    marks: list[Mark] = []
+    key = []
+    for number, (day, title) in enumerate(events, start=1):
+        at = place_of(day, period)
+        taken = {mark.level for mark in marks if abs(mark.at - at) < _TOUCHING}
+        level = next(level for level in range(len(marks) + 1) if level not in taken)
+        marks.append(Mark(at, str(number), level))
+        key.append((str(number), lang.html("{day}: {title}", day=day, title=lang.english(title))))
+    return marks, key
+
+
 def place_of(day: date, period: Period) -> float:
     """Return the position from 0 to 1 at which a day begins on an axis of the whole period."""
     return min(max(days_between(period.since, day) / period.day_count, 0.0), 1.0)

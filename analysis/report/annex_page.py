@@ -228,8 +228,7 @@ def _show_finding(page: Telling, kind: str, finding: Mapping[str, Any] | None) -
     if finding is None:
         return Markup("")
     words = word_finding(replace(page, finding={"kind": kind, **finding}))
-    caveat = Markup(" ").join(words.caveats)
-    shown = blocks(page.lang).finding(f"claim-{kind}", words.claim, words.sites, caveat)
+    shown = blocks(page.lang).finding(f"claim-{kind}", words.claim, words.sites, words.caveats)
     return Markup(shown) + words.figure
 
 

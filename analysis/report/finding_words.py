@@ -6,6 +6,7 @@ The last part draws the time axes: when each site was blocked, with the period's
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,7 +17,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH, Language
-from analysis.pages.formats import counted, pair_target, site_link, site_target
+from analysis.pages.formats import counted, macros, pair_target, site_link, site_target
 from analysis.pages.tracks import (
     Bar,
     Mark,
@@ -24,7 +25,7 @@ from analysis.pages.tracks import (
     draw_figure,
     draw_tracks,
     month_marks,
-    place_of,
+    number_events,
     span_bars,
 )
 from analysis.period import Period, day_of
@@ -38,12 +39,11 @@ from analysis.vocabulary import (
     MECHANISMS,
     SET_ASIDE_REASONS,
     STATES,
+    WAYS,
 )
 
 #: The most rows of a figure, and of a time axis of all sites; the files have all rows.
 MOST_ROWS, _MOST_SITES = 20, 100
-#: Numbers that are closer than this share of the axis would touch on a phone.
-_TOUCHING = 0.1
 
 Span = Mapping[str, Any]
 
@@ -97,12 +97,9 @@ def draw_on_axis(
 ) -> Markup:
     """Draw rows on the time axis of a period, with its known events."""
     heads = (head, lang.say("Time"), lang.say("Networks"))
-    tracks = draw_tracks(rows, heads, month_marks(lang, period), _mark_events(events, period))
-    numbered = [
-        (str(number), lang.html("{day}: {title}", day=day, title=lang.english(title)))
-        for number, (day, title) in enumerate(events, start=1)
-    ]
-    return draw_figure(tracks, alt, reading, numbered, title)
+    marks, key = number_events(events, period, lang)
+    tracks = draw_tracks(rows, heads, month_marks(lang, period), marks)
+    return draw_figure(tracks, alt, reading, key, title)
 
 
 def _draw_site(
@@ -129,17 +126,6 @@ def group_spans(spans: Iterable[Mapping[Any, Any]]) -> dict[str, list[Span]]:
     for span in spans:
         by_site.setdefault(span["domain"], []).append(span)
     return by_site
-
-
-def _mark_events(events: Sequence[tuple[date, str]], period: Period) -> list[Mark]:
-    """Number the events at their days; numbers that would touch stand under each other."""
-    marks: list[Mark] = []
-    for number, (day, _) in enumerate(events, start=1):
-        at = place_of(day, period)
-        taken = {mark.level for mark in marks if abs(mark.at - at) < _TOUCHING}
-        level = next(level for level in range(len(marks) + 1) if level not in taken)
-        marks.append(Mark(at, str(number), level))
-    return marks
 
 
 def say_spans(lang: Language, spans: Iterable[Span]) -> str:
@@ -313,9 +299,53 @@ def _draw_networks(tell: Telling) -> Markup:
     )
 
 
+def find_way(mechanism: str) -> str:
+    """Return the act at which a method stops a user, of ``WAYS``."""
+    layer, _, manner = mechanism.partition(".")
+    if manner == "mitm":
+        return "certificate"
+    if layer == "http" and manner in ("blockpage", "diff"):
+        return "page"
+    return {"dns": "lookup", "tcp": "connection"}.get(layer, "name")
+
+
+def _draw_ways(tell: Telling) -> Markup:
+    """Draw the ways of blocking of each network side by side; nothing where they do not differ."""
+    lang = tell.lang
+    counts: dict[str, Counter[str]] = {}
+    for network, methods in tell.values["by_network"]:
+        of_network = counts.setdefault(network, Counter())
+        for code, count in methods:
+            of_network[find_way(code)] += count
+    if len({frozenset(of_network) for of_network in counts.values()}) < 2:
+        return Markup("")
+    shown = dict(list(counts.items())[:MOST_ROWS])
+    ways = [way for way in WAYS if any(way in of_network for of_network in shown.values())]
+    most = max(max(of_network.values()) for of_network in shown.values())
+    heads = [lang.say("Network"), *(lang.say(WAYS[way]) for way in ways)]
+    rows = [(network, [of_network[way] for way in ways]) for network, of_network in shown.items()]
+    drawn = Markup(macros("tracks.html.j2", lang).multiples(heads, rows, most))
+    lines = [
+        lang.say(
+            "{name}: {count}",
+            name=network,
+            count=Markup(", ").join(
+                f"{head} {n}" for head, n in zip(heads[1:], counted, strict=True)
+            ),
+        )
+        for network, counted in rows
+    ]
+    reading = lang.html(
+        "The same by network, on one scale: pairs at whose lookup, connection, sending of the "
+        "site’s name, page or certificate the block was seen."
+    )
+    alt = lang.say("Bars: {rows}.", rows=Markup("; ").join(lines))
+    return draw_figure(drawn, alt, reading + _say_shown(lang, len(shown), len(counts)))
+
+
 def _draw_methods(tell: Telling) -> Markup:
     lang = tell.lang
-    return _draw_bars(
+    bars = _draw_bars(
         tell,
         [
             _state_line(lang, lang.say(MECHANISMS.get(code, code)), *counts)
@@ -333,6 +363,7 @@ def _draw_methods(tell: Telling) -> Markup:
             blocked=tell.count("blocked_domain_count"),
         ),
     )
+    return bars + _draw_ways(tell)
 
 
 def _draw_categories(tell: Telling) -> Markup:

@@ -24,6 +24,7 @@ from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import UNCATEGORISED
 from analysis.report.annex import SINCE, on_access_networks
 from analysis.report.verdict_words import add_local_hours, grade_certainty
+from analysis.report.weeks import count_weeks
 from analysis.study.confirmation import SPAN_DAYS, spans_by_site
 from analysis.study.study import Study
 from analysis.tables import name_network, read_network, read_table, tell_cells, tell_network
@@ -415,16 +416,20 @@ def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
         ``probe_cc, since, until``; ``is_published_method``, whether all measurements were judged
         by the method of the release; ``is_from_ooni``, whether the source is OONI's archive;
         ``has_fingerprints``, whether known block pages were looked for; ``first_seen``, the first
-        day with a block, empty without one; ``findings`` by rank, see ``find_all``.
+        day with a block, empty without one; ``weeks``, see ``count_weeks``;
+        ``findings`` by rank, see ``find_all``.
     """
     period = study.periods["all"]
-    by_kind = find_all(read, period, study.known_events, study.probe_cc)
+    events = study.known_events
+    by_kind = find_all(read, period, events, study.probe_cc)
+    listed = read["blocking_intervals"].merge(read["pairs"][_PAIR])
     return {
         "probe_cc": study.probe_cc,
         "since": period.since.isoformat(),
         "until": period.until.isoformat(),
         **_describe_basis(study),
         "first_seen": _iso(read["blocked_sites"]["blocked_from"].min()),
+        "weeks": count_weeks(listed, period, events),
         "findings": rank_findings({**by_kind, "apps": find_apps(tables)}),
     }
 
@@ -619,8 +624,10 @@ def find_sources(pairs: pd.DataFrame, networks: pd.DataFrame) -> list[list[int]]
 
 
 def find_methods(read: Tables) -> Values | None:
-    """Return the finding on methods: pairs by mechanism, and the sites of the most frequent one."""
-    pairs = read["pairs"]
+    """Return the finding on methods: pairs by mechanism, in all and on each network, and the sites
+    of the most frequent one.
+    """
+    pairs, names = read["pairs"], _names(read)
     rows = [
         [mechanism, *_split(pairs.loc[pairs["mechanism"] == mechanism, "state"])]
         for mechanism, _ in _by_count(pairs["mechanism"])
@@ -631,7 +638,13 @@ def find_methods(read: Tables) -> Values | None:
         "sites": sorted(set(pairs.loc[pairs["mechanism"] == rows[0][0], "domain"])),
         "site_count": len(read["blocked_sites"]),
         "certainty": count_certainty(pairs),
-        "values": {"rows": rows},
+        "values": {
+            "rows": rows,
+            "by_network": [
+                [names[asn], _by_count(pairs.loc[pairs["probe_asn"] == asn, "mechanism"])]
+                for asn, _ in _by_count(pairs["probe_asn"])
+            ],
+        },
     }
 
 

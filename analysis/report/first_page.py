@@ -25,7 +25,7 @@ from analysis.pages.formats import counted, link, macros
 from analysis.pages.html_tables import render_table
 from analysis.period import Period
 from analysis.reference.reference_files import country_name
-from analysis.report.finding_words import Telling, word_finding
+from analysis.report.finding_words import Telling, find_way, word_finding
 from analysis.report.findings import (
     count_headlines,
     number_networks,
@@ -34,6 +34,7 @@ from analysis.report.findings import (
 )
 from analysis.report.listed_matrix import draw_listed
 from analysis.report.verdict_words import open_template, split_parts
+from analysis.report.weeks import draw_weeks
 from analysis.study.study import Study
 from analysis.tables import read_table, tell_cells, write_json, write_table
 from analysis.vocabulary import DECISIONS
@@ -226,7 +227,7 @@ def word_first_page(
         "lead": split_parts(say.lead(page, of_categories, onset, summary["first_seen"])),
         "surety": Markup(say.surety(page)),
         "matrix": draw_listed(tables, lang, left_out),
-        "story": _tell_story(page, say, by_kind),
+        "story": _tell_story(page, say, by_kind, draw_weeks(summary["weeks"], period, lang)),
         "counting": split_parts(say.counting(page, summary["is_from_ooni"])),
         "findings": [_finding(page, entry) for entry in summary["findings"]],
         "certainty": split_parts(certainty),
@@ -242,9 +243,9 @@ _HARDLY = 0.1
 
 
 def _tell_story(
-    page: Telling, say: Any, by_kind: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[str, Markup]]:
-    """Return where, since when and how in a paragraph each, with its heading; or nothing."""
+    page: Telling, say: Any, by_kind: Mapping[str, Mapping[str, Any]], weeks: Markup
+) -> list[tuple[str, Markup, Markup]]:
+    """Return where, since when and how: a heading, a paragraph and a figure each; or nothing."""
     if "networks" not in by_kind:
         return []
     of_networks, lang = by_kind["networks"]["values"], page.lang
@@ -264,26 +265,17 @@ def _tell_story(
     hardly = [name for name, tested in none if tested < least]
     ways: Counter[str] = Counter()
     for code, *states in by_kind["methods"]["values"]["rows"]:
-        ways[_find_way(code)] += sum(states)
+        ways[find_way(code)] += sum(states)
     hardly = page.first_of(hardly, len(hardly))
     return [
         (
             lang.say("Where"),
             Markup(say.where(page, groups, fewer, len(none), hardly, shared)),
+            Markup(""),
         ),
-        (lang.say("Since when"), Markup(say.since_when(page, by_kind.get("onset")))),
-        (lang.say("How"), Markup(say.how(page, ways.most_common()))),
+        (lang.say("Since when"), Markup(say.since_when(page, by_kind.get("onset"))), weeks),
+        (lang.say("How"), Markup(say.how(page, ways.most_common())), Markup("")),
     ]
-
-
-def _find_way(mechanism: str) -> str:
-    """Return what happens on the way to a site, of all methods in a few words."""
-    layer, _, manner = mechanism.partition(".")
-    if manner == "mitm":
-        return "certificate"
-    if layer == "http" and manner in ("blockpage", "diff"):
-        return "page"
-    return {"dns": "lookup", "tcp": "connection"}.get(layer, "name")
 
 
 def _finding(page: Telling, finding: Mapping[str, Any]) -> dict[str, Any]:
