@@ -756,11 +756,12 @@ def the_answer_counts_apart_and_out_of_what_was_tested_enough(
         assert numbers_in(r"(\d+) of (\d+) tested sites", headline) == [len(listed), len(settled)]
         still = set(pairs.loc[pairs["blocked_until"].isna(), "domain"])
         if len(listed) == 1:
-            assert ("at the last test it still failed" in lead.lower()) == bool(still)
+            assert ("When last tested, the site still failed" in lead) == bool(still)
         elif still:
-            assert numbers_in(r"At the last tests, (\d+) sites? still", lead) == [len(still)]
+            told = numbers_in(r"(\d+) of the (\d+) still failed when last tested", lead)
+            assert told == [len(still), len(listed)]
         else:
-            assert "none of them still failed" in lead
+            assert "None of the sites still failed" in lead
         told = numbers_in(
             r"Blocked: (\d+); likely blocked: (\d+); together: (\d+); .* network: (\d+)\.", counting
         )
