@@ -145,7 +145,8 @@ def judge_labelled(plan: Plan, step: Step) -> tuple[pd.DataFrame, SourceError | 
     uids = list(plan.labels.rows["measurement_uid"])
     measurements, trouble = fetch_measurements(replies_folder(plan.store), uids, step)
     if trouble and not any(one.raw_measurement for one in measurements.values()):
-        raise SourceError(f"none of {len(uids)} labelled measurements could be fetched: {trouble}")
+        say(f"none of {len(uids)} labelled measurements is kept yet")
+        raise trouble
     return compare(plan.labels, measurements, _judge(measurements, plan.fingerprints)), trouble
 
 
