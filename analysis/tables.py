@@ -536,7 +536,7 @@ TABLES = {
             "measurement_uid",
             """Made by `make field-check`, not by a report: one row per measurement that an analyst
             labelled, beside the judge's reading of this measurement alone and OONI's flag.""",
-            """measurement_uid day domain probe_cc probe_asn label confidence mechanisms stratum
+            """measurement_uid day domain probe_cc probe_asn label confidence mechanisms
             weight flag class mechanism rule_id is_artefact comparison note witness_url""",
         ),
         _table(

@@ -156,9 +156,7 @@ class OoniServer(LoopbackS3):
 
     # --- what is counted ------------------------------------------------------------------------
 
-    def answer(
-        self, asked: Mapping[str, str], path: str = API
-    ) -> tuple[int, Item, dict[str, str]]:
+    def answer(self, asked: Mapping[str, str], path: str = API) -> tuple[int, Item, dict[str, str]]:
         """Status, body and headers of a reply of the API."""
         left = _UNITS_AN_HOUR - self.units
         if left <= 0:

@@ -1,4 +1,4 @@
-"""``field-check`` over real measurements on loopback, with made-up labels; and OONI's own labels."""
+"""``field-check`` over real measurements on loopback with made-up labels, and OONI's own labels."""
 
 import csv
 import json
@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from html import unescape
@@ -145,7 +145,9 @@ def test_real_measurements_beside_labels(desk: _Desk, tmp_path: Path) -> None:
         assert (row["class"], row["mechanism"]) == (read["class"], read["mechanism"]), uid
         right = "undecided" if read["class"] == "unknown" else "differs"
         assert row["comparison"] == ("agrees" if row["label"] == read["class"] else right)
-        flags = [name for name in ("failure", "confirmed", "anomaly") if desk.ooni.by_uid[uid][name]]
+        flags = [
+            name for name in ("failure", "confirmed", "anomaly") if desk.ooni.by_uid[uid][name]
+        ]
         assert row["flag"] == [*flags, "ok"][0]
     counts = table["comparison"].value_counts()
     assert min(counts["agrees"], counts["differs"], counts["undecided"]) >= 1
@@ -333,9 +335,7 @@ def test_hostile_measurements(desk: _Desk) -> None:
         ({"weight": "many"}, "could not convert"),
     ],
 )
-def test_labels_that_are_refused(
-    desk: _Desk, changes: Mapping[str, str], message: str
-) -> None:
+def test_labels_that_are_refused(desk: _Desk, changes: Mapping[str, str], message: str) -> None:
     """Each with its line; nothing is asked for."""
     desk.rows[1] |= changes
     status, _, wrong = desk.run()

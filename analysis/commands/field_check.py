@@ -21,12 +21,12 @@ from analysis.commands.judging import judge_files
 from analysis.commands.progress import Step, say
 from analysis.commands.settings import Settings, parse_settings, read_values, with_lists
 from analysis.errors import ParameterError, SourceError
-from analysis.languages.language import Language, open_languages
+from analysis.languages.language import NOTHING, Language, open_languages
 from analysis.outcomes.rules import RULES, RULES_VERSION
 from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.rendering import PageContext, SetItem, list_editions, write_alone
 from analysis.pages.replacing import published, refuse_foreign
-from analysis.period import Period
+from analysis.period import Period, day_of
 from analysis.reference.events import load_events
 from analysis.reference.labels import PARAMETER, Labels, load_labels, load_weeks
 from analysis.reference.reference_files import (
@@ -273,7 +273,7 @@ def _describe(table: pd.DataFrame, lineage: Lineage, lang: Language) -> PageCont
         country=lang.say_plural("{n} country", "{n} countries", countries),
         period=lang.say_plural("{n} labelled measurement", "{n} labelled measurements", len(table)),
         status=lang.say("Field check"),
-        data_date=table["day"].max(),
+        data_date=day_of(table["day"].max()) or NOTHING,
         method_changes=tuple((edit, "") for edit in lineage.edits),
         title=lang.say("Field check"),
         lang=lang,

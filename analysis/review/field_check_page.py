@@ -1,7 +1,8 @@
 """The page of the field check, and its lines for a terminal, made from its tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -18,8 +19,7 @@ from analysis.vocabulary import ANALYSTS, CASE_RESULTS, CHECK_MEASURES, CHECKED_
 
 PAGE = "index.html"
 _READINGS = (*LABELS, "unknown")
-_SHOWN, _FEW = 60, 20
-_BOUNDS = ("share", "low", "high")
+_FEW = 20
 
 
 def show_field_check(
@@ -47,7 +47,9 @@ def show_field_check(
         ]
     if len(missing):
         columns = ["domain", "probe_cc", "probe_asn", "label", "note", "witness_url"]
-        content = _show(missing[columns], lang.say("Labelled measurements without a reading"), lang)
+        headings = {"witness_url": lang.say("Measurement")}
+        caption = lang.say("Labelled measurements without a reading")
+        content = _show(missing[columns], caption, lang, headings)
         sections.append((lang.heading("Not compared"), content))
     if cases is not None:
         sections.append((lang.heading("Events of the country"), _show_cases(cases, lang)))
@@ -75,7 +77,10 @@ def say_field_check(table: pd.DataFrame) -> Iterator[str]:
             f"down and read as blocked: {contrary['accused']}"
         )
         for row in _word_measures(table, ENGLISH).itertuples(index=False):
-            yield f"{row.measure:<13}{row.method:<23}{row.cases:<12}{row.shares}; {row.weighted}"
+            yield (
+                f"{row.measure:<13}{row.method:<23}{row.cases:<12}{row.shares}; weighted "
+                f"{row.weighted}; OONI reports {row.reported}"
+            )
     for note, count in table.loc[table["note"] != "", "note"].value_counts(sort=False).items():
         yield f"not compared: {count}, {note}"
 
@@ -100,7 +105,8 @@ def _show(
     frame: pd.DataFrame, caption: str, lang: Language, headings: Mapping[str, str] | None = None
 ) -> Markup:
     """Return a table of labelled measurements, or of what is counted of them."""
-    return render_table(frame, caption, "", _SHOWN, headings or {}, file=f"{TABLE}.csv", lang=lang)
+    words = {"probe_cc": lang.say("Country"), **(headings or {})}
+    return render_table(frame, caption, "", _FEW, words, file=f"{TABLE}.csv", lang=lang)
 
 
 def _show_measures(table: pd.DataFrame, lang: Language) -> Markup:
@@ -126,35 +132,46 @@ def _word_measures(table: pd.DataFrame, lang: Language) -> pd.DataFrame:
         {(row.measure, row.method): row for row in list_rows(frame)}
         for frame in (measure(table), load_reported())
     )
+
+    def repeat(share: float) -> str:
+        return f"{lang.number(round(100 * share, 2))} %"  # with the decimals that OONI gives
+
     rows = []
     for key in product(CHECK_MEASURES, CHECKED_METHODS):
-        row, told = own.get(key), reported.get(key)
-        cells = dict.fromkeys(("cases", "shares", "weighted"), NOTHING)
-        if row:
-            cells = {
-                "cases": lang.say("{count} of {all}", count=row.success_count, all=row.trial_count),
-                "shares": _bounded(lang, row.share, row.lower_share, row.upper_share),
-                "weighted": _bounded(
-                    lang, row.weighted_share, row.weighted_lower_share, row.weighted_upper_share
-                ),
-            }
-        if told:
-            cells["reported"] = _bounded(lang, told.share, told.lower_share, told.upper_share, 2)
-        names = {"measure": CHECK_MEASURES[key[0]], "method": CHECKED_METHODS[key[1]]}
-        rows.append({name: lang.say(words) for name, words in names.items()} | cells)
-    return pd.DataFrame(rows).fillna(NOTHING)
+        names = CHECK_MEASURES[key[0]], CHECKED_METHODS[key[1]]
+        row: Any = dict(zip(("measure", "method"), map(lang.say, names), strict=True))
+        if found := own.get(key):
+            hits, cases = found.success_count, found.trial_count
+            shares = found.share, found.lower_share, found.upper_share
+            weighted = (
+                found.weighted_share,
+                found.weighted_lower_share,
+                found.weighted_upper_share,
+            )
+            row["cases"] = lang.say("{count} of {all}", count=hits, all=cases)
+            row["shares"] = _bounded(lang, lang.share, *shares)
+            row["weighted"] = _bounded(lang, lang.share, *weighted)
+        if told := reported.get(key):
+            shares = told.share, told.lower_share, told.upper_share
+            row["reported"] = _bounded(lang, repeat, *shares)
+        rows.append(row)
+    columns = ["measure", "method", "cases", "shares", "weighted", "reported"]
+    return pd.DataFrame(rows, columns=columns).fillna(NOTHING)
 
 
 def _bounded(
-    lang: Language, share: float | None, low: float | None, high: float | None, digits: int = 1
+    lang: Language,
+    tell: Callable[[float], str],
+    share: float | None,
+    low: float | None,
+    high: float | None,
 ) -> str:
     """Return a share and its bounds in words, as far as there are any."""
     if share is None:
         return NOTHING
-    numbers = [lang.number(round(100 * (part or 0), digits)) for part in (share, low, high)]
-    if low is None:
-        return f"{numbers[0]} %"
-    return lang.say("{share} % ({low} to {high})", **dict(zip(_BOUNDS, numbers, strict=True)))
+    if low is None or high is None:
+        return tell(share)
+    return lang.say("{share} ({low} to {high})", share=tell(share), low=tell(low), high=tell(high))
 
 
 def _read_class(codes: pd.Series, lang: Language) -> pd.Series:
@@ -174,7 +191,6 @@ def _show_groups(compared: pd.DataFrame, lang: Language) -> Markup:
         "same_layer_count": lang.say("At this layer"),
     }
     countries = {
-        "probe_cc": lang.say("Country"),
         "compared_count": lang.say("Compared"),
         "agreed_count": lang.say("Agrees"),
         "labelled_count": lang.say("Labelled blocked"),
@@ -200,6 +216,7 @@ def _count_countries(compared: pd.DataFrame, lang: Language) -> pd.DataFrame:
         }
     ).astype("int64")
     counts = flags.groupby(compared["probe_cc"]).sum().reset_index()
+    counts = counts.sort_values("compared_count", ascending=False, kind="stable")
     return counts.assign(probe_cc=[country_name(code, lang) for code in counts["probe_cc"]])
 
 
@@ -210,11 +227,17 @@ def _show_differences(compared: pd.DataFrame, lang: Language) -> Markup:
     order = pd.DataFrame({"open": ~is_about_block, "kind": rows["comparison"]})
     shown = rows.loc[order.sort_values(["open", "kind"], kind="stable").index]
     columns = [
-        *("domain", "probe_cc", "probe_asn", "label", "mechanisms", "confidence"),
-        *("class", "rule_id", "flag", "witness_url"),
+        *("domain", "probe_cc", "probe_asn", "witness_url", "label", "seen"),
+        *("confidence", "class", "flag", "rule_id"),
     ]
-    frame = shown[columns].assign(**{"class": _read_class(shown["class"], lang)})
-    headings = {"class": lang.say("Reading"), "probe_cc": lang.say("Country")}
+    # OONI's words for methods are finer than the judge's
+    words = {"seen": shown["mechanisms"], "class": _read_class(shown["class"], lang)}
+    frame = shown.assign(**words)[columns]
+    headings = {
+        "seen": lang.say("Seen by the analyst"),
+        "class": lang.say("Reading"),
+        "witness_url": lang.say("Measurement"),
+    }
     return _show(frame, lang.say("Labels that the judge does not share"), lang, headings)
 
 
