@@ -104,7 +104,7 @@ audit: run-audit  ## check a draft's statements (CLAIMS) by arithmetic, against 
 	$(finish)
 
 # A cluster is spoken to by Dask, which no other report needs.
-run-report run-sensitivity run-ingest run-watch: $(if $(value SCHEDULER),$(DEV_STAMP))
+run-report run-sensitivity run-ingest run-watch run-field-check: $(if $(value SCHEDULER),$(DEV_STAMP))
 
 run-report: $(STAMP)
 	$(call run,report)

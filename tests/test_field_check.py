@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -22,7 +24,7 @@ from analysis.hosts import normalise
 from analysis.reference.labels import FOLDER, load_labels, load_reported
 from analysis.review.agreement import compare, measure
 from analysis.sources.measurements import Measurement
-from tests.archives import contents, object_key, put, read_csv
+from tests.archives import contents, line_of, object_key, put, read_csv
 from tests.conftest import Command
 from tests.loopback_s3 import Fault
 from tests.measurements import HOST, complete, page, shake
@@ -157,8 +159,8 @@ def test_real_measurements_beside_labels(desk: _Desk, tmp_path: Path) -> None:
     assert f"{counts['agrees']} agree, {counts['differs']} differ" in said
     page = desk.page()
     assert "do not test what needs many" in page
-    assert "98.5 % (95 to 100)" in page
-    assert "99.84 % (99.5 to 100)" in page
+    assert "98.5 % (95 % to 100 %)" in page
+    assert "99.84 % (99.5 % to 100 %)" in page
     html = (desk.out / "index.html").read_text(encoding="utf-8")
     for uid in table.index[table["comparison"] != "agrees"]:
         assert f'href="https://explorer.ooni.org/m/{uid}"' in html
@@ -358,6 +360,24 @@ def test_parameters_that_are_refused(desk: _Desk) -> None:
     assert desk.run()[0] == 2
     desk.rows.append(desk.rows[0])
     assert "its measurement_uid stands twice" in desk.run()[2]
+
+
+def test_a_terminal_is_asked(desk: _Desk, tmp_path: Path) -> None:
+    """Whether to read a country's days, once their size is said: no reads nothing, yes does."""
+    desk.rows = desk.rows[:2]
+    source = put(tmp_path / "archive", object_key(cc="KH"), [line_of(probe_cc="KH")]).parents[5]
+    words = [*desk.arguments(), "PROBE_CC=KH", f"SOURCE={source}"]
+    for answer, status in ((b"n\n", 0), (b"y\n", 3)):
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "analysis", "field-check", *words]
+        os.write(ours, answer)
+        done = subprocess.run(command, stdin=theirs, capture_output=True, text=True, check=False)
+        os.close(theirs)
+        os.close(ours)
+        assert done.returncode == status, done.stderr
+        assert "MB in all\n" in done.stdout
+        assert "Read these days? [y/N]" in done.stdout
+        assert ("has no measurement of KH" in done.stderr) == (status == 3)
 
 
 # --- measures -------------------------------------------------------------------------------------

@@ -150,8 +150,9 @@ def _count(hits: pd.Series, weights: pd.Series) -> dict[str, float]:
 def count_layers(table: pd.DataFrame) -> pd.DataFrame:
     """Count the measurements that are labelled blocked by layer, a row a ``layer``.
 
-    ``labelled_count``; ``found_count``: judged blocked; ``same_layer_count``: at this layer. A
-    measurement with methods at two layers counts at both.
+    ``labelled_count``; ``found_count``: judged blocked; ``same_layer_count``: at this layer;
+    ``marked_count``: by a mark, which only a network can leave. A measurement with methods at two
+    layers counts at both.
     """
     blocked = table[(table["label"] == "blocked") & (table["comparison"] != "not_compared")]
     layers = [{_layer_of(name) for name in text.split(";")} for text in blocked["mechanisms"]]
@@ -160,9 +161,11 @@ def count_layers(table: pd.DataFrame) -> pd.DataFrame:
     for layer in LAYERS:
         is_here = pd.Series([layer in named for named in layers], blocked.index, dtype="bool")
         found = is_here & (blocked["class"] == "blocked")
-        counts = (is_here.sum(), found.sum(), (found & (own == layer)).sum())
+        is_marked = blocked["is_artefact"].eq(True)
+        parts = (is_here, found, found & (own == layer), found & is_marked)
+        counts = [part.sum() for part in parts]
         rows.append((layer, *map(int, counts)))
-    columns = ["layer", "labelled_count", "found_count", "same_layer_count"]
+    columns = ["layer", "labelled_count", "found_count", "same_layer_count", "marked_count"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame[frame["labelled_count"] > 0].reset_index(drop=True)
 

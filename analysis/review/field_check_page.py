@@ -189,6 +189,7 @@ def _show_groups(compared: pd.DataFrame, lang: Language) -> Markup:
         "labelled_count": lang.say("Labelled blocked"),
         "found_count": lang.say("Read as blocked"),
         "same_layer_count": lang.say("At this layer"),
+        "marked_count": lang.say("With a trace of blocking"),
     }
     countries = {
         "compared_count": lang.say("Compared"),
