@@ -26,7 +26,7 @@ from analysis.outcomes.rules import RULES, RULES_VERSION
 from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.rendering import PageContext, SetItem, list_editions, write_alone
 from analysis.pages.replacing import published, refuse_foreign
-from analysis.period import Period, day_of
+from analysis.period import day_of
 from analysis.reference.events import load_events
 from analysis.reference.labels import PARAMETER, Labels, load_labels, load_weeks
 from analysis.reference.reference_files import (
@@ -118,12 +118,12 @@ def _find_cases(code: str, values: Mapping[str, str]) -> tuple[tuple[Case, Setti
     cases = find_cases(load_events(None, code).events, load_weeks(code), withheld.rename)
     given = {"SOURCE": OONI, "RECEIPT_MARGIN": _RECEIPT_MARGIN}
     given |= {name: values[name] for name in _OF_REPORTS if values.get(name)}
-
-    def settings_of(period: Period) -> Settings:
-        days = {"SINCE": str(period.since), "UNTIL": str(period.until)}
-        return parse_settings(f"{name}={value}" for name, value in (given | days).items())
-
-    return tuple((case, settings_of(case.period)) for case in cases)
+    words = [f"{name}={value}" for name, value in given.items()]
+    periods = [(case, case.period.since, case.period.until) for case in cases]
+    return tuple(
+        (case, parse_settings([*words, f"SINCE={since}", f"UNTIL={until}"]))
+        for case, since, until in periods
+    )
 
 
 # --- single measurements --------------------------------------------------------------------------

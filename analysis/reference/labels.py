@@ -11,18 +11,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from analysis.hosts import normalise
-from analysis.period import Period
 from analysis.reference.reference_files import (
     REFERENCE,
     ReferenceFile,
     parse_country,
     read_csv,
 )
-from analysis.tables import read_network
+from analysis.tables import list_rows, read_network
 
 PARAMETER = "LABELS"
 FOLDER = REFERENCE / "labels"
@@ -40,7 +40,6 @@ _COLUMNS = (
     "stratum",
     "weight",
 )
-_WEEK_COLUMNS = ("probe_cc", "probe_asn", "domain", "since", "until", "verdict")
 #: A uid is also part of an address and of a file name.
 _UID = re.compile("[0-9A-Za-z][0-9A-Za-z._]{9,99}", re.ASCII)
 
@@ -51,20 +50,6 @@ class Labels:
 
     rows: pd.DataFrame
     file: ReferenceFile
-
-
-@dataclass(frozen=True)
-class Week:
-    """A labelled week of a site on a network.
-
-    ``verdict`` is OONI's: ``quiet_observed``, ``event_present`` (a block began or ended),
-    ``blocked_throughout`` or ``uncertain``.
-    """
-
-    period: Period
-    probe_asn: int
-    domain: str
-    verdict: str
 
 
 def load_labels(path: str | Path) -> Labels:
@@ -103,19 +88,15 @@ def _parse(cells: Mapping[str, str]) -> dict[str, object]:
     return columns | {"domain": domain, "probe_asn": network, "weight": weight}
 
 
-def load_weeks(probe_cc: str) -> list[Week]:
-    """Return the shipped labelled weeks of a country, in the order of the file."""
-    table = read_csv(FOLDER / "weeks.csv", _WEEK_COLUMNS, PARAMETER)
-    return [
-        Week(
-            Period.parse(row["since"], row["until"]),
-            read_network(row["probe_asn"]),
-            normalise(row["domain"]),
-            row["verdict"],
-        )
-        for _, row in table.rows
-        if row["probe_cc"] == probe_cc
-    ]
+def load_weeks(probe_cc: str) -> list[Any]:
+    """Return the labelled weeks of a country, in the order of the file, as named tuples.
+
+    ``domain`` was on the network ``probe_asn`` (``AS123``) from ``since`` until before ``until``
+    (ISO) as ``verdict`` says: ``quiet_observed``, ``event_present`` (a block began or ended),
+    ``blocked_throughout`` or ``uncertain``.
+    """
+    weeks = pd.read_csv(FOLDER / "weeks.csv", keep_default_na=False)
+    return list_rows(weeks[weeks["probe_cc"] == probe_cc])
 
 
 def load_reported() -> pd.DataFrame:

@@ -17,7 +17,7 @@ from analysis.hosts import normalise
 from analysis.outcomes.rules import LAYERS
 from analysis.period import Period, today
 from analysis.reference.events import INCIDENT, Event
-from analysis.reference.labels import Labels, Week
+from analysis.reference.labels import Labels
 from analysis.sources.measurements import Measurement
 from analysis.tables import read_network, tell_network, typed
 from analysis.verdicts.floors import wilson_bounds
@@ -204,13 +204,13 @@ class Case:
 
 
 def find_cases(
-    events: Iterable[Event], weeks: Iterable[Week], rename: Callable[[str], str]
+    events: Iterable[Event], weeks: Iterable[Any], rename: Callable[[str], str]
 ) -> list[Case]:
     """Return the incidents of web sites and the labelled weeks of a country, by day.
 
     Args:
         events: known events, of which only incidents that OONI published are used.
-        weeks: labelled weeks of the country.
+        weeks: of ``labels.load_weeks``.
         rename: returns a site's name, or what stands for it if the name is withheld.
     """
     cases = []
@@ -222,9 +222,10 @@ def find_cases(
             days = _days_around(event.day)
             cases.append(Case(event.title, event.source, days, event.day, None, "", pairs))
     for week in weeks:
-        day, pair = week.period.since, (rename(week.domain), week.probe_asn)
+        period = Period.parse(week.since, week.until)
+        day, pair = period.since, (rename(week.domain), read_network(week.probe_asn))
         words = "A week that OONI's analysts labelled"
-        cases.append(Case(words, "", _days_around(day), day, week.period, week.verdict, (pair,)))
+        cases.append(Case(words, "", _days_around(day), day, period, week.verdict, (pair,)))
     return sorted(cases, key=lambda case: (case.first_day, case.event))
 
 

@@ -36,12 +36,11 @@ def show_field_check(
     form = macros("field_check.html.j2", lang)
     compared = table[table["comparison"] != "not_compared"]
     missing = table[table["comparison"] == "not_compared"]
-    opening = form.opening(_count(compared), _count_contrary(compared), len(missing))
+    opening = form.opening(_count(compared), len(missing))
     sections: list[Section] = [("", Markup(opening))]
     if len(compared):
-        heading, shown = lang.heading("How often judge and analysts agree"), _show_measures
         sections += [
-            (heading, shown(table, lang)),
+            (lang.heading("How often judge and analysts agree"), _show_measures(table, lang)),
             (lang.heading("By label, layer and country"), _show_groups(compared, lang)),
             (lang.heading("Differences"), _show_differences(compared, lang)),
         ]
@@ -65,7 +64,7 @@ def show_field_check(
 def say_field_check(table: pd.DataFrame) -> Iterator[str]:
     """Yield the result in lines for a terminal."""
     compared = table[table["comparison"] != "not_compared"]
-    counts, contrary = _count(compared), _count_contrary(compared)
+    counts = _count(compared)
     yield (
         f"{counts['compared']} of {len(table)} labelled measurements compared: {counts['agrees']} "
         f"agree, {counts['differs']} differ, {counts['undecided']} are not decided by one "
@@ -73,8 +72,8 @@ def say_field_check(table: pd.DataFrame) -> Iterator[str]:
     )
     if len(compared):
         yield (
-            f"labelled blocked and read as open or down: {contrary['missed']}; labelled open or "
-            f"down and read as blocked: {contrary['accused']}"
+            f"labelled blocked and read as open or down: {counts['missed']}; labelled open or "
+            f"down and read as blocked: {counts['accused']}"
         )
         for row in _word_measures(table, ENGLISH).itertuples(index=False):
             yield (
@@ -86,18 +85,14 @@ def say_field_check(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _count(compared: pd.DataFrame) -> dict[str, int]:
-    kinds = compared["comparison"].value_counts()
-    names = ("agrees", "differs", "undecided")
-    return {"compared": len(compared)} | {name: int(kinds.get(name, 0)) for name in names}
-
-
-def _count_contrary(compared: pd.DataFrame) -> dict[str, int]:
-    """Count the differences about whether a measurement shows a block."""
-    is_blocked, is_read_so = compared["label"] == "blocked", compared["class"] == "blocked"
-    is_open = compared["class"].isin(["ok", "down"])
+    """Count the comparisons by result, and the differences about whether a site is blocked."""
+    kinds, reading = compared["comparison"].value_counts(), compared["class"]
+    is_blocked = compared["label"] == "blocked"
     return {
-        "missed": int((is_blocked & is_open).sum()),
-        "accused": int((~is_blocked & is_read_so).sum()),
+        **{name: int(kinds.get(name, 0)) for name in ("agrees", "differs", "undecided")},
+        "compared": len(compared),
+        "missed": int((is_blocked & reading.isin(["ok", "down"])).sum()),
+        "accused": int((~is_blocked & (reading == "blocked")).sum()),
     }
 
 
@@ -232,7 +227,10 @@ def _show_differences(compared: pd.DataFrame, lang: Language) -> Markup:
         *("confidence", "class", "flag", "rule_id"),
     ]
     # OONI's words for methods are finer than the judge's
-    words = {"seen": shown["mechanisms"], "class": _read_class(shown["class"], lang)}
+    words = {
+        "seen": shown["mechanisms"].str.replace(";", ", "),
+        "class": _read_class(shown["class"], lang),
+    }
     frame = shown.assign(**words)[columns]
     headings = {
         "seen": lang.say("Seen by the analyst"),
