@@ -241,7 +241,12 @@ def _show_differences(compared: pd.DataFrame, lang: Language) -> Markup:
 
 
 def _show_cases(cases: pd.DataFrame, lang: Language) -> Markup:
-    headings = {"label": lang.say("Label"), "result": lang.say("A report of these days")}
+    headings = {
+        "label": lang.say("Label"),
+        "result": lang.say("A report of these days"),
+        "listed_network_count": lang.say("Networks that list it"),
+        "network_count": lang.say("Networks that tested it"),
+    }
     note = lang.say(
         "Each event is looked for in the 28 days before and after its first day. OONI read its "
         "incidents from the same measurements: an incident that is listed shows that the report "
