@@ -532,6 +532,22 @@ TABLES = {
             day_count chance sessions_to_flip witness_url note""",
         ),
         _table(
+            "field_check",
+            "measurement_uid",
+            """Made by `make field-check`, not by a report: one row per measurement that an analyst
+            labelled, beside the judge's reading of this measurement alone and OONI's flag.""",
+            """measurement_uid day domain probe_cc probe_asn label confidence mechanisms
+            weight flag class mechanism rule_id is_artefact comparison note witness_url""",
+        ),
+        _table(
+            "field_check_events",
+            "",
+            """Made by `make field-check PROBE_CC=…`: one row per incident or labelled week, site
+            and network, and what a report of the days around it says. In the order of the days.""",
+            """event first_day domain probe_asn label result listed_network_count network_count
+            last_seen_open blocked_from source_url""",
+        ),
+        _table(
             "side_by_side",
             "probe_cc",
             """Made for several countries side by side, not by a report: one row per country, in the

@@ -339,6 +339,49 @@ TEST_REASONS: dict[str, str] = {
     "thin": "Too few tests",
 }
 
+#: Methods that are compared with labels, and the measures of the comparison.
+CHECKED_METHODS: dict[str, str] = {
+    "judge": "This workbook's judge",
+    "flag": "OONI's flag",
+    "pipeline": "OONI's pipeline",
+}
+CHECK_MEASURES: dict[str, str] = {
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "precision": "Precision",
+}
+
+#: The judgement of a measurement beside its label (``make field-check``).
+COMPARISONS: dict[str, str] = {
+    "agrees": "Agrees",
+    "differs": "Differs",
+    "undecided": "Not decided by one measurement",
+    "not_compared": "Not compared",
+}
+
+#: What a report of the days around an event says of a site and a network.
+CASE_RESULTS: dict[str, str] = {
+    "listed_from_that_day": "Listed from that day",
+    "listed_earlier": "Listed from an earlier day",
+    "listed_later": "Listed from a later day",
+    "changed_in_week": "A block begins or ends in the week",
+    "listed_throughout": "Listed throughout the week",
+    "not_listed": "Not listed",
+    "not_enough_tests": "Not enough tests",
+}
+
+#: What analysts say of a measurement or a week.
+ANALYSTS: dict[str, str] = {
+    "blocked": "Blocked",
+    "down": "Down",
+    "ok": "OK",
+    "unknown": "Unknown",
+    "quiet_observed": "Quiet",
+    "event_present": "A block begins or ends",
+    "blocked_throughout": "Blocked throughout",
+    "uncertain": "Uncertain",
+}
+
 #: The problem in a line of a test list.
 LIST_PROBLEMS: dict[str, str] = {
     "dead_name": "The name does not exist",
@@ -404,7 +447,9 @@ VALUES: dict[str, dict[str, str]] = {
     "kind": NETWORK_KINDS,
     "kind_source": KIND_SOURCES,
     "event_kind": EVENT_KINDS,
-    "result": AUDIT_RESULTS,
+    "comparison": COMPARISONS,
+    "label": ANALYSTS,
+    "result": AUDIT_RESULTS | CASE_RESULTS,
     "cause": CAUSES,
     "decision": DECISIONS,
     "flag": FLAGS,

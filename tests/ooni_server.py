@@ -32,6 +32,7 @@ from tests.loopback_s3 import Handler, LoopbackS3, serve
 
 Item = dict[str, Any]
 API = "api/v1/aggregation"
+META = "api/v1/measurement_meta"
 
 _UNIQUE_IDS = datetime(2026, 5, 19)
 _BOTH = date(2020, 10, 20), date(2020, 10, 21)
@@ -72,6 +73,8 @@ class OoniServer(LoopbackS3):
             it: 4 million rows, three days, took it .05 s once.
         units: of the quota that were spent this hour.
         received: measurements that were given an ID.
+        by_uid: what is sent of a measurement with all its fields, by uid; another uid is not known.
+        units_a_body: of the quota, to unpack an object and send a measurement of it.
     """
 
     def __init__(self) -> None:
@@ -80,6 +83,8 @@ class OoniServer(LoopbackS3):
         self.seconds_a_day = 0.016
         self.units = 0
         self.received = 0
+        self.by_uid: dict[str, Item] = {}
+        self.units_a_body = 30
 
     @property
     def api(self) -> str:
@@ -95,6 +100,13 @@ class OoniServer(LoopbackS3):
             for path in paths
             if path.path == f"/{API}"
         ]
+
+    def asked_uids(self) -> list[str]:
+        """The uids of the measurements that were asked for; all requests are then forgotten."""
+        paths = [urlsplit(request.partition(" ")[2]) for request in self.requests]
+        self.requests.clear()
+        of_meta = [path.query for path in paths if path.path == f"/{META}"]
+        return [parse_qs(query)["measurement_uid"][-1] for query in of_meta]
 
     # --- what is received -----------------------------------------------------------------------
 
@@ -144,13 +156,18 @@ class OoniServer(LoopbackS3):
 
     # --- what is counted ------------------------------------------------------------------------
 
-    def answer(self, asked: Mapping[str, str]) -> tuple[int, Item, dict[str, str]]:
+    def answer(self, asked: Mapping[str, str], path: str = API) -> tuple[int, Item, dict[str, str]]:
         """Status, body and headers of a reply of the API."""
         left = _UNITS_AN_HOUR - self.units
         if left <= 0:
             return 429, {"error": "quota exceeded"}, {}
-        status, body = self._count(asked)
-        cost = max(int(body.get("db_stats", {}).get("elapsed_seconds", 0) * 100), 1)
+        if path == META:  # what is not known is answered as well (routers/v1/measurements.py)
+            assert asked["full"] == "true"
+            status, body = 200, self.by_uid.get(asked["measurement_uid"], {"raw_measurement": ""})
+            cost = self.units_a_body
+        else:
+            status, body = self._count(asked)
+            cost = max(int(body.get("db_stats", {}).get("elapsed_seconds", 0) * 100), 1)
         self.units += cost if cost <= left else 0  # the limiter counts no request that it forbids
         return status, body, {"X-RateLimit-Remaining": str(max(left - cost, 0))}
 
@@ -282,16 +299,17 @@ class _Handler(Handler):
     state: OoniServer
 
     def answers_elsewhere(self) -> bool:
-        if not self.path.startswith(f"/{API}"):
+        path = next((path for path in (API, META) if self.path.startswith(f"/{path}?")), "")
+        if not path:
             return False
         _, asked = self.read_target()
-        self.fault = self.find_fault(API)
+        self.fault = self.find_fault(asked.get("measurement_uid", path))
         if self.state.is_down:
             self.close_connection = True
         elif self.fault:
             self.fail(self.fault, b"", "")
         else:
-            status, body, headers = self.state.answer(asked)
+            status, body, headers = self.state.answer(asked, path)
             self.reply(status, json.dumps(body).encode(), "application/json", **headers)
         return True
 

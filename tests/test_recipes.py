@@ -20,6 +20,7 @@ import pytest
 import typer.main
 
 from analysis.commands import cli
+from analysis.commands.field_check import read_plan
 from analysis.commands.judging import judge_files
 from analysis.commands.reporting import watch_settings
 from analysis.commands.settings import VARIABLES, parse_settings
@@ -559,6 +560,8 @@ def _check_command(program: str, name: str, arguments: list[str]) -> None:
         values = given.get("arguments") or []
         if name == "watch":
             watch_settings(values)
+        elif name == "field-check":
+            read_plan(values)
         elif name not in ("audit", "refresh"):
             parse_settings(values)
 

@@ -4,6 +4,7 @@ import io
 import signal
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +29,7 @@ app = typer.Typer(
     help="Make a national internet-censorship report from a country's OONI measurements.",
 )
 #: Commands that continue an interrupted run when they are given again.
-_RESUMABLE = ("report", "sensitivity", "ingest", "share", "pdf", "watch")
+_RESUMABLE = ("report", "sensitivity", "ingest", "share", "pdf", "watch", "field-check")
 #: Exit status of ``watch`` if anything changed.
 _NEWS = 10
 _HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
@@ -227,6 +228,51 @@ def doctor(arguments: Arguments = None) -> None:
         is_stopped = is_stopped or finding.level == "stop"
     if is_stopped:
         raise typer.Exit(SourceError.exit_status)
+
+
+@app.command("field-check")
+def field_check(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[PROBE_CC=XX] [FETCH=1] [NAME=VALUE]…")
+    ] = None,
+) -> None:
+    """Judge the measurements that OONI's analysts labelled, and say how often both agree.
+
+    Fetches them from OONI's API, one at a time, and keeps them; resumes. With PROBE_CC, also looks
+    for the incidents that OONI has published of the country: it says how much would have to be
+    read, and reads it after a yes, or with FETCH=1. Takes LABELS (a file like the shipped one),
+    OUT, STORE, FINGERPRINTS, REPORT_LANGUAGES and, for a country, SOURCE and the lists of a
+    report. Exit status 3 if something could not be fetched.
+    """
+    from analysis.commands.field_check import (
+        describe_fetch,
+        judge_events,
+        judge_labelled,
+        publish,
+        read_plan,
+    )
+
+    plan = read_plan(arguments or [])
+    with show_progress("fetching labelled measurements") as (step,):
+        table, trouble = judge_labelled(plan, step)
+    _print_lines(publish(plan, table))
+    if plan.cases is not None:
+        _print_lines(describe_fetch(plan))
+        if plan.cases and _is_wanted(plan.wants_fetch):
+            cases, late = judge_events(plan, partial(read_sites, reopen=True))
+            _print_lines(publish(plan, table, cases))
+            trouble = trouble or late
+    if trouble:
+        raise trouble
+
+
+def _is_wanted(answer: bool | None) -> bool:
+    """Return whether to read the days of a country's events; ask on a terminal."""
+    if answer is None and sys.stdin.isatty():
+        return typer.confirm("Read these days?")
+    if answer is None:
+        print("FETCH=1 reads these days")
+    return bool(answer)
 
 
 @app.command()

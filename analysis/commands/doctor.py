@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -242,22 +242,15 @@ def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
     if settings.is_embedded and not Path(study.source).is_dir():
         yield Finding("ok", "the fictional country is not there yet; 'make report' simulates it")
         return
-    days = [day for day in study.period.days() if day <= today()]
-    sampled = spread(days, _DAYS) if study.source == OONI else [study.period.since]
-    windows = [Period(day, day + timedelta(days=1)) for day in sampled]
-    open_window = partial(_open, study.source, code, folder)
-    started = time.monotonic()
-    listed, troubles = _list(list(map(open_window, windows)), code)
-    seconds = time.monotonic() - started
-    if troubles:
-        days_failed = f"{len(troubles)} of {len(sampled)} sampled days: " if listed else ""
+    listing = list_days(settings, folder)
+    listed, sampled = listing.objects, listing.days
+    if listing.troubles:
+        days_failed = f"{len(listing.troubles)} of {len(sampled)} sampled days: " if listed else ""
         level: Level = "look" if listed else "stop"
-        yield Finding(level, f"{days_failed}{troubles[0]}; {_TRY}")
+        yield Finding(level, f"{days_failed}{listing.troubles[0]}; {_TRY}")
     if not listed:
         return
-    # A run also reads days after the period from OONI's archive.
-    margin = [d for d in study.period.extended(study.receipt_margin).days() if d <= today()]
-    scale = len(margin) / len(listed) if study.source == OONI else 1.0
+    scale = listing.scale
     objects = [item for items in listed for item in items]
     archived = [item for item in objects if find_test(item.key)]
     if archived:
@@ -267,8 +260,8 @@ def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
             "ok",
             f"{len(archived) * scale:,.0f} objects of {size / 1e6:,.0f} MB for {code}{estimated}",
         )
-        source = open_window(windows[0])
-        whole = _Whole(size, seconds * scale, is_listed=scale == 1.0)
+        source = _open(study.source, code, folder, listing.windows[0])
+        whole = _Whole(size, listing.seconds * scale, is_listed=scale == 1.0)
         yield from _examine_objects(settings, source, archived, whole, folder)
     elif objects:
         yield Finding("ok", "a share or another store: it is imported, and nothing is read here")
@@ -281,6 +274,44 @@ def _examine_source(settings: Settings, folder: Path) -> Iterator[Finding]:
         )
     else:
         yield Finding("stop", say_none_found(study.source, code, None))
+
+
+class Listing(NamedTuple):
+    """Days of a source that were listed.
+
+    Attributes:
+        days: the days, a few of the period for OONI's archive.
+        objects: of each day that could be listed.
+        troubles: the errors of the others.
+        scale: how many times as many a run reads.
+        seconds: the listing took.
+    """
+
+    days: Sequence[date]
+    objects: Sequence[Sequence[ArchiveObject]]
+    troubles: Sequence[str]
+    scale: float
+    seconds: float
+
+    @property
+    def windows(self) -> list[Period]:
+        """The days as periods."""
+        return [Period(day, day + timedelta(days=1)) for day in self.days]
+
+
+def list_days(settings: Settings, folder: Path) -> Listing:
+    """List a few days of OONI's archive, or another source, to estimate what a run reads."""
+    study = settings.study
+    days = [day for day in study.period.days() if day <= today()]
+    sampled = spread(days, _DAYS) if study.source == OONI else [study.period.since]
+    empty = Listing(sampled, [], [], 1.0, 0.0)
+    sources = [_open(study.source, study.probe_cc, folder, window) for window in empty.windows]
+    started = time.monotonic()
+    listed, troubles = _list(sources, study.probe_cc)
+    # A run also reads days after the period from OONI's archive.
+    margin = [d for d in study.period.extended(study.receipt_margin).days() if d <= today()]
+    scale = len(margin) / len(listed) if listed and study.source == OONI else 1.0
+    return Listing(sampled, listed, troubles, scale, time.monotonic() - started)
 
 
 def spread(items: Sequence[_Item], count: int) -> list[_Item]:

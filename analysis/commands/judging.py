@@ -156,6 +156,7 @@ def _result(row: Mapping[str, Any], rules: Mapping[str, tuple[str, str]]) -> dic
         "class": row["class"],
         "mechanism": row["mechanism"],
         "rule_id": row["rule_id"],
+        "is_artefact": row["is_artefact"],
         "layers": {layer: _layer(layer, row, rules) for layer in LAYERS},
     }
 

@@ -68,7 +68,8 @@ def dictionary_page(file: str) -> Appendix:
 
 
 #: Tables of a report; the others are those of a watch or of a comparison of countries.
-_OF_REPORTS = [name for name in TABLES if not name.startswith(("watch", "side_by_side"))]
+_APART = ("watch", "side_by_side", "field_check")
+_OF_REPORTS = [name for name in TABLES if not name.startswith(_APART)]
 
 
 def _in_order(names: Iterable[str]) -> list[str]:

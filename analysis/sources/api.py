@@ -165,8 +165,7 @@ class Question:
         parameters |= {"axis_x": "measurement_start_day" if self.probe_cc else "probe_cc"}
         parameters |= {"axis_y": "test_name"} | ({"time_grain": "day"} if self.probe_cc else {})
         query = urlencode(parameters, safe=",")
-        servers = (os.environ.get(VARIABLE) or ADDRESSES).split(",")
-        return [f"{server.strip().rstrip('/')}/api/v1/aggregation?{query}" for server in servers]
+        return list_urls(f"aggregation?{query}")
 
     def file(self) -> str:
         """Return the name of the reply's file: readable, and different for each server."""
@@ -214,6 +213,12 @@ class Question:
                     f"{cell.measurement_count}"
                 )
         return tuple(rows.values())
+
+
+def list_urls(request: str) -> list[str]:
+    """Return the addresses of a request, one for each server."""
+    servers = (os.environ.get(VARIABLE) or ADDRESSES).split(",")
+    return [f"{server.strip().rstrip('/')}/api/v1/{request}" for server in servers]
 
 
 def _is_country(probe_cc: str) -> bool:
@@ -343,7 +348,7 @@ def _fetch(folder: Path, question: Question, server: Server) -> None:
         return
     path = folder / question.file()
     try:
-        body, url = _ask(question, server)
+        body, url = ask(question.urls(), server, "result", "counts")
     except _AsksTooMuch:
         halves = question.halves()
         if not halves:  # one day is never too much, so the database has a passing problem
@@ -353,18 +358,33 @@ def _fetch(folder: Path, question: Question, server: Server) -> None:
         path.unlink(missing_ok=True)  # an older reply to the whole
         return
     question.read(body)
+    keep_reply(folder, question.file(), body, url, f"OONI's {question.what}")
+
+
+def keep_reply(folder: Path, name: str, body: bytes, url: str, role: str) -> None:
+    """Write a reply as it was received, with its sidecar."""
     sidecar = Sidecar(
         url=url,
         fetched_at=_now().strftime(_TIME),
-        role=f"OONI's {question.what}",
+        role=role,
         licence="CC BY-NC-SA 4.0",
         status=200,
         size=len(body),
         sha256=sha256(body).hexdigest(),
     )
     # If writing the reply is interrupted, it does not match the digest in its sidecar.
-    write_sidecar(folder, question.file(), sidecar)
-    path.write_bytes(body)
+    write_sidecar(folder, name, sidecar)
+    (folder / name).write_bytes(body)
+
+
+def read_reply(folder: Path, name: str) -> tuple[bytes, Sidecar] | None:
+    """Return a kept reply with its sidecar; None if there is none, or not as it was received."""
+    try:
+        body = (folder / name).read_bytes()
+        sidecar = msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=Sidecar)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return (body, sidecar) if sidecar.sha256 == sha256(body).hexdigest() else None
 
 
 def _find_all(folder: Path, questions: Iterable[Question]) -> list[_Reply] | None:
@@ -383,14 +403,15 @@ def _find(folder: Path, question: Question) -> list[_Reply] | None:
 
     None if any is missing, or is not as it was received.
     """
-    name = question.file()
-    try:
-        body = (folder / name).read_bytes()
-        sidecar = msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=Sidecar)
-        asked_at = datetime.strptime(sidecar.fetched_at, _TIME).replace(tzinfo=UTC)
-    except (OSError, msgspec.MsgspecError, ValueError):
+    kept = read_reply(folder, question.file())
+    if kept is None:
         return _find_all(folder, question.halves()) or None
-    if sidecar.url not in question.urls() or sidecar.sha256 != sha256(body).hexdigest():
+    body, sidecar = kept
+    if sidecar.url not in question.urls():
+        return None
+    try:
+        asked_at = datetime.strptime(sidecar.fetched_at, _TIME).replace(tzinfo=UTC)
+    except ValueError:
         return None
     return [_Reply(question.read(body), question.period, asked_at, body)]
 
@@ -403,8 +424,14 @@ def _name_api(url: str) -> str:
     return f"OONI's API ({urlsplit(url).netloc})"
 
 
-def _ask(question: Question, server: Server) -> tuple[bytes, str]:
-    """Return a reply that contains a result, and its address.
+def ask(urls: Iterable[str], server: Server, needed: str, what: str) -> tuple[bytes, str]:
+    """Return a reply that contains what was asked for, and its address.
+
+    Args:
+        urls: of the same request; each is asked if the one before it does not answer.
+        server: the connections.
+        needed: a key of the reply.
+        what: what it holds, in words.
 
     Raises:
         SourceError: no server answered, or one refused.
@@ -412,20 +439,24 @@ def _ask(question: Question, server: Server) -> tuple[bytes, str]:
     """
     late = f"there was no whole reply within {REPLY_SECONDS:g} seconds"
     unanswered = []
-    for url in question.urls():
+    for url in urls:
         api, deadline = _name_api(url), server.deadline(REPLY_SECONDS, late)
         try:
             reply, body = retry(server.read, url, deadline, _LARGEST, _ANSWERS)
         except CannotRead as error:
             unanswered.append(f"{api} did not answer: {error}")
             continue
-        refuse(api, reply.status, body)
+        refuse(api, reply.status, body, needed, what)
         return body, url
     raise SourceError("; ".join(unanswered))
 
 
-def refuse(api: str, status: int, body: bytes) -> None:
-    """Check that a reply contains a result. OONI refuses in four ways, one with status 200.
+def refuse(
+    api: str, status: int, body: bytes, needed: str = "result", what: str = "counts"
+) -> None:
+    """Check that a reply contains what was asked for.
+
+    OONI refuses in four ways, one with status 200.
 
     Raises:
         SourceError: it does not; the error repeats the beginning of the reply.
@@ -437,10 +468,10 @@ def refuse(api: str, status: int, body: bytes) -> None:
         parts = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except _NOT_JSON:
         parts = {}
-    if status == 200 and "result" in parts:
+    if status == 200 and needed in parts:
         return
     text = printable(body.decode("utf-8", "replace"), _TEXT_LENGTH)
-    message = f"{api} sent no counts but status {status}: {text}"
+    message = f"{api} sent no {what} but status {status}: {text}"
     if status == 400 and _TOO_MUCH in body:
         raise _AsksTooMuch(message)
     # With a reason in JSON, OONI refuses the question itself, and would refuse it again.

@@ -8,7 +8,7 @@ data/reference/README.md has the reasons for these sources.
 import gzip
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -234,7 +234,34 @@ def refresh(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) 
     code, now = parse_country(probe_cc), now or datetime.now(UTC)
     if is_fictional(code):
         raise ParameterError("PROBE_CC", code, "nobody keeps reference data of a fictional country")
-    wanted = items(code, now.date())
+    today = _complete(items(code, now.date()), folder, say, now)
+    today.check(code)
+    return today
+
+
+def find_fingerprints(folder: Path, say: Say, now: datetime | None = None) -> Path:
+    """Return the newest fingerprints; fetch them if there are none of the last 30 days.
+
+    No country is needed. If they cannot be fetched, older ones are used.
+
+    Raises:
+        SourceError: they cannot be fetched, and no snapshot has them.
+    """
+    now, names = now or datetime.now(UTC), (DNS_FINGERPRINTS, HTTP_FINGERPRINTS)
+    kept = [one for one in snapshots(folder) if all(map(one.sidecar, names))]
+    if not kept or days_between(kept[-1].day, now.date()) >= FRESH_DAYS:
+        wanted = [item for item in items("", now.date()) if item.name in names]
+        try:
+            kept.append(_complete(wanted, folder, say, now))
+        except SourceError as error:
+            if not kept:
+                raise
+            say(f"{error} The fingerprints of {kept[-1].day} are used")
+    return (kept[-1].folder / DNS_FINGERPRINTS).parent
+
+
+def _complete(wanted: Sequence[Item], folder: Path, say: Say, now: datetime) -> Snapshot:
+    """Fetch the files that the snapshot of the day lacks, and return it."""
     today = Snapshot(folder / now.date().isoformat())
     with (
         lock_folder(folder, "snapshot can be written to"),
@@ -245,7 +272,6 @@ def refresh(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) 
         fetched = [item.name for item in missing if _add(build, item, folder, now, say)]
         if fetched:
             publish(build, today.folder, fetched)
-    today.check(code)
     return today
 
 

@@ -22,6 +22,11 @@ def measurement_url(report_id: str, input_url: str) -> str:
     return f"{_EXPLORER}/measurement/{quote(report_id, safe='')}?input={quote(input_url, safe='')}"
 
 
+def uid_url(measurement_uid: str) -> str:
+    """Return the address of a measurement's page (ooni/explorer, pages/m/[measurement_uid].js)."""
+    return f"{_EXPLORER}/m/{quote(measurement_uid, safe='')}"
+
+
 def countries_url(domain: str, period: Period) -> str:
     """Return the address of OONI's counts of a site by country; empty for a withheld name.
 
