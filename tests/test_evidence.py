@@ -732,7 +732,7 @@ def test_why_tests_lead_to_no_conclusion() -> None:
 _TOLD = f"""
 SELECT domain::VARCHAR, probe_asn, if(probe_asn = {FOURTH}, {ALL_NETWORKS[0]}, probe_asn), session,
   (day - DATE '1970-01-01')::INTEGER, class::VARCHAR, coalesce(kind::VARCHAR, '')
-FROM sessions_by_resolver WHERE class <> 'none' AND is_heard AND probe_asn <> {VPN}
+FROM heard_sessions WHERE class <> 'none' AND probe_asn <> {VPN}
 ORDER BY domain, probe_asn, time, session
 """
 

@@ -18,7 +18,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.sql import read_queries
+from analysis.outcomes.steps import create_tables
+from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.sessions import CLASSES, KINDS
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ CANDIDATE_GAIN = 4
 #: Sessions that the usual share of failures is worth beside those that were counted.
 PSEUDO_SESSIONS = 4
 
-_FAILING_SESSIONS = read_queries(__file__)["failing_sessions"]
+_QUERIES = read_queries(__file__)
 
 
 class Session(NamedTuple):
@@ -257,10 +258,12 @@ def read_country(connection: duckdb.DuckDBPyConnection, floor_sessions: int) -> 
     """Read the pairs in which at least ``floor_sessions`` sessions did not reach the site.
 
     Args:
-        connection: finds ``heard_sessions`` and ``networks``.
+        connection: finds ``heard_sessions`` and ``networks``, of which ``told_sessions`` is made.
         floor_sessions: the threshold.
     """
-    fetched = connection.execute(_FAILING_SESSIONS, {"floor_sessions": floor_sessions}).fetchnumpy()
+    create_tables(connection, pick_queries(_QUERIES, "told_sessions"), {})
+    given = {"floor_sessions": floor_sessions}
+    fetched = connection.execute(_QUERIES["failing_sessions"], given).fetchnumpy()
     columns = {name: np.asarray(values) for name, values in fetched.items()}
     with _collector_paused():
         pairs = list(_make_pairs(columns, floor_sessions))

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.sql import read_queries
+from analysis.outcomes.steps import create_tables
+from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.pairs import (
     PSEUDO_SESSIONS,
     Country,
@@ -24,7 +25,6 @@ from analysis.verdicts.pairs import (
     Series,
     find_candidates,
 )
-from analysis.verdicts.sessions import KINDS
 
 #: A rate lies between these: nothing fails never or always.
 LEAST_RATE, MOST_RATE = 0.005, 0.99
@@ -33,15 +33,8 @@ _PRIOR = 0.02
 #: How often anything fails for whatever reason, for the edges of stretches of ``ANY``.
 _EVEN = 0.1
 
-_LESSONS = read_queries(__file__)["lessons"]
-_TAUGHT = (
-    "site_failures",
-    "site_sessions",
-    "network_failures",
-    "network_sessions",
-    "usual",
-    "other_probes_share",
-)
+_QUERIES = read_queries(__file__)
+_STEPS = pick_queries(_QUERIES, "open_sites", "open_runs", "teaching_failures")
 
 #: Returns, for each session of a country by its row, a rate of accidents that is known besides; its
 #: connection finds ``sessions`` and ``networks``.
@@ -57,33 +50,31 @@ def teach(
     """Let each weighed series know what other operators and other sites teach about it.
 
     Args:
-        connection: finds ``heard_sessions`` and ``networks``.
+        connection: holds ``told_sessions``, see ``pairs.read_country``.
         country: its series are filled: ``lessons``, and ``least_rates`` if there is ``elsewhere``.
         elsewhere: what is known besides.
         only: the series that are taught, if not all.
     """
-    place = country.columns["place"]
-    for kind in KINDS:
-        weighed = [
-            (pair, series)
-            for pair in country.pairs
-            for series in pair.series
-            if series.kind == kind and series.is_weighed
-        ]
-        asked = [one for one in weighed if only is None or one[1] in only]
-        if not asked:
-            continue
-        rows = [
-            series.sessions[index].row for _, series in weighed for index in _find_suspects(series)
-        ]
-        keys = [(pair.domain, pair.network, pair.operator) for pair, _ in asked]
-        table = pd.DataFrame(keys, columns=["domain", "network", "operator"])
-        connection.register("series_at_hand", table.rename_axis("number").reset_index())
-        connection.register("candidates_at_hand", pd.DataFrame({"place": place[rows]}))
-        numbers = {"kind": kind, "pseudo": PSEUDO_SESSIONS, "prior": _PRIOR}
-        taught = connection.execute(_LESSONS, numbers).df()[[*_TAUGHT]]
-        for (_, series), row in zip(asked, taught.itertuples(index=False), strict=True):
-            series.lessons = Lessons(*row)
+    if only is None:
+        create_tables(connection, _STEPS, {})
+    weighed = [
+        (pair, series) for pair in country.pairs for series in pair.series if series.is_weighed
+    ]
+    suspects = [
+        (series.kind, series.sessions[index].row)
+        for _, series in weighed
+        for index in _find_suspects(series)
+    ]
+    candidates = pd.DataFrame(suspects, columns=["kind", "row"], dtype=object)
+    candidates["place"] = country.columns["place"][candidates["row"].astype("int64")]
+    asked = [one for one in weighed if only is None or one[1] in only]
+    keys = [(series.kind, pair.domain, pair.network, pair.operator) for pair, series in asked]
+    table = pd.DataFrame(keys, columns=["kind", "domain", "network", "operator"])
+    connection.register("series_at_hand", table.rename_axis("number").reset_index())
+    connection.register("candidates_at_hand", candidates)
+    taught = connection.execute(_QUERIES["lessons"], {"pseudo": PSEUDO_SESSIONS, "prior": _PRIOR})
+    for (_, series), lessons in zip(asked, taught.fetchall(), strict=True):
+        series.lessons = Lessons(*lessons)
     if elsewhere and only is None:
         least = elsewhere(connection, country)
         for pair in country.pairs:

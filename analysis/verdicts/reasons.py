@@ -139,19 +139,8 @@ def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         thresholds: of the floors.
     """
     few = [
-        count_heard(table) < thresholds.floor_sessions,
+        table["heard_session_count"] < thresholds.floor_sessions,
         table["day_count"] < thresholds.floor_days,
     ]
     why = pd.Series(np.select(few, ["few_sessions", "few_days"], "mixed"), table.index)
     return why.where(table["state"] == "insufficient", "")
-
-
-def count_heard(table: pd.DataFrame) -> pd.Series:
-    """Return how many sessions of each pair say something about the network."""
-    return (
-        table["blocked_session_count"]
-        + table["down_session_count"]
-        + table["ok_session_count"]
-        + table["unclear_sessions"]
-        - table["unheard_sessions"]
-    )

@@ -23,8 +23,8 @@ HAVING 2 * count(DISTINCT session) FILTER (set_aside = 'leftover_block') > count
 -- name: chosen_filters
 -- One row is one site that a resolver which somebody chose blocks, where the network's own
 -- resolvers give the site: in how many sessions.
-SELECT enum_code(domain)::INTEGER AS domain, count(*) AS problem_count FROM unheard_sessions
-WHERE kind IN ('mark', 'dns_sent') AND day >= $since AND day < $until
+SELECT enum_code(domain)::INTEGER AS domain, count(*) AS problem_count FROM sessions
+WHERE NOT is_heard AND is_asked AND kind IN ('mark', 'dns_sent') AND day >= $since AND day < $until
 GROUP BY ALL
 
 -- name: refusing_sites

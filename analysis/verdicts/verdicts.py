@@ -28,7 +28,7 @@ from analysis.verdicts.judge import decide, explain_failures, judge_country
 from analysis.verdicts.pairs import Country
 from analysis.verdicts.probes import count_to_explain
 from analysis.verdicts.rates import LeastRates
-from analysis.verdicts.reasons import OTHER_RESOLVERS, count_heard, give_reasons, why_insufficient
+from analysis.verdicts.reasons import OTHER_RESOLVERS, give_reasons, why_insufficient
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.verdicts.sessions import Sessions
 from analysis.verdicts.set_aside import set_aside_reasons
@@ -241,7 +241,7 @@ _WORKING = [
     "has_problem",
     "ok_days",
     "unclear_sessions",
-    "unheard_sessions",
+    "heard_session_count",
     "own_session_count",
     "to_unite",
     "last_known",
@@ -364,7 +364,7 @@ def _schedule_of(state: PairState) -> str:
 
 def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """Return the states: *ok* or *insufficient* of a pair that is neither listed nor failing."""
-    total = count_heard(table)
+    total = table["heard_session_count"]
     is_open = meets_floor(table["ok_session_count"], table["ok_days"], total, thresholds)
     is_open = is_open.mask(table["is_open"].notna(), table["is_open"] == True)  # noqa: E712
     is_open &= ~(table["marked_days"] >= MARKED_DAYS)

@@ -37,11 +37,14 @@ GROUP BY ALL
 WITH days AS (
   SELECT domain, probe_asn, part, day, count(*) AS sessions,
     count(*) FILTER (class = 'blocked') AS blocked, count(*) FILTER (class = 'down') AS down,
-    count(*) FILTER (class = 'ok') AS ok, count(*) FILTER (class = 'unclear') AS unclear
+    count(*) FILTER (class = 'ok') AS ok, count(*) FILTER (class = 'unclear') AS unclear,
+    count(*) FILTER (is_heard AND class <> 'none') AS heard,
+    count(*) FILTER (is_heard AND kind = 'mark') AS marks
   FROM sessions JOIN period_parts ON day >= part AND day < next_part GROUP BY ALL
 )
 SELECT enum_code(domain)::INTEGER AS domain, probe_asn, part,
-  count(*) AS day_count, count(*) FILTER (ok > 0) AS ok_days, sum(sessions) AS session_count,
+  count(*) AS day_count, count(*) FILTER (ok > 0) AS ok_days,
+  count(*) FILTER (marks > 0) AS marked_days, sum(sessions) AS session_count, sum(heard) AS heard,
   sum(blocked) AS blocked_sessions, sum(down) AS down_sessions, sum(ok) AS ok_sessions,
   sum(unclear) AS unclear_sessions,
   max(day) FILTER (blocked + down + ok > 0) AS last_known, min(day) FILTER (ok > 0) AS first_open
@@ -71,19 +74,14 @@ WITH inside AS (
   ) GROUP BY ALL
 ), days AS (
   SELECT domain, probe_asn, sum(day_count)::BIGINT AS day_count, sum(ok_days)::BIGINT AS ok_days,
-    sum(session_count)::BIGINT AS session_count,
+    sum(marked_days)::BIGINT AS marked_days, sum(session_count)::BIGINT AS session_count,
+    sum(heard)::BIGINT AS heard_session_count,
     sum(blocked_sessions)::BIGINT AS blocked_session_count,
     sum(down_sessions)::BIGINT AS down_session_count,
     sum(ok_sessions)::BIGINT AS ok_session_count,
     sum(unclear_sessions)::BIGINT AS unclear_sessions,
     max(last_known) AS last_known, min(first_open) AS first_open
   FROM cell_parts WHERE part >= $since AND part < $until GROUP BY ALL
-), marked AS (
-  SELECT domain, probe_asn, count(DISTINCT day) AS marked_days FROM heard_sessions
-  WHERE kind = 'mark' AND day >= $since AND day < $until GROUP BY ALL
-), unheard AS (
-  SELECT domain, probe_asn, count(*) AS unheard_sessions FROM unheard_sessions
-  WHERE day >= $since AND day < $until GROUP BY ALL
 ), own AS (
   -- sessions with the network's own resolver, in pairs with others as well
   SELECT domain, probe_asn,
@@ -92,12 +90,9 @@ WITH inside AS (
 )
 SELECT s.domain, m.probe_asn, m.* EXCLUDE (domain, probe_asn),
   s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns,
-  coalesce(unheard_sessions, 0) AS unheard_sessions, coalesce(marked_days, 0) AS marked_days,
   own_session_count, to_unite::DOUBLE AS to_unite,
   CASE is_https WHEN TRUE THEN 'https' WHEN FALSE THEN 'http' ELSE '' END AS inputs
 FROM counted m JOIN days s ON enum_code(m.domain) = s.domain AND m.probe_asn = s.probe_asn
   LEFT JOIN resolvers r ON r.domain = m.domain AND r.probe_asn = m.probe_asn
-  LEFT JOIN marked k ON k.domain = m.domain AND k.probe_asn = m.probe_asn
-  LEFT JOIN unheard u ON u.domain = m.domain AND u.probe_asn = m.probe_asn
   LEFT JOIN own o ON o.domain = m.domain AND o.probe_asn = m.probe_asn
   LEFT JOIN divided_pairs i ON i.domain = m.domain AND i.probe_asn = m.probe_asn
