@@ -14,7 +14,7 @@ from analysis.report.following import Followed
 from analysis.study.study import Study
 from analysis.tables import list_rows
 from analysis.verdicts.evidence import weigh_sessions
-from analysis.verdicts.floors import StretchPart, wilson_bounds
+from analysis.verdicts.floors import wilson_bounds
 from analysis.verdicts.pairs import ANY, Pair, Series
 from analysis.verdicts.rates import base_rates
 from analysis.verdicts.rivals import answer_rivals
@@ -149,7 +149,7 @@ def tabulate_stretches(judged: Iterable[Series], thresholds: Thresholds) -> pd.D
             "last": stretch.failures[-1].day,
             "failed": len(stretch.failures),
             "sessions": len(stretch.sessions),
-            "days": StretchPart.whole(stretch).day_count,
+            "days": stretch.day_count,
             "evidence": stretch.series.log_evidence / _TEN if stretch.series.is_weighed else None,
             "is_block": stretch.is_block,
         }

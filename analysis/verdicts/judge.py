@@ -14,13 +14,7 @@ from analysis.outcomes.steps import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.evidence import weigh
-from analysis.verdicts.floors import (
-    StretchPart,
-    find_blocks,
-    find_line,
-    list_blocks,
-    mark_blocks,
-)
+from analysis.verdicts.floors import find_blocks, find_line, list_blocks, mark_blocks
 from analysis.verdicts.hours import Schedule, find_schedules
 from analysis.verdicts.pairs import (
     Country,
@@ -70,8 +64,7 @@ def judge_pair(
         series.lessons = lessons.get(series.kind, series.lessons)
         series.schedule = (schedules or {}).get(series.kind)
     _judge_series(pair, thresholds)
-    parts = [StretchPart.whole(stretch) for stretch in pair.stretches]
-    for stretch in find_blocks(parts, find_line(thresholds, is_supported), thresholds):
+    for stretch in find_blocks(pair.stretches, find_line(thresholds, is_supported), thresholds):
         stretch.is_block = True
     return list(pair.series)
 

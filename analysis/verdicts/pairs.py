@@ -148,16 +148,17 @@ class Stretch:
         sessions: from the first failure to the last one; of a series with a schedule those at its
             hours.
         failures: those of them that failed.
+        log_evidence: ln E of its series; of a block, without what a rival explains.
         is_block: it meets the line and the floors (``floors``).
         mechanism: of most of its failures.
         reason: why it is not listed; empty if it is listed, or neither surprising nor mostly
             failing.
         margin: how many forged sessions elsewhere would let a rival explain it (``rivals``).
         site_may_refuse: it began before the first test, and the site may refuse the network.
-        log_evidence: ln E of its series, without the stretches that a rival explains.
         is_listed: it is a block, and no rival explains it.
         caveat: what cannot be told of it (``caveats``).
         to_probe: how many forged sessions would make it the failure of one kind of probe.
+        to_flip: how many forged sessions would take it from the list (``flips``).
     """
 
     series: Series
@@ -165,20 +166,26 @@ class Stretch:
     last: int
     sessions: Sequence[Session]
     failures: Sequence[Session]
+    log_evidence: float = -inf
     is_block: bool = False
     mechanism: str = ""
     reason: str = ""
     margin: float = inf
     site_may_refuse: bool = False
-    log_evidence: float = -inf
     is_listed: bool = False
     caveat: str = ""
     to_probe: float = inf
+    to_flip: float = inf
 
     @property
     def kind(self) -> str:
         """The kind of failure of its series."""
         return self.series.kind
+
+    @property
+    def day_count(self) -> int:
+        """The number of days with a failure."""
+        return len({session.day for session in self.failures})
 
 
 @dataclass(eq=False)

@@ -79,8 +79,9 @@ WITH asked AS (
 )
 SELECT coalesce(e.hits, 0)::DOUBLE AS site_failures, coalesce(e.tests, 0)::DOUBLE AS site_sessions,
   coalesce(n.hits, 0) AS network_failures, coalesce(n.runs, 0) AS network_sessions,
-  ((every.hits + $pseudo * $prior) / (every.tests + $pseudo))::DOUBLE AS usual,
+  ((coalesce(every.hits, 0) + $pseudo * $prior) / (coalesce(every.tests, 0) + $pseudo))::DOUBLE
+    AS usual,
   coalesce(other_probes_share, 1) AS other_probes_share
 FROM asked LEFT JOIN elsewhere e USING (number) LEFT JOIN networks_of n USING (kind, network)
-  JOIN every USING (kind)
+  LEFT JOIN every USING (kind)
 ORDER BY number

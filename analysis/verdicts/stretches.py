@@ -19,7 +19,7 @@ def find_stretches(series: Series, change_cost: float) -> list[Stretch]:
     """Find the periods in which a series fails, each from its first failure to its last one.
 
     Args:
-        series: with its ``lessons``. If it has a ``schedule``, it has one stretch: the sessions at
+        series: with its evidence. If it has a ``schedule``, it has one stretch: the sessions at
             its hours.
         change_cost: the threshold.
     """
@@ -39,7 +39,7 @@ def find_stretches(series: Series, change_cost: float) -> list[Stretch]:
             first, last = failures[0], failures[-1]
             inside = [series.sessions[at] for at in range(first, last + 1) if is_inside[at]]
             failed = [series.sessions[at] for at in failures]
-            found.append(Stretch(series, first, last, inside, failed))
+            found.append(Stretch(series, first, last, inside, failed, series.log_evidence))
     return found
 
 
