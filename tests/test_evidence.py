@@ -205,7 +205,7 @@ def test_no_chance_below_one_in_a_thousand_is_told() -> None:
 def test_changes_come_out_at_their_sessions(letters: str, expected: list[tuple[int, int]]) -> None:
     """The first session that fails and the last, at a rate of 2 % and the price in use."""
     fails = [letter == "x" for letter in letters]
-    assert find_edges(fails, [0.02] * len(fails), 2.0) == expected
+    assert find_edges(fails, np.full(len(fails), 0.02), 2.0) == expected
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ Notebook 2 shows them for a pair of the reader's choice, and ``explain`` prints 
 """
 
 from collections.abc import Iterable
-from math import exp, log
+from math import log
 
+import numpy as np
 import pandas as pd
 
 from analysis.outcomes.steps import read_type
@@ -101,13 +102,16 @@ def tabulate_sessions(series: Series, *, has_witnesses: bool = True) -> pd.DataF
         series: with its evidence.
         has_witnesses: show the minute; else (``WITNESSES=none``) the hour.
     """
-    rows = [
-        (session.time, fails, weight.rate, weight.share, exp(weight.log_ratio))
-        for session, fails, weight in zip(
-            series.sessions, series.fails, weigh_sessions(series), strict=True
-        )
-    ]
-    table = pd.DataFrame(rows, columns=["time", "fails", "rate", "share", "weight"])
+    weights = weigh_sessions(series)
+    table = pd.DataFrame(
+        {
+            "time": [session.time for session in series.sessions],
+            "fails": series.fails,
+            "rate": weights.rates,
+            "share": weights.shares,
+            "weight": np.exp(weights.log_ratios),
+        }
+    )
     times = pd.to_datetime(table["time"], unit="s")
     return table.assign(time=times.dt.floor("min" if has_witnesses else "h"))
 

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.verdicts.evidence import Numbers, log_ratio
 from analysis.verdicts.pairs import Pair, Series, best_range
 from analysis.verdicts.rates import base_rates
 from analysis.verdicts.sessions import KINDS
 
 Times = NDArray[np.datetime64]
 Flags = NDArray[np.bool_]
-Numbers = NDArray[np.float64]
 Windows = tuple[tuple[int, int], ...]
 
 #: Share of the sessions inside a schedule that fail.
@@ -158,7 +158,7 @@ class TimedSessions:
     @classmethod
     def of(cls, series: Series) -> "TimedSessions":
         """Return the sessions of a series."""
-        return cls(series.times, np.array(series.fails), np.array(base_rates(series)))
+        return cls(series.times, np.array(series.fails), base_rates(series))
 
     @classmethod
     def together(cls, groups: Iterable["TimedSessions"]) -> "TimedSessions":
@@ -205,7 +205,7 @@ class TimedSessions:
         The failures of a day together weigh at most twice as much as the strongest of them, because
         ten tests of a day may be those of one probe.
         """
-        scores = _log_ratios(self.is_hit, self.rates, share)
+        scores = log_ratio(self.is_hit, self.rates, share)
         hits = np.where(self.is_hit, scores, 0.0)
         day = np.searchsorted(self.days, self.times.astype("datetime64[D]"))
         strongest, together = np.zeros((2, len(self.days)))
@@ -213,12 +213,6 @@ class TimedSessions:
         np.add.at(together, day, hits)
         weight = np.minimum(1, 2 * strongest / np.maximum(together, 1e-300))
         return np.where(self.is_hit, scores * weight[day], scores)
-
-
-def _log_ratios(is_hit: Flags, rates: Numbers, share: float) -> Numbers:
-    """Return ``evidence.log_ratio`` of each session."""
-    ratios = np.log(np.where(is_hit, share / rates, (1 - share) / (1 - rates)))
-    return np.where(rates >= share, 0.0, ratios)
 
 
 def count_runs(is_hit: Flags) -> int:

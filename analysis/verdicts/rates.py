@@ -91,7 +91,7 @@ def _find_suspects(series: Series) -> list[int]:
     return found
 
 
-def base_rates(series: Series, forged: int = 0) -> list[float]:
+def base_rates(series: Series, forged: int = 0) -> NDArray[np.float64]:
     """Return how often each session of a series would fail, before the pair says so about itself.
 
     Args:
@@ -99,18 +99,13 @@ def base_rates(series: Series, forged: int = 0) -> list[float]:
         forged: failures that are added to what the site and the network teach.
     """
     if not series.is_weighed:
-        return [_EVEN] * len(series.sessions)
+        return np.full(len(series.sessions), _EVEN)
     site, network = series.lessons.site_share(forged), series.lessons.network_share(forged)
-    if series.least_rates is None:
-        return [_combine(site, network)] * len(series.sessions)
-    return [_combine(max(site, least), network) for least in series.least_rates]
+    least = np.zeros(len(series.sessions)) if series.least_rates is None else series.least_rates
+    # a test fails if the site or the network does
+    return limit_rate(1 - (1 - np.maximum(site, least)) * (1 - network))
 
 
-def _combine(site: float, network: float) -> float:
-    """Return the rate of a test that fails if the site or the network does."""
-    return limit_rate(1 - (1 - site) * (1 - network))
-
-
-def limit_rate(rate: float) -> float:
-    """Return the rate, within ``LEAST_RATE`` and ``MOST_RATE``."""
-    return min(max(rate, LEAST_RATE), MOST_RATE)
+def limit_rate(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rates within ``LEAST_RATE`` and ``MOST_RATE``."""
+    return np.clip(rates, LEAST_RATE, MOST_RATE)
