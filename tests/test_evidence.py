@@ -428,7 +428,7 @@ def _flip(rests_on: Stretch | None, state: str, **counts: float) -> int:
     row = {**of_none, **none, "mechanism": "", "state": state, **counts}
     if rests_on:
         rests_on.is_listed, rests_on.series.stretches = True, [rests_on]
-        count_flips(Country([Pair(0, 0, 0, 0, [], [rests_on.series])], {}), FLOOR)
+        count_flips(Country([Pair(0, 0, 0, 0, [], [rests_on.series])], pd.DataFrame()), FLOOR)
         row["resting_failures"] = len(rests_on.failures)
         row["resting_sessions"] = len(rests_on.sessions)
         row["to_flip"] = rests_on.to_flip
@@ -549,8 +549,8 @@ def test_the_nearest_session_that_reached_the_site() -> None:
         inside = sessions[since:until]
         series = Series("name_sent", inside, [one.result == "blocked" for one in inside])
         stretch = Stretch(series, 3 - since, 4 - since, sessions[3:5], sessions[3:5])
-        pair = Pair(0, 0, 0, 0, inside, [series])
-        found = (_find_open(pair, stretch, -1), _find_open(pair, stretch, 1))
+        Pair(0, 0, 0, 0, inside, [series])
+        found = (_find_open(stretch, -1), _find_open(stretch, 1))
         assert tuple(one and one.row for one in found) == around
 
 
@@ -574,7 +574,7 @@ USUALLY = [
 def _say(*stretches: Stretch, domain: int = 0, others: Sequence[Pair] = ()) -> list[str]:
     """Why each stretch of a pair is not listed."""
     series = list(dict.fromkeys(stretch.series for stretch in stretches))
-    give_reasons(Country([Pair(domain, 0, 0, 0, [], series), *others], {}), FLOOR)
+    give_reasons(Country([Pair(domain, 0, 0, 0, [], series), *others], pd.DataFrame()), FLOOR)
     return [stretch.reason for stretch in stretches]
 
 

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import pandas as pd
 import pytest
 
 from analysis.outcomes.thresholds import Thresholds
@@ -159,7 +160,7 @@ def test_what_lost_its_evidence_to_a_rival_is_not_too_few() -> None:
     """Eight failures on eight days are enough; without a rival they would have been listed."""
     explained, left = _stretch("tcp_sent", range(4)), _stretch("name_sent", range(4, 12))
     explained.is_block, left.is_block, explained.reason = True, True, "a rival"
-    give_reasons(Country([_pair(explained, left)], {}), _FLOOR)
+    give_reasons(Country([_pair(explained, left)], pd.DataFrame()), _FLOOR)
     assert left.reason == LOST_EVIDENCE
 
 
@@ -195,7 +196,7 @@ def test_others_explain_failures_of_their_own_kind_alone(
         session for part in parts for session in part.failures
     )
     pair = _pair(*parts, any_way)
-    give_reasons(Country([pair], {}), _FLOOR)
+    give_reasons(Country([pair], pd.DataFrame()), _FLOOR)
     assert any_way.reason == reason
     state = judge_period(pair, _JANUARY, _FLOOR).state
     assert state == ("unexplained" if reason == IN_MANY_WAYS else "impaired")

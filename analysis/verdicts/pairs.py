@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.outcomes.steps import create_tables
+from analysis.outcomes.steps import create_tables, read_type
 from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.sessions import CLASSES, KINDS
 
@@ -99,6 +100,7 @@ class Series:
     """The sessions of a pair that count for one kind of failure, in order of time.
 
     Attributes:
+        pair: that it is a series of.
         kind: one of ``KINDS``, or ``ANY``.
         sessions: those that failed in this way, and those that reached the site or do not say.
         fails: whether each failed in this way.
@@ -114,6 +116,7 @@ class Series:
         lent: the block of an address that these sessions met, which has the evidence.
     """
 
+    pair: "Pair" = field(init=False, repr=False)
     kind: str
     sessions: Sequence[Session]
     fails: Sequence[bool]
@@ -183,6 +186,11 @@ class Stretch:
         return self.series.kind
 
     @property
+    def pair(self) -> "Pair":
+        """The pair of its series."""
+        return self.series.pair
+
+    @property
     def day_count(self) -> int:
         """The number of days with a failure."""
         return len({session.day for session in self.failures})
@@ -215,6 +223,16 @@ class Pair:
     usual: str = ""
     fails_often: bool = False
 
+    def __post_init__(self) -> None:
+        """Let its series know the pair."""
+        for series in self.series:
+            series.pair = self
+
+    def add(self, series: Series) -> None:
+        """Add a series."""
+        series.pair = self
+        self.series = [*self.series, series]
+
     @property
     def lessons(self) -> dict[str, Lessons]:
         """What others teach, by kind of failure."""
@@ -244,17 +262,22 @@ class Country:
 
     Attributes:
         pairs: in order of site and network.
-        columns: of each session, by ``Session.row``: the number of its run (``session``), of its
-            ``software``, and its ``place`` in the table ``sessions``.
+        rows: of each session, by ``Session.row``: ``domain, probe_asn``; the number of its run
+            (``session``), its ``software``, and its ``place`` in the table ``sessions``.
     """
 
     pairs: Sequence[Pair]
-    columns: Mapping[str, NDArray[Any]]
+    rows: pd.DataFrame
 
     def sites(self) -> Iterator[list[Pair]]:
         """Iterate over the sites: the pairs of each."""
         for _, pairs in groupby(self.pairs, key=lambda pair: pair.domain):
             yield list(pairs)
+
+    def describe(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table of sessions (``row``) with the columns of ``rows``."""
+        taken = self.rows.take(table["row"].to_numpy("int64"))
+        return table.join(taken.set_index(table.index))
 
     def stretches(self) -> list[Stretch]:
         """Return the stretches of all pairs."""
@@ -274,7 +297,12 @@ def read_country(connection: duckdb.DuckDBPyConnection, floor_sessions: int) -> 
     columns = {name: np.asarray(values) for name, values in fetched.items()}
     with _collector_paused():
         pairs = list(_make_pairs(columns, floor_sessions))
-    return Country(pairs, {name: columns[name] for name in ("session", "software", "place")})
+    names = pd.Series(read_type(connection, "software_name"), dtype="category")
+    rows = pd.DataFrame(
+        {name: columns[name] for name in ("domain", "probe_asn", "session", "place")}
+    )
+    software = names.take(columns["software"]).reset_index(drop=True)
+    return Country(pairs, rows.assign(software=software))
 
 
 @contextmanager

@@ -65,13 +65,12 @@ def teach(
         for _, series in weighed
         for index in _find_suspects(series)
     ]
-    candidates = pd.DataFrame(suspects, columns=["kind", "row"], dtype=object)
-    candidates["place"] = country.columns["place"][candidates["row"].astype("int64")]
+    candidates = country.describe(pd.DataFrame(suspects, columns=["kind", "row"]))
     asked = [one for one in weighed if only is None or one[1] in only]
     keys = [(series.kind, pair.domain, pair.network, pair.operator) for pair, series in asked]
     table = pd.DataFrame(keys, columns=["kind", "domain", "network", "operator"])
     connection.register("series_at_hand", table.rename_axis("number").reset_index())
-    connection.register("candidates_at_hand", candidates)
+    connection.register("candidates_at_hand", candidates[["kind", "place"]])
     taught = connection.execute(_QUERIES["lessons"], {"pseudo": PSEUDO_SESSIONS, "prior": _PRIOR})
     for (_, series), lessons in zip(asked, taught.fetchall(), strict=True):
         series.lessons = Lessons(*lessons)

@@ -120,11 +120,8 @@ def list_pairs(
         country = judge_country(opened, thresholds, lend=lend)
         decide(opened, country, thresholds)
         names = read_type(opened, "host_name")
-    listed = [
-        (names[pair.domain], pair.probe_asn)
-        for pair in country.pairs
-        if any(stretch.is_listed for stretch in pair.stretches)
-    ]
+    pairs = [stretch.pair for stretch in country.stretches() if stretch.is_listed]
+    listed = dict.fromkeys((names[pair.domain], pair.probe_asn) for pair in pairs)
     return pd.DataFrame(listed, columns=PAIR).astype({"domain": "str", "probe_asn": "int64"})
 
 
@@ -176,7 +173,7 @@ def _judge(
     decide(connection, country, thresholds, has_control=scope.has_control)
     give_reasons(country, thresholds)
     add_caveats(country)
-    count_to_explain(connection, country, MOST_FORGED)
+    count_to_explain(country, MOST_FORGED)
     count_flips(country, thresholds)
     names = read_type(connection, "host_name")
     listed, withheld = interval_tables(connection, country, names)
@@ -186,7 +183,7 @@ def _judge(
         addresses,
         withheld,
         _chances(country, names),
-        _defects(connection, country),
+        _defects(country),
         lambda: country,
     )
 
@@ -203,21 +200,18 @@ def _chances(country: Country, names: NDArray[np.object_]) -> pd.DataFrame:
     return chances.sort_values(PAIR, ignore_index=True)
 
 
-def _defects(connection: duckdb.DuckDBPyConnection, country: Country) -> pd.DataFrame:
+def _defects(country: Country) -> pd.DataFrame:
     """Count what failed in one kind of probe alone, by software and kind of failure."""
     rows = [
-        (session.row, session.kind, pair.domain)
-        for pair in country.pairs
-        for stretch in pair.stretches
+        (session.row, session.kind)
+        for stretch in country.stretches()
         if stretch.reason == ONE_KIND_OF_PROBE
         for session in stretch.failures
     ]
-    found = pd.DataFrame(rows, columns=["row", "kind", "domain"]).astype({"row": "int64"})
-    software = country.columns["software"][found["row"]]
-    found["software"] = read_type(connection, "software_name")[software]
-    by_version = found.groupby(["software", "kind"])["domain"].agg(["nunique", "size"])
-    by_version.columns = pd.Index(["site_count", "session_count"])
-    return by_version.reset_index()
+    found = pd.DataFrame(rows, columns=["row", "kind"]).astype({"row": "int64"})
+    found = country.describe(found).astype({"software": "str"})
+    by_version = found.groupby(["software", "kind"], as_index=False)
+    return by_version.agg(site_count=("domain", "nunique"), session_count=("domain", "size"))
 
 
 #: The columns of ``Judgement.verdicts``, without those of the witness.
@@ -269,24 +263,22 @@ def _tabulate_states(
     Beside ``PairState``: the evidence and chance of the most surprising way to fail, and the rule
     and mechanism of most failed sessions of listed stretches.
     """
-    states = [
-        (name, pair, judge_period(pair, period, scope.thresholds))
-        for name, period in scope.periods.items()
+    rows = [
+        judge_period(pair, period, scope.thresholds)
+        for period in scope.periods.values()
         for pair in country.pairs
     ]
     numbers = ("evidence", "resting_failures", "resting_sessions", "to_flip")
     types = dict.fromkeys(numbers, "float64") | {"domain": "int32", "probe_asn": "uint32"}
-    rows = [state for _, _, state in states]
     table = pd.DataFrame(rows, columns=PairState._fields).astype(types)
     for name in ("first_failure", "last_failure"):
         table[name] = pd.to_datetime(table[name], unit="D").astype(MOMENT)
-    failures = ((number, pair, state.failures) for number, (_, pair, state) in enumerate(states))
-    rules = explain_failures(connection, country, failures)[["rule_id", "mechanism"]]
+    rules = explain_failures(connection, country, [state.failures for state in rows])
     return table.assign(
-        period=[name for name, _, _ in states],
+        period=np.repeat([*scope.periods], len(country.pairs)),
         evidence=round_evidence(table["evidence"]),
         chance=round_chance(table["evidence"]),
-    ).join(rules)
+    ).join(rules[["rule_id", "mechanism"]])
 
 
 def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
