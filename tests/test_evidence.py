@@ -941,8 +941,8 @@ def test_no_hours_are_made_up(
 
 def _find(networks: dict[int, TimedSessions]) -> dict[int, Schedule]:
     """The schedules of a site's networks, all of one kind."""
-    found = find_site_schedules({(0, asn): asked for asn, asked in networks.items()})
-    return {asn: schedule for (_, asn), schedule in found.items()}
+    found = find_site_schedules([replace(one, network=asn) for asn, one in networks.items()])
+    return {asked.network: schedule for asked, schedule in found.items()}
 
 
 def test_hours_of_one_network_are_tried_on_the_others() -> None:
