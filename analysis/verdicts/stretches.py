@@ -58,9 +58,8 @@ def find_edges(
     gain_of_part, is_failing_in_part = _find_path(fails, rates, _SHARE_OF_PART, price)
     if gain_of_part - price > gain:
         is_failing = is_failing_in_part
-    changes = np.diff(is_failing, prepend=0, append=0)
-    first, last = np.flatnonzero(changes == 1), np.flatnonzero(changes == -1) - 1
-    return list(zip(first.tolist(), last.tolist(), strict=True))
+    changes = np.flatnonzero(np.diff([False, *is_failing, False])).reshape(-1, 2)
+    return [(first, end - 1) for first, end in changes.tolist()]
 
 
 def _find_path(

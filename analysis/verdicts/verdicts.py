@@ -321,7 +321,7 @@ def _add_dates(table: pd.DataFrame, is_listed: pd.Series, scope: Scope) -> pd.Da
         pd.Series("not tested since", table.index).where(to_the_end & ~is_recent),
         table["caveat"].where(is_listed, table["reason"].mask(is_chosen, OTHER_RESOLVERS)),
     ]
-    parts = zip(*(note.fillna("") for note in notes), strict=True)
+    parts = zip(*(note.fillna("").astype(object) for note in notes), strict=True)
     return table.assign(
         blocked_from=first,
         blocked_until=last.mask(to_the_end & is_recent),
