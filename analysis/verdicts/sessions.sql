@@ -47,46 +47,34 @@ FROM shown GROUP BY ALL HAVING bool_or(is_https) AND NOT bool_and(is_https)
 -- name: classed_sessions
 -- One row is one session of a site: domain, probe_asn, session.
 --
--- Most sessions tested the site once, and have the class of that measurement. If a session tested
--- the site several times, it has the class of most measurements that can be interpreted; if two
--- classes have equally many, its class is unknown. Where one kind of input fails alone
--- (divided_pairs), a session has the class of its measurements of that input, if it has any
--- (is_asked).
-WITH asked AS MATERIALIZED (
-  SELECT m.*, d.is_https IS NULL OR d.is_https = m.is_https AS is_asked
+-- A session has the class of most of its measurements that can be interpreted; if two classes have
+-- equally many, its class is unknown. Where one kind of input fails alone (divided_pairs), the
+-- measurements of that input decide (is_asked), if the session has any.
+WITH asked AS (
+  SELECT m.*, d.is_https IS NULL OR d.is_https = m.is_https AS is_asked,
+    d.is_https = m.is_https AS is_divided
   FROM session_measurements m LEFT JOIN divided_pairs d USING (domain, probe_asn)
-), repeated AS MATERIALIZED (
-  SELECT domain, probe_asn, session FROM outcomes WHERE domain <> ''
-  GROUP BY domain, probe_asn, session HAVING count(*) > 1
-), chosen AS (
-  SELECT *, bool_or(is_asked) OVER (PARTITION BY domain, probe_asn, session) AS has_asked
-  FROM asked SEMI JOIN repeated USING (domain, probe_asn, session)
 ), counted AS (
-  SELECT domain, probe_asn, session, min(day) AS day, min(time) AS time, min(software) AS software,
-    bool_and(has_asked) AS is_asked,
+  SELECT domain, probe_asn, session, is_asked, min(day) AS day, min(time) AS time,
+    min(software) AS software,
     bool_and(is_via_own) AS is_via_own, bool_and(is_via_domestic) AS is_via_domestic,
     bool_or(is_scored) AS is_scored, bool_or(is_refused) AS is_refused,
     count(*) FILTER (shown = 'blocked') AS blocked, count(*) FILTER (shown = 'down') AS down,
     count(*) FILTER (shown = 'ok') AS ok, count(*) FILTER (shown = 'unclear') AS unclear,
     -- the kind of most failures; if two are equally many, the first of KINDS
     mode(kind ORDER BY kind) AS kind, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
-  FROM chosen WHERE is_asked OR NOT has_asked
-  GROUP BY domain, probe_asn, session
+  FROM asked GROUP BY domain, probe_asn, session, is_asked
 )
 SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is_via_domestic,
-  is_scored, is_refused, shown AS class, kind, is_dns
-FROM asked ANTI JOIN repeated USING (domain, probe_asn, session)
-UNION ALL
-SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is_via_domestic,
   is_scored, is_refused,
-  (CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
-        WHEN down > blocked AND down > ok THEN 'down'
-        WHEN ok > blocked AND ok > down THEN 'ok'
-        WHEN blocked + down + ok > 0 THEN 'none'
-        WHEN unclear > 0 THEN 'unclear'
-        ELSE 'none' END)::session_class,
-  CASE WHEN blocked > down AND blocked > ok THEN kind END, is_dns
-FROM counted
+  (CASE WHEN blocked > greatest(down, ok) THEN 'blocked'
+        WHEN down > greatest(blocked, ok) THEN 'down'
+        WHEN ok > greatest(blocked, down) THEN 'ok'
+        WHEN blocked + down + ok = 0 AND unclear > 0 THEN 'unclear'
+        ELSE 'none' END)::session_class AS class,
+  CASE WHEN class = 'blocked' THEN kind END AS kind, is_dns
+FROM counted WHERE is_asked OR (domain, probe_asn, session) NOT IN (
+  SELECT (domain, probe_asn, session) FROM asked WHERE is_divided)
 
 -- name: resolver_cells
 -- One row is one pair of site and network in which some sessions used a resolver that is typical of
