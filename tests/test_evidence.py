@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
-from math import exp, inf, isfinite, log
+from math import exp, inf, isfinite, log, nan
 from random import Random
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,10 +20,9 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.study.confirmation import Maker, Method
 from analysis.verdicts.evidence import average_over_blocks, log_ratio, weigh, weigh_alone
-from analysis.verdicts.flips import count_to_chance, sessions_to_flip
+from analysis.verdicts.flips import count_flips, count_to_chance, sessions_to_flip
 from analysis.verdicts.floors import (
     LOWER_LINE,
-    StretchPart,
     find_blocks,
     list_blocks,
     meets_floor,
@@ -207,7 +205,7 @@ def test_no_chance_below_one_in_a_thousand_is_told() -> None:
 def test_changes_come_out_at_their_sessions(letters: str, expected: list[tuple[int, int]]) -> None:
     """The first session that fails and the last, at a rate of 2 % and the price in use."""
     fails = [letter == "x" for letter in letters]
-    assert find_edges(fails, [0.02] * len(fails), 2.0) == expected
+    assert find_edges(fails, np.full(len(fails), 0.02), 2.0) == expected
 
 
 @pytest.mark.parametrize(
@@ -323,6 +321,7 @@ def stretches_of(
             last,
             series.sessions[first : last + 1],
             [series.sessions[at] for at in range(first, last + 1) if series.fails[at]],
+            evidence,
         )
         for first, last in spans or [(0, len(letters) - 1)]
     ]
@@ -374,7 +373,7 @@ BLOCKS: dict[str, tuple[list[Stretch], list[int]]] = {
 def test_which_stretches_of_a_pair_are_blocks(name: str) -> None:
     """A line, a lower one beside a block, most of the sessions, and enough of them in all."""
     stretches, expected = BLOCKS[name]
-    found = find_blocks([StretchPart.whole(one) for one in stretches], LINE, FLOOR)
+    found = find_blocks(stretches, LINE, FLOOR)
     assert [place for place, one in enumerate(stretches) if one in found] == expected
 
 
@@ -416,18 +415,25 @@ def _flip(rests_on: Stretch | None, state: str, **counts: float) -> int:
         (
             "session_count",
             "ok_session_count",
-            "blocked_session_count",
+            "heard_session_count",
             "down_session_count",
-            "unclear_sessions",
             "listed_session_count",
             "marked_days",
         ),
         0,
     )
-    none = dict.fromkeys(("own_session_count", "to_unite"), float("nan"))
+    none = dict.fromkeys(
+        ("own_session_count", "to_unite", "resting_failures", "resting_sessions", "to_flip"), nan
+    )
     row = {**of_none, **none, "mechanism": "", "state": state, **counts}
-    counted = StretchPart.whole(rests_on) if rests_on else None
-    return sessions_to_flip(SimpleNamespace(**row), counted, FLOOR)
+    if rests_on:
+        rests_on.is_listed, rests_on.series.stretches = True, [rests_on]
+        count_flips(Country([Pair(0, 0, 0, 0, [], [rests_on.series])], pd.DataFrame()), FLOOR)
+        row["resting_failures"] = len(rests_on.failures)
+        row["resting_sessions"] = len(rests_on.sessions)
+        row["to_flip"] = rests_on.to_flip
+    (fewest,) = sessions_to_flip(pd.DataFrame([row]), FLOOR)
+    return int(fewest)
 
 
 def test_each_way_alone_decides_how_many_sessions_move_a_state_that_nothing_rests_on() -> None:
@@ -437,15 +443,14 @@ def test_each_way_alone_decides_how_many_sessions_move_a_state_that_nothing_rest
     assert _flip(None, "insufficient", session_count=3, ok_session_count=2) == 2
     assert _flip(None, "insufficient", session_count=3, down_session_count=1) == 1
     assert _flip(None, "insufficient", session_count=3, ok_session_count=3) == 1
-    open_ = {"session_count": 20, "ok_session_count": 20}
+    open_ = {"session_count": 20, "ok_session_count": 20, "heard_session_count": 20}
     assert _flip(None, "ok", **open_) == 2, "traces on two days"
     assert _flip(None, "ok", **open_, marked_days=1) == 1
-    assert _flip(None, "ok", session_count=23, ok_session_count=20) == 1, "three that fail"
+    assert _flip(None, "ok", **{**open_, "session_count": 23}) == 1, "three that fail"
     # Six of eight are most of them; six of nine are not.
     thin = {"session_count": 8, "ok_session_count": 6}
-    for name in ("blocked_session_count", "unclear_sessions"):
-        assert _flip(None, "ok", **thin, **{name: 2}) == 1
-    assert _flip(None, "ok", **{**thin, "session_count": 7}, unclear_sessions=1) == 2
+    assert _flip(None, "ok", **thin, heard_session_count=8) == 1
+    assert _flip(None, "ok", **{**thin, "session_count": 7}, heard_session_count=7) == 2
 
 
 def test_each_way_alone_decides_how_many_sessions_move_a_listed_pair() -> None:
@@ -544,8 +549,8 @@ def test_the_nearest_session_that_reached_the_site() -> None:
         inside = sessions[since:until]
         series = Series("name_sent", inside, [one.result == "blocked" for one in inside])
         stretch = Stretch(series, 3 - since, 4 - since, sessions[3:5], sessions[3:5])
-        pair = Pair(0, 0, 0, 0, inside, [series])
-        found = (_find_open(pair, stretch, -1), _find_open(pair, stretch, 1))
+        Pair(0, 0, 0, 0, inside, [series])
+        found = (_find_open(stretch, -1), _find_open(stretch, 1))
         assert tuple(one and one.row for one in found) == around
 
 
@@ -569,7 +574,7 @@ USUALLY = [
 def _say(*stretches: Stretch, domain: int = 0, others: Sequence[Pair] = ()) -> list[str]:
     """Why each stretch of a pair is not listed."""
     series = list(dict.fromkeys(stretch.series for stretch in stretches))
-    give_reasons(Country([Pair(domain, 0, 0, 0, [], series), *others], {}), FLOOR)
+    give_reasons(Country([Pair(domain, 0, 0, 0, [], series), *others], pd.DataFrame()), FLOOR)
     return [stretch.reason for stretch in stretches]
 
 
@@ -593,7 +598,7 @@ def test_what_mostly_fails_is_explained_once() -> None:
     for down, expected in ((4, ""), (3, IN_MANY_WAYS)):
         (half,) = stretches_of("x" * 8, kind=ANY, evidence=-inf)
         of_control = [one._replace(result="down") for one in half.sessions[:down]]
-        half.sessions = half.failures = [*of_control, *half.sessions[down:]]
+        half.sessions = half.failures = half.series.sessions = [*of_control, *half.sessions[down:]]
         assert _say(half) == [expected]
     for is_listed, reason, expected in (
         (True, "", ""),
@@ -625,7 +630,6 @@ def test_what_is_surprising_and_too_little() -> None:
     assert _say(*stretches_of("xxoooox", (0, 1), (6, 6))) == [TOO_FEW, ""]
     assert _say(*stretches_of("xxx", evidence=LINE - 0.01)) == [""]
     for is_listed, reason, expected in (
-        (False, "", TOO_FEW),
         (True, "", ""),
         (False, "a rival", "a rival"),
     ):
@@ -700,7 +704,7 @@ def test_what_fails_in_half_of_the_cases_for_the_control_is_down() -> None:
     ):
         (half,) = stretches_of("x" * 8, kind=ANY)
         results = ["down"] * down + ["unclear"] * unclear + ["blocked"] * (8 - down - unclear)
-        half.sessions = half.failures = [
+        half.sessions = half.failures = half.series.sessions = [
             one._replace(result=result) for one, result in zip(half.sessions, results, strict=True)
         ]
         pair = Pair(0, 0, 0, 0, half.sessions, [half.series])
@@ -709,22 +713,16 @@ def test_what_fails_in_half_of_the_cases_for_the_control_is_down() -> None:
 
 def test_why_tests_lead_to_no_conclusion() -> None:
     """Too few sessions that say something, too few days, or tests that disagree."""
-    names = ("blocked_session_count", "down_session_count", "ok_session_count", "unclear_sessions")
     rows = [
-        ("insufficient", 4, 3, 0, "mixed"),
-        ("insufficient", 4, 2, 0, "few_days"),
-        ("insufficient", 3, 3, 0, "few_sessions"),
-        ("insufficient", 3, 2, 0, "few_sessions"),
-        ("insufficient", 5, 3, 2, "few_sessions"),
-        ("impaired", 3, 2, 0, ""),
+        ("insufficient", 4, 3, "mixed"),
+        ("insufficient", 4, 2, "few_days"),
+        ("insufficient", 3, 3, "few_sessions"),
+        ("insufficient", 3, 2, "few_sessions"),
+        ("impaired", 3, 2, ""),
     ]
-    for name in names:
-        table = pd.DataFrame(
-            [(state, day_count, unheard) for state, _, day_count, unheard, _ in rows],
-            columns=["state", "day_count", "unheard_sessions"],
-        ).assign(**dict.fromkeys(names, 0))
-        table[name] = [row[1] for row in rows]
-        assert why_insufficient(table, FLOOR).tolist() == [row[4] for row in rows], name
+    columns = ["state", "heard_session_count", "day_count", "why"]
+    table = pd.DataFrame(rows, columns=columns)
+    assert why_insufficient(table, FLOOR).tolist() == table["why"].tolist()
 
 
 # --- The fast judge agrees with a plain one on random small studies. ------------------------------
@@ -732,7 +730,7 @@ def test_why_tests_lead_to_no_conclusion() -> None:
 _TOLD = f"""
 SELECT domain::VARCHAR, probe_asn, if(probe_asn = {FOURTH}, {ALL_NETWORKS[0]}, probe_asn), session,
   (day - DATE '1970-01-01')::INTEGER, class::VARCHAR, coalesce(kind::VARCHAR, '')
-FROM sessions_by_resolver WHERE class <> 'none' AND is_heard AND probe_asn <> {VPN}
+FROM heard_sessions WHERE class <> 'none' AND probe_asn <> {VPN}
 ORDER BY domain, probe_asn, time, session
 """
 
@@ -943,8 +941,8 @@ def test_no_hours_are_made_up(
 
 def _find(networks: dict[int, TimedSessions]) -> dict[int, Schedule]:
     """The schedules of a site's networks, all of one kind."""
-    found = find_site_schedules({(0, asn): asked for asn, asked in networks.items()})
-    return {asn: schedule for (_, asn), schedule in found.items()}
+    found = find_site_schedules([replace(one, network=asn) for asn, one in networks.items()])
+    return {asked.network: schedule for asked, schedule in found.items()}
 
 
 def test_hours_of_one_network_are_tried_on_the_others() -> None:

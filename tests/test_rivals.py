@@ -440,7 +440,8 @@ def test_a_stray_failure_moves_no_day_of_a_block() -> None:
         ]
         series = Series("tcp_sent", failures, [True] * count)
         block = Stretch(series, 0, count - 1, failures, failures)
-        row = _describe_block(0, Pair(0, 0, 0, 0, failures, [series]), block, NAME)
+        Pair(0, 0, 0, 0, failures, [series])
+        row = _describe_block(0, block, NAME)
         days_of = ("first_day", "last_day", "since", "until")
         assert [row[name] for name in days_of] == [0, count - 1, since, until]
 

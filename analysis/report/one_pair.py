@@ -4,8 +4,9 @@ Notebook 2 shows them for a pair of the reader's choice, and ``explain`` prints 
 """
 
 from collections.abc import Iterable
-from math import exp, log
+from math import log
 
+import numpy as np
 import pandas as pd
 
 from analysis.outcomes.steps import read_type
@@ -14,7 +15,7 @@ from analysis.report.following import Followed
 from analysis.study.study import Study
 from analysis.tables import list_rows
 from analysis.verdicts.evidence import weigh_sessions
-from analysis.verdicts.floors import StretchPart, wilson_bounds
+from analysis.verdicts.floors import wilson_bounds
 from analysis.verdicts.pairs import ANY, Pair, Series
 from analysis.verdicts.rates import base_rates
 from analysis.verdicts.rivals import answer_rivals
@@ -101,13 +102,16 @@ def tabulate_sessions(series: Series, *, has_witnesses: bool = True) -> pd.DataF
         series: with its evidence.
         has_witnesses: show the minute; else (``WITNESSES=none``) the hour.
     """
-    rows = [
-        (session.time, fails, weight.rate, weight.share, exp(weight.log_ratio))
-        for session, fails, weight in zip(
-            series.sessions, series.fails, weigh_sessions(series), strict=True
-        )
-    ]
-    table = pd.DataFrame(rows, columns=["time", "fails", "rate", "share", "weight"])
+    weights = weigh_sessions(series)
+    table = pd.DataFrame(
+        {
+            "time": [session.time for session in series.sessions],
+            "fails": series.fails,
+            "rate": weights.rates,
+            "share": weights.shares,
+            "weight": np.exp(weights.log_ratios),
+        }
+    )
     times = pd.to_datetime(table["time"], unit="s")
     return table.assign(time=times.dt.floor("min" if has_witnesses else "h"))
 
@@ -149,7 +153,7 @@ def tabulate_stretches(judged: Iterable[Series], thresholds: Thresholds) -> pd.D
             "last": stretch.failures[-1].day,
             "failed": len(stretch.failures),
             "sessions": len(stretch.sessions),
-            "days": StretchPart.whole(stretch).day_count,
+            "days": stretch.day_count,
             "evidence": stretch.series.log_evidence / _TEN if stretch.series.is_weighed else None,
             "is_block": stretch.is_block,
         }

@@ -6,7 +6,7 @@ place of tests. What is listed of it, it lends to the sites whose tests met it: 
 as surprising as those of the address.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import duckdb
 import pandas as pd
@@ -18,7 +18,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.intervals import interval_tables
 from analysis.verdicts.judge import decide, judge_sites, learn
-from analysis.verdicts.pairs import Country, Pair, Series, Stretch, read_country
+from analysis.verdicts.pairs import Country, Series, Stretch, read_country
 from analysis.verdicts.sessions import SESSION_VIEWS, Operators, Sessions, add_sessions
 
 _QUERIES = read_queries(__file__)
@@ -88,49 +88,31 @@ def lend_cuts(
         sessions: of web sites, beside which those of addresses were made.
         country: the sites; a pair that meets cut addresses gets a series that is ``lent``.
     """
-    cuts = _list_cuts(addresses)
+    cuts = [stretch for stretch in addresses.stretches() if stretch.is_listed]
     with sessions.of_addresses().opened(connection) as opened:
         _register_runs(opened, addresses)
         met = opened.execute(_QUERIES["cut_sites"]).fetchall()
     met_by: defaultdict[tuple[int, int], dict[int, Stretch]] = defaultdict(dict)
     for number, domain, probe_asn, run in sorted(met):
-        met_by[domain, probe_asn].setdefault(run, cuts[number][1])
-    run_of = country.columns["session"]
+        met_by[domain, probe_asn].setdefault(run, cuts[number])
+    runs = country.rows["session"].to_numpy()
     for pair in country.pairs:
-        cut_in = met_by.get((pair.domain, pair.probe_asn))
-        if cut_in:
-            inside = [session for session in pair.sessions if int(run_of[session.row]) in cut_in]
-            fails = [session.kind.startswith("tcp") for session in inside]
-            if any(fails):
-                strongest = max(cut_in.values(), key=lambda cut: cut.log_evidence)
-                kinds = [
-                    session.kind for session, failed in zip(inside, fails, strict=True) if failed
-                ]
-                pair.series = [
-                    *pair.series,
-                    Series(max(kinds, key=kinds.count), inside, fails, lent=strongest),
-                ]
-
-
-def _list_cuts(addresses: Country) -> list[tuple[Pair, Stretch]]:
-    """Return the listed stretches of addresses."""
-    return [
-        (pair, stretch)
-        for pair in addresses.pairs
-        for stretch in pair.stretches
-        if stretch.is_listed
-    ]
+        cut_in = met_by[pair.domain, pair.probe_asn]
+        inside = [session for session in pair.sessions if cut_in and runs[session.row] in cut_in]
+        fails = [session.kind.startswith("tcp") for session in inside]
+        if any(fails):
+            kinds = Counter(session.kind for session in inside if session.kind.startswith("tcp"))
+            strongest = max(cut_in.values(), key=lambda cut: cut.log_evidence)
+            pair.add(Series(kinds.most_common(1)[0][0], inside, fails, lent=strongest))
 
 
 def _register_runs(connection: duckdb.DuckDBPyConnection, addresses: Country) -> None:
     """Create ``cut_runs``: one row is one run in which an address was cut, in a listed stretch."""
-    runs = [
-        (number, pair.domain, pair.probe_asn, int(addresses.columns["session"][session.row]))
-        for number, (pair, stretch) in enumerate(_list_cuts(addresses))
-        for session in stretch.failures
-    ]
-    columns = ["number", "address", "probe_asn", "session"]
-    connection.register("cut_runs", pd.DataFrame(runs, columns=columns, dtype="int64"))
+    cuts = [stretch for stretch in addresses.stretches() if stretch.is_listed]
+    rows = [(number, session.row) for number, cut in enumerate(cuts) for session in cut.failures]
+    runs = pd.DataFrame(rows, columns=["number", "row"], dtype="int64")
+    runs = addresses.describe(runs).rename(columns={"domain": "address"})
+    connection.register("cut_runs", runs[["number", "address", "probe_asn", "session"]])
 
 
 def tabulate_addresses(

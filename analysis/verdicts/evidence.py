@@ -16,12 +16,17 @@ If failures were accidents at these rates, E would be at most 1 on average. (Vov
 chain is the *fixed share* of Herbster and Warmuth 1998.)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import exp, inf, log, log1p
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from analysis.verdicts.pairs import ANY, Series
 from analysis.verdicts.rates import base_rates, limit_rate
+
+Numbers = NDArray[np.float64]
 
 #: The share of sessions that fails during a block, at least and at most, ...
 LEAST_SHARE, MOST_SHARE = 0.75, 0.95
@@ -35,28 +40,27 @@ OF_DAYS, OF_HOURS = 0.9, 0.1
 _LARGE = 1e250
 
 
-class Weight(NamedTuple):
-    """What one session says.
+class Weights(NamedTuple):
+    """What each session of a series says.
 
     Attributes:
-        rate: how often such a session fails by accident.
-        share: how often it would fail during a block.
-        log_ratio: ln of its weight.
+        rates: how often such a session fails by accident.
+        shares: how often it would fail during a block.
+        log_ratios: ln of its weight.
     """
 
-    rate: float
-    share: float
-    log_ratio: float
+    rates: Numbers
+    shares: Numbers
+    log_ratios: Numbers
 
 
-def log_ratio(fails: bool, rate: float, share: float) -> float:
-    """Return ln of how much likelier a session is if such a share of sessions is blocked."""
-    if rate >= share:
-        return 0.0
-    return log(share / rate if fails else (1 - share) / (1 - rate))
+def log_ratio(fails: Any, rate: Any, share: Any) -> Numbers:
+    """Return ln of how much likelier sessions are if such a share of them is blocked."""
+    ratio = np.where(fails, share / rate, (1 - share) / (1 - rate))
+    return np.where(rate >= share, 0.0, np.log(ratio))
 
 
-def weigh_sessions(series: Series, forged: int = 0) -> Iterator[Weight]:
+def weigh_sessions(series: Series, forged: int = 0) -> Weights:
     """Weigh the sessions of a series, in order of time.
 
     Args:
@@ -64,14 +68,16 @@ def weigh_sessions(series: Series, forged: int = 0) -> Iterator[Weight]:
         forged: failures that are added before the first session, where they begin a run of
             failures, and to what the site elsewhere and the network teach.
     """
-    failures = in_a_row = forged
-    bases = base_rates(series, forged)
-    for earlier, (fails, base) in enumerate(zip(series.fails, bases, strict=True), forged):
-        rate = limit_rate((failures + _BASE_WORTH * base) / (earlier + _BASE_WORTH))
-        share = min((in_a_row + LEAST_SHARE * _SHARE_WORTH) / (in_a_row + _SHARE_WORTH), MOST_SHARE)
-        yield Weight(rate, share, log_ratio(fails, rate, share))
-        failures += fails
-        in_a_row = in_a_row + 1 if fails else 0
+    fails, index = np.array(series.fails), np.arange(len(series.fails))
+    failures = forged + np.cumsum(fails) - fails
+    rates = limit_rate(
+        (failures + _BASE_WORTH * base_rates(series, forged)) / (forged + index + _BASE_WORTH)
+    )
+    last_success = np.maximum.accumulate(np.where(fails, -1 - forged, index))
+    in_a_row = index - 1 - np.append(-1 - forged, last_success[:-1])
+    shares = (in_a_row + LEAST_SHARE * _SHARE_WORTH) / (in_a_row + _SHARE_WORTH)
+    shares = np.minimum(shares, MOST_SHARE)
+    return Weights(rates, shares, log_ratio(fails, rates, shares))
 
 
 def weigh_days(series: Series, forged: int = 0) -> list[tuple[int, float]]:
@@ -79,15 +85,11 @@ def weigh_days(series: Series, forged: int = 0) -> list[tuple[int, float]]:
 
     Logarithms are added, since the product of some 1,100 sessions exceeds any float.
     """
-    days: list[tuple[int, float]] = []
-    total = most = 0.0
-    for session, weight in zip(series.sessions, weigh_sessions(series, forged), strict=True):
-        if not days or session.day != days[-1][0]:
-            total = most = 0.0
-            days.append((session.day, 0.0))
-        total, most = total + weight.log_ratio, max(most, weight.log_ratio)
-        days[-1] = (session.day, min(total, 2 * most) if most > 0 else total)
-    return days
+    ratios = weigh_sessions(series, forged).log_ratios
+    days, begins = np.unique([session.day for session in series.sessions], return_index=True)
+    total, most = np.add.reduceat(ratios, begins), np.maximum.reduceat(ratios, begins)
+    weights = np.where(most > 0, np.minimum(total, 2 * most), total)
+    return list(zip(days.tolist(), weights.tolist(), strict=True))
 
 
 def average_over_blocks(log_weights: Sequence[float]) -> float:

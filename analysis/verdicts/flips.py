@@ -16,13 +16,15 @@ To change what is known of a device, a page or a coincidence takes two networks 
 sessions each, which is more than ``MOST_FORGED``.
 """
 
-from math import floor, inf, log
-from typing import Any
+from math import inf, log
+
+import numpy as np
+import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.evidence import MOST_SHARE, average_over_blocks, weigh_days
-from analysis.verdicts.floors import StretchPart, is_most
-from analysis.verdicts.pairs import MARK, Stretch
+from analysis.verdicts.floors import is_most
+from analysis.verdicts.pairs import MARK, Country, Stretch
 from analysis.vocabulary import LISTED
 
 #: Larger numbers are not distinguished.
@@ -46,65 +48,75 @@ _PROFILED = {
 }
 
 
-def sessions_to_flip(counts: Any, rests_on: StretchPart | None, thresholds: Thresholds) -> int:
-    """Return the smallest number of forged sessions that could change a state.
+def sessions_to_flip(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Return of each pair the smallest number of forged sessions that could change its state.
 
     Args:
-        counts: of the pair in the period: ``state, mechanism``; its sessions, ``session_count``, by
-            result (``blocked_session_count`` …) and ``unclear_sessions``; ``marked_days``;
-            ``own_session_count``, those through the network's own resolver, if others were asked
-            as well; ``to_unite``, those after which its two kinds of input no longer differ.
-        rests_on: the stretch that the state rests on, as far as it lies in the period.
-        thresholds: of the floors and the line.
+        table: the pairs, each in a period: ``state, mechanism``; its sessions, ``session_count``,
+            by result (``blocked_session_count`` …) and those that say something,
+            ``heard_session_count``; ``marked_days``; ``own_session_count``, those through the
+            network's own resolver, if others were asked as well; ``to_unite``, those after which
+            its two kinds of input no longer differ; and what ``PairState`` says of the stretch that
+            the state rests on.
+        thresholds: of the floors.
 
     Returns:
         1 to ``MOST_FORGED`` + 1, which stands for more than ``MOST_FORGED``.
     """
-    made_up = _to_make_up(counts, thresholds)
-    if rests_on is None:
-        ways = [made_up]
-        if counts.state == "ok":
-            total = (
-                counts.ok_session_count
-                + counts.blocked_session_count
-                + counts.down_session_count
-                + counts.unclear_sessions
-            )
-            closed = _to_thin_out(counts.ok_session_count, total, thresholds)
-            ways += [closed, MARKED_DAYS - counts.marked_days]
-    else:
-        failure_count = len(rests_on.failures)
-        thin = _to_thin_out(failure_count, len(rests_on.sessions), thresholds)
+    state, mechanism = table["state"], table["mechanism"].fillna("")
+    down, reached = table["down_session_count"], table["ok_session_count"]
+    undecided = table["session_count"] - down - reached  # blocked, or nothing that can be said
+    failures, is_listed, is_open = table["resting_failures"], state.isin(LISTED), state == "ok"
+    # Sessions that no rule explains, or that were discarded, may be read in another way once forged
+    # ones have changed a profile: they count as the forger's own.
+    present = np.select(
+        [state == "impaired", state.isin(["unexplained", "ok"]), state == "down"],
+        [np.maximum(undecided, down), undecided + down, undecided + np.maximum(2, down)],
+        np.maximum(undecided + down, reached),
+    )
+    lacking = thresholds.floor_sessions - present
+    own_lacking = thresholds.floor_sessions - table["own_session_count"]
+    of_resolver = is_listed & mechanism.str.startswith("dns.") & (own_lacking > 0)
+    # what else a likely block shows, with a few traces, makes it a sure one
+    other_failures = undecided - table["listed_session_count"]
+    to_sure = thresholds.floor_sessions - other_failures
+    ways = [
+        pd.Series(lacking, table.index).mask(is_listed),
+        _to_thin_out(reached, table["heard_session_count"], thresholds).where(is_open),
+        (MARKED_DAYS - table["marked_days"]).where(is_open),
+        _to_thin_out(failures, table["resting_sessions"], thresholds).where(failures.notna()),
         # the bound of docs/method.md for successes that cut a stretch in two
-        cut = (failure_count - thresholds.floor_sessions - 2) // 2
-        is_listed = counts.state in LISTED
-        ways = [
-            thin,
-            cut,
-            *(_ways_of_listed(counts, rests_on, thresholds) if is_listed else [made_up]),
-        ]
-    return int(min(max(floor(min(*ways, MOST_FORGED + 1)), 1), MOST_FORGED + 1))
+        (failures - thresholds.floor_sessions - 2) // 2,
+        table["to_flip"].where(is_listed),
+        table["to_unite"].where(is_listed & (table["to_unite"] > 0)),
+        is_listed.map({True: _OF_PROFILE}).where(mechanism.isin(_PROFILED)),
+        # the network's own resolver answers for it, once enough sessions ask it
+        own_lacking.where(of_resolver),
+        to_sure.where(state == "likely_blocked"),
+    ]
+    fewest = pd.concat(ways, axis=1).min(axis=1)
+    return fewest.clip(1, MOST_FORGED + 1).astype("int64")
 
 
-def _ways_of_listed(counts: Any, rests_on: StretchPart, thresholds: Thresholds) -> list[float]:
-    """Return the ways that concern a listed pair alone."""
-    stretch = rests_on.stretch
-    judged = stretch.series.lent or stretch  # of an address, the block that it rests on
-    ways = [count_to_chance(judged, thresholds), judged.to_probe, judged.margin]
-    if counts.to_unite > 0:
-        ways.append(counts.to_unite)
-    if counts.mechanism in _PROFILED:
-        ways.append(_OF_PROFILE)
-    # the network's own resolver answers for it, once enough sessions ask it
-    lacking = thresholds.floor_sessions - counts.own_session_count
-    if counts.mechanism.startswith("dns.") and lacking > 0:
-        ways.append(lacking)
-    if counts.state != "blocked":
-        # what else the pair shows, with a few traces, makes a likely block a sure one
-        reached_or_down = counts.ok_session_count + counts.down_session_count
-        other_failures = counts.session_count - reached_or_down - counts.listed_session_count
-        ways.append(thresholds.floor_sessions - other_failures)
-    return ways
+def _to_thin_out(failures: pd.Series, total: pd.Series, thresholds: Thresholds) -> pd.Series:
+    """Return how many other sessions bring the share of failures below its floor."""
+    counts = range(MOST_FORGED + 1)
+    return sum((is_most(failures, total + count, thresholds) for count in counts), 0 * total)
+
+
+def count_flips(country: Country, thresholds: Thresholds) -> None:
+    """Fill in ``to_flip`` of the listed stretches: what would take each from the list.
+
+    Args:
+        country: with the stretches' ``margin`` and ``to_probe``.
+        thresholds: of the line.
+    """
+    for stretch in country.stretches():
+        if stretch.is_listed:
+            # of an address, the block that it rests on
+            judged = stretch.series.lent or stretch
+            to_chance = count_to_chance(judged, thresholds)
+            stretch.to_flip = min(to_chance, judged.to_probe, judged.margin)
 
 
 def count_to_chance(stretch: Stretch, thresholds: Thresholds) -> float:
@@ -125,28 +137,3 @@ def count_to_chance(stretch: Stretch, thresholds: Thresholds) -> float:
         if evidence - count * _STEP < line:
             return count
     return MOST_FORGED + 1
-
-
-def _to_thin_out(failures: int, total: int, thresholds: Thresholds) -> float:
-    """Return how many other sessions bring the share of failures below its floor."""
-    counts = range(MOST_FORGED + 1)
-    enough = (count for count in counts if not is_most(failures, total + count, thresholds))
-    return next(enough, MOST_FORGED + 1)
-
-
-def _to_make_up(counts: Any, thresholds: Thresholds) -> float:
-    """Return how many sessions the floor of another state lacks; for *insufficient*, of any state.
-
-    Sessions that no rule explains, or that were discarded, may be read in another way once forged
-    ones have changed a profile: they count as the forger's own.
-    """
-    down, ok = counts.down_session_count, counts.ok_session_count
-    undecided = counts.session_count - down - ok  # blocked, or nothing that can be interpreted
-    present = {
-        "impaired": max(undecided, down),
-        "unexplained": undecided + down,
-        "down": undecided + max(2, down),
-        "ok": undecided + down,
-    }.get(counts.state, max(undecided + down, ok))
-    lacking: float = thresholds.floor_sessions - present
-    return lacking

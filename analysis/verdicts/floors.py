@@ -5,17 +5,18 @@ and if the pair's stretches together have enough failed sessions on enough days.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import inf, log
 from operator import attrgetter
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.evidence import add_logs, weigh_alone
-from analysis.verdicts.pairs import ANY, MARK, Pair, Series, Session, Stretch
+from analysis.verdicts.pairs import ANY, MARK, Pair, Session, Stretch
 
 #: Two-sided 95 %.
 Z_95 = 1.959963984540054
@@ -79,80 +80,50 @@ def lie_between(sessions: Sequence[Session], since: int, until: int) -> Sequence
     return sessions[bisect_left(sessions, since, key=day) : bisect_left(sessions, until, key=day)]
 
 
-class StretchPart(NamedTuple):
-    """A stretch, as far as it counts: as a whole, or its sessions in some period.
-
-    Attributes:
-        stretch: the stretch.
-        sessions, failures: those that count.
-        log_evidence: ln E of its series.
-    """
-
-    stretch: Stretch
-    sessions: Sequence[Session]
-    failures: Sequence[Session]
-    log_evidence: float
-
-    @classmethod
-    def whole(cls, stretch: Stretch) -> Self:
-        """Count all of a stretch, with all evidence of its series."""
-        return cls(stretch, stretch.sessions, stretch.failures, stretch.series.log_evidence)
-
-    @classmethod
-    def inside(cls, stretch: Stretch, since: int, until: int) -> Self:
-        """Count what lies in some days; the line is not asked again."""
-        sessions = lie_between(stretch.sessions, since, until)
-        return cls(stretch, sessions, lie_between(stretch.failures, since, until), inf)
-
-    @property
-    def day_count(self) -> int:
-        """The number of days with a failure."""
-        return len({session.day for session in self.failures})
-
-    def meets_floor(self, thresholds: Thresholds) -> bool:
-        """Return whether its failures alone meet the evidence floor."""
-        failures, sessions = len(self.failures), len(self.sessions)
-        return bool(meets_floor(failures, self.day_count, sessions, thresholds))
+def cut(stretch: Stretch, since: int, until: int) -> Stretch:
+    """Return a stretch as far as it lies in the days from ``since`` on and before ``until``."""
+    sessions = lie_between(stretch.sessions, since, until)
+    if sessions is stretch.sessions:
+        return stretch
+    return replace(stretch, sessions=sessions, failures=lie_between(stretch.failures, since, until))
 
 
 def find_surprising(
-    parts: Sequence[StretchPart], line: float, thresholds: Thresholds
-) -> list[StretchPart]:
+    stretches: Sequence[Stretch], line: float, thresholds: Thresholds
+) -> list[Stretch]:
     """Find the stretches of a pair that are surprising and mostly fail, alone or with others.
 
     What is blocked, opened for a while and blocked again is no weaker a block for the opening. So
     stretches of one kind in which a share of ``share_floor`` fails may reach the bound together.
 
     Args:
-        parts: the stretches, of one pair.
-        line: ln of the evidence that a series needs; a mark needs none.
+        stretches: of one pair, whole or cut.
+        line: ln of the evidence that a stretch needs; a mark needs none.
         thresholds: ``share_floor``.
     """
     surprising = [
-        part
-        for part in parts
-        if part.stretch.kind != ANY
-        and part.failures
-        and len(part.failures) >= thresholds.share_floor * len(part.sessions)
-        and (part.stretch.kind == MARK or part.log_evidence >= line)
+        stretch
+        for stretch in stretches
+        if stretch.kind != ANY
+        and stretch.failures
+        and len(stretch.failures) >= thresholds.share_floor * len(stretch.sessions)
+        and (stretch.kind == MARK or stretch.log_evidence >= line)
     ]
-    by_series: dict[Series, list[StretchPart]] = {}
-    for part in surprising:
-        by_series.setdefault(part.stretch.series, []).append(part)
 
-    def mostly_fail(together: Sequence[StretchPart]) -> bool:
-        failures = sum(len(part.failures) for part in together)
-        sessions = sum(len(part.sessions) for part in together)
+    def mostly_fail(together: Sequence[Stretch]) -> bool:
+        failures = sum(len(stretch.failures) for stretch in together)
+        sessions = sum(len(stretch.sessions) for stretch in together)
         return bool(is_most(failures, sessions, thresholds))
 
     return [
-        part
-        for part in surprising
-        if mostly_fail([part]) or mostly_fail(by_series[part.stretch.series])
+        stretch
+        for stretch in surprising
+        if mostly_fail([stretch])
+        or mostly_fail([other for other in surprising if other.series is stretch.series])
     ]
 
 
-def find_blocks(parts: Sequence[StretchPart], line: float, thresholds: Thresholds) -> list[Stretch]:
+def find_blocks(stretches: Sequence[Stretch], line: float, thresholds: Thresholds) -> list[Stretch]:
     """Find the stretches of a pair that are blocks: surprising, mostly failing, and enough.
 
     All of them meet the floor of sessions and days together: a site that is blocked for two days
@@ -161,17 +132,15 @@ def find_blocks(parts: Sequence[StretchPart], line: float, thresholds: Threshold
     pair need no more than ``LOWER_LINE``.
 
     Args:
-        parts: the stretches, of one pair.
+        stretches: of one pair, whole or cut.
         line: ln of the evidence that the pair needs.
         thresholds: of the floor.
     """
 
     def meet(line: float) -> list[Stretch]:
-        surprising = find_surprising(parts, line, thresholds)
-        days = [session.day for part in surprising for session in part.failures]
-        if not is_enough(len(days), len(set(days)), thresholds):
-            return []
-        return [part.stretch for part in surprising]
+        surprising = find_surprising(stretches, line, thresholds)
+        days = [session.day for stretch in surprising for session in stretch.failures]
+        return surprising if is_enough(len(days), len(set(days)), thresholds) else []
 
     return meet(min(line, LOWER_LINE)) if meet(line) else []
 
@@ -189,25 +158,23 @@ def mark_blocks(site: Sequence[Pair], thresholds: Thresholds) -> None:
         site: the pairs of a site.
         thresholds: of the line and the floors.
     """
-    parts = [[StretchPart.whole(stretch) for stretch in pair.stretches] for pair in site]
-    for stretch in _find_supported(site, parts, thresholds):
+    for stretch in _find_supported({pair: pair.stretches for pair in site}, thresholds):
         stretch.is_block = True
 
 
 def list_blocks(site: Sequence[Pair], thresholds: Thresholds) -> None:
-    """Fill in which blocks of a site are listed: ``is_listed``, and ``log_evidence``.
+    """Fill in which blocks of a site are listed: ``is_listed``, and their ``log_evidence``.
 
     Args:
         site: the pairs of a site.
         thresholds: of the line and the floors.
     """
-    parts = [_leave_explained(pair) for pair in site]
-    for stretch in _find_supported(site, parts, thresholds):
+    for stretch in _find_supported({pair: _leave(pair) for pair in site}, thresholds):
         stretch.is_listed = True
 
 
 def _find_supported(
-    site: Sequence[Pair], parts: Sequence[Sequence[StretchPart]], thresholds: Thresholds
+    site: Mapping[Pair, Sequence[Stretch]], thresholds: Thresholds
 ) -> Iterator[Stretch]:
     """Iterate over the blocks of a site, by their own evidence or that of others besides.
 
@@ -216,54 +183,48 @@ def _find_supported(
     is likelier to be blocked here. A forger would need the evidence and the floors there.
 
     Args:
-        site: the pairs of a site; ``is_supported`` is filled in.
-        parts: the stretches of each pair that count.
+        site: the pairs of a site, each with the stretches that count; ``is_supported`` is filled
+            in.
         thresholds: of the line and the floors.
     """
     line = find_line(thresholds, is_supported=False)
     lower = find_line(thresholds, is_supported=True)
-    likely = [find_blocks(part, lower, thresholds) for part in parts]
-    evidence: dict[int, dict[int, float]] = {}  # by operator and network
-    for pair, of_pair, blocks in zip(site, parts, likely, strict=True):
-        if blocks and pair.is_witness:
-            own = {part.stretch: part.log_evidence for part in of_pair}
-            most = max(inf if block.kind == MARK else own[block] for block in blocks)
-            evidence.setdefault(pair.operator, {})[pair.network] = most
-    for pair, part, blocks in zip(site, parts, likely, strict=True):
-        others = {name: max(of.values()) for name, of in evidence.items() if name != pair.operator}
-        own_networks = evidence.get(pair.operator, {}).items()
-        same = max((most for network, most in own_networks if network != pair.network), default=0)
-        pair.is_supported = same >= line or (
+    likely = {pair: find_blocks(stretches, lower, thresholds) for pair, stretches in site.items()}
+    evidence = sorted(
+        (
+            max(inf if block.kind == MARK else block.log_evidence for block in blocks),
+            pair.operator,
+            pair.network,
+        )
+        for pair, blocks in likely.items()
+        if blocks and pair.is_witness
+    )
+    for pair, blocks in likely.items():
+        # the largest of each operator, as the last one counts
+        others = {operator: most for most, operator, _ in evidence if operator != pair.operator}
+        same = (
+            most
+            for most, operator, network in evidence
+            if operator == pair.operator and network != pair.network
+        )
+        pair.is_supported = max(same, default=0) >= line or (
             len(others) >= _SUPPORTING and sum(others.values()) >= line
         )
-        yield from blocks if pair.is_supported else find_blocks(part, line, thresholds)
+        yield from blocks if pair.is_supported else find_blocks(site[pair], line, thresholds)
 
 
-def _leave_explained(pair: Pair) -> list[StretchPart]:
+def _leave(pair: Pair) -> list[Stretch]:
     """Return the blocks of a pair that no rival explains, with the evidence that is theirs.
 
     What a rival explains (``reason``) lends the other stretches neither sessions and days nor
     evidence: of E only what is theirs counts.
     """
-    stretches = pair.stretches
-    left = [stretch for stretch in stretches if stretch.is_block and not stretch.reason]
-    explained = [stretch.series for stretch in stretches if stretch.is_block and stretch.reason]
-    for stretch in stretches:
-        series = stretch.series
-        stretch.log_evidence = series.log_evidence
-        if series in explained and not series.lent:
-            own = [_weigh_alone(other) for other in left if other.series is series]
-            stretch.log_evidence = add_logs(*own)
-    return [
-        StretchPart(stretch, stretch.sessions, stretch.failures, stretch.log_evidence)
-        for stretch in left
-    ]
-
-
-def _weigh_alone(stretch: Stretch) -> float:
-    """Return ln of the part of its series' E that is the stretch's own."""
-    series = stretch.series
-    if series.schedule:  # one stretch has all of it
-        return series.log_evidence
-    first, last = series.sessions[stretch.first], series.sessions[stretch.last]
-    return weigh_alone(series, first.day, last.day)
+    blocks = [stretch for stretch in pair.stretches if stretch.is_block]
+    left = [stretch for stretch in blocks if not stretch.reason]
+    for series in {stretch.series for stretch in blocks if stretch.reason}:
+        own = [stretch for stretch in left if stretch.series is series]
+        days = ((stretch.failures[0].day, stretch.failures[-1].day) for stretch in own)
+        evidence = add_logs(*(weigh_alone(series, first, last) for first, last in days))
+        for stretch in own:
+            stretch.log_evidence = evidence
+    return left

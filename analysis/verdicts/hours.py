@@ -12,18 +12,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import comb, inf, log
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.verdicts.evidence import Numbers, log_ratio
 from analysis.verdicts.pairs import Pair, Series, best_range
 from analysis.verdicts.rates import base_rates
 from analysis.verdicts.sessions import KINDS
 
 Times = NDArray[np.datetime64]
 Flags = NDArray[np.bool_]
-Numbers = NDArray[np.float64]
 Windows = tuple[tuple[int, int], ...]
 
 #: Share of the sessions inside a schedule that fail.
@@ -149,16 +148,19 @@ class TimedSessions:
         times: times of the sessions, UTC, sorted.
         is_hit: whether each failed in this way; the others reached the site.
         rates: probability that each fails if the site is not blocked, from 0.01 to 0.99.
+        network: the number of the network, where they are of one.
     """
 
     times: Times
     is_hit: Flags
     rates: Numbers
+    network: int = -1
 
     @classmethod
     def of(cls, series: Series) -> "TimedSessions":
         """Return the sessions of a series."""
-        return cls(series.times, np.array(series.fails), np.array(base_rates(series)))
+        rates = base_rates(series)
+        return cls(series.times, np.array(series.fails), rates, series.pair.network)
 
     @classmethod
     def together(cls, groups: Iterable["TimedSessions"]) -> "TimedSessions":
@@ -205,7 +207,7 @@ class TimedSessions:
         The failures of a day together weigh at most twice as much as the strongest of them, because
         ten tests of a day may be those of one probe.
         """
-        scores = _log_ratios(self.is_hit, self.rates, share)
+        scores = log_ratio(self.is_hit, self.rates, share)
         hits = np.where(self.is_hit, scores, 0.0)
         day = np.searchsorted(self.days, self.times.astype("datetime64[D]"))
         strongest, together = np.zeros((2, len(self.days)))
@@ -213,12 +215,6 @@ class TimedSessions:
         np.add.at(together, day, hits)
         weight = np.minimum(1, 2 * strongest / np.maximum(together, 1e-300))
         return np.where(self.is_hit, scores * weight[day], scores)
-
-
-def _log_ratios(is_hit: Flags, rates: Numbers, share: float) -> Numbers:
-    """Return ``evidence.log_ratio`` of each session."""
-    ratios = np.log(np.where(is_hit, share / rates, (1 - share) / (1 - rates)))
-    return np.where(rates >= share, 0.0, ratios)
 
 
 def count_runs(is_hit: Flags) -> int:
@@ -355,10 +351,6 @@ def _walk_hours(scores: Numbers) -> Numbers:
     return np.asarray(np.maximum.reduce([first, after_first, second, after_second]))
 
 
-#: A series of a site, and the number of its network.
-_Key = tuple[Any, int]
-
-
 def find_schedules(site: Sequence[Pair]) -> None:
     """Fill in ``schedule`` and ``site_schedules`` of a site's series: the hours at which they fail.
 
@@ -367,79 +359,58 @@ def find_schedules(site: Sequence[Pair]) -> None:
     Args:
         site: the pairs of a site, with the rates from other pairs (``rates``).
     """
-    by_series = {
-        (series, pair.network): TimedSessions.of(series)
+    series_of = {
+        TimedSessions.of(series): series
         for kind in KINDS  # in this order, so that sums of floats are the same
         for pair in site
         for series in pair.series
         if series.kind == kind and count_runs(np.array(series.fails)) >= LEAST_TIMES
     }
-    schedules = find_site_schedules(by_series)
+    schedules = find_site_schedules(list(series_of))
+    for asked, schedule in schedules.items():
+        series_of[asked].schedule = schedule
     distinct = {schedule.hours: schedule for schedule in schedules.values()}
-    for pair in site:
-        for series in pair.series:
-            series.schedule = schedules.get((series, pair.network), series.schedule)
-            series.site_schedules = tuple(distinct.values())
+    for series in (series for pair in site for series in pair.series):
+        series.site_schedules = tuple(distinct.values())
 
 
-def find_site_schedules(by_series: Mapping[_Key, TimedSessions]) -> dict[_Key, Schedule]:
-    """Return the schedules of a site's series, if there are any.
+def find_site_schedules(site: Sequence[TimedSessions]) -> dict[TimedSessions, Schedule]:
+    """Return the schedules of the series of a site, if there are any.
 
     Networks that obey one order block at the same hours, each in its own way, and may be tested too
     rarely for a search. So hours that are found on one series, or on all sessions of the site
     together, are tried on every series, and first those that explain most in all. A series keeps
     its own hours if they explain more than these by the price of the search.
     """
-    own_schedules = _find_own(by_series)
-    candidates = list(own_schedules.values())
-    if len(by_series) > 1:
-        pooled = find_schedule(TimedSessions.together(by_series.values()))
-        candidates += [pooled] if pooled else []
-    fits = {candidate.hours: _fit_all(candidate, by_series) for candidate in candidates}
-    ranked = sorted(fits.values(), key=_sum_ratios, reverse=True)
-    schedules: dict[_Key, Schedule] = {}
-    for key in by_series:
-        chosen = next((fitted[key] for fitted in ranked if key in fitted), None)
-        own = own_schedules.get(key)
+    searched = {asked: find_schedule(asked) for asked in site}
+    own_schedules = {asked: schedule for asked, schedule in searched.items() if schedule}
+    pooled = find_schedule(TimedSessions.together(site)) if len(site) > 1 else None
+    hours = {schedule.hours: schedule for schedule in (*own_schedules.values(), pooled) if schedule}
+    fits = [{asked: fit_schedule(schedule, asked) for asked in site} for schedule in hours.values()]
+    fits.sort(key=lambda fit: -sum(schedule.log_ratio for schedule in fit.values() if schedule))
+    schedules: dict[TimedSessions, Schedule] = {}
+    for asked in site:
+        chosen = next((fit[asked] for fit in fits if fit[asked]), None)
+        own = own_schedules.get(asked)
         if own and not (chosen and chosen.log_ratio >= own.log_ratio - SEARCH_PRICE):
             chosen = own
         if chosen:
-            by_others = _weigh_others(key, by_series, own_schedules)
-            schedules[key] = replace(chosen, by_others=by_others)
+            schedules[asked] = replace(chosen, by_others=_weigh_others(asked, site, own_schedules))
     return schedules
 
 
-def _find_own(by_series: Mapping[_Key, TimedSessions]) -> dict[_Key, Schedule]:
-    """Return the schedules found on each series alone."""
-    schedules = {key: find_schedule(sessions) for key, sessions in by_series.items()}
-    return {key: schedule for key, schedule in schedules.items() if schedule}
-
-
-def _fit_all(schedule: Schedule, by_series: Mapping[_Key, TimedSessions]) -> dict[_Key, Schedule]:
-    """Return a schedule fitted to each series that it explains."""
-    fits = {key: fit_schedule(schedule, sessions) for key, sessions in by_series.items()}
-    return {key: fitted for key, fitted in fits.items() if fitted}
-
-
-def _sum_ratios(fits: Mapping[_Key, Schedule]) -> float:
-    return sum(schedule.log_ratio for schedule in fits.values())
-
-
 def _weigh_others(
-    key: _Key,
-    by_series: Mapping[_Key, TimedSessions],
-    own_schedules: Mapping[_Key, Schedule],
+    asked: TimedSessions,
+    site: Sequence[TimedSessions],
+    own_schedules: Mapping[TimedSessions, Schedule],
 ) -> float | None:
     """Return the evidence of a series for the hours found on other networks alone.
 
     The series does not decide which hours these are: a choice among them would have a price.
     """
-    _, network = key
-    elsewhere = {pair: sessions for pair, sessions in by_series.items() if pair[1] != network}
-    schedules = [schedule for pair, schedule in own_schedules.items() if pair in elsewhere]
-    if elsewhere and not schedules:
-        pooled = find_schedule(TimedSessions.together(elsewhere.values()))
-        schedules = [pooled] if pooled else []
-    distinct = dict.fromkeys(schedule.hours for schedule in schedules)
-    ratios = [fit_range(by_series[key], hours).log_ratio for hours in distinct]
+    elsewhere = [other for other in site if other.network != asked.network]
+    found = [own_schedules[other] for other in elsewhere if other in own_schedules]
+    if elsewhere and not found and (pooled := find_schedule(TimedSessions.together(elsewhere))):
+        found = [pooled]
+    ratios = [fit_range(asked, hours).log_ratio for hours in {one.hours: 0 for one in found}]
     return float(np.logaddexp.reduce(ratios)) - log(len(ratios)) if ratios else None

@@ -78,15 +78,13 @@ def interval_tables(
         country: with its listed stretches, and the reasons of others.
         names: of the sites, by number.
     """
-    intervals = [(pair, interval) for pair in country.pairs for interval in _find_intervals(pair)]
-    failures = (
-        (number, pair, _failures_of(interval)) for number, (pair, interval) in enumerate(intervals)
-    )
-    rows = [_describe(pair, interval, names[pair.domain]) for pair, interval in intervals]
-    rules = explain_failures(connection, country, failures)[["mechanism", "measurement_count"]]
-    table = pd.DataFrame(rows, columns=list(_DESCRIBED)).astype(_DESCRIBED).join(rules)
+    intervals = [interval for pair in country.pairs for interval in _find_intervals(pair)]
+    rows = [_describe(interval, names[interval[0].pair.domain]) for interval in intervals]
+    rules = explain_failures(connection, country, [*map(_failures_of, intervals)])
+    table = pd.DataFrame(rows, columns=list(_DESCRIBED)).astype(_DESCRIBED)
+    table = table.join(rules[["mechanism", "measurement_count"]])
     # what ``blocked_until`` and the counts are called in tables in which these mean something else
-    table = table.fillna({"mechanism": ""}).assign(
+    table = table.assign(
         evidence=round_evidence(table["log_evidence"]),
         chance=round_chance(table["log_evidence"]),
         last_seen_blocked=table["blocked_until"],
@@ -125,7 +123,7 @@ def _failures_of(interval: Iterable[Stretch]) -> list[Session]:
     return sorted({session for stretch in interval for session in stretch.failures})
 
 
-def _describe(pair: Pair, interval: Sequence[Stretch], name: str) -> dict[str, object]:
+def _describe(interval: Sequence[Stretch], name: str) -> dict[str, object]:
     """Return the dates, moments, counts and evidence of an interval."""
     failures = _failures_of(interval)
     inside = {session for stretch in interval for session in stretch.sessions}
@@ -137,16 +135,16 @@ def _describe(pair: Pair, interval: Sequence[Stretch], name: str) -> dict[str, o
     schedules = {str(stretch.series.schedule or "") for stretch in interval}
     is_listed, is_mark = interval[0].is_listed, any(stretch.kind == MARK for stretch in interval)
     state = "blocked" if is_mark else "likely_blocked"
-    evidence = max(_evidence_of(pair, stretch) for stretch in interval)
+    evidence = max(map(_evidence_of, interval))
     return {
         "domain": name,
-        "probe_asn": pair.probe_asn,
+        "probe_asn": interval[0].pair.probe_asn,
         **_date(
             {
-                "last_seen_open": _find_open(pair, first, -1),
+                "last_seen_open": _find_open(first, -1),
                 "blocked_from": failures[0],
                 "blocked_until": failures[-1],
-                "first_seen_open_again": _find_open(pair, last, 1),
+                "first_seen_open_again": _find_open(last, 1),
             }
         ),
         "session_count": len(failures),
@@ -160,7 +158,7 @@ def _describe(pair: Pair, interval: Sequence[Stretch], name: str) -> dict[str, o
     }
 
 
-def _evidence_of(pair: Pair, stretch: Stretch) -> float:
+def _evidence_of(stretch: Stretch) -> float:
     """Return the evidence that decides about a stretch.
 
     If it is listed, what is left of its series' without withheld stretches; else its series', and
@@ -169,18 +167,19 @@ def _evidence_of(pair: Pair, stretch: Stretch) -> float:
     if stretch.is_listed:
         return stretch.log_evidence
     if stretch.kind == ANY:
-        return np.nan if pair.log_evidence is None else pair.log_evidence
+        of_pair = stretch.pair.log_evidence
+        return np.nan if of_pair is None else of_pair
     return stretch.series.log_evidence
 
 
-def _find_open(pair: Pair, stretch: Stretch, step: int) -> Session | None:
+def _find_open(stretch: Stretch, step: int) -> Session | None:
     """Find the nearest session before (−1) or after (1) a stretch that reached the site.
 
     At the hours of the week of its series, if it has any. A series that met a cut address has only
     the sessions in which it was cut, so all of the pair are asked.
     """
     series, schedule = stretch.series, stretch.series.schedule
-    sessions = pair.sessions if series.lent else series.sessions
+    sessions = series.pair.sessions if series.lent else series.sessions
     times = np.array([session.time for session in sessions], "datetime64[s]")
     is_at_hours = schedule.is_at_its_hours(times) if schedule else None
     edge = stretch.failures[0 if step < 0 else -1]

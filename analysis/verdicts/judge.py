@@ -14,13 +14,7 @@ from analysis.outcomes.steps import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.evidence import weigh
-from analysis.verdicts.floors import (
-    StretchPart,
-    find_blocks,
-    find_line,
-    list_blocks,
-    mark_blocks,
-)
+from analysis.verdicts.floors import find_blocks, find_line, list_blocks, mark_blocks
 from analysis.verdicts.hours import Schedule, find_schedules
 from analysis.verdicts.pairs import (
     Country,
@@ -37,8 +31,6 @@ from analysis.verdicts.sessions import SESSION_VIEWS
 from analysis.verdicts.stretches import find_stretches
 
 _QUERIES = read_queries(__file__)
-#: A number → the pair and the sessions that failed.
-Failures = Iterable[tuple[int, Pair, Iterable[Session]]]
 
 
 def judge_pair(
@@ -70,8 +62,7 @@ def judge_pair(
         series.lessons = lessons.get(series.kind, series.lessons)
         series.schedule = (schedules or {}).get(series.kind)
     _judge_series(pair, thresholds)
-    parts = [StretchPart.whole(stretch) for stretch in pair.stretches]
-    for stretch in find_blocks(parts, find_line(thresholds, is_supported), thresholds):
+    for stretch in find_blocks(pair.stretches, find_line(thresholds, is_supported), thresholds):
         stretch.is_block = True
     return list(pair.series)
 
@@ -167,40 +158,35 @@ def decide(
             these is not withheld.
     """
     create_tables(connection, pick_queries(_QUERIES, "fired_rules"), {})
-    blocks = [
-        (pair, stretch) for pair in country.pairs for stretch in pair.stretches if stretch.is_block
-    ]
-    failures = ((number, pair, stretch.failures) for number, (pair, stretch) in enumerate(blocks))
-    mechanisms = explain_failures(connection, country, failures)["mechanism"].to_dict()
-    for number, (_, stretch) in enumerate(blocks):
-        stretch.mechanism = mechanisms.get(number, "")
+    blocks = [stretch for stretch in country.stretches() if stretch.is_block]
+    rules = explain_failures(connection, country, [stretch.failures for stretch in blocks])
+    for stretch, mechanism in zip(blocks, rules["mechanism"], strict=True):
+        stretch.mechanism = mechanism
     ask_rivals(connection, country, thresholds, has_control=has_control)
     for site in country.sites():
         list_blocks(site, thresholds)
 
 
 def explain_failures(
-    connection: duckdb.DuckDBPyConnection, country: Country, failures: Failures
+    connection: duckdb.DuckDBPyConnection,
+    country: Country,
+    groups: Sequence[Iterable[Session]],
 ) -> pd.DataFrame:
     """Find the rule and the mechanism of most failed sessions of each group.
 
     Args:
         connection: holds ``fired_rules``, see ``decide``.
         country: all pairs.
-        failures: the groups.
+        groups: of failed sessions.
 
     Returns:
-        By the number of the group: ``rule_id, mechanism, measurement_count``, how many of its
-        measurements are blocked. A group of which no rule fired is left out.
+        A row a group: ``rule_id, mechanism, measurement_count``, how many of its measurements are
+        blocked. Of a group of which no rule fired, the texts are empty and the count is missing.
     """
-    rows = [
-        (number, pair.domain, pair.probe_asn, session.row)
-        for number, pair, sessions in failures
-        for session in sessions
-    ]
-    hits = pd.DataFrame(rows, columns=["number", "domain", "probe_asn", "row"], dtype="int64")
-    hits["session"] = country.columns["session"][hits.pop("row")]
-    connection.register("hits_at_hand", hits)
+    rows = [(number, session.row) for number, group in enumerate(groups) for session in group]
+    hits = pd.DataFrame(rows, columns=["number", "row"], dtype="int64")
+    keys = ["number", "domain", "probe_asn", "session"]
+    connection.register("hits_at_hand", country.describe(hits)[keys])
     rules = connection.execute(_QUERIES["rules_of_groups"]).df().set_index("number")
     connection.unregister("hits_at_hand")
-    return rules
+    return rules.reindex(range(len(groups))).fillna({"rule_id": "", "mechanism": ""})

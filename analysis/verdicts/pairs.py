@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.sql import read_queries
+from analysis.outcomes.steps import create_tables, read_type
+from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.sessions import CLASSES, KINDS
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ CANDIDATE_GAIN = 4
 #: Sessions that the usual share of failures is worth beside those that were counted.
 PSEUDO_SESSIONS = 4
 
-_FAILING_SESSIONS = read_queries(__file__)["failing_sessions"]
+_QUERIES = read_queries(__file__)
 
 
 class Session(NamedTuple):
@@ -98,6 +100,7 @@ class Series:
     """The sessions of a pair that count for one kind of failure, in order of time.
 
     Attributes:
+        pair: that it is a series of.
         kind: one of ``KINDS``, or ``ANY``.
         sessions: those that failed in this way, and those that reached the site or do not say.
         fails: whether each failed in this way.
@@ -113,6 +116,7 @@ class Series:
         lent: the block of an address that these sessions met, which has the evidence.
     """
 
+    pair: "Pair" = field(init=False, repr=False)
     kind: str
     sessions: Sequence[Session]
     fails: Sequence[bool]
@@ -147,16 +151,17 @@ class Stretch:
         sessions: from the first failure to the last one; of a series with a schedule those at its
             hours.
         failures: those of them that failed.
+        log_evidence: ln E of its series; of a block, without what a rival explains.
         is_block: it meets the line and the floors (``floors``).
         mechanism: of most of its failures.
         reason: why it is not listed; empty if it is listed, or neither surprising nor mostly
             failing.
         margin: how many forged sessions elsewhere would let a rival explain it (``rivals``).
         site_may_refuse: it began before the first test, and the site may refuse the network.
-        log_evidence: ln E of its series, without the stretches that a rival explains.
         is_listed: it is a block, and no rival explains it.
         caveat: what cannot be told of it (``caveats``).
         to_probe: how many forged sessions would make it the failure of one kind of probe.
+        to_flip: how many forged sessions would take it from the list (``flips``).
     """
 
     series: Series
@@ -164,20 +169,31 @@ class Stretch:
     last: int
     sessions: Sequence[Session]
     failures: Sequence[Session]
+    log_evidence: float = -inf
     is_block: bool = False
     mechanism: str = ""
     reason: str = ""
     margin: float = inf
     site_may_refuse: bool = False
-    log_evidence: float = -inf
     is_listed: bool = False
     caveat: str = ""
     to_probe: float = inf
+    to_flip: float = inf
 
     @property
     def kind(self) -> str:
         """The kind of failure of its series."""
         return self.series.kind
+
+    @property
+    def pair(self) -> "Pair":
+        """The pair of its series."""
+        return self.series.pair
+
+    @property
+    def day_count(self) -> int:
+        """The number of days with a failure."""
+        return len({session.day for session in self.failures})
 
 
 @dataclass(eq=False)
@@ -206,6 +222,16 @@ class Pair:
     is_supported: bool = False
     usual: str = ""
     fails_often: bool = False
+
+    def __post_init__(self) -> None:
+        """Let its series know the pair."""
+        for series in self.series:
+            series.pair = self
+
+    def add(self, series: Series) -> None:
+        """Add a series."""
+        series.pair = self
+        self.series = [*self.series, series]
 
     @property
     def lessons(self) -> dict[str, Lessons]:
@@ -236,17 +262,22 @@ class Country:
 
     Attributes:
         pairs: in order of site and network.
-        columns: of each session, by ``Session.row``: the number of its run (``session``), of its
-            ``software``, and its ``place`` in the table ``sessions``.
+        rows: of each session, by ``Session.row``: ``domain, probe_asn``; the number of its run
+            (``session``), its ``software``, and its ``place`` in the table ``sessions``.
     """
 
     pairs: Sequence[Pair]
-    columns: Mapping[str, NDArray[Any]]
+    rows: pd.DataFrame
 
     def sites(self) -> Iterator[list[Pair]]:
         """Iterate over the sites: the pairs of each."""
         for _, pairs in groupby(self.pairs, key=lambda pair: pair.domain):
             yield list(pairs)
+
+    def describe(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table of sessions (``row``) with the columns of ``rows``."""
+        taken = self.rows.take(table["row"].to_numpy("int64"))
+        return table.join(taken.set_index(table.index))
 
     def stretches(self) -> list[Stretch]:
         """Return the stretches of all pairs."""
@@ -257,14 +288,21 @@ def read_country(connection: duckdb.DuckDBPyConnection, floor_sessions: int) -> 
     """Read the pairs in which at least ``floor_sessions`` sessions did not reach the site.
 
     Args:
-        connection: finds ``heard_sessions`` and ``networks``.
+        connection: finds ``heard_sessions`` and ``networks``, of which ``told_sessions`` is made.
         floor_sessions: the threshold.
     """
-    fetched = connection.execute(_FAILING_SESSIONS, {"floor_sessions": floor_sessions}).fetchnumpy()
+    create_tables(connection, pick_queries(_QUERIES, "told_sessions"), {})
+    given = {"floor_sessions": floor_sessions}
+    fetched = connection.execute(_QUERIES["failing_sessions"], given).fetchnumpy()
     columns = {name: np.asarray(values) for name, values in fetched.items()}
     with _collector_paused():
         pairs = list(_make_pairs(columns, floor_sessions))
-    return Country(pairs, {name: columns[name] for name in ("session", "software", "place")})
+    names = pd.Series(read_type(connection, "software_name"), dtype="category")
+    rows = pd.DataFrame(
+        {name: columns[name] for name in ("domain", "probe_asn", "session", "place")}
+    )
+    software = names.take(columns["software"]).reset_index(drop=True)
+    return Country(pairs, rows.assign(software=software))
 
 
 @contextmanager

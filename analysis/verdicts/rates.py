@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.sql import read_queries
+from analysis.outcomes.steps import create_tables
+from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.pairs import (
     PSEUDO_SESSIONS,
     Country,
@@ -24,7 +25,6 @@ from analysis.verdicts.pairs import (
     Series,
     find_candidates,
 )
-from analysis.verdicts.sessions import KINDS
 
 #: A rate lies between these: nothing fails never or always.
 LEAST_RATE, MOST_RATE = 0.005, 0.99
@@ -33,15 +33,8 @@ _PRIOR = 0.02
 #: How often anything fails for whatever reason, for the edges of stretches of ``ANY``.
 _EVEN = 0.1
 
-_LESSONS = read_queries(__file__)["lessons"]
-_TAUGHT = (
-    "site_failures",
-    "site_sessions",
-    "network_failures",
-    "network_sessions",
-    "usual",
-    "other_probes_share",
-)
+_QUERIES = read_queries(__file__)
+_STEPS = pick_queries(_QUERIES, "open_sites", "open_runs", "teaching_failures")
 
 #: Returns, for each session of a country by its row, a rate of accidents that is known besides; its
 #: connection finds ``sessions`` and ``networks``.
@@ -57,33 +50,30 @@ def teach(
     """Let each weighed series know what other operators and other sites teach about it.
 
     Args:
-        connection: finds ``heard_sessions`` and ``networks``.
+        connection: holds ``told_sessions``, see ``pairs.read_country``.
         country: its series are filled: ``lessons``, and ``least_rates`` if there is ``elsewhere``.
         elsewhere: what is known besides.
         only: the series that are taught, if not all.
     """
-    place = country.columns["place"]
-    for kind in KINDS:
-        weighed = [
-            (pair, series)
-            for pair in country.pairs
-            for series in pair.series
-            if series.kind == kind and series.is_weighed
-        ]
-        asked = [one for one in weighed if only is None or one[1] in only]
-        if not asked:
-            continue
-        rows = [
-            series.sessions[index].row for _, series in weighed for index in _find_suspects(series)
-        ]
-        keys = [(pair.domain, pair.network, pair.operator) for pair, _ in asked]
-        table = pd.DataFrame(keys, columns=["domain", "network", "operator"])
-        connection.register("series_at_hand", table.rename_axis("number").reset_index())
-        connection.register("candidates_at_hand", pd.DataFrame({"place": place[rows]}))
-        numbers = {"kind": kind, "pseudo": PSEUDO_SESSIONS, "prior": _PRIOR}
-        taught = connection.execute(_LESSONS, numbers).df()[[*_TAUGHT]]
-        for (_, series), row in zip(asked, taught.itertuples(index=False), strict=True):
-            series.lessons = Lessons(*row)
+    if only is None:
+        create_tables(connection, _STEPS, {})
+    weighed = [
+        (pair, series) for pair in country.pairs for series in pair.series if series.is_weighed
+    ]
+    suspects = [
+        (series.kind, series.sessions[index].row)
+        for _, series in weighed
+        for index in _find_suspects(series)
+    ]
+    candidates = country.describe(pd.DataFrame(suspects, columns=["kind", "row"]))
+    asked = [one for one in weighed if only is None or one[1] in only]
+    keys = [(series.kind, pair.domain, pair.network, pair.operator) for pair, series in asked]
+    table = pd.DataFrame(keys, columns=["kind", "domain", "network", "operator"])
+    connection.register("series_at_hand", table.rename_axis("number").reset_index())
+    connection.register("candidates_at_hand", candidates[["kind", "place"]])
+    taught = connection.execute(_QUERIES["lessons"], {"pseudo": PSEUDO_SESSIONS, "prior": _PRIOR})
+    for (_, series), lessons in zip(asked, taught.fetchall(), strict=True):
+        series.lessons = Lessons(*lessons)
     if elsewhere and only is None:
         least = elsewhere(connection, country)
         for pair in country.pairs:
@@ -100,7 +90,7 @@ def _find_suspects(series: Series) -> list[int]:
     return found
 
 
-def base_rates(series: Series, forged: int = 0) -> list[float]:
+def base_rates(series: Series, forged: int = 0) -> NDArray[np.float64]:
     """Return how often each session of a series would fail, before the pair says so about itself.
 
     Args:
@@ -108,18 +98,13 @@ def base_rates(series: Series, forged: int = 0) -> list[float]:
         forged: failures that are added to what the site and the network teach.
     """
     if not series.is_weighed:
-        return [_EVEN] * len(series.sessions)
+        return np.full(len(series.sessions), _EVEN)
     site, network = series.lessons.site_share(forged), series.lessons.network_share(forged)
-    if series.least_rates is None:
-        return [_combine(site, network)] * len(series.sessions)
-    return [_combine(max(site, least), network) for least in series.least_rates]
+    least = np.zeros(len(series.sessions)) if series.least_rates is None else series.least_rates
+    # a test fails if the site or the network does
+    return limit_rate(1 - (1 - np.maximum(site, least)) * (1 - network))
 
 
-def _combine(site: float, network: float) -> float:
-    """Return the rate of a test that fails if the site or the network does."""
-    return limit_rate(1 - (1 - site) * (1 - network))
-
-
-def limit_rate(rate: float) -> float:
-    """Return the rate, within ``LEAST_RATE`` and ``MOST_RATE``."""
-    return min(max(rate, LEAST_RATE), MOST_RATE)
+def limit_rate(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rates within ``LEAST_RATE`` and ``MOST_RATE``."""
+    return np.clip(rates, LEAST_RATE, MOST_RATE)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.floors import LOWER_LINE, StretchPart, find_surprising
+from analysis.verdicts.floors import LOWER_LINE, find_surprising, meets_floor
 from analysis.verdicts.pairs import ANY, Country, Pair, Stretch
 from analysis.verdicts.rivals import EVERYWHERE
 from analysis.verdicts.together import SHARE
@@ -63,14 +63,13 @@ def give_reasons(country: Country, thresholds: Thresholds) -> None:
 
 def _find_too_few(pair: Pair, thresholds: Thresholds) -> None:
     """Say of what is surprising that it has too few sessions or days, or lost evidence."""
-    has_rival = any(stretch.is_block and stretch.reason for stretch in pair.stretches)
-    parts = [StretchPart.whole(stretch) for stretch in pair.stretches]
-    surprising = find_surprising(parts, log(thresholds.chance_line), thresholds)
-    for stretch in (part.stretch for part in surprising):
-        is_small = not stretch.is_block and len(stretch.failures) > 1
-        is_left_over = stretch.is_block and not stretch.reason and not stretch.is_listed
-        if is_small or is_left_over:
-            stretch.reason = LOST_EVIDENCE if is_left_over and has_rival else TOO_FEW
+    for stretch in find_surprising(pair.stretches, log(thresholds.chance_line), thresholds):
+        if not stretch.is_block and len(stretch.failures) > 1:
+            stretch.reason = TOO_FEW
+    blocks = [stretch for stretch in pair.stretches if stretch.is_block]
+    if any(stretch.reason for stretch in blocks):
+        for stretch in blocks:
+            stretch.reason = stretch.reason or ("" if stretch.is_listed else LOST_EVIDENCE)
 
 
 def _explain_failing(pair: Pair, thresholds: Thresholds) -> None:
@@ -85,17 +84,25 @@ def _explain_failing(pair: Pair, thresholds: Thresholds) -> None:
         for session in stretch.sessions
     }
     for stretch in pair.stretches:
-        if stretch.kind != ANY or not StretchPart.whole(stretch).meets_floor(thresholds):
-            continue
-        is_explained = any(session.row in explained for session in stretch.sessions)
-        if is_mostly_blocked(stretch) and not is_explained:
+        if (
+            stretch.kind == ANY
+            and meets_floor(
+                len(stretch.failures), stretch.day_count, len(stretch.sessions), thresholds
+            )
+            and is_mostly_blocked(stretch)
+            and not any(session.row in explained for session in stretch.sessions)
+        ):
             stretch.reason = pair.usual
 
 
 def is_mostly_blocked(stretch: Stretch) -> bool:
-    """Return whether most failures of a stretch of ``ANY`` are as if blocked."""
-    blocked = sum(session.result == "blocked" for session in stretch.sessions)
-    return 2 * blocked > len(stretch.failures)
+    """Return whether most failures of a stretch of ``ANY`` are as if blocked.
+
+    This is asked of the whole stretch, also where a part of it lies in a period.
+    """
+    whole = slice(stretch.first, stretch.last + 1)
+    blocked = sum(session.result == "blocked" for session in stretch.series.sessions[whole])
+    return 2 * blocked > sum(stretch.series.fails[whole])
 
 
 def _fails_often(pair: Pair) -> bool:
@@ -139,19 +146,8 @@ def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         thresholds: of the floors.
     """
     few = [
-        count_heard(table) < thresholds.floor_sessions,
+        table["heard_session_count"] < thresholds.floor_sessions,
         table["day_count"] < thresholds.floor_days,
     ]
     why = pd.Series(np.select(few, ["few_sessions", "few_days"], "mixed"), table.index)
     return why.where(table["state"] == "insufficient", "")
-
-
-def count_heard(table: pd.DataFrame) -> pd.Series:
-    """Return how many sessions of each pair say something about the network."""
-    return (
-        table["blocked_session_count"]
-        + table["down_session_count"]
-        + table["ok_session_count"]
-        + table["unclear_sessions"]
-        - table["unheard_sessions"]
-    )

@@ -17,14 +17,13 @@ from math import inf
 
 import duckdb
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from analysis.hosts import registrable_domain
 from analysis.outcomes.steps import create_tables, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import read_queries
-from analysis.verdicts.pairs import Country, Pair, Stretch
+from analysis.verdicts.pairs import Country, Stretch
 from analysis.verdicts.probes import find_households, find_kinds_of_probe, find_split_sessions
 
 _OPERATORS = 3
@@ -169,43 +168,39 @@ def ask_rivals(
         has_control: others than the country's own networks say what works, so the first rival is
             not asked.
     """
+    # a block of an address was asked about at the address
     blocks = [
-        (pair, stretch)
-        for pair in country.pairs
-        for stretch in pair.stretches
-        if stretch.is_block and not stretch.series.lent  # of an address, of which it was asked
+        stretch for stretch in country.stretches() if stretch.is_block and not stretch.series.lent
     ]
     names = read_type(connection, "host_name")
     rows = [
-        _describe_block(number, pair, stretch, names[pair.domain])
-        for number, (pair, stretch) in enumerate(blocks)
+        _describe_block(number, stretch, names[stretch.pair.domain])
+        for number, stretch in enumerate(blocks)
     ]
     connection.register("blocks_at_hand", pa.Table.from_pylist(rows, _BLOCKS_AT_HAND))
     create_tables(connection, _STEPS, {**_NUMBERS, **vars(thresholds)})
-    suspected = {stretch for _, stretch in blocks}
     of_probes = {
-        "kinds_of_probe": find_kinds_of_probe(connection, country, suspected),
-        "split_sessions": find_split_sessions(connection, country, suspected),
+        "kinds_of_probe": find_kinds_of_probe(country, blocks),
+        "split_sessions": find_split_sessions(country, blocks),
     }
-    for name, stretches in of_probes.items():
-        numbers = [number for number, (_, stretch) in enumerate(blocks) if stretch in stretches]
-        connection.register(name, pd.DataFrame({"stretch": numbers}, dtype="int64"))
     for rival in RIVALS:
-        if not rival.table or (has_control and rival.words == EVERYWHERE):
+        if has_control and rival.words == EVERYWHERE:
             continue
-        for (number,) in connection.execute(f"SELECT stretch FROM {rival.table}").fetchall():
-            _, stretch = blocks[number]
+        if rival.table in of_probes:
+            explained = of_probes[rival.table]
+        elif rival.table:
+            found = connection.execute(f"SELECT stretch FROM {rival.table}").fetchall()
+            explained = {blocks[number] for (number,) in found}
+        else:
+            left = [stretch for stretch in blocks if not stretch.reason]
+            explained = find_households(country, left, _OPERATORS)
+        for stretch in explained:
             stretch.reason = stretch.reason or rival.words
-    left = [(pair, stretch) for pair, stretch in blocks if not stretch.reason]
-    for stretch in find_households(connection, country, left, _OPERATORS):
-        stretch.reason = ONE_PROBE
     for number, margin in connection.execute("SELECT stretch, margin FROM margins").fetchall():
-        _, stretch = blocks[number]
-        stretch.margin = inf if margin is None else margin
+        blocks[number].margin = inf if margin is None else margin
     unopened = "SELECT stretch FROM refusals WHERE others = 0 AND is_unopened"
     for (number,) in connection.execute(unopened).fetchall():
-        _, stretch = blocks[number]
-        stretch.site_may_refuse = True
+        blocks[number].site_may_refuse = True
 
 
 #: One row is one block, see ``_describe_block``.
@@ -230,14 +225,15 @@ _BLOCKS_AT_HAND = pa.schema(
 _STRAY_SHARE = 15
 
 
-def _describe_block(number: int, pair: Pair, stretch: Stretch, name: str) -> dict[str, object]:
+def _describe_block(number: int, stretch: Stretch, name: str) -> dict[str, object]:
     """Return a block as a row for ``rivals.sql``.
 
     ``hours`` are those of the week, from the first of Monday on, and nothing of a block that holds
     all day; ``first_day`` and ``last_day`` have its failures, and ``since`` and ``until`` nearly
     all of them.
     """
-    schedule, days = stretch.series.schedule, [session.day for session in stretch.failures]
+    pair, schedule = stretch.pair, stretch.series.schedule
+    days = [session.day for session in stretch.failures]
     return {
         "stretch": number,
         "domain": pair.domain,

@@ -31,8 +31,9 @@ QUALIFY b.kind NOT IN ('mark', 'dns_sent') AND coalesce(b.mechanism, '') <> 'tls
 --
 -- Hosting, VPN and foreign networks are no witnesses: a site that refuses the country lets them in.
 -- A lost route shows as a time-out, at whichever layer a version of the probe reports it.
-WITH seen AS (
-  SELECT b.stretch, n.operator, o.class, o.kind, count(*) AS sessions
+WITH met AS (
+  SELECT b.stretch, b.act, b.is_silent AS is_silent_here, b.kind AS kind_here, n.operator, o.class,
+    o.kind, count(*) AS sessions
   FROM suspected b JOIN heard_sessions o ON o.domain = b.domain
       AND o.day BETWEEN b.since AND b.until
     JOIN networks n ON n.probe_asn = o.probe_asn
@@ -40,25 +41,19 @@ WITH seen AS (
     AND (b.hours IS NULL OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time)))
   GROUP BY ALL
 ), compared AS (
-  SELECT o.*, split_part(o.kind, '_', 1) = b.act AS is_same_act,
-    coalesce(ends_with(o.kind, 'silent'), FALSE) AS is_silent, b.is_silent AS is_silent_here,
-    b.kind = 'dns_silent' AS is_lookup, o.kind = 'mark' AS is_mark, o.kind = b.kind AS is_same_kind
-  FROM seen o JOIN suspected b USING (stretch)
-), told AS (
-  SELECT stretch, operator, sessions, class = 'ok' AS is_ok,
-    class = 'blocked' AND NOT is_mark AND (is_same_act OR (is_silent AND is_silent_here))
-      AS is_alike,
-    class = 'blocked' AND NOT is_silent AND (NOT is_same_act OR is_mark OR is_lookup)
-      AS is_otherwise,
-    class = 'blocked' AND is_same_act AND NOT is_same_kind AND NOT is_lookup AS is_other_manner
-  FROM compared
+  SELECT *, split_part(kind, '_', 1) = act AS is_same_act, kind = 'mark' AS is_mark,
+    ends_with(kind, 'silent') AS is_silent, kind_here = 'dns_silent' AS is_lookup
+  FROM met
 )
 SELECT stretch, operator, sum(sessions) AS sessions,
-  coalesce(sum(sessions) FILTER (is_ok), 0) AS ok_sessions,
-  coalesce(sum(sessions) FILTER (is_alike), 0) AS alike_sessions,
-  coalesce(sum(sessions) FILTER (is_otherwise), 0) AS otherwise_sessions,
-  coalesce(sum(sessions) FILTER (is_other_manner), 0) AS other_manner_sessions
-FROM told GROUP BY stretch, operator
+  coalesce(sum(sessions) FILTER (class = 'ok'), 0) AS ok_sessions,
+  coalesce(sum(sessions) FILTER (
+    NOT is_mark AND (is_same_act OR (is_silent AND is_silent_here))), 0) AS alike_sessions,
+  coalesce(sum(sessions) FILTER (
+    NOT is_silent AND (NOT is_same_act OR is_mark OR is_lookup)), 0) AS otherwise_sessions,
+  coalesce(sum(sessions) FILTER (
+    is_same_act AND kind <> kind_here AND NOT is_lookup), 0) AS other_manner_sessions
+FROM compared GROUP BY stretch, operator
 
 -- name: seen
 -- One row is one block of suspected, with the sums over all other operators.

@@ -39,12 +39,9 @@ _DIVIDING_CHANCE = 0.05
 
 _QUERIES = read_queries(__file__)
 #: Views of ``Sessions``: name → query.
-SESSION_VIEWS = pick_queries(_QUERIES, "sessions_by_resolver", "heard_sessions")
-_STEPS = pick_queries(
-    _QUERIES,
-    *("sessions", "resolver_cells", "cleared_cells", "unheard_sessions"),
-    *("site_networks", "networks"),
-)
+SESSION_VIEWS = pick_queries(_QUERIES, "heard_sessions")
+_FIRST_STEPS = pick_queries(_QUERIES, "classed_sessions", "resolver_cells", "cleared_cells")
+_STEPS = pick_queries(_QUERIES, "sessions", "site_networks", "networks")
 
 
 @dataclass(frozen=True)
@@ -68,18 +65,16 @@ class Operators:
 
 
 class Sessions(Outcomes):
-    """Sessions of sites, views of those that are evidence, and the outcomes.
+    """Sessions of sites, a view of those that are evidence, and the outcomes.
 
     ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` and ``time`` at
     which it first tested the site, its ``class`` (``CLASSES``), whether anything could be read
     (``is_scored``), whether the site refused (``is_refused``), and of a blocked one its ``kind``
-    (``KINDS``) and whether the lookup failed (``is_dns``).
+    (``KINDS``) and whether the lookup failed (``is_dns``). ``is_asked``: it tested the kind of
+    input that the pair is judged by. ``is_speaking``: it used a resolver that is typical of the
+    network. ``is_heard``: it is evidence about the network.
 
-    ``sessions_by_resolver``: the same, with ``is_speaking``, whether they used a resolver that is
-    typical of the network; ``is_heard``, whether they are evidence about it; and ``place``, the row
-    number in ``sessions``. ``heard_sessions``: those that are evidence.
-
-    ``unheard_sessions``: ``domain, probe_asn, day, kind`` of the others.
+    ``heard_sessions``: those that are evidence, with ``place``, the row number in ``sessions``.
 
     ``divided_pairs``: ``domain, probe_asn, is_https``, the kind of input that fails alone.
 
@@ -130,6 +125,7 @@ def add_sessions(
         _divide_inputs(opened, thresholds.floor_sessions, catalog)
         names = pd.DataFrame(operators.names.items(), columns=["probe_asn", "name"])
         opened.register("operator_names", names.astype({"probe_asn": "uint32", "name": "str"}))
+        create_tables(opened, _FIRST_STEPS, numbers)
         create_tables(opened, _STEPS, numbers, catalog)
     return sessions
 

@@ -44,49 +44,37 @@ SELECT domain, probe_asn, count(*) FILTER (fails AND NOT is_https) AS http_failu
   count(*) AS sessions
 FROM shown GROUP BY ALL HAVING bool_or(is_https) AND NOT bool_and(is_https)
 
--- name: sessions
+-- name: classed_sessions
 -- One row is one session of a site: domain, probe_asn, session.
 --
--- Most sessions tested the site once, and have the class of that measurement. If a session tested
--- the site several times, it has the class of most measurements that can be interpreted; if two
--- classes have equally many, its class is unknown. Where one kind of input fails alone
--- (divided_pairs), a session has the class of its measurements of that input, if it has any
--- (is_asked).
-WITH asked AS MATERIALIZED (
-  SELECT m.*, d.is_https IS NULL OR d.is_https = m.is_https AS is_asked
+-- A session has the class of most of its measurements that can be interpreted; if two classes have
+-- equally many, its class is unknown. Where one kind of input fails alone (divided_pairs), the
+-- measurements of that input decide (is_asked), if the session has any.
+WITH asked AS (
+  SELECT m.*, d.is_https IS NULL OR d.is_https = m.is_https AS is_asked,
+    d.is_https = m.is_https AS is_divided
   FROM session_measurements m LEFT JOIN divided_pairs d USING (domain, probe_asn)
-), repeated AS MATERIALIZED (
-  SELECT domain, probe_asn, session FROM outcomes WHERE domain <> ''
-  GROUP BY domain, probe_asn, session HAVING count(*) > 1
-), chosen AS (
-  SELECT *, bool_or(is_asked) OVER (PARTITION BY domain, probe_asn, session) AS has_asked
-  FROM asked SEMI JOIN repeated USING (domain, probe_asn, session)
 ), counted AS (
-  SELECT domain, probe_asn, session, min(day) AS day, min(time) AS time, min(software) AS software,
-    bool_and(has_asked) AS is_asked,
+  SELECT domain, probe_asn, session, is_asked, min(day) AS day, min(time) AS time,
+    min(software) AS software,
     bool_and(is_via_own) AS is_via_own, bool_and(is_via_domestic) AS is_via_domestic,
     bool_or(is_scored) AS is_scored, bool_or(is_refused) AS is_refused,
     count(*) FILTER (shown = 'blocked') AS blocked, count(*) FILTER (shown = 'down') AS down,
     count(*) FILTER (shown = 'ok') AS ok, count(*) FILTER (shown = 'unclear') AS unclear,
     -- the kind of most failures; if two are equally many, the first of KINDS
     mode(kind ORDER BY kind) AS kind, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
-  FROM chosen WHERE is_asked OR NOT has_asked
-  GROUP BY domain, probe_asn, session
+  FROM asked GROUP BY domain, probe_asn, session, is_asked
 )
 SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is_via_domestic,
-  is_scored, is_refused, shown AS class, kind, is_dns
-FROM asked ANTI JOIN repeated USING (domain, probe_asn, session)
-UNION ALL
-SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is_via_domestic,
   is_scored, is_refused,
-  (CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
-        WHEN down > blocked AND down > ok THEN 'down'
-        WHEN ok > blocked AND ok > down THEN 'ok'
-        WHEN blocked + down + ok > 0 THEN 'none'
-        WHEN unclear > 0 THEN 'unclear'
-        ELSE 'none' END)::session_class,
-  CASE WHEN blocked > down AND blocked > ok THEN kind END, is_dns
-FROM counted
+  (CASE WHEN blocked > greatest(down, ok) THEN 'blocked'
+        WHEN down > greatest(blocked, ok) THEN 'down'
+        WHEN ok > greatest(blocked, down) THEN 'ok'
+        WHEN blocked + down + ok = 0 AND unclear > 0 THEN 'unclear'
+        ELSE 'none' END)::session_class AS class,
+  CASE WHEN class = 'blocked' THEN kind END AS kind, is_dns
+FROM counted WHERE is_asked OR (domain, probe_asn, session) NOT IN (
+  SELECT (domain, probe_asn, session) FROM asked WHERE is_divided)
 
 -- name: resolver_cells
 -- One row is one pair of site and network in which some sessions used a resolver that is typical of
@@ -100,13 +88,13 @@ WITH counted AS (
     count(*) FILTER (is_via_own AND class <> 'none') AS own_session_count,
     bool_and(is_via_own) AS is_all_own, bool_or(is_via_domestic) AS is_domestic,
     bool_and(is_via_domestic) AS is_all_domestic
-  FROM sessions GROUP BY ALL
+  FROM classed_sessions GROUP BY ALL
 ), mixed AS (
   FROM counted WHERE own_session_count >= $floor_sessions AND NOT is_all_own
 ), own_days AS (
   -- counting distinct days is slow, so that it is done only for these pairs
   SELECT domain, probe_asn, count(DISTINCT day) AS own_day_count
-  FROM sessions SEMI JOIN mixed USING (domain, probe_asn)
+  FROM classed_sessions SEMI JOIN mixed USING (domain, probe_asn)
   WHERE is_via_own AND class <> 'none' GROUP BY ALL
 ), chosen AS (
   SELECT c.*, coalesce(own_day_count, 0) >= $floor_days AS is_own
@@ -120,40 +108,30 @@ WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domes
 -- only through other resolvers. Those are filters that a user chose, and show nothing about the
 -- network.
 SELECT domain, probe_asn
-FROM sessions JOIN resolver_cells USING (domain, probe_asn)
+FROM classed_sessions JOIN resolver_cells USING (domain, probe_asn)
 GROUP BY ALL
 HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE is_via_domestic END)
     >= $floor_sessions
   AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
 
--- name: unheard_sessions
--- One row is one session that does not count: one of a cleared pair whose lookup failed through a
--- resolver that is not typical of the network, or one that tested only the kind of input that does
--- not fail.
-SELECT s.domain, s.probe_asn, s.day, s.kind
-FROM sessions s JOIN cleared_cells USING (domain, probe_asn)
-  JOIN resolver_cells r USING (domain, probe_asn)
-WHERE s.class = 'blocked' AND s.is_dns
-  AND NOT CASE WHEN r.is_own THEN s.is_via_own ELSE s.is_via_domestic END
-UNION ALL
-SELECT domain, probe_asn, day, NULL FROM sessions WHERE NOT is_asked AND class <> 'none'
-
--- name: sessions_by_resolver
--- One row is one session, with its place (the row number in the table sessions); is_speaking,
--- whether it used a resolver that is typical of the network; and is_heard, whether it is evidence
--- about the network. A view.
+-- name: sessions
+-- One row is one session of a site, with is_speaking, whether it used a resolver that is typical of
+-- the network; and is_heard, whether it is evidence about the network.
 --
--- The answer of another resolver is no evidence against a block by the network's own.
-SELECT s.rowid AS place, s.*,
+-- The answer of another resolver is no evidence against a block by the network's own. Not heard is
+-- a session of a cleared pair whose lookup failed through such a resolver, and one that tested only
+-- the kind of input that does not fail.
+SELECT s.*,
   coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END, TRUE)
     AS is_speaking,
   is_asked AND (is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns) AS is_heard
-FROM sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
+FROM classed_sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
   LEFT JOIN cleared_cells c USING (domain, probe_asn)
 
 -- name: heard_sessions
--- One row is one session that is evidence about the network. A view.
-SELECT * EXCLUDE (is_heard) FROM sessions_by_resolver WHERE is_heard
+-- One row is one session that is evidence about the network, with its place (the row number in the
+-- table sessions). A view.
+SELECT rowid AS place, * FROM sessions WHERE is_heard
 
 -- name: site_networks
 -- One row is one site, with the network that hosts it: the one in which most sessions found it.

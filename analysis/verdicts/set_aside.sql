@@ -1,31 +1,4 @@
--- Why a site with problems is not listed. Days are from $since until before $until.
-
--- name: problems
--- One row is one site and the reason that a rule gives for its failures (empty if no rule does): in
--- how many sessions it failed or was flagged for this reason.
-SELECT enum_code(domain)::INTEGER AS domain,
-  set_aside::VARCHAR AS problem, count(DISTINCT session) AS problem_count
-FROM outcomes SEMI JOIN (FROM sessions WHERE day >= $since AND day < $until)
-  USING (domain, probe_asn, session)
-WHERE is_problem(is_anomaly, is_confirmed, class, set_aside)
-  OR set_aside NOT IN ('', 'broken_session') GROUP BY ALL
-
--- name: leftovers
--- One row is one site whose name does not exist, and for which some network still answers in most
--- sessions as if it were blocked. One user's filter or one forged session is no network.
-SELECT DISTINCT enum_code(domain)::INTEGER AS domain
-FROM outcomes SEMI JOIN (FROM sessions WHERE day >= $since AND day < $until)
-  USING (domain, probe_asn, session)
-WHERE set_aside IN ('name_does_not_exist', 'leftover_block')
-GROUP BY outcomes.domain, probe_asn
-HAVING 2 * count(DISTINCT session) FILTER (set_aside = 'leftover_block') > count(DISTINCT session)
-
--- name: chosen_filters
--- One row is one site that a resolver which somebody chose blocks, where the network's own
--- resolvers give the site: in how many sessions.
-SELECT enum_code(domain)::INTEGER AS domain, count(*) AS problem_count FROM unheard_sessions
-WHERE kind IN ('mark', 'dns_sent') AND day >= $since AND day < $until
-GROUP BY ALL
+-- Why a site with problems is not listed, in each period (periods).
 
 -- name: refusing_sites
 -- One row is one site that refuses the country: on nearly all access networks with evidence about
@@ -43,6 +16,71 @@ WITH refused AS (
   WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
   HAVING count(*) >= $floor_sessions OR bool_or(is_refused)
 )
-SELECT enum_code(domain)::INTEGER AS domain FROM cells GROUP BY cells.domain
+SELECT domain FROM cells GROUP BY domain
 HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
    AND count(*) FILTER (is_refusing) > 0
+
+-- name: failing_outcomes
+-- One row is one measurement in one period that is a problem, or that a rule sets aside.
+SELECT domain, probe_asn, session, period, set_aside::VARCHAR AS set_aside,
+  is_problem(is_anomaly, is_confirmed, class, set_aside) AS is_problem
+FROM outcomes JOIN (SELECT domain, probe_asn, session, day FROM sessions) s
+    USING (domain, probe_asn, session)
+  JOIN periods ON s.day >= since AND s.day < until
+WHERE is_problem(is_anomaly, is_confirmed, class, set_aside) OR set_aside <> ''
+
+-- name: leftovers
+-- One row is one site whose name does not exist, and for which some network still answers in most
+-- sessions as if it were blocked. One user's filter or one forged session is no network.
+SELECT DISTINCT domain, period FROM failing_outcomes
+WHERE set_aside IN ('name_does_not_exist', 'leftover_block')
+GROUP BY domain, period, probe_asn
+HAVING 2 * count(DISTINCT session) FILTER (set_aside = 'leftover_block') > count(DISTINCT session)
+
+-- name: shown_by_many
+-- One row is one site and a reason that only many sessions show, and no rule for a single
+-- measurement: in how many sessions. A defect of one kind of probe (pairs_at_hand); or a resolver
+-- that somebody chose blocks the site, where the network's own resolvers give it.
+SELECT domain, period, 'instrument' AS problem, sum(defect_count)::BIGINT AS problem_count
+FROM pairs_at_hand WHERE defect_count > 0 GROUP BY ALL
+UNION ALL
+SELECT enum_code(domain)::INTEGER, period, 'local_filter', count(*)
+FROM sessions JOIN periods ON day >= since AND day < until
+WHERE NOT is_heard AND is_asked AND kind IN ('mark', 'dns_sent') GROUP BY ALL
+
+-- name: set_aside_reasons
+-- One row is one pair of pairs_at_hand, by number, with a problem and not listed: the reason of
+-- most of its site's problems. If these have none, the states of the site's pairs decide.
+--
+-- Problems have the reason that a rule gives (empty if no rule does). What many sessions show were
+-- problems without a reason. All sessions of a site whose name does not exist get the same reason.
+-- Among reasons of equally many sessions, having none comes first.
+WITH problems AS (
+  SELECT domain, period, CASE
+      WHEN set_aside = 'geo_restricted' AND domain NOT IN (FROM refusing_sites) THEN ''
+      WHEN set_aside NOT IN ('name_does_not_exist', 'leftover_block') THEN set_aside
+      WHEN (domain, period) IN (FROM leftovers) THEN 'leftover_block'
+      ELSE 'name_does_not_exist' END AS problem,
+    count(DISTINCT (session, set_aside)) AS problem_count
+  FROM failing_outcomes WHERE is_problem OR set_aside <> 'broken_session' GROUP BY ALL
+), sums AS (
+  SELECT domain, period, problem, sum(problem_count) AS problem_count
+  FROM (SELECT * REPLACE (enum_code(domain)::INTEGER AS domain) FROM problems
+        UNION ALL FROM shown_by_many
+        UNION ALL SELECT domain, period, '', -problem_count FROM shown_by_many)
+  GROUP BY ALL
+), largest AS (
+  SELECT domain, period, first(problem ORDER BY problem_count DESC, problem) AS reason
+  FROM sums GROUP BY ALL
+), asked AS (
+  SELECT *, CASE WHEN bool_or(state = 'impaired') OVER site THEN 'impaired'
+      WHEN bool_or(state = 'unexplained') OVER site THEN 'unexplained'
+      WHEN bool_or(state = 'down') OVER site THEN 'down'
+      WHEN bool_or(state = 'ok' OR insufficient_reason = 'mixed') OVER site
+        THEN 'anomaly_unexplained'
+      ELSE 'insufficient' END AS otherwise
+  FROM pairs_at_hand WHERE has_problem AND NOT is_listed
+  WINDOW site AS (PARTITION BY domain, period)
+)
+SELECT number, coalesce(nullif(reason, ''), otherwise) AS reason
+FROM asked LEFT JOIN largest USING (domain, period) ORDER BY number

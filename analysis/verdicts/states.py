@@ -5,19 +5,26 @@ period meet the floors.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from math import inf
+from typing import NamedTuple
 
 import pandas as pd
 
 from analysis import vocabulary
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts.floors import StretchPart, find_blocks, is_enough, lie_between, meets_floor
-from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Pair, Session
+from analysis.verdicts.floors import (
+    cut,
+    find_blocks,
+    is_enough,
+    is_most,
+    lie_between,
+    meets_floor,
+)
+from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Pair, Session, Stretch
 from analysis.verdicts.reasons import UNEXPLAINED, is_mostly_blocked
-from analysis.verdicts.rivals import ONE_PROBE
+from analysis.verdicts.rivals import ONE_KIND_OF_PROBE, ONE_PROBE
 
 STATES_BY_STRENGTH = tuple(state for state in vocabulary.STATES if state)
 #: Why a pair has no conclusion, where it has too few tests; tests that disagree are enough.
@@ -48,36 +55,48 @@ def strength(states: pd.Series) -> pd.Series:
     return states.map(ranks).astype("int64")
 
 
-@dataclass(frozen=True)
-class PairState:
-    """A pair in a period.
+class PairState(NamedTuple):
+    """A pair in a period; a row of the table that the verdicts are made from.
 
     Attributes:
-        pair: the pair.
+        domain, probe_asn: of the pair, as numbers.
         state: *blocked*, *likely_blocked*, *impaired*, *unexplained* or *down*; empty if nothing
             says so.
-        rests_on: the stretch that the state rests on, as far as it lies in the period.
-        parts: its stretches, as far as they lie in the period.
-        listed: those of them that are listed in the period.
-        failures: the failed sessions inside the listed stretches, in order of time.
-        reached_count: how many sessions inside of them reached the site.
-        is_open: it is *ok*, if nothing fails.
-        ends_otherwise: a session after the last failure found the site open, or down for the
-            control too. Outside the hours of a schedule that says nothing.
         reason: why the stretch on which the state rests is not listed, or else the first one that
             has a reason; of a pair that fails often without one, what its failures are.
+        evidence: ln E of the most surprising way to fail; nothing if none is weighed.
+        schedule: the hours of the listed stretches; empty unless all of them have the same.
+        caveat: what cannot be told of the listed stretches; empty, unless each has one.
+        failures: the failed sessions inside the listed stretches, in order of time.
+        listed_session_count: how many these are.
+        reached_count: how many sessions inside the listed stretches reached the site.
+        first_failure, last_failure: the days of the failures.
+        ends_otherwise: a session after the last failure found the site open, or down for the
+            control too. Outside the hours of a schedule that says nothing.
+        is_open: it is *ok*, if nothing fails.
+        resting_failures, resting_sessions: of the stretch that the state rests on, in the period.
+        to_flip: how many forged sessions would take this stretch from the list (``flips``).
+        defect_count: how many sessions failed on one kind of probe only.
     """
 
-    pair: Pair
+    domain: int
+    probe_asn: int
     state: str
-    rests_on: StretchPart | None
-    parts: Sequence[StretchPart]
-    listed: Sequence[StretchPart]
-    failures: Sequence[Session]
-    reached_count: int
-    is_open: bool
-    ends_otherwise: bool
     reason: str
+    evidence: float | None
+    schedule: str
+    caveat: str
+    failures: Sequence[Session]
+    listed_session_count: int
+    reached_count: int
+    first_failure: int | None
+    last_failure: int | None
+    ends_otherwise: bool
+    is_open: bool
+    resting_failures: int | None
+    resting_sessions: int | None
+    to_flip: float | None
+    defect_count: int
 
 
 def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> PairState:
@@ -89,44 +108,53 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> PairStat
         thresholds: of the floors.
     """
     since, until = (day.toordinal() - _EPOCH for day in (period.since, period.until))
-    parts = [StretchPart.inside(stretch, since, until) for stretch in pair.stretches]
-    blocks = find_blocks([part for part in parts if part.stretch.is_listed], -inf, thresholds)
-    listed = [part for part in parts if part.stretch in blocks]
-    with_reason = [part for part in parts if part.stretch.reason and part.failures]
-    reasons = {pair.usual, *(part.stretch.reason for part in with_reason)}
-    unclear = "unexplained" if reasons.issubset(UNEXPLAINED) else "impaired"
+    parts = [part for whole in pair.stretches if (part := cut(whole, since, until)).failures]
+    listed = find_blocks([part for part in parts if part.is_listed], -inf, thresholds)
+    with_reason = [part for part in parts if part.reason]
+    is_unexplained = {pair.usual, *(part.reason for part in with_reason)} <= {*UNEXPLAINED}
+    unclear = "unexplained" if is_unexplained else "impaired"
     states = [(_state_of(part, part in listed, unclear, thresholds), part) for part in parts]
     state, rests_on = min(
         ((state, part) for state, part in states if state), key=_rank, default=("", None)
     )
-    failures = sorted({session for part in listed for session in part.failures})
-    inside = {session for part in listed for session in part.sessions}
     telling = _find_telling(pair, since, until)
-    reached = [session.day for session in telling if session.result == "ok"]
-    has_hours = any(part.stretch.series.schedule for part in listed)
-    blocked = [session.day for session in telling if session.result == "blocked"]
+    reached, blocked = (
+        [session.day for session in telling if session.result == result]
+        for result in ("ok", "blocked")
+    )
     is_often = pair.fails_often and is_enough(len(blocked), len(set(blocked)), thresholds)
-    if state in ("", "down") and is_often and unclear == "unexplained":
+    if state in ("", "down") and is_often and is_unexplained:
         state, rests_on = "unexplained", None
-    with_reason.sort(key=lambda part: part != rests_on)
-    reason = with_reason[0].stretch.reason if with_reason else ""
+    reason = next((part.reason for part in (rests_on, *with_reason) if part and part.reason), "")
     if state == "unexplained":
         reason = reason or pair.usual
+    failures = sorted({session for part in listed for session in part.failures})
+    inside = {session for part in listed for session in part.sessions}
+    schedules = {str(part.series.schedule or "") for part in listed}
     return PairState(
-        pair,
-        state,
-        rests_on,
-        parts,
-        listed,
-        failures,
-        sum(session.result == "ok" for session in inside),
-        bool(meets_floor(len(reached), len(set(reached)), len(telling), thresholds)),
-        bool(failures) and not has_hours and _ends_otherwise(telling, failures[-1]),
-        reason,
+        domain=pair.domain,
+        probe_asn=pair.probe_asn,
+        state=state,
+        reason=reason,
+        evidence=max((part.log_evidence for part in listed), default=pair.log_evidence),
+        schedule=schedules.pop() if len(schedules) == 1 else "",
+        caveat=min((part.caveat for part in listed), default=""),
+        failures=failures,
+        listed_session_count=len(failures),
+        reached_count=sum(session.result == "ok" for session in inside),
+        first_failure=failures[0].day if failures else None,
+        last_failure=failures[-1].day if failures else None,
+        ends_otherwise=not any(part.series.schedule for part in listed)
+        and _ends_otherwise(telling, failures),
+        is_open=bool(meets_floor(len(reached), len(set(reached)), len(telling), thresholds)),
+        resting_failures=len(rests_on.failures) if rests_on else None,
+        resting_sessions=len(rests_on.sessions) if rests_on else None,
+        to_flip=rests_on.to_flip if rests_on else None,
+        defect_count=sum(len(part.failures) for part in parts if part.reason == ONE_KIND_OF_PROBE),
     )
 
 
-def _state_of(part: StretchPart, is_listed: bool, unclear: str, thresholds: Thresholds) -> str:
+def _state_of(part: Stretch, is_listed: bool, unclear: str, thresholds: Thresholds) -> str:
     """Return the state that a stretch gives its pair in a period; empty if it gives none.
 
     Args:
@@ -137,22 +165,22 @@ def _state_of(part: StretchPart, is_listed: bool, unclear: str, thresholds: Thre
     """
     failure_count = len(part.failures)
     if is_listed:
-        return "blocked" if part.stretch.kind == MARK else "likely_blocked"
-    if part.stretch.kind == ANY and part.meets_floor(thresholds):
+        return "blocked" if part.kind == MARK else "likely_blocked"
+    if not is_enough(failure_count, part.day_count, thresholds):
+        return ""
+    if part.kind == ANY and is_most(failure_count, len(part.sessions), thresholds):
         down_count = sum(session.result == "down" for session in part.sessions)
         if 2 * down_count >= failure_count:
             return "down"
-        return unclear if is_mostly_blocked(part.stretch) else "impaired"
-    is_withheld = part.stretch.reason and is_enough(failure_count, part.day_count, thresholds)
-    return unclear if is_withheld else ""
+        return unclear if is_mostly_blocked(part) else "impaired"
+    return unclear if part.reason else ""
 
 
-def _rank(found: tuple[str, StretchPart]) -> tuple[int, int, int, int]:
+def _rank(found: tuple[str, Stretch]) -> tuple[int, int, int, int]:
     """Return the order of states: the strongest, of most failures, by kind and time."""
     state, part = found
-    stretch = part.stretch
     strongest = STATES_BY_STRENGTH.index(state)
-    return strongest, -len(part.failures), KIND_ORDER[stretch.kind], stretch.first
+    return strongest, -len(part.failures), KIND_ORDER[part.kind], part.first
 
 
 def _find_telling(pair: Pair, since: int, until: int) -> list[Session]:
@@ -165,6 +193,10 @@ def _find_telling(pair: Pair, since: int, until: int) -> list[Session]:
     return [session for session in within if session.is_speaking or not fails_lookups]
 
 
-def _ends_otherwise(telling: Sequence[Session], last: Session) -> bool:
+def _ends_otherwise(telling: Sequence[Session], failures: Sequence[Session]) -> bool:
     """Return whether a session after the last failure found the site open, or down."""
-    return any(session.result in ("ok", "down") for session in telling if session.row > last.row)
+    return any(
+        session.result in ("ok", "down") and session.row > failures[-1].row
+        for session in telling
+        if failures
+    )

@@ -7,6 +7,9 @@ change: some of a network's routers may block, and others not.
 from collections.abc import Sequence
 from math import log
 
+import numpy as np
+from numpy.typing import NDArray
+
 from analysis.verdicts.evidence import log_ratio
 from analysis.verdicts.pairs import Series, Stretch
 from analysis.verdicts.rates import base_rates
@@ -19,18 +22,15 @@ def find_stretches(series: Series, change_cost: float) -> list[Stretch]:
     """Find the periods in which a series fails, each from its first failure to its last one.
 
     Args:
-        series: with its ``lessons``. If it has a ``schedule``, it has one stretch: the sessions at
+        series: with its evidence. If it has a ``schedule``, it has one stretch: the sessions at
             its hours.
         change_cost: the threshold.
     """
-    count = len(series.sessions)
-    if series.lent:  # all of its sessions met the cut address
-        is_inside, edges = [True] * count, [(0, count - 1)]
-    elif series.schedule:
-        is_inside = series.schedule.is_inside(series.times).tolist()
-        edges = [(0, count - 1)]
-    else:
-        is_inside = [True] * count
+    count, schedule = len(series.sessions), series.schedule
+    edges, is_inside = [(0, count - 1)], [True] * count
+    if schedule and not series.lent:  # all sessions of a lent series met the cut address
+        is_inside = schedule.is_inside(series.times).tolist()
+    elif not series.lent:
         edges = find_edges(series.fails, base_rates(series), change_cost)
     found = []
     for begin, end in edges:
@@ -39,12 +39,12 @@ def find_stretches(series: Series, change_cost: float) -> list[Stretch]:
             first, last = failures[0], failures[-1]
             inside = [series.sessions[at] for at in range(first, last + 1) if is_inside[at]]
             failed = [series.sessions[at] for at in failures]
-            found.append(Stretch(series, first, last, inside, failed))
+            found.append(Stretch(series, first, last, inside, failed, series.log_evidence))
     return found
 
 
 def find_edges(
-    fails: Sequence[bool], rates: Sequence[float], change_cost: float
+    fails: Sequence[bool], rates: NDArray[np.float64], change_cost: float
 ) -> list[tuple[int, int]]:
     """Find where a series fails: the index of the first and the last session of each stretch.
 
@@ -58,17 +58,12 @@ def find_edges(
     gain_of_part, is_failing_in_part = _find_path(fails, rates, _SHARE_OF_PART, price)
     if gain_of_part - price > gain:
         is_failing = is_failing_in_part
-    edges: list[tuple[int, int]] = []
-    for index, is_inside in enumerate(is_failing):
-        if is_inside and not (index and is_failing[index - 1]):
-            edges.append((index, index))
-        elif is_inside:
-            edges[-1] = (edges[-1][0], index)
-    return edges
+    changes = np.flatnonzero(np.diff([False, *is_failing, False])).reshape(-1, 2)
+    return [(first, end - 1) for first, end in changes.tolist()]
 
 
 def _find_path(
-    fails: Sequence[bool], rates: Sequence[float], share: float, price: float
+    fails: Sequence[bool], rates: NDArray[np.float64], share: float, price: float
 ) -> tuple[float, list[bool]]:
     """Find the likeliest path: what it gains over never failing, and where it fails.
 
@@ -77,15 +72,10 @@ def _find_path(
     """
     is_open, is_failing = 0.0, -price
     came_from = []  # whether the best way to be open was to fail before, and the reverse
-    rate, of_failure, of_success = -1.0, 0.0, 0.0
-    for failed, session_rate in zip(fails, rates, strict=True):
-        if session_rate != rate:  # nearly all sessions of a series have one
-            rate = session_rate
-            of_failure, of_success = (log_ratio(way, rate, share) for way in (True, False))
+    for says in log_ratio(fails, rates, share).tolist():
         opened, closed = is_failing - price, is_open - price
         failed_before, was_open = opened > is_open, closed > is_failing
         came_from.append((failed_before, was_open))
-        says = of_failure if failed else of_success
         is_open, is_failing = (
             opened if failed_before else is_open,
             (closed if was_open else is_failing) + says,

@@ -1,16 +1,15 @@
 """The verdict on each site and network: state, mechanism, dates, counts and a witness."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import duckdb
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.outcomes.steps import create_tables, keep_table, read_type
+from analysis.outcomes.steps import create_tables, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import MOMENT, Period
 from analysis.sql import pick_queries, read_queries
@@ -21,14 +20,14 @@ from analysis.verdicts.addresses import (
     tabulate_addresses,
 )
 from analysis.verdicts.caveats import ONE_INPUT, add_caveats
-from analysis.verdicts.flips import MARKED_DAYS, MOST_FORGED, sessions_to_flip
+from analysis.verdicts.flips import MARKED_DAYS, MOST_FORGED, count_flips, sessions_to_flip
 from analysis.verdicts.floors import meets_floor, wilson_bounds
 from analysis.verdicts.intervals import PAIR, interval_tables, round_chance, round_evidence
 from analysis.verdicts.judge import decide, explain_failures, judge_country
 from analysis.verdicts.pairs import Country
 from analysis.verdicts.probes import count_to_explain
 from analysis.verdicts.rates import LeastRates
-from analysis.verdicts.reasons import OTHER_RESOLVERS, count_heard, give_reasons, why_insufficient
+from analysis.verdicts.reasons import OTHER_RESOLVERS, give_reasons, why_insufficient
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.verdicts.sessions import Sessions
 from analysis.verdicts.set_aside import set_aside_reasons
@@ -37,7 +36,13 @@ from analysis.verdicts.witnesses import add_witness, hide_measurements
 from analysis.vocabulary import LISTED
 
 _QUERIES = read_queries(__file__)
-_IS_PROBLEM = "is_problem(is_anomaly, is_confirmed, class, set_aside)"
+_STEPS = pick_queries(
+    _QUERIES,
+    *("is_problem(is_anomaly, is_confirmed, class, set_aside)", "measurement_counts"),
+    "session_counts",
+)
+#: The key of a verdict.
+_KEY = [*PAIR, "period"]
 #: Resolvers that a pair names: those of most blocked sessions.
 _MOST_RESOLVERS = 5
 
@@ -103,16 +108,6 @@ class Scope:
     has_addresses: bool = False
 
 
-def _add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Period]) -> None:
-    """Create ``period_parts``: one row a stretch of time that no period's edge divides.
-
-    ``part`` is its first day, ``next_part`` the first day of the one after it.
-    """
-    edges = sorted({edge for period in periods for edge in (period.since, period.until)})
-    part, next_part = pa.array(edges[:-1], pa.date32()), pa.array(edges[1:], pa.date32())
-    keep_table(connection, "period_parts", pa.table({"part": part, "next_part": next_part}))
-
-
 def list_pairs(
     connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
 ) -> pd.DataFrame:
@@ -125,11 +120,8 @@ def list_pairs(
         country = judge_country(opened, thresholds, lend=lend)
         decide(opened, country, thresholds)
         names = read_type(opened, "host_name")
-    listed = [
-        (names[pair.domain], pair.probe_asn)
-        for pair in country.pairs
-        if any(stretch.is_listed for stretch in pair.stretches)
-    ]
+    pairs = [stretch.pair for stretch in country.stretches() if stretch.is_listed]
+    listed = dict.fromkeys((names[pair.domain], pair.probe_asn) for pair in pairs)
     return pd.DataFrame(listed, columns=PAIR).astype({"domain": "str", "probe_asn": "int64"})
 
 
@@ -177,32 +169,21 @@ def judge_cells(
 def _judge(
     connection: duckdb.DuckDBPyConnection, country: Country, scope: Scope, addresses: pd.DataFrame
 ) -> Judgement:
-    periods, thresholds = scope.periods, scope.thresholds
-    _add_period_parts(connection, periods.values())
-    steps = pick_queries(_QUERIES, _IS_PROBLEM, "measurement_counts", "cell_parts")
-    create_tables(connection, steps, {})
+    thresholds = scope.thresholds
     decide(connection, country, thresholds, has_control=scope.has_control)
     give_reasons(country, thresholds)
     add_caveats(country)
-    count_to_explain(connection, country, MOST_FORGED)
+    count_to_explain(country, MOST_FORGED)
+    count_flips(country, thresholds)
     names = read_type(connection, "host_name")
-    verdicts = pd.concat(
-        [
-            _verdicts_of(connection, country, period, thresholds).assign(period=name)
-            for name, period in periods.items()
-        ],
-        ignore_index=True,
-    )
-    verdicts["domain"] = names[verdicts["domain"]]
-    verdicts = add_witness(connection, verdicts, periods, has_explorer=scope.has_explorer)
     listed, withheld = interval_tables(connection, country, names)
     return Judgement(
-        verdicts.sort_values([*PAIR, "period"], ignore_index=True),
+        _tabulate_verdicts(connection, country, names, scope),
         listed,
         addresses,
         withheld,
         _chances(country, names),
-        _defects(connection, country),
+        _defects(country),
         lambda: country,
     )
 
@@ -219,215 +200,131 @@ def _chances(country: Country, names: NDArray[np.object_]) -> pd.DataFrame:
     return chances.sort_values(PAIR, ignore_index=True)
 
 
-def _defects(connection: duckdb.DuckDBPyConnection, country: Country) -> pd.DataFrame:
+def _defects(country: Country) -> pd.DataFrame:
     """Count what failed in one kind of probe alone, by software and kind of failure."""
     rows = [
-        (session.row, session.kind, pair.domain)
-        for pair in country.pairs
-        for stretch in pair.stretches
+        (session.row, session.kind)
+        for stretch in country.stretches()
         if stretch.reason == ONE_KIND_OF_PROBE
         for session in stretch.failures
     ]
-    found = pd.DataFrame(rows, columns=["row", "kind", "domain"]).astype({"row": "int64"})
-    software = country.columns["software"][found["row"]]
-    found["software"] = read_type(connection, "software_name")[software]
-    by_version = found.groupby(["software", "kind"])["domain"].agg(["nunique", "size"])
-    by_version.columns = pd.Index(["site_count", "session_count"])
-    return by_version.reset_index()
+    found = pd.DataFrame(rows, columns=["row", "kind"]).astype({"row": "int64"})
+    found = country.describe(found).astype({"software": "str"})
+    by_version = found.groupby(["software", "kind"], as_index=False)
+    return by_version.agg(site_count=("domain", "nunique"), session_count=("domain", "size"))
 
 
-#: Columns that the verdicts of a period are made from, and that are not published.
-_WORKING = [
-    "has_problem",
-    "ok_days",
-    "unclear_sessions",
-    "unheard_sessions",
-    "own_session_count",
-    "to_unite",
-    "last_known",
-    "first_open",
-    "is_open",
-    "reason",
-    "listed_session_count",
-    "reached_inside",
-    "first_failure",
-    "last_failure",
-    "ends_otherwise",
-    "marked_days",
-    "caveat",
+#: The columns of ``Judgement.verdicts``, without those of the witness.
+_COLUMNS = [
+    *PAIR,
+    *("measurement_count", "blocked_count", "down_count", "ok_count", "unknown_count"),
+    *("day_count", "session_count"),
+    *("blocked_session_count", "down_session_count", "ok_session_count"),
+    *("resolver_asns", "inputs", "state", "evidence", "chance", "schedule"),
+    *("rule_id", "mechanism", "sessions_to_flip", "insufficient_reason", "set_aside_reason"),
+    *("blocked_share", "blocked_share_low", "blocked_share_high"),
+    *("blocked_from", "blocked_until", "last_seen_blocked", "note", "period"),
 ]
 
 
-def _verdicts_of(
-    connection: duckdb.DuckDBPyConnection, country: Country, period: Period, thresholds: Thresholds
+def _tabulate_verdicts(
+    connection: duckdb.DuckDBPyConnection,
+    country: Country,
+    names: NDArray[np.object_],
+    scope: Scope,
 ) -> pd.DataFrame:
-    """Return one period's rows of ``verdicts``, sites by number, without a witness."""
-    states = [judge_period(pair, period, thresholds) for pair in country.pairs]
-    given = {"since": period.since, "until": period.until, "most_resolvers": _MOST_RESOLVERS}
-    table = connection.execute(_QUERIES["cell_counts"], given).df()
-    table = table.merge(_describe_states(connection, country, states), on=PAIR, how="left")
+    """Return ``Judgement.verdicts``."""
+    thresholds = scope.thresholds
+    periods = [(name, span.since, span.until) for name, span in scope.periods.items()]
+    connection.register("periods", pd.DataFrame(periods, columns=["period", "since", "until"]))
+    create_tables(connection, _STEPS, {})
+    counts = connection.execute(_QUERIES["cell_counts"], {"most_resolvers": _MOST_RESOLVERS}).df()
+    table = counts.merge(_tabulate_states(connection, country, scope), on=_KEY, how="left")
     table["state"] = _fill_states(table, thresholds)
-    is_listed = table["state"].isin(LISTED)
-    table["sessions_to_flip"] = _count_flips(table, states, thresholds)
+    table["sessions_to_flip"] = sessions_to_flip(table, thresholds)
     table["insufficient_reason"] = why_insufficient(table, thresholds)
-    table["set_aside_reason"] = set_aside_reasons(connection, table, states, period, thresholds)
-    table = _add_share(table, is_listed)
-    table = _add_dates(table, is_listed, period, thresholds)
-    is_chosen = (table["state"] == "ok") & (
-        table["blocked_session_count"] > table["ok_session_count"]
-    )
-    reason = table["reason"].fillna("").mask(is_chosen, OTHER_RESOLVERS)
-    table["note"] = table["note"].where(is_listed, reason)
-    table["note"] = _add_inputs(table)
+    table["set_aside_reason"] = set_aside_reasons(connection, table, thresholds)
+    table["domain"] = names[table["domain"]]
+    is_listed = table["state"].isin(LISTED)
     for column in ("rule_id", "mechanism", "resolver_asns", "schedule", "inputs"):
         table[column] = table[column].where(is_listed, "").fillna("")
     is_of_resolver = table["mechanism"].str.startswith("dns.")
     table["resolver_asns"] = table["resolver_asns"].where(is_of_resolver, "")
-    return table.drop(columns=_WORKING)
+    table = _add_share(table, is_listed)
+    table = _add_dates(table, is_listed, scope)[_COLUMNS].sort_values(_KEY, ignore_index=True)
+    return add_witness(connection, table, scope.periods, has_explorer=scope.has_explorer)
 
 
-def _add_inputs(table: pd.DataFrame) -> pd.Series:
-    """Return the notes, with which kind of input a listed pair is judged by, if by one alone."""
-    words = table["inputs"].map(ONE_INPUT).where(table["state"].isin(LISTED))
-    notes = zip(words.fillna(""), table["note"], strict=True)
-    return pd.Series(["; ".join(filter(None, parts)) for parts in notes], table.index, dtype=str)
-
-
-def _describe_states(
-    connection: duckdb.DuckDBPyConnection, country: Country, states: Sequence[PairState]
+def _tabulate_states(
+    connection: duckdb.DuckDBPyConnection, country: Country, scope: Scope
 ) -> pd.DataFrame:
-    """Return the states of a period as a frame, a row a pair in which anything fails.
+    """Return the states of pairs in which anything fails, a row a pair and period.
 
-    Besides the state: the evidence and chance of the most surprising way to fail; and of the listed
-    stretches the rule and mechanism of most failed sessions, the hours, what cannot be told of
-    them, the days of the first and last failure, and how many sessions inside failed and reached
-    the site.
+    Beside ``PairState``: the evidence and chance of the most surprising way to fail, and the rule
+    and mechanism of most failed sessions of listed stretches.
     """
     rows = [
-        {
-            "domain": state.pair.domain,
-            "probe_asn": state.pair.probe_asn,
-            "state": state.state,
-            "is_open": state.is_open,
-            "reason": state.reason,
-            "evidence": _evidence_of(state),
-            "schedule": _schedule_of(state),
-            # empty, unless each stretch has one
-            "caveat": min((part.stretch.caveat for part in state.listed), default=""),
-            "listed_session_count": len(state.failures),
-            "reached_inside": state.reached_count,
-            "first_failure": state.failures[0].day if state.failures else None,
-            "last_failure": state.failures[-1].day if state.failures else None,
-            "ends_otherwise": state.ends_otherwise,
-        }
-        for state in states
+        judge_period(pair, period, scope.thresholds)
+        for period in scope.periods.values()
+        for pair in country.pairs
     ]
-    types = {"domain": "int32", "probe_asn": "uint32", "evidence": "float64"}
-    table = pd.DataFrame(rows, columns=_DESCRIBED).astype(types)
+    numbers = ("evidence", "resting_failures", "resting_sessions", "to_flip")
+    types = dict.fromkeys(numbers, "float64") | {"domain": "int32", "probe_asn": "uint32"}
+    table = pd.DataFrame(rows, columns=PairState._fields).astype(types)
     for name in ("first_failure", "last_failure"):
         table[name] = pd.to_datetime(table[name], unit="D").astype(MOMENT)
-    failures = ((number, state.pair, state.failures) for number, state in enumerate(states))
-    rules = explain_failures(connection, country, failures)[["rule_id", "mechanism"]]
-    log_evidence = table["evidence"]
-    table = table.assign(evidence=round_evidence(log_evidence), chance=round_chance(log_evidence))
-    return table.join(rules)
-
-
-_DESCRIBED = [
-    *PAIR,
-    "state",
-    "is_open",
-    "reason",
-    "evidence",
-    "chance",
-    "schedule",
-    "caveat",
-    "listed_session_count",
-    "reached_inside",
-    "first_failure",
-    "last_failure",
-    "ends_otherwise",
-]
-
-
-def _evidence_of(state: PairState) -> float | None:
-    """Return ln E of the most surprising way to fail."""
-    evidence = (part.stretch.log_evidence for part in state.listed)
-    return max(evidence, default=state.pair.log_evidence)
-
-
-def _schedule_of(state: PairState) -> str:
-    """Return the hours of the listed stretches; empty unless all of them have the same."""
-    schedules = {str(part.stretch.series.schedule or "") for part in state.listed}
-    return schedules.pop() if len(schedules) == 1 else ""
+    rules = explain_failures(connection, country, [state.failures for state in rows])
+    return table.assign(
+        period=np.repeat([*scope.periods], len(country.pairs)),
+        evidence=round_evidence(table["evidence"]),
+        chance=round_chance(table["evidence"]),
+    ).join(rules[["rule_id", "mechanism"]])
 
 
 def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """Return the states: *ok* or *insufficient* of a pair that is neither listed nor failing."""
-    total = count_heard(table)
+    total = table["heard_session_count"]
     is_open = meets_floor(table["ok_session_count"], table["ok_days"], total, thresholds)
-    is_open = is_open.mask(table["is_open"].notna(), table["is_open"] == True)  # noqa: E712
-    is_open &= ~(table["marked_days"] >= MARKED_DAYS)
+    is_open = table["is_open"].astype("boolean").fillna(is_open) & (
+        table["marked_days"] < MARKED_DAYS
+    )
     otherwise = is_open.map({True: "ok", False: "insufficient"})
     return table["state"].where(table["state"].fillna("") != "", otherwise)
-
-
-#: What ``flips.sessions_to_flip`` reads of a pair.
-_FLIP_COLUMNS = [
-    "state",
-    "mechanism",
-    "session_count",
-    "blocked_session_count",
-    "down_session_count",
-    "ok_session_count",
-    "unclear_sessions",
-    "marked_days",
-    "own_session_count",
-    "to_unite",
-    "listed_session_count",
-]
-
-
-def _count_flips(
-    table: pd.DataFrame, states: Sequence[PairState], thresholds: Thresholds
-) -> pd.Series:
-    """Return of each pair how many forged sessions could change its state, at least."""
-    rests_on = {(state.pair.domain, state.pair.probe_asn): state.rests_on for state in states}
-    pairs = zip(table["domain"].tolist(), table["probe_asn"].tolist(), strict=True)
-    counts = table[_FLIP_COLUMNS].fillna({"mechanism": ""}).astype(object)  # Arrow's texts are slow
-    rows = counts.itertuples()
-    fewest = [
-        sessions_to_flip(row, rests_on.get(pair), thresholds)
-        for pair, row in zip(pairs, rows, strict=True)
-    ]
-    return pd.Series(fewest, table.index, dtype="int64")
 
 
 def _add_share(table: pd.DataFrame, is_listed: pd.Series) -> pd.DataFrame:
     """Add the share of blocked among blocked and ok sessions: in the interval, or the period."""
     hits = table["listed_session_count"].where(is_listed, table["blocked_session_count"])
-    opened = table["reached_inside"].where(is_listed, table["ok_session_count"])
+    opened = table["reached_count"].where(is_listed, table["ok_session_count"])
     low, high = wilson_bounds(hits, hits + opened)
     share = (hits / (hits + opened).where(hits + opened > 0)).astype("float64")
     return table.assign(blocked_share=share, blocked_share_low=low, blocked_share_high=high)
 
 
-def _add_dates(
-    table: pd.DataFrame, is_listed: pd.Series, period: Period, thresholds: Thresholds
-) -> pd.DataFrame:
-    """Add the first and last day of blocking over the listed intervals, and notes on them."""
+def _add_dates(table: pd.DataFrame, is_listed: pd.Series, scope: Scope) -> pd.DataFrame:
+    """Add the first and last day of blocking over the listed intervals, and the note.
+
+    The note has what is to be known of a listed pair, and why another is not listed.
+    """
     first = table["first_failure"].where(is_listed)
     last = table["last_failure"].where(is_listed)
     end = table["last_known"]
     to_the_end = is_listed & (last >= end) & (table["ends_otherwise"] != True)  # noqa: E712
-    is_recent = (pd.Timestamp(period.until) - end).dt.days <= thresholds.not_tested_days
-    unseen_before = is_listed & ~(table["first_open"] < first)
-    since = unseen_before.map({True: "at least since", False: ""})
-    until = (to_the_end & ~is_recent).map({True: "not tested since", False: ""})
-    parts = zip(since, until, table["caveat"].fillna(""), strict=True)
+    until = table["period"].map({name: pd.Timestamp(p.until) for name, p in scope.periods.items()})
+    is_recent = (until - end).dt.days <= scope.thresholds.not_tested_days
+    is_chosen = (table["state"] == "ok") & (
+        table["blocked_session_count"] > table["ok_session_count"]
+    )
+    notes = [
+        table["inputs"].map(ONE_INPUT).where(is_listed),
+        pd.Series("at least since", table.index).where(is_listed & ~(table["first_open"] < first)),
+        pd.Series("not tested since", table.index).where(to_the_end & ~is_recent),
+        table["caveat"].where(is_listed, table["reason"].mask(is_chosen, OTHER_RESOLVERS)),
+    ]
+    parts = zip(*(note.fillna("").astype(object) for note in notes), strict=True)
     return table.assign(
         blocked_from=first,
         blocked_until=last.mask(to_the_end & is_recent),
         last_seen_blocked=last,
-        note=["; ".join(filter(None, part)) for part in parts],
+        note=pd.Series(["; ".join(filter(None, part)) for part in parts], table.index, dtype=str),
     )
