@@ -122,7 +122,7 @@ def list_pairs(
         names = read_type(opened, "host_name")
     pairs = [stretch.pair for stretch in country.stretches() if stretch.is_listed]
     listed = dict.fromkeys((names[pair.domain], pair.probe_asn) for pair in pairs)
-    return pd.DataFrame(listed, columns=PAIR).astype({"domain": "str", "probe_asn": "int64"})
+    return pd.DataFrame([*listed], columns=PAIR).astype({"domain": "str", "probe_asn": "int64"})
 
 
 def judge_without_rivals(
