@@ -53,8 +53,8 @@ DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-reader setup-dev report sensitivity pdf ingest doctor field-check watch share validate audit notice test check bundle release translations lab bench clean \
-  run-report run-sensitivity run-ingest run-doctor run-field-check run-watch run-share run-validate run-audit run-notice run-pdf FORCE
+.PHONY: help setup setup-reader setup-dev report sensitivity pdf ingest doctor field-check topic watch share validate audit notice test check bundle release translations lab bench clean \
+  run-report run-sensitivity run-ingest run-doctor run-field-check run-topic run-watch run-share run-validate run-audit run-notice run-pdf FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | \
@@ -85,6 +85,9 @@ doctor: run-doctor  ## say in two minutes what would hinder a report; run it bef
 field-check: run-field-check  ## judge the measurements that OONI's analysts labelled; says how often both agree
 	$(finish)
 
+topic: run-topic  ## show some sites (SITES) in several countries (COUNTRIES) on one page
+	$(finish)
+
 watch: run-watch  ## show what changed since the last run; exit status 10 if anything did
 	$(finish)
 
@@ -104,7 +107,7 @@ audit: run-audit  ## check a draft's statements (CLAIMS) by arithmetic, against 
 	$(finish)
 
 # A cluster is spoken to by Dask, which no other report needs.
-run-report run-sensitivity run-ingest run-watch run-field-check: $(if $(value SCHEDULER),$(DEV_STAMP))
+run-report run-sensitivity run-ingest run-watch run-field-check run-topic: $(if $(value SCHEDULER),$(DEV_STAMP))
 
 run-report: $(STAMP)
 	$(call run,report)
@@ -125,6 +128,11 @@ run-doctor: $(STAMP)
 run-field-check: inherited =
 run-field-check: $(STAMP)
 	$(call run,field-check)
+
+# PROBE_CC and what else a report takes from the environment is not of several countries.
+run-topic: inherited =
+run-topic: $(STAMP)
+	$(call run,topic)
 
 run-share: $(STAMP)
 	$(call run,share)

@@ -193,6 +193,26 @@ def _table(name: str, key: str, about: str, columns: str) -> Table:
     return Table(name, tuple(key.split()), " ".join(about.split()), kinds)
 
 
+#: The columns of a verdict, of a listed stretch and of a change, in every table that has them.
+_VERDICTS = """
+    domain probe_asn period state mechanism rule_id measurement_count blocked_count
+    down_count ok_count unknown_count session_count blocked_session_count down_session_count
+    ok_session_count day_count blocked_share blocked_share_low blocked_share_high
+    blocked_from blocked_until sessions_to_flip resolver_asns operator set_aside_reason note
+    witness_report_id witness_input witness_url evidence chance schedule insufficient_reason
+    last_seen_blocked inputs
+"""
+_INTERVALS = """
+    domain probe_asn blocked_from mechanism last_seen_open blocked_until
+    first_seen_open_again measurement_count session_count day_count longest_gap_days state
+    schedule evidence chance last_seen_open_time blocked_from_time blocked_until_time
+    first_seen_open_again_time last_seen_blocked blocked_count blocked_session_count
+"""
+_NEWS = """
+    look earlier_look change test_name item probe_asn network status state mechanism
+    schedule last_seen_open blocked_from blocked_until first_seen_open_again session_count
+    blocked_session_count day_count chance sessions_to_flip witness_url note cause
+"""
 #: The published tables, in the order of docs/tables.md.
 TABLES = {
     table.name: table
@@ -242,22 +262,14 @@ TABLES = {
             "verdicts",
             "domain probe_asn period",
             "One row per site and network that was tested, for the whole period and for each half.",
-            """domain probe_asn period state mechanism rule_id measurement_count blocked_count
-            down_count ok_count unknown_count session_count blocked_session_count down_session_count
-            ok_session_count day_count blocked_share blocked_share_low blocked_share_high
-            blocked_from blocked_until sessions_to_flip resolver_asns operator set_aside_reason note
-            witness_report_id witness_input witness_url evidence chance schedule insufficient_reason
-            last_seen_blocked inputs""",
+            _VERDICTS,
         ),
         _table(
             "blocking_intervals",
             "domain probe_asn blocked_from blocked_from_time",
             """One row per stretch that is blocked or likely blocked, on networks of any kind. A
             site blocked twice on a network has two rows.""",
-            """domain probe_asn blocked_from mechanism last_seen_open blocked_until
-            first_seen_open_again measurement_count session_count day_count longest_gap_days state
-            schedule evidence chance last_seen_open_time blocked_from_time blocked_until_time
-            first_seen_open_again_time last_seen_blocked blocked_count blocked_session_count""",
+            _INTERVALS,
         ),
         _table(
             "blocked_addresses",
@@ -518,9 +530,14 @@ TABLES = {
             """Made by `make watch`, not by a report: one row per change of a site, an app or a tool
             on an access network, at this look and at earlier looks whose last day is in the
             period.""",
-            """look earlier_look change test_name item probe_asn network status state mechanism
-            schedule last_seen_open blocked_from blocked_until first_seen_open_again session_count
-            blocked_session_count day_count chance sessions_to_flip witness_url note cause""",
+            _NEWS,
+        ),
+        _table(
+            "watch_countries",
+            "probe_cc look change test_name item probe_asn",
+            """Made by `make watch` on several countries: the rows of each country's
+            `watch.csv`.""",
+            f"probe_cc {_NEWS}",
         ),
         _table(
             "watch_standing",
@@ -572,6 +589,40 @@ TABLES = {
             "domain probe_cc",
             "One row per site that any country lists, and per country that tested it.",
             "domain probe_cc state network_count blocked_network_count mechanisms is_common",
+        ),
+        _table(
+            "topic_countries",
+            "probe_cc",
+            """Made by `make topic`, as are all tables whose names begin with `topic_`: one row per
+            country, in the order of the codes. Counts are of the topic's sites on the country's
+            access networks.""",
+            """probe_cc country is_fictional since until reading domain_count told_domain_count
+            blocked_domain_count network_count blocked_network_count pair_count told_pair_count
+            blocked_pair_count measurement_count input_digest command""",
+        ),
+        _table(
+            "topic_sites",
+            "probe_cc domain",
+            """One row per site of the topic that a country tested, as its own report would judge
+            it. Counts are of access networks; a site that only other networks tested has no
+            state.""",
+            """probe_cc domain category state insufficient_reason reason network_count
+            told_network_count blocked_network_count mechanisms blocked_from last_seen_blocked
+            measurement_count session_count blocked_session_count chance""",
+        ),
+        _table(
+            "topic_verdicts",
+            "probe_cc domain probe_asn",
+            """The rows of `verdicts.csv` of each country's own report for the whole period, of the
+            topic's sites, with name and kind of the network.""",
+            f"probe_cc {_VERDICTS} network kind",
+        ),
+        _table(
+            "topic_intervals",
+            "probe_cc domain probe_asn blocked_from blocked_from_time",
+            """The rows of `blocking_intervals.csv` of each country's own report, of the topic's
+            sites, with name and kind of the network.""",
+            f"probe_cc {_INTERVALS} network kind",
         ),
         _table(
             "method_comparison",

@@ -19,10 +19,9 @@ import pandas as pd
 import pytest
 import typer.main
 
-from analysis.commands import cli
+from analysis.commands import cli, several_countries
 from analysis.commands.field_check import read_plan
 from analysis.commands.judging import judge_files
-from analysis.commands.reporting import watch_settings
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
 from analysis.languages import language as catalogue
@@ -559,10 +558,12 @@ def _check_command(program: str, name: str, arguments: list[str]) -> None:
         given = commands[name].make_context(name, [*arguments]).params
         values = given.get("arguments") or []
         if name == "watch":
-            watch_settings(values)
+            several_countries.list_watches(values)
+        elif name == "topic" and values:
+            several_countries.read_plan(values)
         elif name == "field-check":
             read_plan(values)
-        elif name not in ("audit", "refresh"):
+        elif name not in ("audit", "refresh", "topic"):
             parse_settings(values)
 
 
@@ -573,6 +574,7 @@ def test_every_command_in_the_documents_is_accepted(
     monkeypatch.chdir(tmp_path)
     (variant,) = _sections("library.md")["A variant as a report"]
     Path("no_sinkholes.py").write_text(variant, encoding="utf-8")
+    Path("sites.txt").write_text("news.example\n", encoding="utf-8")
     seen = set()
     for path in DOCS:
         for program, name, *arguments in _commands_in(path.read_text(encoding="utf-8")):

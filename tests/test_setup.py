@@ -322,5 +322,5 @@ def test_an_installed_package_has_what_ships(repository_root: Path, tmp_path: Pa
     )
     assert done.stdout.splitlines() == [
         "likely_blocked",
-        f"10 True Cambodia True {tmp_path / 'data'}",
+        f"11 True Cambodia True {tmp_path / 'data'}",
     ]

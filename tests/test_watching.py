@@ -343,7 +343,7 @@ def test_hostile_names_are_inert(standings: tuple[Standing, Standing]) -> None:
     for words, html in show_watch(log, pairs, look, ENGLISH):
         assert not re.search("<script|\u202e", html), words
         assert len(html) < 200_000
-    feed = write_feed(log, look)
+    feed = write_feed([(log, look)])
     assert not re.search("<script|\u202e", feed)
     ids = [one.text for one in ElementTree.fromstring(feed).iter("{http://www.w3.org/2005/Atom}id")]
     assert len(set(ids)) == len(log) + 1

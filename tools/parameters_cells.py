@@ -1,9 +1,10 @@
-"""Write the parameters cell of every notebook from the declarations of parameters.
+"""Write the parameters cell of every notebook of a report from the declarations of parameters.
 
     .venv/bin/python tools/parameters_cells.py            write them
     .venv/bin/python tools/parameters_cells.py --check    name those that differ; exit status 1
 
-A notebook's own parameters, below the line ``# This notebook``, are kept.
+A notebook's own parameters, below the line ``# This notebook``, are kept. The notebook of a topic,
+which is of several studies, has a cell of its own.
 """
 
 import sys
@@ -43,7 +44,7 @@ def expected(source: str) -> str:
 def main(is_check: bool) -> int:
     """Write the cells that differ, or name them."""
     differing = []
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         before = nbformat.writes(notebook)
         for cell in notebook.cells:

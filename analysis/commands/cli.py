@@ -29,7 +29,7 @@ app = typer.Typer(
     help="Make a national internet-censorship report from a country's OONI measurements.",
 )
 #: Commands that continue an interrupted run when they are given again.
-_RESUMABLE = ("report", "sensitivity", "ingest", "share", "pdf", "watch", "field-check")
+_RESUMABLE = ("report", "sensitivity", "ingest", "share", "pdf", "watch", "field-check", "topic")
 #: Exit status of ``watch`` if anything changed.
 _NEWS = 10
 _HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
@@ -180,20 +180,42 @@ def watch(arguments: Arguments = None) -> None:
     """Show what changed since the last run: sites newly blocked, unblocked or suspicious.
 
     Exit status 10 if anything changed. Without dates, UNTIL is today and SINCE is 180 days
-    earlier. OUT (default reports/<cc>/watch/) remembers the last run.
+    earlier. OUT (default reports/<cc>/watch/) remembers the last run. PROBE_CC=KH,VN looks at each
+    country, and makes one page and one feed of all (reports/watch/kh-vn/).
     """
-    from analysis.commands.reporting import look, watch_settings
+    from analysis.commands.several_countries import list_watches, publish_watches
+
+    given = arguments or []
+    every, trouble = list_watches(given), None
+    news_count = 0
+    for settings in every:
+        try:
+            news_count += _look(settings)
+        except SourceError as error:
+            if len(every) == 1:
+                raise
+            trouble = error
+            say(f"{settings.study.probe_cc}: {error}")
+    if len(every) > 1 and any((settings.out / "run.json").is_file() for settings in every):
+        print(f"watch: {_nearby(publish_watches(every, read_values(given).get('OUT', '')))}")
+    if trouble:
+        raise trouble
+    if news_count:
+        raise typer.Exit(_NEWS)
+
+
+def _look(settings: Settings) -> int:
+    """Look at one country, and return the number of changes."""
+    from analysis.commands.reporting import look
     from analysis.review.standing import read_last_look
     from analysis.review.watch_page import PAGE
 
-    settings = watch_settings(arguments or [])
     last = read_last_look(settings.out, settings.study.probe_cc, settings.study.period)
     inputs = _gather(settings, is_watch=True)
     with show_status("judging"):
         news_count = look(inputs, last, _print_lines)
     print(f"watch: {_nearby(settings.out / PAGE)}")
-    if news_count:
-        raise typer.Exit(_NEWS)
+    return news_count
 
 
 @app.command()
@@ -264,6 +286,28 @@ def field_check(
             trouble = trouble or late
     if trouble:
         raise trouble
+
+
+@app.command()
+def topic(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SITES=… COUNTRIES=XX,YY SINCE=… UNTIL=… [NAME=VALUE]…"),
+    ] = None,
+) -> None:
+    """Show on one page which of some sites are blocked in which countries, and how sure that is.
+
+    SITES is a file with one name a line; or names, category codes of the test lists and words of
+    OONI's incidents, separated by commas. Each country is judged on all that the store has of it;
+    what is missing on a server is named, and read with FETCH=1. Takes OUT, SOURCE, STORE and the
+    lists of a report, and SCHEDULER.
+    """
+    from analysis.commands.several_countries import publish_topic, read_measurements, read_plan
+
+    plan = read_plan(arguments or [])
+    read_measurements(plan, _simulate, read_sites, say)
+    with show_status("judging each country"):
+        print(f"topic: {_nearby(publish_topic(plan))}")
 
 
 def _is_wanted(answer: bool | None) -> bool:

@@ -578,7 +578,7 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
             lang = edition.page.lang
             item = SetItem(PAGE, lang.say("Early warning"), "", lang.code)
             write_alone(build.folder, edition, item, show_watch(log, standing, this, lang))
-        (build.folder / FEED).write_text(write_feed(log, this), "utf-8", newline="\n")
+        (build.folder / FEED).write_text(write_feed([(log, this)]), "utf-8", newline="\n")
         build.run = run | {RECORD: True}
         lines = [*_say(news, last is None), *say_thin(judged, settings.study.period)]
         tell(map(printable, lines))

@@ -67,8 +67,8 @@ def dictionary_page(file: str) -> Appendix:
     return Appendix(SetItem(file, "Tables: what they hold", line), lambda *_: sections)
 
 
-#: Tables of a report; the others are those of a watch or of a comparison of countries.
-_APART = ("watch", "side_by_side", "field_check")
+#: Tables of a report; the others are those of a watch, a topic or a comparison of countries.
+_APART = ("watch", "side_by_side", "field_check", "topic")
 _OF_REPORTS = [name for name in TABLES if not name.startswith(_APART)]
 
 
@@ -92,14 +92,14 @@ def _show(name: str) -> Markup:
 
 
 def write_datapackage(tables: Path, run: Mapping[str, Any]) -> None:
-    """Describe the tables of a report that is being made.
+    """Describe the tables of a report, or of a topic, that is being made.
 
     Args:
         tables: the folder with all of them.
         run: the content of ``run.json``: country, period, rules, lists and licence.
     """
     licence, address = _LICENCES[run["is_fictional"]]
-    files = [tables / f"{name}.csv" for name in _in_order(_OF_REPORTS)]
+    files = [tables / f"{name}.csv" for name in _in_order(TABLES)]
     package = {
         "profile": "tabular-data-package",
         **_entitle(run["parameters"]),
@@ -115,9 +115,11 @@ def write_datapackage(tables: Path, run: Mapping[str, Any]) -> None:
 def _entitle(parameters: Mapping[str, str]) -> dict[str, str]:
     """Return the name, title and description of the package."""
     cc, since, until = (parameters[name] for name in ("probe_cc", "since", "until"))
+    codes = cc.split(",")
+    countries = ENGLISH.listed(map(country_name, codes))
     return {
-        "name": f"internet-censorship-{cc.lower()}-{since}",
-        "title": f"Internet censorship in {country_name(cc)}: tables of a report",
+        "name": f"internet-censorship-{'-'.join(codes).lower()}-{since}",
+        "title": f"Internet censorship in {countries}: tables of a report",
         "description": f"Measurements from {since} to {until}, the day after the last. A listed "
         "site was seen blocked or likely blocked; no table says who ordered it.",
     }

@@ -283,6 +283,44 @@ def publish(contents: Contents, out: Path, say: Callable[[str], object] = _log.i
     return out.resolve()
 
 
+def publish_notebook(
+    notebook: Path,
+    parameters: Mapping[str, object],
+    page: PageContext,
+    out: Path,
+    kind: str,
+    run: Mapping[str, Any],
+    withheld: Withheld = NONE_WITHHELD,
+) -> Path:
+    """Execute one notebook, and publish its page with the tables that it writes.
+
+    Args:
+        notebook: the file.
+        parameters: as those of ``Contents``.
+        page: header of the page.
+        out: the folder; an earlier one of the same kind there is replaced.
+        kind: the key of ``run.json`` that only folders of this kind have; it gets the findings.
+        run: the other content of ``run.json``.
+        withheld: names that must not appear.
+
+    Returns:
+        The page.
+
+    Raises:
+        ParameterError, ContractError, SourceError, WorkbookError: as ``publish``.
+    """
+    failed = out.with_name(f"{out.name}.failed.ipynb")
+    failed.unlink(missing_ok=True)
+    item = replace(describe(notebook), file=INDEX)
+    with published(out, kind, withheld=withheld) as build:
+        executed = execute(notebook, {**parameters, "tables": str(build.tables)}, failed)
+        _report_warnings(notebook.stem, executed)
+        build.run = {**run, kind: _take_findings(executed)}
+        write_page(build.folder / INDEX, render_page(executed, item, page, [item]))
+        write_datapackage(build.tables, build.run)
+    return out / INDEX
+
+
 def _run_notebooks(
     contents: Contents,
     build: Build,

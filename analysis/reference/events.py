@@ -130,6 +130,13 @@ def _read_incidents(code: str) -> EventList:
     return _event_list(table, incidents) if incidents else EventList()
 
 
+def find_incidents(words: str) -> list[Event]:
+    """Return OONI's incidents in any country whose title has these words; case is ignored."""
+    whole = re.compile(rf"(?<!\w){re.escape(words)}(?!\w)", re.IGNORECASE)
+    table = read_csv(_INCIDENTS, _INCIDENT_COLUMNS, "EVENTS")
+    return [_parse_incident(row) for _, row in table.rows if whole.search(row["blocked"])]
+
+
 def _parse_incident(row: Mapping[str, str]) -> Event:
     return Event(
         date.fromisoformat(row["first_day"]),

@@ -5,14 +5,14 @@ the same bytes.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from analysis.errors import printable
-from analysis.languages.language import Heading, Language
+from analysis.languages.language import ENGLISH, Heading, Language
 from analysis.observations.messaging_tests import BY_NAME
 from analysis.pages.formats import is_empty, link, macros
 from analysis.pages.html_tables import blocks, render_table
@@ -126,14 +126,56 @@ def show_watch(
     ]
 
 
-def write_feed(log: pd.DataFrame, look: Report) -> str:
+def show_watches(
+    looks: Sequence[tuple[pd.DataFrame, Report]], lang: Language
+) -> list[tuple[str, Markup]]:
+    """Return the sections of the page of several countries: one a country, then how to read it.
+
+    Args:
+        looks: each country's ``watch``, and what the ``run.json`` of its last look says.
+        lang: of the words.
+    """
+    form = macros("watch.html.j2", lang)
+    sections: list[tuple[str, Markup]] = []
+    provenance = {}
+    for log, look in looks:
+        country = country_name(look.probe_cc, lang)
+        log = _for_page(log, lang)
+        news = log[log["look"] == log["look"].max()]
+        opening = form.news(**_describe_news(news, lang), reached=look.period.last_day)
+        tables = [table for _, table in _show_news(news, lang, country)]
+        sections.append((country, Markup(opening) + Markup("").join(tables)))
+        provenance[country] = f"sha256 {look.run['input_digest']}"
+    tables = [link("tables/watch_countries.csv", "watch_countries.csv")]
+    return [
+        *sections,
+        (lang.heading("How to read this"), Markup(form.how_to_read(tables))),
+        (lang.heading("Provenance"), Markup(blocks(lang).definitions(provenance, "provenance"))),
+    ]
+
+
+def write_feed(looks: Sequence[tuple[pd.DataFrame, Report]]) -> str:
     """Return the news as an Atom feed (RFC 4287), an entry a change of a pair, the latest look
     first.
 
+    An entry has the same id in the feed of its country and in one of several.
+
     Args:
-        log: the contract's ``watch``.
-        look: what its ``run.json`` will say.
+        looks: each country's ``watch``, and what the ``run.json`` of its last look will say.
     """
+    codes = [look.probe_cc.lower() for _, look in looks]
+    entries = [entry for log, look in looks for entry in _list_entries(log, look)]
+    entries.sort(key=lambda entry: entry["look"], reverse=True)
+    last_day = max(look.period.last_day for _, look in looks)
+    countries = ENGLISH.listed(country_name(code) for code in codes)
+    feed = macros("watch.atom.xml.j2").feed(
+        "-".join(codes), countries, last_day, PAGE, entries, len(codes) > 1
+    )
+    return str(feed)
+
+
+def _list_entries(log: pd.DataFrame, look: Report) -> list[dict[Any, Any]]:
+    """Return the entries of a country's feed, in the order of its log."""
     cc = look.probe_cc.lower()
     kinds = TABLES["watch"].columns.items()
     texts = {name: tell_cells(log[name], kind) for name, kind in kinds if kind in ("asn", "date")}
@@ -142,12 +184,8 @@ def write_feed(log: pd.DataFrame, look: Report) -> str:
         key = (cc, *(entry[name] for name in ("look", "item", "test_name", "probe_asn", "change")))
         entry["key"] = hashlib.sha256(repr(key).encode()).hexdigest()
         entry["words"] = WATCH_CHANGES[entry["change"]]
-    entries.sort(key=lambda entry: entry["look"], reverse=True)
-    last_day = look.period.last_day
-    feed = macros("watch.atom.xml.j2").feed(
-        cc, country_name(look.probe_cc), last_day, PAGE, entries
-    )
-    return str(feed)
+        entry["country"] = country_name(look.probe_cc)
+    return entries
 
 
 def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
@@ -184,7 +222,13 @@ def _describe_news(news: pd.DataFrame, lang: Language) -> dict[str, Any]:
     }
 
 
-def _show_news(news: pd.DataFrame, lang: Language) -> Iterator[tuple[Heading, Markup]]:
+def _show_news(
+    news: pd.DataFrame, lang: Language, country: str = ""
+) -> Iterator[tuple[Heading, Markup]]:
+    """Yield a table for each kind of change, with its heading.
+
+    ``country`` begins the captions on a page of several.
+    """
     headings = {
         "domain": lang.say("Site or app"),
         "blocked_until": lang.say("Last seen blocked"),
@@ -205,11 +249,11 @@ def _show_news(news: pd.DataFrame, lang: Language) -> Iterator[tuple[Heading, Ma
             ]
             table = render_table(
                 rows[shown],
-                f"{lang.say(words)}: {caption}",
+                f"{country}{', ' if country else ''}{lang.say(words)}: {caption}",
                 "",
-                _SHOWN,
+                _FEW if country else _SHOWN,
                 headings,
-                file="watch.csv",
+                file="watch_countries.csv" if country else "watch.csv",
                 lang=lang,
             )
             yield lang.heading(words), table

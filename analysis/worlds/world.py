@@ -64,6 +64,7 @@ class Design:
         has_apps: whether probes also test messaging apps and circumvention tools. Nothing else
             depends on it.
         app_seed: draws the blocks of apps; None for the default.
+        block_seed: draws the blocks of web sites; None draws them by ``seed``.
         situation: a name in ``examined.EXAMINED``, instead of the default networks and blocks.
     """
 
@@ -80,6 +81,7 @@ class Design:
     cases: tuple[str, ...] = ("exam_hours",)
     has_apps: bool = False
     app_seed: int | None = None
+    block_seed: int | None = None
     situation: str = ""
 
 
@@ -131,7 +133,8 @@ def make_world(design: Design) -> World:
     change_sites(cases, seed, sites)
     spread_caches(seed, sites, networks, plan)
     internet = Internet(sites, plan)
-    usual = make_censorship(seed, internet, networks, period.day_count)
+    block_seed = seed if design.block_seed is None else design.block_seed
+    usual = make_censorship(block_seed, internet, networks, period.day_count)
     blocks, watches = add_cases(cases, seed, period, networks, sites, usual)
     troubles, changes = [], {}
     if design.situation:

@@ -41,6 +41,7 @@ from analysis.worlds.world import (
     run_sessions,
 )
 
+_DEFAULT_CODE = "QQ"
 FICTIONAL_CODES = ("AA", *(f"Q{letter}" for letter in "MNOPQRSTUVWXYZ"))
 _STAMP = "world.json"
 _NEVER = datetime.fromisoformat("9999-12-31")
@@ -52,15 +53,26 @@ _FORGED_OBJECTS = 50
 def write_shipped_country(
     out: str | Path, probe_cc: str, since: str | date, until: str | date
 ) -> None:
-    """Write the fictional country of ``make report``, with tests of apps."""
-    cases = ("exam_hours", "one_second")
-    write_world(out, probe_cc=probe_cc, since=since, until=until, has_apps=True, cases=cases)
+    """Write the fictional country of ``make report``, with tests of apps.
+
+    Another code than the default gives a neighbour: the same sites and networks, other blocks.
+    """
+    number = FICTIONAL_CODES.index(probe_cc) if probe_cc in FICTIONAL_CODES else 0
+    write_world(
+        out,
+        probe_cc=probe_cc,
+        since=since,
+        until=until,
+        has_apps=True,
+        cases=("exam_hours", "one_second"),
+        block_seed=None if probe_cc == _DEFAULT_CODE else 100 + number,
+    )
 
 
 def write_world(
     out: Path | str,
     *,
-    probe_cc: str = "QQ",
+    probe_cc: str = _DEFAULT_CODE,
     since: str | date = "2024-01-01",
     until: str | date = "2025-01-01",
     **options: Any,
