@@ -180,7 +180,9 @@ def test_tables_are_as_documented(tables: dict[str, pd.DataFrame]) -> None:
     key, and no key stands twice."""
     documented = _documented()
     others = {
-        name for name in documented if name.startswith(("watch", "side_by_side", "field_check"))
+        name
+        for name in documented
+        if name.startswith(("watch", "side_by_side", "field_check", "topic"))
     }
     # only with an earlier report, with page 7, or from OONI's archive
     others |= {"changes", "threshold_sweep", "rule_change", "ooni_counts"}

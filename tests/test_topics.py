@@ -150,11 +150,13 @@ def test_all_blocked_hardly_tested_and_nothing_there(
     assert countries["told_domain_count"].to_dict() == {"QR": "2", "QS": "0", "QT": "0"}
     text = _text(tmp_path / "out")
     told = (
-        "Fictional country QR : all 2 tested sites are blocked or likely blocked, on 2 of 2 access "
-        "networks; the first since the first of these days or longer.",
-        "Fictional country QS : no conclusion. 2 sites were tested, too rarely on each network.",
+        "Fictional country QR : of 2 tested sites, 0 are blocked and all 2 likely blocked, each on "
+        "one or more of 2 access networks, of 2 that were tested. At least one was blocked on 1 "
+        "July 2024 already, the first of these days; nothing says since when.",
+        "Fictional country QS : no conclusion. All 2 tested sites had too few tests on each "
+        "network.",
         "Fictional country QT : nothing is known. The source has no measurement of these days.",
-        "Tested in none of these countries: nowhere.example.",
+        "Tested in none of these countries, so that nothing can be said of them: nowhere.example.",
     )
     places = [text.index(sentence) for sentence in told]
     assert places == sorted(places)

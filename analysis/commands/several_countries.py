@@ -136,7 +136,7 @@ def publish_topic(plan: Plan) -> Path:
         status="Fictional countries" if run["is_fictional"] else "Draft",
         data_date=first.period.last_day,
         method_changes=tuple((edit, "") for edit in first.lineage.edits),
-        title="One topic in several countries",
+        title=f"What is blocked in {len(codes)} countries" if len(codes) > 1 else "What is blocked",
         has_witnesses=first.has_witnesses,
     )
     notebook = NOTEBOOKS / "topic.ipynb"

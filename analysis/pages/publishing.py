@@ -311,7 +311,7 @@ def publish_notebook(
     """
     failed = out.with_name(f"{out.name}.failed.ipynb")
     failed.unlink(missing_ok=True)
-    item = replace(describe(notebook), file=INDEX)
+    item = replace(describe(notebook), file=INDEX, title=page.title)
     with published(out, kind, withheld=withheld) as build:
         executed = execute(notebook, {**parameters, "tables": str(build.tables)}, failed)
         _report_warnings(notebook.stem, executed)

@@ -17,7 +17,7 @@ PARAMETER = "SITES"
 _MOST_PARTS = 2_000
 _MOST_BYTES = 1_000_000
 _FILES = (".txt", ".csv")  # no name of a site ends so
-#: Parts that a heading names.
+#: Names that a page lists.
 _SHOWN = 12
 
 
@@ -36,10 +36,12 @@ class Topic:
     @property
     def in_words(self) -> str:
         """The categories by name and the first host names."""
-        categories = [f"category {category_names()[code]}" for code in self.category_codes]
-        parts = [*categories, *self.names]
-        more = [f"{len(parts) - _SHOWN:,} more names"] if len(parts) > _SHOWN else []
-        return "; ".join([*parts[:_SHOWN], *more])
+        categories = [f"the category {category_names()[code]}" for code in self.category_codes]
+        names = [*self.names[:_SHOWN]]
+        if len(self.names) > _SHOWN:
+            names.append(f"{len(self.names) - _SHOWN:,} more")
+        by_name = [f"by name {', '.join(names)}"] if names else []
+        return "; ".join([*categories, *by_name])
 
     def covers(self, domain: str, category_code: str) -> bool:
         """Test whether a tested site belongs to the topic.

@@ -37,8 +37,14 @@ def open_page(tables: Tables, study: TopicStudy, missing: Sequence[str]) -> Mark
     """
     countries, sites = tables[COUNTRIES], tables[SITES]
     first = sites.groupby("probe_cc")["blocked_from"].min().to_dict()
+    states = sites.groupby("probe_cc")["state"].value_counts().to_dict()
     rows = [
-        row._asdict() | {"first_day": day_of(first.get(row.probe_cc))}
+        row._asdict()
+        | {
+            "first_day": day_of(first.get(row.probe_cc)),
+            "blocked_count": states.get((row.probe_cc, "blocked"), 0),
+            "likely_count": states.get((row.probe_cc, "likely_blocked"), 0),
+        }
         for row in list_rows(countries)
     ]
     return Markup(
@@ -59,7 +65,7 @@ def draw_matrix(tables: Tables) -> Markup:
         return Markup("")
     codes = state_codes(sites)
     counts = [
-        f"{row.blocked_network_count}/{row.told_network_count}" if row.told_network_count else ""
+        f"{row.blocked_network_count}/{row.told_network_count}" if row.blocked_network_count else ""
         for row in list_rows(sites)
     ]
     keys = zip(sites["domain"], sites["probe_cc"], strict=True)
@@ -74,7 +80,8 @@ def draw_matrix(tables: Tables) -> Markup:
         rows.append((site_link(site), marks))
     used = {id for _, marks in rows for id, *_ in marks}
     looks = [(_id(code), state) for code, state in MATRIX_STATES.items() if _id(code) in used]
-    return Markup(macros("topic.html.j2").matrix(heads, rows, looks, len(order) - len(shown)))
+    left_out_count, has_gaps = len(order) - len(shown), _id("") in used
+    return Markup(macros("topic.html.j2").matrix(heads, rows, looks, left_out_count, has_gaps))
 
 
 def order_sites(sites: pd.DataFrame) -> list[str]:
