@@ -16,6 +16,7 @@ PARAMETER = "SITES"
 #: More are a report of the whole country.
 _MOST_PARTS = 2_000
 _MOST_BYTES = 1_000_000
+_SHORTEST = 4  # letters of a title's words: shorter ones, such as *and*, are in many
 _FILES = (".txt", ".csv")  # no name of a site ends so
 #: Names that a page lists.
 _SHOWN = 12
@@ -79,7 +80,7 @@ def read_topic(text: str) -> Topic:
             codes.append(part.upper())
         elif "." in host:
             names.append(host)
-        elif incidents := find_incidents(part):
+        elif len(part) >= _SHORTEST and (incidents := find_incidents(part)):
             names += [domain for incident in incidents for domain in incident.domains]
         else:
             near = suggest(part.upper(), category_names())
