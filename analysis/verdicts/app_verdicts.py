@@ -21,7 +21,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.outcomes.steps import read_type
 from analysis.period import Period
 from analysis.sql import read_queries
 from analysis.verdicts.pairs import Country
@@ -78,7 +77,7 @@ def _share_elsewhere(
     ]
     sessions = pd.DataFrame(rows, columns=["domain", "operator", "day"]).astype("int64")
     sessions["day"] = pd.to_datetime(sessions["day"], unit="D").astype(control["day"].dtype)
-    parts = pd.Series(read_type(connection, "host_name")[sessions["domain"]], dtype="str")
+    parts = pd.Series(country.names[sessions["domain"]], dtype="str")
     tests = sessions[["day"]].assign(test_name=parts.str.extract(TEST_AND_PART)["test_name"])
     abroad = tests.merge(control, on=["test_name", "day"], how="left")["share"]
     domestic = _share_on_other_networks(connection, sessions)

@@ -14,13 +14,9 @@ BEFORE_FIRST_TEST = "began before the first test; the site may refuse this netwo
 
 
 def add_caveats(country: Country) -> None:
-    """Fill in the ``caveat`` of each listed stretch, which is empty for most."""
+    """Add to the ``caveat`` of listed stretches, which is empty for most, what addresses show."""
     for pair in country.pairs:
         of_pair = [stretch for stretch in pair.stretches if stretch.is_listed]
-        is_bystander = any(stretch.series.lent for stretch in of_pair)
-        for stretch in of_pair:
-            caveats = [
-                BEFORE_FIRST_TEST if stretch.site_may_refuse else "",
-                BYSTANDER if is_bystander else "",
-            ]
-            stretch.caveat = "; ".join(filter(None, caveats))
+        if any(stretch.series.lent for stretch in of_pair):
+            for stretch in of_pair:
+                stretch.caveat = "; ".join(filter(None, (stretch.caveat, BYSTANDER)))

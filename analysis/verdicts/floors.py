@@ -151,29 +151,7 @@ def find_line(thresholds: Thresholds, is_supported: bool) -> float:
     return min(line, LOWER_LINE) if is_supported else line
 
 
-def mark_blocks(site: Sequence[Pair], thresholds: Thresholds) -> None:
-    """Fill in which stretches of a site are blocks, unless a rival explains them: ``is_block``.
-
-    Args:
-        site: the pairs of a site.
-        thresholds: of the line and the floors.
-    """
-    for stretch in _find_supported({pair: pair.stretches for pair in site}, thresholds):
-        stretch.is_block = True
-
-
-def list_blocks(site: Sequence[Pair], thresholds: Thresholds) -> None:
-    """Fill in which blocks of a site are listed: ``is_listed``, and their ``log_evidence``.
-
-    Args:
-        site: the pairs of a site.
-        thresholds: of the line and the floors.
-    """
-    for stretch in _find_supported({pair: _leave(pair) for pair in site}, thresholds):
-        stretch.is_listed = True
-
-
-def _find_supported(
+def find_supported(
     site: Mapping[Pair, Sequence[Stretch]], thresholds: Thresholds
 ) -> Iterator[Stretch]:
     """Iterate over the blocks of a site, by their own evidence or that of others besides.
@@ -213,7 +191,7 @@ def _find_supported(
         yield from blocks if pair.is_supported else find_blocks(site[pair], line, thresholds)
 
 
-def _leave(pair: Pair) -> list[Stretch]:
+def leave(pair: Pair) -> list[Stretch]:
     """Return the blocks of a pair that no rival explains, with the evidence that is theirs.
 
     What a rival explains (``reason``) lends the other stretches neither sessions and days nor

@@ -10,7 +10,6 @@ from typing import Literal
 import duckdb
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.period import MOMENT
 from analysis.verdicts.judge import explain_failures
@@ -65,7 +64,7 @@ _COLUMNS = [
 
 
 def interval_tables(
-    connection: duckdb.DuckDBPyConnection, country: Country, names: NDArray[np.object_]
+    connection: duckdb.DuckDBPyConnection, country: Country
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the contract's ``blocking_intervals`` and ``withheld_intervals``.
 
@@ -76,10 +75,9 @@ def interval_tables(
     Args:
         connection: holds ``fired_rules``, see ``judge.decide``.
         country: with its listed stretches, and the reasons of others.
-        names: of the sites, by number.
     """
     intervals = [interval for pair in country.pairs for interval in _find_intervals(pair)]
-    rows = [_describe(interval, names[interval[0].pair.domain]) for interval in intervals]
+    rows = [_describe(interval, country.names[interval[0].pair.domain]) for interval in intervals]
     rules = explain_failures(connection, country, [*map(_failures_of, intervals)])
     table = pd.DataFrame(rows, columns=list(_DESCRIBED)).astype(_DESCRIBED)
     table = table.join(rules[["mechanism", "measurement_count"]])

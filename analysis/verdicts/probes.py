@@ -243,7 +243,7 @@ def _explains(kind: Any, forged: int = 0) -> bool:
 def count_to_explain(country: Country, most: int) -> None:
     """Fill in the number of forged sessions that make a listed stretch the failure of one kind.
 
-    ``to_probe`` is one more than ``most`` if more are needed, and not filled in of a mark.
+    ``to_flip`` is at most that: one more than ``most`` if more are needed. A mark is not asked.
     """
     listed = {stretch for stretch in country.stretches() if stretch.is_listed}
     fewest: defaultdict[int, int] = defaultdict(lambda: most + 1)
@@ -259,7 +259,7 @@ def count_to_explain(country: Country, most: int) -> None:
     for stretch in listed:
         if stretch.kind != MARK:
             manner = _manner_of(stretch)
-            stretch.to_probe = min(fewest[manner], households[manner])
+            stretch.to_flip = min(stretch.to_flip, fewest[manner], households[manner])
 
 
 def _count_to_household(tests: pd.DataFrame) -> int:

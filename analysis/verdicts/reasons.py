@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Collection
 from math import inf, log
-from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -126,7 +125,7 @@ def _find_usual(pair: Pair, away: Collection[tuple[int, str]], thresholds: Thres
     if LOWER_LINE <= evidence < log(thresholds.chance_line):
         return BELOW_LINE
     of_site = of_network = 0
-    for series in filter(attrgetter("is_weighed"), pair.series):
+    for series in (one for one in pair.series if one.kind != ANY):
         lessons = series.lessons
         site = 1.0 if (pair.domain, series.kind) in away else lessons.site_share()
         network = min(lessons.network_share(), lessons.other_probes_share)

@@ -20,9 +20,10 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.hosts import registrable_domain
-from analysis.outcomes.steps import create_tables, read_type
+from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import read_queries
+from analysis.verdicts.caveats import BEFORE_FIRST_TEST
 from analysis.verdicts.pairs import Country, Stretch
 from analysis.verdicts.probes import find_households, find_kinds_of_probe, find_split_sessions
 
@@ -159,7 +160,7 @@ def ask_rivals(
     *,
     has_control: bool = False,
 ) -> None:
-    """Fill in which blocks a rival explains: ``reason``, ``margin``, ``site_may_refuse``.
+    """Fill in which blocks a rival explains: ``reason``, ``caveat``, ``to_flip``.
 
     Args:
         connection: holds ``sessions, networks, site_networks``.
@@ -172,9 +173,8 @@ def ask_rivals(
     blocks = [
         stretch for stretch in country.stretches() if stretch.is_block and not stretch.series.lent
     ]
-    names = read_type(connection, "host_name")
     rows = [
-        _describe_block(number, stretch, names[stretch.pair.domain])
+        _describe_block(number, stretch, country.names[stretch.pair.domain])
         for number, stretch in enumerate(blocks)
     ]
     connection.register("blocks_at_hand", pa.Table.from_pylist(rows, _BLOCKS_AT_HAND))
@@ -197,10 +197,10 @@ def ask_rivals(
         for stretch in explained:
             stretch.reason = stretch.reason or rival.words
     for number, margin in connection.execute("SELECT stretch, margin FROM margins").fetchall():
-        blocks[number].margin = inf if margin is None else margin
+        blocks[number].to_flip = inf if margin is None else margin
     unopened = "SELECT stretch FROM refusals WHERE others = 0 AND is_unopened"
     for (number,) in connection.execute(unopened).fetchall():
-        blocks[number].site_may_refuse = True
+        blocks[number].caveat = BEFORE_FIRST_TEST
 
 
 #: One row is one block, see ``_describe_block``.
