@@ -1,11 +1,10 @@
 """What is listed and what is withheld, as intervals with dates, moments and counts."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from math import log
 from operator import attrgetter
-from typing import Literal
 
 import duckdb
 import numpy as np
@@ -18,15 +17,15 @@ from analysis.vocabulary import LEAST_CHANCE
 
 #: The key of a pair.
 PAIR = ["domain", "probe_asn"]
-#: What ``_describe`` says of an interval, with the type of each column.
+#: What ``_describe`` says of an interval, with the type of each column. Moments are
+#: seconds since 1970.
 _DESCRIBED = {
     "domain": "str",
     "probe_asn": "int64",
-    **{
-        f"{name}{ending}": MOMENT
-        for ending in ("", "_time")
-        for name in ("last_seen_open", "blocked_from", "blocked_until", "first_seen_open_again")
-    },
+    "last_seen_open_time": "float64",
+    "blocked_from_time": "float64",
+    "blocked_until_time": "float64",
+    "first_seen_open_again_time": "float64",
     "session_count": "int64",
     "day_count": "int64",
     "longest_gap_days": "int64",
@@ -36,6 +35,7 @@ _DESCRIBED = {
     "log_evidence": "float64",
     "reason": "str",
 }
+_MOMENTS = ("last_seen_open", "blocked_from", "blocked_until", "first_seen_open_again")
 _COLUMNS = [
     *PAIR,
     "blocked_from",
@@ -51,10 +51,7 @@ _COLUMNS = [
     "schedule",
     "evidence",
     "chance",
-    "last_seen_open_time",
-    "blocked_from_time",
-    "blocked_until_time",
-    "first_seen_open_again_time",
+    *(f"{name}_time" for name in _MOMENTS),
     "reached_session_count",
     "last_seen_blocked",
     "blocked_count",
@@ -81,6 +78,9 @@ def interval_tables(
     rules = explain_failures(connection, country, [*map(_failures_of, intervals)])
     table = pd.DataFrame(rows, columns=list(_DESCRIBED)).astype(_DESCRIBED)
     table = table.join(rules[["mechanism", "measurement_count"]])
+    for name in _MOMENTS:
+        table[f"{name}_time"] = pd.to_datetime(table[f"{name}_time"], unit="s").astype(MOMENT)
+        table[name] = table[f"{name}_time"].dt.floor("D")
     # what ``blocked_until`` and the counts are called in tables in which these mean something else
     table = table.assign(
         evidence=round_evidence(table["log_evidence"]),
@@ -137,14 +137,10 @@ def _describe(interval: Sequence[Stretch], name: str) -> dict[str, object]:
     return {
         "domain": name,
         "probe_asn": interval[0].pair.probe_asn,
-        **_date(
-            {
-                "last_seen_open": _find_open(first, -1),
-                "blocked_from": failures[0],
-                "blocked_until": failures[-1],
-                "first_seen_open_again": _find_open(last, 1),
-            }
-        ),
+        "last_seen_open_time": _find_open(first, -1),
+        "blocked_from_time": failures[0].time,
+        "blocked_until_time": failures[-1].time,
+        "first_seen_open_again_time": _find_open(last, 1),
         "session_count": len(failures),
         "day_count": len({session.day for session in failures}),
         "longest_gap_days": max((after - before for before, after in pairwise(days)), default=0),
@@ -170,8 +166,8 @@ def _evidence_of(stretch: Stretch) -> float:
     return stretch.series.log_evidence
 
 
-def _find_open(stretch: Stretch, step: int) -> Session | None:
-    """Find the nearest session before (−1) or after (1) a stretch that reached the site.
+def _find_open(stretch: Stretch, step: int) -> int | None:
+    """Find when the site was reached last before a stretch (−1), or first after it (1).
 
     At the hours of the week of its series, if it has any. A series that met a cut address has only
     the sessions in which it was cut, so all of the pair are asked.
@@ -185,23 +181,9 @@ def _find_open(stretch: Stretch, step: int) -> Session | None:
     while 0 <= index < len(sessions):
         is_asked = is_at_hours is None or is_at_hours[index]
         if is_asked and sessions[index].result == "ok":
-            return sessions[index]
+            return sessions[index].time
         index += step
     return None
-
-
-def _date(events: Mapping[str, Session | None]) -> dict[str, np.datetime64]:
-    """Return the day of each session, and its moment under the same name with ``_time``."""
-    days = {name: _moment(session and session.day, "D") for name, session in events.items()}
-    times = {
-        f"{name}_time": _moment(session and session.time, "s") for name, session in events.items()
-    }
-    return {**days, **times}
-
-
-def _moment(number: int | None, unit: Literal["D", "s"]) -> np.datetime64:
-    """Return a moment of so many days or seconds since 1970; none of none."""
-    return np.datetime64("NaT", unit) if number is None else np.datetime64(number, unit)
 
 
 def round_chance(log_evidence: pd.Series) -> pd.Series:

@@ -13,7 +13,6 @@ is asked of what it explains.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 
 import duckdb
 import numpy as np
@@ -196,11 +195,9 @@ def ask_rivals(
             explained = find_households(country, left, _OPERATORS)
         for stretch in explained:
             stretch.reason = stretch.reason or rival.words
-    for number, margin in connection.execute("SELECT stretch, margin FROM margins").fetchall():
-        blocks[number].to_flip = inf if margin is None else margin
-    unopened = "SELECT stretch FROM refusals WHERE others = 0 AND is_unopened"
-    for (number,) in connection.execute(unopened).fetchall():
-        blocks[number].caveat = BEFORE_FIRST_TEST
+    for number, margin, may_refuse in connection.execute("FROM margins").fetchall():
+        blocks[number].to_flip = margin
+        blocks[number].caveat = BEFORE_FIRST_TEST if may_refuse else ""
 
 
 #: One row is one block, see ``_describe_block``.

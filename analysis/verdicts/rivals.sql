@@ -32,12 +32,11 @@ QUALIFY b.kind NOT IN ('mark', 'dns_sent') AND coalesce(b.mechanism, '') <> 'tls
 -- Hosting, VPN and foreign networks are no witnesses: a site that refuses the country lets them in.
 -- A lost route shows as a time-out, at whichever layer a version of the probe reports it.
 WITH met AS (
-  SELECT b.stretch, b.act, b.is_silent AS is_silent_here, b.kind AS kind_here, n.operator, o.class,
+  SELECT b.stretch, b.act, b.is_silent AS is_silent_here, b.kind AS kind_here, o.operator, o.class,
     o.kind, count(*) AS sessions
-  FROM suspected b JOIN heard_sessions o ON o.domain = b.domain
-      AND o.day BETWEEN b.since AND b.until
-    JOIN networks n ON n.probe_asn = o.probe_asn
-  WHERE n.is_witness AND n.operator <> b.operator AND o.class IN ('blocked', 'ok', 'unclear')
+  FROM suspected b JOIN told_sessions o ON o.domain = b.domain
+    AND o.day BETWEEN b.since AND b.until
+  WHERE o.is_witness AND o.operator <> b.operator AND o.class <> 'down'
     AND (b.hours IS NULL OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time)))
   GROUP BY ALL
 ), compared AS (
@@ -95,7 +94,7 @@ FROM counted
 -- on a network that is no evidence for others.
 WITH before AS (
   SELECT s.stretch, max(o.day)::DATE AS open_day
-  FROM suspected s JOIN heard_sessions o ON o.domain = s.domain AND o.probe_asn = s.probe_asn
+  FROM suspected s JOIN told_sessions o ON o.domain = s.domain AND o.probe_asn = s.probe_asn
     AND o.day < s.first_day
   WHERE o.class = 'ok' GROUP BY s.stretch HAVING count(*) >= 2
 ), begun AS (
@@ -127,9 +126,8 @@ WITH seen AS (
   SELECT a.day, o.domain, 2 * count(*) FILTER (o.class = 'ok') > count(*) AS is_reached,
     count(*) >= 2 AS is_common, min(o.session) AS session
   FROM (SELECT DISTINCT day FROM onsets) a
-    JOIN heard_sessions o ON o.day BETWEEN a.day AND a.day + 7
-    JOIN networks n ON n.probe_asn = o.probe_asn
-  WHERE n.is_witness AND o.class IN ('ok', 'blocked', 'unclear') GROUP BY ALL
+    JOIN told_sessions o ON o.day BETWEEN a.day AND a.day + 7
+  WHERE o.is_witness AND o.class <> 'down' GROUP BY ALL
 ), votes AS (
   SELECT day, is_reached,
     count(*) FILTER (is_common) + count(DISTINCT session) FILTER (NOT is_common) AS votes
@@ -150,11 +148,11 @@ WITH near AS (
     JOIN site_networks other ON other.site_asn = own.site_asn AND other.domain <> own.domain
   WHERE b.is_silent
 ), sites AS (
-  SELECT n.stretch, n.domain, count(*) FILTER (o.class IN ('ok', 'unclear')) AS reached,
-    count(*) FILTER (o.class = 'blocked' AND ends_with(o.kind, 'silent')) AS silent
-  FROM near n JOIN heard_sessions o ON o.domain = n.domain AND o.probe_asn = n.probe_asn
+  SELECT n.stretch, n.domain, count(*) FILTER (o.class <> 'blocked') AS reached,
+    count(*) FILTER (ends_with(o.kind, 'silent')) AS silent
+  FROM near n JOIN told_sessions o ON o.domain = n.domain AND o.probe_asn = n.probe_asn
     AND o.day BETWEEN n.first_day AND n.last_day
-  GROUP BY ALL HAVING count(*) FILTER (o.class IN ('ok', 'unclear', 'blocked')) >= 2
+  WHERE o.class <> 'down' GROUP BY ALL HAVING count(*) >= 2
 )
 SELECT stretch, count(*) FILTER (reached > silent) AS reached_count,
   count(*) FILTER (silent >= reached AND silent > 0) AS silent_count
@@ -293,7 +291,7 @@ WITH asked AS (
   FROM asked WHERE is_by_tcp GROUP BY ALL
 ), lasting AS (
   FROM pairs p WHERE days >= $refusal_days OR 2 > (
-    SELECT count(*) FROM heard_sessions o WHERE o.domain = p.domain AND o.probe_asn = p.probe_asn
+    SELECT count(*) FROM told_sessions o WHERE o.domain = p.domain AND o.probe_asn = p.probe_asn
       AND o.day > p.last_day AND o.class = 'ok')
 )
 SELECT stretch,
@@ -308,12 +306,14 @@ FROM refusals WHERE others = 0 AND is_lasting
 
 -- name: margins
 -- One row is one block of seen: how many forged sessions elsewhere would have it withheld, at least
--- (margin); infinite where others reach the site.
+-- (margin; infinite where others reach the site), and may_refuse, whether it began before the first
+-- test and the site may refuse the network.
 --
 -- It takes one more failing session with another operator, or with one that is in doubt, until
 -- nearly all fail in the same way; or two that claim to reach the site, after which one fewer does.
 -- One session for each operator or host may silence what makes it the networks' doing.
 SELECT stretch, least(CASE WHEN is_lasting THEN others END,
     CASE WHEN is_unreached THEN 2 WHEN is_reached THEN 'inf'::DOUBLE
-      ELSE greatest($floor_sessions - alike, margin, 1) END) AS margin
+      ELSE greatest($floor_sessions - alike, margin, 1) END) AS margin,
+  coalesce(others = 0 AND is_unopened, FALSE) AS may_refuse
 FROM seen LEFT JOIN refusals USING (stretch)

@@ -61,8 +61,9 @@ WITH asked AS (
     bool_or(is_scored) AS is_scored, bool_or(is_refused) AS is_refused,
     count(*) FILTER (shown = 'blocked') AS blocked, count(*) FILTER (shown = 'down') AS down,
     count(*) FILTER (shown = 'ok') AS ok, count(*) FILTER (shown = 'unclear') AS unclear,
-    -- the kind of most failures; if two are equally many, the first of KINDS
-    mode(kind ORDER BY kind) AS kind, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
+    -- the kind of most failures; if two are equally many, the first of KINDS (nothing is sorted
+    -- where nothing failed)
+    mode(kind ORDER BY kind) FILTER (kind IS NOT NULL) AS kind, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
   FROM asked GROUP BY domain, probe_asn, session, is_asked
 )
 SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is_via_domestic,

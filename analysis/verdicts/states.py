@@ -4,7 +4,6 @@ A stretch is judged once, over the whole of it. In a period it counts if its own
 period meet the floors.
 """
 
-from collections.abc import Sequence
 from datetime import date
 from math import inf
 from typing import Any
@@ -140,7 +139,11 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> dict[str
         "first_failure": failures[0].day if failures else None,
         "last_failure": failures[-1].day if failures else None,
         "ends_otherwise": not any(part.series.schedule for part in listed)
-        and _ends_otherwise(telling, failures),
+        and any(
+            session.result in ("ok", "down") and session.row > failures[-1].row
+            for session in telling
+            if failures
+        ),
         "is_open": bool(meets_floor(len(reached), len(set(reached)), len(telling), thresholds)),
         "resting_failures": len(rests_on.failures) if rests_on else None,
         "resting_sessions": len(rests_on.sessions) if rests_on else None,
@@ -188,12 +191,3 @@ def _find_telling(pair: Pair, since: int, until: int) -> list[Session]:
     fails_lookups = any(series.kind.startswith("dns") for series in pair.series)
     within = lie_between(pair.sessions, since, until)
     return [session for session in within if session.is_speaking or not fails_lookups]
-
-
-def _ends_otherwise(telling: Sequence[Session], failures: Sequence[Session]) -> bool:
-    """Return whether a session after the last failure found the site open, or down."""
-    return any(
-        session.result in ("ok", "down") and session.row > failures[-1].row
-        for session in telling
-        if failures
-    )
