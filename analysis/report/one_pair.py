@@ -102,14 +102,14 @@ def tabulate_sessions(series: Series, *, has_witnesses: bool = True) -> pd.DataF
         series: with its evidence.
         has_witnesses: show the minute; else (``WITNESSES=none``) the hour.
     """
-    weights = weigh_sessions(series)
+    rates, shares, log_ratios = weigh_sessions(series)
     table = pd.DataFrame(
         {
             "time": [session.time for session in series.sessions],
             "fails": series.fails,
-            "rate": weights.rates,
-            "share": weights.shares,
-            "weight": np.exp(weights.log_ratios),
+            "rate": rates,
+            "share": shares,
+            "weight": np.exp(log_ratios),
         }
     )
     times = pd.to_datetime(table["time"], unit="s")

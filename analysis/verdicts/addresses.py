@@ -107,7 +107,3 @@ def lend_cuts(cuts: Cuts, country: Country) -> None:
             kinds = Counter(session.kind for session in inside if session.kind.startswith("tcp"))
             strongest = max(cut_in.values(), key=lambda cut: cut.log_evidence)
             pair.add(Series(kinds.most_common(1)[0][0], inside, fails, lent=strongest))
-
-
-#: No address was judged.
-NO_ADDRESSES = pd.DataFrame()

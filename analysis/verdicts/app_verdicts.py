@@ -70,13 +70,8 @@ def _share_elsewhere(
         country: pairs of a part of a test and a network.
         control: shares in other countries.
     """
-    rows = [
-        (pair.domain, pair.operator, session.day)
-        for pair in country.pairs
-        for session in pair.sessions
-    ]
-    sessions = pd.DataFrame(rows, columns=["domain", "operator", "day"]).astype("int64")
-    sessions["day"] = pd.to_datetime(sessions["day"], unit="D").astype(control["day"].dtype)
+    sessions = country.rows[["domain", "operator", "day"]]
+    sessions = sessions.astype({"day": control["day"].dtype})
     parts = pd.Series(country.names[sessions["domain"]], dtype="str")
     tests = sessions[["day"]].assign(test_name=parts.str.extract(TEST_AND_PART)["test_name"])
     abroad = tests.merge(control, on=["test_name", "day"], how="left")["share"]

@@ -188,5 +188,4 @@ def explain_failures(
     keys = ["number", "domain", "probe_asn", "session"]
     connection.register("hits_at_hand", country.describe(hits)[keys])
     rules = connection.execute(_QUERIES["rules_of_groups"]).df().set_index("number")
-    connection.unregister("hits_at_hand")
     return rules.reindex(range(len(groups))).fillna({"rule_id": "", "mechanism": ""})

@@ -252,8 +252,9 @@ class Country:
     Attributes:
         names: of the sites, by number.
         pairs: in order of site and network.
-        rows: of each session, by ``Session.row``: ``domain, probe_asn``; the number of its run
-            (``session``), its ``software``, and its ``place`` in the table ``sessions``.
+        rows: of each session, by ``Session.row``: ``domain, probe_asn, operator``; the number of
+            its run (``session``), its ``day``, its ``software``, and its ``place`` in the table
+            ``sessions``.
     """
 
     names: NDArray[np.object_]
@@ -290,12 +291,18 @@ def read_country(connection: duckdb.DuckDBPyConnection, floor_sessions: int) -> 
     fetched = connection.execute(_QUERIES["failing_sessions"], given).fetchnumpy()
     columns = {name: np.asarray(values) for name, values in fetched.items()}
     pairs = list(_make_pairs(columns, floor_sessions))
-    programs = pd.Series(read_type(connection, "software_name"), dtype="category")
     rows = pd.DataFrame(
-        {name: columns[name] for name in ("domain", "probe_asn", "session", "place")}
+        {
+            **{
+                name: columns[name]
+                for name in ("domain", "probe_asn", "operator", "session", "day", "place")
+            },
+            "software": pd.Categorical.from_codes(
+                columns["software"], read_type(connection, "software_name")
+            ),
+        }
     )
-    software = programs.take(columns["software"]).reset_index(drop=True)
-    return Country(read_type(connection, "host_name"), pairs, rows.assign(software=software))
+    return Country(read_type(connection, "host_name"), pairs, rows)
 
 
 def _make_pairs(columns: Mapping[str, NDArray[Any]], floor_sessions: int) -> Iterator[Pair]:
@@ -313,10 +320,10 @@ def _make_pairs(columns: Mapping[str, NDArray[Any]], floor_sessions: int) -> Ite
     for begin, end in pairwise(begins):
         lists = (column[begin:end].tolist() for column in values)
         sessions = list(map(Session, range(begin, end), *lists))
-        domain, probe_asn, network, operator = (
-            int(columns[name][begin]) for name in ("domain", "probe_asn", "network", "operator")
+        domain, probe_asn, network, operator, is_witness = (
+            columns[name][begin].item()
+            for name in ("domain", "probe_asn", "network", "operator", "is_witness")
         )
-        is_witness = bool(columns["is_witness"][begin])
         series = find_series(sessions, floor_sessions)
         yield Pair(domain, probe_asn, network, operator, sessions, series, is_witness)
 

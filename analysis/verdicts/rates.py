@@ -89,9 +89,4 @@ def base_rates(series: Series, forged: int = 0) -> NDArray[np.float64]:
     site, network = series.lessons.site_share(forged), series.lessons.network_share(forged)
     least = np.zeros(len(series.sessions)) if series.least_rates is None else series.least_rates
     # a test fails if the site or the network does
-    return limit_rate(1 - (1 - np.maximum(site, least)) * (1 - network))
-
-
-def limit_rate(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return rates within ``LEAST_RATE`` and ``MOST_RATE``."""
-    return np.clip(rates, LEAST_RATE, MOST_RATE)
+    return np.clip(1 - (1 - np.maximum(site, least)) * (1 - network), LEAST_RATE, MOST_RATE)

@@ -55,7 +55,10 @@ def give_reasons(country: Country, thresholds: Thresholds) -> None:
     }
     for pair in country.pairs:
         pair.usual = _find_usual(pair, away, thresholds)
-        pair.fails_often = _fails_often(pair)
+        counts = Counter(session.result for session in pair.sessions)
+        # and more than for the control too
+        least = max(_MANY * len(pair.sessions), counts["down"] + 1)
+        pair.fails_often = counts["blocked"] >= least
         _find_too_few(pair, thresholds)
         _explain_failing(pair, thresholds)
 
@@ -102,12 +105,6 @@ def is_mostly_blocked(stretch: Stretch) -> bool:
     whole = slice(stretch.first, stretch.last + 1)
     blocked = sum(session.result == "blocked" for session in stretch.series.sessions[whole])
     return 2 * blocked > sum(stretch.series.fails[whole])
-
-
-def _fails_often(pair: Pair) -> bool:
-    """Return whether many sessions failed as if blocked, and more than for the control too."""
-    counts = Counter(session.result for session in pair.sessions)
-    return counts["blocked"] >= max(_MANY * len(pair.sessions), counts["down"] + 1)
 
 
 def _find_usual(pair: Pair, away: Collection[tuple[int, str]], thresholds: Thresholds) -> str:

@@ -11,7 +11,6 @@ of ``RIVALS`` with its question and its sentence, and a row of the table in docs
 is asked of what it explains.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -231,6 +230,8 @@ def _describe_block(number: int, stretch: Stretch, name: str) -> dict[str, objec
     """
     pair, schedule = stretch.pair, stretch.series.schedule
     days = [session.day for session in stretch.failures]
+    # how many failures are such a part of all, rounded up
+    early, late = (-(-share * len(days) // 100) for share in (_STRAY_SHARE, 100 - _STRAY_SHARE))
     return {
         "stretch": number,
         "domain": pair.domain,
@@ -242,14 +243,9 @@ def _describe_block(number: int, stretch: Stretch, name: str) -> dict[str, objec
         "hours": np.flatnonzero(schedule.of_week).tolist() if schedule else None,
         "first_day": days[0],
         "last_day": days[-1],
-        "since": days[_count_share(_STRAY_SHARE, days) - 1],
-        "until": days[_count_share(100 - _STRAY_SHARE, days) - 1],
+        "since": days[early - 1],
+        "until": days[late - 1],
     }
-
-
-def _count_share(percent: int, days: Sequence[int]) -> int:
-    """Return how many days are such a part of all, rounded up."""
-    return -(-percent * len(days) // 100)
 
 
 def answer_rivals(mechanism: str, state: str, reason: str = "") -> list[tuple[str, str]]:

@@ -157,4 +157,3 @@ def _divide_inputs(
     )
     query = "SELECT * REPLACE (domain::host_name AS domain) FROM registered_inputs"
     create_tables(connection, {"divided_pairs": query}, {}, catalog)
-    connection.unregister("registered_inputs")

@@ -31,5 +31,4 @@ def set_aside_reasons(
     connection.register("pairs_at_hand", asked)
     create_tables(connection, _STEPS, vars(thresholds))
     reasons = connection.execute(_QUERIES["set_aside_reasons"]).df().set_index("number")
-    connection.unregister("pairs_at_hand")
     return reasons["reason"].reindex(table.index).fillna("")

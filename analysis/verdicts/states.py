@@ -21,7 +21,7 @@ from analysis.verdicts.floors import (
     lie_between,
     meets_floor,
 )
-from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Pair, Session, Stretch
+from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Pair, Stretch
 from analysis.verdicts.reasons import UNEXPLAINED, is_mostly_blocked
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE, ONE_PROBE
 
@@ -111,7 +111,10 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> dict[str
     state, rests_on = min(
         ((state, part) for state, part in states if state), key=_rank, default=("", None)
     )
-    telling = _find_telling(pair, since, until)
+    telling = lie_between(pair.sessions, since, until)
+    if any(series.kind.startswith("dns") for series in pair.series):
+        # a resolver that does not answer for the network says nothing about lookups
+        telling = [session for session in telling if session.is_speaking]
     reached, blocked = (
         [session.day for session in telling if session.result == result]
         for result in ("ok", "blocked")
@@ -181,13 +184,3 @@ def _rank(found: tuple[str, Stretch]) -> tuple[int, int, int, int]:
     state, part = found
     strongest = STATES_BY_STRENGTH.index(state)
     return strongest, -len(part.failures), KIND_ORDER[part.kind], part.first
-
-
-def _find_telling(pair: Pair, since: int, until: int) -> list[Session]:
-    """Find the sessions of some days that say whether the network is open.
-
-    If lookups fail, one through a resolver that does not answer for the network says nothing.
-    """
-    fails_lookups = any(series.kind.startswith("dns") for series in pair.series)
-    within = lie_between(pair.sessions, since, until)
-    return [session for session in within if session.is_speaking or not fails_lookups]

@@ -14,7 +14,7 @@ from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import MOMENT, Period
 from analysis.sql import pick_queries, read_queries
-from analysis.verdicts.addresses import NO_ADDRESSES, judge_addresses, lend_cuts
+from analysis.verdicts.addresses import judge_addresses, lend_cuts
 from analysis.verdicts.caveats import ONE_INPUT, add_caveats
 from analysis.verdicts.flips import MARKED_DAYS, MOST_FORGED, count_flips, sessions_to_flip
 from analysis.verdicts.floors import meets_floor, wilson_bounds
@@ -161,7 +161,7 @@ def judge_cells(
         scope: of which periods, and by which numbers.
         elsewhere: see ``rates.LeastRates``.
     """
-    thresholds, lend, addresses = scope.thresholds, None, NO_ADDRESSES
+    thresholds, lend, addresses = scope.thresholds, None, pd.DataFrame()
     if scope.has_addresses:
         cuts, addresses = judge_addresses(connection, sessions, thresholds)
         lend = partial(lend_cuts, cuts)
