@@ -291,17 +291,10 @@ def read_country(connection: duckdb.DuckDBPyConnection, floor_sessions: int) -> 
     fetched = connection.execute(_QUERIES["failing_sessions"], given).fetchnumpy()
     columns = {name: np.asarray(values) for name, values in fetched.items()}
     pairs = list(_make_pairs(columns, floor_sessions))
-    rows = pd.DataFrame(
-        {
-            **{
-                name: columns[name]
-                for name in ("domain", "probe_asn", "operator", "session", "day", "place")
-            },
-            "software": pd.Categorical.from_codes(
-                columns["software"], read_type(connection, "software_name")
-            ),
-        }
-    )
+    kept = ("domain", "probe_asn", "operator", "session", "day", "place")
+    rows = pd.DataFrame({name: columns[name] for name in kept})
+    programs = pd.Index(read_type(connection, "software_name"))
+    rows["software"] = pd.Categorical.from_codes(columns["software"], programs)
     return Country(read_type(connection, "host_name"), pairs, rows)
 
 
