@@ -17,7 +17,7 @@ chain is the *fixed share* of Herbster and Warmuth 1998.)
 """
 
 from collections.abc import Sequence
-from math import exp, inf, log, log1p
+from math import exp, log, log1p
 from typing import Any
 
 import numpy as np
@@ -128,14 +128,8 @@ def weigh(series: Series) -> None:
     if series.schedule:
         count = len(series.days)
         of_hours = series.schedule.log_evidence - log(count * (count + 1) / 2) + log(OF_HOURS)
-        series.hours_evidence = add_logs(0.0, of_hours - series.log_evidence)
+        series.hours_evidence = float(np.logaddexp(0.0, of_hours - series.log_evidence))
         series.log_evidence += series.hours_evidence
-
-
-def add_logs(*logs: float) -> float:
-    """Return ln of the sum of numbers of which the logarithms are given; −∞ of none."""
-    most = max(logs, default=-inf)
-    return most + log(sum(exp(value - most) for value in logs)) if most > -inf else -inf
 
 
 def weigh_alone(series: Series, since: int, until: int) -> float:
@@ -150,4 +144,4 @@ def weigh_alone(series: Series, since: int, until: int) -> float:
     changes = (since > series.days[0][0]) + (until < series.days[-1][0])
     change = 1 / max(count, 2)
     path = log(0.5) + changes * log(change) + max(count - 1 - changes, 0) * log1p(-change)
-    return own + log(OF_DAYS / 2) + add_logs(path, -log(count * (count + 1) / 2))
+    return own + log(OF_DAYS / 2) + float(np.logaddexp(path, -log(count * (count + 1) / 2)))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.evidence import add_logs, weigh_alone
+from analysis.verdicts.evidence import weigh_alone
 from analysis.verdicts.pairs import ANY, MARK, Pair, Session, Stretch
 
 #: Two-sided 95 %.
@@ -202,7 +202,7 @@ def leave(pair: Pair) -> list[Stretch]:
     for series in {stretch.series for stretch in blocks if stretch.reason}:
         own = [stretch for stretch in left if stretch.series is series]
         days = ((stretch.failures[0].day, stretch.failures[-1].day) for stretch in own)
-        evidence = add_logs(*(weigh_alone(series, first, last) for first, last in days))
+        evidence = np.logaddexp.reduce([weigh_alone(series, first, last) for first, last in days])
         for stretch in own:
-            stretch.log_evidence = evidence
+            stretch.log_evidence = float(evidence)
     return left

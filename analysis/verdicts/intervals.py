@@ -133,7 +133,7 @@ def _describe(interval: Sequence[Stretch], name: str) -> dict[str, object]:
     schedules = {str(stretch.series.schedule or "") for stretch in interval}
     is_listed, is_mark = interval[0].is_listed, any(stretch.kind == MARK for stretch in interval)
     state = "blocked" if is_mark else "likely_blocked"
-    evidence = max(map(_evidence_of, interval))
+    left = max(stretch.log_evidence for stretch in interval)  # without withheld stretches
     return {
         "domain": name,
         "probe_asn": interval[0].pair.probe_asn,
@@ -147,23 +147,17 @@ def _describe(interval: Sequence[Stretch], name: str) -> dict[str, object]:
         "reached_session_count": sum(session.result == "ok" for session in inside),
         "state": state if is_listed else "impaired",
         "schedule": schedules.pop() if len(schedules) == 1 else "",
-        "log_evidence": evidence,
+        "log_evidence": left if is_listed else _evidence_of(interval[0]),
         "reason": "" if is_listed else interval[0].reason,
     }
 
 
-def _evidence_of(stretch: Stretch) -> float:
-    """Return the evidence that decides about a stretch.
+def _evidence_of(stretch: Stretch) -> float | None:
+    """Return the evidence of a stretch that is not listed: that of its series, as it was weighed.
 
-    If it is listed, what is left of its series' without withheld stretches; else its series', and
-    of what fails for whatever reason that of the pair.
+    Of what fails for whatever reason it is that of the pair.
     """
-    if stretch.is_listed:
-        return stretch.log_evidence
-    if stretch.kind == ANY:
-        of_pair = stretch.pair.log_evidence
-        return np.nan if of_pair is None else of_pair
-    return stretch.series.log_evidence
+    return stretch.pair.log_evidence if stretch.kind == ANY else stretch.series.log_evidence
 
 
 def _find_open(stretch: Stretch, step: int) -> int | None:

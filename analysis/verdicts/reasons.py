@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
-from math import inf, log
+from math import log
 
 import numpy as np
 import pandas as pd
@@ -118,8 +118,7 @@ def _find_usual(pair: Pair, away: Collection[tuple[int, str]], thresholds: Thres
         away: the sites that fail on all networks, with the kind of failure.
         thresholds: of the line.
     """
-    evidence = pair.log_evidence if pair.log_evidence is not None else -inf
-    if LOWER_LINE <= evidence < log(thresholds.chance_line):
+    if LOWER_LINE <= (pair.log_evidence or 0.0) < log(thresholds.chance_line):
         return BELOW_LINE
     of_site = of_network = 0
     for series in (one for one in pair.series if one.kind != ANY):
