@@ -203,7 +203,7 @@ def ask_rivals(
 _BLOCKS_AT_HAND = pa.schema(
     {
         "stretch": pa.int64(),
-        "domain": pa.int64(),
+        "domain": pa.string(),
         "site": pa.string(),
         "probe_asn": pa.int64(),
         "operator": pa.int64(),
@@ -234,7 +234,7 @@ def _describe_block(number: int, stretch: Stretch, name: str) -> dict[str, objec
     early, late = (-(-share * len(days) // 100) for share in (_STRAY_SHARE, 100 - _STRAY_SHARE))
     return {
         "stretch": number,
-        "domain": pair.domain,
+        "domain": name,
         "site": registrable_domain(name),
         "probe_asn": pair.probe_asn,
         "operator": pair.operator,

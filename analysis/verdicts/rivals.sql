@@ -11,16 +11,12 @@
 -- (dns, tcp or name), is_silent, and manner, which is both.
 --
 -- is_by_tcp: all blocks of the pair are blocks of connections, and none is at hours of the week.
-WITH hosts AS (
-  SELECT unnest(enum_range(NULL::host_name))::host_name AS host
-)
-SELECT b.* REPLACE (host AS domain, kind::failure_kind AS kind, first_day::DATE AS first_day,
-    last_day::DATE AS last_day, since::DATE AS since, until::DATE AS until), n.is_witness,
+SELECT b.* REPLACE (domain::host_name AS domain, kind::failure_kind AS kind), is_witness,
   split_part(kind, '_', 1) AS act, ends_with(kind, 'silent') AS is_silent,
   concat(act, is_silent) AS manner,
   bool_and(starts_with(kind, 'tcp') AND hours IS NULL) OVER (PARTITION BY b.domain, probe_asn)
     AS is_by_tcp
-FROM blocks_at_hand b JOIN hosts ON enum_code(host) = b.domain JOIN networks n USING (probe_asn)
+FROM blocks_at_hand b JOIN networks USING (probe_asn)
 QUALIFY b.kind NOT IN ('mark', 'dns_sent') AND coalesce(b.mechanism, '') <> 'tls.mitm'
 
 -- name: operators_meanwhile

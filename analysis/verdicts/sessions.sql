@@ -50,21 +50,22 @@ FROM shown GROUP BY ALL HAVING bool_or(is_https) AND NOT bool_and(is_https)
 -- A session has the class of most of its measurements that can be interpreted; if two classes have
 -- equally many, its class is unknown. Where one kind of input fails alone (divided_pairs), the
 -- measurements of that input decide (is_asked), if the session has any.
-WITH asked AS (
-  SELECT m.*, d.is_https IS NULL OR d.is_https = m.is_https AS is_asked,
-    d.is_https = m.is_https AS is_divided
+WITH deciding AS (
+  SELECT domain, probe_asn, session FROM session_measurements
+    JOIN divided_pairs USING (domain, probe_asn, is_https)
+), asked AS (
+  SELECT m.*, d.is_https IS NULL OR d.is_https = m.is_https AS is_asked
   FROM session_measurements m LEFT JOIN divided_pairs d USING (domain, probe_asn)
+  WHERE is_asked OR (domain, probe_asn, session) NOT IN (FROM deciding)
 ), counted AS (
-  SELECT domain, probe_asn, session, is_asked, min(day) AS day, min(time) AS time,
-    min(software) AS software,
-    bool_and(is_via_own) AS is_via_own, bool_and(is_via_domestic) AS is_via_domestic,
-    bool_or(is_scored) AS is_scored, bool_or(is_refused) AS is_refused,
+  SELECT domain, probe_asn, session, min(day) AS day, min(time) AS time, min(software) AS software,
+    bool_and(is_asked) AS is_asked, bool_and(is_via_own) AS is_via_own,
+    bool_and(is_via_domestic) AS is_via_domestic, bool_or(is_scored) AS is_scored,
+    bool_or(is_refused) AS is_refused,
     count(*) FILTER (shown = 'blocked') AS blocked, count(*) FILTER (shown = 'down') AS down,
     count(*) FILTER (shown = 'ok') AS ok, count(*) FILTER (shown = 'unclear') AS unclear,
-    -- the kind of most failures; if two are equally many, the first of KINDS (nothing is sorted
-    -- where nothing failed)
-    mode(kind ORDER BY kind) FILTER (kind IS NOT NULL) AS kind, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
-  FROM asked GROUP BY domain, probe_asn, session, is_asked
+    list(kind) AS kinds, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
+  FROM asked GROUP BY domain, probe_asn, session
 )
 SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is_via_domestic,
   is_scored, is_refused,
@@ -73,9 +74,9 @@ SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is
         WHEN ok > greatest(blocked, down) THEN 'ok'
         WHEN blocked + down + ok = 0 AND unclear > 0 THEN 'unclear'
         ELSE 'none' END)::session_class AS class,
-  CASE WHEN class = 'blocked' THEN kind END AS kind, is_dns
-FROM counted WHERE is_asked OR (domain, probe_asn, session) NOT IN (
-  SELECT (domain, probe_asn, session) FROM asked WHERE is_divided)
+  -- the kind of most failures; if two are equally many, the first of KINDS
+  CASE WHEN class = 'blocked' THEN list_mode(list_sort(kinds)) END AS kind, is_dns
+FROM counted
 
 -- name: resolver_cells
 -- One row is one pair of site and network in which some sessions used a resolver that is typical of
