@@ -43,14 +43,13 @@ def add_address_sessions(
         thresholds: ``sinkhole_names`` sites share an address; the floors.
     """
     addresses = sessions.of_addresses()
-    catalog, numbers = addresses.catalogs[0], vars(thresholds)
+    catalog = addresses.catalogs[0]
     connection.execute(f"CREATE SCHEMA {catalog}")
-    steps = pick_queries(_QUERIES, "shared_addresses", "connections", "named_outcomes")
     read = ("session_observations", "typed_observations")
     with addresses.opened(connection) as opened:
         create_views(opened, {name: sessions.views[name] for name in read})
-        create_tables(opened, steps, numbers)
-        name = {"host_name": "SELECT address AS name FROM named_outcomes"}
+        create_tables(opened, pick_queries(_QUERIES, "shared_addresses"), vars(thresholds))
+        name = {"host_name": "SELECT address AS name FROM shared_addresses"}
         create_text_enumerations(opened, name, catalog)
         create_tables(opened, pick_queries(_QUERIES, "outcomes"), {}, catalog)
     outcomes = Outcomes(addresses.catalogs, sessions.views)

@@ -23,13 +23,14 @@ QUALIFY b.kind NOT IN ('mark', 'dns_sent') AND coalesce(b.mechanism, '') <> 'tls
 -- One row is one other operator that tested the site of a block between the block's days, and at
 -- its hours, on its access networks: how many of its sessions reached the site (ok_sessions), and
 -- failed in the same way (alike_sessions), in another way (otherwise_sessions), or in the same act
--- but in another manner (other_manner_sessions).
+-- but in another manner (other_manner_sessions); whether most failed in the same way (is_failing);
+-- and how many sessions would take away the majority that failed in another way (margin).
 --
 -- Hosting, VPN and foreign networks are no witnesses: a site that refuses the country lets them in.
 -- A lost route shows as a time-out, at whichever layer a version of the probe reports it.
 WITH met AS (
   SELECT b.stretch, b.act, b.is_silent AS is_silent_here, b.kind AS kind_here, o.operator, o.class,
-    o.kind, count(*) AS sessions
+    o.kind, count(*) AS times
   FROM suspected b JOIN told_sessions o ON o.domain = b.domain
     AND o.day BETWEEN b.since AND b.until
   WHERE o.is_witness AND o.operator <> b.operator AND o.class <> 'down'
@@ -40,14 +41,17 @@ WITH met AS (
     ends_with(kind, 'silent') AS is_silent, kind_here = 'dns_silent' AS is_lookup
   FROM met
 )
-SELECT stretch, operator, sum(sessions) AS sessions,
-  coalesce(sum(sessions) FILTER (class = 'ok'), 0) AS ok_sessions,
-  coalesce(sum(sessions) FILTER (
+SELECT stretch, operator, sum(times) AS sessions,
+  coalesce(sum(times) FILTER (class = 'ok'), 0) AS ok_sessions,
+  coalesce(sum(times) FILTER (
     NOT is_mark AND (is_same_act OR (is_silent AND is_silent_here))), 0) AS alike_sessions,
-  coalesce(sum(sessions) FILTER (
+  coalesce(sum(times) FILTER (
     NOT is_silent AND (NOT is_same_act OR is_mark OR is_lookup)), 0) AS otherwise_sessions,
-  coalesce(sum(sessions) FILTER (
-    is_same_act AND kind <> kind_here AND NOT is_lookup), 0) AS other_manner_sessions
+  coalesce(sum(times) FILTER (
+    is_same_act AND kind <> kind_here AND NOT is_lookup), 0) AS other_manner_sessions,
+  2 * alike_sessions > sessions AS is_failing,
+  greatest(2 * otherwise_sessions - sessions, CASE WHEN other_manner_sessions >= $floor_sessions
+    THEN 2 * other_manner_sessions - sessions ELSE 0 END) AS margin
 FROM compared GROUP BY stretch, operator
 
 -- name: seen
@@ -58,18 +62,12 @@ FROM compared GROUP BY stretch, operator
 -- or more. margin: how many sessions would take away the majorities of those operators with whom
 -- the site failed in another way. is_reached: others reach it too often for a fault. is_unreached:
 -- it fails in the same way with nearly all operators.
-WITH told AS (
-  SELECT *, 2 * alike_sessions > sessions AS is_failing,
-    greatest(2 * otherwise_sessions - sessions,
-      CASE WHEN other_manner_sessions >= $floor_sessions
-        THEN 2 * other_manner_sessions - sessions ELSE 0 END) AS margin
-  FROM operators_meanwhile
-), others AS (
+WITH others AS (
   SELECT stretch, sum(ok_sessions) AS reaching, sum(sessions) AS sessions, count(*) AS operators,
     count(*) FILTER (is_failing) AS failing, sum(alike_sessions) AS alike,
     count(*) FILTER (is_failing AND alike_sessions >= 2) AS company,
     coalesce(sum(margin) FILTER (margin > 0), 0) AS margin
-  FROM told GROUP BY stretch
+  FROM operators_meanwhile GROUP BY stretch
 ), counted AS (
   SELECT s.*, site_asn, coalesce(operators, 0) + 1 AS operators,
     coalesce(failing, 0) + 1 AS failing, coalesce(alike, 0) AS alike,
@@ -160,41 +158,32 @@ FROM sites GROUP BY stretch ORDER BY stretch
 SELECT stretch FROM neighbours JOIN suspected USING (stretch)
 WHERE act = 'tcp' AND silent_count > 0 AND reached_count = 0
 
--- name: coincide(asked, known_days, near_days, least_hosts)
--- One row is one onset of the relation asked that is a coincidence: it begins when unrelated sites
--- of other hosts begin to fail in the same act and manner. Then somebody blocked them together.
+-- name: coincidences
+-- One row is one onset that is a coincidence: it begins when unrelated sites of other hosts begin
+-- to fail in the same act and manner. Then somebody blocked them together.
 --
--- The sites were open before, the days are known well enough (known_days), and half of all tested
+-- The sites were open before, the days are known well enough ($known_days), and half of all tested
 -- sites were reached in the week after. The same onset then covers the failures of the same site
 -- meanwhile on networks on which it failed before or had not been tested. A site that fails with
 -- most operators, three or more, counts among the unrelated sites even if one network still reaches
 -- it: an order that one network does not carry out is an order. A forger may make any number of
 -- failures begin on one day, so the days are compared once.
-TABLE
 WITH known AS (
   FROM onsets ANTI JOIN dead_hosts USING (stretch)
-  WHERE day - open_day <= known_days AND host > 0
-    AND (is_widespread OR stretch IN (SELECT stretch FROM query_table(asked)))
+  WHERE day - open_day <= $known_days AND host > 0
+    AND (is_widespread OR is_unreached OR is_of_resolvers)
 ), days AS (
   SELECT DISTINCT manner, open_day, day FROM known
 ), met AS (
   SELECT d.manner, d.open_day, d.day FROM days d JOIN known k ON k.manner = d.manner
-    AND d.open_day <= k.day + near_days AND k.open_day <= d.day + near_days
-  GROUP BY ALL HAVING least(count(DISTINCT k.host), count(DISTINCT k.site)) >= least_hosts
+    AND d.open_day <= k.day + $near_days AND k.open_day <= d.day + $near_days
+  GROUP BY ALL HAVING least(count(DISTINCT k.host), count(DISTINCT k.site)) >= $hosts
 ), coincident AS (
   FROM known SEMI JOIN met USING (manner, open_day, day)
   SEMI JOIN (FROM reached_after WHERE share >= 0.5) USING (day)
 )
-SELECT DISTINCT o.stretch FROM query_table(asked) o JOIN coincident c ON c.domain = o.domain
-  AND c.manner = o.manner AND o.day <= c.last_day AND c.day - near_days <= o.last_day
-
--- name: unreached
--- One row is one onset of a block that fails in the same way with nearly all operators.
-FROM onsets WHERE is_unreached
-
--- name: cleared
--- One row is one of them that is a coincidence, and so no fault of the site.
-FROM coincide('unreached', $known_days, $near_days, $hosts)
+SELECT DISTINCT o.stretch FROM onsets o JOIN coincident c ON c.domain = o.domain
+  AND c.manner = o.manner AND o.day <= c.last_day AND c.day - $near_days <= o.last_day
 
 -- name: everywhere
 -- One row is one stretch that the first rival explains: a fault of the site, or a site that refuses
@@ -206,7 +195,7 @@ FROM coincide('unreached', $known_days, $near_days, $hosts)
 -- that a site is away, it is not blocked with a third meanwhile, even if that one's days hold a
 -- stray success.
 WITH away AS (
-  FROM unreached ANTI JOIN cleared USING (stretch) WHERE NOT is_at_hours
+  FROM onsets ANTI JOIN coincidences USING (stretch) WHERE is_unreached AND NOT is_at_hours
 )
 SELECT stretch FROM away
 UNION
@@ -246,14 +235,6 @@ WHERE silent_count >= 2 AND last_day - first_day < $host_days
 -- sites were not tested.
 FROM silent_alone WHERE days < $route_days AND silent_count = 0
 
--- name: of_resolvers
--- One row is one onset of lookups that fell silent with half of the operators at most.
-FROM onsets WHERE is_of_resolvers
-
--- name: coincident_lookups
--- One row is one of them that is a coincidence.
-FROM coincide('of_resolvers', $known_days, $near_days, $hosts)
-
 -- name: resolvers_fail
 -- One row is one stretch that the fourth rival explains: the resolvers of two operators or more
 -- fell silent in the same days, while others resolved the name.
@@ -261,9 +242,9 @@ FROM coincide('of_resolvers', $known_days, $near_days, $hosts)
 -- Not if the lookups of unrelated names, which have name servers of their own, began to fail then
 -- too.
 SELECT o.stretch
-FROM (FROM of_resolvers ANTI JOIN coincident_lookups USING (stretch)) o
-  JOIN of_resolvers n ON n.domain = o.domain
-    AND o.open_day <= n.day + $near_days AND n.open_day <= o.day + $near_days
+FROM onsets o JOIN onsets n ON n.domain = o.domain
+  AND o.open_day <= n.day + $near_days AND n.open_day <= o.day + $near_days
+WHERE o.is_of_resolvers AND n.is_of_resolvers AND o.stretch NOT IN (FROM coincidences)
 GROUP BY o.stretch HAVING count(DISTINCT n.operator) > 1
 
 -- name: refusals
