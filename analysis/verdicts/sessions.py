@@ -40,7 +40,7 @@ _DIVIDING_CHANCE = 0.05
 _QUERIES = read_queries(__file__)
 #: Views of ``Sessions``: name → query.
 SESSION_VIEWS = pick_queries(_QUERIES, "heard_sessions")
-_FIRST_STEPS = pick_queries(_QUERIES, "classed_sessions", "resolver_cells", "cleared_cells")
+_FIRST_STEPS = pick_queries(_QUERIES, "classed_sessions", "resolver_cells")
 _STEPS = pick_queries(_QUERIES, "sessions", "site_networks", "networks")
 
 

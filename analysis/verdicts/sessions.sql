@@ -86,49 +86,36 @@ FROM counted
 --
 -- A few sessions do not make a resolver typical.
 WITH counted AS (
-  SELECT domain, probe_asn,
-    count(*) FILTER (is_via_own AND class <> 'none') AS own_session_count,
-    bool_and(is_via_own) AS is_all_own, bool_or(is_via_domestic) AS is_domestic,
-    bool_and(is_via_domestic) AS is_all_domestic
+  SELECT domain, probe_asn, bool_and(is_via_own) AS is_all_own,
+    bool_or(is_via_domestic) AS is_domestic, bool_and(is_via_domestic) AS is_all_domestic,
+    count(*) FILTER (is_via_own AND class <> 'none') >= $floor_sessions
+      AND count(DISTINCT day) FILTER (is_via_own AND class <> 'none') >= $floor_days AS is_own
   FROM classed_sessions GROUP BY ALL
-), mixed AS (
-  FROM counted WHERE own_session_count >= $floor_sessions AND NOT is_all_own
-), own_days AS (
-  -- counting distinct days is slow, so that it is done only for these pairs
-  SELECT domain, probe_asn, count(DISTINCT day) AS own_day_count
-  FROM classed_sessions SEMI JOIN mixed USING (domain, probe_asn)
-  WHERE is_via_own AND class <> 'none' GROUP BY ALL
-), chosen AS (
-  SELECT c.*, coalesce(own_day_count, 0) >= $floor_days AS is_own
-  FROM counted c LEFT JOIN own_days USING (domain, probe_asn)
 )
-SELECT domain, probe_asn, is_own FROM chosen
+SELECT domain, probe_asn, is_own FROM counted
 WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
-
--- name: cleared_cells
--- One row is one pair in which sessions with a typical resolver reach the site, and lookups fail
--- only through other resolvers. Those are filters that a user chose, and show nothing about the
--- network.
-SELECT domain, probe_asn
-FROM classed_sessions JOIN resolver_cells USING (domain, probe_asn)
-GROUP BY ALL
-HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE is_via_domestic END)
-    >= $floor_sessions
-  AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
 
 -- name: sessions
 -- One row is one session of a site, with is_speaking, whether it used a resolver that is typical of
 -- the network; and is_heard, whether it is evidence about the network.
 --
 -- The answer of another resolver is no evidence against a block by the network's own. Not heard is
--- a session of a cleared pair whose lookup failed through such a resolver, and one that tested only
--- the kind of input that does not fail.
-SELECT s.*,
-  coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END, TRUE)
-    AS is_speaking,
+-- a session that tested only the kind of input that does not fail; and one whose lookup failed
+-- through such a resolver, in a cleared pair: sessions with a typical resolver reach the site, and
+-- lookups fail only through others. Those are filters that a user chose.
+WITH spoken AS (
+  SELECT s.*, is_own IS NOT NULL AS is_mixed,
+    coalesce(CASE WHEN is_own THEN is_via_own WHEN NOT is_own THEN is_via_domestic END, TRUE)
+      AS is_speaking
+  FROM classed_sessions s LEFT JOIN resolver_cells USING (domain, probe_asn)
+), cleared AS (
+  SELECT domain, probe_asn FROM spoken WHERE is_mixed GROUP BY ALL
+  HAVING count(*) FILTER (class = 'ok' AND is_speaking) >= $floor_sessions
+    AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
+)
+SELECT s.* EXCLUDE (is_mixed),
   is_asked AND (is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns) AS is_heard
-FROM classed_sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
-  LEFT JOIN cleared_cells c USING (domain, probe_asn)
+FROM spoken s LEFT JOIN cleared c USING (domain, probe_asn)
 
 -- name: heard_sessions
 -- One row is one session that is evidence about the network, with its place (the row number in the

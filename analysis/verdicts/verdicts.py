@@ -32,11 +32,7 @@ from analysis.verdicts.witnesses import add_witness, hide_measurements
 from analysis.vocabulary import LISTED
 
 _QUERIES = read_queries(__file__)
-_STEPS = pick_queries(
-    _QUERIES,
-    *("is_problem(is_anomaly, is_confirmed, class, set_aside)", "measurement_counts"),
-    "session_counts",
-)
+_STEPS = pick_queries(_QUERIES, "dated_outcomes", "session_counts")
 #: The key of a verdict.
 _KEY = [*PAIR, "period"]
 #: Resolvers that a pair names: those of most blocked sessions.
