@@ -110,26 +110,6 @@ SELECT b.* REPLACE (coalesce(least(n.open_day, n.day), b.open_day) AS open_day,
     coalesce(greatest(n.open_day, n.day), b.day) AS day)
 FROM begun b LEFT JOIN near n USING (stretch)
 
--- name: reached_after
--- One row is one day on which some block began: of all sites that were tested in the week after it,
--- the share that was mostly reached.
---
--- A site that only one session tested has no vote of its own: each session has one vote for all
--- such sites that it reached, and one for all others.
-WITH seen AS (
-  SELECT a.day, o.domain, 2 * count(*) FILTER (o.class = 'ok') > count(*) AS is_reached,
-    count(*) >= 2 AS is_common, min(o.session) AS session
-  FROM (SELECT DISTINCT day FROM onsets) a
-    JOIN told_sessions o ON o.day BETWEEN a.day AND a.day + 7
-  WHERE o.is_witness AND o.class <> 'down' GROUP BY ALL
-), votes AS (
-  SELECT day, is_reached,
-    count(*) FILTER (is_common) + count(DISTINCT session) FILTER (NOT is_common) AS votes
-  FROM seen GROUP BY ALL
-)
-SELECT day, coalesce(sum(votes) FILTER (is_reached), 0) / sum(votes) AS share
-FROM votes GROUP BY day
-
 -- name: neighbours
 -- One row is one silent block for which other sites in the same hosting network were tested from
 -- the same network on the same days: how many of them it mostly reached (reached_count), and on how
@@ -158,29 +138,51 @@ FROM sites GROUP BY stretch ORDER BY stretch
 SELECT stretch FROM neighbours JOIN suspected USING (stretch)
 WHERE act = 'tcp' AND silent_count > 0 AND reached_count = 0
 
+-- name: known_onsets
+-- One row is one onset that may be a coincidence: the site was open before, the day is known well
+-- enough, and the host did not fall silent as a whole.
+--
+-- A site that fails with most operators, three or more, counts even if one network still reaches
+-- it: an order that one network does not carry out is an order.
+FROM onsets ANTI JOIN dead_hosts USING (stretch)
+WHERE day - open_day <= $known_days AND host > 0
+  AND (is_widespread OR is_unreached OR is_of_resolvers)
+
+-- name: shared_days
+-- One row is one manner and time in which sites of several hosts and domains began to fail.
+--
+-- A forger may make any number of failures begin on one day, so the days are compared once.
+WITH days AS (
+  SELECT DISTINCT manner, open_day, day FROM known_onsets
+)
+SELECT d.manner, d.open_day, d.day FROM days d JOIN known_onsets k ON k.manner = d.manner
+  AND d.open_day <= k.day + $near_days AND k.open_day <= d.day + $near_days
+GROUP BY ALL HAVING least(count(DISTINCT k.host), count(DISTINCT k.site)) >= $hosts
+
+-- name: working_days
+-- One row is one of these days after which, for a week, most of all sites were mostly reached.
+--
+-- A site that only one session tested has no vote of its own: each session has one vote for all
+-- such sites that it reached, and one for all others.
+WITH votes AS (
+  SELECT DISTINCT a.day, 2 * count(*) FILTER (o.class = 'ok') > count(*) AS is_reached,
+    CASE WHEN count(*) >= 2 THEN o.domain END AS site,
+    CASE WHEN count(*) < 2 THEN min(o.session) END AS session
+  FROM (SELECT DISTINCT day FROM shared_days) a
+    JOIN told_sessions o ON o.day BETWEEN a.day AND a.day + 7
+  WHERE o.is_witness AND o.class <> 'down' GROUP BY a.day, o.domain
+)
+SELECT day FROM votes GROUP BY day HAVING 2 * count(*) FILTER (is_reached) >= count(*)
+
 -- name: coincidences
 -- One row is one onset that is a coincidence: it begins when unrelated sites of other hosts begin
--- to fail in the same act and manner. Then somebody blocked them together.
+-- to fail in the same act and manner, while others work. Then somebody blocked them together.
 --
--- The sites were open before, the days are known well enough ($known_days), and half of all tested
--- sites were reached in the week after. The same onset then covers the failures of the same site
--- meanwhile on networks on which it failed before or had not been tested. A site that fails with
--- most operators, three or more, counts among the unrelated sites even if one network still reaches
--- it: an order that one network does not carry out is an order. A forger may make any number of
--- failures begin on one day, so the days are compared once.
-WITH known AS (
-  FROM onsets ANTI JOIN dead_hosts USING (stretch)
-  WHERE day - open_day <= $known_days AND host > 0
-    AND (is_widespread OR is_unreached OR is_of_resolvers)
-), days AS (
-  SELECT DISTINCT manner, open_day, day FROM known
-), met AS (
-  SELECT d.manner, d.open_day, d.day FROM days d JOIN known k ON k.manner = d.manner
-    AND d.open_day <= k.day + $near_days AND k.open_day <= d.day + $near_days
-  GROUP BY ALL HAVING least(count(DISTINCT k.host), count(DISTINCT k.site)) >= $hosts
-), coincident AS (
-  FROM known SEMI JOIN met USING (manner, open_day, day)
-  SEMI JOIN (FROM reached_after WHERE share >= 0.5) USING (day)
+-- The same onset then covers the failures of the same site meanwhile on networks on which it failed
+-- before or had not been tested.
+WITH coincident AS (
+  FROM known_onsets SEMI JOIN shared_days USING (manner, open_day, day)
+    SEMI JOIN working_days USING (day)
 )
 SELECT DISTINCT o.stretch FROM onsets o JOIN coincident c ON c.domain = o.domain
   AND c.manner = o.manner AND o.day <= c.last_day AND c.day - $near_days <= o.last_day

@@ -44,7 +44,7 @@ WHERE NOT is_heard AND is_asked AND kind IN ('mark', 'dns_sent') GROUP BY ALL
 -- problems without a reason. All sessions of a site whose name does not exist get the same reason.
 -- Among reasons of equally many sessions, having none comes first.
 WITH problems AS (
-  SELECT domain, period, CASE
+  SELECT enum_code(domain)::INTEGER AS domain, period, CASE
       WHEN set_aside = 'geo_restricted' AND domain NOT IN (FROM refusing_sites) THEN ''
       WHEN set_aside NOT IN ('name_does_not_exist', 'leftover_block') THEN set_aside::VARCHAR
       WHEN (domain, period) IN (FROM leftovers) THEN 'leftover_block'
@@ -53,8 +53,7 @@ WITH problems AS (
   FROM dated_outcomes WHERE is_problem OR set_aside NOT IN ('', 'broken_session') GROUP BY ALL
 ), sums AS (
   SELECT domain, period, problem, sum(problem_count) AS problem_count
-  FROM (SELECT * REPLACE (enum_code(domain)::INTEGER AS domain) FROM problems
-        UNION ALL FROM shown_by_many
+  FROM (FROM problems UNION ALL FROM shown_by_many
         UNION ALL SELECT domain, period, '', -problem_count FROM shown_by_many)
   GROUP BY ALL
 ), largest AS (
