@@ -78,6 +78,6 @@ SELECT coalesce(e.hits, 0)::DOUBLE AS site_failures, coalesce(e.tests, 0)::DOUBL
   ((coalesce(every.hits, 0) + $pseudo * $prior) / (coalesce(every.tests, 0) + $pseudo))::DOUBLE
     AS usual,
   coalesce(other_probes_share, 1) AS other_probes_share
-FROM series_at_hand LEFT JOIN elsewhere e USING (number) LEFT JOIN networks_of n USING (kind, network)
-  LEFT JOIN every USING (kind)
+FROM series_at_hand LEFT JOIN elsewhere e USING (number)
+  LEFT JOIN networks_of n USING (kind, network) LEFT JOIN every USING (kind)
 ORDER BY number
