@@ -51,8 +51,7 @@ def is_tested_enough(verdicts: pd.DataFrame) -> pd.Series:
 
 def strength(states: pd.Series) -> pd.Series:
     """Return the rank of each state, 0 the strongest; for taking the strongest of several."""
-    ranks = {state: rank for rank, state in enumerate(STATES_BY_STRENGTH)}
-    return states.map(ranks).astype("int64")
+    return states.map(STATES_BY_STRENGTH.index).astype("int64")
 
 
 #: What ``judge_period`` says of a pair in a period, with the type of each column. A row of this
