@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import duckdb
 import pandas as pd
 
-from analysis.outcomes.steps import create_tables, create_views
+from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.evidence import weigh
@@ -28,7 +28,6 @@ from analysis.verdicts.pairs import (
 )
 from analysis.verdicts.rates import TEACHING, LeastRates, teach
 from analysis.verdicts.rivals import ask_rivals
-from analysis.verdicts.sessions import SESSION_VIEWS
 from analysis.verdicts.stretches import find_stretches
 
 _QUERIES = read_queries(__file__)
@@ -93,7 +92,6 @@ def judge_country(
         is_of_addresses: the sites are addresses. Hours are looked for in all of them together: who
             cuts some at certain hours cuts others then.
     """
-    create_views(connection, SESSION_VIEWS)
     country = read_country(connection, thresholds.floor_sessions)
     _learn(connection, country, [country.pairs] if is_of_addresses else country.sites(), elsewhere)
     if lend:

@@ -283,7 +283,7 @@ def read_country(connection: duckdb.DuckDBPyConnection, floor_sessions: int) -> 
     """Read the pairs in which at least ``floor_sessions`` sessions did not reach the site.
 
     Args:
-        connection: finds ``heard_sessions`` and ``networks``, of which ``told_sessions`` is made.
+        connection: finds ``sessions`` and ``networks``, of which ``told_sessions`` is made.
         floor_sessions: the threshold.
     """
     create_tables(connection, pick_queries(_QUERIES, "told_sessions"), {})

@@ -74,7 +74,7 @@ class Sessions(Outcomes):
     input that the pair is judged by. ``is_speaking``: it used a resolver that is typical of the
     network. ``is_heard``: it is evidence about the network.
 
-    ``heard_sessions``: those that are evidence, with ``place``, the row number in ``sessions``.
+    ``heard_sessions``: those that are evidence.
 
     ``divided_pairs``: ``domain, probe_asn, is_https``, the kind of input that fails alone.
 

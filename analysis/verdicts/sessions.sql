@@ -118,9 +118,8 @@ SELECT s.* EXCLUDE (is_mixed),
 FROM spoken s LEFT JOIN cleared c USING (domain, probe_asn)
 
 -- name: heard_sessions
--- One row is one session that is evidence about the network, with its place (the row number in the
--- table sessions). A view.
-SELECT rowid AS place, * FROM sessions WHERE is_heard
+-- One row is one session that is evidence about the network. A view.
+FROM sessions WHERE is_heard
 
 -- name: site_networks
 -- One row is one site, with the network that hosts it: the one in which most sessions found it.

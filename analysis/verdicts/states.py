@@ -13,6 +13,7 @@ import pandas as pd
 from analysis import vocabulary
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
+from analysis.verdicts.caveats import BYSTANDER
 from analysis.verdicts.floors import (
     cut,
     find_blocks,
@@ -50,8 +51,7 @@ def is_tested_enough(verdicts: pd.DataFrame) -> pd.Series:
 
 def strength(states: pd.Series) -> pd.Series:
     """Return the rank of each state, 0 the strongest; for taking the strongest of several."""
-    ranks = {state: rank for rank, state in enumerate(STATES_BY_STRENGTH)}
-    return states.map(ranks).astype("int64")
+    return states.map(STATES_BY_STRENGTH.index).astype("int64")
 
 
 #: What ``judge_period`` says of a pair in a period, with the type of each column. A row of this
@@ -68,7 +68,8 @@ STATED = {
     "evidence": "float64",
     # the hours of the listed stretches; empty unless all of them have the same
     "schedule": "str",
-    # what cannot be told of the listed stretches; empty, unless each has one
+    # what cannot be told of the listed stretches, if it is so of each; and of a site whose address
+    # was cut
     "caveat": "str",
     # the failed sessions inside the listed stretches, and how many these are
     "failures": "object",
@@ -128,6 +129,10 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> dict[str
     failures = sorted({session for part in listed for session in part.failures})
     inside = {session for part in listed for session in part.sessions}
     schedules = {str(part.series.schedule or "") for part in listed}
+    caveats = [
+        min((part.caveat for part in listed), default=""),
+        BYSTANDER if any(part.series.lent for part in listed) else "",
+    ]
     return {
         "domain": pair.domain,
         "probe_asn": pair.probe_asn,
@@ -135,7 +140,7 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> dict[str
         "reason": reason,
         "evidence": max((part.log_evidence for part in listed), default=pair.log_evidence),
         "schedule": schedules.pop() if len(schedules) == 1 else "",
-        "caveat": min((part.caveat for part in listed), default=""),
+        "caveat": "; ".join(filter(None, caveats)),
         "failures": failures,
         "listed_session_count": len(failures),
         "reached_count": sum(session.result == "ok" for session in inside),

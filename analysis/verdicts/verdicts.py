@@ -15,7 +15,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import MOMENT, Period
 from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.addresses import judge_addresses, lend_cuts
-from analysis.verdicts.caveats import ONE_INPUT, add_caveats
+from analysis.verdicts.caveats import ONE_INPUT
 from analysis.verdicts.flips import MARKED_DAYS, MOST_FORGED, count_flips, sessions_to_flip
 from analysis.verdicts.floors import meets_floor, wilson_bounds
 from analysis.verdicts.intervals import PAIR, interval_tables, round_chance, round_evidence
@@ -165,7 +165,6 @@ def judge_cells(
         country = judge_country(opened, thresholds, elsewhere, lend)
         decide(opened, country, thresholds, has_control=scope.has_control)
         give_reasons(country, thresholds)
-        add_caveats(country)
         count_to_explain(country, MOST_FORGED)
         count_flips(country, thresholds)
         listed, withheld = interval_tables(opened, country)
