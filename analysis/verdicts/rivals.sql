@@ -50,8 +50,8 @@ SELECT stretch, operator, sum(times) AS sessions,
   coalesce(sum(times) FILTER (
     is_same_act AND kind <> kind_here AND NOT is_lookup), 0) AS other_manner_sessions,
   2 * alike_sessions > sessions AS is_failing,
-  greatest(2 * otherwise_sessions - sessions, CASE WHEN other_manner_sessions >= $floor_sessions
-    THEN 2 * other_manner_sessions - sessions ELSE 0 END) AS margin
+  greatest(0, 2 * otherwise_sessions - sessions, CASE WHEN other_manner_sessions >= $floor_sessions
+    THEN 2 * other_manner_sessions - sessions END) AS margin
 FROM compared GROUP BY stretch, operator
 
 -- name: seen
@@ -62,18 +62,16 @@ FROM compared GROUP BY stretch, operator
 -- or more. margin: how many sessions would take away the majorities of those operators with whom
 -- the site failed in another way. is_reached: others reach it too often for a fault. is_unreached:
 -- it fails in the same way with nearly all operators.
-WITH others AS (
-  SELECT stretch, sum(ok_sessions) AS reaching, sum(sessions) AS sessions, count(*) AS operators,
-    count(*) FILTER (is_failing) AS failing, sum(alike_sessions) AS alike,
+WITH counted AS (
+  SELECT s.*, site_asn, count(o.operator) + 1 AS operators,
+    count(*) FILTER (is_failing) + 1 AS failing, coalesce(sum(alike_sessions), 0) AS alike,
     count(*) FILTER (is_failing AND alike_sessions >= 2) AS company,
-    coalesce(sum(margin) FILTER (margin > 0), 0) AS margin
-  FROM operators_meanwhile GROUP BY stretch
-), counted AS (
-  SELECT s.*, site_asn, coalesce(operators, 0) + 1 AS operators,
-    coalesce(failing, 0) + 1 AS failing, coalesce(alike, 0) AS alike,
-    coalesce(company, 0) AS company, coalesce(margin, 0) AS margin,
-    coalesce(reaching, 0) >= greatest(2, $reached_share * coalesce(sessions, 0)) AS is_reached
-  FROM suspected s LEFT JOIN others USING (stretch) LEFT JOIN site_networks USING (domain)
+    coalesce(sum(o.margin), 0) AS margin,
+    coalesce(sum(ok_sessions), 0) >= greatest(2, $reached_share * coalesce(sum(sessions), 0))
+      AS is_reached
+  FROM suspected s LEFT JOIN operators_meanwhile o USING (stretch)
+    LEFT JOIN site_networks USING (domain)
+  GROUP BY ALL
 )
 SELECT *, operators >= $operators AND failing >= $refusal_share * operators
     AND alike >= $floor_sessions AND NOT is_reached AND margin = 0 AS is_unreached
@@ -106,7 +104,7 @@ WITH before AS (
     AND n.open_day <= o.day AND o.open_day <= n.day
   GROUP BY o.stretch
 )
-SELECT b.* REPLACE (coalesce(least(n.open_day, n.day), b.open_day) AS open_day,
+SELECT b.* REPLACE (least(n.open_day, n.day) AS open_day,
     coalesce(greatest(n.open_day, n.day), b.day) AS day)
 FROM begun b LEFT JOIN near n USING (stretch)
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from analysis.outcomes.features import ROAMING
 from analysis.outcomes.outcomes import Outcomes
-from analysis.outcomes.steps import create_tables, create_type, create_views, keep_table
+from analysis.outcomes.steps import create_tables, create_type, keep_table
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.store.stage_tables import Tables
@@ -121,7 +121,7 @@ def add_sessions(
         create_type(opened, "session_class", str(CLASSES), catalog)
         create_type(opened, "failure_kind", str(KINDS), catalog)
         create_tables(opened, {"roaming_runs": ROAMING}, {**numbers, "rows": "outcomes"}, catalog)
-        create_views(opened, pick_queries(_QUERIES, "session_measurements"))
+        create_tables(opened, pick_queries(_QUERIES, "session_measurements"), {})
         _divide_inputs(opened, thresholds.floor_sessions, catalog)
         names = pd.DataFrame(operators.names.items(), columns=["probe_asn", "name"])
         opened.register("operator_names", names.astype({"probe_asn": "uint32", "name": "str"}))

@@ -3,7 +3,7 @@
 
 -- name: session_measurements
 -- One row is one measurement of a site: the class that it gives to its session (shown), and the
--- kind of failure if it is blocked (kind). A view.
+-- kind of failure if it is blocked (kind).
 --
 -- Where the input redirects to another site, a failure there (is_about_target) is no evidence about
 -- this site. A mark is a trace that only a network leaves. A lookup that fails without an answer
@@ -13,11 +13,8 @@ SELECT domain, probe_asn, session, day, measurement_start_time AS time, software
   resolver_asn IN (FROM domestic_resolvers) AS is_via_domestic,
   evidence = 'scored' AND r.probe_asn IS NULL AS is_scored,
   is_scored AND set_aside = 'geo_restricted' AS is_refused,
-  CASE WHEN NOT is_scored THEN 'none'::session_class
-    WHEN is_about_target OR class = 'unknown' THEN 'unclear'::session_class
-    WHEN class = 'ok' THEN 'ok'::session_class
-    WHEN class = 'down' THEN 'down'::session_class
-    ELSE 'blocked'::session_class END AS shown,
+  (CASE WHEN NOT is_scored THEN 'none' WHEN is_about_target OR class = 'unknown' THEN 'unclear'
+    ELSE class END)::session_class AS shown,
   shown = 'blocked' AND starts_with(mechanism, 'dns.') AS is_dns,
   CASE WHEN shown = 'blocked' THEN (
     CASE WHEN is_artefact THEN 'mark'
