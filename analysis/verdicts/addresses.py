@@ -52,8 +52,13 @@ def add_address_sessions(
         name = {"host_name": "SELECT address AS name FROM shared_addresses"}
         create_text_enumerations(opened, name, catalog)
         create_tables(opened, pick_queries(_QUERIES, "outcomes"), {}, catalog)
-    outcomes = Outcomes(addresses.catalogs, sessions.views)
-    add_sessions(connection, outcomes, operators, thresholds, catalog)
+    add_sessions(
+        connection,
+        Outcomes(addresses.catalogs, sessions.views),
+        operators,
+        thresholds,
+        catalog,
+    )
 
 
 def judge_addresses(

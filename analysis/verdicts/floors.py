@@ -41,8 +41,7 @@ def wilson_bounds(hits: pd.Series, total: pd.Series) -> tuple[pd.Series, pd.Seri
     with np.errstate(invalid="ignore"):  # more hits than that: NaN
         spread = Z_95 * np.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2))
     low, high = (centre - spread) / (1 + Z_95**2 / n), (centre + spread) / (1 + Z_95**2 / n)
-    index = hits.index
-    return pd.Series(low.clip(0, 1), index), pd.Series(high.clip(0, 1), index)
+    return pd.Series(low.clip(0, 1), hits.index), pd.Series(high.clip(0, 1), hits.index)
 
 
 def is_most(hits: Any, total: Any, thresholds: Thresholds) -> Any:
@@ -145,12 +144,6 @@ def find_blocks(stretches: Sequence[Stretch], line: float, thresholds: Threshold
     return meet(min(line, LOWER_LINE)) if meet(line) else []
 
 
-def find_line(thresholds: Thresholds, is_supported: bool) -> float:
-    """Return ln of the evidence that a pair needs."""
-    line = log(thresholds.chance_line)
-    return min(line, LOWER_LINE) if is_supported else line
-
-
 def find_supported(
     site: Mapping[Pair, Sequence[Stretch]], thresholds: Thresholds
 ) -> Iterator[Stretch]:
@@ -165,8 +158,8 @@ def find_supported(
             in.
         thresholds: of the line and the floors.
     """
-    line = find_line(thresholds, is_supported=False)
-    lower = find_line(thresholds, is_supported=True)
+    line = log(thresholds.chance_line)
+    lower = min(line, LOWER_LINE)
     likely = {pair: find_blocks(stretches, lower, thresholds) for pair, stretches in site.items()}
     evidence = sorted(
         (

@@ -1,10 +1,8 @@
 """What is listed and what is withheld, as intervals with dates, moments and counts."""
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import log
-from operator import attrgetter
 
 import duckdb
 import numpy as np
@@ -12,7 +10,7 @@ import pandas as pd
 
 from analysis.period import MOMENT
 from analysis.verdicts.judge import explain_failures
-from analysis.verdicts.pairs import ANY, MARK, Country, Pair, Session, Stretch
+from analysis.verdicts.pairs import ANY, MARK, Country, Pair, Stretch
 from analysis.vocabulary import LEAST_CHANCE
 
 #: The key of a pair.
@@ -26,6 +24,8 @@ _DESCRIBED = {
     "blocked_from_time": "float64",
     "blocked_until_time": "float64",
     "first_seen_open_again_time": "float64",
+    # the failed sessions, each once, in order of time, and how many these are
+    "failures": "object",
     "session_count": "int64",
     "day_count": "int64",
     "longest_gap_days": "int64",
@@ -75,8 +75,8 @@ def interval_tables(
     """
     intervals = [interval for pair in country.pairs for interval in _find_intervals(pair)]
     rows = [_describe(interval, country.names[interval[0].pair.domain]) for interval in intervals]
-    rules = explain_failures(connection, country, [*map(_failures_of, intervals)])
     table = pd.DataFrame(rows, columns=list(_DESCRIBED)).astype(_DESCRIBED)
+    rules = explain_failures(connection, country, list(table["failures"]))
     table = table.join(rules[["mechanism", "measurement_count"]])
     for name in _MOMENTS:
         table[f"{name}_time"] = pd.to_datetime(table[f"{name}_time"], unit="s").astype(MOMENT)
@@ -89,9 +89,8 @@ def interval_tables(
         blocked_count=table["measurement_count"],
         blocked_session_count=table["session_count"],
     )
-    order = [*PAIR, "blocked_from_time"]
     listed, withheld = (
-        table.loc[is_asked, _COLUMNS].sort_values(order, ignore_index=True)
+        table.loc[is_asked, _COLUMNS].sort_values([*PAIR, "blocked_from_time"], ignore_index=True)
         for is_asked in (table["reason"] == "", table["reason"] != "")
     )
     return listed.drop(columns="reason"), withheld
@@ -116,14 +115,9 @@ def _find_intervals(pair: Pair) -> Iterator[list[Stretch]]:
     yield from ([other] for other in pair.stretches if other.reason and not other.is_listed)
 
 
-def _failures_of(interval: Iterable[Stretch]) -> list[Session]:
-    """Return the failed sessions of an interval, each once, in order of time."""
-    return sorted({session for stretch in interval for session in stretch.failures})
-
-
 def _describe(interval: Sequence[Stretch], name: str) -> dict[str, object]:
     """Return the dates, moments, counts and evidence of an interval."""
-    failures = _failures_of(interval)
+    failures = sorted({session for stretch in interval for session in stretch.failures})
     inside = {session for stretch in interval for session in stretch.sessions}
     days = sorted({session.day for session in inside})
     first, last = (
@@ -141,6 +135,7 @@ def _describe(interval: Sequence[Stretch], name: str) -> dict[str, object]:
         "blocked_from_time": failures[0].time,
         "blocked_until_time": failures[-1].time,
         "first_seen_open_again_time": _find_open(last, 1),
+        "failures": failures,
         "session_count": len(failures),
         "day_count": len({session.day for session in failures}),
         "longest_gap_days": max((after - before for before, after in pairwise(days)), default=0),
@@ -168,16 +163,12 @@ def _find_open(stretch: Stretch, step: int) -> int | None:
     """
     series, schedule = stretch.series, stretch.series.schedule
     sessions = series.pair.sessions if series.lent else series.sessions
-    times = np.array([session.time for session in sessions], "datetime64[s]")
-    is_at_hours = schedule.is_at_its_hours(times) if schedule else None
-    edge = stretch.failures[0 if step < 0 else -1]
-    index = bisect_left(sessions, edge.row, key=attrgetter("row")) + step
-    while 0 <= index < len(sessions):
-        is_asked = is_at_hours is None or is_at_hours[index]
-        if is_asked and sessions[index].result == "ok":
-            return sessions[index].time
-        index += step
-    return None
+    edge = stretch.failures[0 if step < 0 else -1].row
+    beyond = [one.time for one in sessions if step * (one.row - edge) > 0 and one.result == "ok"]
+    times = np.array(beyond, "datetime64[s]")
+    if schedule:
+        times = times[schedule.is_at_its_hours(times)]
+    return int(times[min(step, 0)].astype(np.int64)) if len(times) else None
 
 
 def round_chance(log_evidence: pd.Series) -> pd.Series:

@@ -6,6 +6,7 @@ by site. ``decide`` takes those that need all pairs at once: what else it could 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import log
 
 import duckdb
 import pandas as pd
@@ -14,7 +15,7 @@ from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.evidence import weigh
-from analysis.verdicts.floors import find_blocks, find_line, find_supported, leave
+from analysis.verdicts.floors import LOWER_LINE, find_blocks, find_supported, leave
 from analysis.verdicts.hours import Schedule, find_schedules
 from analysis.verdicts.pairs import (
     ANY,
@@ -62,7 +63,9 @@ def judge_pair(
         series.lessons = lessons.get(series.kind, series.lessons)
         series.schedule = (schedules or {}).get(series.kind)
     _judge_series(pair, thresholds)
-    for stretch in find_blocks(pair.stretches, find_line(thresholds, is_supported), thresholds):
+    line = log(thresholds.chance_line)
+    lower = min(line, LOWER_LINE)
+    for stretch in find_blocks(pair.stretches, lower if is_supported else line, thresholds):
         stretch.is_block = True
     return list(pair.series)
 

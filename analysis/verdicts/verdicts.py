@@ -236,8 +236,7 @@ def _tabulate_verdicts(
     is_listed = table["state"].isin(LISTED)
     for column in ("rule_id", "mechanism", "resolver_asns", "schedule", "inputs"):
         table[column] = table[column].where(is_listed, "").fillna("")
-    is_of_lookups = table["mechanism"].str.startswith("dns.")
-    table["resolver_asns"] = table["resolver_asns"].where(is_of_lookups, "")
+    table.loc[~table["mechanism"].str.startswith("dns."), "resolver_asns"] = ""
     table = _add_share(table, is_listed)
     table = _add_dates(table, is_listed, scope)[_COLUMNS].sort_values(_KEY, ignore_index=True)
     return add_witness(connection, table, scope.periods, has_explorer=scope.has_explorer)
