@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -160,7 +161,7 @@ def test_what_lost_its_evidence_to_a_rival_is_not_too_few() -> None:
     """Eight failures on eight days are enough; without a rival they would have been listed."""
     explained, left = _stretch("tcp_sent", range(4)), _stretch("name_sent", range(4, 12))
     explained.is_block, left.is_block, explained.reason = True, True, "a rival"
-    give_reasons(Country([_pair(explained, left)], pd.DataFrame()), _FLOOR)
+    give_reasons(Country(np.array([]), [_pair(explained, left)], pd.DataFrame()), _FLOOR)
     assert left.reason == LOST_EVIDENCE
 
 
@@ -169,9 +170,9 @@ def test_the_reason_of_a_period_is_that_of_what_its_state_rests_on() -> None:
     first, second = _stretch("tcp_sent", range(5)), _stretch("name_sent", range(10, 20))
     first.reason, second.reason = "the first rival", "the second rival"
     found = judge_period(_pair(first, second), _JANUARY, _FLOOR)
-    assert (found.resting_failures, found.reason) == (10, "the second rival")
+    assert (found["resting_failures"], found["reason"]) == (10, "the second rival")
     begin = judge_period(_pair(first, second), Period.parse("2024-01-01", "2024-01-08"), _FLOOR)
-    assert (begin.state, begin.reason) == ("impaired", "the first rival")
+    assert (begin["state"], begin["reason"]) == ("impaired", "the first rival")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_others_explain_failures_of_their_own_kind_alone(
         session for part in parts for session in part.failures
     )
     pair = _pair(*parts, any_way)
-    give_reasons(Country([pair], pd.DataFrame()), _FLOOR)
+    give_reasons(Country(np.array([]), [pair], pd.DataFrame()), _FLOOR)
     assert any_way.reason == reason
-    state = judge_period(pair, _JANUARY, _FLOOR).state
+    state = judge_period(pair, _JANUARY, _FLOOR)["state"]
     assert state == ("unexplained" if reason == IN_MANY_WAYS else "impaired")

@@ -46,7 +46,7 @@ def find_pair(study: Study, judgement: Judgement, domain: str, probe_asn: int) -
 def most_surprising(series: Iterable[Series]) -> Series | None:
     """Return the series with most evidence, or nothing."""
     weighed = [one for one in series if one.kind != ANY]
-    return max(weighed, key=lambda one: (one.is_weighed, one.log_evidence), default=None)
+    return max(weighed, key=lambda one: (one.kind != ANY, one.log_evidence), default=None)
 
 
 def tabulate_series(judged: Iterable[Series]) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def tabulate_series(judged: Iterable[Series]) -> pd.DataFrame:
             "sessions": len(series.sessions),
             "failed": sum(series.fails),
         }
-        if series.is_weighed:
+        if series.kind != ANY:
             lessons = series.lessons
             row |= {
                 "site_failures": lessons.site_failures,
@@ -102,14 +102,14 @@ def tabulate_sessions(series: Series, *, has_witnesses: bool = True) -> pd.DataF
         series: with its evidence.
         has_witnesses: show the minute; else (``WITNESSES=none``) the hour.
     """
-    weights = weigh_sessions(series)
+    rates, shares, log_ratios = weigh_sessions(series)
     table = pd.DataFrame(
         {
             "time": [session.time for session in series.sessions],
             "fails": series.fails,
-            "rate": weights.rates,
-            "share": weights.shares,
-            "weight": np.exp(weights.log_ratios),
+            "rate": rates,
+            "share": shares,
+            "weight": np.exp(log_ratios),
         }
     )
     times = pd.to_datetime(table["time"], unit="s")
@@ -154,7 +154,7 @@ def tabulate_stretches(judged: Iterable[Series], thresholds: Thresholds) -> pd.D
             "failed": len(stretch.failures),
             "sessions": len(stretch.sessions),
             "days": stretch.day_count,
-            "evidence": stretch.series.log_evidence / _TEN if stretch.series.is_weighed else None,
+            "evidence": stretch.series.log_evidence / _TEN if stretch.kind != ANY else None,
             "is_block": stretch.is_block,
         }
         for stretch in stretches

@@ -21,7 +21,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.outcomes.steps import read_type
 from analysis.period import Period
 from analysis.sql import read_queries
 from analysis.verdicts.pairs import Country
@@ -64,41 +63,21 @@ def _share_elsewhere(
 ) -> Floats:
     """Return the share of each session's test that failed about that day in other countries.
 
-    If there is none, return the share on the country's other networks.
+    If there is none, return the share of other operators' sessions that fail within ``NEAR_DAYS``,
+    drawn towards zero. Sessions that may be blocked count as well: without other countries, a
+    failure on most networks at once may be a block or a defect of the test. So if most sessions of
+    the others fail as well, or there are none, a failure is no evidence: the rate is the highest.
 
     Args:
         connection: connection to ``sessions`` and ``networks``.
         country: pairs of a part of a test and a network.
         control: shares in other countries.
     """
-    rows = [
-        (pair.domain, pair.operator, session.day)
-        for pair in country.pairs
-        for session in pair.sessions
-    ]
-    sessions = pd.DataFrame(rows, columns=["domain", "operator", "day"]).astype("int64")
-    sessions["day"] = pd.to_datetime(sessions["day"], unit="D").astype(control["day"].dtype)
-    parts = pd.Series(read_type(connection, "host_name")[sessions["domain"]], dtype="str")
+    sessions = country.rows[["domain", "operator", "day"]]
+    sessions = sessions.astype({"day": control["day"].dtype})
+    parts = pd.Series(country.names[sessions["domain"]], dtype="str")
     tests = sessions[["day"]].assign(test_name=parts.str.extract(TEST_AND_PART)["test_name"])
     abroad = tests.merge(control, on=["test_name", "day"], how="left")["share"]
-    domestic = _share_on_other_networks(connection, sessions)
-    return np.where(abroad.isna(), domestic, abroad)
-
-
-def _share_on_other_networks(
-    connection: duckdb.DuckDBPyConnection, sessions: pd.DataFrame
-) -> Floats:
-    """Return the share of other operators' sessions that fail within ``NEAR_DAYS``.
-
-    The share is drawn towards zero. Sessions that may be blocked count as well: without other
-    countries, a failure on most networks at once may be a block or a defect of the test. So if most
-    sessions of the others fail as well, or there are none, a failure is no evidence: the rate is
-    the highest.
-
-    Args:
-        connection: connection to ``sessions`` and ``networks``.
-        sessions: one row per session: ``domain, operator, day``.
-    """
     number = sessions.groupby(list(sessions)).ngroup()
     part_days = sessions.assign(number=number).drop_duplicates("number")
     connection.register("part_days", part_days)
@@ -108,8 +87,8 @@ def _share_on_other_networks(
         "pseudo": _PSEUDO,
         "most": MOST_RATE,
     }
-    shares = connection.execute(_QUERIES["near_shares"], values).df()["share"].to_numpy(np.float64)
-    return np.asarray(shares[number], np.float64)
+    domestic = connection.execute(_QUERIES["near_shares"], values).df()["share"]
+    return np.where(abroad.isna(), domestic.to_numpy(np.float64)[number], abroad)
 
 
 #: Tests that a country needs in a week to be counted.

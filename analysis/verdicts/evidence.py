@@ -17,14 +17,14 @@ chain is the *fixed share* of Herbster and Warmuth 1998.)
 """
 
 from collections.abc import Sequence
-from math import exp, inf, log, log1p
-from typing import Any, NamedTuple
+from math import exp, log, log1p
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.verdicts.pairs import ANY, Series
-from analysis.verdicts.rates import base_rates, limit_rate
+from analysis.verdicts.rates import LEAST_RATE, MOST_RATE, base_rates
 
 Numbers = NDArray[np.float64]
 
@@ -40,44 +40,33 @@ OF_DAYS, OF_HOURS = 0.9, 0.1
 _LARGE = 1e250
 
 
-class Weights(NamedTuple):
-    """What each session of a series says.
-
-    Attributes:
-        rates: how often such a session fails by accident.
-        shares: how often it would fail during a block.
-        log_ratios: ln of its weight.
-    """
-
-    rates: Numbers
-    shares: Numbers
-    log_ratios: Numbers
-
-
 def log_ratio(fails: Any, rate: Any, share: Any) -> Numbers:
     """Return ln of how much likelier sessions are if such a share of them is blocked."""
     ratio = np.where(fails, share / rate, (1 - share) / (1 - rate))
     return np.where(rate >= share, 0.0, np.log(ratio))
 
 
-def weigh_sessions(series: Series, forged: int = 0) -> Weights:
+def weigh_sessions(series: Series, forged: int = 0) -> tuple[Numbers, Numbers, Numbers]:
     """Weigh the sessions of a series, in order of time.
 
     Args:
         series: with its ``lessons``.
         forged: failures that are added before the first session, where they begin a run of
             failures, and to what the site elsewhere and the network teach.
+
+    Returns:
+        Of each session how often such a one fails by accident, how often it would fail during a
+        block, and ln of its weight.
     """
     fails, index = np.array(series.fails), np.arange(len(series.fails))
     failures = forged + np.cumsum(fails) - fails
-    rates = limit_rate(
-        (failures + _BASE_WORTH * base_rates(series, forged)) / (forged + index + _BASE_WORTH)
-    )
+    rates = (failures + _BASE_WORTH * base_rates(series, forged)) / (forged + index + _BASE_WORTH)
+    rates = rates.clip(LEAST_RATE, MOST_RATE)
     last_success = np.maximum.accumulate(np.where(fails, -1 - forged, index))
     in_a_row = index - 1 - np.append(-1 - forged, last_success[:-1])
     shares = (in_a_row + LEAST_SHARE * _SHARE_WORTH) / (in_a_row + _SHARE_WORTH)
     shares = np.minimum(shares, MOST_SHARE)
-    return Weights(rates, shares, log_ratio(fails, rates, shares))
+    return rates, shares, log_ratio(fails, rates, shares)
 
 
 def weigh_days(series: Series, forged: int = 0) -> list[tuple[int, float]]:
@@ -85,7 +74,7 @@ def weigh_days(series: Series, forged: int = 0) -> list[tuple[int, float]]:
 
     Logarithms are added, since the product of some 1,100 sessions exceeds any float.
     """
-    ratios = weigh_sessions(series, forged).log_ratios
+    _, _, ratios = weigh_sessions(series, forged)
     days, begins = np.unique([session.day for session in series.sessions], return_index=True)
     total, most = np.add.reduceat(ratios, begins), np.maximum.reduceat(ratios, begins)
     weights = np.where(most > 0, np.minimum(total, 2 * most), total)
@@ -139,14 +128,8 @@ def weigh(series: Series) -> None:
     if series.schedule:
         count = len(series.days)
         of_hours = series.schedule.log_evidence - log(count * (count + 1) / 2) + log(OF_HOURS)
-        series.hours_evidence = add_logs(0.0, of_hours - series.log_evidence)
+        series.hours_evidence = float(np.logaddexp(0.0, of_hours - series.log_evidence))
         series.log_evidence += series.hours_evidence
-
-
-def add_logs(*logs: float) -> float:
-    """Return ln of the sum of numbers of which the logarithms are given; −∞ of none."""
-    most = max(logs, default=-inf)
-    return most + log(sum(exp(value - most) for value in logs)) if most > -inf else -inf
 
 
 def weigh_alone(series: Series, since: int, until: int) -> float:
@@ -161,4 +144,4 @@ def weigh_alone(series: Series, since: int, until: int) -> float:
     changes = (since > series.days[0][0]) + (until < series.days[-1][0])
     change = 1 / max(count, 2)
     path = log(0.5) + changes * log(change) + max(count - 1 - changes, 0) * log1p(-change)
-    return own + log(OF_DAYS / 2) + add_logs(path, -log(count * (count + 1) / 2))
+    return own + log(OF_DAYS / 2) + float(np.logaddexp(path, -log(count * (count + 1) / 2)))

@@ -56,8 +56,8 @@ def sessions_to_flip(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
             by result (``blocked_session_count`` …) and those that say something,
             ``heard_session_count``; ``marked_days``; ``own_session_count``, those through the
             network's own resolver, if others were asked as well; ``to_unite``, those after which
-            its two kinds of input no longer differ; and what ``PairState`` says of the stretch that
-            the state rests on.
+            its two kinds of input no longer differ; and what ``STATED`` (``states``) says of the
+            stretch that the state rests on.
         thresholds: of the floors.
 
     Returns:
@@ -108,15 +108,14 @@ def count_flips(country: Country, thresholds: Thresholds) -> None:
     """Fill in ``to_flip`` of the listed stretches: what would take each from the list.
 
     Args:
-        country: with the stretches' ``margin`` and ``to_probe``.
+        country: with what would let a rival explain them.
         thresholds: of the line.
     """
     for stretch in country.stretches():
         if stretch.is_listed:
             # of an address, the block that it rests on
             judged = stretch.series.lent or stretch
-            to_chance = count_to_chance(judged, thresholds)
-            stretch.to_flip = min(to_chance, judged.to_probe, judged.margin)
+            stretch.to_flip = min(judged.to_flip, count_to_chance(judged, thresholds))
 
 
 def count_to_chance(stretch: Stretch, thresholds: Thresholds) -> float:

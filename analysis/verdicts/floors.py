@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.evidence import add_logs, weigh_alone
+from analysis.verdicts.evidence import weigh_alone
 from analysis.verdicts.pairs import ANY, MARK, Pair, Session, Stretch
 
 #: Two-sided 95 %.
@@ -41,8 +41,7 @@ def wilson_bounds(hits: pd.Series, total: pd.Series) -> tuple[pd.Series, pd.Seri
     with np.errstate(invalid="ignore"):  # more hits than that: NaN
         spread = Z_95 * np.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2))
     low, high = (centre - spread) / (1 + Z_95**2 / n), (centre + spread) / (1 + Z_95**2 / n)
-    index = hits.index
-    return pd.Series(low.clip(0, 1), index), pd.Series(high.clip(0, 1), index)
+    return pd.Series(low.clip(0, 1), hits.index), pd.Series(high.clip(0, 1), hits.index)
 
 
 def is_most(hits: Any, total: Any, thresholds: Thresholds) -> Any:
@@ -145,35 +144,7 @@ def find_blocks(stretches: Sequence[Stretch], line: float, thresholds: Threshold
     return meet(min(line, LOWER_LINE)) if meet(line) else []
 
 
-def find_line(thresholds: Thresholds, is_supported: bool) -> float:
-    """Return ln of the evidence that a pair needs."""
-    line = log(thresholds.chance_line)
-    return min(line, LOWER_LINE) if is_supported else line
-
-
-def mark_blocks(site: Sequence[Pair], thresholds: Thresholds) -> None:
-    """Fill in which stretches of a site are blocks, unless a rival explains them: ``is_block``.
-
-    Args:
-        site: the pairs of a site.
-        thresholds: of the line and the floors.
-    """
-    for stretch in _find_supported({pair: pair.stretches for pair in site}, thresholds):
-        stretch.is_block = True
-
-
-def list_blocks(site: Sequence[Pair], thresholds: Thresholds) -> None:
-    """Fill in which blocks of a site are listed: ``is_listed``, and their ``log_evidence``.
-
-    Args:
-        site: the pairs of a site.
-        thresholds: of the line and the floors.
-    """
-    for stretch in _find_supported({pair: _leave(pair) for pair in site}, thresholds):
-        stretch.is_listed = True
-
-
-def _find_supported(
+def find_supported(
     site: Mapping[Pair, Sequence[Stretch]], thresholds: Thresholds
 ) -> Iterator[Stretch]:
     """Iterate over the blocks of a site, by their own evidence or that of others besides.
@@ -187,8 +158,8 @@ def _find_supported(
             in.
         thresholds: of the line and the floors.
     """
-    line = find_line(thresholds, is_supported=False)
-    lower = find_line(thresholds, is_supported=True)
+    line = log(thresholds.chance_line)
+    lower = min(line, LOWER_LINE)
     likely = {pair: find_blocks(stretches, lower, thresholds) for pair, stretches in site.items()}
     evidence = sorted(
         (
@@ -213,7 +184,7 @@ def _find_supported(
         yield from blocks if pair.is_supported else find_blocks(site[pair], line, thresholds)
 
 
-def _leave(pair: Pair) -> list[Stretch]:
+def leave(pair: Pair) -> list[Stretch]:
     """Return the blocks of a pair that no rival explains, with the evidence that is theirs.
 
     What a rival explains (``reason``) lends the other stretches neither sessions and days nor
@@ -224,7 +195,7 @@ def _leave(pair: Pair) -> list[Stretch]:
     for series in {stretch.series for stretch in blocks if stretch.reason}:
         own = [stretch for stretch in left if stretch.series is series]
         days = ((stretch.failures[0].day, stretch.failures[-1].day) for stretch in own)
-        evidence = add_logs(*(weigh_alone(series, first, last) for first, last in days))
+        evidence = np.logaddexp.reduce([weigh_alone(series, first, last) for first, last in days])
         for stretch in own:
-            stretch.log_evidence = evidence
+            stretch.log_evidence = float(evidence)
     return left

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.verdicts.evidence import Numbers, log_ratio
-from analysis.verdicts.pairs import Pair, Series, best_range
+from analysis.verdicts.pairs import Pair, best_range
 from analysis.verdicts.rates import base_rates
 from analysis.verdicts.sessions import KINDS
 
@@ -155,12 +155,6 @@ class TimedSessions:
     is_hit: Flags
     rates: Numbers
     network: int = -1
-
-    @classmethod
-    def of(cls, series: Series) -> "TimedSessions":
-        """Return the sessions of a series."""
-        rates = base_rates(series)
-        return cls(series.times, np.array(series.fails), rates, series.pair.network)
 
     @classmethod
     def together(cls, groups: Iterable["TimedSessions"]) -> "TimedSessions":
@@ -360,7 +354,9 @@ def find_schedules(site: Sequence[Pair]) -> None:
         site: the pairs of a site, with the rates from other pairs (``rates``).
     """
     series_of = {
-        TimedSessions.of(series): series
+        TimedSessions(
+            series.times, np.array(series.fails), base_rates(series), pair.network
+        ): series
         for kind in KINDS  # in this order, so that sums of floats are the same
         for pair in site
         for series in pair.series

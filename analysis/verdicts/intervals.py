@@ -1,33 +1,31 @@
 """What is listed and what is withheld, as intervals with dates, moments and counts."""
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import log
-from operator import attrgetter
-from typing import Literal
 
 import duckdb
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.period import MOMENT
 from analysis.verdicts.judge import explain_failures
-from analysis.verdicts.pairs import ANY, MARK, Country, Pair, Session, Stretch
+from analysis.verdicts.pairs import ANY, MARK, Country, Pair, Stretch
 from analysis.vocabulary import LEAST_CHANCE
 
 #: The key of a pair.
 PAIR = ["domain", "probe_asn"]
-#: What ``_describe`` says of an interval, with the type of each column.
+#: What ``_describe`` says of an interval, with the type of each column. Moments are
+#: seconds since 1970.
 _DESCRIBED = {
     "domain": "str",
     "probe_asn": "int64",
-    **{
-        f"{name}{ending}": MOMENT
-        for ending in ("", "_time")
-        for name in ("last_seen_open", "blocked_from", "blocked_until", "first_seen_open_again")
-    },
+    "last_seen_open_time": "float64",
+    "blocked_from_time": "float64",
+    "blocked_until_time": "float64",
+    "first_seen_open_again_time": "float64",
+    # the failed sessions, each once, in order of time, and how many these are
+    "failures": "object",
     "session_count": "int64",
     "day_count": "int64",
     "longest_gap_days": "int64",
@@ -37,6 +35,7 @@ _DESCRIBED = {
     "log_evidence": "float64",
     "reason": "str",
 }
+_MOMENTS = ("last_seen_open", "blocked_from", "blocked_until", "first_seen_open_again")
 _COLUMNS = [
     *PAIR,
     "blocked_from",
@@ -52,10 +51,7 @@ _COLUMNS = [
     "schedule",
     "evidence",
     "chance",
-    "last_seen_open_time",
-    "blocked_from_time",
-    "blocked_until_time",
-    "first_seen_open_again_time",
+    *(f"{name}_time" for name in _MOMENTS),
     "reached_session_count",
     "last_seen_blocked",
     "blocked_count",
@@ -65,7 +61,7 @@ _COLUMNS = [
 
 
 def interval_tables(
-    connection: duckdb.DuckDBPyConnection, country: Country, names: NDArray[np.object_]
+    connection: duckdb.DuckDBPyConnection, country: Country
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the contract's ``blocking_intervals`` and ``withheld_intervals``.
 
@@ -76,13 +72,15 @@ def interval_tables(
     Args:
         connection: holds ``fired_rules``, see ``judge.decide``.
         country: with its listed stretches, and the reasons of others.
-        names: of the sites, by number.
     """
     intervals = [interval for pair in country.pairs for interval in _find_intervals(pair)]
-    rows = [_describe(interval, names[interval[0].pair.domain]) for interval in intervals]
-    rules = explain_failures(connection, country, [*map(_failures_of, intervals)])
+    rows = [_describe(interval, country.names[interval[0].pair.domain]) for interval in intervals]
     table = pd.DataFrame(rows, columns=list(_DESCRIBED)).astype(_DESCRIBED)
+    rules = explain_failures(connection, country, list(table["failures"]))
     table = table.join(rules[["mechanism", "measurement_count"]])
+    for name in _MOMENTS:
+        table[f"{name}_time"] = pd.to_datetime(table[f"{name}_time"], unit="s").astype(MOMENT)
+        table[name] = table[f"{name}_time"].dt.floor("D")
     # what ``blocked_until`` and the counts are called in tables in which these mean something else
     table = table.assign(
         evidence=round_evidence(table["log_evidence"]),
@@ -91,9 +89,8 @@ def interval_tables(
         blocked_count=table["measurement_count"],
         blocked_session_count=table["session_count"],
     )
-    order = [*PAIR, "blocked_from_time"]
     listed, withheld = (
-        table.loc[is_asked, _COLUMNS].sort_values(order, ignore_index=True)
+        table.loc[is_asked, _COLUMNS].sort_values([*PAIR, "blocked_from_time"], ignore_index=True)
         for is_asked in (table["reason"] == "", table["reason"] != "")
     )
     return listed.drop(columns="reason"), withheld
@@ -118,14 +115,9 @@ def _find_intervals(pair: Pair) -> Iterator[list[Stretch]]:
     yield from ([other] for other in pair.stretches if other.reason and not other.is_listed)
 
 
-def _failures_of(interval: Iterable[Stretch]) -> list[Session]:
-    """Return the failed sessions of an interval, each once, in order of time."""
-    return sorted({session for stretch in interval for session in stretch.failures})
-
-
 def _describe(interval: Sequence[Stretch], name: str) -> dict[str, object]:
     """Return the dates, moments, counts and evidence of an interval."""
-    failures = _failures_of(interval)
+    failures = sorted({session for stretch in interval for session in stretch.failures})
     inside = {session for stretch in interval for session in stretch.sessions}
     days = sorted({session.day for session in inside})
     first, last = (
@@ -135,75 +127,48 @@ def _describe(interval: Sequence[Stretch], name: str) -> dict[str, object]:
     schedules = {str(stretch.series.schedule or "") for stretch in interval}
     is_listed, is_mark = interval[0].is_listed, any(stretch.kind == MARK for stretch in interval)
     state = "blocked" if is_mark else "likely_blocked"
-    evidence = max(map(_evidence_of, interval))
+    left = max(stretch.log_evidence for stretch in interval)  # without withheld stretches
     return {
         "domain": name,
         "probe_asn": interval[0].pair.probe_asn,
-        **_date(
-            {
-                "last_seen_open": _find_open(first, -1),
-                "blocked_from": failures[0],
-                "blocked_until": failures[-1],
-                "first_seen_open_again": _find_open(last, 1),
-            }
-        ),
+        "last_seen_open_time": _find_open(first, -1),
+        "blocked_from_time": failures[0].time,
+        "blocked_until_time": failures[-1].time,
+        "first_seen_open_again_time": _find_open(last, 1),
+        "failures": failures,
         "session_count": len(failures),
         "day_count": len({session.day for session in failures}),
         "longest_gap_days": max((after - before for before, after in pairwise(days)), default=0),
         "reached_session_count": sum(session.result == "ok" for session in inside),
         "state": state if is_listed else "impaired",
         "schedule": schedules.pop() if len(schedules) == 1 else "",
-        "log_evidence": evidence,
+        "log_evidence": left if is_listed else _evidence_of(interval[0]),
         "reason": "" if is_listed else interval[0].reason,
     }
 
 
-def _evidence_of(stretch: Stretch) -> float:
-    """Return the evidence that decides about a stretch.
+def _evidence_of(stretch: Stretch) -> float | None:
+    """Return the evidence of a stretch that is not listed: that of its series, as it was weighed.
 
-    If it is listed, what is left of its series' without withheld stretches; else its series', and
-    of what fails for whatever reason that of the pair.
+    Of what fails for whatever reason it is that of the pair.
     """
-    if stretch.is_listed:
-        return stretch.log_evidence
-    if stretch.kind == ANY:
-        of_pair = stretch.pair.log_evidence
-        return np.nan if of_pair is None else of_pair
-    return stretch.series.log_evidence
+    return stretch.pair.log_evidence if stretch.kind == ANY else stretch.series.log_evidence
 
 
-def _find_open(stretch: Stretch, step: int) -> Session | None:
-    """Find the nearest session before (−1) or after (1) a stretch that reached the site.
+def _find_open(stretch: Stretch, step: int) -> int | None:
+    """Find when the site was reached last before a stretch (−1), or first after it (1).
 
     At the hours of the week of its series, if it has any. A series that met a cut address has only
     the sessions in which it was cut, so all of the pair are asked.
     """
     series, schedule = stretch.series, stretch.series.schedule
     sessions = series.pair.sessions if series.lent else series.sessions
-    times = np.array([session.time for session in sessions], "datetime64[s]")
-    is_at_hours = schedule.is_at_its_hours(times) if schedule else None
-    edge = stretch.failures[0 if step < 0 else -1]
-    index = bisect_left(sessions, edge.row, key=attrgetter("row")) + step
-    while 0 <= index < len(sessions):
-        is_asked = is_at_hours is None or is_at_hours[index]
-        if is_asked and sessions[index].result == "ok":
-            return sessions[index]
-        index += step
-    return None
-
-
-def _date(events: Mapping[str, Session | None]) -> dict[str, np.datetime64]:
-    """Return the day of each session, and its moment under the same name with ``_time``."""
-    days = {name: _moment(session and session.day, "D") for name, session in events.items()}
-    times = {
-        f"{name}_time": _moment(session and session.time, "s") for name, session in events.items()
-    }
-    return {**days, **times}
-
-
-def _moment(number: int | None, unit: Literal["D", "s"]) -> np.datetime64:
-    """Return a moment of so many days or seconds since 1970; none of none."""
-    return np.datetime64("NaT", unit) if number is None else np.datetime64(number, unit)
+    edge = stretch.failures[0 if step < 0 else -1].row
+    beyond = [one.time for one in sessions if step * (one.row - edge) > 0 and one.result == "ok"]
+    times = np.array(beyond, "datetime64[s]")
+    if schedule:
+        times = times[schedule.is_at_its_hours(times)]
+    return int(times[min(step, 0)].astype(np.int64)) if len(times) else None
 
 
 def round_chance(log_evidence: pd.Series) -> pd.Series:

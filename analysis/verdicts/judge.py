@@ -6,17 +6,19 @@ by site. ``decide`` takes those that need all pairs at once: what else it could 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import log
 
 import duckdb
 import pandas as pd
 
-from analysis.outcomes.steps import create_tables, create_views
+from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.evidence import weigh
-from analysis.verdicts.floors import find_blocks, find_line, list_blocks, mark_blocks
+from analysis.verdicts.floors import LOWER_LINE, find_blocks, find_supported, leave
 from analysis.verdicts.hours import Schedule, find_schedules
 from analysis.verdicts.pairs import (
+    ANY,
     Country,
     Lessons,
     Pair,
@@ -25,9 +27,8 @@ from analysis.verdicts.pairs import (
     find_series,
     read_country,
 )
-from analysis.verdicts.rates import LeastRates, teach
+from analysis.verdicts.rates import TEACHING, LeastRates, teach
 from analysis.verdicts.rivals import ask_rivals
-from analysis.verdicts.sessions import SESSION_VIEWS
 from analysis.verdicts.stretches import find_stretches
 
 _QUERIES = read_queries(__file__)
@@ -62,7 +63,9 @@ def judge_pair(
         series.lessons = lessons.get(series.kind, series.lessons)
         series.schedule = (schedules or {}).get(series.kind)
     _judge_series(pair, thresholds)
-    for stretch in find_blocks(pair.stretches, find_line(thresholds, is_supported), thresholds):
+    line = log(thresholds.chance_line)
+    lower = min(line, LOWER_LINE)
+    for stretch in find_blocks(pair.stretches, lower if is_supported else line, thresholds):
         stretch.is_block = True
     return list(pair.series)
 
@@ -79,6 +82,8 @@ def judge_country(
     thresholds: Thresholds,
     elsewhere: LeastRates | None = None,
     lend: Callable[[Country], None] | None = None,
+    *,
+    is_of_addresses: bool = False,
 ) -> Country:
     """Judge every pair by its sessions, as ``judge_pair`` does.
 
@@ -87,21 +92,26 @@ def judge_country(
         thresholds: the method's numbers.
         elsewhere: what is known besides about the rate of accidents (apps).
         lend: adds the series that met a cut address (``addresses``).
+        is_of_addresses: the sites are addresses. Hours are looked for in all of them together: who
+            cuts some at certain hours cuts others then.
     """
-    create_views(connection, SESSION_VIEWS)
     country = read_country(connection, thresholds.floor_sessions)
-    learn(connection, country, list(country.sites()), elsewhere)
+    _learn(connection, country, [country.pairs] if is_of_addresses else country.sites(), elsewhere)
     if lend:
         lend(country)
-    judge_sites(country, thresholds)
+    for site in country.sites():
+        for pair in site:
+            _judge_series(pair, thresholds)
+        for stretch in find_supported({pair: pair.stretches for pair in site}, thresholds):
+            stretch.is_block = True
     return country
 
 
-def learn(
+def _learn(
     connection: duckdb.DuckDBPyConnection,
     country: Country,
     sites: Sequence[Sequence[Pair]],
-    elsewhere: LeastRates | None = None,
+    elsewhere: LeastRates | None,
 ) -> None:
     """Fill in what others teach about each series, and the hours of the week at which it fails.
 
@@ -114,31 +124,21 @@ def learn(
         sites: the pairs in which hours are looked for together.
         elsewhere: see ``judge_country``.
     """
-    teach(connection, country, elsewhere)
+    create_tables(connection, TEACHING, {})
+    weighed = [series for series in country.series() if series.kind != ANY]
+    teach(connection, country, weighed)
+    if elsewhere:
+        least = elsewhere(connection, country)
+        for series in weighed:
+            series.least_rates = [float(least[session.row]) for session in series.sessions]
     for site in sites:
         find_schedules(site)
-    timed = [
-        site for site in sites if any(one.site_schedules for pair in site for one in pair.series)
-    ]
+    timed = [site for site in sites if any(pair.series[0].site_schedules for pair in site)]
     of_timed = [series for site in timed for pair in site for series in pair.series]
     kinds = {series.kind for series in of_timed if series.schedule}
-    if timed:
-        teach(connection, country, elsewhere, {one for one in of_timed if one.kind in kinds})
-        for site in timed:
-            find_schedules(site)
-
-
-def judge_sites(country: Country, thresholds: Thresholds) -> None:
-    """Fill in the evidence, the stretches and the blocks of all pairs, site by site.
-
-    Args:
-        country: with what others teach, and the hours of its series.
-        thresholds: the method's numbers.
-    """
-    for site in country.sites():
-        for pair in site:
-            _judge_series(pair, thresholds)
-        mark_blocks(site, thresholds)
+    teach(connection, country, [series for series in of_timed if series.kind in kinds])
+    for site in timed:
+        find_schedules(site)
 
 
 def decide(
@@ -164,7 +164,8 @@ def decide(
         stretch.mechanism = mechanism
     ask_rivals(connection, country, thresholds, has_control=has_control)
     for site in country.sites():
-        list_blocks(site, thresholds)
+        for stretch in find_supported({pair: leave(pair) for pair in site}, thresholds):
+            stretch.is_listed = True
 
 
 def explain_failures(
@@ -188,5 +189,4 @@ def explain_failures(
     keys = ["number", "domain", "probe_asn", "session"]
     connection.register("hits_at_hand", country.describe(hits)[keys])
     rules = connection.execute(_QUERIES["rules_of_groups"]).df().set_index("number")
-    connection.unregister("hits_at_hand")
     return rules.reindex(range(len(groups))).fillna({"rule_id": "", "mechanism": ""})

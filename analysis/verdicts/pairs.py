@@ -5,13 +5,12 @@ other pairs teach about one kind of failure (``rates``); a series, which is the 
 that count for one kind (``evidence``); a stretch of a series (``stretches``); and the pair itself.
 """
 
-import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
@@ -135,11 +134,6 @@ class Series:
         """The times of its sessions."""
         return np.array([session.time for session in self.sessions], "datetime64[s]")
 
-    @property
-    def is_weighed(self) -> bool:
-        """How surprising it is is asked: not of what fails for whatever reason."""
-        return self.kind != ANY
-
 
 @dataclass(eq=False)
 class Stretch:
@@ -156,12 +150,10 @@ class Stretch:
         mechanism: of most of its failures.
         reason: why it is not listed; empty if it is listed, or neither surprising nor mostly
             failing.
-        margin: how many forged sessions elsewhere would let a rival explain it (``rivals``).
-        site_may_refuse: it began before the first test, and the site may refuse the network.
         is_listed: it is a block, and no rival explains it.
         caveat: what cannot be told of it (``caveats``).
-        to_probe: how many forged sessions would make it the failure of one kind of probe.
-        to_flip: how many forged sessions would take it from the list (``flips``).
+        to_flip: how many forged sessions would take it from the list: so that a rival explains it
+            (``rivals``, ``probes``), or that it is no surprise (``flips``).
     """
 
     series: Series
@@ -173,11 +165,8 @@ class Stretch:
     is_block: bool = False
     mechanism: str = ""
     reason: str = ""
-    margin: float = inf
-    site_may_refuse: bool = False
     is_listed: bool = False
     caveat: str = ""
-    to_probe: float = inf
     to_flip: float = inf
 
     @property
@@ -251,9 +240,9 @@ class Pair:
 
     @property
     def log_evidence(self) -> float | None:
-        """The largest ln E of its weighed series; nothing if no series is weighed."""
-        weighed = [series.log_evidence for series in self.series if series.is_weighed]
-        return max(weighed, default=None)
+        """The largest ln E of its kinds of failure; nothing if none fails often enough."""
+        evidence = [series.log_evidence for series in self.series if series.kind != ANY]
+        return max(evidence, default=None)
 
 
 @dataclass(frozen=True)
@@ -261,63 +250,52 @@ class Country:
     """The pairs of a country that fail.
 
     Attributes:
+        names: of the sites, by number.
         pairs: in order of site and network.
-        rows: of each session, by ``Session.row``: ``domain, probe_asn``; the number of its run
-            (``session``), its ``software``, and its ``place`` in the table ``sessions``.
+        rows: of each session, by ``Session.row``: ``domain, probe_asn, operator``; the number of
+            its run (``session``), its ``day``, its ``software``, and its ``place`` in the table
+            ``sessions``.
     """
 
+    names: NDArray[np.object_]
     pairs: Sequence[Pair]
     rows: pd.DataFrame
 
-    def sites(self) -> Iterator[list[Pair]]:
-        """Iterate over the sites: the pairs of each."""
-        for _, pairs in groupby(self.pairs, key=lambda pair: pair.domain):
-            yield list(pairs)
+    def sites(self) -> list[list[Pair]]:
+        """Return the sites: the pairs of each."""
+        return [list(pairs) for _, pairs in groupby(self.pairs, attrgetter("domain"))]
 
     def describe(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table of sessions (``row``) with the columns of ``rows``."""
         taken = self.rows.take(table["row"].to_numpy("int64"))
         return table.join(taken.set_index(table.index))
 
+    def series(self) -> list[Series]:
+        """Return the series of all pairs."""
+        return [series for pair in self.pairs for series in pair.series]
+
     def stretches(self) -> list[Stretch]:
         """Return the stretches of all pairs."""
-        return [stretch for pair in self.pairs for stretch in pair.stretches]
+        return [stretch for series in self.series() for stretch in series.stretches]
 
 
 def read_country(connection: duckdb.DuckDBPyConnection, floor_sessions: int) -> Country:
     """Read the pairs in which at least ``floor_sessions`` sessions did not reach the site.
 
     Args:
-        connection: finds ``heard_sessions`` and ``networks``, of which ``told_sessions`` is made.
+        connection: finds ``sessions`` and ``networks``, of which ``told_sessions`` is made.
         floor_sessions: the threshold.
     """
     create_tables(connection, pick_queries(_QUERIES, "told_sessions"), {})
     given = {"floor_sessions": floor_sessions}
     fetched = connection.execute(_QUERIES["failing_sessions"], given).fetchnumpy()
     columns = {name: np.asarray(values) for name, values in fetched.items()}
-    with _collector_paused():
-        pairs = list(_make_pairs(columns, floor_sessions))
-    names = pd.Series(read_type(connection, "software_name"), dtype="category")
-    rows = pd.DataFrame(
-        {name: columns[name] for name in ("domain", "probe_asn", "session", "place")}
-    )
-    software = names.take(columns["software"]).reset_index(drop=True)
-    return Country(pairs, rows.assign(software=software))
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pause Python's garbage collector, which takes half of the time in which pairs are read.
-
-    It would walk through all sessions again and again, and none of them can be freed.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+    pairs = list(_make_pairs(columns, floor_sessions))
+    kept = ("domain", "probe_asn", "operator", "session", "day", "place")
+    rows = pd.DataFrame({name: columns[name] for name in kept})
+    programs = pd.Index(read_type(connection, "software_name"))
+    rows["software"] = pd.Categorical.from_codes(columns["software"], programs)
+    return Country(read_type(connection, "host_name"), pairs, rows)
 
 
 def _make_pairs(columns: Mapping[str, NDArray[Any]], floor_sessions: int) -> Iterator[Pair]:
@@ -335,10 +313,10 @@ def _make_pairs(columns: Mapping[str, NDArray[Any]], floor_sessions: int) -> Ite
     for begin, end in pairwise(begins):
         lists = (column[begin:end].tolist() for column in values)
         sessions = list(map(Session, range(begin, end), *lists))
-        domain, probe_asn, network, operator = (
-            int(columns[name][begin]) for name in ("domain", "probe_asn", "network", "operator")
+        domain, probe_asn, network, operator, is_witness = (
+            columns[name][begin].item()
+            for name in ("domain", "probe_asn", "network", "operator", "is_witness")
         )
-        is_witness = bool(columns["is_witness"][begin])
         series = find_series(sessions, floor_sessions)
         yield Pair(domain, probe_asn, network, operator, sessions, series, is_witness)
 

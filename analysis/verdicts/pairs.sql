@@ -2,10 +2,10 @@
 
 -- name: told_sessions
 -- One row is one session with a result that is evidence about its network, with the network's
--- number and operator.
-SELECT domain, probe_asn, network, operator, is_witness, session, software, time, day, place, class,
-  kind, is_dns, is_speaking
-FROM heard_sessions JOIN networks USING (probe_asn) WHERE class <> 'none'
+-- number and operator; place is the row number in sessions.
+SELECT domain, probe_asn, network, operator, is_witness, session, software, time, day,
+  sessions.rowid AS place, class, kind, is_dns, is_speaking
+FROM sessions JOIN networks USING (probe_asn) WHERE is_heard AND class <> 'none'
 
 -- name: failing_sessions
 -- One row is one session of a pair in which enough sessions failed for a state other than ok; by

@@ -148,7 +148,7 @@ def find_households(
 
 def _has_platforms(country: Country) -> bool:
     """Return whether several platforms are used; anybody can invent one for a session."""
-    platforms = country.rows["software"].map(_platform_of)
+    platforms = country.rows["software"].map(_describe_software(country)["platform"])
     used = country.rows["session"].groupby(platforms, observed=True).nunique()
     return int((used >= _USED).sum()) >= 2
 
@@ -186,26 +186,19 @@ def _describe_tests(
     tests = pd.DataFrame(rows, columns=columns).astype(
         {"manner": "int64", "is_hit": "bool", "row": "int64"}
     )
-    tests = country.describe(tests)
-    names = pd.Series(tests["software"].cat.categories)
-    software = pd.DataFrame(
-        {
-            "program": names.map(_program_of),
-            "platform": names.map(_platform_of),
-            "release": names.map(_release_of).rank(method="dense"),
-        }
-    )
-    return tests.join(software.set_index(names), on="software")
+    return country.describe(tests).join(_describe_software(country), on="software")
 
 
-def _program_of(software: str) -> str:
-    """Return the name of a program without its version."""
-    return _VERSION.sub("", software)
-
-
-def _platform_of(software: str) -> str:
-    """Return the program, whether a person or a schedule starts it."""
-    return _program_of(software).removesuffix(_UNATTENDED)
+def _describe_software(country: Country) -> pd.DataFrame:
+    """Return of each software its ``program``, without the version; its ``platform``, whether a
+    person or a schedule starts it; and the rank of its ``release``.
+    """
+    names = pd.Series(country.rows["software"].cat.categories)
+    program = names.str.replace(_VERSION, "", regex=True)
+    platform = program.str.removesuffix(_UNATTENDED)
+    release = names.map(_release_of).rank(method="dense")
+    table = pd.DataFrame({"program": program, "platform": platform, "release": release})
+    return table.set_index(names)
 
 
 def _release_of(software: str) -> tuple[tuple[int, ...], str]:
@@ -243,7 +236,7 @@ def _explains(kind: Any, forged: int = 0) -> bool:
 def count_to_explain(country: Country, most: int) -> None:
     """Fill in the number of forged sessions that make a listed stretch the failure of one kind.
 
-    ``to_probe`` is one more than ``most`` if more are needed, and not filled in of a mark.
+    ``to_flip`` is at most that: one more than ``most`` if more are needed. A mark is not asked.
     """
     listed = {stretch for stretch in country.stretches() if stretch.is_listed}
     fewest: defaultdict[int, int] = defaultdict(lambda: most + 1)
@@ -259,7 +252,7 @@ def count_to_explain(country: Country, most: int) -> None:
     for stretch in listed:
         if stretch.kind != MARK:
             manner = _manner_of(stretch)
-            stretch.to_probe = min(fewest[manner], households[manner])
+            stretch.to_flip = min(stretch.to_flip, fewest[manner], households[manner])
 
 
 def _count_to_household(tests: pd.DataFrame) -> int:

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.outcomes.steps import create_tables
 from analysis.sql import pick_queries, read_queries
 from analysis.verdicts.pairs import (
+    ANY,
     PSEUDO_SESSIONS,
     Country,
     Lessons,
@@ -34,7 +34,8 @@ _PRIOR = 0.02
 _EVEN = 0.1
 
 _QUERIES = read_queries(__file__)
-_STEPS = pick_queries(_QUERIES, "open_sites", "open_runs", "teaching_failures")
+#: What teaches, whatever is asked.
+TEACHING = pick_queries(_QUERIES, "open_sites", "open_runs", "teaching_failures")
 
 #: Returns, for each session of a country by its row, a rate of accidents that is known besides; its
 #: connection finds ``sessions`` and ``networks``.
@@ -42,43 +43,29 @@ LeastRates = Callable[[duckdb.DuckDBPyConnection, Country], NDArray[np.float64]]
 
 
 def teach(
-    connection: duckdb.DuckDBPyConnection,
-    country: Country,
-    elsewhere: LeastRates | None = None,
-    only: Collection[Series] | None = None,
+    connection: duckdb.DuckDBPyConnection, country: Country, series: Collection[Series]
 ) -> None:
-    """Let each weighed series know what other operators and other sites teach about it.
+    """Let some series know what other operators and other sites teach about them: ``lessons``.
 
     Args:
-        connection: holds ``told_sessions``, see ``pairs.read_country``.
-        country: its series are filled: ``lessons``, and ``least_rates`` if there is ``elsewhere``.
-        elsewhere: what is known besides.
-        only: the series that are taught, if not all.
+        connection: holds ``told_sessions`` (``pairs.read_country``) and the tables of ``TEACHING``.
+        country: all pairs.
+        series: those that are taught; not of ``ANY``.
     """
-    if only is None:
-        create_tables(connection, _STEPS, {})
-    weighed = [
-        (pair, series) for pair in country.pairs for series in pair.series if series.is_weighed
-    ]
     suspects = [
-        (series.kind, series.sessions[index].row)
-        for _, series in weighed
-        for index in _find_suspects(series)
+        (one.kind, one.sessions[index].row)
+        for one in country.series()
+        if one.kind != ANY
+        for index in _find_suspects(one)
     ]
     candidates = country.describe(pd.DataFrame(suspects, columns=["kind", "row"]))
-    asked = [one for one in weighed if only is None or one[1] in only]
-    keys = [(series.kind, pair.domain, pair.network, pair.operator) for pair, series in asked]
+    keys = [(one.kind, one.pair.domain, one.pair.network, one.pair.operator) for one in series]
     table = pd.DataFrame(keys, columns=["kind", "domain", "network", "operator"])
     connection.register("series_at_hand", table.rename_axis("number").reset_index())
     connection.register("candidates_at_hand", candidates[["kind", "place"]])
     taught = connection.execute(_QUERIES["lessons"], {"pseudo": PSEUDO_SESSIONS, "prior": _PRIOR})
-    for (_, series), lessons in zip(asked, taught.fetchall(), strict=True):
-        series.lessons = Lessons(*lessons)
-    if elsewhere and only is None:
-        least = elsewhere(connection, country)
-        for pair in country.pairs:
-            for series in pair.series:
-                series.least_rates = [float(least[session.row]) for session in series.sessions]
+    for one, lessons in zip(series, taught.fetchall(), strict=True):
+        one.lessons = Lessons(*lessons)
 
 
 def _find_suspects(series: Series) -> list[int]:
@@ -97,14 +84,9 @@ def base_rates(series: Series, forged: int = 0) -> NDArray[np.float64]:
         series: with its ``lessons``.
         forged: failures that are added to what the site and the network teach.
     """
-    if not series.is_weighed:
+    if series.kind == ANY:
         return np.full(len(series.sessions), _EVEN)
     site, network = series.lessons.site_share(forged), series.lessons.network_share(forged)
     least = np.zeros(len(series.sessions)) if series.least_rates is None else series.least_rates
     # a test fails if the site or the network does
-    return limit_rate(1 - (1 - np.maximum(site, least)) * (1 - network))
-
-
-def limit_rate(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return rates within ``LEAST_RATE`` and ``MOST_RATE``."""
-    return np.clip(rates, LEAST_RATE, MOST_RATE)
+    return np.clip(1 - (1 - np.maximum(site, least)) * (1 - network), LEAST_RATE, MOST_RATE)

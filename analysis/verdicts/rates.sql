@@ -33,18 +33,14 @@ WHERE is_witness AND kind IS NOT NULL
 -- Sessions in a segment that may be a block of a kind (candidates_at_hand) teach nothing about it:
 -- what is open there is taken away from the tests. Votes are rounded, so that their sum is the same
 -- in any order.
-WITH asked AS (
-  SELECT * REPLACE (kind::failure_kind AS kind) FROM series_at_hand
-), kinds AS (
-  SELECT DISTINCT kind FROM asked
-), candidates AS (
-  SELECT kind::failure_kind AS kind, place FROM candidates_at_hand
+WITH kinds AS (
+  SELECT DISTINCT kind FROM series_at_hand
 ), changes AS (
   SELECT kind, domain, operator, network, session, software, 1 AS hits, 1 AS tests
-  FROM teaching_failures ANTI JOIN candidates USING (kind, place)
+  FROM teaching_failures ANTI JOIN candidates_at_hand USING (kind, place)
   UNION ALL
   SELECT c.kind, domain, operator, network, session, software, 0, -1
-  FROM told_sessions JOIN candidates c USING (place)
+  FROM told_sessions JOIN candidates_at_hand c USING (place)
   WHERE is_witness AND class IN ('ok', 'unclear')
 ), sites AS (
   SELECT kind, enum_code(domain) AS domain, operator, sum(hits) AS hits, sum(tests) AS tests
@@ -53,7 +49,7 @@ WITH asked AS (
   GROUP BY ALL
 ), elsewhere AS (
   SELECT number, sum(hits) AS hits, sum(tests) AS tests
-  FROM asked a JOIN sites s ON s.kind = a.kind AND s.domain = a.domain
+  FROM series_at_hand a JOIN sites s ON s.kind = a.kind AND s.domain = a.domain
     AND s.operator <> a.operator
   GROUP BY number
 ), every AS (
@@ -82,6 +78,6 @@ SELECT coalesce(e.hits, 0)::DOUBLE AS site_failures, coalesce(e.tests, 0)::DOUBL
   ((coalesce(every.hits, 0) + $pseudo * $prior) / (coalesce(every.tests, 0) + $pseudo))::DOUBLE
     AS usual,
   coalesce(other_probes_share, 1) AS other_probes_share
-FROM asked LEFT JOIN elsewhere e USING (number) LEFT JOIN networks_of n USING (kind, network)
-  LEFT JOIN every USING (kind)
+FROM series_at_hand LEFT JOIN elsewhere e USING (number)
+  LEFT JOIN networks_of n USING (kind, network) LEFT JOIN every USING (kind)
 ORDER BY number

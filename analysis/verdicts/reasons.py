@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
-from math import inf, log
-from operator import attrgetter
+from math import log
 
 import numpy as np
 import pandas as pd
@@ -56,7 +55,10 @@ def give_reasons(country: Country, thresholds: Thresholds) -> None:
     }
     for pair in country.pairs:
         pair.usual = _find_usual(pair, away, thresholds)
-        pair.fails_often = _fails_often(pair)
+        counts = Counter(session.result for session in pair.sessions)
+        # and more than for the control too
+        least = max(_MANY * len(pair.sessions), counts["down"] + 1)
+        pair.fails_often = counts["blocked"] >= least
         _find_too_few(pair, thresholds)
         _explain_failing(pair, thresholds)
 
@@ -105,12 +107,6 @@ def is_mostly_blocked(stretch: Stretch) -> bool:
     return 2 * blocked > sum(stretch.series.fails[whole])
 
 
-def _fails_often(pair: Pair) -> bool:
-    """Return whether many sessions failed as if blocked, and more than for the control too."""
-    counts = Counter(session.result for session in pair.sessions)
-    return counts["blocked"] >= max(_MANY * len(pair.sessions), counts["down"] + 1)
-
-
 def _find_usual(pair: Pair, away: Collection[tuple[int, str]], thresholds: Thresholds) -> str:
     """Return what the failures of a pair are if they are no surprise.
 
@@ -122,11 +118,10 @@ def _find_usual(pair: Pair, away: Collection[tuple[int, str]], thresholds: Thres
         away: the sites that fail on all networks, with the kind of failure.
         thresholds: of the line.
     """
-    evidence = pair.log_evidence if pair.log_evidence is not None else -inf
-    if LOWER_LINE <= evidence < log(thresholds.chance_line):
+    if LOWER_LINE <= (pair.log_evidence or 0.0) < log(thresholds.chance_line):
         return BELOW_LINE
     of_site = of_network = 0
-    for series in filter(attrgetter("is_weighed"), pair.series):
+    for series in (one for one in pair.series if one.kind != ANY):
         lessons = series.lessons
         site = 1.0 if (pair.domain, series.kind) in away else lessons.site_share()
         network = min(lessons.network_share(), lessons.other_probes_share)

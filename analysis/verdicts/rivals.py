@@ -11,18 +11,17 @@ of ``RIVALS`` with its question and its sentence, and a row of the table in docs
 is asked of what it explains.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from analysis.hosts import registrable_domain
-from analysis.outcomes.steps import create_tables, read_type
+from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import read_queries
+from analysis.verdicts.caveats import BEFORE_FIRST_TEST
 from analysis.verdicts.pairs import Country, Stretch
 from analysis.verdicts.probes import find_households, find_kinds_of_probe, find_split_sessions
 
@@ -159,7 +158,7 @@ def ask_rivals(
     *,
     has_control: bool = False,
 ) -> None:
-    """Fill in which blocks a rival explains: ``reason``, ``margin``, ``site_may_refuse``.
+    """Fill in which blocks a rival explains: ``reason``, ``caveat``, ``to_flip``.
 
     Args:
         connection: holds ``sessions, networks, site_networks``.
@@ -172,9 +171,8 @@ def ask_rivals(
     blocks = [
         stretch for stretch in country.stretches() if stretch.is_block and not stretch.series.lent
     ]
-    names = read_type(connection, "host_name")
     rows = [
-        _describe_block(number, stretch, names[stretch.pair.domain])
+        _describe_block(number, stretch, country.names[stretch.pair.domain])
         for number, stretch in enumerate(blocks)
     ]
     connection.register("blocks_at_hand", pa.Table.from_pylist(rows, _BLOCKS_AT_HAND))
@@ -196,18 +194,16 @@ def ask_rivals(
             explained = find_households(country, left, _OPERATORS)
         for stretch in explained:
             stretch.reason = stretch.reason or rival.words
-    for number, margin in connection.execute("SELECT stretch, margin FROM margins").fetchall():
-        blocks[number].margin = inf if margin is None else margin
-    unopened = "SELECT stretch FROM refusals WHERE others = 0 AND is_unopened"
-    for (number,) in connection.execute(unopened).fetchall():
-        blocks[number].site_may_refuse = True
+    for number, margin, may_refuse in connection.execute("FROM margins").fetchall():
+        blocks[number].to_flip = margin
+        blocks[number].caveat = BEFORE_FIRST_TEST if may_refuse else ""
 
 
 #: One row is one block, see ``_describe_block``.
 _BLOCKS_AT_HAND = pa.schema(
     {
         "stretch": pa.int64(),
-        "domain": pa.int64(),
+        "domain": pa.string(),
         "site": pa.string(),
         "probe_asn": pa.int64(),
         "operator": pa.int64(),
@@ -234,9 +230,11 @@ def _describe_block(number: int, stretch: Stretch, name: str) -> dict[str, objec
     """
     pair, schedule = stretch.pair, stretch.series.schedule
     days = [session.day for session in stretch.failures]
+    # how many failures are such a part of all, rounded up
+    early, late = (-(-share * len(days) // 100) for share in (_STRAY_SHARE, 100 - _STRAY_SHARE))
     return {
         "stretch": number,
-        "domain": pair.domain,
+        "domain": name,
         "site": registrable_domain(name),
         "probe_asn": pair.probe_asn,
         "operator": pair.operator,
@@ -245,14 +243,9 @@ def _describe_block(number: int, stretch: Stretch, name: str) -> dict[str, objec
         "hours": np.flatnonzero(schedule.of_week).tolist() if schedule else None,
         "first_day": days[0],
         "last_day": days[-1],
-        "since": days[_count_share(_STRAY_SHARE, days) - 1],
-        "until": days[_count_share(100 - _STRAY_SHARE, days) - 1],
+        "since": days[early - 1],
+        "until": days[late - 1],
     }
-
-
-def _count_share(percent: int, days: Sequence[int]) -> int:
-    """Return how many days are such a part of all, rounded up."""
-    return -(-percent * len(days) // 100)
 
 
 def answer_rivals(mechanism: str, state: str, reason: str = "") -> list[tuple[str, str]]:

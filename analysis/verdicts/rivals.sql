@@ -11,33 +11,29 @@
 -- (dns, tcp or name), is_silent, and manner, which is both.
 --
 -- is_by_tcp: all blocks of the pair are blocks of connections, and none is at hours of the week.
-WITH hosts AS (
-  SELECT unnest(enum_range(NULL::host_name))::host_name AS host
-)
-SELECT b.* REPLACE (host AS domain, kind::failure_kind AS kind, first_day::DATE AS first_day,
-    last_day::DATE AS last_day, since::DATE AS since, until::DATE AS until), n.is_witness,
+SELECT b.* REPLACE (domain::host_name AS domain, kind::failure_kind AS kind), is_witness,
   split_part(kind, '_', 1) AS act, ends_with(kind, 'silent') AS is_silent,
   concat(act, is_silent) AS manner,
   bool_and(starts_with(kind, 'tcp') AND hours IS NULL) OVER (PARTITION BY b.domain, probe_asn)
     AS is_by_tcp
-FROM blocks_at_hand b JOIN hosts ON enum_code(host) = b.domain JOIN networks n USING (probe_asn)
+FROM blocks_at_hand b JOIN networks USING (probe_asn)
 QUALIFY b.kind NOT IN ('mark', 'dns_sent') AND coalesce(b.mechanism, '') <> 'tls.mitm'
 
 -- name: operators_meanwhile
 -- One row is one other operator that tested the site of a block between the block's days, and at
 -- its hours, on its access networks: how many of its sessions reached the site (ok_sessions), and
 -- failed in the same way (alike_sessions), in another way (otherwise_sessions), or in the same act
--- but in another manner (other_manner_sessions).
+-- but in another manner (other_manner_sessions); whether most failed in the same way (is_failing);
+-- and how many sessions would take away the majority that failed in another way (margin).
 --
 -- Hosting, VPN and foreign networks are no witnesses: a site that refuses the country lets them in.
 -- A lost route shows as a time-out, at whichever layer a version of the probe reports it.
 WITH met AS (
-  SELECT b.stretch, b.act, b.is_silent AS is_silent_here, b.kind AS kind_here, n.operator, o.class,
-    o.kind, count(*) AS sessions
-  FROM suspected b JOIN heard_sessions o ON o.domain = b.domain
-      AND o.day BETWEEN b.since AND b.until
-    JOIN networks n ON n.probe_asn = o.probe_asn
-  WHERE n.is_witness AND n.operator <> b.operator AND o.class IN ('blocked', 'ok', 'unclear')
+  SELECT b.stretch, b.act, b.is_silent AS is_silent_here, b.kind AS kind_here, o.operator, o.class,
+    o.kind, count(*) AS times
+  FROM suspected b JOIN told_sessions o ON o.domain = b.domain
+    AND o.day BETWEEN b.since AND b.until
+  WHERE o.is_witness AND o.operator <> b.operator AND o.class <> 'down'
     AND (b.hours IS NULL OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time)))
   GROUP BY ALL
 ), compared AS (
@@ -45,14 +41,17 @@ WITH met AS (
     ends_with(kind, 'silent') AS is_silent, kind_here = 'dns_silent' AS is_lookup
   FROM met
 )
-SELECT stretch, operator, sum(sessions) AS sessions,
-  coalesce(sum(sessions) FILTER (class = 'ok'), 0) AS ok_sessions,
-  coalesce(sum(sessions) FILTER (
+SELECT stretch, operator, sum(times) AS sessions,
+  coalesce(sum(times) FILTER (class = 'ok'), 0) AS ok_sessions,
+  coalesce(sum(times) FILTER (
     NOT is_mark AND (is_same_act OR (is_silent AND is_silent_here))), 0) AS alike_sessions,
-  coalesce(sum(sessions) FILTER (
+  coalesce(sum(times) FILTER (
     NOT is_silent AND (NOT is_same_act OR is_mark OR is_lookup)), 0) AS otherwise_sessions,
-  coalesce(sum(sessions) FILTER (
-    is_same_act AND kind <> kind_here AND NOT is_lookup), 0) AS other_manner_sessions
+  coalesce(sum(times) FILTER (
+    is_same_act AND kind <> kind_here AND NOT is_lookup), 0) AS other_manner_sessions,
+  2 * alike_sessions > sessions AS is_failing,
+  greatest(0, 2 * otherwise_sessions - sessions, CASE WHEN other_manner_sessions >= $floor_sessions
+    THEN 2 * other_manner_sessions - sessions END) AS margin
 FROM compared GROUP BY stretch, operator
 
 -- name: seen
@@ -63,24 +62,16 @@ FROM compared GROUP BY stretch, operator
 -- or more. margin: how many sessions would take away the majorities of those operators with whom
 -- the site failed in another way. is_reached: others reach it too often for a fault. is_unreached:
 -- it fails in the same way with nearly all operators.
-WITH told AS (
-  SELECT *, 2 * alike_sessions > sessions AS is_failing,
-    greatest(2 * otherwise_sessions - sessions,
-      CASE WHEN other_manner_sessions >= $floor_sessions
-        THEN 2 * other_manner_sessions - sessions ELSE 0 END) AS margin
-  FROM operators_meanwhile
-), others AS (
-  SELECT stretch, sum(ok_sessions) AS reaching, sum(sessions) AS sessions, count(*) AS operators,
-    count(*) FILTER (is_failing) AS failing, sum(alike_sessions) AS alike,
+WITH counted AS (
+  SELECT s.*, site_asn, count(o.operator) + 1 AS operators,
+    count(*) FILTER (is_failing) + 1 AS failing, coalesce(sum(alike_sessions), 0) AS alike,
     count(*) FILTER (is_failing AND alike_sessions >= 2) AS company,
-    coalesce(sum(margin) FILTER (margin > 0), 0) AS margin
-  FROM told GROUP BY stretch
-), counted AS (
-  SELECT s.*, site_asn, coalesce(operators, 0) + 1 AS operators,
-    coalesce(failing, 0) + 1 AS failing, coalesce(alike, 0) AS alike,
-    coalesce(company, 0) AS company, coalesce(margin, 0) AS margin,
-    coalesce(reaching, 0) >= greatest(2, $reached_share * coalesce(sessions, 0)) AS is_reached
-  FROM suspected s LEFT JOIN others USING (stretch) LEFT JOIN site_networks USING (domain)
+    coalesce(sum(o.margin), 0) AS margin,
+    coalesce(sum(ok_sessions), 0) >= greatest(2, $reached_share * coalesce(sum(sessions), 0))
+      AS is_reached
+  FROM suspected s LEFT JOIN operators_meanwhile o USING (stretch)
+    LEFT JOIN site_networks USING (domain)
+  GROUP BY ALL
 )
 SELECT *, operators >= $operators AND failing >= $refusal_share * operators
     AND alike >= $floor_sessions AND NOT is_reached AND margin = 0 AS is_unreached
@@ -95,7 +86,7 @@ FROM counted
 -- on a network that is no evidence for others.
 WITH before AS (
   SELECT s.stretch, max(o.day)::DATE AS open_day
-  FROM suspected s JOIN heard_sessions o ON o.domain = s.domain AND o.probe_asn = s.probe_asn
+  FROM suspected s JOIN told_sessions o ON o.domain = s.domain AND o.probe_asn = s.probe_asn
     AND o.day < s.first_day
   WHERE o.class = 'ok' GROUP BY s.stretch HAVING count(*) >= 2
 ), begun AS (
@@ -113,30 +104,9 @@ WITH before AS (
     AND n.open_day <= o.day AND o.open_day <= n.day
   GROUP BY o.stretch
 )
-SELECT b.* REPLACE (coalesce(least(n.open_day, n.day), b.open_day) AS open_day,
+SELECT b.* REPLACE (least(n.open_day, n.day) AS open_day,
     coalesce(greatest(n.open_day, n.day), b.day) AS day)
 FROM begun b LEFT JOIN near n USING (stretch)
-
--- name: reached_after
--- One row is one day on which some block began: of all sites that were tested in the week after it,
--- the share that was mostly reached.
---
--- A site that only one session tested has no vote of its own: each session has one vote for all
--- such sites that it reached, and one for all others.
-WITH seen AS (
-  SELECT a.day, o.domain, 2 * count(*) FILTER (o.class = 'ok') > count(*) AS is_reached,
-    count(*) >= 2 AS is_common, min(o.session) AS session
-  FROM (SELECT DISTINCT day FROM onsets) a
-    JOIN heard_sessions o ON o.day BETWEEN a.day AND a.day + 7
-    JOIN networks n ON n.probe_asn = o.probe_asn
-  WHERE n.is_witness AND o.class IN ('ok', 'blocked', 'unclear') GROUP BY ALL
-), votes AS (
-  SELECT day, is_reached,
-    count(*) FILTER (is_common) + count(DISTINCT session) FILTER (NOT is_common) AS votes
-  FROM seen GROUP BY ALL
-)
-SELECT day, coalesce(sum(votes) FILTER (is_reached), 0) / sum(votes) AS share
-FROM votes GROUP BY day
 
 -- name: neighbours
 -- One row is one silent block for which other sites in the same hosting network were tested from
@@ -150,11 +120,11 @@ WITH near AS (
     JOIN site_networks other ON other.site_asn = own.site_asn AND other.domain <> own.domain
   WHERE b.is_silent
 ), sites AS (
-  SELECT n.stretch, n.domain, count(*) FILTER (o.class IN ('ok', 'unclear')) AS reached,
-    count(*) FILTER (o.class = 'blocked' AND ends_with(o.kind, 'silent')) AS silent
-  FROM near n JOIN heard_sessions o ON o.domain = n.domain AND o.probe_asn = n.probe_asn
+  SELECT n.stretch, n.domain, count(*) FILTER (o.class <> 'blocked') AS reached,
+    count(*) FILTER (ends_with(o.kind, 'silent')) AS silent
+  FROM near n JOIN told_sessions o ON o.domain = n.domain AND o.probe_asn = n.probe_asn
     AND o.day BETWEEN n.first_day AND n.last_day
-  GROUP BY ALL HAVING count(*) FILTER (o.class IN ('ok', 'unclear', 'blocked')) >= 2
+  WHERE o.class <> 'down' GROUP BY ALL HAVING count(*) >= 2
 )
 SELECT stretch, count(*) FILTER (reached > silent) AS reached_count,
   count(*) FILTER (silent >= reached AND silent > 0) AS silent_count
@@ -166,41 +136,54 @@ FROM sites GROUP BY stretch ORDER BY stretch
 SELECT stretch FROM neighbours JOIN suspected USING (stretch)
 WHERE act = 'tcp' AND silent_count > 0 AND reached_count = 0
 
--- name: coincide(asked, known_days, near_days, least_hosts)
--- One row is one onset of the relation asked that is a coincidence: it begins when unrelated sites
--- of other hosts begin to fail in the same act and manner. Then somebody blocked them together.
+-- name: known_onsets
+-- One row is one onset that may be a coincidence: the site was open before, the day is known well
+-- enough, and the host did not fall silent as a whole.
 --
--- The sites were open before, the days are known well enough (known_days), and half of all tested
--- sites were reached in the week after. The same onset then covers the failures of the same site
--- meanwhile on networks on which it failed before or had not been tested. A site that fails with
--- most operators, three or more, counts among the unrelated sites even if one network still reaches
--- it: an order that one network does not carry out is an order. A forger may make any number of
--- failures begin on one day, so the days are compared once.
-TABLE
-WITH known AS (
-  FROM onsets ANTI JOIN dead_hosts USING (stretch)
-  WHERE day - open_day <= known_days AND host > 0
-    AND (is_widespread OR stretch IN (SELECT stretch FROM query_table(asked)))
-), days AS (
-  SELECT DISTINCT manner, open_day, day FROM known
-), met AS (
-  SELECT d.manner, d.open_day, d.day FROM days d JOIN known k ON k.manner = d.manner
-    AND d.open_day <= k.day + near_days AND k.open_day <= d.day + near_days
-  GROUP BY ALL HAVING least(count(DISTINCT k.host), count(DISTINCT k.site)) >= least_hosts
-), coincident AS (
-  FROM known SEMI JOIN met USING (manner, open_day, day)
-  SEMI JOIN (FROM reached_after WHERE share >= 0.5) USING (day)
+-- A site that fails with most operators, three or more, counts even if one network still reaches
+-- it: an order that one network does not carry out is an order.
+FROM onsets ANTI JOIN dead_hosts USING (stretch)
+WHERE day - open_day <= $known_days AND host > 0
+  AND (is_widespread OR is_unreached OR is_of_resolvers)
+
+-- name: shared_days
+-- One row is one manner and time in which sites of several hosts and domains began to fail.
+--
+-- A forger may make any number of failures begin on one day, so the days are compared once.
+WITH days AS (
+  SELECT DISTINCT manner, open_day, day FROM known_onsets
 )
-SELECT DISTINCT o.stretch FROM query_table(asked) o JOIN coincident c ON c.domain = o.domain
-  AND c.manner = o.manner AND o.day <= c.last_day AND c.day - near_days <= o.last_day
+SELECT d.manner, d.open_day, d.day FROM days d JOIN known_onsets k ON k.manner = d.manner
+  AND d.open_day <= k.day + $near_days AND k.open_day <= d.day + $near_days
+GROUP BY ALL HAVING least(count(DISTINCT k.host), count(DISTINCT k.site)) >= $hosts
 
--- name: unreached
--- One row is one onset of a block that fails in the same way with nearly all operators.
-FROM onsets WHERE is_unreached
+-- name: working_days
+-- One row is one of these days after which, for a week, most of all sites were mostly reached.
+--
+-- A site that only one session tested has no vote of its own: each session has one vote for all
+-- such sites that it reached, and one for all others.
+WITH votes AS (
+  SELECT DISTINCT a.day, 2 * count(*) FILTER (o.class = 'ok') > count(*) AS is_reached,
+    CASE WHEN count(*) >= 2 THEN o.domain END AS site,
+    CASE WHEN count(*) < 2 THEN min(o.session) END AS session
+  FROM (SELECT DISTINCT day FROM shared_days) a
+    JOIN told_sessions o ON o.day BETWEEN a.day AND a.day + 7
+  WHERE o.is_witness AND o.class <> 'down' GROUP BY a.day, o.domain
+)
+SELECT day FROM votes GROUP BY day HAVING 2 * count(*) FILTER (is_reached) >= count(*)
 
--- name: cleared
--- One row is one of them that is a coincidence, and so no fault of the site.
-FROM coincide('unreached', $known_days, $near_days, $hosts)
+-- name: coincidences
+-- One row is one onset that is a coincidence: it begins when unrelated sites of other hosts begin
+-- to fail in the same act and manner, while others work. Then somebody blocked them together.
+--
+-- The same onset then covers the failures of the same site meanwhile on networks on which it failed
+-- before or had not been tested.
+WITH coincident AS (
+  FROM known_onsets SEMI JOIN shared_days USING (manner, open_day, day)
+    SEMI JOIN working_days USING (day)
+)
+SELECT DISTINCT o.stretch FROM onsets o JOIN coincident c ON c.domain = o.domain
+  AND c.manner = o.manner AND o.day <= c.last_day AND c.day - $near_days <= o.last_day
 
 -- name: everywhere
 -- One row is one stretch that the first rival explains: a fault of the site, or a site that refuses
@@ -212,7 +195,7 @@ FROM coincide('unreached', $known_days, $near_days, $hosts)
 -- that a site is away, it is not blocked with a third meanwhile, even if that one's days hold a
 -- stray success.
 WITH away AS (
-  FROM unreached ANTI JOIN cleared USING (stretch) WHERE NOT is_at_hours
+  FROM onsets ANTI JOIN coincidences USING (stretch) WHERE is_unreached AND NOT is_at_hours
 )
 SELECT stretch FROM away
 UNION
@@ -252,14 +235,6 @@ WHERE silent_count >= 2 AND last_day - first_day < $host_days
 -- sites were not tested.
 FROM silent_alone WHERE days < $route_days AND silent_count = 0
 
--- name: of_resolvers
--- One row is one onset of lookups that fell silent with half of the operators at most.
-FROM onsets WHERE is_of_resolvers
-
--- name: coincident_lookups
--- One row is one of them that is a coincidence.
-FROM coincide('of_resolvers', $known_days, $near_days, $hosts)
-
 -- name: resolvers_fail
 -- One row is one stretch that the fourth rival explains: the resolvers of two operators or more
 -- fell silent in the same days, while others resolved the name.
@@ -267,9 +242,9 @@ FROM coincide('of_resolvers', $known_days, $near_days, $hosts)
 -- Not if the lookups of unrelated names, which have name servers of their own, began to fail then
 -- too.
 SELECT o.stretch
-FROM (FROM of_resolvers ANTI JOIN coincident_lookups USING (stretch)) o
-  JOIN of_resolvers n ON n.domain = o.domain
-    AND o.open_day <= n.day + $near_days AND n.open_day <= o.day + $near_days
+FROM onsets o JOIN onsets n ON n.domain = o.domain
+  AND o.open_day <= n.day + $near_days AND n.open_day <= o.day + $near_days
+WHERE o.is_of_resolvers AND n.is_of_resolvers AND o.stretch NOT IN (FROM coincidences)
 GROUP BY o.stretch HAVING count(DISTINCT n.operator) > 1
 
 -- name: refusals
@@ -293,7 +268,7 @@ WITH asked AS (
   FROM asked WHERE is_by_tcp GROUP BY ALL
 ), lasting AS (
   FROM pairs p WHERE days >= $refusal_days OR 2 > (
-    SELECT count(*) FROM heard_sessions o WHERE o.domain = p.domain AND o.probe_asn = p.probe_asn
+    SELECT count(*) FROM told_sessions o WHERE o.domain = p.domain AND o.probe_asn = p.probe_asn
       AND o.day > p.last_day AND o.class = 'ok')
 )
 SELECT stretch,
@@ -308,12 +283,14 @@ FROM refusals WHERE others = 0 AND is_lasting
 
 -- name: margins
 -- One row is one block of seen: how many forged sessions elsewhere would have it withheld, at least
--- (margin); infinite where others reach the site.
+-- (margin; infinite where others reach the site), and may_refuse, whether it began before the first
+-- test and the site may refuse the network.
 --
 -- It takes one more failing session with another operator, or with one that is in doubt, until
 -- nearly all fail in the same way; or two that claim to reach the site, after which one fewer does.
 -- One session for each operator or host may silence what makes it the networks' doing.
 SELECT stretch, least(CASE WHEN is_lasting THEN others END,
     CASE WHEN is_unreached THEN 2 WHEN is_reached THEN 'inf'::DOUBLE
-      ELSE greatest($floor_sessions - alike, margin, 1) END) AS margin
+      ELSE greatest($floor_sessions - alike, margin, 1) END) AS margin,
+  coalesce(others = 0 AND is_unopened, FALSE) AS may_refuse
 FROM seen LEFT JOIN refusals USING (stretch)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from analysis.outcomes.features import ROAMING
 from analysis.outcomes.outcomes import Outcomes
-from analysis.outcomes.steps import create_tables, create_type, create_views, keep_table
+from analysis.outcomes.steps import create_tables, create_type, keep_table
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
 from analysis.store.stage_tables import Tables
@@ -40,7 +40,7 @@ _DIVIDING_CHANCE = 0.05
 _QUERIES = read_queries(__file__)
 #: Views of ``Sessions``: name → query.
 SESSION_VIEWS = pick_queries(_QUERIES, "heard_sessions")
-_FIRST_STEPS = pick_queries(_QUERIES, "classed_sessions", "resolver_cells", "cleared_cells")
+_FIRST_STEPS = pick_queries(_QUERIES, "classed_sessions", "resolver_cells")
 _STEPS = pick_queries(_QUERIES, "sessions", "site_networks", "networks")
 
 
@@ -74,7 +74,7 @@ class Sessions(Outcomes):
     input that the pair is judged by. ``is_speaking``: it used a resolver that is typical of the
     network. ``is_heard``: it is evidence about the network.
 
-    ``heard_sessions``: those that are evidence, with ``place``, the row number in ``sessions``.
+    ``heard_sessions``: those that are evidence.
 
     ``divided_pairs``: ``domain, probe_asn, is_https``, the kind of input that fails alone.
 
@@ -121,7 +121,7 @@ def add_sessions(
         create_type(opened, "session_class", str(CLASSES), catalog)
         create_type(opened, "failure_kind", str(KINDS), catalog)
         create_tables(opened, {"roaming_runs": ROAMING}, {**numbers, "rows": "outcomes"}, catalog)
-        create_views(opened, pick_queries(_QUERIES, "session_measurements"))
+        create_tables(opened, pick_queries(_QUERIES, "session_measurements"), {})
         _divide_inputs(opened, thresholds.floor_sessions, catalog)
         names = pd.DataFrame(operators.names.items(), columns=["probe_asn", "name"])
         opened.register("operator_names", names.astype({"probe_asn": "uint32", "name": "str"}))
@@ -157,4 +157,3 @@ def _divide_inputs(
     )
     query = "SELECT * REPLACE (domain::host_name AS domain) FROM registered_inputs"
     create_tables(connection, {"divided_pairs": query}, {}, catalog)
-    connection.unregister("registered_inputs")

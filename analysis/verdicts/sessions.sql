@@ -3,7 +3,7 @@
 
 -- name: session_measurements
 -- One row is one measurement of a site: the class that it gives to its session (shown), and the
--- kind of failure if it is blocked (kind). A view.
+-- kind of failure if it is blocked (kind).
 --
 -- Where the input redirects to another site, a failure there (is_about_target) is no evidence about
 -- this site. A mark is a trace that only a network leaves. A lookup that fails without an answer
@@ -13,11 +13,8 @@ SELECT domain, probe_asn, session, day, measurement_start_time AS time, software
   resolver_asn IN (FROM domestic_resolvers) AS is_via_domestic,
   evidence = 'scored' AND r.probe_asn IS NULL AS is_scored,
   is_scored AND set_aside = 'geo_restricted' AS is_refused,
-  CASE WHEN NOT is_scored THEN 'none'::session_class
-    WHEN is_about_target OR class = 'unknown' THEN 'unclear'::session_class
-    WHEN class = 'ok' THEN 'ok'::session_class
-    WHEN class = 'down' THEN 'down'::session_class
-    ELSE 'blocked'::session_class END AS shown,
+  (CASE WHEN NOT is_scored THEN 'none' WHEN is_about_target OR class = 'unknown' THEN 'unclear'
+    ELSE class END)::session_class AS shown,
   shown = 'blocked' AND starts_with(mechanism, 'dns.') AS is_dns,
   CASE WHEN shown = 'blocked' THEN (
     CASE WHEN is_artefact THEN 'mark'
@@ -50,20 +47,22 @@ FROM shown GROUP BY ALL HAVING bool_or(is_https) AND NOT bool_and(is_https)
 -- A session has the class of most of its measurements that can be interpreted; if two classes have
 -- equally many, its class is unknown. Where one kind of input fails alone (divided_pairs), the
 -- measurements of that input decide (is_asked), if the session has any.
-WITH asked AS (
-  SELECT m.*, d.is_https IS NULL OR d.is_https = m.is_https AS is_asked,
-    d.is_https = m.is_https AS is_divided
+WITH deciding AS (
+  SELECT domain, probe_asn, session FROM session_measurements
+    JOIN divided_pairs USING (domain, probe_asn, is_https)
+), asked AS (
+  SELECT m.*, d.is_https IS NULL OR d.is_https = m.is_https AS is_asked
   FROM session_measurements m LEFT JOIN divided_pairs d USING (domain, probe_asn)
+  WHERE is_asked OR (domain, probe_asn, session) NOT IN (FROM deciding)
 ), counted AS (
-  SELECT domain, probe_asn, session, is_asked, min(day) AS day, min(time) AS time,
-    min(software) AS software,
-    bool_and(is_via_own) AS is_via_own, bool_and(is_via_domestic) AS is_via_domestic,
-    bool_or(is_scored) AS is_scored, bool_or(is_refused) AS is_refused,
+  SELECT domain, probe_asn, session, min(day) AS day, min(time) AS time, min(software) AS software,
+    bool_and(is_asked) AS is_asked, bool_and(is_via_own) AS is_via_own,
+    bool_and(is_via_domestic) AS is_via_domestic, bool_or(is_scored) AS is_scored,
+    bool_or(is_refused) AS is_refused,
     count(*) FILTER (shown = 'blocked') AS blocked, count(*) FILTER (shown = 'down') AS down,
     count(*) FILTER (shown = 'ok') AS ok, count(*) FILTER (shown = 'unclear') AS unclear,
-    -- the kind of most failures; if two are equally many, the first of KINDS
-    mode(kind ORDER BY kind) AS kind, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
-  FROM asked GROUP BY domain, probe_asn, session, is_asked
+    list(kind) AS kinds, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
+  FROM asked GROUP BY domain, probe_asn, session
 )
 SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is_via_domestic,
   is_scored, is_refused,
@@ -72,9 +71,9 @@ SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is
         WHEN ok > greatest(blocked, down) THEN 'ok'
         WHEN blocked + down + ok = 0 AND unclear > 0 THEN 'unclear'
         ELSE 'none' END)::session_class AS class,
-  CASE WHEN class = 'blocked' THEN kind END AS kind, is_dns
-FROM counted WHERE is_asked OR (domain, probe_asn, session) NOT IN (
-  SELECT (domain, probe_asn, session) FROM asked WHERE is_divided)
+  -- the kind of most failures; if two are equally many, the first of KINDS
+  CASE WHEN class = 'blocked' THEN list_mode(list_sort(kinds)) END AS kind, is_dns
+FROM counted
 
 -- name: resolver_cells
 -- One row is one pair of site and network in which some sessions used a resolver that is typical of
@@ -84,54 +83,40 @@ FROM counted WHERE is_asked OR (domain, probe_asn, session) NOT IN (
 --
 -- A few sessions do not make a resolver typical.
 WITH counted AS (
-  SELECT domain, probe_asn,
-    count(*) FILTER (is_via_own AND class <> 'none') AS own_session_count,
-    bool_and(is_via_own) AS is_all_own, bool_or(is_via_domestic) AS is_domestic,
-    bool_and(is_via_domestic) AS is_all_domestic
+  SELECT domain, probe_asn, bool_and(is_via_own) AS is_all_own,
+    bool_or(is_via_domestic) AS is_domestic, bool_and(is_via_domestic) AS is_all_domestic,
+    count(*) FILTER (is_via_own AND class <> 'none') >= $floor_sessions
+      AND count(DISTINCT day) FILTER (is_via_own AND class <> 'none') >= $floor_days AS is_own
   FROM classed_sessions GROUP BY ALL
-), mixed AS (
-  FROM counted WHERE own_session_count >= $floor_sessions AND NOT is_all_own
-), own_days AS (
-  -- counting distinct days is slow, so that it is done only for these pairs
-  SELECT domain, probe_asn, count(DISTINCT day) AS own_day_count
-  FROM classed_sessions SEMI JOIN mixed USING (domain, probe_asn)
-  WHERE is_via_own AND class <> 'none' GROUP BY ALL
-), chosen AS (
-  SELECT c.*, coalesce(own_day_count, 0) >= $floor_days AS is_own
-  FROM counted c LEFT JOIN own_days USING (domain, probe_asn)
 )
-SELECT domain, probe_asn, is_own FROM chosen
+SELECT domain, probe_asn, is_own FROM counted
 WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
-
--- name: cleared_cells
--- One row is one pair in which sessions with a typical resolver reach the site, and lookups fail
--- only through other resolvers. Those are filters that a user chose, and show nothing about the
--- network.
-SELECT domain, probe_asn
-FROM classed_sessions JOIN resolver_cells USING (domain, probe_asn)
-GROUP BY ALL
-HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE is_via_domestic END)
-    >= $floor_sessions
-  AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
 
 -- name: sessions
 -- One row is one session of a site, with is_speaking, whether it used a resolver that is typical of
 -- the network; and is_heard, whether it is evidence about the network.
 --
 -- The answer of another resolver is no evidence against a block by the network's own. Not heard is
--- a session of a cleared pair whose lookup failed through such a resolver, and one that tested only
--- the kind of input that does not fail.
-SELECT s.*,
-  coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END, TRUE)
-    AS is_speaking,
+-- a session that tested only the kind of input that does not fail; and one whose lookup failed
+-- through such a resolver, in a cleared pair: sessions with a typical resolver reach the site, and
+-- lookups fail only through others. Those are filters that a user chose.
+WITH spoken AS (
+  SELECT s.*, is_own IS NOT NULL AS is_mixed,
+    coalesce(CASE WHEN is_own THEN is_via_own WHEN NOT is_own THEN is_via_domestic END, TRUE)
+      AS is_speaking
+  FROM classed_sessions s LEFT JOIN resolver_cells USING (domain, probe_asn)
+), cleared AS (
+  SELECT domain, probe_asn FROM spoken WHERE is_mixed GROUP BY ALL
+  HAVING count(*) FILTER (class = 'ok' AND is_speaking) >= $floor_sessions
+    AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
+)
+SELECT s.* EXCLUDE (is_mixed),
   is_asked AND (is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns) AS is_heard
-FROM classed_sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
-  LEFT JOIN cleared_cells c USING (domain, probe_asn)
+FROM spoken s LEFT JOIN cleared c USING (domain, probe_asn)
 
 -- name: heard_sessions
--- One row is one session that is evidence about the network, with its place (the row number in the
--- table sessions). A view.
-SELECT rowid AS place, * FROM sessions WHERE is_heard
+-- One row is one session that is evidence about the network. A view.
+FROM sessions WHERE is_heard
 
 -- name: site_networks
 -- One row is one site, with the network that hosts it: the one in which most sessions found it.

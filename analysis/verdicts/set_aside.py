@@ -9,7 +9,7 @@ from analysis.sql import pick_queries, read_queries
 from analysis.vocabulary import LISTED
 
 _QUERIES = read_queries(__file__)
-_STEPS = pick_queries(_QUERIES, "refusing_sites", "failing_outcomes", "leftovers", "shown_by_many")
+_STEPS = pick_queries(_QUERIES, "refusing_sites", "leftovers", "shown_by_many")
 _READ = ["domain", "period", "state", "insufficient_reason", "has_problem", "defect_count"]
 
 
@@ -21,8 +21,7 @@ def set_aside_reasons(
     It is the reason of most of the site's problems. If these have none, the states decide.
 
     Args:
-        connection: connection to ``outcomes, sessions, periods`` and their source tables, and the
-            macro ``is_problem`` (verdicts.sql).
+        connection: connection to ``dated_outcomes, sessions, periods`` and their source tables.
         table: the pairs, each in a period, with their ``state``, whether one ``has_problem``, and
             how many sessions failed on one kind of probe only (``defect_count``).
         thresholds: ``refusal_share`` and ``floor_sessions``.
@@ -31,5 +30,4 @@ def set_aside_reasons(
     connection.register("pairs_at_hand", asked)
     create_tables(connection, _STEPS, vars(thresholds))
     reasons = connection.execute(_QUERIES["set_aside_reasons"]).df().set_index("number")
-    connection.unregister("pairs_at_hand")
     return reasons["reason"].reindex(table.index).fillna("")

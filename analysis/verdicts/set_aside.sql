@@ -7,32 +7,20 @@
 -- A challenge (a page that asks for proof of a human) meets some sessions, and not as many on each
 -- network. A site that refuses the country may let hosting and VPN networks in, so these are left
 -- out.
-WITH refused AS (
-  SELECT DISTINCT domain FROM sessions WHERE is_refused
-), cells AS (
+WITH cells AS (
   SELECT domain, probe_asn,
     2 * count(*) FILTER (is_refused) > count(*) FILTER (class <> 'ok') AS is_refusing
-  FROM sessions SEMI JOIN refused USING (domain)
-  WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
+  FROM sessions WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
   HAVING count(*) >= $floor_sessions OR bool_or(is_refused)
 )
 SELECT domain FROM cells GROUP BY domain
 HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
    AND count(*) FILTER (is_refusing) > 0
 
--- name: failing_outcomes
--- One row is one measurement in one period that is a problem, or that a rule sets aside.
-SELECT domain, probe_asn, session, period, set_aside::VARCHAR AS set_aside,
-  is_problem(is_anomaly, is_confirmed, class, set_aside) AS is_problem
-FROM outcomes JOIN (SELECT domain, probe_asn, session, day FROM sessions) s
-    USING (domain, probe_asn, session)
-  JOIN periods ON s.day >= since AND s.day < until
-WHERE is_problem(is_anomaly, is_confirmed, class, set_aside) OR set_aside <> ''
-
 -- name: leftovers
 -- One row is one site whose name does not exist, and for which some network still answers in most
 -- sessions as if it were blocked. One user's filter or one forged session is no network.
-SELECT DISTINCT domain, period FROM failing_outcomes
+SELECT DISTINCT domain, period FROM dated_outcomes
 WHERE set_aside IN ('name_does_not_exist', 'leftover_block')
 GROUP BY domain, period, probe_asn
 HAVING 2 * count(DISTINCT session) FILTER (set_aside = 'leftover_block') > count(DISTINCT session)
@@ -56,17 +44,16 @@ WHERE NOT is_heard AND is_asked AND kind IN ('mark', 'dns_sent') GROUP BY ALL
 -- problems without a reason. All sessions of a site whose name does not exist get the same reason.
 -- Among reasons of equally many sessions, having none comes first.
 WITH problems AS (
-  SELECT domain, period, CASE
+  SELECT enum_code(domain)::INTEGER AS domain, period, CASE
       WHEN set_aside = 'geo_restricted' AND domain NOT IN (FROM refusing_sites) THEN ''
-      WHEN set_aside NOT IN ('name_does_not_exist', 'leftover_block') THEN set_aside
+      WHEN set_aside NOT IN ('name_does_not_exist', 'leftover_block') THEN set_aside::VARCHAR
       WHEN (domain, period) IN (FROM leftovers) THEN 'leftover_block'
       ELSE 'name_does_not_exist' END AS problem,
     count(DISTINCT (session, set_aside)) AS problem_count
-  FROM failing_outcomes WHERE is_problem OR set_aside <> 'broken_session' GROUP BY ALL
+  FROM dated_outcomes WHERE is_problem OR set_aside NOT IN ('', 'broken_session') GROUP BY ALL
 ), sums AS (
   SELECT domain, period, problem, sum(problem_count) AS problem_count
-  FROM (SELECT * REPLACE (enum_code(domain)::INTEGER AS domain) FROM problems
-        UNION ALL FROM shown_by_many
+  FROM (FROM problems UNION ALL FROM shown_by_many
         UNION ALL SELECT domain, period, '', -problem_count FROM shown_by_many)
   GROUP BY ALL
 ), largest AS (

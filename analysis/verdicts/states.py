@@ -4,16 +4,16 @@ A stretch is judged once, over the whole of it. In a period it counts if its own
 period meet the floors.
 """
 
-from collections.abc import Sequence
 from datetime import date
 from math import inf
-from typing import NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from analysis import vocabulary
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
+from analysis.verdicts.caveats import BYSTANDER
 from analysis.verdicts.floors import (
     cut,
     find_blocks,
@@ -22,7 +22,7 @@ from analysis.verdicts.floors import (
     lie_between,
     meets_floor,
 )
-from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Pair, Session, Stretch
+from analysis.verdicts.pairs import ANY, KIND_ORDER, MARK, Pair, Stretch
 from analysis.verdicts.reasons import UNEXPLAINED, is_mostly_blocked
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE, ONE_PROBE
 
@@ -51,56 +51,51 @@ def is_tested_enough(verdicts: pd.DataFrame) -> pd.Series:
 
 def strength(states: pd.Series) -> pd.Series:
     """Return the rank of each state, 0 the strongest; for taking the strongest of several."""
-    ranks = {state: rank for rank, state in enumerate(STATES_BY_STRENGTH)}
-    return states.map(ranks).astype("int64")
+    return states.map(STATES_BY_STRENGTH.index).astype("int64")
 
 
-class PairState(NamedTuple):
-    """A pair in a period; a row of the table that the verdicts are made from.
-
-    Attributes:
-        domain, probe_asn: of the pair, as numbers.
-        state: *blocked*, *likely_blocked*, *impaired*, *unexplained* or *down*; empty if nothing
-            says so.
-        reason: why the stretch on which the state rests is not listed, or else the first one that
-            has a reason; of a pair that fails often without one, what its failures are.
-        evidence: ln E of the most surprising way to fail; nothing if none is weighed.
-        schedule: the hours of the listed stretches; empty unless all of them have the same.
-        caveat: what cannot be told of the listed stretches; empty, unless each has one.
-        failures: the failed sessions inside the listed stretches, in order of time.
-        listed_session_count: how many these are.
-        reached_count: how many sessions inside the listed stretches reached the site.
-        first_failure, last_failure: the days of the failures.
-        ends_otherwise: a session after the last failure found the site open, or down for the
-            control too. Outside the hours of a schedule that says nothing.
-        is_open: it is *ok*, if nothing fails.
-        resting_failures, resting_sessions: of the stretch that the state rests on, in the period.
-        to_flip: how many forged sessions would take this stretch from the list (``flips``).
-        defect_count: how many sessions failed on one kind of probe only.
-    """
-
-    domain: int
-    probe_asn: int
-    state: str
-    reason: str
-    evidence: float | None
-    schedule: str
-    caveat: str
-    failures: Sequence[Session]
-    listed_session_count: int
-    reached_count: int
-    first_failure: int | None
-    last_failure: int | None
-    ends_otherwise: bool
-    is_open: bool
-    resting_failures: int | None
-    resting_sessions: int | None
-    to_flip: float | None
-    defect_count: int
+#: What ``judge_period`` says of a pair in a period, with the type of each column. A row of this
+#: table is what a verdict is made from.
+STATED = {
+    "domain": "int32",
+    "probe_asn": "uint32",
+    # blocked, likely_blocked, impaired, unexplained or down; empty if nothing says so
+    "state": "str",
+    # why the stretch on which the state rests is not listed, or else the first one that has a
+    # reason; of a pair that fails often without one, what its failures are
+    "reason": "str",
+    # ln E of the most surprising way to fail; nothing if none is weighed
+    "evidence": "float64",
+    # the hours of the listed stretches; empty unless all of them have the same
+    "schedule": "str",
+    # what cannot be told of the listed stretches, if it is so of each; and of a site whose address
+    # was cut
+    "caveat": "str",
+    # the failed sessions inside the listed stretches, and how many these are
+    "failures": "object",
+    "listed_session_count": "int64",
+    # how many sessions inside the listed stretches reached the site
+    "reached_count": "int64",
+    # the days of the first and the last of these failures
+    "first_failure": "float64",
+    "last_failure": "float64",
+    # a session after the last failure found the site open, or down for the control too; outside the
+    # hours of a schedule that says nothing
+    "ends_otherwise": "bool",
+    # it is *ok*, if nothing fails
+    "is_open": "bool",
+    # of the stretch that the state rests on, in the period
+    "resting_failures": "float64",
+    "resting_sessions": "float64",
+    # how many forged sessions would take this stretch from the list (``flips``)
+    "to_flip": "float64",
+    # how many sessions failed on one kind of probe only
+    "defect_count": "int64",
+}
 
 
-def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> PairState:
-    """Judge a pair in a period.
+def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> dict[str, Any]:
+    """Judge a pair in a period: a row of ``STATED``.
 
     Args:
         pair: with its stretches, listed ones and others.
@@ -117,7 +112,10 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> PairStat
     state, rests_on = min(
         ((state, part) for state, part in states if state), key=_rank, default=("", None)
     )
-    telling = _find_telling(pair, since, until)
+    telling = lie_between(pair.sessions, since, until)
+    if any(series.kind.startswith("dns") for series in pair.series):
+        # a resolver that does not answer for the network says nothing about lookups
+        telling = [session for session in telling if session.is_speaking]
     reached, blocked = (
         [session.day for session in telling if session.result == result]
         for result in ("ok", "blocked")
@@ -131,27 +129,37 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> PairStat
     failures = sorted({session for part in listed for session in part.failures})
     inside = {session for part in listed for session in part.sessions}
     schedules = {str(part.series.schedule or "") for part in listed}
-    return PairState(
-        domain=pair.domain,
-        probe_asn=pair.probe_asn,
-        state=state,
-        reason=reason,
-        evidence=max((part.log_evidence for part in listed), default=pair.log_evidence),
-        schedule=schedules.pop() if len(schedules) == 1 else "",
-        caveat=min((part.caveat for part in listed), default=""),
-        failures=failures,
-        listed_session_count=len(failures),
-        reached_count=sum(session.result == "ok" for session in inside),
-        first_failure=failures[0].day if failures else None,
-        last_failure=failures[-1].day if failures else None,
-        ends_otherwise=not any(part.series.schedule for part in listed)
-        and _ends_otherwise(telling, failures),
-        is_open=bool(meets_floor(len(reached), len(set(reached)), len(telling), thresholds)),
-        resting_failures=len(rests_on.failures) if rests_on else None,
-        resting_sessions=len(rests_on.sessions) if rests_on else None,
-        to_flip=rests_on.to_flip if rests_on else None,
-        defect_count=sum(len(part.failures) for part in parts if part.reason == ONE_KIND_OF_PROBE),
-    )
+    caveats = [
+        min((part.caveat for part in listed), default=""),
+        BYSTANDER if any(part.series.lent for part in listed) else "",
+    ]
+    return {
+        "domain": pair.domain,
+        "probe_asn": pair.probe_asn,
+        "state": state,
+        "reason": reason,
+        "evidence": max((part.log_evidence for part in listed), default=pair.log_evidence),
+        "schedule": schedules.pop() if len(schedules) == 1 else "",
+        "caveat": "; ".join(filter(None, caveats)),
+        "failures": failures,
+        "listed_session_count": len(failures),
+        "reached_count": sum(session.result == "ok" for session in inside),
+        "first_failure": failures[0].day if failures else None,
+        "last_failure": failures[-1].day if failures else None,
+        "ends_otherwise": not any(part.series.schedule for part in listed)
+        and any(
+            session.result in ("ok", "down") and session.row > failures[-1].row
+            for session in telling
+            if failures
+        ),
+        "is_open": bool(meets_floor(len(reached), len(set(reached)), len(telling), thresholds)),
+        "resting_failures": len(rests_on.failures) if rests_on else None,
+        "resting_sessions": len(rests_on.sessions) if rests_on else None,
+        "to_flip": rests_on.to_flip if rests_on else None,
+        "defect_count": sum(
+            len(part.failures) for part in parts if part.reason == ONE_KIND_OF_PROBE
+        ),
+    }
 
 
 def _state_of(part: Stretch, is_listed: bool, unclear: str, thresholds: Thresholds) -> str:
@@ -181,22 +189,3 @@ def _rank(found: tuple[str, Stretch]) -> tuple[int, int, int, int]:
     state, part = found
     strongest = STATES_BY_STRENGTH.index(state)
     return strongest, -len(part.failures), KIND_ORDER[part.kind], part.first
-
-
-def _find_telling(pair: Pair, since: int, until: int) -> list[Session]:
-    """Find the sessions of some days that say whether the network is open.
-
-    If lookups fail, one through a resolver that does not answer for the network says nothing.
-    """
-    fails_lookups = any(series.kind.startswith("dns") for series in pair.series)
-    within = lie_between(pair.sessions, since, until)
-    return [session for session in within if session.is_speaking or not fails_lookups]
-
-
-def _ends_otherwise(telling: Sequence[Session], failures: Sequence[Session]) -> bool:
-    """Return whether a session after the last failure found the site open, or down."""
-    return any(
-        session.result in ("ok", "down") and session.row > failures[-1].row
-        for session in telling
-        if failures
-    )

@@ -1,25 +1,21 @@
 """The verdict on each site and network: state, mechanism, dates, counts and a witness."""
 
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import duckdb
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from analysis.outcomes.steps import create_tables, read_type
+from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import MOMENT, Period
 from analysis.sql import pick_queries, read_queries
-from analysis.verdicts.addresses import (
-    NO_ADDRESSES,
-    judge_addresses,
-    lend_cuts,
-    tabulate_addresses,
-)
-from analysis.verdicts.caveats import ONE_INPUT, add_caveats
+from analysis.verdicts.addresses import judge_addresses, lend_cuts
+from analysis.verdicts.caveats import ONE_INPUT
 from analysis.verdicts.flips import MARKED_DAYS, MOST_FORGED, count_flips, sessions_to_flip
 from analysis.verdicts.floors import meets_floor, wilson_bounds
 from analysis.verdicts.intervals import PAIR, interval_tables, round_chance, round_evidence
@@ -31,16 +27,12 @@ from analysis.verdicts.reasons import OTHER_RESOLVERS, give_reasons, why_insuffi
 from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.verdicts.sessions import Sessions
 from analysis.verdicts.set_aside import set_aside_reasons
-from analysis.verdicts.states import PairState, judge_period
+from analysis.verdicts.states import STATED, judge_period
 from analysis.verdicts.witnesses import add_witness, hide_measurements
 from analysis.vocabulary import LISTED
 
 _QUERIES = read_queries(__file__)
-_STEPS = pick_queries(
-    _QUERIES,
-    *("is_problem(is_anomaly, is_confirmed, class, set_aside)", "measurement_counts"),
-    "session_counts",
-)
+_STEPS = pick_queries(_QUERIES, "dated_outcomes", "session_counts")
 #: The key of a verdict.
 _KEY = [*PAIR, "period"]
 #: Resolvers that a pair names: those of most blocked sessions.
@@ -108,6 +100,22 @@ class Scope:
     has_addresses: bool = False
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause Python's garbage collector, which takes a fifth of the time of a judgement.
+
+    It would walk through all sessions again and again, and none of them can be freed.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_collector_paused()
 def list_pairs(
     connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
 ) -> pd.DataFrame:
@@ -115,33 +123,26 @@ def list_pairs(
 
     They are those that ``judge_cells`` lists, without what it says of them.
     """
-    lend = _lend(connection, sessions, thresholds)
+    cuts, _ = judge_addresses(connection, sessions, thresholds)
     with sessions.opened(connection) as opened:
-        country = judge_country(opened, thresholds, lend=lend)
+        country = judge_country(opened, thresholds, lend=partial(lend_cuts, cuts))
         decide(opened, country, thresholds)
-        names = read_type(opened, "host_name")
     pairs = [stretch.pair for stretch in country.stretches() if stretch.is_listed]
-    listed = dict.fromkeys((names[pair.domain], pair.probe_asn) for pair in pairs)
+    listed = dict.fromkeys((country.names[pair.domain], pair.probe_asn) for pair in pairs)
     return pd.DataFrame([*listed], columns=PAIR).astype({"domain": "str", "probe_asn": "int64"})
 
 
+@_collector_paused()
 def judge_without_rivals(
     connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
 ) -> Country:
     """Judge the pairs by their sessions alone, without rivals and what is known besides."""
-    lend = _lend(connection, sessions, thresholds)
+    cuts, _ = judge_addresses(connection, sessions, thresholds)
     with sessions.opened(connection) as opened:
-        return judge_country(opened, thresholds, lend=lend)
+        return judge_country(opened, thresholds, lend=partial(lend_cuts, cuts))
 
 
-def _lend(
-    connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
-) -> Callable[[Country], None]:
-    """Judge the shared addresses, and return what lends their blocks to sites."""
-    addresses, _ = judge_addresses(connection, sessions, thresholds)
-    return partial(lend_cuts, connection, addresses, sessions)
-
-
+@_collector_paused()
 def judge_cells(
     connection: duckdb.DuckDBPyConnection,
     sessions: Sessions,
@@ -156,41 +157,31 @@ def judge_cells(
         scope: of which periods, and by which numbers.
         elsewhere: see ``rates.LeastRates``.
     """
-    lend, addresses = None, NO_ADDRESSES
+    thresholds, lend, addresses = scope.thresholds, None, pd.DataFrame()
     if scope.has_addresses:
-        judged, intervals = judge_addresses(connection, sessions, scope.thresholds)
-        lend = partial(lend_cuts, connection, judged, sessions)
-        addresses = tabulate_addresses(connection, judged, sessions, intervals)
+        cuts, addresses = judge_addresses(connection, sessions, thresholds)
+        lend = partial(lend_cuts, cuts)
     with sessions.opened(connection) as opened:
-        country = judge_country(opened, scope.thresholds, elsewhere, lend)
-        return _judge(opened, country, scope, addresses)
+        country = judge_country(opened, thresholds, elsewhere, lend)
+        decide(opened, country, thresholds, has_control=scope.has_control)
+        give_reasons(country, thresholds)
+        count_to_explain(country, MOST_FORGED)
+        count_flips(country, thresholds)
+        listed, withheld = interval_tables(opened, country)
+        return Judgement(
+            _tabulate_verdicts(opened, country, scope),
+            listed,
+            addresses,
+            withheld,
+            _chances(country),
+            _defects(country),
+            lambda: country,
+        )
 
 
-def _judge(
-    connection: duckdb.DuckDBPyConnection, country: Country, scope: Scope, addresses: pd.DataFrame
-) -> Judgement:
-    thresholds = scope.thresholds
-    decide(connection, country, thresholds, has_control=scope.has_control)
-    give_reasons(country, thresholds)
-    add_caveats(country)
-    count_to_explain(country, MOST_FORGED)
-    count_flips(country, thresholds)
-    names = read_type(connection, "host_name")
-    listed, withheld = interval_tables(connection, country, names)
-    return Judgement(
-        _tabulate_verdicts(connection, country, names, scope),
-        listed,
-        addresses,
-        withheld,
-        _chances(country, names),
-        _defects(country),
-        lambda: country,
-    )
-
-
-def _chances(country: Country, names: NDArray[np.object_]) -> pd.DataFrame:
+def _chances(country: Country) -> pd.DataFrame:
     rows = [
-        (names[pair.domain], pair.probe_asn, pair.log_evidence)
+        (country.names[pair.domain], pair.probe_asn, pair.log_evidence)
         for pair in country.pairs
         if pair.log_evidence is not None
     ]
@@ -228,10 +219,7 @@ _COLUMNS = [
 
 
 def _tabulate_verdicts(
-    connection: duckdb.DuckDBPyConnection,
-    country: Country,
-    names: NDArray[np.object_],
-    scope: Scope,
+    connection: duckdb.DuckDBPyConnection, country: Country, scope: Scope
 ) -> pd.DataFrame:
     """Return ``Judgement.verdicts``."""
     thresholds = scope.thresholds
@@ -244,12 +232,11 @@ def _tabulate_verdicts(
     table["sessions_to_flip"] = sessions_to_flip(table, thresholds)
     table["insufficient_reason"] = why_insufficient(table, thresholds)
     table["set_aside_reason"] = set_aside_reasons(connection, table, thresholds)
-    table["domain"] = names[table["domain"]]
+    table["domain"] = country.names[table["domain"]]
     is_listed = table["state"].isin(LISTED)
     for column in ("rule_id", "mechanism", "resolver_asns", "schedule", "inputs"):
         table[column] = table[column].where(is_listed, "").fillna("")
-    is_of_resolver = table["mechanism"].str.startswith("dns.")
-    table["resolver_asns"] = table["resolver_asns"].where(is_of_resolver, "")
+    table.loc[~table["mechanism"].str.startswith("dns."), "resolver_asns"] = ""
     table = _add_share(table, is_listed)
     table = _add_dates(table, is_listed, scope)[_COLUMNS].sort_values(_KEY, ignore_index=True)
     return add_witness(connection, table, scope.periods, has_explorer=scope.has_explorer)
@@ -260,7 +247,7 @@ def _tabulate_states(
 ) -> pd.DataFrame:
     """Return the states of pairs in which anything fails, a row a pair and period.
 
-    Beside ``PairState``: the evidence and chance of the most surprising way to fail, and the rule
+    Beside ``STATED``: the evidence and chance of the most surprising way to fail, and the rule
     and mechanism of most failed sessions of listed stretches.
     """
     rows = [
@@ -268,12 +255,10 @@ def _tabulate_states(
         for period in scope.periods.values()
         for pair in country.pairs
     ]
-    numbers = ("evidence", "resting_failures", "resting_sessions", "to_flip")
-    types = dict.fromkeys(numbers, "float64") | {"domain": "int32", "probe_asn": "uint32"}
-    table = pd.DataFrame(rows, columns=PairState._fields).astype(types)
+    table = pd.DataFrame(rows, columns=list(STATED)).astype(STATED)
     for name in ("first_failure", "last_failure"):
         table[name] = pd.to_datetime(table[name], unit="D").astype(MOMENT)
-    rules = explain_failures(connection, country, [state.failures for state in rows])
+    rules = explain_failures(connection, country, list(table["failures"]))
     return table.assign(
         period=np.repeat([*scope.periods], len(country.pairs)),
         evidence=round_evidence(table["evidence"]),

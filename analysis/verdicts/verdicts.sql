@@ -1,32 +1,19 @@
 -- Counts of each pair of site and network in each period (periods, which may overlap).
 
--- name: is_problem(is_anomaly, is_confirmed, class, set_aside)
--- Whether OONI flags a measurement, or a rule takes it for blocking or a refusal.
-is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside = 'geo_restricted'
-
--- name: measurement_counts
--- One row is one pair of site and network in one period, by class, is_problem and, of blocked
--- lookups, the resolver (blocking_resolver_asn).
+-- name: dated_outcomes
+-- One row is one measurement of a site in one period: whether OONI flags it, or a rule takes it for
+-- blocking or a refusal (is_problem); and the resolver of a blocked lookup (blocking_resolver_asn).
 --
 -- A session belongs to the day on which it began, and so do its measurements: else a session that
 -- runs over midnight could leave a period with measurements and without a session.
-WITH long AS (
-  SELECT session FROM outcomes GROUP BY session HAVING min(day) < max(day)
-), begun AS (
-  SELECT domain, probe_asn, session, day FROM sessions SEMI JOIN long USING (session)
-), dated AS (
-  SELECT o.*, coalesce(b.day, o.day) AS session_day
-  FROM outcomes o LEFT JOIN begun b USING (domain, probe_asn, session)
-  WHERE o.domain <> ''
-)
-SELECT domain, probe_asn, period, class,
+SELECT domain, probe_asn, session, period, class, set_aside,
+  coalesce(is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside = 'geo_restricted', FALSE)
+    AS is_problem,
   CASE WHEN class = 'blocked' AND resolver_asn > 0 AND dns_rule = rule_id
-    THEN resolver_asn END AS blocking_resolver_asn,
-  is_problem(is_anomaly, is_confirmed, class, set_aside) AS is_problem,
-  count(*) AS measurement_count,
-  count(DISTINCT session) FILTER (class = 'blocked') AS blocking_sessions
-FROM dated JOIN periods ON session_day >= since AND session_day < until
-GROUP BY ALL
+    THEN resolver_asn END AS blocking_resolver_asn
+FROM outcomes JOIN (SELECT domain, probe_asn, session, day AS began FROM sessions)
+    USING (domain, probe_asn, session)
+  JOIN periods ON began >= since AND began < until
 
 -- name: session_counts
 -- One row is one pair of site and network in one period: its sessions by class, and its days.
@@ -51,20 +38,18 @@ FROM days JOIN periods ON day >= since AND day < until GROUP BY ALL
 -- One row is one pair of site and network in one period in which it was measured: its
 -- measurements, sessions and days, and the resolvers of most blocked sessions.
 WITH counted AS (
-  SELECT domain, probe_asn, period, coalesce(bool_or(is_problem), FALSE) AS has_problem,
-    sum(measurement_count)::BIGINT AS measurement_count,
-    coalesce(sum(measurement_count) FILTER (class = 'blocked'), 0)::BIGINT AS blocked_count,
-    coalesce(sum(measurement_count) FILTER (class = 'down'), 0)::BIGINT AS down_count,
-    coalesce(sum(measurement_count) FILTER (class = 'ok'), 0)::BIGINT AS ok_count,
-    coalesce(sum(measurement_count) FILTER (class = 'unknown'), 0)::BIGINT AS unknown_count
-  FROM measurement_counts GROUP BY ALL
+  SELECT domain, probe_asn, period, bool_or(is_problem) AS has_problem,
+    count(*) AS measurement_count, count(*) FILTER (class = 'blocked') AS blocked_count,
+    count(*) FILTER (class = 'down') AS down_count, count(*) FILTER (class = 'ok') AS ok_count,
+    count(*) FILTER (class = 'unknown') AS unknown_count
+  FROM dated_outcomes GROUP BY ALL
 ), resolvers AS (
   -- a single report can name any number of resolvers
   SELECT domain, probe_asn, period, string_agg('AS' || asn, ';' ORDER BY asn) AS resolver_asns
   FROM (
     SELECT domain, probe_asn, period, blocking_resolver_asn AS asn,
-      sum(blocking_sessions) AS sessions
-    FROM measurement_counts WHERE asn IS NOT NULL
+      count(DISTINCT session) AS sessions
+    FROM dated_outcomes WHERE asn IS NOT NULL
     GROUP BY domain, probe_asn, period, asn HAVING sessions >= 2
     QUALIFY row_number() OVER (PARTITION BY domain, probe_asn, period ORDER BY sessions DESC, asn)
       <= $most_resolvers

@@ -97,7 +97,6 @@ def add_witness(
     until = table["blocked_until"].fillna(table["period"].map(last_days))
     connection.register("listed", listed.assign(number=listed.index, until=until))
     witnesses = connection.execute(_QUERIES["witnesses"]).df().set_index("number")
-    connection.unregister("listed")
     table = table.join(witnesses).fillna({"witness_report_id": "", "witness_input": ""})
     pairs = zip(table["witness_report_id"], table["witness_input"], strict=True)
     urls = [measurement_url(*pair) if has_explorer else "" for pair in pairs]
