@@ -46,7 +46,7 @@ def find_pair(study: Study, judgement: Judgement, domain: str, probe_asn: int) -
 def most_surprising(series: Iterable[Series]) -> Series | None:
     """Return the series with most evidence, or nothing."""
     weighed = [one for one in series if one.kind != ANY]
-    return max(weighed, key=lambda one: (one.kind != ANY, one.log_evidence), default=None)
+    return max(weighed, key=lambda one: one.log_evidence, default=None)
 
 
 def tabulate_series(judged: Iterable[Series]) -> pd.DataFrame:

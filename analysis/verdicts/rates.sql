@@ -55,13 +55,13 @@ WITH kinds AS (
 ), every AS (
   SELECT kind, sum(hits) AS hits, sum(tests) AS tests FROM sites GROUP BY kind
 ), changed_runs AS (
-  SELECT kind, network, session, min(c.software) AS software, sum(hits) AS hits,
-    any_value(coalesce(o.tests, 0)) AS open_tests, open_tests + sum(c.tests) AS all_tests
+  SELECT kind, network, min(c.software) AS software, any_value(coalesce(o.tests, 0)) AS open_tests,
+    open_tests + sum(c.tests) AS all_tests,
+    (sum(hits) / greatest(all_tests, 1))::DECIMAL(18, 12) AS vote,
+    (all_tests > 0)::INTEGER - (open_tests > 0)::INTEGER AS runs
   FROM changes c LEFT JOIN open_runs o USING (network, session) GROUP BY kind, network, session
 ), votes AS (
-  SELECT kind, network, software, (hits / greatest(all_tests, 1))::DECIMAL(18, 12) AS vote,
-    (all_tests > 0)::INTEGER - (open_tests > 0)::INTEGER AS runs
-  FROM changed_runs
+  SELECT kind, network, software, vote, runs FROM changed_runs
   UNION ALL
   SELECT kind, network, software, 0, count(*) FROM open_runs, kinds GROUP BY ALL
 ), programs AS (

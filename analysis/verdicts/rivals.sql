@@ -90,14 +90,12 @@ WITH before AS (
     AND o.day < s.first_day
   WHERE o.class = 'ok' GROUP BY s.stretch HAVING count(*) >= 2
 ), begun AS (
-  SELECT stretch, manner, domain, site, operator,
-    CASE WHEN is_witness THEN coalesce(site_asn, 0) ELSE 0 END AS host, open_day, first_day AS day,
-    last_day, is_unreached,
-    failing >= greatest($operators, $refusal_share * operators) AS is_widespread,
+  SELECT s.*, CASE WHEN is_witness THEN coalesce(site_asn, 0) ELSE 0 END AS host, open_day,
+    first_day AS day, failing >= greatest($operators, $refusal_share * operators) AS is_widespread,
     hours IS NOT NULL AND NOT is_silent AS is_at_hours,
     kind = 'dns_silent' AND 2 * failing <= operators AND last_day - first_day < $host_days
       AND open_day IS NOT NULL AS is_of_resolvers
-  FROM seen LEFT JOIN before USING (stretch)
+  FROM seen s LEFT JOIN before USING (stretch)
 ), near AS (
   SELECT o.stretch, max(n.open_day) AS open_day, min(n.day) AS day
   FROM begun o JOIN begun n ON n.domain = o.domain AND n.manner = o.manner
@@ -128,7 +126,7 @@ WITH near AS (
 )
 SELECT stretch, count(*) FILTER (reached > silent) AS reached_count,
   count(*) FILTER (silent >= reached AND silent > 0) AS silent_count
-FROM sites GROUP BY stretch ORDER BY stretch
+FROM sites GROUP BY stretch
 
 -- name: dead_hosts
 -- One row is one block of connections at a host of which no site was reached meanwhile: the host
@@ -213,7 +211,7 @@ GROUP BY o.stretch HAVING count(DISTINCT a.operator) >= $operators - 1
 WITH ordered AS (
   SELECT *, max(last_day) OVER (PARTITION BY domain, probe_asn ORDER BY first_day, stretch
     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached
-  FROM seen WHERE is_silent
+  FROM onsets WHERE is_silent
 ), once AS (
   SELECT domain, probe_asn, max(last_day) - min(first_day) AS days FROM ordered GROUP BY ALL
   HAVING count(*) FILTER (reached IS NULL OR first_day > reached + 1) = 1
@@ -254,10 +252,9 @@ GROUP BY o.stretch HAVING count(DISTINCT n.operator) > 1
 -- It is the networks' doing if the site fails so with $operators operators, or if this operator's
 -- networks fail so at $hosts hosts. With others = 0 nothing tells whether the network or the site
 -- refuses. A site refuses by connections, and for longer than days (is_lasting): if two sessions
--- found it open again before $refusal_days, it was no refusal. is_unopened: no test found it open
--- before.
+-- found it open again before $refusal_days, it was no refusal.
 WITH asked AS (
-  FROM seen ANTI JOIN everywhere USING (stretch) ANTI JOIN silent_hosts USING (stretch)
+  FROM onsets ANTI JOIN everywhere USING (stretch) ANTI JOIN silent_hosts USING (stretch)
     ANTI JOIN lost_routes USING (stretch)
   WHERE site_asn IS NOT NULL
 ), cut_off AS (
@@ -273,16 +270,15 @@ WITH asked AS (
 )
 SELECT stretch,
   greatest(company + 2 - $operators, 0) + greatest(hosts + 1 - $hosts, 0) AS others,
-  days IS NOT NULL AS is_lasting, open_day IS NULL AS is_unopened
+  days IS NOT NULL AS is_lasting
 FROM asked JOIN cut_off USING (operator, manner) LEFT JOIN lasting USING (domain, probe_asn)
-  JOIN (SELECT stretch, open_day FROM onsets) USING (stretch)
 
 -- name: refused_here
 -- One row is one stretch that the fifth rival explains: the site may refuse this network.
 FROM refusals WHERE others = 0 AND is_lasting
 
 -- name: margins
--- One row is one block of seen: how many forged sessions elsewhere would have it withheld, at least
+-- One row is one onset: how many forged sessions elsewhere would have the block withheld, at least
 -- (margin; infinite where others reach the site), and may_refuse, whether it began before the first
 -- test and the site may refuse the network.
 --
@@ -292,5 +288,5 @@ FROM refusals WHERE others = 0 AND is_lasting
 SELECT stretch, least(CASE WHEN is_lasting THEN others END,
     CASE WHEN is_unreached THEN 2 WHEN is_reached THEN 'inf'::DOUBLE
       ELSE greatest($floor_sessions - alike, margin, 1) END) AS margin,
-  coalesce(others = 0 AND is_unopened, FALSE) AS may_refuse
-FROM seen LEFT JOIN refusals USING (stretch)
+  coalesce(others = 0, FALSE) AND open_day IS NULL AS may_refuse
+FROM onsets LEFT JOIN refusals USING (stretch)

@@ -16,13 +16,11 @@ SELECT domain, probe_asn, session, day, measurement_start_time AS time, software
   (CASE WHEN NOT is_scored THEN 'none' WHEN is_about_target OR class = 'unknown' THEN 'unclear'
     ELSE class END)::session_class AS shown,
   shown = 'blocked' AND starts_with(mechanism, 'dns.') AS is_dns,
-  CASE WHEN shown = 'blocked' THEN (
-    CASE WHEN is_artefact THEN 'mark'
-      ELSE CASE split_part(mechanism, '.', 1) WHEN 'dns' THEN 'dns_' WHEN 'tcp' THEN 'tcp_'
-             ELSE 'name_' END
-        || CASE WHEN mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' THEN 'silent'
-             ELSE 'sent' END END
-  )::failure_kind END AS kind
+  (CASE WHEN shown <> 'blocked' THEN NULL WHEN is_artefact THEN 'mark'
+    ELSE CASE split_part(mechanism, '.', 1) WHEN 'dns' THEN 'dns_' WHEN 'tcp' THEN 'tcp_'
+           ELSE 'name_' END
+      || CASE WHEN mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' THEN 'silent'
+           ELSE 'sent' END END)::failure_kind AS kind
 FROM outcomes LEFT JOIN roaming_runs r USING (session, probe_asn) WHERE domain <> ''
 
 -- name: input_counts

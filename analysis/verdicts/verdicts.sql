@@ -45,14 +45,12 @@ WITH counted AS (
   FROM dated_outcomes GROUP BY ALL
 ), resolvers AS (
   -- a single report can name any number of resolvers
-  SELECT domain, probe_asn, period, string_agg('AS' || asn, ';' ORDER BY asn) AS resolver_asns
+  SELECT domain, probe_asn, period,
+    (list(asn ORDER BY sessions DESC, asn))[:$most_resolvers] AS asns
   FROM (
     SELECT domain, probe_asn, period, blocking_resolver_asn AS asn,
       count(DISTINCT session) AS sessions
-    FROM dated_outcomes WHERE asn IS NOT NULL
-    GROUP BY domain, probe_asn, period, asn HAVING sessions >= 2
-    QUALIFY row_number() OVER (PARTITION BY domain, probe_asn, period ORDER BY sessions DESC, asn)
-      <= $most_resolvers
+    FROM dated_outcomes WHERE asn IS NOT NULL GROUP BY ALL HAVING sessions >= 2
   ) GROUP BY ALL
 ), own AS (
   -- sessions with the network's own resolver, in pairs with others as well
@@ -61,8 +59,8 @@ WITH counted AS (
   FROM sessions GROUP BY ALL HAVING NOT bool_and(coalesce(is_via_own, FALSE))
 )
 SELECT c.* REPLACE (enum_code(c.domain)::INTEGER AS domain),
-  s.* EXCLUDE (domain, probe_asn, period), coalesce(resolver_asns, '') AS resolver_asns,
-  own_session_count, to_unite::DOUBLE AS to_unite,
+  s.* EXCLUDE (domain, probe_asn, period), own_session_count, to_unite::DOUBLE AS to_unite,
+  coalesce(array_to_string(['AS' || asn FOR asn IN list_sort(asns)], ';'), '') AS resolver_asns,
   CASE is_https WHEN TRUE THEN 'https' WHEN FALSE THEN 'http' ELSE '' END AS inputs
 FROM counted c JOIN session_counts s USING (domain, probe_asn, period)
   LEFT JOIN resolvers USING (domain, probe_asn, period) LEFT JOIN own USING (domain, probe_asn)
