@@ -15,6 +15,7 @@ import pytest
 import stamina
 
 from analysis.errors import ParameterError
+from analysis.reference import withheld
 from analysis.reference.topics import Topic, read_topic
 from tests.archives import contents, object_key, put, read_csv
 from tests.conftest import Command
@@ -161,7 +162,7 @@ def test_all_blocked_hardly_tested_and_nothing_there(
     )
     places = [text.index(sentence) for sentence in told]
     assert places == sorted(places)
-    assert "QT: the source has no measurement" in wrong or "QT: " in said + wrong
+    assert "QT: " in said + wrong
     before = contents(tmp_path / "out")
     assert command("topic", *arguments)[0] == 0
     assert contents(tmp_path / "out") == before
@@ -247,7 +248,7 @@ def test_a_wrong_parameter_is_named_before_anything_is_read(
 
 
 def test_several_countries_have_one_page_and_one_feed(
-    archive: Path, tmp_path: Path, command: Command
+    archive: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each keeps its record; one of which there is nothing does not hinder the others."""
     arguments = [
@@ -276,5 +277,16 @@ def test_several_countries_have_one_page_and_one_feed(
     assert page_text.index("Fictional country QR</h2>") < page_text.index(
         "Fictional country QS</h2>"
     )
+    # what one country withholds, no row of another may name
+    decided = (
+        "probe_cc: QS\ndecisions:\n- {item: one.example, decision: withhold, date: 2024-08-01}\n"
+    )
+    monkeypatch.setattr(withheld, "REVIEWS", tmp_path)
+    (tmp_path / "qs.yml").write_text(f"probe_cc: QS\ndecisions:\n- {decision}\n", encoding="utf-8")
+    assert command("watch", *arguments)[0] in (3, 10)
+    for name, content in contents(every).items():
+        assert b"one.example" not in content, name
+    assert b"two.example" in contents(every)["watch.html"]
+    (tmp_path / "qs.yml").unlink()
     status, said, wrong = command("watch", *(one.replace("QT,", "") for one in arguments))
     assert status == 0, said + wrong  # nothing is new

@@ -36,7 +36,7 @@ from analysis.reference.reference_files import (
     parse_country,
 )
 from analysis.reference.withheld import NONE_WITHHELD, load_withheld
-from analysis.report.fields_met import count_fields_met, refuse_changed_fields
+from analysis.report.fields_met import check_fields
 from analysis.review.agreement import CASES, TABLE, Case, check_cases, compare, find_cases
 from analysis.review.field_check_page import PAGE, say_cases, say_field_check, show_field_check
 from analysis.sources.archive_files import OONI
@@ -221,8 +221,7 @@ def _judge_days(
     lists, collection = load_lists(parameters), read_sites(settings)
     study = study_on(parameters, {"all": parameters.period}, collection, lists)
     with closing(study.observations):
-        is_accepted = bool(parameters.accept_fields)
-        refuse_changed_fields(count_fields_met(study.connection), is_accepted=is_accepted)
+        check_fields(study)
         networks = study.networks()
         judged = confirm(study, networks, ["all"])
         access = networks.loc[networks["is_domestic"], "probe_asn"].tolist()

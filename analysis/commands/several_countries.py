@@ -17,12 +17,11 @@ from analysis.pages.publishing import publish_notebook
 from analysis.pages.rendering import PageContext, SetItem, list_editions, write_alone
 from analysis.pages.replacing import published, refuse_foreign
 from analysis.reference.reference_files import NOTEBOOKS, REPOSITORY, country_name, is_fictional
-from analysis.reference.withheld import Withheld, load_withheld
+from analysis.reference.withheld import hide_names, load_withheld_of
 from analysis.review.reports import Report, read_report
 from analysis.review.standing import LOG
 from analysis.review.topic import read_countries, topic_of
 from analysis.review.watch_page import FEED, PAGE, show_watches, write_feed
-from analysis.sources.archive_files import OONI
 from analysis.study.parameters import PARAMETERS, absolute, whole_number
 from analysis.study.study import load_lists
 from analysis.tables import read_table, typed, write_table
@@ -104,8 +103,7 @@ def read_measurements(
     for settings in plan.countries:
         if settings.is_embedded:
             simulate(settings)
-        is_server = settings.study.source == OONI or "://" in settings.study.source
-        if plan.wants_fetch or not is_server:
+        if plan.wants_fetch or not settings.study.is_of_server:
             try:
                 read_sites(with_lists(settings, say))
             except SourceError as error:
@@ -186,11 +184,12 @@ def publish_watches(every: Sequence[Settings], out: str) -> Path:
     base = Path(absolute("out", out)) / "all" if out else REPOSITORY / "reports" / "watch"
     folder = base if out else base / "-".join(codes).lower()
     found = [read_report(one.out, "OUT") for one in every if (one.out / "run.json").is_file()]
-    looks = [(read_table(report.tables, LOG), report) for report in found]
+    withheld = load_withheld_of(codes)
+    looks = [
+        (hide_names(read_table(report.tables, LOG), withheld, report.probe_cc, "item"), report)
+        for report in found
+    ]
     news = pd.concat([log.assign(probe_cc=report.probe_cc) for log, report in looks])
-    withheld = Withheld(
-        tuple(dict.fromkeys(host for code in codes for host in load_withheld(code).hosts))
-    )
     with published(folder, _WATCHES, withheld=withheld) as build:
         write_table(build.tables, _ALL_NEWS, typed(_ALL_NEWS, news))
         describe = partial(_describe_watches, found)

@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import pandas as pd
 import yaml
 
 from analysis.errors import ParameterError
@@ -242,6 +243,33 @@ def load_withheld(probe_cc: str, path: Path | None = None) -> Withheld:
             day = reader.checked(cells["date"], lambda text: parse_date("date", text))
             hosts.append((day, reader.checked(cells["item"], parse_withheld)))
     return Withheld(tuple(dict.fromkeys(host for _, host in sorted(hosts))))
+
+
+def load_withheld_of(codes: Iterable[str]) -> Withheld:
+    """Return the names that any of several countries withholds."""
+    hosts = [host for code in codes for host in load_withheld(code).hosts]
+    return Withheld(tuple(dict.fromkeys(hosts)))
+
+
+def hide_names(frame: pd.DataFrame, withheld: Withheld, probe_cc: str, column: str) -> pd.DataFrame:
+    """Return one country's rows, for a page of several, without the names that any withholds.
+
+    A country's own ones were replaced when its measurements were opened; what stands for them gets
+    the country's code, because in another country the same words stand for another site.
+
+    Args:
+        frame: rows of the country.
+        withheld: of all countries on the page.
+        probe_cc: the country.
+        column: that of the site.
+    """
+    masked = frame.copy()
+    for name, kind in frame.dtypes.items() if withheld else ():
+        if kind == "str":
+            masked[name] = frame[name].map(withheld.mask, na_action="ignore")
+    names, is_own = masked[column], frame[column].map(is_placeholder).astype(bool)
+    masked[column] = names.mask(is_own, f"{probe_cc.lower()}." + names)
+    return masked
 
 
 def _list_decisions(reader: NodeReader) -> list[yaml.Node]:

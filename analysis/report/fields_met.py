@@ -18,6 +18,7 @@ from analysis.observations.messages import NAME_LENGTH, MessagingMeasurement, re
 from analysis.observations.messaging_tests import BY_NAME
 from analysis.outcomes.macros import FAILURES
 from analysis.pages.formats import percent
+from analysis.study.study import Study
 
 #: The run stops if a field is missing in this share of the measurements that must have it, on half
 #: of the networks.
@@ -195,6 +196,16 @@ def refuse_changed_fields(met: pd.DataFrame, *, is_accepted: bool) -> None:
             f"{name_changes(met)}. Use a newer version of the workbook, or add ACCEPT_FIELDS=1 to "
             "go on; page 1 then says so"
         )
+
+
+def check_fields(study: Study) -> None:
+    """Stop the run if fields of web sites have changed, unless the study accepts it.
+
+    Raises:
+        ContractError: see ``refuse_changed_fields``.
+    """
+    is_accepted = bool(study.parameters.accept_fields)
+    refuse_changed_fields(count_fields_met(study.connection), is_accepted=is_accepted)
 
 
 def name_changes(met: pd.DataFrame) -> str:

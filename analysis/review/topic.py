@@ -14,15 +14,14 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import ParameterError, SourceError
-from analysis.hosts import is_placeholder
+from analysis.period import Period
 from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.reference_files import REPOSITORY, country_name, is_fictional, parse_country
 from analysis.reference.topics import PARAMETER, Topic, read_topic
-from analysis.reference.withheld import Withheld, load_withheld
+from analysis.reference.withheld import Withheld, hide_names, load_withheld_of
 from analysis.report.annex import find_reasons
-from analysis.report.fields_met import count_fields_met, refuse_changed_fields
-from analysis.sources.archive_files import OONI
+from analysis.report.fields_met import check_fields
 from analysis.store.ingestion import ingest, was_read
 from analysis.study.confirmation import confirm
 from analysis.study.parameters import StudyParameters, absolute, find_lists
@@ -61,9 +60,9 @@ class TopicStudy:
         return self.countries[0].describe_method()
 
     @property
-    def period_in_words(self) -> str:
-        """The days, such as *1 January to 31 March 2024*."""
-        return self.countries[0].period.in_words
+    def period(self) -> Period:
+        """The days."""
+        return self.countries[0].period
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,7 @@ def topic_of(values: Mapping[str, Any]) -> TopicStudy:
     days = {(study.since, study.until) for study in countries}
     if len(days) > 1:
         raise ParameterError("SINCE", "", "give SINCE and UNTIL, the same for all countries")
-    hosts = [host for code in codes for host in load_withheld(code).hosts]
-    withheld = Withheld(tuple(dict.fromkeys(hosts)))
+    withheld = load_withheld_of(codes)
     withheld.refuse(PARAMETER, values.get("sites", ""), topic.names)
     tables = absolute("tables", values.get("tables") or _TABLES)
     return TopicStudy(topic, countries, tables, withheld)
@@ -183,8 +181,7 @@ def _find_hindrance(parameters: StudyParameters) -> str:
     """Return why a country cannot be judged from what is on this machine; empty if it can."""
     if is_fictional(parameters.probe_cc) and not Path(parameters.source).exists():
         return "not_stored"
-    is_server = parameters.source == OONI or "://" in parameters.source
-    return "not_stored" if is_server and not was_read(request_of(parameters)) else ""
+    return "not_stored" if parameters.is_of_server and not was_read(request_of(parameters)) else ""
 
 
 def _open_sites(parameters: StudyParameters) -> Study:
@@ -220,8 +217,7 @@ def _say_command(reading: str, parameters: StudyParameters) -> str:
 
 def _read_judgement(study: TopicStudy, opened: Study) -> _Part:
     """Judge a country, and return the rows of the topic's sites."""
-    is_accepted = bool(opened.parameters.accept_fields)
-    refuse_changed_fields(count_fields_met(opened.connection), is_accepted=is_accepted)
+    check_fields(opened)
     code, networks = opened.probe_cc, opened.networks()
     judgement = confirm(opened, networks, ["all"])
     sites = opened.domains()
@@ -258,7 +254,7 @@ def _read_judgement(study: TopicStudy, opened: Study) -> _Part:
         INTERVALS: intervals,
     }
     shown = {
-        name: _hide_names(study, code, frame).assign(probe_cc=code)
+        name: hide_names(frame, study.withheld, code, "domain").assign(probe_cc=code)
         for name, frame in tables.items()
     }
     return _Part(
@@ -267,23 +263,6 @@ def _read_judgement(study: TopicStudy, opened: Study) -> _Part:
         opened.known_events,
         opened.sources(),
     )
-
-
-def _hide_names(study: TopicStudy, code: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table without the names that any of the countries withholds.
-
-    A country's own ones were replaced when its measurements were opened; what stands for them gets
-    the country's code, because in another country the same words stand for another site.
-    """
-    if not study.withheld:
-        return frame
-    masked = frame.copy()
-    for name, kind in frame.dtypes.items():
-        if kind == "str":
-            masked[name] = frame[name].map(study.withheld.mask, na_action="ignore")
-    is_own = frame["domain"].map(is_placeholder).astype(bool)
-    names = masked["domain"]
-    return masked.assign(domain=names.mask(is_own, f"{code.lower()}." + names))
 
 
 def _list_sites(

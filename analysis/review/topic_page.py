@@ -52,7 +52,7 @@ def open_page(tables: Tables, study: TopicStudy, missing: Sequence[str]) -> Mark
             study.topic.in_words,
             rows,
             sites["domain"].nunique(),
-            study.countries[0].period,
+            study.period,
             list(missing),
         )
     )

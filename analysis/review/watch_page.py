@@ -158,7 +158,8 @@ def write_feed(looks: Sequence[tuple[pd.DataFrame, Report]]) -> str:
     """Return the news as an Atom feed (RFC 4287), an entry a change of a pair, the latest look
     first.
 
-    An entry has the same id in the feed of its country and in one of several.
+    An entry has the same id in the feed of its country and in one of several, unless its site is
+    withheld.
 
     Args:
         looks: each country's ``watch``, and what the ``run.json`` of its last look will say.

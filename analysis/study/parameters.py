@@ -242,6 +242,11 @@ class StudyParameters:
         return Period.parse(self.since, self.until)
 
     @property
+    def is_of_server(self) -> bool:
+        """Whether the source is read over a network."""
+        return self.source == OONI or "://" in self.source
+
+    @property
     def campaign(self) -> Campaign:
         """The project's own measurements."""
         return Campaign.of(self.project)
