@@ -278,9 +278,7 @@ def test_several_countries_have_one_page_and_one_feed(
         "Fictional country QS</h2>"
     )
     # what one country withholds, no row of another may name
-    decided = (
-        "probe_cc: QS\ndecisions:\n- {item: one.example, decision: withhold, date: 2024-08-01}\n"
-    )
+    decision = "{item: one.example, decision: withhold, date: 2024-08-01}"
     monkeypatch.setattr(withheld, "REVIEWS", tmp_path)
     (tmp_path / "qs.yml").write_text(f"probe_cc: QS\ndecisions:\n- {decision}\n", encoding="utf-8")
     assert command("watch", *arguments)[0] in (3, 10)
