@@ -164,7 +164,8 @@ def tabulate_pairs(tables: Tables) -> pd.DataFrame:
 def tabulate_reports(tables: Tables) -> pd.DataFrame:
     """Return what each country's own report calls each site: state, category, and why.
 
-    Sites that are reachable without a remark are left out.
+    Sites that are reachable without a remark are left out; those that are listed come last, because
+    the page has them above.
     """
     sites = tables[SITES]
     words = {code: state.words for code, state in INSUFFICIENT.items()} | SET_ASIDE_REASONS
@@ -172,9 +173,10 @@ def tabulate_reports(tables: Tables) -> pd.DataFrame:
     table = sites.assign(why=[words.get(code, code) for code in why])
     table["state"] = table["state"].where(table["state"] != "", "insufficient")
     table = table[(table["state"] != "ok") | (table["why"] != "")]
-    table = table.assign(rank=strength(table["state"]))
+    table = table.assign(is_listed=table["state"].isin(LISTED), rank=strength(table["state"]))
     columns = ["domain", "probe_cc", "state", "why", "category", "network_count", "session_count"]
-    return table.sort_values(["rank", "domain", "probe_cc"], ignore_index=True)[columns]
+    order = ["is_listed", "rank", "domain", "probe_cc"]
+    return table.sort_values(order, ignore_index=True)[columns]
 
 
 def count_untold(tables: Tables) -> pd.DataFrame:
