@@ -44,7 +44,15 @@ from analysis.reference.reference_files import (
 from analysis.reference.withheld import load_withheld, review_path
 from analysis.report.annex_page import annex_sections
 from analysis.report.fields_met import count_app_fields_met, count_fields_met, refuse_changed_fields
-from analysis.report.first_page import decide_first_page, word_first_page, write_findings
+from analysis.report.first_page import (
+    decide_first_page,
+    find_left_out,
+    read_decided,
+    read_summary,
+    word_first_page,
+    write_findings,
+)
+from analysis.report.pictures import write_pictures
 from analysis.report.site_pages import INDEX, Setting, count_flags, make_pages, stylesheet
 from analysis.review.audits import audit_page
 from analysis.review.changes import check_comparable, comparison_with
@@ -58,6 +66,7 @@ from analysis.review.decisions import (
 from analysis.review.feedback import feedback_page
 from analysis.review.narrative import find_unwritten, load_narrative, narrative_page
 from analysis.review.publication import (
+    ADDRESS,
     Correction,
     check_corrected,
     check_edition,
@@ -273,10 +282,15 @@ def describe_contents(inputs: Inputs, flags: pd.DataFrame, *, has_sensitivity: b
 
 
 def _conclude(inputs: Inputs, tables: Path) -> None:
-    """Write the findings, which are made from the tables of all notebooks."""
+    """Write the findings, which are made from the tables of all notebooks, and their figures."""
     study = open_sites(inputs)
     with closing(study.observations):
         write_findings(tables, study)
+    page = page_context(inputs.settings)
+    status = "" if is_fictional(inputs.settings.study.probe_cc) else page.status
+    source = ", ".join(filter(None, (status, page.country, page.period)))
+    left_out = find_left_out(read_decided(tables))
+    write_pictures(tables, read_summary(tables), source, left_out)
 
 
 def brief_page() -> Appendix:
@@ -389,6 +403,7 @@ def page_context(
         method_changes=tuple(study.name_changes()),
         title=lang.say("Internet censorship report"),
         publisher=word_publisher(earlier.publisher, lang) if earlier else None,
+        address=earlier.publisher.get(ADDRESS, "") if earlier else "",
         corrections=word_corrections(corrections, lang, is_corrected=True),
         has_witnesses=study.has_witnesses,
         lang=lang,

@@ -12,6 +12,7 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Hashable, Mapping
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
@@ -273,13 +274,20 @@ def plain(value: object) -> str:
     return "none" if is_empty(value) else str(value)
 
 
-def counted(name: str, value: object, text: str = "") -> Markup:
-    """Return a headline number, marked with its name in ``run.json``.
+def counted(name: str, value: object, text: str = "", of: str = "") -> Markup:
+    """Return a number or a day of a sentence, marked with the name of what it counts.
 
-    The mark makes it possible to check that pages agree on a number of the same name.
+    Headline numbers have their names in ``run.json``. Whoever checks a page finds each number by
+    its mark, and computes it from the published tables (``tests/sentences.py``).
+
+    Args:
+        name: such as ``blocked_domain_count`` or ``onset.first_day``.
+        value: a number, or a day.
+        text: the value as the page shows it.
+        of: the row that it is about, if it is one of several: a network, a category, a method.
     """
     bare = value.item() if hasattr(value, "item") else value
-    return _macro("counted", name, bare, text or number(bare))
+    return _macro("counted", name, bare, text or number(bare), of, isinstance(bare, date))
 
 
 def marked(counts: Mapping[str, object]) -> dict[str, object]:

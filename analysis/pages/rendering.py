@@ -67,6 +67,8 @@ class PageContext:
     lang: Language = ENGLISH
     #: who publishes: label and text; None for pages that are no report's
     publisher: tuple[tuple[str, str], ...] | None = None
+    #: web address of the folder in which the report will be found, if it is known
+    address: str = ""
     #: errors of an earlier edition that are corrected in this one, a sentence each
     corrections: tuple[Markup, ...] = ()
     #: the languages that have this page, see ``language.find_twins``
@@ -404,16 +406,17 @@ def add_scripts(html: str) -> str:
 #: Content of the first page in one language, by the names of ``_NOTHING``; text that is not
 #: ``Markup`` is escaped. ``headline``: a sentence that answers the report's question. ``lead``:
 #: what it found, in a few sentences. ``surety``: how much of it is sure. ``matrix``: the figure of
-#: the report. ``story``: headings, each with a paragraph. ``counting``: sentences on what the
-#: numbers count. ``findings``: each has an ``id`` that is the same in every draft, and as
-#: ``evidence`` a target such as ``4-blocked-sites.html#by-network`` or ``tables/verdicts.csv``.
+#: the report. ``counting``: sentences on what the numbers count. ``findings``: each has an ``id``
+#: that is the same in every draft, and as ``evidence`` a target such as
+#: ``4-blocked-sites.html#by-network`` or ``tables/verdicts.csv``; those with a ``head`` stand
+#: beside the matrix under this heading.
 #: ``decided``: the section on decisions of meetings, or empty. ``order``: the order and numbering
 #: of findings in words. ``certainty``: sentences on the certainty of the report. ``unknowns``:
 #: questions that the report cannot answer.
 Summary: TypeAlias = Mapping[str, Any]
 _NOTHING: Summary = {
     **dict.fromkeys(("headline", "surety", "matrix", "order", "decided"), ""),
-    **dict.fromkeys(("lead", "story", "counting", "findings", "certainty", "unknowns"), ()),
+    **dict.fromkeys(("lead", "counting", "findings", "certainty", "unknowns"), ()),
 }
 
 
@@ -450,7 +453,9 @@ def render_summary(
         {
             "decision": "",
             **finding,
-            "evidence": _link_evidence(finding["evidence"], page, every, up),
+            "evidence": _link_evidence(finding["evidence"], page, every, up)
+            if finding["evidence"]
+            else "",
         }
         for finding in summary.get("findings", ())
     ]
@@ -460,6 +465,7 @@ def render_summary(
         page,
         every,
         index={**_NOTHING, **summary, "findings": findings},
+        description=Markup(" ").join(summary.get("lead", ())).striptags(),
         tables=tables,
         main_files=[name for name in _MAIN_FILES if name in tables],
         other_files=[name for name in tables if name not in (*_MAIN_FILES, *of_networks)],

@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import accumulate
+from functools import cached_property
+from itertools import accumulate, groupby
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH, Language
-from analysis.pages.formats import counted, macros, pair_target, site_link, site_target
+from analysis.pages.formats import counted, pair_target, site_link, site_target
 from analysis.pages.tracks import (
     Bar,
     Mark,
@@ -39,7 +41,6 @@ from analysis.vocabulary import (
     MECHANISMS,
     SET_ASIDE_REASONS,
     STATES,
-    WAYS,
 )
 
 #: The most rows of a figure, and of a time axis of all sites; the files have all rows.
@@ -148,6 +149,11 @@ def _say_span(lang: Language, span: Span) -> str:
 _LOOKS = {"mixed": "hollow", "not_comparable": "hollow"}
 
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+#: So many groups of networks with equally many sites are named.
+_MOST_GROUPS = 5
+#: Networks on which fewer than one in so many sites was tested enough are named as hardly tested.
+_PARTS = 10
 #: The most sites that a claim names; the others are counted.
 _MOST_NAMED = 5
 
@@ -188,12 +194,14 @@ class Telling:
         values: Mapping[str, Any] = self.finding["values"]
         return values
 
-    @property
-    def known_count(self) -> int:
-        """The number of sites of an onset that some network had blocked before these days."""
-        older, first_day = self.values["older"], self.values["first_day"]
-        blocked_before = {span["domain"] for span in older if span["blocked_from"] < first_day}
-        return len(blocked_before.intersection(span["domain"] for span in self.values["new"]))
+    @cached_property
+    def marked(self) -> Mapping[str, Markup]:
+        """The numbers and days of ``values``, each marked with its kind and name."""
+        return {
+            name: self.mark(f"{self.finding['kind']}.{name}", value)
+            for name, value in self.values.items()
+            if isinstance(value, int) or (isinstance(value, str) and _DAY.fullmatch(value))
+        }
 
     @property
     def told_rows(self) -> list[Any]:
@@ -202,34 +210,108 @@ class Telling:
 
     def count(self, name: str) -> Markup:
         """Return a headline number, marked with its name."""
-        return counted(name, self.numbers[name], self.lang.number(self.numbers[name]))
+        return self.mark(name, self.numbers[name])
 
-    def list_grades(self, counts: Mapping[str, int] | None = None) -> list[Markup]:
-        """Return the number of pairs by strength of evidence, in words."""
+    def mark(self, name: str, value: int | str | date, of: str = "", text: str = "") -> Markup:
+        """Return a number, or a day (also as ISO text), marked with the name of what it counts.
+
+        Args:
+            name: lower case; a finding's own begins with its kind.
+            value: as the tables have it.
+            of: the row that it is about, see ``formats.counted``.
+            text: the value as it is shown, if it is no number and no day.
+        """
+        if text:
+            return counted(name, value, text, of)
+        if isinstance(value, int):
+            return counted(name, value, self.lang.number(value), of)
+        day = day_of(value)
+        return counted(name, day, self.lang.date(day), of) if day else Markup("–")
+
+    @property
+    def places(self) -> dict[str, Any]:
+        """Networks of the finding on networks, by the number of their listed sites.
+
+        ``groups``: number of sites, names of the networks with so many, and their numbers joined;
+        ``fewer``: the number of networks after the first groups; ``none``: of those tested enough
+        without a listed site; ``hardly``: the names of those of them on which fewer than one in
+        ``parts`` of the sites was tested enough; ``untested``: the number of networks on which no
+        site was.
+        """
+        rows = [
+            (traced + likely, name, asn, tested)
+            for name, traced, likely, tested, asn in self.values["rows"]
+        ]
+        groups = [list(of_count) for _, of_count in groupby(rows, key=itemgetter(0))]
+        listing = [group for group in groups if group[0][0]]
+        none = [(name, tested) for listed, name, _, tested in rows if tested and not listed]
+        least = self.numbers["tested_enough_domain_count"] / _PARTS
+        return {
+            "groups": [self._name_group(group) for group in listing[:_MOST_GROUPS]],
+            "fewer": sum(map(len, listing[_MOST_GROUPS:])),
+            "none": len(none),
+            "hardly": [name for name, tested in none if tested < least],
+            "parts": _PARTS,
+            "untested": sum(not tested for *_, tested in rows),
+        }
+
+    def _name_group(self, group: Sequence[tuple[int, str, str, int]]) -> tuple[int, Any, str]:
+        names = [name for _, name, _, _ in group]
+        listed = group[0][0]
+        shown = self.first_of(names, len(names), "networks.with_count", str(listed))
+        return listed, shown, ";".join(asn for _, _, asn, _ in group)
+
+    def list_ways(self) -> list[tuple[str, int]]:
+        """Return the number of pairs by the act at which they fail, the largest first."""
+        ways: Counter[str] = Counter()
+        for code, *states in self.values["rows"]:
+            ways[find_way(code)] += sum(states)
+        return ways.most_common()
+
+    def list_grades(self) -> list[Markup]:
+        """Return the number of the finding's pairs by strength of evidence, in words."""
+        kind, counts = self.finding["kind"], self.finding["certainty"]
         return [
             self.lang.html(
                 "{count} {grade}",
                 grade=self.lang.say(words),
-                count=self.count(f"{word}_pair_count") if counts is None else counts[word],
+                count=self.mark(f"{kind}.graded_count", counts[word], of=word),
             )
             for word, words in CERTAINTY.items()
-            if counts is None or counts[word]
+            if counts[word]
         ]
 
     def name_sites(self) -> Markup:
         """Return a sentence with the sites of the finding."""
-        return self.lang.html("These are {sites}.", sites=self.sites(self.finding["sites"]))
+        total = f"{self.finding['kind']}.site_count"
+        return self.lang.html("These are {sites}.", sites=self.sites(self.finding["sites"], total))
 
-    def sites(self, sites: Sequence[str]) -> list[str | Markup]:
-        """Return the first sites, each with a link to its page, and the number of the others."""
+    def sites(self, sites: Sequence[str], total: str) -> list[str | Markup]:
+        """Return the first sites, each with a link to its page, and the number of the others.
+
+        Args:
+            sites: all of them; those that a meeting left out are counted among the others.
+            total: the name under which the number of all sites is marked.
+        """
         shown = [site_link(site) for site in sites if site not in self.left_out]
-        return self.first_of(shown, len(sites))
+        return self.first_of(shown, len(sites), total)
 
-    def first_of(self, names: Sequence[str | Markup], total: int) -> list[str | Markup]:
-        """Return the first names, and the number of the others."""
+    def first_of(
+        self, names: Sequence[str | Markup], count: int, total: str, of: str = ""
+    ) -> list[str | Markup]:
+        """Return the first names, and the number of the others.
+
+        Args:
+            names: those that may be named.
+            count: the number of all.
+            total, of: the mark of that number.
+        """
         named = list(names[:_MOST_NAMED])
-        more = total - len(named)
-        return [*named, self.lang.html_plural("{n} other", "{n} others", more)] if more else named
+        more = count - len(named)
+        if not more:
+            return named
+        shown = self.mark("other_count", more, of="|".join([total, of, str(len(named))]))
+        return [*named, self.lang.html_plural("{n} other", "{n} others", more, n=shown)]
 
 
 #: Findings on the same pairs as the finding on networks, which has the strength of the evidence.
@@ -242,9 +324,8 @@ def word_finding(telling: Telling) -> Words:
     macro = getattr(open_template("findings.html.j2", lang).module, _MACROS.get(kind, kind))
     text = Markup(macro(telling, {"window": WINDOW_DAYS, "bracket": BRACKET_DAYS}))
     claim, sites, *caveats = (part.strip() for part in text.split(END))
-    counts = telling.finding.get("certainty")
-    if counts and kind not in _OF_ALL_PAIRS:
-        grades = telling.list_grades(counts)
+    if telling.finding.get("certainty") and kind not in _OF_ALL_PAIRS:
+        grades = telling.list_grades()
         caveats.append(
             lang.html(
                 "Strength of the evidence, by pair of site and network: {grades}.", grades=grades
@@ -290,7 +371,7 @@ def _draw_networks(tell: Telling) -> Markup:
     lang = tell.lang
     return _draw_bars(
         tell,
-        [_state_line(lang, *row) for row in tell.values["rows"]],
+        [_state_line(lang, *row) for *row, _ in tell.values["rows"]],
         lang.say("Network"),
         lang.html(
             "Listed sites on each access network. Half-filled bars: likely blocked. The numbers "
@@ -309,43 +390,9 @@ def find_way(mechanism: str) -> str:
     return {"dns": "lookup", "tcp": "connection"}.get(layer, "name")
 
 
-def _draw_ways(tell: Telling) -> Markup:
-    """Draw the ways of blocking of each network side by side; nothing where they do not differ."""
-    lang = tell.lang
-    counts: dict[str, Counter[str]] = {}
-    for network, methods in tell.values["by_network"]:
-        of_network = counts.setdefault(network, Counter())
-        for code, count in methods:
-            of_network[find_way(code)] += count
-    if len({frozenset(of_network) for of_network in counts.values()}) < 2:
-        return Markup("")
-    shown = dict(list(counts.items())[:MOST_ROWS])
-    ways = [way for way in WAYS if any(way in of_network for of_network in shown.values())]
-    most = max(max(of_network.values()) for of_network in shown.values())
-    heads = [lang.say("Network"), *(lang.say(WAYS[way]) for way in ways)]
-    rows = [(network, [of_network[way] for way in ways]) for network, of_network in shown.items()]
-    drawn = Markup(macros("tracks.html.j2", lang).multiples(heads, rows, most))
-    lines = [
-        lang.say(
-            "{name}: {count}",
-            name=network,
-            count=Markup(", ").join(
-                f"{head} {n}" for head, n in zip(heads[1:], counted, strict=True)
-            ),
-        )
-        for network, counted in rows
-    ]
-    reading = lang.html(
-        "The same by network, on one scale: pairs at whose lookup, connection, sending of the "
-        "site’s name, page or certificate the block was seen."
-    )
-    alt = lang.say("Bars: {rows}.", rows=Markup("; ").join(lines))
-    return draw_figure(drawn, alt, reading + _say_shown(lang, len(shown), len(counts)))
-
-
 def _draw_methods(tell: Telling) -> Markup:
     lang = tell.lang
-    bars = _draw_bars(
+    return _draw_bars(
         tell,
         [
             _state_line(lang, lang.say(MECHANISMS.get(code, code)), *counts)
@@ -353,24 +400,18 @@ def _draw_methods(tell: Telling) -> Markup:
         ],
         lang.say("Method of blocking"),
         lang.html(
-            "Pairs of a site and an access network, by the step that failed (DNS: the lookup of "
-            "the name; TCP: the connection; TLS: its encryption; HTTP: the page), and how; the "
-            "numbers are blocked + likely blocked. On the networks on which they are listed, "
-            "{traced} of {blocked} listed sites show a trace of blocking: a block page, a sinkhole "
-            "(a false address for three or more unrelated names), or an address that no site can "
-            "have.",
-            traced=tell.count("traced_domain_count"),
-            blocked=tell.count("blocked_domain_count"),
+            "By the step that failed (DNS: the lookup of the name; TCP: the connection; TLS: its "
+            "encryption; HTTP: the page), and how. The numbers are blocked + likely blocked."
         ),
+        lang.say("Pairs of site and network, by method"),
     )
-    return bars + _draw_ways(tell)
 
 
 def _draw_categories(tell: Telling) -> Markup:
     lang = tell.lang
     return _draw_bars(
         tell,
-        [_state_line(lang, lang.say(name), *counts) for name, *counts in tell.values["rows"]],
+        [_state_line(lang, lang.say(name), *counts) for name, *counts, _ in tell.values["rows"]],
         lang.say("Category"),
         lang.html(
             "Listed sites by category; each site counts once. The numbers are blocked + likely "
@@ -512,7 +553,9 @@ _COUNTED = {
 }
 
 
-def _draw_bars(tell: Telling, lines: Sequence[_Line], head: str, reading: Markup) -> Markup:
+def _draw_bars(
+    tell: Telling, lines: Sequence[_Line], head: str, reading: Markup, title: str = ""
+) -> Markup:
     """Draw some counts as bars, the first at the top.
 
     Args:
@@ -520,6 +563,7 @@ def _draw_bars(tell: Telling, lines: Sequence[_Line], head: str, reading: Markup
         lines: those that there are; the first ones are shown.
         head: what the names are.
         reading: what the figure shows.
+        title: of a figure that does not stand below the claim of its finding.
     """
     lang, shown = tell.lang, lines[:MOST_ROWS]
     opens = _COUNTED[tell.finding["kind"]]
@@ -537,7 +581,7 @@ def _draw_bars(tell: Telling, lines: Sequence[_Line], head: str, reading: Markup
     named = [lang.say("{name}: {count}", name=line.name, count=line.note) for line in shown]
     alt = lang.say("Bars: {rows}.", rows=Markup("; ").join(named))
     heads = (head, lang.say("Chart"), lang.say("Count"))
-    return draw_figure(draw_tracks(rows, heads), alt, reading)
+    return draw_figure(draw_tracks(rows, heads), alt, reading, title=title)
 
 
 _FIGURES: Mapping[str, Callable[[Telling], Markup]] = {

@@ -308,20 +308,6 @@ def find_onset(intervals: pd.DataFrame, period: Period) -> pd.DataFrame | None:
     return best
 
 
-def count_undated(intervals: pd.DataFrame, begun: pd.DataFrame) -> int:
-    """Count the sites that were first seen blocked in the days of an onset, without a test in the
-    ``BRACKET_DAYS`` days before that had reached them.
-
-    Args:
-        intervals: as ``find_onset`` takes them.
-        begun: what it gives.
-    """
-    at_all_hours = intervals[intervals["schedule"] == ""]
-    seen_first = at_all_hours.groupby("domain")["blocked_from"].min()
-    is_inside = seen_first.between(min(begun["blocked_from"]), max(begun["blocked_from"]))
-    return len(set(seen_first.index[is_inside]) - set(begun["domain"]))
-
-
 def find_coincidences(begun: pd.DataFrame, events: Sequence[Event]) -> list[Event]:
     """Return known events in the two weeks before the first block, or between the first and the
     last.
@@ -515,26 +501,33 @@ def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Valu
     begun = find_onset(intervals, period)
     if begun is None:
         return None
-    names = _names(read)
-    sites, asns = sorted(set(begun["domain"])), set(begun["probe_asn"])
-    older = intervals.drop(begun.index)
-    older = older[older["domain"].isin(sites) & (older["schedule"] == "")]
+    sites, by_state = sorted(set(begun["domain"])), _split(_strongest(begun))
+    older = intervals[intervals["domain"].isin(sites)].drop(begun.index)
     pairs = read["pairs"].merge(begun[_PAIR].drop_duplicates())
     waits = (begun["blocked_from"] - begun["last_seen_open"]).dt.days
+    first, last = min(begun["blocked_from"]), max(begun["blocked_from"])
+    before = older.loc[older["blocked_from"] < first, "domain"]
+    is_within = intervals["blocked_from"].between(first, last) & (intervals["schedule"] == "")
     return {
         "sites": sites,
         "site_count": len(sites),
         "certainty": count_certainty(pairs),
         "values": {
-            "first_day": _iso(begun["blocked_from"].min()),
-            "last_day": _iso(begun["blocked_from"].max()),
-            "open_days": [int(waits.median()), int(waits.max())],
-            "by_state": _split(_strongest(begun)),
-            "networks": [names[asn] for asn in sorted(asns)],
+            "first_day": _iso(first),
+            "last_day": _iso(last),
+            "usual_wait_days": int(waits.quantile(interpolation="lower")),
+            "longest_wait_days": int(waits.max()),
+            "traced_count": by_state[0],
+            "likely_count": by_state[1],
+            "network_count": begun["probe_asn"].nunique(),
             "block_count": len(begun),
-            "sure_count": int((begun["last_seen_open"] >= min(begun["blocked_from"])).sum()),
+            "site_count": len(sites),
+            "new_count": len(set(sites) - set(before)),
+            "known_count": before.nunique(),
+            "new_sites": sorted(set(sites) - set(before)),
+            "sure_count": int((begun["last_seen_open"] >= first).sum()),
             "reopened_count": int(begun["first_seen_open_again"].notna().sum()),
-            "undated_count": count_undated(intervals, begun),
+            "undated_count": int(is_within.sum()) - len(begun),
             "events": [
                 [
                     event.day.isoformat(),
@@ -544,7 +537,7 @@ def find_onset_of(read: Tables, period: Period, events: Sequence[Event]) -> Valu
                 for event in find_coincidences(begun, events)
             ],
             "new": _list_spans(begun),
-            "older": _list_spans(older),
+            "older": _list_spans(older[older["schedule"] == ""]),
         },
     }
 
@@ -577,6 +570,7 @@ def find_networks(read: Tables) -> Values | None:
             names[asn],
             *_split(cells["state"]),
             int(is_tested_enough(cells).sum()),
+            tell_network(asn),
         ]
         for asn, cells in read["access"].groupby("probe_asn")
     ]
@@ -587,6 +581,7 @@ def find_networks(read: Tables) -> Values | None:
         "certainty": count_certainty(pairs),
         "values": {
             "widest": widest,
+            "widest_count": sum(count == widest for _, count in per_site),
             "rows": sorted(rows, key=lambda row: (-row[1] - row[2], row[0])),
             "shared": [
                 [names[asn] for asn in source]
@@ -640,6 +635,8 @@ def find_methods(read: Tables) -> Values | None:
         "certainty": count_certainty(pairs),
         "values": {
             "rows": rows,
+            "most_frequent": rows[0][0],
+            "site_count": pairs.loc[pairs["mechanism"] == rows[0][0], "domain"].nunique(),
             "by_network": [
                 [names[asn], _by_count(pairs.loc[pairs["probe_asn"] == asn, "mechanism"])]
                 for asn, _ in _by_count(pairs["probe_asn"])
@@ -671,11 +668,14 @@ def find_categories(read: Tables) -> Values | None:
         "site_count": len(blocked),
         "certainty": count_certainty(read["pairs"]),
         "values": {
-            "rows": [row[:-1] for row in rows],
+            "rows": rows,
+            "largest": largest,
+            "site_count": int((blocked["category_code"] == largest).sum()),
             "equal_count": sum(
                 row[1] + row[2] == sum(most) and row[-1] not in (largest, UNCATEGORISED[0])
                 for row in rows
             ),
+            "other_count": int((~blocked["is_local"]).sum()),
             "local_tested": int(enough["is_local"].sum()),
             "other_tested": int((~enough["is_local"]).sum()),
             "unlisted_count": int((blocked["category_code"] == UNCATEGORISED[0]).sum()),
@@ -710,6 +710,8 @@ def find_changes(read: Tables) -> Values | None:
                 name: _split(_matched_state(sites_changed))
                 for name, sites_changed in of_change.items()
             },
+            "changed_count": len(changed),
+            "agreeing_count": len(changed) + len(of_change["still_blocked"]),
             "early_count": int(new["domain"].isin(early).sum()),
             "ended_count": int((~new["domain"].isin(lasting)).sum()),
             "alone_count": int((~changed["matched_networks"].str.contains(";")).sum()),
@@ -746,6 +748,7 @@ def find_hours(read: Tables, probe_cc: str) -> Values | None:
             _iso(row.blocked_from),
             _iso(row.blocked_until),
             row.state,
+            tell_network(row.probe_asn),
         ]
         for row in local.itertuples()
     ]
@@ -754,7 +757,11 @@ def find_hours(read: Tables, probe_cc: str) -> Values | None:
         "sites": sites,
         "site_count": len(sites),
         "certainty": count_certainty(read["pairs"].merge(timed[_PAIR].drop_duplicates())),
-        "values": {"rows": rows, "by_state": _split(_strongest(timed))},
+        "values": {
+            "rows": rows,
+            "site_count": len(sites),
+            **dict(zip(("traced_count", "likely_count"), _split(_strongest(timed)), strict=True)),
+        },
     }
 
 
@@ -764,12 +771,12 @@ def find_unlisted(read: Tables) -> Values | None:
     if aside.empty:
         return None
     own = withheld[withheld["domain"].isin(aside["domain"])]
-    counts = {
-        "periods": len(own),
-        "networks": own["probe_asn"].nunique(),
-        "traced": int(own["mechanism"].isin(_OF_TRACES).sum()),
+    values = {
+        "rows": _by_count(aside["reason"]),
+        "period_count": len(own),
+        "network_count": own["probe_asn"].nunique(),
+        "traced_count": int(own["mechanism"].isin(_OF_TRACES).sum()),
     }
-    values = {"rows": _by_count(aside["reason"]), "withheld": counts}
     return {"sites": [], "site_count": 0, "values": values}
 
 
@@ -777,7 +784,7 @@ def find_unlisted(read: Tables) -> Values | None:
 _OF_TRACES = {rule.mechanism for rule in RULES_BY_ID.values() if rule.is_artefact}
 #: A site counts as failing on all access networks if at most this share of their sessions, or a
 #: single one, reached it, and if at least this number of networks has a conclusion.
-_REACHED_SHARE, _LEAST_FAILING_NETWORKS = 0.1, 3
+REACHED_SHARE, LEAST_FAILING_NETWORKS = 0.1, 3
 
 
 def find_everywhere(read: Tables) -> Values | None:
@@ -803,9 +810,9 @@ def find_everywhere(read: Tables) -> Values | None:
     unclear = sorted(aside.loc[aside["reason"].isin(["impaired", "unexplained"]), "domain"])
     sessions = sessions.reindex(unclear).fillna(0).astype("int64")
     is_met = (
-        (sessions["network_count"] >= _LEAST_FAILING_NETWORKS)
+        (sessions["network_count"] >= LEAST_FAILING_NETWORKS)
         & (sessions["open_count"] == 0)
-        & (sessions["reached_count"] <= (_REACHED_SHARE * sessions["test_count"]).clip(lower=1))
+        & (sessions["reached_count"] <= (REACHED_SHARE * sessions["test_count"]).clip(lower=1))
         & (sessions["reached_outside_count"] > sessions["failed_outside_count"])
     )
     sessions = sessions[is_met]
@@ -818,6 +825,7 @@ def find_everywhere(read: Tables) -> Values | None:
         "sites": list(sessions.index),
         "site_count": 0,
         "values": {
+            "site_count": len(sessions),
             **{name: int(sessions[name].sum()) for name in counts},
             "kinds": [
                 [kind, *map(int, row)]
@@ -857,7 +865,13 @@ def find_apps(tables: str | Path) -> Values | None:
             **{name: counts[name] for name in named},
             "cut": list(_list_cut_parts(listed, read_table(tables, "messaging_intervals"))),
             "flagged": [
-                [_title(name), network or tell_network(asn), int(anomalies), int(tests)]
+                [
+                    _title(name),
+                    network or tell_network(asn),
+                    int(anomalies),
+                    int(tests),
+                    f"{tell_network(asn)} {name}",
+                ]
                 for name, network, asn, anomalies, tests in flagged.to_numpy()
             ],
             "defects": [_title(test) for test in sorted(set(broken))],
@@ -881,11 +895,9 @@ def _list_cut_parts(listed: pd.DataFrame, intervals: pd.DataFrame) -> Iterator[V
             last = stretches.sort_values("blocked_from_time").iloc[-1]
             yield {
                 "app": _title(row.test_name),
+                "of": f"{tell_network(row.probe_asn)} {row.test_name}",
                 "network": row.network or tell_network(row.probe_asn),
                 "part": part,
-                "open_parts": [
-                    part_name for part_name in str(row.open_parts).split(";") if part_name
-                ],
                 "is_at_hours": bool(last["schedule"]),
                 "cut_count": int(last["cut_endpoint_count"]),
                 "endpoint_count": int(last["endpoint_count"]),

@@ -8,12 +8,9 @@ country's file); a folder that somebody's notebooks write into has none.
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +22,10 @@ from analysis.pages.formats import counted, link, macros
 from analysis.pages.html_tables import render_table
 from analysis.period import Period
 from analysis.reference.reference_files import country_name
-from analysis.report.finding_words import Telling, find_way, word_finding
+from analysis.report.finding_queries import run_query
+from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import (
+    BRACKET_DAYS,
     count_headlines,
     number_networks,
     read_tables,
@@ -169,15 +168,16 @@ def write_findings(tables: str | Path, study: Study) -> None:
     """
     read = read_tables(tables)
     numbers, summary = count_headlines(read, study), summarise(read, tables, study)
-    write_json(Path(tables) / _DATA, summary)
     decided = read_decided(tables)
     page = Telling({}, numbers, ENGLISH, study.periods["all"], find_left_out(decided))
     rows = []
     for finding in summary["findings"]:
+        finding["query"] = run_query(tables, finding, page.left_out)
         words = word_finding(replace(page, finding=finding))
         claim = Markup(f"{words.claim} {words.sites}").striptags()
         decision = decided.get(finding["id"], {}).get("decision", "")
         rows.append({**finding, "claim": claim, "decision": decision})
+    write_json(Path(tables) / _DATA, summary)
     columns = ["id", "kind", "rank", "claim", "evidence", "decision"]
     write_table(tables, "findings", pd.DataFrame(rows, columns=columns))
 
@@ -204,87 +204,74 @@ def word_first_page(
     summary = read_summary(tables)
     numbers = {name: entry["value"] for name, entry in findings.items()}
     period = Period.parse(summary["since"], summary["until"])
-    by_kind = {entry["kind"]: entry for entry in summary["findings"]}
-    numbered = number_networks(read_table(tables, "networks")) if "hours" in by_kind else {}
     left_out = find_left_out(read_decided(tables))
+    numbered = number_networks(read_table(tables, "networks"))
     page = Telling({}, numbers, lang, period, left_out, numbered)
-    say = open_template("findings.html.j2", lang).module
-    country = country_name(summary["probe_cc"], lang)
+    by_kind = {finding["kind"]: replace(page, finding=finding) for finding in summary["findings"]}
+    # what a meeting left out is on the feedback form, and not in the sentences of the first page
+    told = {kind: tell for kind, tell in by_kind.items() if tell.finding["id"] not in left_out}
+    rows = {kind: tell.values.get("rows", []) for kind, tell in told.items()}
+    methods = rows.get("methods", [])
+    fewest = min((sum(states) for _, *states in methods[:3]), default=0)
+    frequent = [code for code, *states in methods if sum(states) >= fewest]
     shares = {
         name: counted(name, number, lang.share(number))
         for name, number in numbers.items()
         if name.startswith(("site_precision", "pair_recall", "precision_of"))
     }
-    onset = by_kind.get("onset")
-    of_categories = by_kind["categories"]["values"]["rows"] if "categories" in by_kind else []
-    of_methods = by_kind["methods"]["values"]["rows"] if "methods" in by_kind else []
-    fewest = min((sum(states) for _, *states in of_methods[:3]), default=0)
-    methods = [code for code, *states in of_methods if sum(states) >= fewest]
-    certainty = say.certainty(page, summary["is_published_method"], shares, methods)
-    unknowns = say.unknowns(page, summary["has_fingerprints"], "apps" in by_kind)
+    say = open_template("findings.html.j2", lang).module
+    lead = say.lead(
+        page, rows.get("categories", []), told.get("onset"), BRACKET_DAYS, summary["first_seen"]
+    )
+    weeks = draw_weeks(summary["weeks"], page)
+    worded = [_finding(tell, weeks) for tell in by_kind.values()]
+    if numbers["blocked_domain_count"] and "onset" not in told:
+        since_when = Markup(say.since_when(page, None))
+        own = {"sites": since_when, "open": weeks, "picture": "weeks"}
+        worded.insert(0, {**_NOTHING, **_place("onset", lang), **own})
     return {
-        "headline": Markup(say.headline(page, country)),
-        "lead": split_parts(say.lead(page, of_categories, onset, summary["first_seen"])),
+        "headline": Markup(say.headline(page, country_name(summary["probe_cc"], lang))),
+        "lead": split_parts(lead),
         "surety": Markup(say.surety(page)),
         "matrix": draw_listed(tables, lang, left_out),
-        "story": _tell_story(page, say, by_kind, draw_weeks(summary["weeks"], period, lang)),
         "counting": split_parts(say.counting(page, summary["is_from_ooni"])),
-        "findings": [_finding(page, entry) for entry in summary["findings"]],
-        "certainty": split_parts(certainty),
-        "unknowns": split_parts(unknowns),
+        "findings": worded,
+        "certainty": split_parts(
+            say.certainty(page, summary["is_published_method"], shares, frequent)
+        ),
+        "unknowns": split_parts(say.unknowns(page, summary["has_fingerprints"], "apps" in by_kind)),
         "order": Markup(say.order()),
     }
 
 
-#: So many groups of networks with equally many sites are named.
-_MOST_GROUPS = 5
-#: On a network with fewer of the tested sites than this share tested enough, hardly any was tested.
-_HARDLY = 0.1
+#: The kinds of finding that stand beside the matrix, each under a heading.
+_HEADS = {"onset": "Since when", "networks": "Where", "methods": "How"}
+_NOTHING = {**dict.fromkeys(("id", "claim", "figure", "evidence", "query"), ""), "caveats": []}
 
 
-def _tell_story(
-    page: Telling, say: Any, by_kind: Mapping[str, Mapping[str, Any]], weeks: Markup
-) -> list[tuple[str, Markup, Markup]]:
-    """Return where, since when and how: a heading, a paragraph and a figure each; or nothing."""
-    if "networks" not in by_kind:
-        return []
-    of_networks, lang = by_kind["networks"]["values"], page.lang
-    counts = [
-        (traced + likely, name, tested) for name, traced, likely, tested in of_networks["rows"]
-    ]
-    blocking = [row for row in counts if row[0]]
-    groups = [
-        (count, [name for _, name, _ in rows])
-        for count, rows in groupby(blocking, key=itemgetter(0))
-    ][:_MOST_GROUPS]
-    fewer = len(blocking) - sum(len(names) for _, names in groups)
-    groups = [(count, page.first_of(names, len(names))) for count, names in groups]
-    shared = [page.first_of(names, len(names)) for names in of_networks["shared"]]
-    none = [(name, tested) for count, name, tested in counts if not count]
-    least = _HARDLY * page.numbers["tested_enough_domain_count"]
-    hardly = [name for name, tested in none if tested < least]
-    ways: Counter[str] = Counter()
-    for code, *states in by_kind["methods"]["values"]["rows"]:
-        ways[find_way(code)] += sum(states)
-    hardly = page.first_of(hardly, len(hardly))
-    return [
-        (
-            lang.say("Where"),
-            Markup(say.where(page, groups, fewer, len(none), hardly, shared)),
-            Markup(""),
-        ),
-        (lang.say("Since when"), Markup(say.since_when(page, by_kind.get("onset"))), weeks),
-        (lang.say("How"), Markup(say.how(page, ways.most_common())), Markup("")),
-    ]
+def _place(kind: str, lang: Language) -> dict[str, str]:
+    """Return the heading under which a finding stands beside the matrix; empty for the others."""
+    return {"head": lang.say(_HEADS[kind]) if kind in _HEADS else ""}
 
 
-def _finding(page: Telling, finding: Mapping[str, Any]) -> dict[str, Any]:
-    words = word_finding(replace(page, finding=finding))
+def _finding(page: Telling, weeks: Markup) -> dict[str, Any]:
+    """Return a finding in words: ``open`` is a figure that is not folded,
+    ``picture`` the name of its files."""
+    finding, kind = page.finding, page.finding["kind"]
+    words = word_finding(page)
+    figures = {"figure": words.figure, "open": Markup(""), "picture": ""}
+    if kind == "onset":
+        figures |= {"open": weeks, "picture": "weeks"}
+    elif kind == "methods":
+        figures = {"figure": Markup(""), "open": words.figure, "picture": "methods"}
+    query = open_template("findings.html.j2", page.lang).module.query
     return {
         "id": finding["id"],
+        **_place(kind, page.lang),
         "claim": words.claim,
         "sites": words.sites,
-        "figure": words.figure,
+        **figures,
         "caveats": list(words.caveats),
         "evidence": finding["evidence"],
+        "query": Markup(query(finding["query"])) if "query" in finding else "",
     }

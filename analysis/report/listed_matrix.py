@@ -37,11 +37,11 @@ def draw_listed(
         lang: of the page.
         left_out: sites that a meeting took off the page; they are counted and not named.
     """
-    pairs, names = _read_pairs(Path(tables))
+    pairs, names = read_listed(Path(tables))
     listed = pairs[pairs["state"].isin(LISTED)]
     if listed.empty:
         return Markup("")
-    networks = _order(listed["probe_asn"])[:_MOST_NETWORKS]
+    networks = order_by_count(listed["probe_asn"])[:_MOST_NETWORKS]
     shown = pairs[pairs["probe_asn"].isin(networks) & ~pairs["domain"].isin(left_out)]
     codes = set(shown["state"])
     is_long = listed["domain"].nunique() > MOST_SITES
@@ -59,8 +59,10 @@ def draw_listed(
     )
 
 
-def _read_pairs(tables: Path) -> tuple[pd.DataFrame, dict[Any, Any]]:
-    """Return the pairs of listed sites on access networks, with category; and names of networks."""
+def read_listed(tables: Path) -> tuple[pd.DataFrame, dict[Any, Any]]:
+    """Return the pairs of listed sites on access networks: ``domain, category, probe_asn, state``
+    (with its reason, if there is no conclusion) and ``mechanism``; and the names of networks.
+    """
     verdicts, networks = read_table(tables, "verdicts"), read_table(tables, "networks")
     sites = read_table(tables, "blocked_sites")[["domain", "category"]]
     access = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
@@ -68,7 +70,7 @@ def _read_pairs(tables: Path) -> tuple[pd.DataFrame, dict[Any, Any]]:
     pairs = verdicts[is_shown].merge(sites, on="domain")
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     pairs = pairs.assign(state=state_codes(pairs))
-    return pairs[["domain", "category", "probe_asn", "state"]], names
+    return pairs[["domain", "category", "probe_asn", "state", "mechanism"]], names
 
 
 def _name(networks: Sequence[Any], names: Mapping[Any, str]) -> list[str]:
@@ -80,7 +82,7 @@ def _name(networks: Sequence[Any], names: Mapping[Any, str]) -> list[str]:
     ]
 
 
-def _order(values: pd.Series) -> list[Any]:
+def order_by_count(values: pd.Series) -> list[Any]:
     """Return distinct values, the most frequent first, then in order."""
     counts = values.value_counts()
     return sorted(counts.index, key=lambda value: (-counts[value], value))
@@ -98,7 +100,7 @@ def _list_sites(
     states = pairs.set_index(["domain", "probe_asn"])["state"].to_dict()
     category_of: dict[Any, str] = listed.groupby("domain")["category"].first().to_dict()
     counts = listed["domain"].value_counts().to_dict()
-    categories = _order(pd.Series(category_of))
+    categories = order_by_count(pd.Series(category_of))
 
     def show(site: str, asn: object) -> _Cell:
         code = states.get((site, asn), "")

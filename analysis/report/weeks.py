@@ -1,21 +1,26 @@
-"""The period by week: how many blocks were seen, which of them were new, and which ended."""
+"""The period by week: the blocks that tests saw, those that no test has checked since, and those
+that ended."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.languages.language import Language
 from analysis.pages.formats import macros
 from analysis.pages.tracks import draw_figure, month_marks, number_events, place_of
 from analysis.period import Period
 from analysis.reference.events import Event
 
-#: A shorter period has no figure: there is no course of time to see.
-_LEAST_WEEKS = 5
+if TYPE_CHECKING:
+    from analysis.report.finding_words import Telling
+
+#: A shorter period has no figure: its weeks are too few to show a course of time.
+_LEAST_WEEKS = 9
+#: The most lines of the vertical axis, the one at 0 left out.
+_MOST_LINES = 3
 
 
 def count_weeks(
@@ -23,22 +28,21 @@ def count_weeks(
 ) -> Mapping[str, Any]:
     """Count the blocks of each week, each of one site on one network.
 
-    A block that was there at the first test of its site on the network is not new: it may be older.
-
     Args:
         intervals: the contract's ``blocking_intervals``, of listed pairs on access networks.
         period: the whole period.
         events: known ones in it.
 
     Returns:
-        ``rows``: the first day of a week from Sunday on, the blocks seen in it, those that were
-        first seen in it after a test had reached the site, and those that were last seen in it
-        before a test reached the site again. ``events``: day and title.
+        ``rows``: the first day of a week from Sunday on, and four numbers of blocks. *Seen*: the
+        week lies between the first and the last failing test. *New*: of these, first seen in this
+        week, after a test that had reached the site. *Waiting*: last seen before this week, and
+        not reached by any test up to its end. *Ended*: last seen in this week, and a later test
+        reached the site. ``events``: day and title.
     """
-    since = intervals["blocked_from"]
-    until = intervals["blocked_until"].fillna(pd.Timestamp(period.last_day))
-    is_new = intervals["last_seen_open"].notna()
-    is_ended = intervals["first_seen_open_again"].notna()
+    since, until = intervals["blocked_from"], intervals["blocked_until"]
+    again = intervals["first_seen_open_again"]
+    is_new, is_ended = intervals["last_seen_open"].notna(), again.notna()
     rows = []
     for week in period.weeks():
         first, last = pd.Timestamp(week.since), pd.Timestamp(week.last_day)
@@ -46,49 +50,61 @@ def count_weeks(
         parts = (
             is_seen,
             is_new & since.between(first, last),
+            (until < first) & ~(again <= last),
             is_ended & until.between(first, last),
         )
         rows.append([week.since.isoformat(), *(int(part.sum()) for part in parts)])
     return {"rows": rows, "events": [[event.day.isoformat(), event.title] for event in events]}
 
 
-def draw_weeks(weeks: Mapping[str, Any], period: Period, lang: Language) -> Markup:
-    """Draw a column a week: blocks that last, those that are new, and those that ended.
+def draw_weeks(weeks: Mapping[str, Any], page: "Telling") -> Markup:
+    """Draw a column a week, see ``count_weeks``.
 
     Args:
         weeks: of ``count_weeks``.
-        period: the whole period.
-        lang: of the page.
+        page: language and period of the page.
     """
-    rows = weeks["rows"]
+    lang, period, rows = page.lang, page.period, weeks["rows"]
     events = [(date.fromisoformat(day), title) for day, title in weeks["events"]]
     counts = np.array([row[1:] for row in rows])
     if len(rows) < _LEAST_WEEKS or not counts.any():
         return Markup("")
-    blocked, _, ended = counts.max(axis=0)
+    seen, _, waiting, ended = counts.T.tolist()
+    tallest = max(map(sum, zip(seen, waiting, strict=True)))
     days = [max(date.fromisoformat(row[0]), period.since) for row in rows]
     edges = [place_of(day, period) for day in [*days, period.until]]
     columns = list(zip(edges, edges[1:], *counts.T.tolist(), strict=False))
     marks, key = number_events(events, period, lang)
-    drawn = macros("tracks.html.j2").columns(
-        columns, int(blocked), int(ended), month_marks(lang, period), marks
+    drawn = macros("tracks.html.j2", lang).columns(
+        columns, tallest, max(ended), _choose_lines(tallest), month_marks(lang, period), marks
     )
-    most = int(counts[:, 0].argmax())
+    most = max(seen)
     reading = lang.html(
-        "Each block is of one site on one network; at most {n} were seen in a week (from {day}). "
-        "Dark: new in this week, after a test that had reached the site. Below the line: last "
-        "seen in this week, and a later test reached the site.",
-        n=lang.number(int(blocked)),
-        day=days[most],
+        "Each block is one site on one network. Grey: seen, from the first to the last failing "
+        "test. Black: first seen in this week, after a test that had reached the site. Striped: "
+        "failed when last tested, and no test has reached the site since. Below the line: reached "
+        "again. Most were seen in the week from {day}: {most}. In the last week, from {last}, "
+        "{seen} were seen and {waiting} not reached since they failed.",
+        most=page.mark("weeks.most_count", most),
+        day=page.mark("weeks.most_day", days[seen.index(most)]),
+        last=page.mark("weeks.last_day", days[-1]),
+        seen=page.mark("weeks.seen_count", seen[-1], of=days[-1].isoformat()),
+        waiting=page.mark("weeks.waiting_count", waiting[-1], of=days[-1].isoformat()),
     )
     changed = [
         lang.say("{day}: {n}, {new} new, {ended} ended", day=day, n=n, new=new, ended=ended)
-        for day, (n, new, ended) in zip(days, counts.tolist(), strict=True)
+        for day, (n, new, _, ended) in zip(days, counts.tolist(), strict=True)
         if new or ended
     ]
     alt = lang.say(
         "A column a week, with the number of blocks. Weeks with changes: {weeks}.",
         weeks=Markup("; ").join(changed),
     )
-    title = lang.say("Blocks, week by week")
-    return draw_figure(Markup(drawn), alt, reading, key, title)
+    return draw_figure(Markup(drawn), alt, reading, key, lang.say("Blocks, week by week"))
+
+
+def _choose_lines(most: int) -> list[int]:
+    """Return round numbers up to ``most`` for an axis, 0 first."""
+    steps = (factor * 10**power for power in range(len(str(most))) for factor in (1, 2, 5))
+    step = next(step for step in steps if most // step <= _MOST_LINES)
+    return list(range(0, most + 1, step))

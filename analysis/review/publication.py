@@ -30,6 +30,8 @@ from analysis.vocabulary import PUBLISHER
 
 PUBLISHERS = REPOSITORY / "data" / "publisher"
 _DAYS = ("object_until", "published")
+#: The optional key with the web address at which the report will be found.
+ADDRESS = "address"
 _LONGEST, _MOST = 400, 200
 _FINAL = "final"
 
@@ -40,7 +42,9 @@ def publisher_path(probe_cc: str) -> Path:
 
 
 def load_publisher(path: Path) -> dict[str, str]:
-    """Read the publisher: key of :data:`PUBLISHER` → text, days as ISO; empty without such a file.
+    """Read the publisher: key of :data:`PUBLISHER`, or ``address`` → text, days as ISO.
+
+    Empty without such a file.
 
     Raises:
         ParameterError: the file is malformed; names file and line.
@@ -48,12 +52,12 @@ def load_publisher(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     reader = NodeReader(path, "publisher")
-    cells = reader.mapping(reader.root(), (), "the file", tuple(PUBLISHER))
+    cells = reader.mapping(reader.root(), (), "the file", (*PUBLISHER, ADDRESS))
     return {
         key: reader.checked(cells[key], lambda text: str(parse_date("day", text)))
         if key in _DAYS
         else reader.text(cells[key], key, _LONGEST)
-        for key in PUBLISHER
+        for key in (*PUBLISHER, ADDRESS)
         if key in cells
     }
 
@@ -98,8 +102,9 @@ def check_final(
 def word_publisher(publisher: Mapping[str, str], lang: Language) -> tuple[tuple[str, str], ...]:
     """Return the box under the title: label and text; nothing if no publisher is named."""
     return tuple(
-        (lang.say(PUBLISHER[key]), lang.date(date.fromisoformat(text)) if key in _DAYS else text)
-        for key, text in publisher.items()
+        (lang.say(label), lang.date(date.fromisoformat(text)) if key in _DAYS else text)
+        for key, label in PUBLISHER.items()
+        if (text := publisher.get(key))
     )
 
 
