@@ -113,15 +113,6 @@ MATRIX_STATES = STATES | {f"insufficient:{why}": state for why, state in INSUFFI
 #: The states that put a site on the list.
 LISTED = ("blocked", "likely_blocked")
 
-#: The act at which a method of blocking stops a user, in a word or two.
-WAYS = {
-    "lookup": "Lookup",
-    "connection": "Connection",
-    "name": "Name sent",
-    "page": "Page",
-    "certificate": "Certificate",
-}
-
 MECHANISMS: dict[str, str] = {
     "dns.sinkhole": "DNS: sinkhole address",
     "dns.blockpage": "DNS: address of a block page",

@@ -51,6 +51,7 @@ from analysis.worlds.archive import compress
 from analysis.worlds.censorship import CASES
 from analysis.worlds.examined import EXAMINED
 from analysis.worlds.writing import write_shipped_country, write_world
+from benchmarks.sentences import find_false_sentences
 
 #: Lines of a part: enough for rows in every table and figure, and a report takes a second.
 _MOST_LINES = 600
@@ -384,7 +385,8 @@ _WRONG = re.compile(
 
 
 def find_faults(folder: Path) -> Iterator[str]:
-    """Yield each fault in the texts of pages and tables of a report, with its context."""
+    """Yield each fault in the texts of pages and tables of a report, with its context, and each
+    number that the tables deny."""
     for path in sorted(folder.rglob("*.html")):
         text = _MARKUP.sub(r" \2 ", path.read_text(encoding="utf-8"))
         text = re.sub(r"\s+", " ", unescape(text))
@@ -395,6 +397,7 @@ def find_faults(folder: Path) -> Iterator[str]:
         for row in csv.reader(path.open(encoding="utf-8", newline="")):
             if {"nan", "NaN", "None", "NaT", "inf", "-inf", "<NA>"} & set(row):
                 yield f"{path.relative_to(folder)}: {row}"
+    yield from find_false_sentences(folder)
 
 
 def check_ledger(folder: Path, line_count: int) -> None:

@@ -13,167 +13,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from benchmarks.sentences import compute, open_tables
+
 Ask = Callable[[str], Any]
-
-# All that the tables say of pairs on the country's access networks in the whole period.
-_ACCESS = """
-CREATE VIEW access AS SELECT v.*, operator_of.operator AS run_by
-FROM verdicts v JOIN (SELECT probe_asn, operator FROM networks
-  WHERE kind IN ('isp', 'mobile', 'education', 'unknown')) operator_of USING (probe_asn)
-WHERE period = 'all';
-CREATE VIEW listed AS FROM access WHERE state IN ('blocked', 'likely_blocked');
-CREATE VIEW tested AS FROM access
-WHERE insufficient_reason IS NULL OR insufficient_reason NOT IN ('few_sessions', 'few_days');
-CREATE VIEW graded AS SELECT CASE
-  WHEN sessions_to_flip < 2 THEN 'thin'
-  WHEN blocked_session_count >= 12 THEN 'very_strong'
-  WHEN blocked_session_count >= 6 THEN 'strong' ELSE 'fair' END AS grade
-FROM listed;
-CREATE VIEW app AS FROM messaging_verdicts WHERE period = 'all';
-CREATE VIEW cut_app AS FROM app WHERE state IN ('blocked', 'likely_blocked')
-  AND set_aside_reason IS DISTINCT FROM 'not_domestic';
-CREATE VIEW broken_app AS
-SELECT DISTINCT test_name FROM messaging_verdicts WHERE set_aside_reason = 'instrument';
-"""
-
-#: Finding → the query that computes it.
-_QUERIES = {
-    # page 1
-    "measurement_count": "SELECT sum(measurement_count) FROM measurements_by_month",
-    "line_count": "SELECT sum(line_count) FROM ingestion_ledger "
-    "WHERE reason NOT LIKE 'invalid:%' AND reason <> 'total'",
-    "unread_object_count": "SELECT count(*) FROM objects_not_read",
-    "unread_part_count": "SELECT count(*) FROM unread_parts",
-    "domain_count": "SELECT count(*) FROM sites WHERE domain <> ''",
-    "network_count": "SELECT count(*) FROM networks",
-    "access_network_count": "SELECT count(*) FROM networks "
-    "WHERE kind IN ('isp', 'mobile', 'education', 'unknown')",
-    # page 2
-    "judged_pair_count": "SELECT count(*) FROM verdicts WHERE period = 'all'",
-    "judged_access_pair_count": "SELECT count(*) FROM access",
-    "other_pair_count": "SELECT count(*) FILTER (period = 'all') - (SELECT count(*) FROM access) "
-    "FROM verdicts",
-    "listed_access_pair_count": "SELECT count(*) FROM listed",
-    "traced_access_pair_count": "SELECT count(*) FROM access WHERE state = 'blocked'",
-    "likely_access_pair_count": "SELECT count(*) FROM access WHERE state = 'likely_blocked'",
-    **{
-        f"{name}_access_pair_count": f"SELECT count(*) FROM access WHERE state = '{state}'"
-        for name, state in {
-            "ok": "ok",
-            "impaired": "impaired",
-            "unexplained": "unexplained",
-            "down": "down",
-            "unsettled": "insufficient",
-        }.items()
-    },
-    "disagreeing_access_pair_count": "SELECT count(*) FROM access "
-    "WHERE insufficient_reason = 'mixed'",
-    "tested_enough_pair_count": "SELECT count(*) FROM tested",
-    "tested_enough_domain_count": "SELECT count(DISTINCT domain) FROM tested",
-    "tested_enough_network_count": "SELECT count(DISTINCT probe_asn) FROM tested",
-    "too_few_tests_pair_count": "SELECT count(*) FROM access "
-    "WHERE insufficient_reason IN ('few_sessions', 'few_days')",
-    **{
-        f"{grade}_pair_count": f"SELECT count(*) FROM graded WHERE grade = '{grade}'"
-        for grade in ("thin", "fair", "strong", "very_strong")
-    },
-    "blocked_domain_count": "SELECT count(DISTINCT domain) FROM listed",
-    "single_network_domain_count": "SELECT count(*) FROM "
-    "(SELECT domain FROM listed GROUP BY domain HAVING count(*) = 1)",
-    "household_pair_count": "SELECT count(*) FROM access "
-    "WHERE state = 'impaired' AND note LIKE '%of one platform%'",
-    "one_report_pair_count": "SELECT count(*) FROM listed WHERE sessions_to_flip = 1",
-    "undated_pair_count": "SELECT count(*) FROM listed WHERE note LIKE '%at least since%'",
-    "most_to_flip": "SELECT coalesce(max(sessions_to_flip), 0) FROM listed",
-    "blocking_network_count": "SELECT count(DISTINCT probe_asn) FROM listed",
-    "ranked_network_count": "SELECT count(rank) FROM networks",
-    "guessed_network_count": "SELECT count(*) FROM networks WHERE kind_source = 'name rule' "
-    "AND kind NOT IN ('isp', 'mobile', 'education', 'unknown') AND tested_enough_count > 0",
-    # page 3
-    **{
-        f"blocked_domain_count_{half}": f"SELECT count(DISTINCT domain) FROM verdicts "
-        f"SEMI JOIN (FROM access) USING (probe_asn) "
-        f"WHERE period = '{half}' AND state IN ('blocked', 'likely_blocked')"
-        for half in ("first", "second")
-    },
-    **{
-        f"{change}_count": f"SELECT count(*) FROM semester_changes WHERE change = '{change}'"
-        for change in (
-            "newly_blocked",
-            "still_blocked",
-            "no_longer_blocked",
-            "mixed",
-            "not_comparable",
-        )
-    },
-    "interrupted_count": "SELECT count(*) FROM semester_changes WHERE is_interrupted",
-    "listed_in_both_count": "SELECT count(*) FROM semester_changes "
-    "WHERE first_state IN ('blocked', 'likely_blocked') "
-    "AND second_state IN ('blocked', 'likely_blocked')",
-    # page 4
-    "blocked_registrable_domain_count": "SELECT count(DISTINCT registrable_domain) "
-    "FROM sites WHERE status = 'listed'",
-    "blocked_local_domain_count": "SELECT count(*) FROM sites WHERE status = 'listed' AND is_local",
-    "traced_domain_count": "SELECT count(DISTINCT domain) FROM listed WHERE state = 'blocked'",
-    "likely_domain_count": "SELECT count(DISTINCT domain) FROM listed "
-    "ANTI JOIN (FROM listed WHERE state = 'blocked') USING (domain)",
-    "still_listed_count": "SELECT count(DISTINCT domain) FROM listed WHERE blocked_until IS NULL",
-    "set_aside_count": "SELECT count(*) FROM sites WHERE status = 'set_aside'",
-    "withheld_domain_count": "SELECT count(*) FROM set_aside "
-    "SEMI JOIN withheld_intervals USING (domain)",
-    "dead_name_count": "SELECT count(*) FROM set_aside "
-    "WHERE reason IN ('name_does_not_exist', 'leftover_block')",
-    # page 5
-    "other_methods_only_count": "SELECT count(DISTINCT domain) FROM method_pairs "
-    "WHERE is_listed AND domain NOT IN (SELECT domain FROM listed)",
-    # page 6
-    "simulated_country_count": "SELECT count(DISTINCT seed) FROM validation_worlds "
-    "WHERE part = 'report'",
-    "broken_promise_count": "SELECT sum(broken_count) FROM validation_forgery",
-    "listed_by_forgery_count": "SELECT sum(newly_listed_count) FROM validation_forgery",
-    # page 8
-    "app_test_count": "SELECT count(DISTINCT test_name) FROM app",
-    "app_network_count": "SELECT count(DISTINCT probe_asn) FROM app",
-    "settled_app_count": "SELECT count(DISTINCT test_name) FROM app "
-    "WHERE set_aside_reason IS DISTINCT FROM 'not_domestic' AND (state LIKE '%blocked' "
-    "OR state <> 'insufficient' AND test_name NOT IN (FROM broken_app))",
-    "traced_app_count": "SELECT count(DISTINCT test_name) FROM cut_app WHERE state = 'blocked'",
-    "likely_app_count": "SELECT count(DISTINCT test_name) FROM cut_app "
-    "ANTI JOIN (FROM cut_app WHERE state = 'blocked') USING (test_name)",
-    "blocked_app_count": "SELECT count(DISTINCT test_name) FROM cut_app",
-    "blocked_app_pair_count": "SELECT count(*) FROM cut_app",
-    "blocked_app_network_count": "SELECT count(DISTINCT probe_asn) FROM cut_app",
-    "defective_app_count": "SELECT count(*) FROM broken_app",
-}
-
-
-def _count_sources(ask: Ask) -> dict[str, int]:
-    """Networks with listed sites that are independent of each other, and sites that only one of
-    them lists: networks of one operator are one, and so are a network and those of the resolvers
-    that gave it its false answers, where none of these is its own or unknown."""
-    listed = ask("SELECT domain, probe_asn, run_by, resolver_asns FROM listed").fetchall()
-    joined = {asn: {asn} for _, asn, _, _ in listed}
-    operators = dict(ask("SELECT probe_asn, operator FROM networks").fetchall())
-    ties: dict[str, set[str]] = {}
-    for asn in joined:
-        given = [(r or "").split(";") for _, one, _, r in listed if one == asn]
-        through = {resolver for some in given for resolver in some}
-        members = {asn} | (set() if through & {asn, ""} else through)
-        ties[asn] = members | {
-            f"operator {operators[one]}" for one in members if operators.get(one)
-        }
-    groups: list[set[str]] = []
-    for its in ties.values():
-        met = [group for group in groups if group & its]
-        groups = [group for group in groups if not group & its] + [its.union(*met)]
-    of = {asn: place for place, group in enumerate(groups) for asn in group if asn in ties}
-    by_site: dict[str, set[int]] = {}
-    for domain, asn, _, _ in listed:
-        by_site.setdefault(domain, set()).add(of[asn])
-    return {
-        "independent_network_count": len(groups),
-        "single_source_domain_count": sum(len(sources) == 1 for sources in by_site.values()),
-    }
 
 
 def _bound_shares(ask: Ask) -> dict[str, float]:
@@ -204,29 +46,24 @@ def _wilson(hits: int, total: int) -> tuple[float, float, float]:
 
 
 @pytest.fixture(scope="module")
-def ask(fictional_report: Path) -> Ask:
-    """DuckDB with the published CSVs, each under its name, and a few views of them."""
-    connection = duckdb.connect()
-    for path in sorted((fictional_report / "tables").glob("*.csv")):
-        connection.read_csv(str(path), header=True, sample_size=-1).create_view(path.stem)
-    connection.execute(_ACCESS)
-    return connection.sql
+def tables(fictional_report: Path) -> duckdb.DuckDBPyConnection:
+    return open_tables(fictional_report / "tables")
 
 
-def test_every_finding_is_computed_from_the_tables(fictional_report: Path, ask: Ask) -> None:
+def test_every_headline_is_computed_from_the_tables(
+    fictional_report: Path, tables: duckdb.DuckDBPyConnection
+) -> None:
     """Each number of ``run.json`` names a published table, and comes out of the tables; whoever
-    adds one adds here how it is computed."""
+    adds one says in ``sentences`` what it counts."""
     run = json.loads((fictional_report / "run.json").read_text(encoding="utf-8"))
     findings = run["findings"]
     assert {f"{one['table']}.csv" for one in findings.values()} <= run["tables"].keys()
-    computed = {name: ask(query).fetchall()[0][0] for name, query in _QUERIES.items()}
-    computed |= _count_sources(ask) | _bound_shares(ask)
-    assert computed.keys() == findings.keys()
-    wrong = {
-        name: (one["value"], computed[name])
-        for name, one in findings.items()
-        if computed[name] != pytest.approx(one["value"], rel=1e-6)
-    }
+    shares = _bound_shares(tables.sql)
+    wrong = {}
+    for name, one in findings.items():
+        computed = shares[name] if name.endswith("_share") else compute(tables, name)
+        if computed != pytest.approx(one["value"], rel=1e-6):
+            wrong[name] = one["value"], computed
     assert wrong == {}
 
 
@@ -272,7 +109,7 @@ _CONTRADICTIONS = {
 }
 
 
-def test_what_pages_show_agrees_with_the_other_tables(ask: Ask) -> None:
+def test_what_pages_show_agrees_with_the_other_tables(tables: duckdb.DuckDBPyConnection) -> None:
     """The tables behind single figures and sentences count the same as those they are parts of."""
     for what, query in _CONTRADICTIONS.items():
-        assert ask(f"SELECT * {query}").fetchall() == [], what
+        assert tables.sql(f"SELECT * {query}").fetchall() == [], what

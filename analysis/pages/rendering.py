@@ -420,6 +420,13 @@ _NOTHING: Summary = {
 }
 
 
+_NO_FINDING: Mapping[str, Any] = {
+    **dict.fromkeys(("id", "head", "claim", "sites", "figure", "open", "picture"), ""),
+    **dict.fromkeys(("evidence", "query", "decision"), ""),
+    "caveats": (),
+}
+
+
 #: The tables that most readers want, which are listed first.
 _MAIN_FILES = (
     "blocked_sites.xlsx",
@@ -451,11 +458,9 @@ def render_summary(
     of_networks = [name for name in tables if ".AS" in name]
     findings = [
         {
-            "decision": "",
+            **_NO_FINDING,
             **finding,
-            "evidence": _link_evidence(finding["evidence"], page, every, up)
-            if finding["evidence"]
-            else "",
+            "evidence": _link_evidence(finding.get("evidence", ""), page, every, up),
         }
         for finding in summary.get("findings", ())
     ]
@@ -478,7 +483,10 @@ def render_summary(
 
 
 def _link_evidence(target: str, page: PageContext, every: Sequence[SetItem], up: str) -> Markup:
-    """Return a link to a page of the report, in this language if there is one, with its title."""
+    """Return a link to a page of the report, in this language if there is one, with its title;
+    nothing without a target."""
+    if not target:
+        return Markup("")
     file, _, anchor = target.partition("#")
     for item in every:
         if item.file in (file, f"{up}{file}"):

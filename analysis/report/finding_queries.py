@@ -1,4 +1,4 @@
-"""The queries by which a reader computes the main number of each finding from published tables.
+"""The queries by which a reader computes a number of each claim from published tables.
 
 A query runs as it is shown, with DuckDB in the folder ``tables`` of a report. The page shows it
 with its result and one of its rows, so that nobody has to read the code to check a finding.
@@ -25,6 +25,7 @@ def _quote(texts: Collection[str]) -> str:
 _FILE = re.compile(r"'(\w+\.csv)'")
 _LISTED = f"state IN ({_quote(LISTED)})"
 _IS_ACCESS = f"kind IN ({_quote(sorted(DOMESTIC))})"
+_BLOCKS = "'blocking_intervals.csv' SEMI JOIN 'blocked_site_networks.csv' USING (domain, probe_asn)"
 _ON_ACCESS = f"probe_asn IN (SELECT probe_asn FROM 'networks.csv' WHERE {_IS_ACCESS})"
 
 
@@ -43,11 +44,11 @@ class Query:
     columns: str
 
 
-#: Kind of finding → the query of its main number.
+#: Kind of finding → the query of a number that its claim says.
 QUERIES: Mapping[str, Query] = {
     "onset": Query(
         "count(*)",
-        "'blocked_site_networks.csv' WHERE schedule IS NULL "
+        f"{_BLOCKS} WHERE schedule IS NULL "
         f"AND blocked_from - last_seen_open <= {BRACKET_DAYS} "
         "AND blocked_from BETWEEN '{first_day}' AND '{last_day}'",
         "domain, probe_asn, last_seen_open, blocked_from",
@@ -60,7 +61,7 @@ QUERIES: Mapping[str, Query] = {
     "methods": Query(
         "count(*)",
         f"'verdicts.csv' WHERE period = 'all' AND {_LISTED} AND {_ON_ACCESS} "
-        "AND mechanism = '{most_frequent}'",
+        "AND mechanism IN ({largest_way})",
         "domain, probe_asn, state, mechanism",
     ),
     "categories": Query(
@@ -76,13 +77,13 @@ QUERIES: Mapping[str, Query] = {
     ),
     "hours": Query(
         "count(DISTINCT domain)",
-        "'blocked_site_networks.csv' WHERE schedule IS NOT NULL",
+        f"{_BLOCKS} WHERE schedule IS NOT NULL",
         "domain, probe_asn, blocked_from, schedule",
     ),
     "unlisted": Query("count(*)", "'set_aside.csv'", "domain, reason, anomaly_count"),
     "apps": Query(
         "count(DISTINCT test_name)",
-        f"'messaging_verdicts.csv' WHERE period = 'all' AND {_LISTED} "
+        "'messaging_verdicts.csv' WHERE period = 'all' AND state = '{strongest}' "
         "AND set_aside_reason IS DISTINCT FROM 'not_domestic'",
         "test_name, probe_asn, state, blocked_session_count, session_count",
     ),
@@ -90,7 +91,7 @@ QUERIES: Mapping[str, Query] = {
         "count(*)",
         f"""(SELECT domain,
   sum(ok_session_count) FILTER ({_IS_ACCESS}) AS reached,
-  sum(session_count) FILTER ({_IS_ACCESS}) AS tests,
+  sum(session_count) FILTER ({_IS_ACCESS}) AS sessions,
   sum(ok_session_count) FILTER (NOT {_IS_ACCESS}) AS reached_outside
 FROM 'verdicts.csv' JOIN 'networks.csv' USING (probe_asn)
 WHERE period = 'all' AND domain IN
@@ -98,9 +99,9 @@ WHERE period = 'all' AND domain IN
 GROUP BY domain
 HAVING count(*) FILTER ({_IS_ACCESS} AND state <> 'insufficient') >= {LEAST_FAILING_NETWORKS}
   AND count(*) FILTER ({_IS_ACCESS} AND state = 'ok') = 0
-  AND reached <= greatest(1, {REACHED_SHARE} * tests)
+  AND reached <= greatest(1, {REACHED_SHARE} * sessions)
   AND reached_outside > sum(blocked_session_count) FILTER (NOT {_IS_ACCESS}))""",
-        "domain, reached, tests, reached_outside",
+        "domain, reached, sessions, reached_outside",
     ),
 }
 
@@ -116,11 +117,14 @@ def run_query(
         left_out: sites that are not named on the page.
 
     Returns:
-        ``sql``, as the page shows it; ``count``, its result; ``row``, column → text of the first
-        row in the order of its columns, empty if there is none.
+        ``sql``, as the page shows it; ``count``, its result; ``row``, column and text of each cell
+        of the first row, empty if there is none.
     """
     query = QUERIES[finding["kind"]]
-    texts = {name: str(value).replace("'", "''") for name, value in finding["values"].items()}
+    texts = {
+        name: _quote(value) if isinstance(value, list) else str(value).replace("'", "''")
+        for name, value in finding["values"].items()
+    }
     rows = query.rows.format(**texts)
     sql = f"SELECT {query.count} FROM {rows}"
     with duckdb.connect() as connection:
@@ -132,4 +136,4 @@ def run_query(
         names = [column[0] for column in found.description or ()]
         row = next((row for row in found.fetchall() if not left_out.intersection(row)), ())
     shown = zip(names, row, strict=True) if row else ()
-    return {"sql": sql, "count": counted[0][0], "row": {name: str(cell) for name, cell in shown}}
+    return {"sql": sql, "count": counted[0][0], "row": [[name, str(cell)] for name, cell in shown]}

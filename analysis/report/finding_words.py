@@ -6,7 +6,6 @@ The last part draws the time axes: when each site was blocked, with the period's
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -261,13 +260,6 @@ class Telling:
         shown = self.first_of(names, len(names), "networks.with_count", str(listed))
         return listed, shown, ";".join(asn for _, _, asn, _ in group)
 
-    def list_ways(self) -> list[tuple[str, int]]:
-        """Return the number of pairs by the act at which they fail, the largest first."""
-        ways: Counter[str] = Counter()
-        for code, *states in self.values["rows"]:
-            ways[find_way(code)] += sum(states)
-        return ways.most_common()
-
     def list_grades(self) -> list[Markup]:
         """Return the number of the finding's pairs by strength of evidence, in words."""
         kind, counts = self.finding["kind"], self.finding["certainty"]
@@ -378,16 +370,6 @@ def _draw_networks(tell: Telling) -> Markup:
             "are blocked + likely blocked, of the sites tested enough there."
         ),
     )
-
-
-def find_way(mechanism: str) -> str:
-    """Return the act at which a method stops a user, of ``WAYS``."""
-    layer, _, manner = mechanism.partition(".")
-    if manner == "mitm":
-        return "certificate"
-    if layer == "http" and manner in ("blockpage", "diff"):
-        return "page"
-    return {"dns": "lookup", "tcp": "connection"}.get(layer, "name")
 
 
 def _draw_methods(tell: Telling) -> Markup:

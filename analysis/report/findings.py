@@ -629,13 +629,15 @@ def find_methods(read: Tables) -> Values | None:
     ]
     if not rows:
         return None
+    ways = _by_count(pairs["mechanism"].map(_find_way))
     return {
         "sites": sorted(set(pairs.loc[pairs["mechanism"] == rows[0][0], "domain"])),
         "site_count": len(read["blocked_sites"]),
         "certainty": count_certainty(pairs),
         "values": {
             "rows": rows,
-            "most_frequent": rows[0][0],
+            "ways": ways,
+            "largest_way": sorted(code for code, *_ in rows if _find_way(code) == ways[0][0]),
             "site_count": pairs.loc[pairs["mechanism"] == rows[0][0], "domain"].nunique(),
             "by_network": [
                 [names[asn], _by_count(pairs.loc[pairs["probe_asn"] == asn, "mechanism"])]
@@ -643,6 +645,17 @@ def find_methods(read: Tables) -> Values | None:
             ],
         },
     }
+
+
+def _find_way(mechanism: str) -> str:
+    """Return the act at which a method stops a user: ``lookup``, ``connection``, ``name``, ``page``
+    or ``certificate``."""
+    layer, _, manner = mechanism.partition(".")
+    if manner == "mitm":
+        return "certificate"
+    if layer == "http" and manner in ("blockpage", "diff"):
+        return "page"
+    return {"dns": "lookup", "tcp": "connection"}.get(layer, "name")
 
 
 def find_categories(read: Tables) -> Values | None:
@@ -863,6 +876,7 @@ def find_apps(tables: str | Path) -> Values | None:
         "site_count": 0,
         "values": {
             **{name: counts[name] for name in named},
+            "strongest": LISTED[0] if counts["traced_app_count"] else LISTED[1],
             "cut": list(_list_cut_parts(listed, read_table(tables, "messaging_intervals"))),
             "flagged": [
                 [

@@ -137,7 +137,13 @@ def tell_decisions(tables: Path, lang: Language = ENGLISH) -> tuple[str, Markup]
     count = int((decisions["status"] == APPLIED).sum())
     left_out = sorted(find_left_out(read_decided(tables)))[:_MOST]
     form_link = link(f"{FORM}#{_ANCHOR}", lang.say("the feedback form"))
-    section = macros("form.html.j2", lang).told(count, left_out, len(decisions) - count, form_link)
+    others = len(decisions) - count
+    marks = [
+        counted(f"decisions.{status}_count", number, lang.number(number))
+        for status, number in ((APPLIED, count), (NOT_APPLIED, others))
+    ]
+    told = macros("form.html.j2", lang).told
+    section = told(count, marks[0], left_out, others, marks[1], form_link)
     return lang.say("What was decided"), Markup(section)
 
 
@@ -227,8 +233,7 @@ def word_first_page(
     worded = [_finding(tell, weeks) for tell in by_kind.values()]
     if numbers["blocked_domain_count"] and "onset" not in told:
         since_when = Markup(say.since_when(page, None))
-        own = {"sites": since_when, "open": weeks, "picture": "weeks"}
-        worded.insert(0, {**_NOTHING, **_place("onset", lang), **own})
+        worded.insert(0, {**_place("onset", lang), "sites": since_when, **_of_weeks(weeks)})
     return {
         "headline": Markup(say.headline(page, country_name(summary["probe_cc"], lang))),
         "lead": split_parts(lead),
@@ -246,7 +251,6 @@ def word_first_page(
 
 #: The kinds of finding that stand beside the matrix, each under a heading.
 _HEADS = {"onset": "Since when", "networks": "Where", "methods": "How"}
-_NOTHING = {**dict.fromkeys(("id", "claim", "figure", "evidence", "query"), ""), "caveats": []}
 
 
 def _place(kind: str, lang: Language) -> dict[str, str]:
@@ -254,16 +258,20 @@ def _place(kind: str, lang: Language) -> dict[str, str]:
     return {"head": lang.say(_HEADS[kind]) if kind in _HEADS else ""}
 
 
+def _of_weeks(weeks: Markup) -> dict[str, Any]:
+    return {"open": weeks, "picture": "weeks"}
+
+
 def _finding(page: Telling, weeks: Markup) -> dict[str, Any]:
     """Return a finding in words: ``open`` is a figure that is not folded,
     ``picture`` the name of its files."""
     finding, kind = page.finding, page.finding["kind"]
     words = word_finding(page)
-    figures = {"figure": words.figure, "open": Markup(""), "picture": ""}
+    figures: dict[str, Any] = {"figure": words.figure}
     if kind == "onset":
-        figures |= {"open": weeks, "picture": "weeks"}
+        figures |= _of_weeks(weeks)
     elif kind == "methods":
-        figures = {"figure": Markup(""), "open": words.figure, "picture": "methods"}
+        figures = {"open": words.figure, "picture": "methods"}
     query = open_template("findings.html.j2", page.lang).module.query
     return {
         "id": finding["id"],

@@ -78,15 +78,12 @@ def draw_weeks(weeks: Mapping[str, Any], page: "Telling") -> Markup:
     drawn = macros("tracks.html.j2", lang).columns(
         columns, tallest, max(ended), _choose_lines(tallest), month_marks(lang, period), marks
     )
-    most = max(seen)
     reading = lang.html(
         "Each block is one site on one network. Grey: seen, from the first to the last failing "
         "test. Black: first seen in this week, after a test that had reached the site. Striped: "
         "failed when last tested, and no test has reached the site since. Below the line: reached "
-        "again. Most were seen in the week from {day}: {most}. In the last week, from {last}, "
-        "{seen} were seen and {waiting} not reached since they failed.",
-        most=page.mark("weeks.most_count", most),
-        day=page.mark("weeks.most_day", days[seen.index(most)]),
+        "again. In the last week, from {last}, {seen} were seen and {waiting} not reached since "
+        "they failed.",
         last=page.mark("weeks.last_day", days[-1]),
         seen=page.mark("weeks.seen_count", seen[-1], of=days[-1].isoformat()),
         waiting=page.mark("weeks.waiting_count", waiting[-1], of=days[-1].isoformat()),
