@@ -12,8 +12,15 @@ from typing import Any
 
 import duckdb
 import pytest
+from bs4 import BeautifulSoup
 
-from benchmarks.sentences import compute, open_tables
+from benchmarks.sentences import (
+    compute,
+    find_false_sentences,
+    find_unmarked_numbers,
+    find_wrong_numbers,
+    open_tables,
+)
 
 Ask = Callable[[str], Any]
 
@@ -65,6 +72,33 @@ def test_every_headline_is_computed_from_the_tables(
         if computed != pytest.approx(one["value"], rel=1e-6):
             wrong[name] = one["value"], computed
     assert wrong == {}
+
+
+def test_no_sentence_says_what_the_tables_deny(fictional_report: Path) -> None:
+    """Each number of a sentence, in each language, comes out of the query of its key; none of the
+    first page and the annex is without one."""
+    assert list(find_false_sentences(fictional_report)) == []
+
+
+def test_a_number_that_the_tables_deny_is_found(tables: duckdb.DuckDBPyConnection) -> None:
+    """As one that stood on a first page: the sites of all blocks that began in some days, called
+    new; and one that nobody can compute."""
+    told = "<main><p>{} sites were first found blocked in these days.</p></main>"
+    count = compute(tables, "onset.site_count")
+    marked = f'<data data-key="{{}}" value="{count}">{count}</data>'
+    sentence = {
+        name: BeautifulSoup(told.format(marked.format(name)), "html.parser")
+        for name in ("onset.site_count", "onset.new_count", "onset.none_count")
+    }
+    assert not list(find_wrong_numbers(sentence["onset.site_count"], tables))
+    (wrong,) = find_wrong_numbers(sentence["onset.new_count"], tables)
+    new = compute(tables, "onset.new_count")
+    assert wrong.endswith(f"{count} on the page, {new} by the tables")
+    assert list(find_wrong_numbers(sentence["onset.none_count"], tables)) == [
+        "onset.none_count: no query"
+    ]
+    plain = BeautifulSoup(told.format(count), "html.parser")
+    assert list(find_unmarked_numbers(plain)) == [f"not marked: {plain.p.get_text()}"]
 
 
 #: What a page shows → a query that has a row where two tables say different things of it.
