@@ -249,13 +249,14 @@ def word_first_page(
     }
 
 
-#: The kinds of finding that stand beside the matrix, each under a heading.
-_HEADS = {"onset": "Since when", "networks": "Where", "methods": "How"}
-
-
 def _place(kind: str, lang: Language) -> dict[str, str]:
     """Return the heading under which a finding stands beside the matrix; empty for the others."""
-    return {"head": lang.say(_HEADS[kind]) if kind in _HEADS else ""}
+    heads = {
+        "onset": lang.say("Since when"),
+        "networks": lang.say("Where"),
+        "methods": lang.say("How"),
+    }
+    return {"head": heads.get(kind, "")}
 
 
 def _of_weeks(weeks: Markup) -> dict[str, Any]:
