@@ -149,11 +149,7 @@ def annex_sections(
     set_aside = _show_finding(page, "everywhere", find_everywhere(read))
     caption = lang.say("Sites with anomalies that are not listed")
     note = (
-        lang.say_plural(
-            "{n} site more was tested enough on no network; set_aside.csv has it.",
-            "{n} sites more were tested enough on no network; set_aside.csv has them.",
-            left_out_count,
-        )
+        lang.say("Sites that were tested enough on no network are in set_aside.csv only.")
         if left_out_count
         else ""
     )

@@ -619,10 +619,10 @@ def find_sources(pairs: pd.DataFrame, networks: pd.DataFrame) -> list[list[int]]
 
 
 def find_methods(read: Tables) -> Values | None:
-    """Return the finding on methods: pairs by mechanism, in all and on each network, and the sites
-    of the most frequent one.
+    """Return the finding on methods: pairs by mechanism, and by the act at which they fail; and the
+    sites of the most frequent mechanism.
     """
-    pairs, names = read["pairs"], _names(read)
+    pairs = read["pairs"]
     rows = [
         [mechanism, *_split(pairs.loc[pairs["mechanism"] == mechanism, "state"])]
         for mechanism, _ in _by_count(pairs["mechanism"])
@@ -639,10 +639,6 @@ def find_methods(read: Tables) -> Values | None:
             "ways": ways,
             "largest_way": sorted(code for code, *_ in rows if _find_way(code) == ways[0][0]),
             "site_count": pairs.loc[pairs["mechanism"] == rows[0][0], "domain"].nunique(),
-            "by_network": [
-                [names[asn], _by_count(pairs.loc[pairs["probe_asn"] == asn, "mechanism"])]
-                for asn, _ in _by_count(pairs["probe_asn"])
-            ],
         },
     }
 
