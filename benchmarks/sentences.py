@@ -575,6 +575,23 @@ MEANINGS: dict[str, tuple[str, str]] = {
         )
         for status in ("applied", "not_applied")
     },
+    # changes since an earlier draft
+    **{
+        f"changes.{kind}_count": (
+            f"changes since the earlier draft: {kind}",
+            f"SELECT count(*) FROM changes WHERE kind = '{kind}'",
+        )
+        for kind in ("number", "finding", "site_network")
+    },
+    **{
+        f"changes.{side}_count": (
+            f"sites that {side} the list since the earlier draft",
+            "SELECT count(*) FROM changes WHERE kind = 'site' AND "
+            f"\"{on}\" IN ('blocked', 'likely blocked') AND "
+            f"\"{off}\" NOT IN ('blocked', 'likely blocked')",
+        )
+        for side, on, off in (("came", "after", "before"), ("left", "before", "after"))
+    },
     # other methods, and what was simulated
     "other_methods_only_count": (
         "sites that other methods list and this one does not",
@@ -749,16 +766,16 @@ def find_wrong_numbers(page: Tag, tables: duckdb.DuckDBPyConnection) -> Iterator
             yield f"{key} ({meaning}; {of}): {number or day} on the page, {counted} by the tables"
 
 
-#: What holds numbers that are no sentence's: rows, figures, code, labels, names, the publisher's
-#: words, checksums, and the lists of files and pages.
+#: What holds numbers that are no sentence's: rows, figures, code, labels, names, the words of the
+#: publisher and of meetings, checksums, and the lists of files and pages.
 _ASIDE = (
     "[data-key], table, svg, code, .name, bdi, a, .publisher, .files, .pages, .provenance,"
     " li:has(> .number),"
-    " summary, nav, script, style"
+    " .decision, summary, nav, script, style"
 )
 #: Numbers of the method, days of known events, and other pages.
 _CONSTANTS = re.compile(
-    r"\b(\d+ days|one in 10\b|12 or more|in 6 to 11|95 %|1 in 1,000|page \d|from 12\b|from 6\b"
+    r"\b(\d+ days|one in 10\b|12 or more|in 6 to 11|95 %|1 in 1,000|page \d|draft of [\w ]+ to [\w ]+|from 12\b|from 6\b"
     r"|\d+ [A-Z][a-z]+ 20\d\d, the date of a known event|1 is the most)",
     re.IGNORECASE,
 )

@@ -409,13 +409,14 @@ def add_scripts(html: str) -> str:
 #: the report. ``counting``: sentences on what the numbers count. ``findings``: each has an ``id``
 #: that is the same in every draft, and as ``evidence`` a target such as
 #: ``4-blocked-sites.html#by-network`` or ``tables/verdicts.csv``; those with a ``head`` stand
-#: beside the matrix under this heading.
-#: ``decided``: the section on decisions of meetings, or empty. ``order``: the order and numbering
+#: beside the matrix under this heading. ``since_when``: what stands first there if no finding says
+#: it. ``decided``: the section on decisions of meetings, or empty. ``order``: the order and numbering
 #: of findings in words. ``certainty``: sentences on the certainty of the report. ``unknowns``:
 #: questions that the report cannot answer.
 Summary: TypeAlias = Mapping[str, Any]
 _NOTHING: Summary = {
     **dict.fromkeys(("headline", "surety", "matrix", "order", "decided"), ""),
+    "since_when": {},
     **dict.fromkeys(("lead", "counting", "findings", "certainty", "unknowns"), ()),
 }
 
@@ -464,12 +465,14 @@ def render_summary(
         }
         for finding in summary.get("findings", ())
     ]
+    since_when = [{**_NO_FINDING, **summary["since_when"]}] if summary.get("since_when") else []
+    beside = [*since_when, *(finding for finding in findings if finding["head"])]
     return render(
         "summary.html.j2",
         SetItem("index.html", page.title, ""),
         page,
         every,
-        index={**_NOTHING, **summary, "findings": findings},
+        index={**_NOTHING, **summary, "findings": findings, "beside": beside},
         description=Markup(" ").join(summary.get("lead", ())).striptags(),
         tables=tables,
         main_files=[name for name in _MAIN_FILES if name in tables],

@@ -231,15 +231,17 @@ def word_first_page(
     )
     weeks = draw_weeks(summary["weeks"], page)
     worded = [_finding(tell, weeks) for tell in by_kind.values()]
+    since_when: dict[str, Any] = {}  # where no finding tells it
     if numbers["blocked_domain_count"] and "onset" not in told:
-        since_when = Markup(say.since_when(page, None))
-        worded.insert(0, {**_place("onset", lang), "sites": since_when, **_of_weeks(weeks)})
+        told_since = Markup(say.since_when(page, None))
+        since_when = {**_place("onset", lang), "sites": told_since, **_of_weeks(weeks)}
     return {
         "headline": Markup(say.headline(page, country_name(summary["probe_cc"], lang))),
         "lead": split_parts(lead),
         "surety": Markup(say.surety(page)),
         "matrix": draw_listed(tables, lang, left_out),
         "counting": split_parts(say.counting(page, summary["is_from_ooni"])),
+        "since_when": since_when,
         "findings": worded,
         "certainty": split_parts(
             say.certainty(page, summary["is_published_method"], shares, frequent)

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from analysis.errors import ParameterError, printable
 from analysis.languages.language import ENGLISH, Language
+from analysis.pages.formats import counted
 from analysis.pages.html_tables import blocks, render_table
 from analysis.pages.rendering import Comparison, Section
 from analysis.reference.reference_files import country_name
@@ -251,7 +252,7 @@ def show_changes(
     whatever the language, and so are their tables.
     """
     compared = lang.say("Compared with the draft of {period}.", period=before.period)
-    opening = [f"{compared} {_runs(before, after, lang)}", " ".join(_counts(changes, lang))]
+    opening = [f"{compared} {_runs(before, after, lang)}", Markup(" ").join(_counts(changes, lang))]
     shown = changes[changes["kind"] != "site_network"]
     if shown["note"].nunique() < 2:  # the opening says it
         shown = shown.drop(columns="note")
@@ -325,20 +326,26 @@ def _runs(before: Report, after: Report, lang: Language = ENGLISH) -> str:
     return f"{sentence} " + lang.say("Which of them caused a change is not told apart.")
 
 
-def _counts(changes: pd.DataFrame, lang: Language) -> Iterator[str]:
+def _counts(changes: pd.DataFrame, lang: Language) -> Iterator[Markup]:
     counts = changes["kind"].value_counts()
+
+    def count(kind: str) -> Markup:
+        return counted(f"changes.{kind}_count", counts.get(kind, 0))
+
     sites = changes[changes["kind"] == "site"]
     listed = [STATES[state].words for state in LISTED]
     came = (~sites["before"].isin(listed) & sites["after"].isin(listed)).sum()
     unlisted_count = (sites["before"].isin(listed) & ~sites["after"].isin(listed)).sum()
-    yield lang.say(
-        "Sites that came on the list: {came}; that left it: {left}.", came=came, left=unlisted_count
+    yield lang.html(
+        "Sites that came on the list: {came}; that left it: {left}.",
+        came=counted("changes.came_count", came),
+        left=counted("changes.left_count", unlisted_count),
     )
-    yield lang.say(
+    yield lang.html(
         "Numbers that changed: {numbers}; findings: {findings}; pairs of site and network: {pairs} "
         "({table}).",
-        numbers=counts.get("number", 0),
-        findings=counts.get("finding", 0),
-        pairs=counts.get("site_network", 0),
+        numbers=count("number"),
+        findings=count("finding"),
+        pairs=count("site_network"),
         table="tables/changes.csv",
     )

@@ -73,7 +73,6 @@ def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
         claims = {
             finding["id"]: Markup(f"{finding['claim']} {finding['sites']}").striptags()
             for finding in worded
-            if finding.get("id")
         }
         items = list_items(tables, claims, lang)
         if not edition.folder:
