@@ -775,7 +775,8 @@ _ASIDE = (
 )
 #: Numbers of the method, days of known events, and other pages.
 _CONSTANTS = re.compile(
-    r"\b(\d+ days|one in 10\b|12 or more|in 6 to 11|95 %|1 in 1,000|page \d|draft of [\w ]+ to [\w ]+|from 12\b|from 6\b"
+    r"\b(\d+ days|one in 10\b|12 or more|in 6 to 11|95 %|1 in 1,000|page \d|from 12\b|from 6\b"
+    r"|draft of [\w ]+ to [\w ]+"
     r"|\d+ [A-Z][a-z]+ 20\d\d, the date of a known event|1 is the most)",
     re.IGNORECASE,
 )

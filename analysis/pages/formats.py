@@ -278,7 +278,7 @@ def counted(name: str, value: object, text: str = "", of: str = "") -> Markup:
     """Return a number or a day of a sentence, marked with the name of what it counts.
 
     Headline numbers have their names in ``run.json``. Whoever checks a page finds each number by
-    its mark, and computes it from the published tables (``tests/sentences.py``).
+    its mark, and computes it from the published tables (``benchmarks/sentences.py``).
 
     Args:
         name: such as ``blocked_domain_count`` or ``onset.first_day``.

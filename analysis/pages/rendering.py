@@ -410,9 +410,9 @@ def add_scripts(html: str) -> str:
 #: that is the same in every draft, and as ``evidence`` a target such as
 #: ``4-blocked-sites.html#by-network`` or ``tables/verdicts.csv``; those with a ``head`` stand
 #: beside the matrix under this heading. ``since_when``: what stands first there if no finding says
-#: it. ``decided``: the section on decisions of meetings, or empty. ``order``: the order and numbering
-#: of findings in words. ``certainty``: sentences on the certainty of the report. ``unknowns``:
-#: questions that the report cannot answer.
+#: it. ``decided``: the section on decisions of meetings, or empty. ``order``: the order and
+#: numbering of findings in words. ``certainty``: sentences on the certainty of the report.
+#: ``unknowns``: questions that the report cannot answer.
 Summary: TypeAlias = Mapping[str, Any]
 _NOTHING: Summary = {
     **dict.fromkeys(("headline", "surety", "matrix", "order", "decided"), ""),
