@@ -386,8 +386,11 @@ def test_what_fails_on_all_networks_needs_other_countries(tmp_path: Path) -> Non
     assert set(_states(open_elsewhere).values()) == {"likely_blocked"}
     broken = judge_apps(beside(48))
     assert not set(_states(broken).values()) & set(LISTED)
-    whole = broken.verdicts[broken.verdicts["period"] == "second"]
-    assert set(whole["set_aside_reason"]) == {"instrument"}
+    # in the whole period the others fail in fewer than half of the tests, on these days in most
+    failing = broken.verdicts[broken.verdicts["period"] != "first"]
+    assert set(failing["period"]) == {"all", "second"}
+    assert set(failing["set_aside_reason"]) == {"instrument"}
+    assert "unexplained" not in set(failing["state"])
     assert broken.defects["test_name"].tolist() == ["telegram"]
 
 

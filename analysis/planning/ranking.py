@@ -263,9 +263,14 @@ def find_without_comparison(verdicts: pd.DataFrame, ranked: pd.DataFrame) -> pd.
     )
     access = list_access_networks(ranked).merge(counts, on="probe_asn")
     is_thin = access["reached_count"] < EVERYDAY
-    is_thin &= access["measurement_count"] >= _LEAST_MEASUREMENTS
+    is_thin &= is_checked(access)
     columns = ["probe_asn", "network", "tested_count", "reached_count"]
     return access.loc[is_thin, columns].sort_values("probe_asn", ignore_index=True)
+
+
+def is_checked(networks: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which networks have enough measurements for ``find_without_comparison``."""
+    return networks["measurement_count"] >= _LEAST_MEASUREMENTS
 
 
 def choose_everyday(sites: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:

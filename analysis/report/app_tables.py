@@ -234,6 +234,7 @@ def _network_verdicts(
     parts["rank"] = strength(parts["state"])
     parts = parts.sort_values(["rank", "order"])
     share_of = cache(study.elsewhere.typical_share)  # most ask of the same days
+    failing = _find_failures(study)
     pair = ["test_name", "probe_asn"]
     stretches_of, days_of = dict(tuple(intervals.groupby(pair))), dict(tuple(by_day.groupby(pair)))
     rows = []
@@ -254,10 +255,38 @@ def _network_verdicts(
                 "open_parts": ";".join(part for _, part, state in in_order if state == "ok"),
                 "network": named["network"].get(asn, ""),
                 **_dates(most, own, period),
-                **_beside(share_of, str(test), most, named["is_domestic"].get(asn, False), period),
+                **_beside(
+                    share_of,
+                    str(test),
+                    most,
+                    _share_of_days(failing.get((most["domain"], asn)), period),
+                    named["is_domestic"].get(asn, False),
+                    period,
+                ),
             }
         )
     return typed("messaging_verdicts", rows)
+
+
+def _find_failures(study: MessagingStudy) -> dict[Any, pd.DataFrame]:
+    """Return the failed sessions of each part and network: their ``day`` and the ``share`` of
+    anomalies elsewhere about that day, 0 if it is not known.
+    """
+    sessions = study.connection.execute(_SESSIONS).df()
+    failed = sessions[sessions["class"] == "blocked"]
+    failed = failed.assign(test_name=failed["domain"].str.extract(TEST_AND_PART)["test_name"])
+    abroad = study.elsewhere.by_day(study.periods["all"])
+    failed = failed.astype({"day": abroad["day"].dtype})
+    failed = failed.merge(abroad, on=["test_name", "day"], how="left").fillna({"share": 0.0})
+    return dict(tuple(failed.groupby(["domain", "probe_asn"])[["day", "share"]]))
+
+
+def _share_of_days(failed: pd.DataFrame | None, period: Period) -> float:
+    """Return the mean share of anomalies elsewhere on the days of a part's failed sessions."""
+    if failed is None:
+        return 0.0
+    inside = failed["day"].between(pd.Timestamp(period.since), pd.Timestamp(period.last_day))
+    return float(failed.loc[inside, "share"].mean()) if inside.any() else 0.0
 
 
 def _dates(most: pd.Series, own: pd.DataFrame, period: Period) -> dict[str, Any]:
@@ -279,10 +308,15 @@ def _beside(
     share_of: Callable[[str, pd.Timestamp, pd.Timestamp], float],
     test: str,
     most: pd.Series,
+    failing_share: float,
     is_domestic: bool,
     period: Period,
 ) -> dict[str, Any]:
-    """Compare a test that fails here with other countries in the same weeks."""
+    """Compare a test that fails here with other countries in the same weeks.
+
+    If it is not listed, and mostly fails elsewhere on the days of its failures here
+    (``failing_share``), the test itself is broken: the cause of the failures is unclear.
+    """
     since = pd.Timestamp(day_of(most["blocked_from"]) or period.since)
     until = pd.Timestamp(day_of(most["blocked_until"]) or period.last_day)
     share = share_of(test, since, until)
@@ -291,15 +325,16 @@ def _beside(
     failing = most["blocked_session_count"]
     valid = failing + most["ok_session_count"]
     is_failing = bool(failing and 5 * failing >= valid)
-    note = str(most["note"])
-    aside = ""
+    note, aside, state = str(most["note"]), "", most["state"]
     if most["state"] in LISTED and not is_domestic:
         aside = "not_domestic"
     elif most["state"] not in LISTED and is_failing:
-        aside = "instrument" if has_control and share >= DEFECT_SHARE else "impaired"
+        aside = "instrument" if failing_share >= DEFECT_SHARE else "impaired"
     if aside == "instrument":
+        state = "impaired" if state == "unexplained" else state
         note = "; ".join(filter(None, [note, DEFECT_NOTE]))
     return {
+        "state": state,
         "elsewhere_anomaly_share": share,
         "control": control,
         "set_aside_reason": aside,
@@ -360,34 +395,17 @@ def name_tests(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(test_name=table["test_name"].map(title_of))
 
 
-def share_by_month(study: MessagingStudy, judged: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compare the share of anomalies with that of a typical other country.
+def share_by_month(study: MessagingStudy, months: pd.DataFrame) -> pd.DataFrame:
+    """Return the contract's ``messaging_by_month`` with two more columns.
 
-    Args:
-        study: has the counts of other countries.
-        judged: with at least one test.
-
-    Returns:
-        How many percentage points it is higher here, 0 if it is not: a row a test, a column a
-        month. And for each test in the whole period ``share`` and ``test_count``, the tests that
-        did not fail.
+    ``anomaly_share`` is that of the tests that did not fail; ``elsewhere_anomaly_share`` the mean
+    of the weeks' medians in other countries, empty without their counts.
     """
-    days = judged.days.assign(
-        panel=judged.days["test_name"].map(title_of),
-        month=judged.days["day"].dt.strftime("%Y-%m"),
-        test_count=judged.days["ok_count"] + judged.days["anomaly_count"],
-    )
-    months = days.groupby(["panel", "month"])[["anomaly_count", "test_count"]].sum()
-    here = months["anomaly_count"] / months["test_count"].where(months["test_count"] > 0)
-    weeks = study.elsewhere.weeks.assign(
-        panel=lambda rows: rows["test_name"].map(title_of),
-        month=lambda rows: rows["week"].dt.strftime("%Y-%m"),
-    )
-    elsewhere = weeks.groupby(["panel", "month"])["typical"].mean()
-    above = 100 * (here - elsewhere.reindex(here.index).fillna(0.0)).clip(lower=0.0)
-    whole = days.groupby("panel", sort=False)[["anomaly_count", "test_count"]].sum()
-    whole["share"] = whole["anomaly_count"] / whole["test_count"].clip(lower=1)
-    return above.astype(float).unstack(), whole
+    valid = months["ok_count"] + months["anomaly_count"]
+    weeks = study.elsewhere.weeks.assign(month=lambda rows: rows["week"].dt.strftime("%Y-%m"))
+    elsewhere = weeks.groupby(["test_name", "month"])["typical"].mean()
+    shared = months.assign(anomaly_share=months["anomaly_count"] / valid.where(valid > 0))
+    return shared.join(elsewhere.rename("elsewhere_anomaly_share"), on=["test_name", "month"])
 
 
 def count_country(study: MessagingStudy) -> pd.DataFrame:

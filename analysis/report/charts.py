@@ -7,7 +7,6 @@ from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH
 from analysis.pages.tracks import Bar, Row, draw_figure, draw_tracks
-from analysis.reference.networks import SEVERAL_DAYS
 from analysis.report.app_tables import title_of
 from analysis.report.finding_words import Telling, Words, word_finding
 from analysis.report.findings import Numbers, Tables, add_pairs, find_changes
@@ -23,8 +22,6 @@ from analysis.vocabulary import (
     SET_ASIDE_REASONS,
 )
 
-#: The most networks that a figure draws, since anybody can make up networks.
-_MOST_NETWORKS = 60
 #: Columns of ``answers`` that a page has room for.
 SHARED_ANSWER = [
     "address",
@@ -49,18 +46,6 @@ def describe_bars(lengths: pd.Series, parts: pd.Series | None = None) -> str:
     if parts is not None:
         texts = parts.map("{:,}".format) + " of " + texts
     return "; ".join(f"{name} {text}" for name, text in texts.items())
-
-
-def choose_steadiest(networks: pd.DataFrame) -> pd.DataFrame:
-    """Return the networks to draw: those with measurements on most days, at most sixty.
-
-    Networks that were measured on one or two days are left out, unless there are no others.
-
-    Args:
-        networks: ``Study.networks``.
-    """
-    several = networks[networks["day_count"] >= SEVERAL_DAYS]
-    return (several if len(several) else networks).nlargest(_MOST_NETWORKS, "day_count")
 
 
 def word_changes(study: Study, tables: Tables, numbers: Numbers) -> Words | None:
@@ -128,6 +113,27 @@ def tabulate_intervals(study: Study, intervals: pd.DataFrame) -> pd.DataFrame:
             "chance",
         ]
     ]
+
+
+def count_methods(listed: pd.DataFrame) -> pd.DataFrame:
+    """Return the methods of blocking of each network, those with most listed sites first.
+
+    Args:
+        listed: listed pairs on the country's access networks, with ``network``.
+
+    Returns:
+        ``probe_asn, network, listed_site_count, mechanism``; the methods in words, each with its
+        number of sites.
+    """
+    named = listed.assign(mechanism=listed["mechanism"].map(MECHANISMS))
+    counts = named.groupby(["probe_asn", "network"]).agg(
+        listed_site_count=("domain", "size"), mechanism=("mechanism", _count_methods)
+    )
+    return counts.sort_values("listed_site_count", ascending=False, kind="stable").reset_index()
+
+
+def _count_methods(methods: pd.Series) -> str:
+    return "; ".join(f"{method}: {count:,}" for method, count in methods.value_counts().items())
 
 
 def count_withheld(study: Study, withheld: pd.DataFrame) -> pd.DataFrame:
