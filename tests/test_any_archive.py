@@ -107,7 +107,6 @@ def test_where_nothing_was_tested_enough_no_page_counts_out_of_none(tmp_path: Pa
     """One measurement: no page says of 0 of 0 sites that they were blocked; no figure is empty."""
     pages = _report(tmp_path, [line_of()])
     assert "was tested enough to say what is blocked" in pages["index.html"]
-    assert "No site is listed, so there is no figure." in pages["2-confirmation.html"]
     assert "at least 30 sites were reached" not in pages["9-coverage.html"]
     assert list(find_faults(tmp_path / "report")) == []
 
@@ -116,8 +115,8 @@ def test_where_nobody_measured_on_an_access_network_pages_say_so(tmp_path: Path)
     networks = tmp_path / "networks.csv"
     networks.write_text("asn,network,operator,kind,source\n64500,A VPN,,vpn,test\n", "utf-8")
     pages = _report(tmp_path, [line_of()], NETWORKS=str(networks))
-    assert "No access network of the country was tested on several days" in pages["9-coverage.html"]
-    assert "no access network has a test" in pages["9-coverage.html"]
+    assert "No pair of a site and an access network is counted." in pages["9-coverage.html"]
+    assert "no access network was tested on three days or more" in pages["9-coverage.html"]
     assert list(find_faults(tmp_path / "report")) == []
 
 

@@ -145,8 +145,11 @@ def test_invented_names_take_no_room(tmp_path: Path) -> None:
         written[what] = report([f"{name}={value}" for name, value in given.items()])
     files = {what: set(contents(out)) for what, out in written.items()}
     assert files["invented"] == files["honest"]
-    sizes = {what: sum(map(len, contents(out, "*.html").values())) for what, out in written.items()}
-    assert sizes["invented"] < 1.3 * sizes["honest"]
+    sizes = {}
+    for what, out in written.items():  # the index has a line for each tested site, so none of it
+        pages = contents(out, "*.html")
+        sizes[what] = sum(len(page) for name, page in pages.items() if name != "sites/index.html")
+    assert sizes["invented"] < 1.1 * sizes["honest"]
     networks = read_csv(written["invented"] / "tables" / "networks.csv").set_index("probe_asn")
     is_invented = networks["network"].str.startswith("Invented")
     assert is_invented.sum() == 300

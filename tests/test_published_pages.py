@@ -273,6 +273,7 @@ def test_a_cell_a_row_and_a_bar_open_what_they_show(
             if "km/" in place and file.startswith("../"):
                 assert not (path.parent / file.removeprefix("../")).exists(), link["href"]
             if kind == "pair":
+                section = section.find_parent("details", class_="pair") or section
                 assert re.search(rf"\b{anchor}\b", section.get_text()), (place, link["href"])
                 assert re.search(r"\d", section.get_text().replace(anchor, "")), section
                 group = link.find_parent("tr").select_one("a.site")

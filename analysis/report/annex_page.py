@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH, Language, elided, visible
-from analysis.pages.formats import link, site_link
+from analysis.pages.formats import link, pair_link, site_link
 from analysis.pages.html_tables import blocks, render_table
 from analysis.period import Period
 from analysis.report.annex import REASON_SENTENCES, link_countries
@@ -28,6 +28,7 @@ from analysis.report.verdict_words import (
     add_local_hours,
     grade_certainty,
     name_resolvers,
+    network_name,
     open_template,
     split_parts,
     word,
@@ -260,7 +261,12 @@ def _groups(
             "site": site_link(domain),
             "decision": show_decision(decided.get(domain), lang),
             "rows": [
-                (row, name_resolvers(row, names), CERTAINTY[grades[domain, row.probe_asn]])
+                (
+                    row,
+                    pair_link(row.domain, row.probe_asn, network_name(row)),
+                    name_resolvers(row, names),
+                    CERTAINTY[grades[domain, row.probe_asn]],
+                )
                 for row in shown
             ],
             "more_count": len(rows) - len(shown),

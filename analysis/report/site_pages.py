@@ -25,6 +25,8 @@ from analysis.report.finding_words import draw_on_axis, say_spans
 from analysis.report.first_page import read_decided, read_summary, show_decision
 from analysis.report.verdict_words import (
     TEMPLATES,
+    grade_certainty,
+    name_resolvers,
     network_name,
     open_template,
     say_rivals,
@@ -38,11 +40,13 @@ from analysis.tables import list_rows, read_table, tell_network
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.witnesses import countries_url
 from analysis.vocabulary import (
+    CERTAINTY,
     INSUFFICIENT,
     LISTED,
     METHODS,
     NETWORK_KINDS,
     SET_ASIDE_REASONS,
+    STATES,
 )
 
 _FLAGS = """
@@ -231,6 +235,7 @@ def make_pages(
         domain = record.site.domain
         content = open_template("site.html.j2", lang).render(
             **_describe(record, setting, lang, rules),
+            listed_table=_tabulate(record, names, lang),
             pairs=[_pair(cell, record, setting, names, lang) for cell in _told(record)],
             more=len(_list_failing(record)) - len(_told(record)),
             has_fingerprints=summary["has_fingerprints"],
@@ -361,6 +366,7 @@ def _pair(
     stretches, withheld = record.stretches.get(asn, []), record.withheld.get(asn, [])
     return {
         "anchor": tell_network(asn),
+        "is_listed": asn in record.stretches,
         "network": network_name(cell),
         "state": state_words(lang, cell),
         "sentences": [
@@ -373,6 +379,27 @@ def _pair(
             for day in record.days.get(asn, [])
         ],
     }
+
+
+def _tabulate(record: SiteRecord, names: Mapping[int, str], lang: Language) -> Markup:
+    """Return the listed periods, a row a network and period, as the annex has them."""
+    if not record.listed:
+        return Markup("")
+    rows = [
+        (
+            row,
+            Markup('<a href="#{}">{}</a>').format(tell_network(cell.probe_asn), network_name(cell)),
+            name_resolvers(row, names),
+            CERTAINTY[grade_certainty(cell)],
+        )
+        for cell in record.listed
+        for row in record.stretches[cell.probe_asn]
+    ]
+    macros = open_template("annex.html.j2", lang).module
+    group = dict.fromkeys(("name", "since", "count", "category", "site", "decision"), "")
+    caption = lang.say("Access networks on which it is listed")
+    table = macros.table(caption, [{**group, "rows": rows, "more_count": 0}])
+    return Markup(macros.symbols([(name, STATES[name]) for name in LISTED]) + table)
 
 
 def _address(lang: Language, cut: Cell) -> Markup:

@@ -1,11 +1,25 @@
 "use strict";
-// The annex: shows the rows that hold what is typed, and puts the sites in another order.
+// The annex: shows the rows that hold what is typed, and puts the sites in another order;
+// on a phone each row opens.
 (function () {
+  var tables = Array.prototype.slice.call(document.querySelectorAll("table.annex"));
+  // On a phone a row is a line that opens.
+  tables.forEach(function (table) {
+    table.classList.add("folds");
+    table.addEventListener("click", function (event) {
+      var row = event.target.closest("tr.pair");
+      if (!row || event.target.closest("a")) { return; }
+      var isOpen = row.classList.toggle("open");
+      row.querySelector(".opens").setAttribute("aria-expanded", String(isOpen));
+    });
+    table.querySelectorAll(".opens").forEach(function (button) { button.hidden = false; });
+  });
+
   var controls = document.querySelector(".annex-controls");
+  if (!controls) { return; } // a site's page has the table alone
   var filter = controls.querySelector(".annex-filter");
   var order = controls.querySelector(".annex-order");
   var count = controls.querySelector(".annex-count");
-  var tables = Array.prototype.slice.call(document.querySelectorAll("table.annex"));
   var groups = tables.map(function (table) {
     return Array.prototype.slice.call(table.tBodies);
   });
