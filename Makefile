@@ -45,13 +45,14 @@ arguments = $(foreach v,$(given) $(inherited),$(call quote,$v=$(call one_line,$v
 unexport $(given) PYTHON
 
 # make ends with status 2 whatever the program's was, so the program notes its own in a file, and
-# the target fails with it as make's last line. A shell in between would keep signals to itself.
+# the target fails with it as make's last line, unless it is 10, the news of `watch`, which is no
+# failure. A shell in between would keep signals to itself.
 NOTE = .venv/.exit-status-$(MAKE_ID)
 MAKE_ID := $(shell echo $$PPID)
 run = @EXIT_STATUS_FILE=$(NOTE) exec $(PY) -m analysis $1 $(arguments)
 DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
-finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
+finish = @$(foreach status,$(noted),$(if $(filter-out 0 10,$(status)),$(error exit status $(status)),:))
 
 .PHONY: help setup setup-reader setup-dev report sensitivity pdf ingest doctor field-check topic watch share validate audit notice test check bundle release translations lab bench clean \
   run-report run-sensitivity run-ingest run-doctor run-field-check run-topic run-watch run-share run-validate run-audit run-notice run-pdf FORCE
@@ -88,7 +89,7 @@ field-check: run-field-check  ## judge the measurements that OONI's analysts lab
 topic: run-topic  ## show some sites (SITES) in several countries (COUNTRIES) on one page
 	$(finish)
 
-watch: run-watch  ## show what changed since the last run; exit status 10 if anything did
+watch: run-watch  ## show what changed since the last run
 	$(finish)
 
 share: run-share  ## write the observations of a period, to be another team's SOURCE

@@ -260,9 +260,11 @@ def test_several_countries_have_one_page_and_one_feed(
         f"OUT={tmp_path / 'out'}",
         "JOBS=1",
     ]
-    status, said, wrong = command("watch", *arguments)
-    assert status == 3, said + wrong  # of QT there is nothing
-    assert "QT: " in said + wrong
+    for until in ("2024-07-03", "2024-08-01"):  # before and after what is listed later
+        arguments[2] = f"UNTIL={until}"
+        status, said, wrong = command("watch", *arguments)
+        assert status == 3, said + wrong  # of QT there is nothing
+        assert "QT: " in said + wrong
     every, own = tmp_path / "out" / "all", tmp_path / "out" / "qr"
     news = read_csv(every / "tables" / "watch_countries.csv")
     assert set(news["probe_cc"]) == {"QR"}

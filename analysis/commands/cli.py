@@ -179,7 +179,8 @@ def pdf(arguments: Arguments = None) -> None:
 def watch(arguments: Arguments = None) -> None:
     """Show what changed since the last run: sites newly blocked, unblocked or suspicious.
 
-    Exit status 10 if anything changed. Without dates, UNTIL is today and SINCE is 180 days
+    Exit status 10 if anything changed (make watch: 0). The first run has nothing to compare with,
+    and shows what stands. Without dates, UNTIL is today and SINCE is 180 days
     earlier. OUT (default reports/<cc>/watch/) remembers the last run. PROBE_CC=KH,VN looks at each
     country, and makes one page and one feed of all (reports/watch/kh-vn/).
     """

@@ -80,6 +80,7 @@ from analysis.review.publication import (
 )
 from analysis.review.reports import Report, read_report
 from analysis.review.standing import (
+    FIRST_LOOK,
     LOG,
     RECORD,
     STANDING,
@@ -100,7 +101,7 @@ from analysis.study.parameters import StudyParameters
 from analysis.study.study import ReferenceLists, Study, open_messaging, study_on
 from analysis.tables import read_table, tell_network, write_table
 from analysis.verdicts.witnesses import hide_measurements
-from analysis.vocabulary import WATCH_CHANGES
+from analysis.vocabulary import WATCH_CHANGES, WATCH_STATUS
 
 #: Parameters of single notebooks besides those of the study. A report sets them as well, so that
 #: it does not depend on values saved in a notebook.
@@ -580,8 +581,9 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
     settings = inputs.settings
     judged = _find_all(inputs)
     now = carry_over(last.standing, judged) if last else judged
-    news = find_news(last.standing if last else None, now)
-    run = describe_run(inputs)
+    news = find_news(last.standing if last else now.pairs, now)
+    first = last.first_day if last else settings.study.period.last_day
+    run = describe_run(inputs) | {RECORD: True, FIRST_LOOK: str(first)}
     with published(settings.out, RECORD, withheld=inputs.lists.withheld) as build:
         this = Report(build.folder, run)
         pairs, entries = now.pairs, add_to_log(last, news, this)
@@ -594,8 +596,8 @@ def look(inputs: Inputs, last: Look | None, tell: Callable[[Iterable[str]], None
             item = SetItem(PAGE, lang.say("Early warning"), "", lang.code)
             write_alone(build.folder, edition, item, show_watch(log, standing, this, lang))
         (build.folder / FEED).write_text(write_feed([(log, this)]), "utf-8", newline="\n")
-        build.run = run | {RECORD: True}
-        lines = [*_say(news, last is None), *say_thin(judged, settings.study.period)]
+        build.run = run
+        lines = [*_say(news, None if last else pairs), *say_thin(judged, settings.study.period)]
         tell(map(printable, lines))
     return len(news)
 
@@ -627,10 +629,19 @@ def say_thin(standing: Standing, period: Period) -> Iterator[str]:
         )
 
 
-def _say(news: pd.DataFrame, is_first: bool) -> Iterator[str]:
-    """Iterate over lines for a terminal about the changes since the last run."""
-    if is_first:
-        yield "first look: all that stands is new"
+def _say(news: pd.DataFrame, standing: pd.DataFrame | None) -> Iterator[str]:
+    """Iterate over lines for a terminal about the changes since the last run.
+
+    Of the first run these are counts of what stands.
+    """
+    if standing is not None:
+        yield "first look: what stands now; the next look tells what is new"
+        statuses = Counter(standing["status"])
+        yield from (
+            f"{words}: {statuses[status]:,}"
+            for status, words in WATCH_STATUS.items()
+            if statuses[status]
+        )
     elif news.empty:
         yield "nothing new since the last look"
     counts = Counter(news["change"])

@@ -19,7 +19,7 @@ from analysis.pages.replacing import published, refuse_foreign
 from analysis.reference.reference_files import NOTEBOOKS, REPOSITORY, country_name, is_fictional
 from analysis.reference.withheld import hide_names, load_withheld_of
 from analysis.review.reports import Report, read_report
-from analysis.review.standing import LOG
+from analysis.review.standing import LOG, STANDING
 from analysis.review.topic import read_countries, topic_of
 from analysis.review.watch_page import FEED, PAGE, show_watches, write_feed
 from analysis.study.parameters import PARAMETERS, absolute, whole_number
@@ -189,6 +189,7 @@ def publish_watches(every: Sequence[Settings], out: str) -> Path:
         (hide_names(read_table(report.tables, LOG), withheld, report.probe_cc, "item"), report)
         for report in found
     ]
+    standings = [read_table(report.tables, STANDING) for report in found]
     news = pd.concat([log.assign(probe_cc=report.probe_cc) for log, report in looks])
     with published(folder, _WATCHES, withheld=withheld) as build:
         write_table(build.tables, _ALL_NEWS, typed(_ALL_NEWS, news))
@@ -196,7 +197,7 @@ def publish_watches(every: Sequence[Settings], out: str) -> Path:
         for edition in list_editions(every[0].languages, describe):
             lang = edition.page.lang
             item = SetItem(PAGE, lang.say("Early warning"), "", lang.code)
-            write_alone(build.folder, edition, item, show_watches(looks, lang))
+            write_alone(build.folder, edition, item, show_watches(looks, standings, lang))
         (build.folder / FEED).write_text(write_feed(looks), "utf-8", newline="\n")
         build.run = {
             _WATCHES: {report.probe_cc: report.digest for report in found},

@@ -376,6 +376,7 @@ def _tidy(html: str) -> str:
 _NEEDED_BY = {
     "search.js": '<div class="search" hidden>',
     "annex.js": '<table class="annex"',
+    "cards.js": '<div class="cards">',
 }
 _POLICY = "default-src 'none';"
 

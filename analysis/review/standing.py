@@ -6,6 +6,7 @@ interrupted run leaves the one before as it was; if it is removed, watching star
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import pandas as pd
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.replacing import recover
-from analysis.period import Period
+from analysis.period import Period, day_of
 from analysis.reference.reference_files import country_name
 from analysis.reference.withheld import Withheld, load_withheld
 from analysis.report.app_tables import Judged, judge_apps
@@ -281,6 +282,8 @@ def _find_suspicious(hints: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
 LOG, STANDING = "watch", "watch_standing"
 #: The key of ``run.json`` that marks the folder of a look.
 RECORD = "watch"
+#: The key of ``run.json`` with the last day of the first look.
+FIRST_LOOK = "first_look"
 UNSEEN = "not tested enough since"
 _COPIED = (
     "state",
@@ -333,6 +336,11 @@ class Look:
     standing: pd.DataFrame
     log: pd.DataFrame
 
+    @property
+    def first_day(self) -> date:
+        """The last day of the first look."""
+        return day_of(self.report.run.get(FIRST_LOOK)) or self.report.period.last_day
+
 
 def read_last_look(out: Path, probe_cc: str, period: Period) -> Look | None:
     """Read the last look that was kept in its folder; None if there was none.
@@ -359,14 +367,15 @@ def read_last_look(out: Path, probe_cc: str, period: Period) -> Look | None:
             period.until,
             f"{report.period.until} is accepted at the earliest, since the "
             "last look reached so far (is the clock right?); or remove the folder, and the next "
-            f"look begins anew: all that stands is new to it ({out})",
+            f"look is the first again ({out})",
         )
     check_tables(report, (LOG, STANDING), "OUT")
     withheld = load_withheld(probe_cc)
     standing, log = (
         _withhold(read_table(report.tables, name), withheld) for name in (STANDING, LOG)
     )
-    return Look(report, standing, log)
+    # earlier versions called all that stood at the first look new
+    return Look(report, standing, log[log["earlier_look"].notna()])
 
 
 def _withhold(pairs: pd.DataFrame, withheld: Withheld) -> pd.DataFrame:
@@ -401,20 +410,18 @@ def carry_over(before: pd.DataFrame, now: Standing) -> Standing:
     return replace(now, pairs=typed(STANDING, [rows[key] for key in sorted(rows)]))
 
 
-def find_news(before: pd.DataFrame | None, now: Standing) -> pd.DataFrame:
+def find_news(before: pd.DataFrame, now: Standing) -> pd.DataFrame:
     """Return the news, a row a change of a pair.
 
     Args:
-        before: the pairs at the last look, the contract's ``watch_standing``; None where nobody
-            has looked before, so that all is new.
+        before: the pairs at the last look, the contract's ``watch_standing``.
         now: those of this look, see ``carry_over``.
 
     Returns:
         ``KEY``, ``change`` (``vocabulary.WATCH_CHANGES``), and the evidence: that of this look,
         or of the last one where the pair does not stand any more.
     """
-    earlier = {} if before is None else _by_pair(before)
-    by_pair = _by_pair(now.pairs)
+    earlier, by_pair = _by_pair(before), _by_pair(now.pairs)
     rows = []
     for key in sorted(earlier.keys() | by_pair.keys()):
         row = by_pair.get(key) or earlier[key]

@@ -22,11 +22,11 @@ from analysis.report.annex import AFTER, SINCE
 from analysis.report.app_tables import DEFECT_NOTE
 from analysis.report.verdict_words import say_note
 from analysis.review.reports import Report
-from analysis.review.standing import UNSEEN, UNTESTED, WEB
+from analysis.review.standing import FIRST_LOOK, UNSEEN, UNTESTED, WEB
 from analysis.study.lineage import Lineage
 from analysis.tables import TABLES, name_network, tell_cells
 from analysis.verdicts.caveats import BEFORE_FIRST_TEST, BYSTANDER, ONE_INPUT
-from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
+from analysis.vocabulary import CAUSES, WATCH_CHANGES
 
 PAGE = "watch.html"
 #: The news as an Atom feed, beside the page.
@@ -43,12 +43,9 @@ _BEGINNING = [
     "state",
     "mechanism",
     "schedule",
-    "last_seen_open",
     "blocked_from",
     "blocked_session_count",
     "session_count",
-    "day_count",
-    "chance",
     "witness_url",
     "note",
 ]
@@ -68,11 +65,9 @@ _HINT = [
     "domain",
     "network",
     "mechanism",
-    "last_seen_open",
     "blocked_from",
     "blocked_session_count",
     "session_count",
-    "day_count",
     "chance",
     "witness_url",
 ]
@@ -101,10 +96,10 @@ def show_watch(
         lang: of the words.
     """
     log, standing = (_for_page(frame, lang) for frame in (log, standing))
-    last = log["look"].max()
+    last = log["look"].max()  # NaT where nothing has changed yet
     news, before = log[log["look"] == last], log[log["look"] != last]
     form = macros("watch.html.j2", lang)
-    opening = form.news(**_describe_news(news, lang), reached=look.period.last_day)
+    opening = form.news(**_describe_news(news, look, lang))
     opening += form.standing(standing["status"].value_counts().to_dict())
     sections: list[tuple[str, Markup]] = [("", Markup(opening))]
     sections += _show_news(news, lang)
@@ -127,22 +122,26 @@ def show_watch(
 
 
 def show_watches(
-    looks: Sequence[tuple[pd.DataFrame, Report]], lang: Language
+    looks: Sequence[tuple[pd.DataFrame, Report]],
+    standings: Sequence[pd.DataFrame],
+    lang: Language,
 ) -> list[tuple[str, Markup]]:
     """Return the sections of the page of several countries: one a country, then how to read it.
 
     Args:
         looks: each country's ``watch``, and what the ``run.json`` of its last look says.
+        standings: each country's ``watch_standing``; only counts of it are shown.
         lang: of the words.
     """
     form = macros("watch.html.j2", lang)
     sections: list[tuple[str, Markup]] = []
     provenance = {}
-    for log, look in looks:
+    for (log, look), standing in zip(looks, standings, strict=True):
         country = country_name(look.probe_cc, lang)
         log = _for_page(log, lang)
         news = log[log["look"] == log["look"].max()]
-        opening = form.news(**_describe_news(news, lang), reached=look.period.last_day)
+        opening = form.news(**_describe_news(news, look, lang))
+        opening += form.standing(standing["status"].value_counts().to_dict())
         tables = [table for _, table in _show_news(news, lang, country)]
         sections.append((country, Markup(opening) + Markup("").join(tables)))
         provenance[country] = f"sha256 {look.run['input_digest']}"
@@ -202,7 +201,7 @@ def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
     )
 
 
-def _describe_news(news: pd.DataFrame, lang: Language) -> dict[str, Any]:
+def _describe_news(news: pd.DataFrame, look: Report, lang: Language) -> dict[str, Any]:
     """Return the values of the opening: the number of news by kind, and when and why they came."""
     counts = news["change"].value_counts()
     first = next(news.itertuples(index=False), None)
@@ -215,6 +214,8 @@ def _describe_news(news: pd.DataFrame, lang: Language) -> dict[str, Any]:
         ],
         "last": last,
         "earlier": earlier,
+        "reached": look.period.last_day,
+        "first_look": day_of(look.run.get(FIRST_LOOK)),
         "causes": [
             lang.say(CAUSES[cause]).lower()
             for cause in str(getattr(first, "cause", "")).split(";")
@@ -257,7 +258,7 @@ def _show_news(
                 file="watch_countries.csv" if country else "watch.csv",
                 lang=lang,
             )
-            yield lang.heading(words), table
+            yield lang.heading(words), _as_cards(table)
 
 
 def _show_earlier(before: pd.DataFrame, lang: Language) -> Markup:
@@ -266,7 +267,7 @@ def _show_earlier(before: pd.DataFrame, lang: Language) -> Markup:
     rows = before.assign(order=order).sort_values(
         ["look", "order", "domain", "probe_asn"], ascending=[False, True, True, True]
     )
-    return render_table(
+    table = render_table(
         rows[columns],
         lang.say("News by look, the latest first"),
         "",
@@ -275,18 +276,10 @@ def _show_earlier(before: pd.DataFrame, lang: Language) -> Markup:
         file="watch.csv",
         lang=lang,
     )
+    return _as_cards(table)
 
 
 def _show_standing(standing: pd.DataFrame, lang: Language) -> Markup:
-    counts = pd.crosstab(standing["network"], standing["status"])
-    by_network = render_table(
-        counts.reindex(columns=list(WATCH_STATUS), fill_value=0).reset_index(),
-        lang.say("Sites and apps by network and by where they stand"),
-        "",
-        _SHOWN,
-        {status: lang.say(words) for status, words in WATCH_STATUS.items()},
-        lang=lang,
-    )
     columns = ["domain", "network", "status", "mechanism", "blocked_from", "blocked_until", "note"]
     pairs = render_table(
         standing[columns],
@@ -297,4 +290,9 @@ def _show_standing(standing: pd.DataFrame, lang: Language) -> Markup:
         file="watch_standing.csv",
         lang=lang,
     )
-    return by_network + pairs
+    return _as_cards(pairs)
+
+
+def _as_cards(tables: Markup) -> Markup:
+    """Return tables whose rows are cards on a phone."""
+    return Markup('<div class="cards">{}</div>').format(tables)
