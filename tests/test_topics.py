@@ -152,13 +152,11 @@ def test_all_blocked_hardly_tested_and_nothing_there(
     assert countries["told_domain_count"].to_dict() == {"QR": "2", "QS": "0", "QT": "0"}
     text = _text(tmp_path / "out")
     told = (
-        "Fictional country QR : of 2 tested sites, 0 are blocked and all 2 likely blocked, each on "
-        "one or more of 2 access networks, of 2 that were tested. At least one was blocked on 1 "
-        "July 2024 already, the first of these days; nothing says since when.",
-        "Fictional country QS : no conclusion. All 2 tested sites had too few tests on each "
-        "network.",
-        "Fictional country QT : nothing is known. The source has no measurement of these days.",
         "Tested in none of these countries, so that nothing can be said of them: nowhere.example.",
+        "Fictional country QR 2 2 2 0 2 2 2024-07-01 0 At least one was blocked on the first of "
+        "these days; since when is not known.",
+        "Fictional country QS 2 0 2 0 0 0 – 4 Too few tests of each site on each network.",
+        "Fictional country QT 0 0 0 0 0 0 – 0 The source has no measurement of these days.",
     )
     places = [text.index(sentence) for sentence in told]
     assert places == sorted(places)

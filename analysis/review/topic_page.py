@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH
 from analysis.pages.formats import macros, site_link
-from analysis.pages.html_tables import state_codes
+from analysis.pages.html_tables import render_table, state_codes
 from analysis.pages.tracks import Row, span_bars
 from analysis.period import Period, day_of
 from analysis.reference.events import Event
@@ -25,37 +25,79 @@ from analysis.vocabulary import INSUFFICIENT, LISTED, MATRIX_STATES, SET_ASIDE_R
 Tables = Mapping[str, pd.DataFrame]
 #: Sites in the matrix, and stretches in the figure.
 _MOST_SITES, _MOST_LINES = 60, 60
+_HEADINGS = {
+    "told_domain_count": "With a conclusion",
+    "network_count": "Networks with a test",
+    "blocked": "Sites blocked",
+    "likely_blocked": "Sites likely blocked",
+    "blocked_network_count": "Networks that block one",
+    "blocked_from": "First seen blocked",
+    "untold_pair_count": "Pairs of site and network without a conclusion",
+}
 
 
 def open_page(tables: Tables, study: TopicStudy, missing: Sequence[str]) -> Markup:
-    """Return the opening: what is known of each country, in a sentence or two.
+    """Return the opening: how many sites were tested, and what is known of each country, in a row.
 
     Args:
         tables: of a topic.
         study: the topic and its days.
         missing: names of the topic that no country tested.
     """
-    countries, sites = tables[COUNTRIES], tables[SITES]
-    first = sites.groupby("probe_cc")["blocked_from"].min().to_dict()
-    states = sites.groupby("probe_cc")["state"].value_counts().to_dict()
-    rows = [
-        row._asdict()
-        | {
-            "first_day": day_of(first.get(row.probe_cc)),
-            "blocked_count": states.get((row.probe_cc, "blocked"), 0),
-            "likely_count": states.get((row.probe_cc, "likely_blocked"), 0),
-        }
-        for row in list_rows(countries)
-    ]
-    return Markup(
-        macros("topic.html.j2").opening(
-            study.topic.in_words,
-            rows,
-            sites["domain"].nunique(),
-            study.period,
-            list(missing),
-        )
+    site_count = tables[SITES]["domain"].nunique()
+    opening = macros("topic.html.j2").opening(study.topic.in_words, site_count, list(missing))
+    table = render_table(
+        tell_countries(tables, study.period),
+        "What is known of each country",
+        "Each site counts as on the network with the worst result.",
+        _MOST_SITES,
+        _HEADINGS,
+        file="topic_countries.csv",
     )
+    return Markup(opening) + Markup('<div class="cards">{}</div>').format(table)
+
+
+def tell_countries(tables: Tables, period: Period) -> pd.DataFrame:
+    """Return a row a country, in the order of the codes: what was tested, found, and not known."""
+    countries, sites = tables[COUNTRIES], tables[SITES]
+    days = sites.groupby("probe_cc")["blocked_from"].min().to_dict()
+    first = [day_of(days.get(code)) for code in countries["probe_cc"]]
+    states = sites.groupby(["probe_cc", "state"]).size()
+    counts = {
+        state: [int(states.get((code, state), 0)) for code in countries["probe_cc"]]
+        for state in LISTED
+    }
+    numbers = ["domain_count", "told_domain_count", "network_count"]
+    blind = countries["pair_count"] - countries["told_pair_count"]
+    return pd.DataFrame(
+        {
+            "country": countries["country"],
+            **countries[numbers],
+            **counts,
+            "blocked_network_count": countries["blocked_network_count"],
+            "blocked_from": pd.to_datetime(pd.Series(first, dtype="object")),
+            "untold_pair_count": blind,
+            "note": [
+                _remark(row, day, period)
+                for row, day in zip(list_rows(countries), first, strict=True)
+            ],
+        }
+    )
+
+
+def _remark(country: Any, first: date | None, period: Period) -> str:
+    """Return what the numbers of a country do not say."""
+    if country.reading == "not_stored":
+        return f"No measurement of these days is in the store; to fetch them: {country.command}"
+    if country.reading == "no_measurement":
+        return "The source has no measurement of these days."
+    if not country.domain_count:
+        return "None of these sites was tested on an access network."
+    if not country.told_domain_count:
+        return "Too few tests of each site on each network. That is not evidence of access."
+    if first == period.since:
+        return "At least one was blocked on the first of these days; since when is not known."
+    return ""
 
 
 def draw_matrix(tables: Tables) -> Markup:
@@ -177,20 +219,3 @@ def tabulate_reports(tables: Tables) -> pd.DataFrame:
     columns = ["domain", "probe_cc", "state", "why", "category", "network_count", "session_count"]
     order = ["is_listed", "rank", "domain", "probe_cc"]
     return table.sort_values(order, ignore_index=True)[columns]
-
-
-def count_untold(tables: Tables) -> pd.DataFrame:
-    """Return how well each country tested the topic: a row a country."""
-    countries = tables[COUNTRIES]
-    untold = countries["pair_count"] - countries["told_pair_count"]
-    return countries.assign(untold_pair_count=untold)[
-        [
-            "country",
-            "domain_count",
-            "told_domain_count",
-            "network_count",
-            "pair_count",
-            "untold_pair_count",
-            "measurement_count",
-        ]
-    ]
