@@ -16,7 +16,7 @@ from analysis.columns import Column, Kind, column_of
 from analysis.files import digest_file
 from analysis.languages.language import ENGLISH
 from analysis.pages.headings import heading
-from analysis.pages.html_tables import render_table
+from analysis.pages.html_tables import blocks, render_table
 from analysis.pages.rendering import Appendix, SetItem
 from analysis.reference.reference_files import country_name
 from analysis.tables import TABLES, write_json
@@ -88,7 +88,9 @@ def _show(name: str) -> Markup:
     frame = pd.DataFrame(rows, columns=["name", "type", "heading", "meaning"], dtype="str")
     headings = {"name": "Column", "heading": "On pages"}
     opening = Markup("<p>{}</p>").format(_MARKUP.sub(r"\1", TABLES[name].about))
-    return opening + render_table(frame, f"Columns of {name}.csv", "", len(frame), headings)
+    table = render_table(frame, f"Columns of {name}.csv", "", len(frame), headings)
+    cards = Markup('<div class="cards">{}</div>').format(table)
+    return opening + Markup(blocks().folded(f"Its {len(frame)} columns", cards))
 
 
 def write_datapackage(tables: Path, run: Mapping[str, Any]) -> None:

@@ -157,7 +157,7 @@ def show_decisions(tables: Path, lang: Language = ENGLISH) -> list[tuple[str, Ma
         return []
     caption = lang.say("Decisions of meetings")
     table = render_table(decisions, caption, "", 40, {}, lang=lang)
-    head = Markup('<div id="{}">{}</div>').format(_ANCHOR, table)
+    head = Markup('<div id="{}"><div class="cards">{}</div></div>').format(_ANCHOR, table)
     return [(lang.heading("What was decided before"), head)]
 
 
