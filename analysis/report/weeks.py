@@ -82,8 +82,8 @@ def draw_weeks(weeks: Mapping[str, Any], page: "Telling") -> Markup:
         "Each block is one site on one network. Grey: seen, from the first to the last failing "
         "test. Black: first seen in this week, after a test that had reached the site. Striped: "
         "failed when last tested, and no test has reached the site since. Below the line: reached "
-        "again. In the last week, from {last}, {seen} were seen and {waiting} not reached since "
-        "they failed.",
+        "again. In the last week, from {last} on: seen {seen}, not reached since they failed "
+        "{waiting}.",
         last=page.mark("weeks.last_day", days[-1]),
         seen=page.mark("weeks.seen_count", seen[-1], of=days[-1].isoformat()),
         waiting=page.mark("weeks.waiting_count", waiting[-1], of=days[-1].isoformat()),
