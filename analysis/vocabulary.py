@@ -242,6 +242,7 @@ LEDGER_REASONS: dict[str, str] = {
     "other_test": "Another test",
     "other_country": "Another country",
     "out_of_period": "Outside the period",
+    "late": "Received more than two days after its time, or before it",
     "duplicate": "Same as an earlier line",
     "kept": "Kept",
     "left_out": "Not in the part of this report",

@@ -147,7 +147,7 @@ def measurement(version: str) -> dict[str, Any]:
         "input": "http://site.example/",
         "probe_cc": _CC,
         "probe_asn": "AS64500",
-        "measurement_start_time": "2024-07-01 10:00:00",
+        "measurement_start_time": "2024-07-01 00:00:00",
         "report_id": "r",
         "test_version": version,
     }

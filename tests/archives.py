@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ def line_of(number: int = 0, **changes: Any) -> bytes:
             "test_name": "web_connectivity",
             "report_id": f"r{number}",
             "input": "https://news.example/",
-            "measurement_start_time": "2024-07-01 10:00:00",
+            "measurement_start_time": "2024-07-01 00:00:00",
             "probe_cc": CC,
             "probe_asn": "AS64500",
             "test_keys": {"blocking": False, "accessible": True, "x_dns_runtime": number},
@@ -58,6 +59,18 @@ def put(folder: Path, name: str, content: bytes | Iterable[bytes]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else packed(content))
     return path
+
+
+def put_lines(folder: Path, lines: Iterable[bytes], cc: str = CC, name: str = "n0.0") -> None:
+    """Write lines into objects of the hours in which they say that they were measured."""
+    by_hour: dict[str, list[bytes]] = {}
+    hour = "2024070100"
+    for line in lines:
+        if found := re.search(rb'"measurement_start_time": "([0-9: -]{13})', line):
+            hour = re.sub("[^0-9]", "", found[1].decode())
+        by_hour.setdefault(hour, []).append(line)
+    for hour, received in by_hour.items():
+        put(folder, object_key(int(hour[8:]), name, hour[:8], cc), received)
 
 
 def read_into(store: object, source: object, probe_cc: str = CC, **options: Any) -> Collection:
@@ -92,7 +105,7 @@ def three_measurements(folder: Path) -> Iterator[Study]:
         line_of(n, measurement_start_time=f"2024-01-1{n} 10:00:00", probe_asn=asn)
         for n, asn in enumerate(("AS64496", "AS64496", "AS64497"))
     ]
-    put(folder / "archive", object_key(day="20240110"), lines)
+    put_lines(folder / "archive", lines)
     parameters = StudyParameters(
         probe_cc="QQ",
         since="2024-01-01",

@@ -554,14 +554,16 @@ def _line(number: int, day: str, **changes: Any) -> bytes:
 @pytest.fixture
 def study(tmp_path: Path) -> Iterator[Study]:
     """January: an ok, an anomaly that was uploaded twice, one of an unknown network, one received
-    in April. February: an ok and a failure, and an object that is cut."""
+    ten days late. February: an ok and a failure, one received in March, and an object that is cut.
+    """
     blocked = {"test_keys": {"blocking": "dns", "accessible": False}}
     null = {"test_keys": {"blocking": None, "accessible": None}}
     twice = _line(2, "2024-01-20", **blocked)
     objects = {
         ("20240120", 10): [_line(1, "2024-01-20"), twice],
         ("20240120", 11): [twice, _line(3, "2024-01-20", probe_asn="AS0")],
-        ("20240415", 10): [_line(4, "2024-01-31", **blocked)],
+        ("20240130", 10): [_line(8, "2024-01-20", **blocked)],
+        ("20240302", 9): [_line(4, "2024-02-29", **blocked)],
         ("20240205", 10): [_line(5, "2024-02-05"), _line(6, "2024-02-05", **null)],
     }
     archive = tmp_path / "archive"
@@ -598,33 +600,35 @@ def test_the_whole_way(
 ) -> None:
     """OONI was asked before the last upload. It has all others but the unknown network's, one of
     them twice; in February one more, which the cut object may have held."""
-    _serve(ooni, "QQ", m01=(1, 2, 0, 0), m02=(2, 0, 0, 1))
+    _serve(ooni, "QQ", m01=(1, 3, 0, 0), m02=(2, 0, 0, 1))
     store = tmp_path / "store"
-    asked = datetime(2024, 4, 10, 12, tzinfo=UTC)
+    asked = datetime(2024, 3, 1, 12, tzinfo=UTC)
     monkeypatch.setattr("analysis.sources.api._now", lambda: asked)
     fetch_counts(replies_folder(str(store)), of_country("QQ", _WINTER), print)
     tied = _tied(study, store)
     totals = tied.counts[tied.counts["flag"] == "all"].set_index("month")
-    assert totals["here_count"].to_dict() == {"2024-01": 4, "2024-02": 2}
+    assert totals["here_count"].to_dict() == {"2024-01": 3, "2024-02": 3}
     assert totals["unexplained"].to_dict() == {"2024-01": 0, "2024-02": -1}
     assert totals.at["2024-01", "explanation"] == (
-        "1 received after OONI was asked; 1 from an unknown network, which OONI drops; "
+        "1 from an unknown network, which OONI drops; "
+        "1 set apart here, because their time and their receipt disagree; "
         "1 uploaded twice and counted twice by OONI"
     )
     assert totals.at["2024-02", "explanation"] == (
-        "1 unexplained; 1 archive objects of this month were not read completely"
+        "1 received after OONI was asked; 1 unexplained; "
+        "1 archive objects of this month were not read completely"
     )
     assert tied.claim == (
-        "4 of 8 counts by month and flag are the same at OONI. 2 of the others differ for an "
+        "3 of 8 counts by month and flag are the same at OONI. 2 of the others differ for an "
         "unknown reason."
     )
     assert tied.reading == (
-        "OONI counts 6 measurements of the period and this report counts 6. Of the difference, 1 "
-        "are unexplained. OONI flags 33.3 % of its measurements as anomalous or confirmed, this "
+        "OONI counts 7 measurements of the period and this report counts 6. Of the difference, 1 "
+        "are unexplained. OONI flags 42.9 % of its measurements as anomalous or confirmed, this "
         "report flags 33.3 %."
     )
-    assert "OONI's counts were fetched on 10 April 2024." in tied.caveat
-    assert "The newest archive object in this report is of 15 April 2024, 10:00 UTC." in tied.caveat
+    assert "OONI's counts were fetched on 1 March 2024." in tied.caveat
+    assert "The newest archive object in this report is of 2 March 2024, 09:00 UTC." in tied.caveat
 
 
 def test_the_page_shows_it_where_the_source_is_oonis(

@@ -19,7 +19,7 @@ from bs4 import BeautifulSoup
 
 from analysis.reference.networks import DOMESTIC
 from analysis.worlds.writing import write_world
-from tests.archives import contents, object_key, put, read_csv
+from tests.archives import contents, put_lines, read_csv
 from tests.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,7 +102,7 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     networks = world / "reference" / "networks.csv"
     roles = read_csv(world / "truth" / "networks.csv").set_index("role")["probe_asn"]
     lines = _hostile_lines(world / "archive", int(roles["sinkhole"][2:]))
-    put(world / "archive", object_key(0, "n9.0", "20240215", "QZ"), lines)
+    put_lines(world / "archive", lines, "QZ", "n9.0")
     with networks.open("a", encoding="utf-8", newline="") as file:
         csv.writer(file).writerow((64600, LISTED_NAME, FORMULA, "isp", "test"))
     test_list = world / "reference" / "test-lists" / "qz.csv"

@@ -99,12 +99,21 @@ _BAD_INPUT: dict[str, tuple[bytes | list[bytes], dict[str, int]]] = {
         [line_of(2, measurement_start_time="2031-01-01 00:00:00")],
         {"out_of_period": 1},
     ),
-    "the last second and the first after": (
+    "the last second before and the first": (
         [
-            line_of(2, measurement_start_time="2024-07-31 23:59:59"),
-            line_of(3, measurement_start_time="2024-08-01 00:00:00"),
+            line_of(2, measurement_start_time="2024-06-30 23:59:59"),
+            line_of(3, measurement_start_time="2024-07-01 00:00:00"),
         ],
         {"kept": 1, "out_of_period": 1},
+    ),
+    # the object is of midnight, and lasts an hour; a clock may be an hour fast
+    "a claim that its receipt denies": (
+        [
+            line_of(2, measurement_start_time="2024-07-01 02:00:00"),
+            line_of(3, measurement_start_time="2024-07-01 02:00:01"),
+            line_of(4, measurement_start_time="2024-07-01 02:00:01"),
+        ],
+        {"kept": 1, "late": 2},
     ),
     "a duplicate": ([_GOOD, line_of(2), _GOOD], {"kept": 2, "duplicate": 1}),
     "a duplicate of another country": (

@@ -40,7 +40,7 @@ _PERIOD = Period(_DAY, _DAY + timedelta(days=1))
 
 def _line(number: int, day: date = _DAY, pad: int = 0) -> bytes:
     noise = random.Random(number).randbytes(pad).hex()
-    return line_of(number, measurement_start_time=f"{day} 10:00:00", probe_cc=_CC, pad=noise)
+    return line_of(number, measurement_start_time=f"{day} 00:00:00", probe_cc=_CC, pad=noise)
 
 
 def _packed(*numbers: int, day: date = _DAY, pad: int = 0) -> bytes:

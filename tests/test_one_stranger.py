@@ -12,7 +12,7 @@ from analysis.study.parameters import StudyParameters
 from analysis.study.study import Study, open_study
 from analysis.worlds.writing import write_world
 from benchmarks.drawing import report
-from tests.archives import contents, line_of, object_key, packed, put, read_csv
+from tests.archives import contents, line_of, object_key, packed, put, put_lines, read_csv
 
 _NETWORKS = range(64500, 64512)
 
@@ -46,7 +46,7 @@ def _honest_runs(days: int = 4) -> Iterator[bytes]:
 
 @contextmanager
 def _study(folder: Path, lines: Sequence[bytes]) -> Iterator[Study]:
-    put(folder / "archive", object_key(), lines)
+    put_lines(folder / "archive", lines)
     parameters = StudyParameters(
         probe_cc="QQ",
         since="2024-07-01",
@@ -128,7 +128,7 @@ def test_invented_names_take_no_room(tmp_path: Path) -> None:
     written = {}
     for what in ("honest", "invented"):
         if what == "invented":
-            put(world / "archive", object_key(cc="QN", name="n0.9"), invented)
+            put_lines(world / "archive", invented, "QN", "n0.9")
         folder = tmp_path / what
         given = {
             "PROBE_CC": "QN",
@@ -183,11 +183,11 @@ def test_an_object_that_breaks_off_is_told_of_its_networks(tmp_path: Path) -> No
                 inputs=_sites(20),
             )
         )
-        whole = packed(lines)
-        put(tmp_path / "archive", object_key(hour), whole if hour > 1 else whole[:-20])
+        whole, key = packed(lines), object_key(10, "n1.0", f"202407{hour:02}")
+        put(tmp_path / "archive", key, whole if hour > 1 else whole[:-20])
     with _study(tmp_path, [*_honest_runs()]) as study:
         unread = find_unread(study, study.networks()).set_index("item")
     counts = ["object_count", "unread_object_count"]
-    assert unread.loc["2024-07", counts].tolist() == [5, 1]
-    assert unread.loc["Rural Net 64501 (AS64501)", counts].tolist() == [3, 1]
+    assert unread.loc["2024-07", counts].tolist() == [8, 1]
+    assert unread.loc["Rural Net 64501 (AS64501)", counts].tolist() == [6, 1]
     assert not any("AS64500" in str(item) for item in unread.index)

@@ -42,7 +42,7 @@ from analysis.study.confirmation import confirm, name_tables
 from analysis.study.study import study_of
 from analysis.tables import write_table
 from analysis.vocabulary import LISTED
-from tests.archives import object_key, put
+from tests.archives import put_lines
 from tests.measurements import HOST, HTTPS, SAME, SITE, connect, lookup, measured, page, shake
 from tests.observations import connection_with, http_observation
 from tests.situations import fingerprints_for
@@ -190,7 +190,7 @@ def test_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ).encode()
         for resolver, day in (("AS15169", "02-12"), ("AS64500", "02-13"), ("AS64500", "03-13"))
     ]
-    put(tmp_path / "archive", object_key(day="20240212"), lines)
+    put_lines(tmp_path / "archive", lines)
     monkeypatch.chdir(tmp_path)
     Path("measurement.json").write_text(json.dumps(one), encoding="utf-8")
     sections = _sections("library.md")
@@ -275,7 +275,7 @@ def test_answers_of_the_library(
     ledger = dict(ask_tables("SELECT reason, line_count FROM ingestion_ledger"))
     files = f"{fictional_report.parent}/store/observations/**/webconnectivity/*.parquet"
     ((kept,),) = duckdb.sql(f"SELECT count(*) FROM read_parquet('{files}')").fetchall()
-    others = ("duplicate", "other_country", "out_of_period")
+    others = ("late", "duplicate", "other_country", "out_of_period")
     assert len(names["observations"]) == ledger["kept"] < kept
     assert kept == ledger["kept"] + sum(ledger[name] for name in others)
 

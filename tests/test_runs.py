@@ -193,7 +193,7 @@ def test_a_duplicate_is_what_a_probe_sent_twice(tmp_path: Path):
         line_of(5, software_version="1"),
         line_of(6, annotations={"platform": "ios"}),
         line_of(7, input="https://other.example/"),
-        line_of(8, measurement_start_time="2024-07-01 10:00:01"),
+        line_of(8, measurement_start_time="2024-07-01 00:00:01"),
     ]
     put(tmp_path / "archive", object_key(), lines)
     collection = read_into(tmp_path / "store", tmp_path / "archive")

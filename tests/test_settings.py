@@ -31,7 +31,7 @@ from analysis.study.parameters import StudyParameters
 from analysis.study.study import Study, load_lists, open_study, study_of
 from analysis.study.table_folder import MADE_FROM, check_tables, start_tables
 from analysis.tables import read_table, write_table
-from tests.archives import line_of, object_key, put, three_measurements
+from tests.archives import line_of, put_lines, three_measurements
 
 KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
 
@@ -415,7 +415,7 @@ def test_runs_are_drawn_with_replacement(tmp_path: Path) -> None:
     ]
     drawn: list[list[Any]] = []
     for place, order in (("forth", lines), ("back", lines[::-1])):
-        put(tmp_path / place, object_key(day="20240110"), order)
+        put_lines(tmp_path / place, order)
         whole = _open(tmp_path / place, tmp_path)
         before = _list_runs(whole)
         assert [count for *_, count in before] == [2] * 5

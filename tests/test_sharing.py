@@ -43,7 +43,7 @@ def _key(day: str, name: str = "n0.0") -> str:
     return object_key(name=name, day=day)
 
 
-def _line(number: int, start: str = "2024-07-01 10:00:00", **changes: Any) -> bytes:
+def _line(number: int, start: str = "2024-07-01 00:00:00", **changes: Any) -> bytes:
     exchange = {
         "failure": None,
         "request": {"url": "https://news.example/", "headers": {"X-Forwarded-For": _PROBE}},
@@ -145,7 +145,7 @@ def test_a_share_of_a_share_is_the_share_that_the_sender_would_make(
 def test_a_share_names_no_sender(tmp_path: Path):
     """Runs that only ``probe_id`` tells apart stay apart, in their order, with what was copied."""
     key, names = _key("20240701"), [f"sender-{letter}" for letter in "abcdefgh"]
-    start = {"test_start_time": "2024-07-01 09:59:00"}
+    start = {"test_start_time": "2024-06-30 23:59:00"}
     keys = [{"accessible": True, "x_dns_runtime": place} for place in range(len(names))]
     lines = [
         _line(n, probe_id=name, test_keys=its, **start)

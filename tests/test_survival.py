@@ -47,7 +47,7 @@ def _row(number: int = 0, **values: Any) -> tuple[Any, ...]:
     lists: dict[str, Any] = {
         field.name: [] for field in OBSERVATION if pa.types.is_list(field.type)
     }
-    start = int((datetime(2024, 7, 1, 10) - datetime(1970, 1, 1)).total_seconds())
+    start = int((datetime(2024, 7, 1) - datetime(1970, 1, 1)).total_seconds())
     known = {
         **lists,
         "report_id": f"r{number}",

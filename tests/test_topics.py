@@ -17,7 +17,7 @@ import stamina
 from analysis.errors import ParameterError
 from analysis.reference import withheld
 from analysis.reference.topics import Topic, read_topic
-from tests.archives import contents, object_key, put, read_csv
+from tests.archives import contents, put_lines, read_csv
 from tests.conftest import Command
 from tests.measurements import SITE, complete, lookup, page, shake
 
@@ -111,8 +111,8 @@ def _measure(url: str, host: str, is_blocked: bool) -> dict[str, Any]:
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """QR blocks both sites, QS was tested too rarely, and there is nothing of QT."""
     folder = tmp_path_factory.mktemp("topic") / "archive"
-    put(folder, object_key(cc="QR"), _lines("QR", _DAYS, _SITES))
-    put(folder, object_key(cc="QS"), _lines("QS", 2, ()))
+    put_lines(folder, _lines("QR", _DAYS, _SITES), "QR")
+    put_lines(folder, _lines("QS", 2, ()), "QS")
     return folder
 
 

@@ -9,18 +9,19 @@ rows             where they are                                          how the
 ===============  ======================================================  ========================
 network unknown  here; OONI drops AS0 when it receives it                ``probe_asn`` is 0
 received later   here; OONI was asked before they came                   the hour in the file's key
+late             at OONI; here they are set apart                        the same, see store.receipt
 uploaded twice   here once; at OONI twice, unless its table merged them  the ledger's duplicates
 another flag     on both sides, where the totals are equal               differences that sum to 0
 ===============  ======================================================  ========================
 
-The rows received later are certain. The unknown networks and the second uploads are each taken
-for a whole month or not at all, whichever explains the month better: if a part could be used, forty
-second uploads would explain every difference up to forty. Another flag explains a month only if its
-totals agree; otherwise nothing says which rows are missing. The rest is called unexplained: a
-tolerance, such as "within 1 %", would hide it. Archive objects that could not be read are named
-beside it and explain nothing, since nobody knows how many rows they contain. Against it: a set of
-causes may fit by chance, so each is printed with its count. Categories are not compared, because
-OONI joins its lists without a country.
+The rows received later and the late ones are certain. The unknown networks and the second uploads
+are each taken for a whole month or not at all, whichever explains the month better: if a part could
+be used, forty second uploads would explain every difference up to forty. Another flag explains a
+month only if its totals agree; otherwise nothing says which rows are missing. The rest is called
+unexplained: a tolerance, such as "within 1 %", would hide it. Archive objects that could not be
+read are named beside it and explain nothing, since nobody knows how many rows they contain. Against
+it: a set of causes may fit by chance, so each is printed with its count. Categories are not
+compared, because OONI joins its lists without a country.
 """
 
 from collections import Counter
@@ -50,9 +51,10 @@ NOT_OONI = (
 _CAUSES: Mapping[str, tuple[int, str]] = {
     "later": (1, "received after OONI was asked"),
     "no_network": (1, "from an unknown network, which OONI drops"),
+    "late": (-1, "set apart here, because their time and their receipt disagree"),
     "twice": (-1, "uploaded twice and counted twice by OONI"),
 }
-_CERTAIN = {"later"}
+_CERTAIN = {"late", "later"}
 _TOTAL = "all"
 _CELLS = (_TOTAL, *DISJOINT)
 
@@ -61,6 +63,9 @@ _NOT_AT_OONI = f"""
 SELECT {_MONTH}, if(probe_asn = 0, 'no_network', 'later'), {DISJOINT_SQL}, count(*)
 FROM observations
 WHERE probe_asn = 0 OR ({_MONTH}, object_key) IN (SELECT unnest($months), unnest($keys))
+GROUP BY ALL
+UNION ALL SELECT {_MONTH}, 'late', {DISJOINT_SQL}, count(*) FROM late_observations
+WHERE probe_asn <> 0 AND ({_MONTH}, object_key) NOT IN (SELECT unnest($months), unnest($keys))
 GROUP BY ALL
 """
 
@@ -145,7 +150,8 @@ def find_causes(study: Study, asked_at: Mapping[str, datetime]) -> Causes:
         study: the measurements.
         asked_at: month → when OONI was asked for it.
     """
-    query = f"SELECT DISTINCT {_MONTH}, object_key FROM observations"
+    query = f"""SELECT DISTINCT {_MONTH}, object_key FROM observations
+      UNION SELECT DISTINCT {_MONTH}, object_key FROM late_observations"""
     pairs = study.connection.execute(query).fetchall()
     later = [pair for pair in pairs if _is_later(pair[1], asked_at.get(pair[0]))]
     parameters = {"months": [month for month, _ in later], "keys": [key for _, key in later]}

@@ -34,6 +34,7 @@ from analysis.reference.reference_files import REPOSITORY
 from analysis.reference.release import digest_edited_readers
 from analysis.reference.withheld import load_withheld
 from analysis.sources.archive_files import find_test
+from analysis.store.receipt import IS_LATE, list_receipts
 from analysis.store.runs import COLUMNS as RUN_COLUMNS
 from analysis.store.runs import name_runs
 from analysis.store.stage_tables import FOLDER, KeptTables, connect, limit_memory
@@ -44,7 +45,10 @@ from analysis.temporary_folders import TemporaryFolder
 _STAGE = "observations"
 #: Digests of the code that chooses and writes rows, as it was imported.
 _MADE_BY = [
-    *(digest_file(Path(__file__).with_name(name)) for name in ("database.py", "runs.py")),
+    *(
+        digest_file(Path(__file__).with_name(name))
+        for name in ("database.py", "receipt.py", "runs.py")
+    ),
     DISJOINT_SQL,
     duckdb.__version__,
 ]
@@ -61,9 +65,11 @@ def provide_observations(
     """Return the catalog of a study's rows, and make it if it does not exist.
 
     It has the tables ``observations``: the columns of ``schema.OBSERVATION``, ``object_key``,
-    ``row_id`` (the position among all rows of the collection), ``run`` and ``run_known_by``
-    (``store.runs``); ``reasons``: the numbers of rows kept and left out (``reason, line_count``);
-    and ``duplicates`` (``month, flag, line_count``).
+    those of ``store.receipt``, ``row_id`` (the position among all rows of the collection), ``run``
+    and ``run_known_by`` (``store.runs``); ``late_observations``: the same of
+    rows whose claimed time and receipt disagree, which are in no run; ``reasons``: the numbers of
+    rows kept and left out (``reason, line_count``); and ``duplicates`` (``month, flag,
+    line_count``).
 
     If several processes need them, one makes them.
 
@@ -84,9 +90,11 @@ def provide_observations(
         scope_rows(writing, rows, scope, named="shared_run" if collection.excerpt else "")
         writing.execute(_DUPLICATES.format(catalog=catalog))
         writing.execute(_REASONS.format(catalog=catalog))
-        writing.execute("DROP TABLE scoped_row")
         query = _ROWS_WITH_RUNS.format(rows=rows)
         writing.execute(f"CREATE TABLE {catalog}.observations AS {query}", scope)
+        query = _LATE_ROWS.format(rows=rows)
+        writing.execute(f"CREATE TABLE {catalog}.late_observations AS {query}")
+        writing.execute("DROP TABLE scoped_row")
 
     if existing := kept.find(connection, _STAGE, _MADE_BY):
         return existing
@@ -127,9 +135,9 @@ def explain_failures() -> Iterator[None]:
 def view_rows(connection: duckdb.DuckDBPyConnection, collection: Collection, scratch: Path) -> str:
     """Make a view of all rows of a collection and return its name.
 
-    Its columns are those of the collection's files, ``object_key``, and ``row_id``, the position
-    among all rows. It reads the table ``object`` and the view ``row_of_file``. For an excerpt, the
-    view ``shared_run`` has the run of each row.
+    Its columns are those of the collection's files, ``object_key``, those of ``store.receipt``, and
+    ``row_id``, the position among all rows. It reads the table ``object`` and the view
+    ``row_of_file``. For an excerpt, the view ``shared_run`` has the run of each row.
 
     Raises:
         ContractError: a file is damaged.
@@ -140,22 +148,27 @@ def view_rows(connection: duckdb.DuckDBPyConnection, collection: Collection, scr
         if not path.is_file() or read_metadata(path.read_bytes()) is None:
             damaged_file = collection.store.path(name)
             raise ContractError(f"{damaged_file} is damaged or gone: delete it and run again")
+    files = pa.table({"filename": list(map(str, paths))})
+    received = list_receipts([file.key for file in collection.files])
     if collection.excerpt:  # its rows have ``object_key``
         counts = [pq.read_metadata(path).num_rows for path in paths]
-        keys = {}
+        connection.execute("DROP TABLE IF EXISTS received_object")
+        connection.from_arrow(received).create("received_object")
     else:
         counts = [file.row_count for file in collection.files]
-        keys = {"object_key": [file.key for file in collection.files]}
+        for column in received.schema.names:
+            files = files.append_column(column, received[column])
     first_rows = list(accumulate(counts, initial=0))[:-1]
-    files = {"filename": list(map(str, paths)), "first_row": first_rows, **keys}
+    files = files.append_column("first_row", pa.array(first_rows, pa.int64()))
     connection.execute("DROP TABLE IF EXISTS object")  # of an attempt in another folder
-    connection.from_arrow(pa.table(files)).create("object")
+    connection.from_arrow(files).create("object")
     connection.execute("SET parquet_metadata_cache = true")
     connection.read_parquet(
         [without_glob(str(path)) for path in paths], filename=True, file_row_number=True
     ).create_view("row_of_file")
-    run_columns = ("run_name", "run_known_by") if collection.excerpt else ()
-    connection.execute(_EVERY_ROW.format(more="".join(f", {name}" for name in run_columns)))
+    run_columns = ", run_name, run_known_by" if collection.excerpt else ""
+    join = "JOIN received_object USING (object_key)" if collection.excerpt else ""
+    connection.execute(_EVERY_ROW.format(more=run_columns, join=join))
     if run_columns:
         connection.execute(_SHARED_RUNS)
     return "every_row"
@@ -175,7 +188,7 @@ _EVERY_ROW = """
 CREATE OR REPLACE VIEW every_row AS
 SELECT * EXCLUDE (filename, file_row_number, first_row{more}),
     (first_row + file_row_number)::UINTEGER AS row_id
-FROM row_of_file JOIN object USING (filename)
+FROM row_of_file JOIN object USING (filename) {join}
 """
 _SHARED_RUNS = """
 CREATE OR REPLACE VIEW shared_run AS
@@ -199,17 +212,21 @@ _COPY_COLUMNS = {
 _SCOPED_ROWS = f"""
 CREATE OR REPLACE TEMP TABLE scoped_row AS
 SELECT row_id, probe_cc = $cc AS is_own, {IN_PERIOD} AS is_inside,
+    {IS_LATE} AS is_late,
     hash({{test}}, {{input}}, measurement_start_time, probe_asn, software_name, software_version,
       test_keys_digest) AS number, {RUN_COLUMNS}
 FROM {{rows}}
 """
+
+# What is late touches no run, and no earlier copy of it makes it a repetition.
+_TIMELY_ROWS = "CREATE OR REPLACE TEMP VIEW timely_row AS FROM scoped_row WHERE NOT is_late"
 
 # All rows of a measurement but the first. Candidates are found by a hash. The digest of the test
 # keys is short, so that a forger could produce another measurement with the same one; therefore all
 # other columns must be equal, too.
 _REPEATED_ROWS = """
 CREATE OR REPLACE TEMP TABLE repeated_row AS
-WITH own_row AS (SELECT row_id, number FROM scoped_row WHERE is_own AND is_inside),
+WITH own_row AS (SELECT row_id, number FROM timely_row WHERE is_own AND is_inside),
 likely AS (SELECT number FROM own_row GROUP BY number HAVING count(*) > 1),
 likely_row AS (SELECT row_id FROM own_row SEMI JOIN likely USING (number)),
 ranked AS (
@@ -223,7 +240,7 @@ SELECT row_id, measurement_start_time, flag FROM ranked WHERE occurrence > 1
 
 _KEPT_ROWS = """
 CREATE OR REPLACE TEMP VIEW kept_row AS
-SELECT row_id FROM scoped_row ANTI JOIN repeated_row USING (row_id) WHERE is_own AND is_inside
+SELECT row_id FROM timely_row ANTI JOIN repeated_row USING (row_id) WHERE is_own AND is_inside
 """
 
 #: The rows of a study, with their runs.
@@ -231,6 +248,13 @@ _ROWS_WITH_RUNS = f"""
 SELECT r.*, run, run_known_by
 FROM {{rows}} r ANTI JOIN repeated_row USING (row_id) JOIN run_of_row USING (row_id)
 WHERE probe_cc = $cc AND {IN_PERIOD}
+"""
+
+# It has the columns of the others, so that a condition on these selects from both.
+_LATE_ROWS = """
+SELECT *, NULL::UINTEGER AS run, NULL::VARCHAR AS run_known_by
+FROM {rows} SEMI JOIN (SELECT row_id FROM scoped_row WHERE is_own AND is_inside AND is_late)
+  USING (row_id)
 """
 
 
@@ -244,22 +268,24 @@ def scope_rows(
 ) -> None:
     """Create the tables ``scoped_row``, ``repeated_row`` and ``run_of_row``.
 
-    They tell for each row whether it is in the study, is a repetition, and its run. Runs are formed
-    from all rows, so that they do not depend on the period.
+    They tell for each row whether it is in the study, is late, is a repetition, and its run. Runs
+    are formed from all rows that are not late, so that they do not depend on the period.
 
     Args:
         connection: finds ``rows``.
-        rows: a relation with the columns of ``schema``, ``object_key`` and ``row_id``.
+        rows: a relation with the columns of ``schema``, ``object_key``, those of
+            ``store.receipt``, and ``row_id``.
         scope: ``cc, since, until``.
         schema: of web_connectivity, or of the other tests, which have no input.
         named: see ``name_runs``.
     """
     connection.execute(_SCOPED_ROWS.format(rows=rows, **_describe_test(schema)), scope)
+    connection.execute(_TIMELY_ROWS)
     identity = ", ".join(name for name in schema.names if name not in _COPY_COLUMNS)
     flag = DISJOINT_SQL if "is_confirmed" in schema.names else "''"
     connection.execute(_REPEATED_ROWS.format(rows=rows, identity=identity, flag=flag))
     connection.execute(_KEPT_ROWS)
-    name_runs(connection, "scoped_row", "kept_row", named)
+    name_runs(connection, "timely_row", "kept_row", named)
 
 
 _DUPLICATES = """
@@ -271,7 +297,7 @@ FROM repeated_row GROUP BY ALL
 _REASONS = """
 CREATE TABLE {catalog}.reasons AS
 SELECT CASE WHEN NOT is_own THEN 'other_country' WHEN NOT is_inside THEN 'out_of_period'
-    WHEN r.row_id IS NOT NULL THEN 'duplicate' ELSE 'kept' END AS reason,
+    WHEN is_late THEN 'late' WHEN r.row_id IS NOT NULL THEN 'duplicate' ELSE 'kept' END AS reason,
   count(*) AS line_count
 FROM scoped_row s LEFT JOIN repeated_row r ON r.row_id = s.row_id
 GROUP BY ALL
@@ -294,7 +320,8 @@ class Observations(AbstractContextManager["Observations"]):
     """The observations of a report.
 
     ``connection`` has the view ``observations``: the columns of ``schema.OBSERVATION``,
-    ``object_key``, ``row_id``, ``run`` and ``run_known_by``; one row per measurement, in no order.
+    ``object_key``, those of ``store.receipt``, ``row_id``, ``run`` and ``run_known_by``; one row
+    per measurement, in no order. The view ``late_observations`` has the rows that are late.
     Withheld names are replaced by placeholders. Temporary files are in ``scratch``, which
     :meth:`close` removes. ``kept`` are the stages made from these rows.
     """
@@ -336,9 +363,9 @@ class Observations(AbstractContextManager["Observations"]):
             limit_memory(self.connection, self._row_count)
             if withheld:
                 self.kept = KeptTables(f"{name}-{withheld.digest}", folders)
-                rows = f"{study}.observations"
-                study = withhold(self.kept, self.connection, rows, withheld)
-            self.connection.execute(f"CREATE VIEW observations AS FROM {study}.observations")
+                study = withhold(self.kept, self.connection, study, withheld)
+            for table in ("observations", "late_observations"):
+                self.connection.execute(f"CREATE VIEW {table} AS FROM {study}.{table}")
             self._to_undo = undo.pop_all()
 
     def __exit__(self, *_: object) -> None:
@@ -378,7 +405,7 @@ class Observations(AbstractContextManager["Observations"]):
         if not is_condition:
             reason = "it is no condition, which is true or false, such as probe_asn = 1"
             raise ParameterError("only", condition, reason)
-        return self._take_part(query)
+        return self._take_part(query, query.replace("observations", "late_observations", 1))
 
     def resample(self, seed: int) -> "Observations":
         """Return a bootstrap sample: as many runs, drawn with replacement, in another database.
@@ -394,12 +421,12 @@ class Observations(AbstractContextManager["Observations"]):
         draws = draws.assign(copy=draws.groupby("run").cumcount(), drawn_run=draws.index + 1)
         self.connection.register("drawn_runs", draws)
         try:
-            return self._take_part(_DRAWN_ROWS, is_kept=False)
+            return self._take_part(_DRAWN_ROWS, "FROM late_observations LIMIT 0", is_kept=False)
         finally:
             self.connection.unregister("drawn_runs")
 
-    def _take_part(self, query: str, *, is_kept: bool = True) -> "Observations":
-        """Return the rows of a query, with the columns of ``observations``, as observations.
+    def _take_part(self, query: str, late: str, *, is_kept: bool = True) -> "Observations":
+        """Return the rows of two queries as observations, and as the late ones beside them.
 
         The stages made from them are temporary unless ``is_kept``.
         """
@@ -413,13 +440,15 @@ class Observations(AbstractContextManager["Observations"]):
 
         def make(catalog: str) -> None:
             self.connection.execute(f"CREATE TABLE {catalog}.observations AS {query}")
+            self.connection.execute(f"CREATE TABLE {catalog}.late_observations AS {late}")
 
         catalog = part.kept.find(part.connection, _STAGE, query)
         if catalog is None:
             new_catalog = part.kept.provide(self.connection, _STAGE, query, make)
             self.connection.execute(f"DETACH {new_catalog}")
             catalog = part.kept.provide(part.connection, _STAGE, query, make)
-        part.connection.execute(f"CREATE VIEW observations AS FROM {catalog}.observations")
+        for table in ("observations", "late_observations"):
+            part.connection.execute(f"CREATE VIEW {table} AS FROM {catalog}.{table}")
         ((row_count,),) = part.connection.execute("SELECT count(*) FROM observations").fetchall()
         limit_memory(part.connection, row_count)
         if is_kept:  # a random sample leaves no row out
@@ -474,10 +503,14 @@ def observations_from_table(
 
     ``table`` has the columns of ``schema.OBSERVATION``, or of ``MESSAGING``, and any others, which
     are kept. No row is left out; ``row_id`` numbers them from 0, and ``run`` their runs, unless
-    the table has ``run``.
+    the table has ``run``. Without those of ``store.receipt``, nothing is known of the receipt.
     """
     connection = connect()
     numbered = table.append_column("row_id", pa.array(range(len(table)), pa.uint32()))
+    for column in ("received_since", "received_until"):
+        if column not in table.column_names:
+            nothing = pa.nulls(len(table), pa.timestamp("s"))
+            numbered = numbered.append_column(column, nothing)
     if "run" in table.column_names:
         connection.from_arrow(numbered).create(name)
         return connection
@@ -504,9 +537,10 @@ CREATE TEMP TABLE judged AS
 SELECT r.*, run, run_known_by, CASE
     WHEN probe_cc <> $cc THEN 'other_country'
     WHEN NOT {IN_PERIOD} THEN 'out_of_period'
+    WHEN {IS_LATE} THEN 'late'
     WHEN row_id IN (SELECT row_id FROM repeated_row) THEN 'duplicate'
     ELSE 'kept' END AS reason
-FROM {{rows}} r JOIN run_of_row USING (row_id)
+FROM {{rows}} r LEFT JOIN run_of_row USING (row_id)
 """
 
 _KEPT = """
@@ -517,6 +551,8 @@ ORDER BY measurement_start_time, object_key, line_number
 
 _ADDED = [
     ("object_key", pa.string()),
+    ("received_since", pa.timestamp("s")),
+    ("received_until", pa.timestamp("s")),
     ("row_id", pa.uint32()),
     ("run", pa.uint32()),
     ("run_known_by", pa.string()),

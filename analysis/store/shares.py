@@ -187,10 +187,12 @@ _FICTIONAL = (
     "CC0 1.0, https://creativecommons.org/publicdomain/zero/1.0/",
     "A fictional country: no real network, site or person.",
 )
+# The key of its object says when a row was received. What is late has no run, and needs none.
 # Sorted by site, because answers of one site compress better than answers to one probe.
 _ROWS = f"""
-SELECT r.* EXCLUDE (row_id) REPLACE (NULL::VARCHAR AS probe_id), run_name, run_known_by
-FROM {{rows}} r JOIN run_of_row USING (row_id)
+SELECT r.* EXCLUDE (row_id, received_since, received_until) REPLACE (NULL::VARCHAR AS probe_id),
+  coalesce(run_name, 0) AS run_name, coalesce(run_known_by, 'closeness') AS run_known_by
+FROM {{rows}} r LEFT JOIN run_of_row USING (row_id)
 WHERE probe_cc = $cc AND {IN_PERIOD}
 ORDER BY domain, probe_asn, measurement_start_time, object_key, line_number
 """

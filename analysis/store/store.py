@@ -45,6 +45,7 @@ REASONS = (
     "other_test",
     "other_country",
     "out_of_period",
+    "late",
     "duplicate",
     "kept",
 )

@@ -46,14 +46,14 @@ FROM {rows} ANTI JOIN renamed_row USING (row_id) UNION ALL BY NAME FROM renamed_
 
 
 def withhold(
-    kept: KeptTables, connection: duckdb.DuckDBPyConnection, rows: str, withheld: Withheld
+    kept: KeptTables, connection: duckdb.DuckDBPyConnection, study: str, withheld: Withheld
 ) -> str:
     """Return the catalog of a study's rows with placeholders, and make it if it does not exist.
 
     Args:
         kept: the stages of the study with these names withheld.
         connection: finds the rows.
-        rows: the rows with the names.
+        study: the catalog of the rows with the names.
         withheld: the names.
 
     Raises:
@@ -61,10 +61,12 @@ def withhold(
     """
 
     def make(catalog: str) -> None:
-        renamed = rename_rows(connection, rows, rows, withheld)
-        connection.execute(f"CREATE TABLE {catalog}.observations AS FROM {renamed}")
-        connection.execute(f"DROP VIEW {renamed}")
-        connection.unregister("renamed_row")
+        runs = f"{study}.observations"
+        for table in ("observations", "late_observations"):
+            renamed = rename_rows(connection, f"{study}.{table}", runs, withheld)
+            connection.execute(f"CREATE TABLE {catalog}.{table} AS FROM {renamed}")
+            connection.execute(f"DROP VIEW {renamed}")
+            connection.unregister("renamed_row")
 
     return kept.provide(connection, _STAGE, _MADE_BY, make)
 

@@ -39,6 +39,7 @@ _LEDGER_REASONS = (
     "other_test",
     "other_country",
     "out_of_period",
+    "late",
     "duplicate",
     "kept",
 )

@@ -44,6 +44,8 @@ from analysis.worlds.world import (
 _DEFAULT_CODE = "QQ"
 FICTIONAL_CODES = ("AA", *(f"Q{letter}" for letter in "MNOPQRSTUVWXYZ"))
 _STAMP = "world.json"
+#: After so long, a measurement's time and its receipt disagree.
+_LATE = timedelta(days=2)
 _NEVER = datetime.fromisoformat("9999-12-31")
 _LINES_PER_OBJECT = 120
 #: The first number of objects with forged reports.
@@ -168,6 +170,8 @@ class _Writer:
             batch.tests, batch.receipt, has_own_ids=batch.session.has_own_ids
         )
         for receipt, entry in spoilt:
+            if receipt - batch.session.start > _LATE and entry.reason in ("kept", "duplicate"):
+                entry.reason, entry.is_sound = "late", False
             self._pending[receipt.replace(minute=0, second=0), 0].append(entry)
 
     def flush(self, before: datetime) -> None:
