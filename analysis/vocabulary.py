@@ -218,7 +218,7 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "instrument": "Failures of one kind of probe",
     "broken_session": "Failures in sessions in which most sites failed",
     "not_domestic": "Blocked or likely blocked, but on no access network",
-    "anomaly_unexplained": "Only scattered failures, or flags by OONI",
+    "anomaly_unexplained": "Only scattered failures, single traces, or flags by OONI",
 }
 
 #: Reasons of sites whose name does not exist: there is nothing to test.

@@ -66,8 +66,8 @@ GLOSSARY: dict[str, str] = {
         "through another network's resolver, the annex says which are valid."
     ),
     "Trace of blocking": (
-        "A block page, a sinkhole or an impossible address. Faults of lines and servers do not "
-        "leave these; a filter at home may."
+        "A block page, a sinkhole or an impossible address that only a network can have sent. The "
+        "user's own device as an address (loopback) is none: filters at home answer by it too."
     ),
     "Anomaly": (
         "OONI's flag that something differed from what its control saw. It is a hint, not a "

@@ -75,7 +75,7 @@ def _draw_matrix(pairs: pd.DataFrame, names: Mapping[Any, str], source: str) -> 
     sites = [site for _, site in ordered[:_MOST_SITES]]
     if len(sites) < len(ordered):
         source += f". The first {len(sites)} of {len(ordered)} sites are shown"
-    title = f"{len(counts)} sites were blocked or likely blocked on at least one network"
+    title = f"{len(counts)} sites were blocked or likely blocked on at least one access network"
     figure, axes = new_canvas(title, f"{source}.", 0.21 * len(sites) + 1.6)
     shown = pairs[pairs["domain"].isin(sites) & pairs["probe_asn"].isin(networks)]
     for state, rows in shown.groupby("state"):
