@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from analysis.period import Period
@@ -35,9 +36,9 @@ def sent(name: str, after: float, report: str, start: float | None = None, **cha
     )
 
 
-def runs_of(rows: list[dict]) -> list[str]:
+def runs_of(rows: list[dict] | pa.Table) -> list[str]:
     """The run of each row as a letter, in the order of their first rows, and how it is known."""
-    connection = observations_from_table(table_of(rows))
+    connection = observations_from_table(rows if isinstance(rows, pa.Table) else table_of(rows))
     query = "SELECT run, run_known_by FROM observations ORDER BY row_id"
     found = connection.execute(query).fetchall()
     letters: dict[int, str] = {}
@@ -166,6 +167,53 @@ def runs_of(rows: list[dict]) -> list[str]:
 def test_runs(rows: list[dict], expected: list[str]):
     """Each row's run, and how it is known."""
     assert runs_of(rows) == expected
+
+
+# --- forged lines: what comes later, and what few say, changes no run of others -----------------
+
+
+def runs_received(rows: list[tuple[int, dict]]) -> list[str]:
+    """The runs of rows that were received so many hours after noon."""
+    hours = [NOON + timedelta(hours=hour) for hour, _ in rows]
+    table = table_of([row for _, row in rows])
+    for name, late in (("received_since", 0), ("received_until", 1)):
+        times = [hour + timedelta(hours=late) for hour in hours]
+        table = table.append_column(name, pa.array(times, pa.timestamp("s")))
+    return runs_of(table)
+
+
+@pytest.mark.parametrize(
+    ("report", "start", "way"),
+    [("r", 0, "report_id"), ("", 0, "test_start_time"), ("", None, "closeness")],
+)
+def test_what_comes_later_is_a_run_of_its_own(report: str, start: int | None, way: str) -> None:
+    """Under one ID, one start, or near the others; a run may go on from hour to hour."""
+    own = [(n // 2, sent(f"s{n}", 200 * n, report, start)) for n in range(4)]
+    forged = [(4, sent(f"s{n}", 200 * n, report, start, probe_network_name="x")) for n in range(4)]
+    assert runs_received([*own, *forged]) == [f"a {way}"] * 4 + [f"b {way}"] * 4
+    assert runs_received([*forged, *own]) == [f"a {way}"] * 4 + [f"b {way}"] * 4
+
+
+def test_few_lines_do_not_tell_how_a_kind_of_probe_names_its_runs() -> None:
+    """Neither a second line under each ID of a day, nor two lines of one start on another day."""
+    days = [
+        (24 * day, sent(f"s{n}", 86_400 * day + n, f"{day} {n}", 86_400 * day))
+        for day in range(3)
+        for n in range(3)
+    ]
+    forged = [(0, sent("x", n + 1, f"0 {n}", 1)) for n in range(3)]
+    assert runs_received([*days, *forged]) == [
+        *(f"{run} test_start_time" for run in "aaabbbccc"),
+        *["d test_start_time"] * 3,
+    ]
+    restarts = [
+        (24 * day, sent(f"s{n}", 86_400 * day + 60 * n, f"{day} {n}", 86_400 * day + 60 * n))
+        for day in range(2)
+        for n in range(3)
+    ]
+    witness = [(48, sent(f"s{n}", 2 * 86_400, f"w{n}", 2 * 86_400)) for n in range(2)]
+    found = runs_received([*restarts, *witness])
+    assert found[:6] == ["a closeness"] * 3 + ["b closeness"] * 3
 
 
 def test_a_report_holds_what_the_archive_has_of_it(tmp_path: Path):

@@ -25,6 +25,10 @@ LATEST_HOURS = 48
 #: A probe's clock may be fast by so much, as in OONI's own check (``observations.flags``).
 _FAST_HOURS = 1
 
+#: The day of receipt of a row, or its own where nothing says more, as SQL. Where days are counted
+#: as witnesses, it is these, since a sender may claim several days within an hour.
+RECEIVED_DAY = "coalesce(received_since, measurement_start_time)::DATE"
+
 #: A condition on a row: its claimed time and its receipt disagree. Unknown receipt is not late.
 IS_LATE = f"""coalesce(
   received_since > measurement_start_time + INTERVAL {LATEST_HOURS} HOUR

@@ -16,12 +16,20 @@ each measurement an ID of its own (ooni/backend#1195), and a replacement is unde
     that follow within minutes from the same kind of probe on the same network, until an input is
     repeated.
 
-A start that is after its measurement, or a day or more before it, counts as missing. The sender
-chooses all of these values (docs/security.md says what a forger gains).
+A start that is after its measurement, or a day or more before it, counts as missing.
+
+The sender chooses all of these values (docs/security.md says what a forger gains), but not the hour
+in which OONI receives a line. So a run is what came together: of the lines under one name, those
+that came after a whole hour in which none of the others did are a run of their own. A test takes
+two minutes at most and is then submitted, so the lines of a run come hour after hour. And few lines
+do not decide how a kind of probe names its runs: each day of receipt has a vote, for what most of
+its measurements show.
 """
 
 import duckdb
 import pyarrow as pa
+
+from analysis.store.receipt import RECEIVED_DAY
 
 #: The ways by which a run is known, in this order.
 WAYS = ("report_id", "test_start_time", "closeness")
@@ -33,44 +41,77 @@ GAP, LONGEST = 300, 7200
 
 #: The columns that determine a row's run, as SQL over those of ``schema.PROBE``; ``{test}`` and
 #: ``{input}`` are SQL of the test. Texts are hashed, because there are millions of rows.
-COLUMNS = """
-  if(report_id = '', 0, hash(report_id)) AS report, hash({input}) AS input,
-  hash(probe_asn, probe_cc, {test}, software_name, software_version, platform) AS kind,
+COLUMNS = f"""
+  if(report_id = '', 0, hash(report_id)) AS report, hash({{input}}) AS input,
+  hash(probe_asn, probe_cc, {{test}}, software_name, software_version, platform) AS kind,
   hash(kind, probe_id) AS probe, measurement_start_time AS time,
   CASE WHEN test_start_time <= measurement_start_time
-    AND test_start_time > measurement_start_time - INTERVAL 1 DAY THEN test_start_time END AS start
+    AND test_start_time > measurement_start_time - INTERVAL 1 DAY
+    THEN hash(probe, test_start_time) ELSE 0 END AS start,
+  {RECEIVED_DAY} AS day, coalesce(epoch(received_since)::BIGINT, 0) AS came,
+  coalesce(epoch(received_until)::BIGINT, 0) AS gone
 """
 
+# What came later under a name, a report or a start, gets another one. Nearly all came together.
+_PART = """
+UPDATE {table} SET {name} = hash({name}, part) FROM (
+  WITH spread AS (
+    SELECT {name} FROM {rows} WHERE {name} <> 0 GROUP BY ALL HAVING max(came) > min(gone)
+  ), hours AS (
+    SELECT DISTINCT {name}, came, gone FROM {rows} SEMI JOIN spread USING ({name})
+  ), parted AS (
+    SELECT *, coalesce(came > max(gone) OVER (PARTITION BY {name} ORDER BY came, gone
+      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), FALSE) AS begins FROM hours
+  )
+  SELECT {name} AS old, came AS since, gone AS until,
+    count(*) FILTER (begins) OVER (PARTITION BY {name} ORDER BY came, gone) AS part
+  FROM parted QUALIFY part > 0
+) WHERE {name} = old AND came = since AND gone = until
+"""
+
+# A kind names its runs by the report or the start if most days say so on which several inputs share
+# one. Against a start speak measurements with starts of their own that follow each other closely.
 # If a test has no inputs, each of its measurements is a run with a start of its own.
 _NAMED = """
 CREATE OR REPLACE TEMP TABLE named_row AS
 WITH shared_report AS (
   SELECT report FROM {rows} WHERE report <> 0 GROUP BY report HAVING min(input) <> max(input)
-), report_kind AS (
-  SELECT DISTINCT kind FROM {rows} SEMI JOIN shared_report USING (report)
-), start_kind AS (
-  FROM report_kind
-  UNION SELECT kind FROM {rows} WHERE start IS NOT NULL
-  GROUP BY kind, probe, start HAVING min(input) <> max(input) OR min(input) = hash('')
+), shared_start AS (
+  SELECT start FROM {rows} WHERE start <> 0
+  GROUP BY start HAVING min(input) <> max(input) OR min(input) = hash('')
+), shown AS (
+  SELECT kind, day, count(*) FILTER (s.report IS NOT NULL OR t.start IS NOT NULL) AS telling,
+    count(s.report) AS reports, count(t.start) AS starts
+  FROM {rows} LEFT JOIN shared_report s USING (report) LEFT JOIN shared_start t USING (start)
+  GROUP BY ALL
+), restarted AS (
+  SELECT kind, day, count(*) AS restarts FROM (
+    SELECT kind, day, time - lag(time) OVER (PARTITION BY probe ORDER BY time) AS gap
+    FROM {rows} ANTI JOIN shared_start USING (start) WHERE start <> 0
+  ) WHERE gap BETWEEN INTERVAL 1 SECOND AND INTERVAL {gap} SECOND GROUP BY ALL
+), known_kind AS (
+  SELECT kind, 2 * count(*) FILTER (2 * reports > telling) > count(*) FILTER (telling > 0)
+      AS is_by_report,
+    is_by_report OR count(*) FILTER (starts > coalesce(restarts, 0))
+      > count(*) FILTER (starts < restarts) AS is_by_start
+  FROM shown LEFT JOIN restarted USING (kind, day) GROUP BY kind
 )
-SELECT row_id, input, kind, probe, time,
-  CASE WHEN s.report IS NOT NULL OR (start IS NULL AND r.report <> 0 AND k.kind IS NOT NULL)
+SELECT row_id, input, kind, probe, time, came, gone,
+  CASE WHEN is_by_report AND (s.report IS NOT NULL OR (start = 0 AND r.report <> 0))
       THEN 'report_id'
-    WHEN start IS NOT NULL AND t.kind IS NOT NULL THEN 'test_start_time'
-    ELSE 'closeness' END AS run_known_by,
+    WHEN is_by_start AND start <> 0 THEN 'test_start_time' ELSE 'closeness' END AS run_known_by,
   CASE run_known_by WHEN 'report_id' THEN hash(run_known_by, r.report)
-    WHEN 'test_start_time' THEN hash(run_known_by, probe, start) END AS run_name
-FROM {rows} r LEFT JOIN shared_report s USING (report) LEFT JOIN report_kind k USING (kind)
-  LEFT JOIN start_kind t USING (kind)
+    WHEN 'test_start_time' THEN hash(run_known_by, start) END AS run_name
+FROM {rows} r LEFT JOIN shared_report s USING (report) JOIN known_kind USING (kind)
 """
 
 _UNNAMED = """
-SELECT row_id, input, probe, epoch(time)::BIGINT AS second FROM named_row
-WHERE run_name IS NULL ORDER BY probe, time, row_id
+SELECT row_id, input, probe, epoch(time)::BIGINT AS second, came, gone FROM named_row
+WHERE run_name IS NULL ORDER BY probe, came, time, row_id
 """
 
 _FOLLOWING = """
-UPDATE named_row SET run_name = hash('closeness', named_row.probe, first)
+UPDATE named_row SET run_name = hash('closeness', named_row.probe, first, first_came)
 FROM following WHERE following.row_id = named_row.row_id
 """
 
@@ -100,36 +141,47 @@ def name_runs(connection: duckdb.DuckDBPyConnection, rows: str, kept: str, named
 
     Args:
         connection: finds the tables.
-        rows: a table, one row per measurement: ``row_id`` and :data:`COLUMNS`.
+        rows: the table ``scoped_row``, or a view of it, one row per measurement: ``row_id`` and
+            :data:`COLUMNS`. Of what came apart, the table's ``report`` and ``start`` are changed.
         kept: a table with the ``row_id`` of the rows that a study keeps.
         named: a table with ``run_name`` and ``run_known_by``, which a share has.
     """
     if named:
         connection.execute(_SHARED.format(rows=rows, named=named))
     else:
-        connection.execute(_NAMED.format(rows=rows))
+        for name in ("report", "start"):
+            connection.execute(_PART.format(table="scoped_row", rows=rows, name=name))
+        connection.execute(_NAMED.format(rows=rows, gap=GAP))
         unnamed = connection.sql(_UNNAMED).to_arrow_table()
-        columns = [unnamed[name].to_numpy().tolist() for name in ("probe", "second", "input")]
-        first = pa.array(_follow(*columns), pa.int64())
-        connection.register("following", pa.table({"row_id": unnamed["row_id"], "first": first}))
+        names = ("probe", "second", "input", "came", "gone")
+        columns = [unnamed[name].to_numpy().tolist() for name in names]
+        begins = pa.table(_follow(*columns), ["first", "first_came"])
+        connection.register("following", begins.append_column("row_id", unnamed["row_id"]))
         connection.execute(_FOLLOWING)
         connection.unregister("following")
     connection.execute(_RUNS.format(kept=kept))
     connection.execute("DROP TABLE named_row")
 
 
-def _follow(probes: list[int], seconds: list[int], inputs: list[int]) -> list[int]:
-    """Return the first second of each measurement's run; input is sorted by probe and time.
+def _follow(
+    probes: list[int], seconds: list[int], inputs: list[int], cames: list[int], gones: list[int]
+) -> list[pa.Array]:
+    """Return of each measurement the first second of its run, and when that had come.
 
-    A measurement that was sent twice has the same input at the same second, and begins no run.
+    The input is sorted by probe, receipt and time. A measurement that was sent twice has the same
+    input at the same second, and begins no run.
     """
     firsts: list[int] = []
+    first_cames: list[int] = []
     tested_at: dict[int, int] = {}  # input → second, in the current run
-    run_probe, first, last = -1, 0, 0
-    for probe, second, tested in zip(probes, seconds, inputs, strict=True):
-        is_new = probe != run_probe or second - last > GAP or second - first > LONGEST
-        if is_new or tested_at.get(tested, second) != second:
-            tested_at, run_probe, first = {}, probe, second
-        tested_at[tested], last = second, second
+    run_probe, first, first_came, last, last_gone = -1, 0, 0, 0, 0
+    for probe, second, tested, came, gone in zip(
+        probes, seconds, inputs, cames, gones, strict=True
+    ):
+        is_apart = came > last_gone or abs(second - last) > GAP or second - first > LONGEST
+        if probe != run_probe or is_apart or tested_at.get(tested, second) != second:
+            tested_at, run_probe, first, first_came = {}, probe, second, came
+        tested_at[tested], last, last_gone = second, second, gone
         firsts.append(first)
-    return firsts
+        first_cames.append(first_came)
+    return [pa.array(firsts, pa.int64()), pa.array(first_cames, pa.int64())]

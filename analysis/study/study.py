@@ -39,6 +39,7 @@ from analysis.sources.api import Row, read_messaging_counts
 from analysis.sources.archive_files import OONI
 from analysis.store.database import MessagingRows, Observations
 from analysis.store.ingestion import Request, ingest, ingest_messaging
+from analysis.store.receipt import RECEIVED_DAY
 from analysis.store.stage_tables import KeptTables
 from analysis.store.store import Collection
 from analysis.study.lineage import check_imported
@@ -150,12 +151,13 @@ SELECT probe_asn::BIGINT AS probe_asn, count(*) AS measurement_count,
 FROM observations GROUP BY 1 ORDER BY 1
 """
 
-# Each day has one vote, for the name that most of its runs report; for none if two are equal.
-_REPORTED_NAMES = """
+# Each day of receipt has one vote, for the name that most of its runs report; for none if two are
+# equal.
+_REPORTED_NAMES = f"""
 WITH named AS (
-  SELECT probe_asn, measurement_start_time::DATE AS day,
+  SELECT probe_asn, {RECEIVED_DAY} AS day,
     coalesce(probe_network_name, '') AS name, count(DISTINCT run) AS runs
-  FROM {table} GROUP BY ALL
+  FROM {{table}} GROUP BY ALL
 ), ranked AS (
   SELECT *, rank() OVER (PARTITION BY probe_asn, day ORDER BY runs DESC) AS place FROM named
 ), votes AS (
