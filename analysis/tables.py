@@ -870,8 +870,8 @@ QUERIED = (
         "",
         """A session counts once for a site, however many measurements it has. It shows what most of
         them show; a tie shows nothing.""",
-        """domain probe_asn session day time software is_asked is_via_own is_via_domestic is_scored
-        is_refused class kind is_dns is_speaking is_heard""",
+        """domain probe_asn session day received_day time software is_asked is_via_own
+        is_via_domestic is_scored is_refused class kind is_dns is_speaking is_heard""",
     ),
     _table(
         "study.rules",

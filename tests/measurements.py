@@ -214,3 +214,25 @@ def judged(measurements: Iterable[Item]) -> list[dict[str, Any]]:
     ]
     table = table_of(rows).append_column("source_file", [["a.jsonl"] * len(rows)])
     return list(judge_measurements(table, none, Thresholds()))
+
+
+def site_test(url: str, host: str, is_blocked: bool) -> dict[str, Any]:
+    """A site that is reached, or whose name does not exist for this resolver alone."""
+    if not is_blocked:
+        found = complete(queries=[lookup(SITE, host=host)], tls_handshakes=[shake(name=host)])
+        found["test_keys"]["requests"][0]["request"]["url"] = url
+        return found | {"input": url}
+    missing = "dns_nxdomain_error"
+    request = page(url, None, missing)
+    request["request"]["method"] = "GET"
+    found = complete(
+        queries=[lookup(failure=missing, host=host)],
+        tcp_connect=[],
+        tls_handshakes=[],
+        requests=[request],
+        blocking="dns",
+        accessible=False,
+        dns_consistency="inconsistent",
+        dns_experiment_failure=missing,
+    )
+    return found | {"input": url}

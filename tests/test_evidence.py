@@ -83,7 +83,7 @@ def series_of(
     """A series with a base rate, 1 for a failure; a session a day unless told otherwise."""
     results = {0: ("ok", ""), 1: ("blocked", kind)}
     sessions = [
-        Session(row, day * 86_400, day, *results[hit], kind.startswith("dns"), True)
+        Session(row, day * 86_400, day, day, *results[hit], kind.startswith("dns"), True)
         for row, (hit, day) in enumerate(
             zip(fails, (_DAY_ONE + n for n in days or range(len(fails))), strict=True)
         )
@@ -524,7 +524,9 @@ def test_how_many_sessions_move_what_fails_in_no_single_way() -> None:
 def test_an_interval_holds_all_stretches_that_overlap() -> None:
     """A long one, a short one inside of it, and one that begins before the long one ends."""
     results = [("blocked", kind) for kind in "aabbabaocc"]
-    sessions = [Session(row, row, row, *shown, False, True) for row, shown in enumerate(results)]
+    sessions = [
+        Session(row, row, row, row, *shown, False, True) for row, shown in enumerate(results)
+    ]
     stretches = []
     for kind, since, until in (("c", 8, 9), ("a", 0, 6), ("b", 2, 3), ("b", 5, 5)):
         series = Series(kind, sessions, [session.kind == kind for session in sessions])
@@ -544,7 +546,7 @@ def test_the_nearest_session_that_reached_the_site() -> None:
     """Not one that does not say; none where there is none."""
     shown = ["ok", "ok", "unclear", "blocked", "blocked", "unclear", "ok", "ok"]
     sessions = [
-        Session(row, row, row, result, "name_sent" if result == "blocked" else "", False, True)
+        Session(row, row, row, row, result, "name_sent" if result == "blocked" else "", False, True)
         for row, result in enumerate(shown)
     ]
     for since, until, around in ((0, 8, (1, 6)), (1, 7, (1, 6)), (2, 6, (None, None))):
@@ -649,7 +651,7 @@ _SHOWN = {"x": ("blocked", "name_sent"), "o": ("ok", ""), "d": ("down", ""), "u"
 def _pair(letters: str, **stretch: object) -> Pair:
     """A session a day, and a stretch from the first failure to the last one."""
     sessions = [
-        Session(row, row * 86_400, _DAY_ONE + row, *_SHOWN[letter], False, True)
+        Session(row, row * 86_400, _DAY_ONE + row, _DAY_ONE + row, *_SHOWN[letter], False, True)
         for row, letter in enumerate(letters)
     ]
     counted = [one for one in sessions if one.result != "down"]
@@ -827,7 +829,7 @@ def test_what_counts_for_a_kind() -> None:
         ("blocked", "dns_sent", True, True),
         ("blocked", "tcp_sent", False, True),
     ]
-    sessions = [Session(row, row, row, *what) for row, what in enumerate(shown)]
+    sessions = [Session(row, row, row, row, *what) for row, what in enumerate(shown)]
     counted = {
         series.kind: [session.row for session in series.sessions]
         for series in find_series(sessions, 2)

@@ -1,18 +1,24 @@
 """What one stranger can do with what they upload: rename a network, make names up, cut objects."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from analysis.report.network_kinds import say_kinds
 from analysis.report.unread import find_unread
+from analysis.study.confirmation import confirm
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import Study, open_study
+from analysis.vocabulary import LISTED
 from analysis.worlds.writing import write_world
 from benchmarks.drawing import report
 from tests.archives import contents, line_of, object_key, packed, put, put_lines, read_csv
+from tests.measurements import site_test
 
 _NETWORKS = range(64500, 64512)
 
@@ -191,3 +197,50 @@ def test_an_object_that_breaks_off_is_told_of_its_networks(tmp_path: Path) -> No
     assert unread.loc["2024-07", counts].tolist() == [8, 1]
     assert unread.loc["Rural Net 64501 (AS64501)", counts].tolist() == [6, 1]
     assert not any("AS64500" in str(item) for item in unread.index)
+
+
+# --- an upload of one hour ------------------------------------------------------------------------
+
+
+def _line(host: str, asn: str, start: datetime, *, is_blocked: bool = False) -> bytes:
+    """One test of a site, in a run of its minute."""
+    probe = {"probe_cc": "QQ", "probe_asn": asn, "resolver_asn": asn}
+    times = {"measurement_start_time": str(start), "test_start_time": f"{start:%Y-%m-%d %H}:00:00"}
+    report = {"report_id": f"{asn} {start:%Y%m%d%H}"}
+    return json.dumps(
+        site_test(f"https://{host}/", host, is_blocked) | probe | times | report
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("receipt", "is_listed"),
+    [("as claimed", True), ("in one hour", False), ("in the hour of the last", False)],
+)
+def test_who_claims_days_buys_none(tmp_path: Path, receipt: str, is_listed: bool) -> None:
+    """Six forged runs on six days list a site that nobody else tested there; in an hour they do
+    not, however many days they claim."""
+    honest = [
+        _line(f"site{site}.example", asn, datetime(2024, 7, 1 + day, 10, site))
+        for day, asn, site in product(range(12), ("AS64500", "AS64501"), range(10))
+    ]
+    put_lines(tmp_path / "archive", honest)
+    step = timedelta(hours=8 if receipt == "in the hour of the last" else 24)
+    starts = [datetime(2024, 7, 3, 10) + step * number for number in range(6)]
+    forged = [_line("three.example", "AS64500", start, is_blocked=True) for start in starts]
+    if receipt == "as claimed":
+        put_lines(tmp_path / "archive", forged, name="n9.0")
+    else:
+        key = object_key(starts[-1].hour, "n9.0", f"{starts[-1]:%Y%m%d}")
+        put(tmp_path / "archive", key, forged)
+    parameters = StudyParameters(
+        probe_cc="QQ",
+        since="2024-07-01",
+        until="2024-08-01",
+        source=str(tmp_path / "archive"),
+        store=str(tmp_path / "store"),
+    )
+    study = open_study(parameters, jobs=1)
+    with closing(study.observations):
+        verdicts = confirm(study, periods=["all"]).verdicts
+    forged_pair = verdicts[verdicts["domain"] == "three.example"]
+    assert forged_pair["state"].isin(LISTED).tolist() == [is_listed]

@@ -145,7 +145,8 @@ _DAY_ONE = (_JANUARY.since - Period.parse("1970-01-01", "1970-01-02").since).day
 def _stretch(kind: str, rows: range, evidence: float = 20.0) -> Stretch:
     """Return a stretch of failures, one a day."""
     sessions = [
-        Session(row, row * 86_400, _DAY_ONE + row, "blocked", kind, False, True) for row in rows
+        Session(row, row * 86_400, _DAY_ONE + row, _DAY_ONE + row, "blocked", kind, False, True)
+        for row in rows
     ]
     series = Series(kind, sessions, [True] * len(sessions), Lessons(), log_evidence=evidence)
     series.stretches = [Stretch(series, 0, len(sessions) - 1, sessions, sessions, evidence)]

@@ -390,7 +390,9 @@ def test_when_one_kind_of_probe_fails_alone(
 def test_the_sessions_of_several_stretches() -> None:
     """From the first failure of the first to the last failure of the last, both included."""
     results = [("blocked", "tcp_sent") if letter == "x" else ("ok", "") for letter in "oxxooxxo"]
-    sessions = [Session(row, row, row, *shown, False, True) for row, shown in enumerate(results)]
+    sessions = [
+        Session(row, row, row, row, *shown, False, True) for row, shown in enumerate(results)
+    ]
     series = Series("tcp_sent", sessions, [bool(one.kind) for one in sessions])
     stretches = [Stretch(series, *ends, [], []) for ends in ((5, 6), (1, 2))]
     found = [(one.row, fails) for one, fails in _cut_out(series, stretches)]
@@ -436,7 +438,7 @@ def test_a_stray_failure_moves_no_day_of_a_block() -> None:
     """The days between which others are asked leave out 15 % of its failures on either side."""
     for count, since, until in ((100, 14, 84), (20, 2, 16), (4, 0, 3), (1, 0, 0)):
         failures = [
-            Session(day, 0, day, "blocked", "tcp_sent", False, True) for day in range(count)
+            Session(day, 0, day, day, "blocked", "tcp_sent", False, True) for day in range(count)
         ]
         series = Series("tcp_sent", failures, [True] * count)
         block = Stretch(series, 0, count - 1, failures, failures)

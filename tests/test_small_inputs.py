@@ -201,7 +201,7 @@ def _judge(failing: dict[int, range], tested: dict[int, int] | None = None) -> J
     operators = Operators(frozenset(_OPERATORS) - {64510}, _OPERATORS)
     place = add_room(connection, "sessions")
     outcomes = add_messaging_outcomes(connection)
-    sessions = add_sessions(connection, outcomes, operators, Thresholds(), place)
+    sessions = add_sessions(connection, outcomes, operators, Thresholds(), place, "messaging")
     scope = Scope({"all": _PERIOD}, Thresholds(), has_explorer=False)
     nothing = pd.DataFrame({"test_name": [], "day": [], "share": []})
     nothing = nothing.astype({"test_name": "str", "day": "datetime64[us]"})

@@ -7,7 +7,6 @@ from datetime import date, timedelta
 from html import unescape
 from itertools import product
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -19,7 +18,7 @@ from analysis.reference import withheld
 from analysis.reference.topics import Topic, read_topic
 from tests.archives import contents, put_lines, read_csv
 from tests.conftest import Command
-from tests.measurements import SITE, complete, lookup, page, shake
+from tests.measurements import site_test
 
 # what a topic is --------------------------------------------------------------------------------
 
@@ -74,7 +73,7 @@ def _lines(probe_cc: str, day_count: int, blocked: tuple[str, ...]) -> Iterator[
         start = date(2024, 7, 1) + timedelta(day)
         for minute, host in enumerate((*_SITES, *_USUAL)):
             yield json.dumps(
-                _measure(f"https://{host}/", host, host in blocked)
+                site_test(f"https://{host}/", host, host in blocked)
                 | {
                     "probe_cc": probe_cc,
                     "probe_asn": asn,
@@ -83,28 +82,6 @@ def _lines(probe_cc: str, day_count: int, blocked: tuple[str, ...]) -> Iterator[
                     "measurement_start_time": f"{start} 10:{minute:02}:00",
                 }
             ).encode()
-
-
-def _measure(url: str, host: str, is_blocked: bool) -> dict[str, Any]:
-    """A site that is reached, or whose name does not exist for this resolver alone."""
-    if not is_blocked:
-        found = complete(queries=[lookup(SITE, host=host)], tls_handshakes=[shake(name=host)])
-        found["test_keys"]["requests"][0]["request"]["url"] = url
-        return found | {"input": url}
-    missing = "dns_nxdomain_error"
-    request = page(url, None, missing)
-    request["request"]["method"] = "GET"
-    found = complete(
-        queries=[lookup(failure=missing, host=host)],
-        tcp_connect=[],
-        tls_handshakes=[],
-        requests=[request],
-        blocking="dns",
-        accessible=False,
-        dns_consistency="inconsistent",
-        dns_experiment_failure=missing,
-    )
-    return found | {"input": url}
 
 
 @pytest.fixture(scope="module")

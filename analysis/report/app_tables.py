@@ -148,7 +148,7 @@ def _judge_networks(study: MessagingStudy) -> Judgement:
     control = study.elsewhere.by_day(study.periods["all"])
     outcomes = add_messaging_outcomes(connection)
     room = add_room(connection, "sessions")
-    sessions = add_sessions(connection, outcomes, operators, thresholds, room)
+    sessions = add_sessions(connection, outcomes, operators, thresholds, room, "messaging")
     parts = judge_messaging(connection, sessions, scope, control)
     sessions.use(connection)
     return parts

@@ -273,6 +273,7 @@ def evidence(study: Study, name: str) -> pd.DataFrame:
 _MADE_BY: Mapping[str, tuple[str, ...]] = {
     "features": (
         *("hosts", "sql", "observations/schema", "observations/messaging_tests"),
+        *("observations/flags", "sources/archive_files", "store/receipt"),
         "store/stage_tables",
         "outcomes/",
     ),

@@ -70,13 +70,15 @@ def weigh_sessions(series: Series, forged: int = 0) -> tuple[Numbers, Numbers, N
 
 
 def weigh_days(series: Series, forged: int = 0) -> list[tuple[int, float]]:
-    """Weigh the tested days of a series: each day, and ln of its weight.
+    """Weigh the tested days of a series: each day of receipt, and ln of its weight.
 
     Logarithms are added, since the product of some 1,100 sessions exceeds any float.
     """
     _, _, ratios = weigh_sessions(series, forged)
-    days, begins = np.unique([session.day for session in series.sessions], return_index=True)
-    total, most = np.add.reduceat(ratios, begins), np.maximum.reduceat(ratios, begins)
+    received = np.array([session.received_day for session in series.sessions])
+    order = np.argsort(received, kind="stable")
+    days, begins = np.unique(received[order], return_index=True)
+    total, most = (part.reduceat(ratios[order], begins) for part in (np.add, np.maximum))
     weights = np.where(most > 0, np.minimum(total, 2 * most), total)
     return list(zip(days.tolist(), weights.tolist(), strict=True))
 

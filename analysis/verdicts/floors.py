@@ -138,7 +138,7 @@ def find_blocks(stretches: Sequence[Stretch], line: float, thresholds: Threshold
 
     def meet(line: float) -> list[Stretch]:
         surprising = find_surprising(stretches, line, thresholds)
-        days = [session.day for stretch in surprising for session in stretch.failures]
+        days = [session.received_day for stretch in surprising for session in stretch.failures]
         return surprising if is_enough(len(days), len(set(days)), thresholds) else []
 
     return meet(min(line, LOWER_LINE)) if meet(line) else []
@@ -194,7 +194,11 @@ def leave(pair: Pair) -> list[Stretch]:
     left = [stretch for stretch in blocks if not stretch.reason]
     for series in {stretch.series for stretch in blocks if stretch.reason}:
         own = [stretch for stretch in left if stretch.series is series]
-        days = ((stretch.failures[0].day, stretch.failures[-1].day) for stretch in own)
+        days = (
+            (min(received), max(received))
+            for stretch in own
+            if (received := [session.received_day for session in stretch.failures])
+        )
         evidence = np.logaddexp.reduce([weigh_alone(series, first, last) for first, last in days])
         for stretch in own:
             stretch.log_evidence = float(evidence)

@@ -46,6 +46,8 @@ class Session(NamedTuple):
         row: index in the columns of ``Country``. Rows are in order of pair and time.
         time: its first measurement of the site, in seconds since 1970.
         day: of that moment, in days since 1970-01-01.
+        received_day: on which OONI received its run. Where days are counted as witnesses, it is
+            these: a sender may claim several days within an hour.
         result: ``blocked``, ``down``, ``ok`` or ``unclear``.
         kind: how it failed (``KINDS``); empty unless it is blocked.
         is_dns: the lookup failed.
@@ -55,6 +57,7 @@ class Session(NamedTuple):
     row: int
     time: int
     day: int
+    received_day: int
     result: str
     kind: str
     is_dns: bool
@@ -181,8 +184,8 @@ class Stretch:
 
     @property
     def day_count(self) -> int:
-        """The number of days with a failure."""
-        return len({session.day for session in self.failures})
+        """The number of days on which a failure was received."""
+        return len({session.received_day for session in self.failures})
 
 
 @dataclass(eq=False)
@@ -305,6 +308,7 @@ def _make_pairs(columns: Mapping[str, NDArray[Any]], floor_sessions: int) -> Ite
     values = (
         columns["time"].astype("M8[s]").astype(np.int64),
         columns["day"].astype("M8[D]").astype(np.int64),
+        columns["received_day"].astype("M8[D]").astype(np.int64),
         np.array(CLASSES, object)[columns["class"]],
         np.array([*KINDS, ""], object)[columns["kind"]],  # −1, the last, is none
         columns["is_dns"],

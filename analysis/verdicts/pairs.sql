@@ -3,7 +3,7 @@
 -- name: told_sessions
 -- One row is one session with a result that is evidence about its network, with the network's
 -- number and operator; place is the row number in sessions.
-SELECT domain, probe_asn, network, operator, is_witness, session, software, time, day,
+SELECT domain, probe_asn, network, operator, is_witness, session, software, time, day, received_day,
   sessions.rowid AS place, class, kind, is_dns, is_speaking
 FROM sessions JOIN networks USING (probe_asn) WHERE is_heard AND class <> 'none'
 
@@ -15,7 +15,8 @@ WITH failing AS (
   GROUP BY ALL HAVING count(*) FILTER (class <> 'ok') >= $floor_sessions
 )
 SELECT enum_code(domain)::INTEGER AS domain, probe_asn, network, operator, is_witness,
-  session::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day, place,
+  session::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day,
+  received_day, place,
   enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns,
   is_speaking
 FROM told_sessions t SEMI JOIN failing USING (domain, probe_asn)

@@ -18,6 +18,7 @@ from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.steps import create_tables, create_type, keep_table
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sql import pick_queries, read_queries
+from analysis.store.receipt import RECEIVED_DAY
 from analysis.store.stage_tables import Tables
 from analysis.verdicts.together import CHANCE, SHARE, fail_alone
 
@@ -67,12 +68,12 @@ class Operators:
 class Sessions(Outcomes):
     """Sessions of sites, a view of those that are evidence, and the outcomes.
 
-    ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` and ``time`` at
-    which it first tested the site, its ``class`` (``CLASSES``), whether anything could be read
-    (``is_scored``), whether the site refused (``is_refused``), and of a blocked one its ``kind``
-    (``KINDS``) and whether the lookup failed (``is_dns``). ``is_asked``: it tested the kind of
-    input that the pair is judged by. ``is_speaking``: it used a resolver that is typical of the
-    network. ``is_heard``: it is evidence about the network.
+    ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` and ``time`` at which
+    it first tested the site, the ``received_day`` of its run, its ``class`` (``CLASSES``), whether
+    anything could be read (``is_scored``), whether the site refused (``is_refused``), and of a
+    blocked one its ``kind`` (``KINDS``) and whether the lookup failed (``is_dns``). ``is_asked``:
+    it tested the kind of input that the pair is judged by. ``is_speaking``: it used a resolver that
+    is typical of the network. ``is_heard``: it is evidence about the network.
 
     ``heard_sessions``: those that are evidence.
 
@@ -103,6 +104,7 @@ def add_sessions(
     operators: Operators,
     thresholds: Thresholds,
     catalog: str,
+    rows: str = "observations",
 ) -> Sessions:
     """Create the sessions of sites from the outcomes of measurements.
 
@@ -113,6 +115,7 @@ def add_sessions(
         thresholds: ``floor_sessions`` and ``floor_days``, from which the network's own resolver is
             typical.
         catalog: the catalog in which they are made.
+        rows: the table of the measurements, with their runs and receipt.
     """
     sessions, numbers = Sessions.beside(outcomes, catalog), vars(thresholds)
     with sessions.opened(connection) as opened:
@@ -121,6 +124,8 @@ def add_sessions(
         create_type(opened, "session_class", str(CLASSES), catalog)
         create_type(opened, "failure_kind", str(KINDS), catalog)
         create_tables(opened, {"roaming_runs": ROAMING}, {**numbers, "rows": "outcomes"}, catalog)
+        received = _QUERIES["received_runs"].format(received_day=RECEIVED_DAY, rows=rows)
+        create_tables(opened, {"received_runs": received}, {})
         create_tables(opened, pick_queries(_QUERIES, "session_measurements"), {})
         _divide_inputs(opened, thresholds.floor_sessions, catalog)
         names = pd.DataFrame(operators.names.items(), columns=["probe_asn", "name"])

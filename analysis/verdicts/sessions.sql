@@ -1,6 +1,10 @@
 -- Sessions: the joint result of the measurements of a site in one run of a probe, and whether it is
 -- evidence about the network.
 
+-- name: received_runs
+-- One row is one run, with the day on which OONI received it (store.receipt).
+SELECT run AS session, min({received_day}) AS received_day FROM {rows} GROUP BY run
+
 -- name: session_measurements
 -- One row is one measurement of a site: the class that it gives to its session (shown), and the
 -- kind of failure if it is blocked (kind).
@@ -62,8 +66,8 @@ WITH deciding AS (
     list(kind) AS kinds, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
   FROM asked GROUP BY domain, probe_asn, session
 )
-SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is_via_domestic,
-  is_scored, is_refused,
+SELECT domain, probe_asn, session, day, received_day, time, software, is_asked, is_via_own,
+  is_via_domestic, is_scored, is_refused,
   (CASE WHEN blocked > greatest(down, ok) THEN 'blocked'
         WHEN down > greatest(blocked, ok) THEN 'down'
         WHEN ok > greatest(blocked, down) THEN 'ok'
@@ -71,7 +75,7 @@ SELECT domain, probe_asn, session, day, time, software, is_asked, is_via_own, is
         ELSE 'none' END)::session_class AS class,
   -- the kind of most failures; if two are equally many, the first of KINDS
   CASE WHEN class = 'blocked' THEN list_mode(list_sort(kinds)) END AS kind, is_dns
-FROM counted
+FROM counted JOIN received_runs USING (session)
 
 -- name: resolver_cells
 -- One row is one pair of site and network in which some sessions used a resolver that is typical of
@@ -84,7 +88,8 @@ WITH counted AS (
   SELECT domain, probe_asn, bool_and(is_via_own) AS is_all_own,
     bool_or(is_via_domestic) AS is_domestic, bool_and(is_via_domestic) AS is_all_domestic,
     count(*) FILTER (is_via_own AND class <> 'none') >= $floor_sessions
-      AND count(DISTINCT day) FILTER (is_via_own AND class <> 'none') >= $floor_days AS is_own
+      AND count(DISTINCT received_day) FILTER (is_via_own AND class <> 'none') >= $floor_days
+      AS is_own
   FROM classed_sessions GROUP BY ALL
 )
 SELECT domain, probe_asn, is_own FROM counted
@@ -130,7 +135,7 @@ GROUP BY domain
 -- A network whose operator has no name is its own operator.
 WITH counted AS (
   SELECT probe_asn, count(DISTINCT session) >= $floor_sessions
-    AND count(DISTINCT day) >= $floor_days AS is_enough
+    AND count(DISTINCT received_day) >= $floor_days AS is_enough
   FROM sessions GROUP BY probe_asn
 )
 SELECT probe_asn, (row_number() OVER (ORDER BY probe_asn) - 1)::INTEGER AS network,

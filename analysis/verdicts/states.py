@@ -117,7 +117,7 @@ def judge_period(pair: Pair, period: Period, thresholds: Thresholds) -> dict[str
         # a resolver that does not answer for the network says nothing about lookups
         telling = [session for session in telling if session.is_speaking]
     reached, blocked = (
-        [session.day for session in telling if session.result == result]
+        [session.received_day for session in telling if session.result == result]
         for result in ("ok", "blocked")
     )
     is_often = pair.fails_often and is_enough(len(blocked), len(set(blocked)), thresholds)
