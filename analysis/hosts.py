@@ -167,7 +167,7 @@ def registrable_domain(host: str) -> str:
     return _suffixes().privatesuffix(host) or host
 
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _NAME_LENGTH = 60
 
 
@@ -177,8 +177,12 @@ def _digest(domain: str) -> str:
 
 
 def site_file(domain: str) -> str:
-    """Return the file name of a site's page: readable, and safe in any file system."""
-    return f"{_UNSAFE.sub('', domain)[:_NAME_LENGTH]}-{_digest(domain)[:8]}.html"
+    """Return the file name of a site's page: readable, and safe in any file system.
+
+    A long name is not cut, because what remains of it could be another site's name.
+    """
+    name = _UNSAFE.sub("", domain)
+    return f"{name if len(name) <= _NAME_LENGTH else 'site'}-{_digest(domain)[:8]}.html"
 
 
 def site_anchor(domain: str) -> str:

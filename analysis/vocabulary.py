@@ -256,6 +256,7 @@ NETWORK_KINDS: dict[str, str] = {
     "hosting": "Hosting",
     "vpn": "VPN",
     "foreign": "Abroad",
+    "few_days": "Tested on fewer than three days",
     "unknown": "Unknown",
 }
 

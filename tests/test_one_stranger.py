@@ -111,7 +111,8 @@ def test_whoever_renames_a_network_on_most_of_its_days_is_seen(tmp_path: Path) -
 
 
 def test_invented_names_take_no_room(tmp_path: Path) -> None:
-    """Networks and sites that are tested once have no rank, plan, page, column or file."""
+    """Networks and sites that are tested once have no rank, plan, page, column or file, and no such
+    network has a name anywhere, or counts as an access network."""
     world = tmp_path / "world"
     write_world(
         world,
@@ -157,8 +158,15 @@ def test_invented_names_take_no_room(tmp_path: Path) -> None:
         sizes[what] = sum(len(page) for name, page in pages.items() if name != "sites/index.html")
     assert sizes["invented"] < 1.1 * sizes["honest"]
     networks = read_csv(written["invented"] / "tables" / "networks.csv").set_index("probe_asn")
-    is_invented = networks["network"].str.startswith("Invented")
+    is_invented = networks["kind"] == "few_days"
     assert is_invented.sum() == 300
+    assert list(networks.loc[is_invented, "network"]) == list(networks.index[is_invented])
+    told = [
+        name
+        for name, content in contents(written["invented"]).items()
+        if b"Telecom" in content and b"Invented" in content
+    ]
+    assert not told
     assert set(networks.loc[is_invented, "rank"]) == {""}
     assert (networks.loc[~is_invented, "rank"] != "").any()
 

@@ -185,7 +185,7 @@ def test_the_floor_counts_each_pair_once() -> None:
         {
             "probe_asn": [1, 2, 3, 4, 0],
             "network": list("abcde"),
-            "kind": ["isp", "mobile", "vpn", "isp", "unknown"],
+            "kind": ["isp", "mobile", "vpn", "few_days", "unknown"],
             "day_count": [9, 9, 9, 2, 9],
         }
     )

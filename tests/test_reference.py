@@ -218,7 +218,7 @@ def test_a_list_comes_before_a_name(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     names = {20: "M247; Europe SRL", 11: "VPN Ltd", 10: "", 12: "", 13: "Rural Net", 0: "x"}
-    reported = {asn: {name: 1} for asn, name in names.items()}
+    reported = {asn: {name: 3} for asn, name in names.items()}
     expected = pd.DataFrame(
         [
             (0, "unknown network", "unknown network", "unknown", "none"),
@@ -235,6 +235,11 @@ def test_a_list_comes_before_a_name(tmp_path: Path) -> None:
     registered = {10: "A", 11: "B", 12: "Twelve VPN Ltd", 13: "C", 20: "D", 0: "E"}
     expected.loc[3, "network"] = "Twelve VPN Ltd"
     assert_frame_equal(describe(reported, load_networks(path, "QQ"), registered), expected)
+    # Two days are nobody's name: a number, unless the list has the network, whose word counts.
+    few = {asn: {name: 2} for asn, name in names.items()}
+    expected.loc[3:, ["network", "operator"]] = [[f"AS{asn}"] * 2 for asn in (12, 13, 20)]
+    expected.loc[3:, ["kind", "kind_source"]] = ["few_days", "none"]
+    assert_frame_equal(describe(few, load_networks(path, "QQ"), registered), expected)
     assert describe({}, load_networks(None, "QQ")).columns.tolist() == expected.columns.tolist()
 
 

@@ -89,7 +89,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """QR blocks both sites, QS was tested too rarely, and there is nothing of QT."""
     folder = tmp_path_factory.mktemp("topic") / "archive"
     put_lines(folder, _lines("QR", _DAYS, _SITES), "QR")
-    put_lines(folder, _lines("QS", 2, ()), "QS")
+    put_lines(folder, _lines("QS", 3, ()), "QS")
     return folder
 
 

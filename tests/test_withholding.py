@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from html import escape
 from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import quote
 from zipfile import ZipFile, is_zipfile
 
 import openpyxl
@@ -64,6 +66,15 @@ SITES = Withheld(("www.site.test", "news.place.co.uk", "xn--bcher-kva.test", "uk
         ("Net … site.test", "Net … www.withheld-1"),
         ("www.site.test … Net", "withheld-1 … Net"),
         ("bücher.test, XN--BCHER-KVA.TEST.", "withheld-3, withheld-3."),
+        ("-x.SITE.TEST -SITE.TEST", "-x.other.withheld-1 -www.withheld-1"),
+        ("site.test.Site.Test", "withheld.other.withheld-1"),
+        ("www.site\u3002test, site\uff0etest", "withheld-1, www.withheld-1"),
+        ("www.site%2etest/a www.site&#46;test", "withheld-1/ withheld-1"),
+        ("s\u200bite.te\u00adst", "www.withheld-1"),
+        ("%73ite%252etest \uff53ite.test", "www.withheld-1 www.withheld-1"),
+        ("b\u0075\u0308cher.test b%C3%BCcher.test", "withheld-3 withheld-3"),
+        (r'{"a": "b\u00fccher.test"}', '{"a": "withheld-3"}'),
+        ("https://xn--cafsite-dya.test/", "https://caféwww.withheld-1/"),
         ("mysite.test site.test.kh my-site.test x_site.test site.tests", None),
     ],
 )
@@ -135,6 +146,40 @@ def test_nobody_stops_a_report_by_testing_a_name_like_it() -> None:
             f"{host}.",
         ):
             assert not SITES.is_published_in(shown), (host, shown)
+
+
+def test_after_masking_no_text_has_the_name() -> None:
+    """Whatever stands beside a name and however its letters are written; as published, too."""
+    names = ["site.test", "SITE.TEST", "www.site.test", "bücher.test", "Xn--Bcher-Kva.test"]
+    spelled = ["site\u3002test", "s%69te%2etest", "si\u200bte&#46;test", "\uff33ite\uff0etest"]
+    beside = [
+        *list("-_.%/\\:;@ \n\"'…eé"),
+        "%2f",
+        "%",
+        "\\n",
+        "\\u00e9",
+        "&",
+        " … ",
+        "xn--",
+        "ខ្មែរ",
+    ]
+    chance = Random(7)
+    found = 0
+    for _ in range(20_000):
+        pieces = [chance.choice([*names, *spelled, *beside, *beside]) for _ in range(6)]
+        text = "".join(pieces)
+        masked = SITES.mask(text)
+        assert not SITES.spells(masked), (text, masked)
+        found += masked != text
+        for shown in (
+            masked,
+            escape(masked),
+            quote(masked),
+            json.dumps(masked),
+            elided(masked, 12),
+        ):
+            assert not SITES.is_published_in(shown), (text, masked, shown)
+    assert found > 10_000
 
 
 # a report ---------------------------------------------------------------------------------------

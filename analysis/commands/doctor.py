@@ -535,7 +535,7 @@ def _examine_networks(
     listed = load_networks(study.networks or None, study.probe_cc)
     registered = load_network_names(study.network_names).names
     reported = read_reported_names(connection)
-    described = describe(reported, listed, registered)
+    described = describe(reported, listed, registered, several_days=1)  # it reads few days
     unnamed = described["network"] == tell_cells(described["probe_asn"], "asn")
     for lacking, field in ((unnamed, "name"), (described["kind"] == "unknown", "kind")):
         asns = _join(map(tell_network, described.loc[lacking, "probe_asn"]))

@@ -50,6 +50,7 @@ GLOSSARY: dict[str, str] = {
     "Access network": (
         "A network through which people in the country use the internet: fixed-line, mobile, "
         "education or unknown. VPNs, hosting companies and networks abroad are not access networks."
+        " Nor is a network that is in no list and was tested on fewer than three days."
     ),
     "Pair": (
         "One site on one network. A site that is blocked on five networks is five listed pairs."

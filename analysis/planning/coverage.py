@@ -26,7 +26,7 @@ from analysis.pages.tracks import (
     place_of,
 )
 from analysis.period import MOMENT, Period
-from analysis.reference.networks import DOMESTIC, SEVERAL_DAYS
+from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import TestLists
 from analysis.study.parameters import Campaign
 from analysis.study.study import Study, open_messaging
@@ -228,12 +228,10 @@ MOST_NETWORKS = 100
 def list_access_networks(ranked: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the contract's ``networks`` for which tests are planned.
 
-    They are access networks of the country that were tested on several days; of very many, those
-    with most days. Anybody can make up others. What an unknown network (AS0) measured cannot be
-    tested again.
+    They are access networks of the country; of very many, those with most days. What an unknown
+    network (AS0) measured cannot be tested again.
     """
     access = ranked[ranked["kind"].isin(DOMESTIC) & (ranked["probe_asn"] != 0)]
-    access = access[access["day_count"] >= SEVERAL_DAYS]
     return access.nlargest(MOST_NETWORKS, "day_count").sort_index()
 
 

@@ -4,9 +4,11 @@ A list that a person wrote (``NETWORKS``, or the shipped ``networks/<cc>.csv``) 
 does not have a network, or its kind, words in the name decide that probes report.
 ``kind_source`` tells which of the two it was.
 
-A probe may report any name, and one report may hold thousands of measurements. So each day has one
-vote, for the name that most of its runs report, and a network has the name of most days: a forger
-would need more runs than all others, on most days.
+A probe may report any name, and one report may hold thousands of measurements. So each day of
+receipt has one vote, for the name that most of its runs report, and a network has the name of most
+days: a forger would need more runs than all others, on most days. A network that no list has and
+that was tested on fewer than ``SEVERAL_DAYS`` has no name and is no access network: anybody can
+make up such a network in a minute.
 
 Registered names (AS number → name) are used if neither a list nor the probes name a network. A
 snapshot has them for the whole Internet, extracted from a table of address ranges.
@@ -122,6 +124,13 @@ def _read_columns(file: Path, columns: Sequence[str], *, has_header: bool) -> pa
         raise ParameterError(_PARAMETER, file, message) from None
 
 
+#: Networks with fewer days of receipt are a number, if no list has them; and names with fewer days
+#: are not reported.
+SEVERAL_DAYS = 3
+#: The kind of networks with fewer days.
+FEW_DAYS = "few_days"
+
+#: Kinds that a list may give.
 KINDS = ("isp", "mobile", "education", "hosting", "vpn", "foreign", "unknown")
 #: Kinds of access networks: only their blocking counts as blocking in the country.
 DOMESTIC = frozenset({"isp", "mobile", "education", "unknown"})
@@ -264,6 +273,7 @@ def describe(
     reported_names: ReportedNames,
     networks: NetworkList,
     registered_names: Mapping[int, str] = _NO_NAMES,
+    several_days: int = SEVERAL_DAYS,
 ) -> pd.DataFrame:
     """Name and classify networks.
 
@@ -272,20 +282,25 @@ def describe(
         networks: the list.
         registered_names: shown as ``network`` if neither of the two has a name. Operator and kind
             do not depend on it, so that a new snapshot cannot change a verdict.
+        several_days: a network with fewer days is a number of kind ``few_days``, unless the list
+            has it; for measurements of fewer days in all, give their number.
 
     Returns:
         One row per network, by probe_asn: ``probe_asn`` (int), ``network``, ``operator``,
         ``kind``, ``kind_source`` (``list``, ``name rule`` or ``none``). If the list's kind is
         unknown, the name rules decide. AS0, an unknown network, has kind unknown.
     """
-    rows = []
+    rows: list[tuple[int, str, str, str, str]] = []
     for asn in sorted(reported_names):
-        reported = _choose_name(_count_days(reported_names[asn]))
-        network, operator, *kind = _classify(asn, reported, networks.networks.get(asn))
+        days, listed = _count_days(reported_names[asn]), networks.networks.get(asn)
+        if asn and not listed and days.total() < several_days:
+            rows.append((asn, tell_network(asn), tell_network(asn), FEW_DAYS, "none"))
+            continue
+        network, operator, kind, source = _classify(asn, _choose_name(days), listed)
         if network == tell_network(asn):
             network = registered_names.get(asn, network)
         # tables separate several names by semicolons
-        rows.append((asn, network.replace(";", ","), operator.replace(";", ","), *kind))
+        rows.append((asn, network.replace(";", ","), operator.replace(";", ","), kind, source))
     columns = ["probe_asn", "network", "operator", "kind", "kind_source"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.astype({"probe_asn": "int64", **dict.fromkeys(columns[1:], "str")})
@@ -304,10 +319,6 @@ def _choose_name(days: Mapping[str, int]) -> str:
     return max(
         sorted(days), key=lambda name: (days[name], kind_by_name(name) in DOMESTIC), default=""
     )
-
-
-#: Networks with fewer days get no test plan, and names with fewer days are not reported.
-SEVERAL_DAYS = 3
 
 
 def find_changed_kinds(reported_names: ReportedNames, described: pd.DataFrame) -> pd.DataFrame:

@@ -11,10 +11,12 @@ Names are replaced where observations and lists are opened, so no later code nee
 
 import hashlib
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import unescape
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -35,19 +37,66 @@ REVIEWS = REPOSITORY / "data" / "review"
 MOST_DECISIONS = 5_000
 WITHHOLD = "withhold"
 
-# The characters that may come before and after a name in a text: some files spell a character as
-# ``%2F`` or ``\n``, and Khmer has no space between words. In a published text, the name may be the
-# end of a longer one whose middle was elided; in a measurement it cannot.
+# What a name ends at: any character but a letter, digit or hyphen of a longer name. Some files
+# spell a character as ``%2F``, ``\n`` or ``\u00e9``, and Khmer has no space between words.
 # A match begins at the first label of a host, so that long texts are searched fast.
 _BEFORE = (
-    r"(?:(?<![{letters}%\\-])(?<![{letters}-]\.){elided}"
-    r"|(?<=%[0-9a-f][0-9a-f])|(?<=\\[nrt])|(?<=\\)(?![nrt]))"
+    r"(?:(?<![a-z0-9_-])(?<![a-z0-9_-]\.)(?!(?<=%)[0-9a-f]{2})(?!(?<=\\)u[0-9a-f]{4})"
+    r"|(?<=%[0-9a-f][0-9a-f])|(?<=\\u[0-9a-f]{4})|(?<=\\[nrt]))"
 )
-_AFTER = r"(?![{letters}]|\.[{letters}])"
-_ELIDED_BEFORE, _ELIDED_AFTER = r"(?<!… )", r"(?!\.? …)"
-_ASCII, _ANY = "a-z0-9_", r"\w"
-_LABELS = r"(?:(?:[a-z0-9_-]+\.)*)"
+_AFTER = r"(?![a-z0-9]|\.[a-z0-9])"
+_LABELS = r"(?P<lead>[._-]*)(?P<labels>(?:(?!(?<=\\)[nrt])[a-z0-9_-]+\.)*)"
 _REST = r"""(?P<rest>\.?(?::[0-9]+)?[/?#][^\s"'<>]*)?"""
+# Where ``elided`` left out the middle of a longer name, its ends are not the name.
+_ELIDED_BEFORE, _ELIDED_AFTER = r"(?<!… )", r"(?!\.? …)"
+
+_INVISIBLE = "\u00ad\u034f\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff"
+#: Characters and escapes that a browser, or a reader, takes for those of a host name, as a regular
+#: expression of Python and of DuckDB, case aside. Only a text with one of them is read a second
+#: time, as ``read_plainly`` gives it.
+UNUSUAL = "|".join(
+    (
+        f"[a-z0-9.-][{_INVISIBLE}]",
+        f"[{_INVISIBLE}][a-z0-9.-]",
+        "[a-z0-9][\u3002\uff61\u2024]",  # full stops that IDNA reads as a dot
+        "[\uff0d-\uff5a\u017f\u212a\U0001d400-\U0001d7ff]",  # full-width and mathematical letters
+        "[a-z][\u0300-\u036f]",
+        "%(?:25)*(?:2[de]|3[0-9]|[46][1-9a-f]|[57][0-9a]|ef%bc|ef%bd|e3%80%82|e2%80|c2%ad)",
+        "&(?:#|period;|shy;|zwj;|zwnj;|lrm;|rlm;|zerowidthspace;|nobreak;)",
+        r"\\u[0-9a-f]{4}",
+        "xn--",
+    )
+)
+_UNUSUAL = re.compile(UNUSUAL, re.IGNORECASE)
+_INVISIBLES = re.compile(f"[{_INVISIBLE}]+")
+_ESCAPE = re.compile(r"\\u([0-9a-f]{4})", re.IGNORECASE)
+_ENCODED = re.compile(r"(?<![a-z0-9_-])xn--[a-z0-9._-]*[a-z0-9]", re.IGNORECASE)
+_DOTS = str.maketrans("\u3002\uff61", "..")
+_MOST_READINGS = 4  # of escapes within escapes
+
+
+def read_plainly(text: str) -> str:
+    """Return a text as a browser would read the host names in it.
+
+    Escapes of URLs, HTML and JSON are decoded, one within another too, invisible characters are
+    left out, and letters have their usual form.
+    """
+    for _ in range(_MOST_READINGS):
+        if not _UNUSUAL.search(text):
+            break
+        decoded = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), unescape(unquote(text)))
+        plain = unicodedata.normalize("NFKC", _INVISIBLES.sub("", decoded.translate(_DOTS)))
+        if plain == text:
+            break
+        text = plain
+    return text
+
+
+def read_letters(text: str) -> str:
+    """Return a text as ``read_plainly`` does, with internationalised names in their own letters, as
+    some pages write them.
+    """
+    return _ENCODED.sub(lambda match: as_written(match[0].lower()), read_plainly(text))
 
 
 def review_path(probe_cc: str) -> Path:
@@ -86,46 +135,50 @@ class Withheld:
         return hashlib.sha256("\n".join(self.hosts).encode()).hexdigest()[:16]
 
     @cached_property
-    def spellings(self) -> tuple[str, ...]:
-        """All spellings of the registered domains, in lower case."""
-        names = [name for site in self._sites for name in (site, as_written(site).lower())]
-        spellings = (text for name in names for text in (name, quote(name).lower()))
-        return tuple(dict.fromkeys(spellings))
+    def spellings(self) -> Mapping[str, str]:
+        """Spelling in lower case → the registered domain that it is of.
+
+        An internationalised name has three: its ASCII form, its own letters, and these in a URL.
+        """
+        spellings: dict[str, str] = {}
+        for site in self._sites:
+            written = unicodedata.normalize("NFKC", as_written(site)).lower()
+            spellings |= dict.fromkeys((site, written, quote(written).lower()), site)
+        return spellings
 
     def rename(self, host: str) -> str:
         """Return the placeholder of a host name, or the name itself if it is not withheld."""
         registered = registrable_domain(host)
         if registered not in self._sites:
             return host
-        site, hosts = self._sites[registered]
-        labels = host.removesuffix(registered)
-        return hosts.get(host, f"{labels}other.{site}")
+        return self._name(host.removesuffix(registered), registered)
 
     def restore(self, name: str) -> str:
         """Return the name behind a placeholder if a meeting named it, else the text itself."""
         return next((host for host in self.hosts if self.rename(host) == name), name)
 
     def mask(self, text: str) -> str:
-        """Replace all names in a text by their placeholders, and drop the path of their URLs."""
-        if not self.spells(text):
-            return text
-        return self._pattern.sub(self._placeholder, text)
+        """Replace all names in a text by their placeholders, and drop the path of their URLs.
+
+        If a name is spelled so that only a second reading finds it, the text is returned as
+        ``read_letters`` gives it, with the placeholder.
+        """
+        masked = self._replace(text)
+        plain = read_letters(masked)
+        return self._replace(plain) if self._find(plain, self._pattern) else masked
 
     def spells(self, text: str) -> bool:
         """Test whether a text contains one of the names, or a host under its registered domain."""
-        lower = text.lower()
-        is_likely = any(spelling in lower for spelling in self.spellings)
-        return is_likely and self._pattern.search(text) is not None
+        return self._find(text, self._pattern) or self._find(read_letters(text), self._pattern)
 
     def is_published_in(self, text: str) -> bool:
         """Test whether a text that should have placeholders contains one of the names.
 
-        This is stricter than ``spells``, so that a test of a similar name, such as
-        ``site.example-x``, cannot stop a report.
+        What ``mask`` returns has none. Two things that ``spells`` finds are no names here: the ends
+        of a text without its middle (``mysite.example`` may end as ``… site.example``), and what
+        would be a name in other letters.
         """
-        lower = text.lower()
-        is_likely = any(spelling in lower for spelling in self.spellings)
-        return is_likely and self._whole_name.search(text) is not None
+        return any(self._find(read, self._whole_name) for read in (text, read_plainly(text)))
 
     def refuse(self, parameter: str, where: object, texts: Iterable[str]) -> None:
         """Refuse texts of people that contain a withheld name.
@@ -192,25 +245,38 @@ class Withheld:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        before, after = (pattern.replace("{letters}", _ASCII) for pattern in (_BEFORE, _AFTER))
-        before = before.replace("{elided}", "")
-        return re.compile(f"{before}(?P<host>{self._hosts}){after}{_REST}", re.IGNORECASE)
+        return re.compile(f"{_BEFORE}{self._hosts}{_AFTER}{_REST}", re.IGNORECASE)
 
     @cached_property
     def _whole_name(self) -> re.Pattern[str]:
-        before, after = (pattern.replace("{letters}", _ANY) for pattern in (_BEFORE, _AFTER))
-        before = before.replace("{elided}", _ELIDED_BEFORE)
-        return re.compile(
-            f"{before}{self._hosts}{after}{_ELIDED_AFTER}(?!-|[.][.-])", re.IGNORECASE
-        )
+        whole = f"{_ELIDED_BEFORE}{_BEFORE}{self._hosts}{_AFTER}{_ELIDED_AFTER}"
+        return re.compile(whole, re.IGNORECASE)
 
     @property
     def _hosts(self) -> str:
-        return rf"{_LABELS}(?:{'|'.join(map(re.escape, self.spellings))})"
+        longest_first = sorted(self.spellings, key=len, reverse=True)
+        return f"{_LABELS}(?P<site>{'|'.join(map(re.escape, longest_first))})"
+
+    def _find(self, text: str, pattern: re.Pattern[str]) -> bool:
+        lower = text.lower()
+        is_likely = any(spelling in lower for spelling in self.spellings)
+        return is_likely and pattern.search(text) is not None
+
+    def _replace(self, text: str) -> str:
+        return (
+            self._pattern.sub(self._placeholder, text) if self._find(text, self._pattern) else text
+        )
 
     def _placeholder(self, match: re.Match[str]) -> str:
-        host = normalise(unquote(match["host"])) or match["host"]
-        return self.rename(host) + ("/" if match["rest"] else "")
+        name = self._name(match["labels"].lower(), self.spellings[match["site"].lower()])
+        return match["lead"] + name + ("/" if match["rest"] else "")
+
+    def _name(self, labels: str, registered: str) -> str:
+        """Return the placeholder of a host: what matched names it, never what stands before."""
+        site, hosts = self._sites[registered]
+        if any(spelling in labels for spelling in self.spellings):
+            labels = "withheld."
+        return hosts.get(labels + registered, f"{labels}other.{site}")
 
 
 NONE_WITHHELD = Withheld()

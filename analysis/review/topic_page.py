@@ -92,7 +92,10 @@ def _remark(country: Any, first: date | None, period: Period) -> str:
     if country.reading == "no_measurement":
         return "The source has no measurement of these days."
     if not country.domain_count:
-        return "None of these sites was tested on an access network."
+        return (
+            "None of these sites was tested on an access network, or only on networks that were "
+            "tested on fewer than three days."
+        )
     if not country.told_domain_count:
         return "Too few tests of each site on each network. That is not evidence of access."
     if first == period.since:

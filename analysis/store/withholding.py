@@ -18,7 +18,7 @@ import pyarrow as pa
 from analysis.errors import ParameterError
 from analysis.files import digest_file
 from analysis.reference import withheld as reference
-from analysis.reference.withheld import Withheld
+from analysis.reference.withheld import UNUSUAL, Withheld
 from analysis.store.stage_tables import KeptTables
 
 _STAGE = "withheld"
@@ -27,7 +27,7 @@ _BATCH_ROWS = 5_000  # rows as Python objects at a time
 
 _LIKELY = """
 CREATE OR REPLACE TEMP TABLE likely_row AS
-SELECT row_id FROM {rows} r WHERE regexp_matches(r::VARCHAR, $spellings, 'i')
+SELECT row_id FROM {rows} r WHERE regexp_matches(r::VARCHAR, $names, 'i')
 """
 # A placeholder: no measurement has such a domain, because every tested host name has a dot.
 _PLACEHOLDER = "SELECT 1 FROM {rows} WHERE regexp_full_match(domain, 'withheld-[0-9]+') LIMIT 1"
@@ -85,8 +85,8 @@ def rename_rows(
     Raises:
         ParameterError: some of the rows have placeholders of their sender.
     """
-    spellings = "|".join(map(re.escape, withheld.spellings))
-    connection.execute(_LIKELY.format(rows=rows), {"spellings": spellings})
+    names = "|".join((*map(re.escape, withheld.spellings), UNUSUAL))
+    connection.execute(_LIKELY.format(rows=rows), {"names": names})
     query = f"FROM {rows} SEMI JOIN likely_row USING (row_id) ORDER BY row_id"
     likely = connection.sql(query).to_arrow_table()
     connection.execute("DROP TABLE likely_row")

@@ -25,6 +25,7 @@ from analysis.reference import networks, test_lists
 from analysis.reference.events import Event, EventList, load_events
 from analysis.reference.networks import (
     DOMESTIC,
+    SEVERAL_DAYS,
     NetworkList,
     NetworkNames,
     ReportedNames,
@@ -328,7 +329,8 @@ class Opened:
 
     def _describe_networks(self, counts: pd.DataFrame, names: ReportedNames) -> pd.DataFrame:
         """Return counts by ``probe_asn`` with name, operator and kind of each network."""
-        described = describe(names, self.lists.networks, self.lists.network_names.names)
+        several = min(SEVERAL_DAYS, self.periods["all"].day_count)
+        described = describe(names, self.lists.networks, self.lists.network_names.names, several)
         described["is_domestic"] = described["kind"].isin(DOMESTIC)
         return described.merge(counts, on="probe_asn")
 
